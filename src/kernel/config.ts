@@ -1,0 +1,194 @@
+import { z } from '@hono/zod-openapi'
+import type { AnyModule } from './module.ts'
+
+/** The environment as the process reads it, typed. Durations are milliseconds. */
+export interface Config {
+  production: boolean
+  /** Names of the modules that this process hosts. */
+  hosted: readonly string[]
+  /** Where a module that this process does not host answers, by module name. */
+  urls: Readonly<Record<string, string>>
+  port: number
+  host: string
+  /** Without `uri`: the embedded MongoDB. */
+  mongodb: { uri: string | undefined; database: string }
+  dataDir: string
+  demo: boolean
+  /** Signs calls between services; undefined where there is no `/internal`. */
+  internalSecret: string | undefined
+  requestTimeout: number
+  drain: { delay: number; timeout: number }
+  corsOrigins: readonly string[]
+  logLevel: string
+  /** `iss` and `aud` of access tokens. */
+  issuer: string
+  /** What each hosted module's own `settings` made of the environment. */
+  settings: Readonly<Record<string, unknown>>
+}
+
+/** Every fault of the configuration at once; the boot prints the message and ends with exit code 1. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly faults: readonly string[]
+  constructor(faults: readonly string[]) {
+    super(
+      `The configuration has ${faults.length} fault(s):\n${faults.map((fault) => `  - ${fault}`).join('\n')}`,
+    )
+    this.faults = faults
+  }
+}
+
+const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** `15m` → 900000. A number with `ms`, `s`, `m`, `h` or `d`. */
+export const duration = z
+  .string()
+  .regex(/^\d{1,9}(ms|s|m|h|d)$/, 'must be a number with ms, s, m, h or d, such as 15m')
+  .transform((value) => Number.parseInt(value, 10) * units[value.replace(/^\d+/, '') as keyof typeof units])
+
+const flag = z.enum(['true', 'false']).transform((value) => value === 'true')
+const integer = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d+$/, `must be an integer from ${min} to ${max}`)
+    .transform(Number)
+    .pipe(z.int().min(min).max(max))
+const list = z.string().transform((value) =>
+  value
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== ''),
+)
+const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+
+/** Building blocks for a module's own settings. */
+export const setting = { duration, flag, integer, list, httpUrl }
+
+const developmentInternalSecret = 'development-only-internal-secret'
+
+/**
+ * @param modules every module of the program: their names are what SERVICE may list, `<NAME>_URL` is where each
+ * lives when it is remote, and the hosted ones' `settings` are read along.
+ * @throws ConfigError
+ */
+export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly AnyModule[]): Config {
+  // An empty variable is an unset one: that is how compose files and shells leave out a value.
+  const env = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''))
+  const production = env.NODE_ENV === 'production'
+  const names = modules.map((module) => module.name)
+  const faults: string[] = []
+
+  const read = <Shape extends z.ZodRawShape>(shape: Shape) => {
+    const result = z.object(shape).safeParse(env)
+    if (!result.success) {
+      for (const issue of result.error.issues) {
+        const variable = String(issue.path[0] ?? '')
+        const missing = variable !== '' && env[variable] === undefined
+        const complaint = missing && issue.code === 'invalid_type' ? 'is required' : issue.message
+        faults.push(variable === '' ? complaint : `${variable} ${complaint}`)
+      }
+    }
+    // Whoever uses a faulty value never gets to see it: `faults` is thrown before the config is returned.
+    return (result.data ?? {}) as z.infer<z.ZodObject<Shape>>
+  }
+
+  const general = read({
+    SERVICE: list
+      .refine(
+        (value) => value.length > 0 && value.every((name) => name === 'all' || names.includes(name)),
+        `must be all, or a comma list of ${names.join(', ')}`,
+      )
+      .default(['all']),
+    PORT: integer(0, 65_535).default(3000),
+    HOST: z.string().default('0.0.0.0'),
+    MONGODB_URI: z
+      .string()
+      .regex(/^mongodb(\+srv)?:\/\//, 'must start with mongodb:// or mongodb+srv://')
+      .optional(),
+    MONGODB_DATABASE: z
+      .string()
+      .regex(/^[A-Za-z0-9_-]{1,40}$/, 'must be 1 to 40 of A-Z a-z 0-9 _ -')
+      .default('trivet'),
+    DATA_DIR: z.string().default('.data'),
+    DEMO: flag.optional(),
+    INTERNAL_SECRET: z
+      .string()
+      .refine((value) => Buffer.byteLength(value) >= 32, 'must have 32 bytes or more')
+      .optional(),
+    REQUEST_TIMEOUT: duration.pipe(z.int().min(100, 'must be 100ms or more')).default(4_000),
+    DRAIN_DELAY: duration.default(production ? 3_000 : 0),
+    DRAIN_TIMEOUT: duration.default(10_000),
+    CORS_ORIGINS: list
+      .refine(
+        (value) => value.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin),
+        'must be a comma list of origins such as https://shop.example',
+      )
+      .default([]),
+    LOG_LEVEL: z
+      .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+        error: 'must be trace, debug, info, warn, error, fatal or silent',
+      })
+      .default('info'),
+    ...Object.fromEntries(names.map((name) => [urlVariable(name), httpUrl.optional()])),
+  })
+
+  const hosted = general.SERVICE?.includes('all')
+    ? names
+    : names.filter((name) => general.SERVICE?.includes(name))
+  const urls: Record<string, string> = {}
+  for (const name of names) {
+    const url = (general as Record<string, unknown>)[urlVariable(name)]
+    if (typeof url === 'string') urls[name] = url.replace(/\/+$/, '')
+  }
+
+  const settings: Record<string, unknown> = {}
+  for (const module of modules) {
+    if (!hosted.includes(module.name)) continue
+    if (module.settings) settings[module.name] = read(module.settings({ production }).shape)
+    for (const need of Object.keys(module.needs)) {
+      if (!hosted.includes(need) && urls[need] === undefined && env[urlVariable(need)] === undefined) {
+        faults.push(`${module.name} needs ${need}: set ${urlVariable(need)} or host ${need} (SERVICE)`)
+      }
+    }
+  }
+
+  if (production) {
+    if (general.MONGODB_URI === undefined && env.MONGODB_URI === undefined) {
+      faults.push('MONGODB_URI is required when NODE_ENV=production: the embedded MongoDB is for development')
+    }
+    const remote = modules.some(
+      (module) =>
+        hosted.includes(module.name) && Object.keys(module.needs).some((need) => !hosted.includes(need)),
+    )
+    if (remote && env.INTERNAL_SECRET === undefined) {
+      faults.push('INTERNAL_SECRET is required when NODE_ENV=production and a needed module is remote')
+    }
+    if (env.INTERNAL_SECRET === developmentInternalSecret) {
+      faults.push('INTERNAL_SECRET must not be the development value when NODE_ENV=production')
+    }
+  }
+  if (general.DRAIN_DELAY >= general.DRAIN_TIMEOUT) {
+    faults.push('DRAIN_DELAY must be less than DRAIN_TIMEOUT, which includes it')
+  }
+  if (faults.length > 0) throw new ConfigError(faults)
+
+  return {
+    production,
+    hosted,
+    urls,
+    port: general.PORT,
+    host: general.HOST,
+    mongodb: { uri: general.MONGODB_URI, database: general.MONGODB_DATABASE },
+    dataDir: general.DATA_DIR,
+    demo: general.DEMO ?? general.MONGODB_URI === undefined,
+    internalSecret: general.INTERNAL_SECRET ?? (production ? undefined : developmentInternalSecret),
+    requestTimeout: general.REQUEST_TIMEOUT,
+    drain: { delay: general.DRAIN_DELAY, timeout: general.DRAIN_TIMEOUT },
+    corsOrigins: general.CORS_ORIGINS,
+    logLevel: general.LOG_LEVEL,
+    issuer: 'trivet',
+    settings,
+  }
+}
+
+const urlVariable = (name: string): string => `${name.toUpperCase().replaceAll('-', '_')}_URL`

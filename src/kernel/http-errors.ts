@@ -1,0 +1,129 @@
+import { z } from '@hono/zod-openapi'
+import type { Context } from 'hono'
+import { DomainError, type ErrorCode } from './errors.ts'
+
+interface Problem {
+  status: 400 | 401 | 403 | 404 | 405 | 409 | 412 | 413 | 415 | 422 | 428 | 429 | 500 | 503
+  title: string
+  /** Seconds for `Retry-After`. */
+  retryAfter?: number
+  /** The members that this code has beyond those of every problem. */
+  members?: z.ZodRawShape
+}
+
+const fault = z.union([
+  z.object({ pointer: z.string(), message: z.string() }),
+  z.object({ parameter: z.string(), message: z.string() }),
+])
+const shortItem = z.object({ productId: z.string(), requested: z.int(), available: z.int() })
+
+/** The one table from code to HTTP. */
+export const problems: Record<ErrorCode, Problem> = {
+  validation_failed: { status: 400, title: 'The request is not valid', members: { errors: z.array(fault) } },
+  malformed_json: { status: 400, title: 'The body is not JSON' },
+  unauthenticated: { status: 401, title: 'Sign in first' },
+  invalid_token: { status: 401, title: 'The access token is not valid' },
+  token_expired: { status: 401, title: 'The access token has expired' },
+  invalid_credentials: { status: 401, title: 'Unknown account or wrong password' },
+  forbidden: { status: 403, title: 'Your role does not allow this' },
+  route_not_found: { status: 404, title: 'There is no such route' },
+  product_not_found: { status: 404, title: 'There is no such product' },
+  order_not_found: { status: 404, title: 'There is no such order' },
+  method_not_allowed: {
+    status: 405,
+    title: 'The route does not have this method',
+    members: { allowed: z.array(z.string()) },
+  },
+  email_taken: { status: 409, title: 'The e-mail address is taken' },
+  username_taken: { status: 409, title: 'The username is taken' },
+  version_conflict: {
+    status: 409,
+    title: 'It has changed since it was read',
+    members: { currentVersion: z.int(), current: z.record(z.string(), z.unknown()) },
+  },
+  insufficient_stock: { status: 409, title: 'Not enough in stock', members: { items: z.array(shortItem) } },
+  invalid_transition: {
+    status: 409,
+    title: 'The status does not allow this step',
+    members: { from: z.string(), to: z.string(), allowed: z.array(z.string()) },
+  },
+  request_in_progress: {
+    status: 409,
+    title: 'The first request with this key is still running',
+    retryAfter: 1,
+    members: { retryAfter: z.int().openapi({ description: 'seconds, as in the header' }) },
+  },
+  precondition_failed: { status: 412, title: 'If-Match does not match' },
+  body_too_large: { status: 413, title: 'The body is too large' },
+  unsupported_media_type: { status: 415, title: 'The body has to be application/json' },
+  unknown_product: {
+    status: 422,
+    title: 'A product does not exist',
+    members: { productIds: z.array(z.string()) },
+  },
+  idempotency_key_reused: { status: 422, title: 'The key was used for another request' },
+  precondition_required: { status: 428, title: 'Name the version that the change is based on' },
+  rate_limited: { status: 429, title: 'Too many requests', retryAfter: 1 },
+  internal_error: { status: 500, title: 'Internal error' },
+  dependency_unavailable: {
+    status: 503,
+    title: 'Temporarily unavailable',
+    retryAfter: 1,
+    members: {
+      orderId: z.string().optional().openapi({ description: 'of an order whose outcome is not known yet' }),
+    },
+  },
+  overloaded: { status: 503, title: 'Too busy', retryAfter: 1 },
+}
+
+export const isErrorCode = (code: unknown): code is ErrorCode =>
+  typeof code === 'string' && Object.hasOwn(problems, code)
+
+/** The problem document (RFC 9457) of an error, without the members that belong to one response. */
+export function problemOf(error: DomainError): Record<string, unknown> {
+  const { status, title } = problems[error.code]
+  return {
+    type: `/problems/${error.code}`,
+    title,
+    status,
+    code: error.code,
+    detail: error.message,
+    ...error.members,
+  }
+}
+
+/** The error that a problem document stands for, or undefined if it is none of ours. */
+export function errorOf(problem: unknown): DomainError | undefined {
+  if (typeof problem !== 'object' || problem === null || !('code' in problem) || !isErrorCode(problem.code)) {
+    return undefined
+  }
+  const {
+    type: _type,
+    title: _title,
+    status: _status,
+    code,
+    detail,
+    requestId: _id,
+    ...members
+  } = problem as Record<string, unknown> & { code: ErrorCode }
+  return new DomainError(code, typeof detail === 'string' ? detail : '', members)
+}
+
+// RFC 6750, section 3.1: what the token was refused for goes into the challenge.
+const challenges: Partial<Record<ErrorCode, string>> = {
+  invalid_token: 'Bearer error="invalid_token"',
+  token_expired: 'Bearer error="invalid_token", error_description="expired"',
+}
+
+const retryAfterOf = ({ members }: DomainError) =>
+  typeof members.retryAfter === 'number' ? { retryAfter: members.retryAfter } : {}
+
+export function problemResponse(c: Context, error: DomainError): Response {
+  const { status, retryAfter } = { ...problems[error.code], ...retryAfterOf(error) }
+  if (status === 401) c.header('WWW-Authenticate', challenges[error.code] ?? 'Bearer')
+  if (retryAfter !== undefined) c.header('Retry-After', String(retryAfter))
+  const requestId = c.get('call')?.requestId
+  return c.body(JSON.stringify({ ...problemOf(error), requestId }), status, {
+    'Content-Type': 'application/problem+json',
+  })
+}

@@ -1,0 +1,72 @@
+import type { OpenAPIHono, RouteConfig, z } from '@hono/zod-openapi'
+import type { Config } from './config.ts'
+import type { HttpClient } from './http-client.ts'
+import type { Logger } from './logger.ts'
+import type { Database, Migration } from './mongo.ts'
+import type { Port } from './port.ts'
+import type { AppEnv } from './router.ts'
+
+/** What a module gets from the process that hosts it. */
+export interface ModuleContext<Needs, Settings> {
+  /** The module's own database, and no other's. */
+  database: Database
+  /** Each need's port: the hosted module itself, or an HTTP client of it. The module cannot tell which. */
+  needs: Needs
+  settings: Settings
+  config: Pick<Config, 'issuer' | 'dataDir' | 'demo' | 'requestTimeout'>
+  logger: Logger
+}
+
+/** A started module. Nothing of it touches the database before `prepare`. */
+export interface StartedModule<PortType = unknown> {
+  /** The public routes. */
+  routes: OpenAPIHono<AppEnv>
+  /** What other modules may call, when they share this process ... */
+  port?: PortType
+  /** ... and under `/internal`, behind the service credential, when they do not. */
+  internal?: OpenAPIHono<AppEnv>
+  /**
+   * What must be there before the first request beside the migrations (an account, demo data). Runs after them,
+   * under the same lock, at every boot: it looks before it writes.
+   * @returns lines that the person who started the process should see
+   */
+  prepare?(): Promise<string[]>
+}
+
+export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType> {
+  /** Lower case; also the name of its database, its `SERVICE` and, upper case, its `_URL`. */
+  name: string
+  /** Descriptions of every public route: what /openapi.json is made of, whoever hosts the module. */
+  api: Readonly<Record<string, RouteConfig>>
+  /** The module's own environment variables. */
+  settings?(mode: { production: boolean }): z.ZodObject<SettingsShape>
+  /** Indexes and schema changes, in order, each run once per database. Old and new replicas live with each. */
+  migrations: readonly Migration[]
+  /** The ports it calls, under the names of the modules they belong to. */
+  needs: { readonly [Name in keyof Needs]: Port<Needs[Name]> }
+  start(
+    context: ModuleContext<Needs, z.infer<z.ZodObject<SettingsShape>>>,
+  ): StartedModule<PortType> | Promise<StartedModule<PortType>>
+  /** Its port over HTTP. */
+  connect?(http: HttpClient): PortType
+}
+
+/** A module whose types have served their purpose. */
+export interface AnyModule {
+  name: string
+  api: Readonly<Record<string, RouteConfig>>
+  settings?(mode: { production: boolean }): z.ZodObject<z.ZodRawShape>
+  migrations: readonly Migration[]
+  needs: Readonly<Record<string, Port<unknown>>>
+  start(context: ModuleContext<Record<string, unknown>, unknown>): StartedModule | Promise<StartedModule>
+  connect?(http: HttpClient): unknown
+}
+
+/** Checks a module's parts against each other; the types of its needs and settings end here. */
+export function defineModule<
+  Needs = Record<never, never>,
+  SettingsShape extends z.ZodRawShape = Record<never, never>,
+  PortType = undefined,
+>(module: Module<Needs, SettingsShape, PortType>): AnyModule {
+  return module as unknown as AnyModule
+}

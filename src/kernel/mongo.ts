@@ -1,0 +1,268 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import mongoose from 'mongoose'
+import { type Call, remaining, withinDeadline } from './call.ts'
+import { dependencyUnavailable } from './errors.ts'
+import type { Logger } from './logger.ts'
+
+export interface Migration {
+  /** Unique in its module, never changed once released. */
+  name: string
+  up(db: NonNullable<mongoose.Connection['db']>): Promise<void>
+}
+
+/** One module's own database. Reads are `majority`, writes `w: majority, j: true`, each with a time limit. */
+export interface Database {
+  /** For repositories to register their models on. */
+  readonly connection: mongoose.Connection
+  /**
+   * One operation outside a transaction.
+   * @param work gets the milliseconds left, for `maxTimeMS`
+   * @throws DomainError `dependency_unavailable` if the database fails or the deadline passes first
+   */
+  run<T>(call: Call, work: (limit: number) => Promise<T>): Promise<T>
+  /**
+   * A `snapshot` transaction, decided anew after a write conflict for as long as the deadline lets it. The deadline
+   * is checked last before the commit, so that nothing takes effect later than it, plus the time that the server
+   * gives an open transaction (`transactionLifetimeLimitSeconds`).
+   * @param work is repeated: it must have no effect but through the session
+   * @throws DomainError `dependency_unavailable` as `run`; whether the commit took place is then not known
+   */
+  transaction<T>(call: Call, work: (session: mongoose.ClientSession, limit: number) => Promise<T>): Promise<T>
+  /** @throws if the database does not answer within two seconds */
+  ping(): Promise<void>
+}
+
+/** The process's one connection pool. */
+export interface Mongo {
+  database(module: string): Database
+  /** Waits for the server with backoff, as long as it takes: a process without one is alive but not ready. */
+  connect(signal: AbortSignal): Promise<void>
+  /**
+   * Applies what is missing of the migrations, then runs `prepare`, both under a lock of the module's database: of
+   * many replicas that start together one does the work and the others wait for it.
+   */
+  migrate<T>(module: string, migrations: readonly Migration[], prepare: () => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+const selectionTimeout = 2_000
+
+export function createMongo(options: {
+  uri: string
+  database: string
+  requestTimeout: number
+  logger: Logger
+}): Mongo {
+  const { uri, logger } = options
+  const limits: mongoose.ConnectOptions = {
+    autoIndex: false,
+    autoCreate: false,
+    bufferCommands: false,
+    appName: 'trivet',
+    serverSelectionTimeoutMS: selectionTimeout,
+    connectTimeoutMS: selectionTimeout,
+    waitQueueTimeoutMS: options.requestTimeout,
+    readPreference: 'primary',
+    readConcern: { level: 'majority' },
+    writeConcern: { w: 'majority', journal: true },
+  }
+  const connection = mongoose.createConnection()
+  const databaseName = (module: string) => `${options.database}_${module}`
+
+  return {
+    database: (module) => createDatabase(connection.useDb(databaseName(module), { useCache: true })),
+
+    async connect(signal) {
+      for (let wait = 100; ; wait = Math.min(wait * 2, 5_000)) {
+        try {
+          // Longer than any request may take, so that it only ever ends what a dead server left hanging.
+          const socketTimeoutMS = options.requestTimeout + 5_000
+          await connection.openUri(uri, { ...limits, socketTimeoutMS, maxPoolSize: 100 })
+          break
+        } catch (error) {
+          if (signal.aborted) throw error
+          logger.warn({ error: String(error), retryInMs: wait }, 'waiting for MongoDB')
+          await sleep(wait, undefined, { signal })
+        }
+      }
+      await warnOfLongTransactions(connection, logger)
+    },
+
+    async migrate(module, migrations, prepare) {
+      // A connection of its own, without a socket timeout: building an index takes as long as it takes.
+      const own = await mongoose.createConnection(uri, limits).asPromise()
+      try {
+        const { db } = own.useDb(databaseName(module))
+        if (!db) throw new Error('a connected database has a handle')
+        return await underLock(db, async () => {
+          await applyMigrations(db, migrations, logger)
+          return prepare()
+        })
+      } finally {
+        await own.close()
+      }
+    },
+
+    close: () => connection.close(),
+  }
+}
+
+function createDatabase(connection: mongoose.Connection): Database {
+  const run: Database['run'] = async (call, work) => {
+    const limit = remaining(call)
+    if (limit <= 0) throw dependencyUnavailable('the time for this request is over')
+    try {
+      return await withinDeadline(call, 'the database', work(limit))
+    } catch (error) {
+      throw isUnavailable(error) ? dependencyUnavailable('the database is not available', error) : error
+    }
+  }
+
+  return {
+    connection,
+    run,
+
+    async transaction(call, work) {
+      for (let attempt = 1; ; attempt++) {
+        const session = await connection.startSession()
+        try {
+          session.startTransaction({
+            readConcern: { level: 'snapshot' },
+            writeConcern: { w: 'majority', journal: true },
+            readPreference: 'primary',
+            maxCommitTimeMS: Math.max(1, remaining(call)),
+          })
+          const result = await withinDeadline(
+            call,
+            'the database',
+            work(session, Math.max(1, remaining(call))),
+          )
+          if (remaining(call) <= 0) throw dependencyUnavailable('the time for this request is over')
+          await run(call, () => commit(session, call))
+          return result
+        } catch (error) {
+          const again = hasLabel(error, 'TransientTransactionError') || isDuplicateKey(error)
+          // Full jitter: those that collided once do not collide again.
+          const wait = Math.random() * Math.min(2 ** attempt, 100)
+          if (!again || remaining(call) <= wait) {
+            throw again || isUnavailable(error)
+              ? dependencyUnavailable('the database did not commit in time', error)
+              : error
+          }
+          await sleep(wait)
+        } finally {
+          // Aborts what is still open. Where the server cannot be reached, its own limit ends the transaction.
+          void session.endSession().catch(() => undefined)
+        }
+      }
+    },
+
+    async ping() {
+      const limit = { deadline: Date.now() + selectionTimeout, requestId: 'ping' }
+      await run(limit, async (maxTimeMS) => connection.db?.command({ ping: 1, maxTimeMS }))
+    },
+  }
+}
+
+/** Repeated while the outcome is unknown, which is safe: the server answers a repeated commit with what it did. */
+async function commit(session: mongoose.ClientSession, call: Call): Promise<void> {
+  for (;;) {
+    try {
+      return await session.commitTransaction()
+    } catch (error) {
+      if (!hasLabel(error, 'UnknownTransactionCommitResult') || remaining(call) <= 0) throw error
+    }
+  }
+}
+
+const hasLabel = (error: unknown, label: string): boolean =>
+  error instanceof mongoose.mongo.MongoError && error.hasErrorLabel(label)
+
+export const isDuplicateKey = (error: unknown): error is mongoose.mongo.MongoServerError =>
+  error instanceof mongoose.mongo.MongoServerError && error.code === 11000
+
+// Server errors that say "not now" rather than "not so": time limits, elections, shutdown, write concern timeouts.
+const passingCodes = new Set([
+  6, 7, 50, 64, 89, 91, 112, 134, 189, 202, 251, 262, 290, 358, 384, 9001, 10058, 10107, 11600, 11602, 13435,
+  13436,
+])
+
+function isUnavailable(error: unknown): boolean {
+  if (error instanceof mongoose.mongo.MongoServerError) {
+    return passingCodes.has(Number(error.code)) || hasLabel(error, 'TransientTransactionError')
+  }
+  if (error instanceof mongoose.mongo.MongoError) return !(error instanceof mongoose.mongo.MongoAPIError)
+  return error instanceof mongoose.MongooseError && error.name === 'MongooseServerSelectionError'
+}
+
+const longestTransaction = 10
+
+async function warnOfLongTransactions(connection: mongoose.Connection, logger: Logger): Promise<void> {
+  try {
+    const parameter = 'transactionLifetimeLimitSeconds'
+    const answer = await connection.db?.admin().command({ getParameter: 1, [parameter]: 1 })
+    const seconds = Number(answer?.[parameter])
+    if (seconds > longestTransaction) {
+      logger.warn(
+        { [parameter]: seconds },
+        `MongoDB keeps what a killed process had locked for ${seconds} s: set ${parameter} to ${longestTransaction} or less`,
+      )
+    }
+  } catch (error) {
+    logger.debug({ error: String(error) }, 'MongoDB does not let this account read its parameters')
+  }
+}
+
+interface LockDocument {
+  _id: string
+  owner: string
+  until: Date
+}
+
+const lockLease = 15_000
+const lockPatience = 600_000
+
+/** A lease, renewed while `work` runs: a holder that dies delays the others by no more than the lease. */
+async function underLock<T>(db: NonNullable<mongoose.Connection['db']>, work: () => Promise<T>): Promise<T> {
+  const locks = db.collection<LockDocument>('locks')
+  const owner = new mongoose.Types.ObjectId().toHexString()
+  const until = () => new Date(Date.now() + lockLease)
+  const patience = Date.now() + lockPatience
+  for (;;) {
+    try {
+      const free = { _id: 'migrations', until: { $lt: new Date() } }
+      await locks.updateOne(free, { $set: { owner, until: until() } }, { upsert: true })
+      break
+    } catch (error) {
+      if (!isDuplicateKey(error)) throw error
+      if (Date.now() > patience)
+        throw new Error(`the migration lock was not released within ${lockPatience} ms`)
+      await sleep(50)
+    }
+  }
+  const renewal = setInterval(() => {
+    // A renewal that fails leaves a lease that ends early; migrations are written to be safe when repeated.
+    locks.updateOne({ _id: 'migrations', owner }, { $set: { until: until() } }).catch(() => undefined)
+  }, lockLease / 3)
+  try {
+    return await work()
+  } finally {
+    clearInterval(renewal)
+    await locks.deleteOne({ _id: 'migrations', owner })
+  }
+}
+
+async function applyMigrations(
+  db: NonNullable<mongoose.Connection['db']>,
+  migrations: readonly Migration[],
+  logger: Logger,
+): Promise<void> {
+  const applied = db.collection<{ _id: string; at: Date }>('migrations')
+  const done = new Set((await applied.find().toArray()).map((migration) => migration._id))
+  for (const migration of migrations) {
+    if (done.has(migration.name)) continue
+    await migration.up(db)
+    await applied.updateOne({ _id: migration.name }, { $set: { at: new Date() } }, { upsert: true })
+    logger.info({ database: db.databaseName, migration: migration.name }, 'migration applied')
+  }
+}

@@ -1,0 +1,28 @@
+import type { Context } from 'hono'
+
+/** A version as a strong entity tag (RFC 9110, 8.8.3). */
+export const etag = (version: number): string => `"${version}"`
+
+const entityTags = /(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"/g
+
+/** The If-Match header (RFC 9110, 13.1.1): `*`, or the entity tags that it lists; undefined if there is none. */
+export type IfMatch = '*' | readonly string[]
+
+export const parseIfMatch = (header: string | undefined): IfMatch | undefined =>
+  header === undefined ? undefined : header.trim() === '*' ? '*' : (header.match(entityTags) ?? [])
+
+/** Strong comparison: a weak tag never matches. */
+export const matches = (ifMatch: IfMatch, version: number): boolean =>
+  ifMatch === '*' || ifMatch.includes(etag(version))
+
+/** Sets the ETag and tells whether If-None-Match (RFC 9110, 13.1.2, weak comparison) asks for a 304 instead. */
+export function notModified(c: Context, version: number): boolean {
+  const current = etag(version)
+  c.header('ETag', current)
+  const header = c.req.header('If-None-Match')
+  if (header === undefined) return false
+  return (
+    header.trim() === '*' ||
+    (header.match(entityTags) ?? []).some((tag) => tag.replace(/^W\//, '') === current)
+  )
+}

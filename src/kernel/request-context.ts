@@ -1,0 +1,43 @@
+import { randomUUID } from 'node:crypto'
+import type { MiddlewareHandler } from 'hono'
+import { type Call, withinDeadline } from './call.ts'
+import type { Logger } from './logger.ts'
+import type { AppEnv } from './router.ts'
+
+const requestIdFormat = /^[A-Za-z0-9._-]{1,128}$/
+// W3C Trace Context: version, trace id, parent id, flags.
+const traceparentFormat = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
+
+// Work that keeps to the deadline answers by itself, with what it knows; this is for what does not.
+const grace = 250
+
+/**
+ * Gives every request its call (deadline, request id, trace) and its log line, and ends with 503 what is not
+ * answered `timeout` milliseconds after it came.
+ */
+export function requestContext(options: { timeout: number; logger: Logger }): MiddlewareHandler<AppEnv> {
+  const { timeout, logger } = options
+  return async (c, next) => {
+    const started = performance.now()
+    const given = c.req.header('X-Request-Id') ?? ''
+    const traceparent = c.req.header('traceparent') ?? ''
+    const call: Call = {
+      deadline: Date.now() + timeout,
+      requestId: requestIdFormat.test(given) ? given : randomUUID(),
+      ...(traceparentFormat.test(traceparent) && { traceparent }),
+    }
+    c.set('call', call)
+    c.header('X-Request-Id', call.requestId)
+    await withinDeadline({ ...call, deadline: call.deadline + grace }, 'the request', next())
+    const line = {
+      requestId: call.requestId,
+      traceparent: call.traceparent,
+      method: c.req.method,
+      path: c.req.path,
+      status: c.res.status,
+      ms: Math.round((performance.now() - started) * 10) / 10,
+    }
+    if (c.res.status >= 500) logger.error(line, 'request')
+    else logger.info(line, 'request')
+  }
+}

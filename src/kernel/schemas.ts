@@ -1,0 +1,75 @@
+import { z } from '@hono/zod-openapi'
+import { toMinorUnits } from './money.ts'
+
+/** The building blocks of every request schema. */
+
+export const id = z
+  .string()
+  .regex(/^[0-9a-f]{24}$/, 'must be an id: 24 lower-case hex digits')
+  .openapi({ example: '66f2a1b0c3d4e5f60718293a' })
+
+export const timestamp = z.iso.datetime({ precision: 3 }).openapi({ example: '2026-11-23T10:15:00.000Z' })
+
+/**
+ * Text for people, counted in code points as JSON Schema counts (RFC 8259 characters). NUL and unpaired surrogates
+ * are refused because the database could not give them back as they came.
+ */
+export const text = (min: number, max: number) =>
+  z
+    .string()
+    .refine(
+      (value) => value.isWellFormed() && !value.includes('\0'),
+      'must be well-formed Unicode without NUL',
+    )
+    .refine(
+      (value) => {
+        const characters = [...value].length
+        return characters >= min && characters <= max && (min === 0 || value.trim() !== '')
+      },
+      `must have ${min} to ${max} characters${min === 0 ? '' : ', not only white space'}`,
+    )
+    .openapi({ type: 'string', minLength: min, maxLength: max, ...(min > 0 && { pattern: '\\S' }) })
+
+const isMoney = (value: number) => /^\d+(\.\d{1,2})?$/.test(String(value))
+
+/** A decimal amount with at most two places in, minor units out: `19.99` → 1999. */
+export const money = (max: number) =>
+  z
+    .number()
+    .min(0)
+    .max(max)
+    .refine(isMoney, 'must have at most two decimal places')
+    .transform(toMinorUnits)
+    .openapi({ type: 'number', minimum: 0, maximum: max, multipleOf: 0.01, example: 19.99 })
+
+export const amount = z.number().openapi({ description: 'decimal amount', example: 19.99 })
+
+/** `limit` of every list. */
+export const limit = z
+  .string()
+  .regex(/^([1-9]\d?|100)$/, 'must be an integer from 1 to 100')
+  .transform(Number)
+  .optional()
+  .openapi({ type: 'integer', minimum: 1, maximum: 100, default: 20 })
+
+export const cursor = z
+  .string()
+  .max(1000)
+  .optional()
+  .openapi({ description: 'the `nextCursor` of the page before, with the same filters and order' })
+
+export const idempotencyKey = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 visible ASCII characters')
+  .optional()
+  .openapi({
+    description: 'the same key and body give the first answer again, for at least 24 h',
+    example: 'basket-4711',
+  })
+
+export const ifMatch = z.string().optional().openapi({ description: 'RFC 9110, 13.1.1', example: '"3"' })
+
+export const ifNoneMatch = z.string().optional().openapi({
+  description: 'RFC 9110, 13.1.2',
+  example: '"3"',
+})

@@ -1,0 +1,84 @@
+import { createRoute, z } from '@hono/zod-openapi'
+import { publicKey, roles } from '../../kernel/auth-guard.ts'
+import { bearer, body, errors, json, locationHeader, signedIn, withBody } from '../../kernel/openapi.ts'
+import { id, timestamp } from '../../kernel/schemas.ts'
+import { email, password, username } from './credentials.ts'
+
+const tags = ['Accounts']
+
+const user = z
+  .object({ userId: id, username: z.string(), email: z.string(), role: z.enum(roles), createdAt: timestamp })
+  .openapi('User', {
+    example: {
+      userId: '66f2a1b0c3d4e5f607182900',
+      username: 'ada',
+      email: 'ada@example.com',
+      role: 'customer',
+      createdAt: '2026-11-23T10:15:00.000Z',
+    },
+  })
+
+const registration = z.strictObject({ username, email, password }).openapi('Registration')
+
+const login = z
+  .strictObject({
+    email: z.string().max(254).optional(),
+    username: z.string().max(254).optional(),
+    password: z.string().min(1).max(1_000).openapi({ format: 'password' }),
+  })
+  .refine(({ email, username }) => (email === undefined) !== (username === undefined), {
+    message: 'must name either email or username',
+  })
+  .openapi('Login', { example: { email: 'ada@example.com', password: 'correct horse battery' } })
+
+const tokens = z
+  .object({
+    accessToken: z.string().openapi({ description: 'JWT, EdDSA; verify it with the JWKS' }),
+    tokenType: z.literal('Bearer'),
+    expiresIn: z.int().openapi({ description: 'seconds', example: 900 }),
+  })
+  .openapi('Tokens')
+
+const keySet = z
+  .object({ keys: z.array(publicKey.openapi('PublicKey')) })
+  .openapi('KeySet', { description: 'JWK Set (RFC 7517)' })
+
+export const authApi = {
+  register: createRoute({
+    method: 'post',
+    path: '/register',
+    tags,
+    summary: 'Open an account',
+    request: { body: body(registration) },
+    responses: {
+      201: { description: 'Opened', headers: locationHeader, content: json(user) },
+      ...errors(...withBody, 'email_taken', 'username_taken'),
+    },
+  }),
+  login: createRoute({
+    method: 'post',
+    path: '/login',
+    tags,
+    summary: 'Sign in with e-mail address or username',
+    request: { body: body(login) },
+    responses: {
+      200: { description: 'Signed in', content: json(tokens) },
+      ...errors(...withBody, 'invalid_credentials'),
+    },
+  }),
+  profile: createRoute({
+    method: 'get',
+    path: '/profile',
+    tags,
+    summary: 'Read your own account',
+    security: bearer,
+    responses: { 200: { description: 'The account', content: json(user) }, ...errors(...signedIn) },
+  }),
+  keys: createRoute({
+    method: 'get',
+    path: '/.well-known/jwks.json',
+    tags,
+    summary: 'The public keys that verify access tokens',
+    responses: { 200: { description: 'The key set', content: json(keySet) }, ...errors() },
+  }),
+}

@@ -1,0 +1,39 @@
+import { z } from '@hono/zod-openapi'
+import { duration, setting } from '../../kernel/config.ts'
+import { email, password, username } from './credentials.ts'
+import { parsePrivateKeys } from './signing-keys.ts'
+
+const adminVariables = ['ADMIN_USERNAME', 'ADMIN_EMAIL', 'ADMIN_PASSWORD'] as const
+
+/** The module's environment variables. */
+export const authSettings = ({ production }: { production: boolean }) => {
+  const privateKeys = z.string().transform((value, context) => {
+    try {
+      return parsePrivateKeys(value)
+    } catch (error) {
+      context.addIssue((error as Error).message)
+      return z.NEVER
+    }
+  })
+  return z
+    .object({
+      JWT_PRIVATE_KEYS: production ? privateKeys : privateKeys.optional(),
+      ACCESS_TOKEN_TTL: duration.pipe(z.int().min(1_000, 'must be 1s or more')).default(900_000),
+      BCRYPT_COST: setting.integer(production ? 10 : 4, 20).default(12),
+      ADMIN_USERNAME: username.optional(),
+      ADMIN_EMAIL: email.optional(),
+      ADMIN_PASSWORD: password.optional(),
+    })
+    .superRefine((settings, context) => {
+      const given = adminVariables.filter((variable) => settings[variable] !== undefined)
+      if (given.length === 0) return
+      for (const variable of adminVariables.filter((name) => !given.includes(name))) {
+        context.addIssue({
+          code: 'custom',
+          path: [variable],
+          message: `is required together with ${given.join(', ')}`,
+        })
+      }
+    })
+}
+export type AuthSettings = z.infer<ReturnType<typeof authSettings>>

@@ -1,0 +1,74 @@
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from '@hono/zod-openapi'
+import type { PublicKey } from '../../kernel/auth-guard.ts'
+
+const privateKey = z.object({
+  kty: z.literal('OKP'),
+  crv: z.literal('Ed25519'),
+  kid: z.string().min(1).max(200),
+  x: z.string(),
+  d: z.string(),
+})
+export type PrivateKey = z.infer<typeof privateKey>
+
+const expected = 'must be a JSON array of private Ed25519 JWKs (kty OKP, crv Ed25519, kid, x, d)'
+
+/**
+ * The first key signs, all verify.
+ * @throws Error whose message says what is wrong, and shows nothing of the keys
+ */
+export function parsePrivateKeys(json: string): [PrivateKey, ...PrivateKey[]] {
+  let keys: PrivateKey[]
+  try {
+    keys = z.array(privateKey).min(1).parse(JSON.parse(json))
+  } catch {
+    throw new Error(expected)
+  }
+  for (const key of keys) {
+    if (!isPair(key)) throw new Error(`${expected}; x and d of key ${key.kid} are not a pair`)
+  }
+  if (new Set(keys.map((key) => key.kid)).size < keys.length)
+    throw new Error(`${expected}, each with its own kid`)
+  return keys as [PrivateKey, ...PrivateKey[]]
+}
+
+function isPair({ kty, crv, x, d }: PrivateKey): boolean {
+  try {
+    const derived = createPublicKey(createPrivateKey({ key: { kty, crv, x, d }, format: 'jwk' }))
+    return derived.export({ format: 'jwk' }).x === x
+  } catch {
+    return false
+  }
+}
+
+export const publicKeyOf = ({ kid, x }: PrivateKey): PublicKey => ({
+  kty: 'OKP',
+  crv: 'Ed25519',
+  alg: 'EdDSA',
+  use: 'sig',
+  kid,
+  x,
+})
+
+export function generatePrivateKey(): PrivateKey {
+  const { x = '', d = '' } = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' })
+  // RFC 7638: the thumbprint of the required members, in lexical order.
+  const kid = createHash('sha256')
+    .update(JSON.stringify({ crv: 'Ed25519', kty: 'OKP', x }))
+    .digest('base64url')
+  return { kty: 'OKP', crv: 'Ed25519', kid, x, d }
+}
+
+/** For development: keys that outlive a restart, so that tokens do too. Processes that start together agree. */
+export async function developmentKeys(dataDir: string): Promise<[PrivateKey, ...PrivateKey[]]> {
+  const file = join(dataDir, 'jwt-private-keys.json')
+  await mkdir(dataDir, { recursive: true })
+  try {
+    await writeFile(file, JSON.stringify([generatePrivateKey()]), { flag: 'wx', mode: 0o600 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+  return parsePrivateKeys(await readFile(file, 'utf8'))
+}

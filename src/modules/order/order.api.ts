@@ -1,0 +1,180 @@
+import { createRoute, z } from '@hono/zod-openapi'
+import {
+  bearer,
+  body,
+  errors,
+  etagHeader,
+  json,
+  locationHeader,
+  notModifiedResponse,
+  page,
+  replayedHeader,
+  signedIn,
+  withBody,
+} from '../../kernel/openapi.ts'
+import {
+  amount,
+  cursor,
+  id,
+  idempotencyKey,
+  ifMatch,
+  ifNoneMatch,
+  limit,
+  timestamp,
+} from '../../kernel/schemas.ts'
+import { orderStatuses, requestableStatuses } from './order-status.ts'
+
+const tags = ['Orders']
+const params = z.object({ id: id.openapi({ param: { name: 'id', in: 'path' } }) })
+
+const order = z
+  .object({
+    orderId: id,
+    userId: id,
+    productList: z.array(
+      z.object({
+        productId: id,
+        name: z.string().nullable().openapi({ description: 'null on an order never confirmed' }),
+        price: amount.nullable(),
+        quantity: z.int(),
+      }),
+    ),
+    totalAmount: amount.nullable(),
+    status: z.enum(orderStatuses),
+    version: z.int(),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+  })
+  .openapi('Order', {
+    example: {
+      orderId: '66f2a1b0c3d4e5f607182a01',
+      userId: '66f2a1b0c3d4e5f607182900',
+      productList: [
+        { productId: '66f2a1b0c3d4e5f60718293a', name: 'Espresso cup', price: 12.9, quantity: 2 },
+      ],
+      totalAmount: 25.8,
+      status: 'confirmed',
+      version: 2,
+      createdAt: '2026-11-23T10:15:00.000Z',
+      updatedAt: '2026-11-23T10:15:00.012Z',
+    },
+  })
+
+const line = z.strictObject({ productId: id, quantity: z.int().min(1).max(1_000).openapi({ example: 2 }) })
+const newOrder = z
+  .strictObject({ productList: z.array(line).min(1).max(100) })
+  .openapi('NewOrder', { description: 'lines of one product are added together' })
+
+const statusChange = z
+  .strictObject({ status: z.enum(requestableStatuses) })
+  .openapi('StatusChange', { example: { status: 'cancelled' } })
+
+const changed = {
+  200: { description: 'The order as it is now', headers: etagHeader, content: json(order) },
+  202: {
+    description: 'Being cancelled: the stock could not be given back at once, and will be',
+    headers: etagHeader,
+    content: json(order),
+  },
+}
+
+export const orderApi = {
+  create: createRoute({
+    method: 'post',
+    path: '/orders/create_order',
+    tags,
+    summary: 'Buy',
+    description:
+      'All or nothing: if any line cannot be met, no stock moves. Without an answer in time: 503 with `orderId`; a retry with the same Idempotency-Key carries on with that order.',
+    security: bearer,
+    request: { headers: z.object({ 'Idempotency-Key': idempotencyKey }), body: body(newOrder) },
+    responses: {
+      201: {
+        description: 'Confirmed',
+        headers: { ...etagHeader, ...locationHeader, ...replayedHeader },
+        content: json(order),
+      },
+      ...errors(
+        ...withBody,
+        ...signedIn,
+        'insufficient_stock',
+        'request_in_progress',
+        'invalid_transition',
+        'unknown_product',
+        'idempotency_key_reused',
+      ),
+    },
+  }),
+  list: createRoute({
+    method: 'get',
+    path: '/orders',
+    tags,
+    summary: 'List orders, newest first',
+    description: "Your own; an admin everyone's. Rejected ones only where `status=rejected` asks for them.",
+    security: bearer,
+    request: {
+      query: z.object({
+        userId: id.optional().openapi({ description: "another's: admins only" }),
+        status: z.enum(orderStatuses).optional(),
+        limit,
+        cursor,
+      }),
+    },
+    responses: {
+      200: { description: 'A page', content: json(page('OrderPage', order)) },
+      ...errors('validation_failed', ...signedIn, 'forbidden'),
+    },
+  }),
+  get: createRoute({
+    method: 'get',
+    path: '/orders/{id}',
+    tags,
+    summary: 'Read an order',
+    security: bearer,
+    request: { params, headers: z.object({ 'If-None-Match': ifNoneMatch }) },
+    responses: {
+      200: { description: 'The order', headers: etagHeader, content: json(order) },
+      304: notModifiedResponse,
+      ...errors('validation_failed', ...signedIn, 'order_not_found'),
+    },
+  }),
+  changeStatus: createRoute({
+    method: 'put',
+    path: '/orders/{id}',
+    tags,
+    summary: 'Ship, deliver or cancel an order',
+    description: 'Owners may only cancel.',
+    security: bearer,
+    request: { params, headers: z.object({ 'If-Match': ifMatch }), body: body(statusChange) },
+    responses: {
+      ...changed,
+      ...errors(
+        ...withBody,
+        ...signedIn,
+        'forbidden',
+        'order_not_found',
+        'invalid_transition',
+        'precondition_failed',
+      ),
+    },
+  }),
+  cancel: createRoute({
+    method: 'delete',
+    path: '/orders/{id}',
+    tags,
+    summary: 'Cancel an order',
+    description: 'Again: 200, and nothing more happens.',
+    security: bearer,
+    request: { params, headers: z.object({ 'If-Match': ifMatch }) },
+    responses: {
+      ...changed,
+      ...errors(
+        'validation_failed',
+        ...signedIn,
+        'order_not_found',
+        'invalid_transition',
+        'precondition_failed',
+      ),
+    },
+  }),
+}

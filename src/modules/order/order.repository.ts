@@ -1,0 +1,233 @@
+import type mongoose from 'mongoose'
+import { Schema, Types } from 'mongoose'
+import type { Call } from '../../kernel/call.ts'
+import { type Database, isDuplicateKey, type Migration } from '../../kernel/mongo.ts'
+import type { HeldLine, Line, Rejection } from '../product/contract.ts'
+import type { Order, OrderLine } from './order.ts'
+import { type OrderStatus, orderStatuses } from './order-status.ts'
+
+interface OrderDocument {
+  _id: Types.ObjectId
+  userId: Types.ObjectId
+  key?: string
+  linesHash: string
+  lines: OrderLine[]
+  totalAmount: number | null
+  status: OrderStatus
+  version: number
+  leaseUntil: Date
+  confirmation?: { at: Date; version: number }
+  rejection?: Rejection
+  createdAt: Date
+  updatedAt: Date
+}
+
+const orderSchema = new Schema<OrderDocument>(
+  {
+    userId: { type: Schema.Types.ObjectId, required: true },
+    key: { type: String },
+    linesHash: { type: String, required: true },
+    lines: [
+      {
+        _id: false,
+        productId: { type: String, required: true },
+        quantity: { type: Number, required: true },
+        name: { type: String, default: null },
+        price: { type: Number, default: null },
+      },
+    ],
+    totalAmount: { type: Number, default: null },
+    status: { type: String, enum: orderStatuses, required: true },
+    version: { type: Number, required: true },
+    leaseUntil: { type: Date, required: true },
+    confirmation: { type: { _id: false, at: Date, version: Number }, default: undefined },
+    rejection: { type: Schema.Types.Mixed },
+    createdAt: { type: Date, required: true },
+    updatedAt: { type: Date, required: true },
+  },
+  { strict: 'throw', strictQuery: 'throw', versionKey: false, collection: 'orders' },
+)
+
+export const orderMigrations: Migration[] = [
+  {
+    name: '001-indexes',
+    async up(db) {
+      await db.collection('orders').createIndexes([
+        // One order per user and key, whatever arrives at once: what the idempotency of buying rests on.
+        { key: { userId: 1, key: 1 }, unique: true, partialFilterExpression: { key: { $exists: true } } },
+        { key: { userId: 1, status: 1, createdAt: -1, _id: -1 } },
+        { key: { status: 1, createdAt: -1, _id: -1 } },
+      ])
+    },
+  },
+]
+
+const orderOf = (document: OrderDocument): Order => ({
+  orderId: document._id.toHexString(),
+  userId: document.userId.toHexString(),
+  key: document.key,
+  linesHash: document.linesHash,
+  lines: document.lines,
+  totalAmount: document.totalAmount,
+  status: document.status,
+  version: document.version,
+  leaseUntil: document.leaseUntil.getTime(),
+  confirmation: document.confirmation,
+  rejection: document.rejection,
+  createdAt: document.createdAt,
+  updatedAt: document.updatedAt,
+})
+
+export interface OrderIdentity {
+  orderId: string
+  userId: string
+}
+
+/** The sort key of a row of the list. */
+export interface Position {
+  createdAt: Date
+  orderId: string
+}
+
+export type OrderRepository = ReturnType<typeof createOrderRepository>
+
+/** Every change of an order is a compare-and-set on its status: undefined says that it was lost. */
+export function createOrderRepository(database: Database) {
+  const orders = database.connection.model<OrderDocument>('Order', orderSchema)
+
+  const compareAndSet = async (
+    { orderId, userId }: OrderIdentity,
+    expected: mongoose.QueryFilter<OrderDocument>,
+    update: mongoose.UpdateQuery<OrderDocument>,
+    call: Call,
+  ): Promise<Order | undefined> => {
+    const filter = { userId, _id: orderId, ...expected }
+    const document = await database.run(call, (limit) =>
+      orders.findOneAndUpdate(filter, update, { returnDocument: 'after', maxTimeMS: limit }).lean(),
+    )
+    return document ? orderOf(document) : undefined
+  }
+
+  const step = (status: OrderStatus, more: Partial<OrderDocument> = {}, at = new Date()) => ({
+    $set: { status, updatedAt: at, ...more },
+    $inc: { version: 1 },
+  })
+
+  return {
+    /** @returns undefined if the user has an order with this key already */
+    async insert(
+      order: {
+        userId: string
+        key: string | undefined
+        lines: readonly Line[]
+        linesHash: string
+        leaseUntil: number
+      },
+      call: Call,
+    ): Promise<Order | undefined> {
+      const at = new Date()
+      const { key, ...rest } = order
+      const document = new orders({
+        ...rest,
+        ...(key !== undefined && { key }),
+        status: 'pending',
+        version: 1,
+        createdAt: at,
+        updatedAt: at,
+      })
+      try {
+        await database.run(call, (maxTimeMS) => document.save({ maxTimeMS } as mongoose.SaveOptions))
+        return orderOf(document.toObject())
+      } catch (error) {
+        if (isDuplicateKey(error)) return undefined
+        throw error
+      }
+    },
+
+    async find(
+      { orderId, userId }: { orderId: string; userId?: string },
+      call: Call,
+    ): Promise<Order | undefined> {
+      const filter = { ...(userId !== undefined && { userId }), _id: orderId }
+      const document = await database.run(call, (limit) => orders.findOne(filter).maxTimeMS(limit).lean())
+      return document ? orderOf(document) : undefined
+    },
+
+    /** After a lost race: sees every write that was acknowledged before it began, on whichever node. */
+    async findLatest(
+      filter: OrderIdentity | { userId: string; key: string },
+      call: Call,
+    ): Promise<Order | undefined> {
+      const { userId } = filter
+      const query = 'key' in filter ? { userId, key: filter.key } : { userId, _id: filter.orderId }
+      const document = await database.run(call, (limit) =>
+        orders.findOne(query).read('primary').readConcern('linearizable').maxTimeMS(limit).lean(),
+      )
+      return document ? orderOf(document) : undefined
+    },
+
+    async list(
+      query: {
+        userId: string | undefined
+        statuses: readonly OrderStatus[]
+        after: Position | undefined
+        limit: number
+      },
+      call: Call,
+    ): Promise<Order[]> {
+      const filter: mongoose.QueryFilter<OrderDocument> = { status: { $in: [...query.statuses] } }
+      if (query.userId !== undefined) filter.userId = query.userId
+      if (query.after) {
+        // The range on the first field bounds the index scan; the alternative decides among equal times.
+        const { createdAt, orderId } = query.after
+        filter.createdAt = { $lte: createdAt }
+        filter.$or = [{ createdAt: { $lt: createdAt } }, { _id: { $lt: new Types.ObjectId(orderId) } }]
+      }
+      const documents = await database.run(call, (limit) =>
+        orders.find(filter).sort({ createdAt: -1, _id: -1 }).limit(query.limit).maxTimeMS(limit).lean(),
+      )
+      return documents.map(orderOf)
+    },
+
+    /** Carries an unfinished order on: whoever moves the lease that was seen is the only one at work on it. */
+    takeOver: (order: Order, leaseUntil: number, call: Call) =>
+      compareAndSet(
+        order,
+        { status: 'pending', leaseUntil: new Date(order.leaseUntil) },
+        { $set: { leaseUntil: new Date(leaseUntil) } },
+        call,
+      ),
+
+    confirm(order: Order, held: readonly HeldLine[], call: Call) {
+      const at = new Date()
+      const confirmed = {
+        lines: [...held],
+        totalAmount: held.reduce((sum, line) => sum + line.price * line.quantity, 0),
+        confirmation: { at, version: order.version + 1 },
+      }
+      return compareAndSet(
+        order,
+        { status: 'pending', version: order.version },
+        step('confirmed', confirmed, at),
+        call,
+      )
+    },
+
+    reject: (order: Order, rejection: Rejection, call: Call) =>
+      compareAndSet(order, { status: 'pending' }, step('rejected', { rejection }), call),
+
+    beginCancelling: (order: Order, call: Call) =>
+      compareAndSet(
+        order,
+        { status: { $in: ['pending', 'confirmed'] }, version: order.version },
+        step('cancelling'),
+        call,
+      ),
+
+    finishCancelling: (order: OrderIdentity, call: Call) =>
+      compareAndSet(order, { status: 'cancelling' }, step('cancelled'), call),
+
+    advance: (order: Order, to: 'shipped' | 'delivered', call: Call) =>
+      compareAndSet(order, { status: order.status, version: order.version }, step(to), call),
+  }
+}

@@ -1,0 +1,66 @@
+import { z } from '@hono/zod-openapi'
+import type { Context } from 'hono'
+import type { Guard } from '../../kernel/auth-guard.ts'
+import { decodeCursor } from '../../kernel/cursor.ts'
+import { etag, notModified, parseIfMatch } from '../../kernel/preconditions.ts'
+import { type AppEnv, createRouter } from '../../kernel/router.ts'
+import { orderApi } from './order.api.ts'
+import type { OrderService } from './order.service.ts'
+import { type Order, representation } from './order.ts'
+import type { RequestableStatus } from './order-status.ts'
+
+const position = z.strictObject({
+  createdAt: z.iso.datetime().transform((value) => new Date(value)),
+  orderId: z.string().regex(/^[0-9a-f]{24}$/),
+})
+
+export function orderRoutes(service: OrderService, guard: Guard) {
+  const router = createRouter()
+  const middleware = guard('customer')
+
+  router.openapi({ ...orderApi.create, middleware }, async (c) => {
+    const { userId } = c.get('principal')
+    const key = c.req.valid('header')['Idempotency-Key']
+    const lines = c.req.valid('json').productList
+    const { order, refusal, replayed } = await service.place({ userId, key, lines }, c.get('call'))
+    if (replayed) c.header('Idempotent-Replayed', 'true')
+    if (!order) throw refusal
+    c.header('ETag', etag(order.version))
+    c.header('Location', `/orders/${order.orderId}`)
+    return c.json(representation(order), 201)
+  })
+
+  router.openapi({ ...orderApi.list, middleware }, async (c) => {
+    const { userId, status, limit = 20, cursor } = c.req.valid('query')
+    const after = cursor === undefined ? undefined : decodeCursor(position, cursor)
+    return c.json(
+      await service.list({ userId, status, after, limit }, c.get('principal'), c.get('call')),
+      200,
+    )
+  })
+
+  router.openapi({ ...orderApi.get, middleware }, async (c) => {
+    const order = await service.get(c.req.valid('param').id, c.get('principal'), c.get('call'))
+    if (notModified(c, order.version)) return c.body(null, 304)
+    return c.json(representation(order), 200)
+  })
+
+  const change = async (c: Context<AppEnv>, orderId: string, to: RequestableStatus): Promise<Order> => {
+    const ifMatch = parseIfMatch(c.req.header('If-Match'))
+    const order = await service.changeStatus(orderId, to, ifMatch, c.get('principal'), c.get('call'))
+    c.header('ETag', etag(order.version))
+    return order
+  }
+
+  router.openapi({ ...orderApi.changeStatus, middleware }, async (c) => {
+    const order = await change(c, c.req.valid('param').id, c.req.valid('json').status)
+    return c.json(representation(order), order.status === 'cancelling' ? 202 : 200)
+  })
+
+  router.openapi({ ...orderApi.cancel, middleware }, async (c) => {
+    const order = await change(c, c.req.valid('param').id, 'cancelled')
+    return c.json(representation(order), order.status === 'cancelling' ? 202 : 200)
+  })
+
+  return router
+}

@@ -1,0 +1,117 @@
+import type { Principal } from '../../kernel/auth-guard.ts'
+import type { Call } from '../../kernel/call.ts'
+import { type Page, pageOf } from '../../kernel/cursor.ts'
+import { DomainError, dependencyUnavailable, isDomainError } from '../../kernel/errors.ts'
+import { type IfMatch, matches } from '../../kernel/preconditions.ts'
+import type { Line, ProductPort } from '../product/contract.ts'
+import type { OrderRepository, Position } from './order.repository.ts'
+import { type Order, representation } from './order.ts'
+import {
+  allowedSteps,
+  mayRequest,
+  type OrderStatus,
+  orderStatuses,
+  type RequestableStatus,
+} from './order-status.ts'
+import { placeOrder } from './place-order.ts'
+
+// A compare-and-set that is lost this often means that something else is wrong: an order takes few steps in its life.
+const attempts = 10
+
+const listedByDefault = orderStatuses.filter((status) => status !== 'rejected')
+
+export type OrderService = ReturnType<typeof createOrderService>
+
+export function createOrderService({ orders, product }: { orders: OrderRepository; product: ProductPort }) {
+  /** Another user's order is as if it did not exist. */
+  const visible = async (orderId: string, principal: Principal, call: Call): Promise<Order> => {
+    const scope = principal.role === 'admin' ? { orderId } : { orderId, userId: principal.userId }
+    const order = await orders.find(scope, call)
+    if (!order) throw new DomainError('order_not_found', `there is no order ${orderId}`)
+    return order
+  }
+
+  /** `cancelling` → `cancelled`; where that cannot finish now, the order stays `cancelling` and finishes later. */
+  const finishCancelling = async (order: Order, call: Call): Promise<Order> => {
+    try {
+      await product.release({ orderId: order.orderId }, call)
+      const cancelled = await orders.finishCancelling(order, call)
+      return cancelled ?? (await orders.findLatest(order, call)) ?? order
+    } catch (error) {
+      if (isDomainError(error, 'dependency_unavailable', 'overloaded')) return order
+      throw error
+    }
+  }
+
+  /** One step from the order as it was read; undefined if it is no longer so. */
+  const step = async (order: Order, to: RequestableStatus, call: Call): Promise<Order | undefined> => {
+    if (to !== 'cancelled') return orders.advance(order, to, call)
+    if (order.status === 'cancelled') return order
+    const cancelling = order.status === 'cancelling' ? order : await orders.beginCancelling(order, call)
+    return cancelling && finishCancelling(cancelling, call)
+  }
+
+  return {
+    place: (request: { userId: string; key: string | undefined; lines: readonly Line[] }, call: Call) =>
+      placeOrder({ orders, product }, request, call),
+
+    get: visible,
+
+    async list(
+      query: {
+        userId: string | undefined
+        status: OrderStatus | undefined
+        after: Position | undefined
+        limit: number
+      },
+      principal: Principal,
+      call: Call,
+    ): Promise<Page<ReturnType<typeof representation>>> {
+      if (principal.role !== 'admin' && query.userId !== undefined && query.userId !== principal.userId) {
+        throw new DomainError('forbidden', "userId: only an admin may list another user's orders")
+      }
+      const userId = principal.role === 'admin' ? query.userId : principal.userId
+      const statuses = query.status === undefined ? listedByDefault : [query.status]
+      const { after, limit } = query
+      const rows = await orders.list({ userId, statuses, after, limit: limit + 1 }, call)
+      const page = pageOf(rows, limit, ({ createdAt, orderId }) => ({ createdAt, orderId }))
+      return { ...page, data: page.data.map(representation) }
+    },
+
+    /**
+     * Takes an order to another status. Cancelling one that is cancelled changes nothing.
+     * @returns the order as it is then: `cancelling` where the stock could not be given back at once
+     */
+    async changeStatus(
+      orderId: string,
+      to: RequestableStatus,
+      ifMatch: IfMatch | undefined,
+      principal: Principal,
+      call: Call,
+    ): Promise<Order> {
+      for (let tries = 0; tries < attempts; tries++) {
+        const order = await visible(orderId, principal, call)
+        if (!mayRequest(principal.role, to))
+          throw new DomainError('forbidden', `status: only an admin sets ${to}`)
+        if (ifMatch !== undefined && !matches(ifMatch, order.version)) {
+          throw new DomainError('precondition_failed', `If-Match: the current version is "${order.version}"`)
+        }
+        const allowed = allowedSteps(principal.role, order.status)
+        if (!allowed.includes(to) && !(to === 'cancelled' && order.status === 'cancelled')) {
+          throw new DomainError(
+            'invalid_transition',
+            `status: an order that is ${order.status} cannot be ${to}`,
+            {
+              from: order.status,
+              to,
+              allowed,
+            },
+          )
+        }
+        const changed = await step(order, to, call)
+        if (changed) return changed
+      }
+      throw dependencyUnavailable('the order changes too often just now; try again')
+    },
+  }
+}

@@ -1,0 +1,28 @@
+import type { Migration } from '../../kernel/mongo.ts'
+import { nameCollation } from './product.repository.ts'
+
+const notDeleted = { partialFilterExpression: { deleted: false } }
+const day = 86_400
+
+export const productMigrations: Migration[] = [
+  {
+    name: '001-collections-and-indexes',
+    async up(db) {
+      // Created before any transaction writes to them: creating one inside a transaction conflicts with others.
+      const existing = new Set((await db.listCollections().toArray()).map((collection) => collection.name))
+      for (const name of ['products', 'reservations', 'stockLedger', 'stockChangeAnswers']) {
+        if (!existing.has(name)) await db.createCollection(name)
+      }
+      await db.collection('products').createIndexes([
+        { key: { createdAt: -1, _id: -1 }, ...notDeleted },
+        { key: { price: 1, _id: 1 }, ...notDeleted },
+        { key: { name: 1, _id: 1 }, ...notDeleted, collation: nameCollation },
+      ])
+      await db.collection('stockLedger').createIndexes([{ key: { productId: 1, at: 1 } }])
+      // Kept at least 24 h, as the contract says; a day more so that no clock decides.
+      await db
+        .collection('stockChangeAnswers')
+        .createIndexes([{ key: { at: 1 }, expireAfterSeconds: 2 * day }])
+    },
+  },
+]

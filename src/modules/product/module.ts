@@ -1,0 +1,41 @@
+import { authGuard } from '../../kernel/auth-guard.ts'
+import { defineModule } from '../../kernel/module.ts'
+import { authPort } from '../auth/contract.ts'
+import { demoCatalogue } from './demo-catalogue.ts'
+import { connectProduct, productInternalRoutes } from './http.ts'
+import { productMigrations } from './migrations.ts'
+import { productApi } from './product.api.ts'
+import { createProductRepository } from './product.repository.ts'
+import { productRoutes } from './product.routes.ts'
+import { createProductService } from './product.service.ts'
+import { createReservationService } from './reservation.service.ts'
+import { createStockRepository } from './stock.repository.ts'
+import { createStockQueue } from './stock-queue.ts'
+
+export const product = defineModule({
+  name: 'product',
+  api: productApi,
+  migrations: productMigrations,
+  needs: { auth: authPort },
+  start({ database, needs, config, logger }) {
+    const products = createProductRepository(database)
+    const stock = createStockRepository(database)
+    const queue = createStockQueue()
+    const service = createProductService({ products, stock, queue })
+    const reservations = createReservationService(stock, queue)
+    const guard = authGuard({ keys: needs.auth.publicKeys, issuer: config.issuer, logger })
+    return {
+      routes: productRoutes(service, guard),
+      port: reservations,
+      internal: productInternalRoutes(reservations),
+      async prepare() {
+        const call = { deadline: Date.now() + 30_000, requestId: 'boot' }
+        if (!config.demo || !(await products.isEmpty(call))) return []
+        const demo = { userId: 'demo', role: 'admin' as const }
+        for (const entry of demoCatalogue) await service.create(entry, demo, call)
+        return []
+      },
+    }
+  },
+  connect: connectProduct,
+})

@@ -1,0 +1,188 @@
+import { createRoute, z } from '@hono/zod-openapi'
+import {
+  bearer,
+  body,
+  errors,
+  etagHeader,
+  json,
+  locationHeader,
+  notModifiedResponse,
+  page,
+  replayedHeader,
+  signedIn,
+  withBody,
+} from '../../kernel/openapi.ts'
+import {
+  amount,
+  cursor,
+  id,
+  idempotencyKey,
+  ifMatch,
+  ifNoneMatch,
+  limit,
+  money,
+  text,
+  timestamp,
+} from '../../kernel/schemas.ts'
+import { priceBound, sortOrders, stockBound } from './product.ts'
+
+const tags = ['Products']
+const admin = [...signedIn, 'forbidden'] as const
+const params = z.object({ id: id.openapi({ param: { name: 'id', in: 'path' } }) })
+
+const name = text(1, 200).openapi({ example: 'Espresso cup' })
+const description = text(0, 5_000).openapi({ example: 'Stoneware, 80 ml' })
+const price = money(priceBound)
+const stock = z.int().min(0).max(stockBound).openapi({ example: 50 })
+
+const product = z
+  .object({
+    productId: id,
+    name: z.string(),
+    description: z.string(),
+    price: amount,
+    stock: z.int(),
+    version: z.int().openapi({ description: 'grows with every change, stock included; also the ETag' }),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+  })
+  .openapi('Product', {
+    example: {
+      productId: '66f2a1b0c3d4e5f60718293a',
+      name: 'Espresso cup',
+      description: 'Stoneware, 80 ml',
+      price: 19.99,
+      stock: 50,
+      version: 1,
+      createdAt: '2026-11-23T10:15:00.000Z',
+      updatedAt: '2026-11-23T10:15:00.000Z',
+    },
+  })
+
+const newProduct = z
+  .strictObject({ name, description: description.default(''), price, stock })
+  .openapi('NewProduct')
+
+const changeable = ['name', 'description', 'price', 'stock'] as const
+const productUpdate = z
+  .strictObject({
+    name: name.optional(),
+    description: description.optional(),
+    price: price.optional(),
+    stock: stock.optional(),
+    version: z.int().min(1).optional().openapi({ description: 'the version that the update is based on' }),
+    productId: id.optional().openapi({ description: 'may echo what was read' }),
+    createdAt: z.iso.datetime().optional().openapi({ description: 'may echo what was read' }),
+    updatedAt: z.iso.datetime().optional().openapi({ description: 'may echo what was read' }),
+  })
+  .refine((update) => changeable.some((field) => update[field] !== undefined), {
+    message: `must name at least one of ${changeable.join(', ')}`,
+  })
+  .openapi('ProductUpdate', { example: { price: 17.5, version: 3 } })
+
+const stockChange = z
+  .strictObject({
+    change: z
+      .int()
+      .min(-stockBound)
+      .max(stockBound)
+      .refine((change) => change !== 0, 'must not be 0')
+      .openapi({ description: 'positive: put in; negative: taken out; not 0', example: 25 }),
+    reason: text(0, 500).default('').openapi({ example: 'delivery 4711' }),
+  })
+  .openapi('StockChange')
+
+export const productApi = {
+  create: createRoute({
+    method: 'post',
+    path: '/products/create_product',
+    tags,
+    summary: 'Create a product',
+    security: bearer,
+    request: { body: body(newProduct) },
+    responses: {
+      201: { description: 'Created', headers: { ...etagHeader, ...locationHeader }, content: json(product) },
+      ...errors(...withBody, ...admin),
+    },
+  }),
+  list: createRoute({
+    method: 'get',
+    path: '/products/',
+    tags,
+    summary: 'List products',
+    request: {
+      query: z.object({
+        sort: z.enum(sortOrders).default('newest'),
+        limit,
+        cursor,
+      }),
+    },
+    responses: {
+      200: { description: 'A page', content: json(page('ProductPage', product)) },
+      ...errors('validation_failed'),
+    },
+  }),
+  get: createRoute({
+    method: 'get',
+    path: '/products/{id}',
+    tags,
+    summary: 'Read a product',
+    request: { params, headers: z.object({ 'If-None-Match': ifNoneMatch }) },
+    responses: {
+      200: { description: 'The product', headers: etagHeader, content: json(product) },
+      304: notModifiedResponse,
+      ...errors('validation_failed', 'product_not_found'),
+    },
+  }),
+  update: createRoute({
+    method: 'put',
+    path: '/products/{id}',
+    tags,
+    summary: 'Change a product',
+    description:
+      'Names the version it is based on, as `version` or If-Match. With `version`, an update that sets `stock` is stale as soon as anything has changed; one that does not, only when name, description or price has.',
+    security: bearer,
+    request: { params, headers: z.object({ 'If-Match': ifMatch }), body: body(productUpdate) },
+    responses: {
+      200: { description: 'The product as it is now', headers: etagHeader, content: json(product) },
+      ...errors(
+        ...withBody,
+        ...admin,
+        'product_not_found',
+        'version_conflict',
+        'precondition_failed',
+        'precondition_required',
+      ),
+    },
+  }),
+  changeStock: createRoute({
+    method: 'post',
+    path: '/products/{id}/stock',
+    tags,
+    summary: 'Put stock in or take it out',
+    security: bearer,
+    request: { params, headers: z.object({ 'Idempotency-Key': idempotencyKey }), body: body(stockChange) },
+    responses: {
+      200: {
+        description: 'The product as it is now',
+        headers: { ...etagHeader, ...replayedHeader },
+        content: json(product),
+      },
+      ...errors(...withBody, ...admin, 'product_not_found', 'insufficient_stock', 'idempotency_key_reused'),
+    },
+  }),
+  remove: createRoute({
+    method: 'delete',
+    path: '/products/{id}',
+    tags,
+    summary: 'Delete a product',
+    description:
+      'Gone for readers and buyers; orders keep their copy of its name and price and can be cancelled.',
+    security: bearer,
+    request: { params, headers: z.object({ 'If-Match': ifMatch }) },
+    responses: {
+      204: { description: 'Deleted' },
+      ...errors('validation_failed', ...admin, 'product_not_found', 'precondition_failed'),
+    },
+  }),
+}

@@ -1,0 +1,171 @@
+import type mongoose from 'mongoose'
+import { Schema, Types } from 'mongoose'
+import type { Call } from '../../kernel/call.ts'
+import type { Database } from '../../kernel/mongo.ts'
+import type { Product, SortOrder } from './product.ts'
+
+export interface ProductDocument {
+  _id: Types.ObjectId
+  name: string
+  description: string
+  /** Minor units. */
+  price: number
+  stock: number
+  /** All that was ever put in: always `stock` plus what reservations hold. */
+  stocked: number
+  version: number
+  contentVersion: number
+  /** A mark, not a removal: reservations made before can still be released. */
+  deleted: boolean
+  createdAt: Date
+  updatedAt: Date
+}
+
+const strict = { strict: 'throw', strictQuery: 'throw', versionKey: false } as const
+
+const productSchema = new Schema<ProductDocument>(
+  {
+    name: { type: String, required: true },
+    description: { type: String, default: '' },
+    price: { type: Number, required: true, min: 0 },
+    stock: { type: Number, required: true, min: 0 },
+    stocked: { type: Number, required: true },
+    version: { type: Number, required: true },
+    contentVersion: { type: Number, required: true },
+    deleted: { type: Boolean, required: true },
+    createdAt: { type: Date, required: true },
+    updatedAt: { type: Date, required: true },
+  },
+  { ...strict, collection: 'products' },
+)
+
+export const productModel = (database: Database): mongoose.Model<ProductDocument> =>
+  database.connection.models.Product ?? database.connection.model<ProductDocument>('Product', productSchema)
+
+export const productOf = (document: ProductDocument): Product => ({
+  productId: document._id.toHexString(),
+  name: document.name,
+  description: document.description,
+  price: document.price,
+  stock: document.stock,
+  version: document.version,
+  contentVersion: document.contentVersion,
+  createdAt: document.createdAt,
+  updatedAt: document.updatedAt,
+})
+
+/** `name` is ordered as people read it, without regard to case. */
+export const nameCollation = { locale: 'en', strength: 2 }
+
+const sorts = {
+  newest: { field: 'createdAt', direction: -1 },
+  price: { field: 'price', direction: 1 },
+  '-price': { field: 'price', direction: -1 },
+  name: { field: 'name', direction: 1 },
+} as const
+
+/** The sort key of a row: what a page goes on after. */
+export type Position = { key: string | number | Date; productId: string }
+
+export const positionOf = (product: Product, sort: SortOrder): Position => ({
+  key: product[sorts[sort].field],
+  productId: product.productId,
+})
+
+export interface ContentChange {
+  name?: string | undefined
+  description?: string | undefined
+  price?: number | undefined
+}
+
+export type ProductRepository = ReturnType<typeof createProductRepository>
+
+/** The catalogue: everything about products but what moves stock. */
+export function createProductRepository(database: Database) {
+  const products = productModel(database)
+
+  return {
+    async find(productId: string, call: Call): Promise<Product | undefined> {
+      const document = await database.run(call, (limit) =>
+        products.findOne({ _id: productId, deleted: false }).maxTimeMS(limit).lean(),
+      )
+      return document ? productOf(document) : undefined
+    },
+
+    async list(
+      query: { sort: SortOrder; after: Position | undefined; limit: number },
+      call: Call,
+    ): Promise<Product[]> {
+      const { field, direction } = sorts[query.sort]
+      const filter: mongoose.QueryFilter<ProductDocument> = { deleted: false }
+      if (query.after) {
+        // The range on the first field bounds the index scan; the alternative decides among equal keys.
+        const [beyond, upTo] = direction === 1 ? (['$gt', '$gte'] as const) : (['$lt', '$lte'] as const)
+        const { key, productId } = query.after
+        filter[field] = { [upTo]: key }
+        filter.$or = [{ [field]: { [beyond]: key } }, { _id: { [beyond]: new Types.ObjectId(productId) } }]
+      }
+      const documents = await database.run(call, (limit) => {
+        const found = products
+          .find(filter)
+          .sort({ [field]: direction, _id: direction })
+          .limit(query.limit)
+          .maxTimeMS(limit)
+        return (field === 'name' ? found.collation(nameCollation) : found).lean()
+      })
+      return documents.map(productOf)
+    },
+
+    /**
+     * Compare-and-set on the content: fails if name, description or price changed since `base` was read. Sales
+     * meanwhile do not matter, unless `exactly` asks for the very version.
+     */
+    async changeContent(
+      base: Product,
+      change: ContentChange,
+      exactly: boolean,
+      call: Call,
+    ): Promise<Product | undefined> {
+      const next = { $add: ['$version', 1] }
+      const document = await database.run(call, (limit) =>
+        products
+          .findOneAndUpdate(
+            {
+              _id: base.productId,
+              deleted: false,
+              contentVersion: base.contentVersion,
+              ...(exactly && { version: base.version }),
+            },
+            [{ $set: { ...literals(change), version: next, contentVersion: next, updatedAt: '$$NOW' } }],
+            { returnDocument: 'after', updatePipeline: true, maxTimeMS: limit },
+          )
+          .lean(),
+      )
+      return document ? productOf(document) : undefined
+    },
+
+    /** Compare-and-set on `version`, or on nothing but existence. */
+    async markDeleted(productId: string, version: number | undefined, call: Call): Promise<boolean> {
+      const { modifiedCount } = await database.run(call, (limit) =>
+        products.updateOne(
+          { _id: productId, deleted: false, ...(version !== undefined && { version }) },
+          { $set: { deleted: true, updatedAt: new Date() }, $inc: { version: 1 } },
+          { maxTimeMS: limit },
+        ),
+      )
+      return modifiedCount === 1
+    },
+
+    async isEmpty(call: Call): Promise<boolean> {
+      return (await database.run(call, (limit) => products.findOne().maxTimeMS(limit).lean())) === null
+    },
+  }
+}
+
+/** In an update pipeline a string that starts with `$` would be read as a field path. */
+const literals = (change: ContentChange) =>
+  Object.fromEntries(
+    Object.entries(change)
+      .filter(([, value]) => value !== undefined)
+      .map(([field, value]) => [field, { $literal: value }]),
+  )

@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+    globalSetup: ['test/shared-mongod.ts'],
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    // The machine's two cores also carry mongod and the processes that the tests start.
+    maxWorkers: 2,
+  },
+})
