@@ -1,111 +1,61 @@
-import type { Server } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { serve } from '@hono/node-server'
+import { announcement } from './announcement.ts'
 import { compose } from './compose.ts'
 import { type Config, ConfigError, loadConfig } from './kernel/config.ts'
 import { createLogger } from './kernel/logger.ts'
+import { listen } from './listen.ts'
 import { registry } from './registry.ts'
+import { stopSignal } from './stop-signal.ts'
 
 /** The process: config, compose, listen, drain on SIGTERM; nothing else. */
 async function main(): Promise<void> {
   const config = loadConfig(process.env, registry)
+  const all = config.hosted.length === registry.length
   const logger = await createLogger({
     level: config.logLevel,
     human: !config.production && process.stdout.isTTY === true,
+    service: all ? 'all' : config.hosted.join(','),
   })
 
-  const stop = new AbortController()
-  const signalled = new Promise<string>((resolve) => {
-    // 'disconnect' is the end of the parent of `npm run split`: its services do not outlive it.
-    for (const signal of ['SIGTERM', 'SIGINT', 'disconnect'] as const) {
-      process.on(signal, () => {
-        // A second signal is from somebody who does not want to wait.
-        if (stop.signal.aborted) process.exit(1)
-        stop.abort()
-        resolve(signal)
-      })
-    }
-  })
+  const { signal, stopped } = stopSignal()
 
-  const embedded = config.mongodb.uri === undefined ? await openEmbedded(config) : undefined
-  const uri = embedded?.uri ?? config.mongodb.uri ?? ''
+  const mongod = config.mongodb.uri === undefined ? await embedded(config) : undefined
+  const uri = mongod?.uri ?? config.mongodb.uri ?? ''
   const composition = await compose({
     config: { ...config, mongodb: { ...config.mongodb, uri } },
     modules: registry,
     logger,
   })
-  const server = await listen(composition.app.fetch, config)
   try {
-    const lines = await composition.prepare(stop.signal)
-    announce(config, server, lines)
-    logger.info({ hosted: config.hosted }, 'ready')
-    const signal = await signalled
-    logger.info({ signal }, 'draining')
+    const listener = await listen(composition.app.fetch, config)
+    const lines = await composition.prepare(signal)
+    // A parent (`npm run split`, tests) learns that its child is ready, and where.
+    process.send?.({ port: listener.port, lines })
+    if (!config.production && !process.send)
+      console.log(announcement(all ? 'one process' : config.hosted.join(', '), listener.port, lines))
+    logger.info({ hosted: config.hosted, port: listener.port }, 'ready')
+
+    const reason = await stopped
+    logger.info({ reason }, 'draining')
     composition.drain()
-    const deadline = setTimeout(() => {
+    setTimeout(() => {
       logger.error({ timeout: config.drain.timeout }, 'did not drain in time')
       process.exit(1)
     }, config.drain.timeout)
     await sleep(config.drain.delay)
-    await closed(server)
-    clearTimeout(deadline)
+    await listener.close()
   } catch (error) {
-    if (!stop.signal.aborted) throw error
+    if (!signal.aborted) throw error
   } finally {
     await composition.close()
-    await embedded?.close()
+    await mongod?.close()
   }
   logger.info('stopped')
 }
 
-async function openEmbedded(config: Config) {
+async function embedded(config: Config) {
   const { openEmbeddedMongo } = await import('./embedded/mongod.ts')
   return openEmbeddedMongo({ dataDir: config.dataDir, log: (line) => console.log(line) })
-}
-
-function listen(fetch: (request: Request) => Response | Promise<Response>, config: Config): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const server = serve({ fetch, port: config.port, hostname: config.host }, () => resolve(server)) as Server
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const taken = error.code === 'EADDRINUSE'
-      reject(
-        taken
-          ? new ConfigError([`PORT ${config.port} is in use by another program: set another one`])
-          : error,
-      )
-    })
-  })
-}
-
-/** Answers what is in flight; keep-alive connections go as soon as they are idle, which `close` alone waits for. */
-async function closed(server: Server): Promise<void> {
-  const closing = new Promise<void>((resolve) => server.close(() => resolve()))
-  const idle = setInterval(() => server.closeIdleConnections(), 50)
-  server.closeIdleConnections()
-  await closing
-  clearInterval(idle)
-}
-
-function announce(config: Config, server: Server, lines: string[]): void {
-  const address = server.address()
-  const port = typeof address === 'object' && address !== null ? address.port : config.port
-  // A parent that started this process (npm run split, tests) learns that it is ready and where.
-  process.send?.({ ready: true, port, lines })
-  if (config.production || process.send) return
-  const url = `http://localhost:${port}`
-  const shape =
-    config.hosted.length === registry.length ? 'all modules in one process' : config.hosted.join(', ')
-  console.log(
-    [
-      '',
-      `Trivet is ready: ${shape}.`,
-      '',
-      `  API        ${url}`,
-      `  Reference  ${url}/docs`,
-      ...lines.map((line) => `  ${line}`),
-      '',
-    ].join('\n'),
-  )
 }
 
 main().then(

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { mongo } from 'mongoose'
 import { z } from 'zod'
-import { findMongod } from './binary.ts'
+import { findMongod } from './mongod-binary.ts'
 
 /** A running local MongoDB: a one-node replica set, since transactions need one. */
 export interface EmbeddedMongo {

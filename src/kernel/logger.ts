@@ -3,11 +3,16 @@ import { pino } from 'pino'
 export type Logger = import('pino').Logger
 
 /** JSON lines on standard output; a person at a terminal gets them coloured, where pino-pretty is installed. */
-export async function createLogger(options: { level: string; human: boolean }): Promise<Logger> {
-  if (!options.human) return pino({ level: options.level, base: null })
+export async function createLogger(options: {
+  level: string
+  human: boolean
+  service: string
+}): Promise<Logger> {
+  const { level, service } = options
+  if (!options.human) return pino({ level, base: { service } })
   const { default: pretty } = await import('pino-pretty')
   return pino(
-    { level: options.level, base: null },
-    pretty({ sync: true, translateTime: 'HH:MM:ss.l', hideObject: false, singleLine: true }),
+    { level, base: { service } },
+    pretty({ sync: true, translateTime: 'HH:MM:ss.l', singleLine: true, ignore: 'service' }),
   )
 }

@@ -32,7 +32,8 @@ export const product = defineModule({
         const call = { deadline: Date.now() + 30_000, requestId: 'boot' }
         if (!config.demo || !(await products.isEmpty(call))) return []
         const demo = { userId: 'demo', role: 'admin' as const }
-        for (const entry of demoCatalogue) await service.create(entry, demo, call)
+        // The list shows the newest first, and so the catalogue's own order.
+        for (const entry of demoCatalogue.toReversed()) await service.create(entry, demo, call)
         return []
       },
     }

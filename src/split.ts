@@ -1,0 +1,118 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { announcement } from './announcement.ts'
+import { freePort, openEmbeddedMongo } from './embedded/mongod.ts'
+import { createFront } from './front.ts'
+import { ConfigError, loadConfig } from './kernel/config.ts'
+import { createLogger, type Logger } from './kernel/logger.ts'
+import { listen } from './listen.ts'
+import { registry } from './registry.ts'
+import { stopSignal } from './stop-signal.ts'
+
+/**
+ * `npm run split`: the embedded MongoDB, one process per module, and a front that routes as the ingress will. A
+ * service that dies is started again, as Kubernetes would: kill one and see.
+ */
+async function main(): Promise<void> {
+  const config = loadConfig({ ...process.env, SERVICE: 'all' }, registry)
+  const human = !config.production && process.stdout.isTTY === true
+  const logger = await createLogger({ level: config.logLevel, human, service: 'front' })
+  const { stopped } = stopSignal()
+
+  const mongod =
+    config.mongodb.uri === undefined
+      ? await openEmbeddedMongo({ dataDir: config.dataDir, log: (line) => console.log(line) })
+      : undefined
+  const ports = new Map<string, number>()
+  for (const [at, { name }] of registry.entries()) {
+    ports.set(name, config.port === 0 ? await freePort() : config.port + 1 + at)
+  }
+  const urls = Object.fromEntries([...ports].map(([name, port]) => [name, `http://127.0.0.1:${port}`]))
+
+  const shared: NodeJS.ProcessEnv = {
+    ...process.env,
+    HOST: '127.0.0.1',
+    MONGODB_URI: mongod?.uri ?? config.mongodb.uri,
+    INTERNAL_SECRET: process.env.INTERNAL_SECRET || randomBytes(32).toString('base64url'),
+    DEMO: String(config.demo),
+    DATA_DIR: config.dataDir,
+    ...Object.fromEntries(Object.entries(urls).map(([name, url]) => [`${name.toUpperCase()}_URL`, url])),
+  }
+  const services = [...ports].map(([name, port]) =>
+    startService(name, { ...shared, SERVICE: name, PORT: String(port) }, logger),
+  )
+  try {
+    const allReady = Promise.all(services.map((service) => service.ready))
+    const ready = await Promise.race([allReady, stopped])
+    if (typeof ready === 'string') return
+    const lines = ready.flat()
+    // A service answers 503 by itself when its time is over; the front only outlasts what does not even do that.
+    const front = createFront({ modules: registry, urls, timeout: config.requestTimeout + 1_000, logger })
+    const listener = await listen(front.fetch, config)
+    process.send?.({
+      port: listener.port,
+      lines,
+      pids: Object.fromEntries(services.map(({ name, pid }) => [name, pid()])),
+    })
+    if (!process.send) {
+      const shape = [...ports].map(([name, port]) => `${name} on ${port}`).join(', ')
+      console.log(announcement(`split: ${shape}`, listener.port, lines))
+    }
+    await stopped
+    await listener.close()
+  } finally {
+    await Promise.all(services.map((service) => service.stop()))
+    await mongod?.close()
+  }
+}
+
+const restartAfter = 500
+
+/** Keeps one service running until it is told to stop; its first start has to succeed by itself. */
+function startService(name: string, env: NodeJS.ProcessEnv, logger: Logger) {
+  const stopping = new AbortController()
+  let child: ChildProcess
+  const run = (onReady: (lines: string[]) => void): Promise<string> =>
+    new Promise((resolve) => {
+      // A group of its own: Ctrl-C in a terminal is for the parent, which ends its services in order.
+      child = fork(fileURLToPath(new URL('main.ts', import.meta.url)), { env, detached: true })
+      child.on('message', (message) => onReady((message as { lines: string[] }).lines))
+      child.once('exit', (code, killed) => resolve(killed ?? `code ${code}`))
+    })
+
+  let ended = Promise.resolve()
+  const ready = new Promise<string[]>((resolve, reject) => {
+    let started = false
+    const keepRunning = async () => {
+      while (!stopping.signal.aborted) {
+        const end = await run((lines) => {
+          started = true
+          resolve(lines)
+        })
+        if (stopping.signal.aborted || !started) {
+          reject(new ConfigError([`${name} ended with ${end} before it was ready; see above`]))
+          return
+        }
+        logger.warn({ ended: name, with: end }, 'a service ended: starting it again')
+        await sleep(restartAfter, undefined, { signal: stopping.signal }).catch(() => undefined)
+      }
+    }
+    ended = keepRunning()
+  })
+  const stop = async () => {
+    stopping.abort()
+    child.kill('SIGTERM')
+    await ended
+  }
+  return { name, ready, stop, pid: () => child.pid }
+}
+
+main().then(
+  () => process.exit(0),
+  (error: unknown) => {
+    console.error(error instanceof ConfigError ? error.message : error)
+    process.exit(1)
+  },
+)
