@@ -1,10 +1,10 @@
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import { cors } from 'hono/cors'
 import { HTTPException } from 'hono/http-exception'
 import { TrieRouter } from 'hono/router/trie-router'
 import { secureHeaders } from 'hono/secure-headers'
+import { bodyLimit } from './kernel/body-limit.ts'
 import type { Config } from './kernel/config.ts'
 import { DomainError, dependencyUnavailable, type ErrorCode, isDomainError } from './kernel/errors.ts'
 import { problemResponse } from './kernel/http-errors.ts'
@@ -32,7 +32,7 @@ export function createApp(options: {
   app.use(requestContext({ timeout: config.requestTimeout, logger }))
   app.use(secureHeaders())
   if (config.corsOrigins.length > 0) app.use(crossOrigin(config.corsOrigins))
-  app.use(bodyLimit({ maxSize: bodyBound, onError: refuseBody }))
+  app.use(bodyLimit(bodyBound))
 
   app.route('/', operatorRoutes(document(options.modules), readiness))
 
@@ -109,10 +109,6 @@ const crossOrigin = (origins: readonly string[]) =>
     exposeHeaders: ['ETag', 'Location', 'Idempotent-Replayed', 'Retry-After', 'X-Request-Id'],
     maxAge: 600,
   })
-
-const refuseBody = (): never => {
-  throw new DomainError('body_too_large', `the body must have ${bodyBound} bytes or fewer`)
-}
 
 /** What may be asked of a path, for 405 and its `Allow`: Hono itself only knows that nothing matched. */
 function routedMethods(app: OpenAPIHono<AppEnv>): (path: string) => string[] {

@@ -37,7 +37,7 @@ export function createClient(send: (path: string, init: RequestInit) => Promise<
     if (body !== undefined && !headers.has('content-type')) headers.set('content-type', 'application/json')
     const response = await send(path, { method, headers, ...(body !== undefined && { body }) })
     const text = await response.text()
-    const isJson = response.headers.get('content-type')?.includes('json')
+    const isJson = text !== '' && response.headers.get('content-type')?.includes('json')
     return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text }
   }
 

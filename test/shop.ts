@@ -29,23 +29,20 @@ export interface Shop extends Client {
   close(): Promise<void>
 }
 
-/**
- * The whole program in this process, on databases of its own. What modules ask of each other is checked to be what
- * HTTP would carry, unless `wrapPort` puts something else between them.
- */
-export async function startShop(
-  options: {
-    environment?: Record<string, string>
-    wrapPort?: (port: Port<object>, implementation: object) => object
-  } = {},
-): Promise<Shop> {
-  const database = options.environment?.MONGODB_DATABASE ?? databaseName()
+interface Options {
+  environment?: Record<string, string>
+  /** What stands between modules of this process, instead of the check that HTTP could carry it. */
+  wrapPort?: (port: Port<object>, implementation: object) => object
+}
+
+/** The program in this process, on databases of its own, not yet connected to them. */
+export async function startComposition({ environment, wrapPort = checkedPort }: Options = {}) {
   const uri = inject('mongodbUri')
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-shop-'))
   const config = loadConfig(
     {
       MONGODB_URI: uri,
-      MONGODB_DATABASE: database,
+      MONGODB_DATABASE: databaseName(),
       DATA_DIR: dataDir,
       BCRYPT_COST: '4',
       ADMIN_USERNAME: admin.username,
@@ -53,24 +50,32 @@ export async function startShop(
       ADMIN_PASSWORD: admin.password,
       // Two cores carry everything at once here; what is slow is not what these tests are about.
       REQUEST_TIMEOUT: '20s',
-      ...options.environment,
+      ...environment,
     },
     registry,
   )
-  const composition = await compose({
-    config: { ...config, mongodb: { ...config.mongodb, uri } },
-    modules: registry,
-    logger: await quiet,
-    wrapPort: options.wrapPort ?? checkedPort,
-  })
+  const logger = await quiet
+  const mongodb = { ...config.mongodb, uri: config.mongodb.uri ?? uri }
+  const composition = await compose({ config: { ...config, mongodb }, modules: registry, logger, wrapPort })
+  const close = async () => {
+    await composition.close()
+    await rm(dataDir, { recursive: true, force: true })
+  }
+  return { config, composition, close }
+}
+
+/** The whole program, ready, with an admin signed in. */
+export async function startShop(options: Options = {}): Promise<Shop> {
+  const { config, composition, close } = await startComposition(options)
   await composition.prepare(new AbortController().signal)
   const client = createClient((path, init) => composition.app.request(path, init))
-  const own = await mongoose.createConnection(uri).asPromise()
+  const own = await mongoose.createConnection(inject('mongodbUri')).asPromise()
+  const { database } = config.mongodb
 
   return {
     ...client,
     fetch: (request) => composition.app.fetch(request),
-    adminToken: await client.login(admin.email, admin.password),
+    adminToken: await client.login(admin.email, options.environment?.ADMIN_PASSWORD ?? admin.password),
     database,
     async collections(module) {
       const { db } = own.useDb(`${database}_${module}`, { useCache: true })
@@ -80,8 +85,7 @@ export async function startShop(
     async close() {
       for (const name of config.hosted) await own.useDb(`${database}_${name}`).dropDatabase()
       await own.close()
-      await composition.close()
-      await rm(dataDir, { recursive: true, force: true })
+      await close()
     },
   }
 }

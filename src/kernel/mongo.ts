@@ -124,7 +124,7 @@ function createDatabase(connection: mongoose.Connection): Database {
 
     async transaction(call, work) {
       for (let attempt = 1; ; attempt++) {
-        const session = await connection.startSession()
+        const session = await run(call, () => connection.startSession())
         try {
           session.startTransaction({
             readConcern: { level: 'snapshot' },

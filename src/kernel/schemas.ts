@@ -30,7 +30,7 @@ export const text = (min: number, max: number) =>
     )
     .openapi({ type: 'string', minLength: min, maxLength: max, ...(min > 0 && { pattern: '\\S' }) })
 
-const isMoney = (value: number) => /^\d+(\.\d{1,2})?$/.test(String(value))
+const isMoney = (value: number) => /^-?\d+(\.\d{1,2})?$/.test(String(value))
 
 /** A decimal amount with at most two places in, minor units out: `19.99` → 1999. */
 export const money = (max: number) =>

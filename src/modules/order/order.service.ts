@@ -1,5 +1,5 @@
 import type { Principal } from '../../kernel/auth-guard.ts'
-import type { Call } from '../../kernel/call.ts'
+import { type Call, withinDeadline } from '../../kernel/call.ts'
 import { type Page, pageOf } from '../../kernel/cursor.ts'
 import { DomainError, dependencyUnavailable, isDomainError } from '../../kernel/errors.ts'
 import { type IfMatch, matches } from '../../kernel/preconditions.ts'
@@ -34,7 +34,7 @@ export function createOrderService({ orders, product }: { orders: OrderRepositor
   /** `cancelling` → `cancelled`; where that cannot finish now, the order stays `cancelling` and finishes later. */
   const finishCancelling = async (order: Order, call: Call): Promise<Order> => {
     try {
-      await product.release({ orderId: order.orderId }, call)
+      await withinDeadline(call, 'product', product.release({ orderId: order.orderId }, call))
       const cancelled = await orders.finishCancelling(order, call)
       return cancelled ?? (await orders.findLatest(order, call)) ?? order
     } catch (error) {

@@ -1,4 +1,4 @@
-import type { Call } from '../../kernel/call.ts'
+import { type Call, withinDeadline } from '../../kernel/call.ts'
 import { DomainError, isDomainError } from '../../kernel/errors.ts'
 import type { Line, ProductPort, Rejection, Reservation } from '../product/contract.ts'
 import type { OrderRepository } from './order.repository.ts'
@@ -54,7 +54,8 @@ export async function placeOrder(
 
   async function settle(order: Order): Promise<Placement> {
     try {
-      const reservation = await product.reserve({ orderId: order.orderId, lines }, call)
+      const reserving = product.reserve({ orderId: order.orderId, lines }, call)
+      const reservation = await withinDeadline(call, 'product', reserving)
       const settled = await record(order, reservation)
       if (settled) return { ...answerOf(settled), replayed: false }
       // Somebody else moved it on: an owner who cancelled, or a retry that took over.

@@ -1,0 +1,162 @@
+import { decode } from 'hono/jwt'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { admin, type Shop, startShop } from '../../../test/shop.ts'
+
+let shop: Shop
+beforeAll(async () => {
+  shop = await startShop()
+})
+afterAll(() => shop.close())
+
+const password = 'correct horse battery'
+
+describe('registering', () => {
+  it('opens a customer account and shows no hash', async () => {
+    const body = { username: 'Ada.Lovelace', email: 'Ada@Example.com', password }
+    const answer = await shop.post('/register', { body })
+    expect(answer.status).toBe(201)
+    expect(answer.headers.get('location')).toBe('/profile')
+    expect(answer.body).toEqual({
+      userId: expect.stringMatching(/^[0-9a-f]{24}$/),
+      username: 'Ada.Lovelace',
+      email: 'Ada@Example.com',
+      role: 'customer',
+      createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+    })
+  })
+
+  it('refuses a taken e-mail address or username in any case', async () => {
+    const { username, email } = await shop.customer()
+    const sameEmail = { username: 'other', email: email.toUpperCase(), password }
+    expect(await shop.post('/register', { body: sameEmail })).toMatchObject({
+      status: 409,
+      body: { code: 'email_taken' },
+    })
+    const sameName = { username: username.toUpperCase(), email: 'other@example.com', password }
+    expect(await shop.post('/register', { body: sameName })).toMatchObject({
+      status: 409,
+      body: { code: 'username_taken' },
+    })
+  })
+
+  it('gives one of many who register the same address at once the account', async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 12 }, (_, n) =>
+        shop.post('/register', { body: { username: `racer-${n}`, email: 'racer@example.com', password } }),
+      ),
+    )
+    expect(answers.filter(({ status }) => status === 201)).toHaveLength(1)
+    expect(answers.filter(({ body }) => body.code === 'email_taken')).toHaveLength(11)
+  })
+
+  it.each([
+    ['role', { role: 'admin' }, '/role'],
+    ['userId', { userId: '0123456789abcdef01234567' }, '/userId'],
+    ['short username', { username: 'ab' }, '/username'],
+    ['spaced username', { username: 'a b c' }, '/username'],
+    ['operator as username', { username: { $gt: '' } }, '/username'],
+    ['operator as e-mail', { email: { $gt: '' } }, '/email'],
+    ['operator as password', { password: { $gt: '' } }, '/password'],
+    ['no address', { email: 'nobody' }, '/email'],
+    ['long address', { email: `${'a'.repeat(250)}@example.com` }, '/email'],
+    ['short password', { password: '1234567' }, '/password'],
+    ['73 bytes', { password: 'a'.repeat(73) }, '/password'],
+    ['73 bytes in fewer characters', { password: `${'ä'.repeat(36)}a` }, '/password'],
+    ['NUL', { password: 'correct\0horse' }, '/password'],
+    ['unpaired surrogate', { password: 'correct \ud800 horse' }, '/password'],
+  ])('refuses %s', async (_, change, pointer) => {
+    const before = await (await shop.collections('auth')).collection('users').countDocuments()
+    const body = { username: 'somebody', email: 'somebody@example.com', password, ...change }
+    const answer = await shop.post('/register', { body })
+    expect(answer).toMatchObject({ status: 400, body: { code: 'validation_failed', errors: [{ pointer }] } })
+    expect(await (await shop.collections('auth')).collection('users').countDocuments()).toBe(before)
+  })
+
+  it('accepts 72 bytes and tells them from the first 71', async () => {
+    const body = { username: 'longest', email: 'longest@example.com', password: 'é'.repeat(36) }
+    expect((await shop.post('/register', { body })).status).toBe(201)
+    expect(
+      (await shop.post('/login', { body: { username: 'longest', password: body.password } })).status,
+    ).toBe(200)
+    const shorter = { username: 'longest', password: 'é'.repeat(35) }
+    expect((await shop.post('/login', { body: shorter })).status).toBe(401)
+    const longer = { username: 'longest', password: `${body.password}x` }
+    expect((await shop.post('/login', { body: longer })).status).toBe(401)
+  })
+})
+
+describe('signing in', () => {
+  it('takes the e-mail address or the username, in any case', async () => {
+    const { username, email, userId } = await shop.customer()
+    for (const name of [{ email: email.toUpperCase() }, { username: username.toUpperCase() }]) {
+      const answer = await shop.post('/login', { body: { ...name, password } })
+      expect(answer).toMatchObject({ status: 200, body: { tokenType: 'Bearer', expiresIn: 900 } })
+      const { header, payload } = decode(answer.body.accessToken)
+      expect(header).toMatchObject({ alg: 'EdDSA', kid: expect.any(String) })
+      expect(payload).toMatchObject({ iss: 'trivet', aud: 'trivet', sub: userId, role: 'customer' })
+      expect(Number(payload.exp) - Number(payload.iat)).toBe(900)
+      expect(answer.headers.get('cache-control')).toBe('no-store')
+    }
+  })
+
+  it('answers the same for an unknown account and a wrong password', async () => {
+    const { email } = await shop.customer()
+    const wrong = await shop.post('/login', { body: { email, password: 'wrong password' } })
+    const unknown = await shop.post('/login', { body: { email: 'nobody@example.com', password } })
+    for (const answer of [wrong, unknown]) {
+      expect(answer).toMatchObject({ status: 401, body: { code: 'invalid_credentials' } })
+      expect(answer.headers.get('www-authenticate')).toBe('Bearer')
+    }
+    expect(wrong.body.detail).toBe(unknown.body.detail)
+  })
+
+  it.each([
+    ['neither name', { password }],
+    ['both names', { email: 'a@example.com', username: 'ada', password }],
+    ['an operator', { email: { $gt: '' }, password }],
+    ['an operator as password', { email: 'a@example.com', password: { $gt: '' } }],
+    ['no password', { email: 'a@example.com' }],
+  ])('refuses %s', async (_, body) => {
+    expect(await shop.post('/login', { body })).toMatchObject({
+      status: 400,
+      body: { code: 'validation_failed' },
+    })
+  })
+})
+
+describe('the profile', () => {
+  it("is the token's own account", async () => {
+    const { token, userId, username, email } = await shop.customer()
+    const answer = await shop.get('/profile', { token })
+    expect(answer).toMatchObject({ status: 200, body: { userId, username, email, role: 'customer' } })
+  })
+
+  it('needs a token', async () => {
+    const answer = await shop.get('/profile')
+    expect(answer).toMatchObject({ status: 401, body: { code: 'unauthenticated' } })
+    expect(answer.headers.get('www-authenticate')).toBe('Bearer')
+  })
+
+  it('refuses the token of an account that is gone', async () => {
+    const { token, email } = await shop.customer()
+    await (await shop.collections('auth')).collection('users').deleteOne({ email })
+    expect(await shop.get('/profile', { token })).toMatchObject({
+      status: 401,
+      body: { code: 'invalid_token' },
+    })
+  })
+})
+
+describe('the admin of the settings', () => {
+  it('is created once, and keeps its password when the setting changes', async () => {
+    const own = await startShop()
+    const users = (await own.collections('auth')).collection('users')
+    const [created] = await users.find({ role: 'admin' }).toArray()
+    const environment = { MONGODB_DATABASE: own.database, ADMIN_PASSWORD: 'another password' }
+    // The second process's admin cannot sign in with the new password: what is there stays.
+    await expect(startShop({ environment })).rejects.toThrow('sign-in failed')
+    expect(await users.find({ role: 'admin' }).toArray()).toEqual([created])
+    expect(await own.login(admin.email, admin.password)).toEqual(expect.any(String))
+    await own.close()
+  })
+})

@@ -1,0 +1,32 @@
+import { decode, verify } from 'hono/jwt'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { call, type PortShop, startPortShop } from '../../../test/ports.ts'
+import type { AuthPort } from './contract.ts'
+
+/** What the port promises, of any implementation. */
+export function authPortSuite(name: string, implementation: (shop: PortShop) => Promise<AuthPort>) {
+  describe(`the auth port, ${name}`, () => {
+    let host: PortShop
+    let port: AuthPort
+    beforeAll(async () => {
+      host = await startPortShop()
+      port = await implementation(host)
+    })
+    afterAll(() => host.close())
+
+    it('gives the keys that verify what it signs', async () => {
+      const { token, userId } = await host.shop.customer()
+      const keys = await port.publicKeys({}, call())
+      const key = keys.find(({ kid }) => kid === decode(token).header.kid)
+      if (!key) throw new Error('the key of the token is among them')
+      expect(await verify(token, key, { alg: 'EdDSA' })).toMatchObject({ sub: userId, role: 'customer' })
+    })
+
+    it('gives no private key away', async () => {
+      const keys = await port.publicKeys({}, call())
+      expect(keys.length).toBeGreaterThan(0)
+      for (const key of keys)
+        expect(Object.keys(key).sort()).toEqual(['alg', 'crv', 'kid', 'kty', 'use', 'x'])
+    })
+  })
+}

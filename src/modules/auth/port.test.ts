@@ -1,0 +1,8 @@
+import { twice } from '../../../test/ports.ts'
+import { authPort } from './contract.ts'
+import { connectAuth } from './http.ts'
+import { authPortSuite } from './port.suite.ts'
+
+authPortSuite('in process', async (shop) => shop.local(authPort))
+authPortSuite('over HTTP', async (shop) => connectAuth(await shop.http()))
+authPortSuite('over HTTP, every call delivered twice', async (shop) => connectAuth(await shop.http(twice)))

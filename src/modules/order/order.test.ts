@@ -1,0 +1,398 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { unbalancedBooks } from '../../../test/books.ts'
+import type { Account, Json } from '../../../test/client.ts'
+import { type Shop, startShop } from '../../../test/shop.ts'
+
+let shop: Shop
+let ada: Account
+let admin: string
+beforeAll(async () => {
+  shop = await startShop()
+  ada = await shop.customer()
+  admin = shop.adminToken
+})
+afterAll(async () => {
+  expect(await unbalancedBooks(shop)).toEqual([])
+  await shop.close()
+})
+
+const product = (fields: Record<string, unknown> = {}) => shop.product(admin, fields)
+const stockOf = async (productId: string) => (await shop.get(`/products/${productId}`)).body.stock
+const buy = async (account: Account = ada, quantity = 1): Promise<Json> => {
+  const { productId } = await product()
+  const answer = await shop.order(account.token, [{ productId, quantity }])
+  expect(answer.status).toBe(201)
+  return answer.body
+}
+const setStatus = (orderId: string, status: string, token: string, headers: Record<string, string> = {}) =>
+  shop.put(`/orders/${orderId}`, { token, body: { status }, headers })
+
+describe('buying', () => {
+  it("confirms at the products' names and prices, with lines of one product added together", async () => {
+    const [cup, pot] = await Promise.all([
+      product({ name: 'Cup', price: 0.1 }),
+      product({ name: 'Pot', price: 29.99 }),
+    ])
+    const answer = await shop.order(ada.token, [
+      { productId: pot.productId, quantity: 1 },
+      { productId: cup.productId, quantity: 2 },
+      { productId: cup.productId, quantity: 1 },
+    ])
+    expect(answer).toMatchObject({
+      status: 201,
+      body: { userId: ada.userId, totalAmount: 30.29, status: 'confirmed', version: 2 },
+    })
+    expect(answer.body.productList).toHaveLength(2)
+    expect(answer.body.productList).toEqual(
+      expect.arrayContaining([
+        { productId: cup.productId, name: 'Cup', price: 0.1, quantity: 3 },
+        { productId: pot.productId, name: 'Pot', price: 29.99, quantity: 1 },
+      ]),
+    )
+    expect(answer.headers.get('location')).toBe(`/orders/${answer.body.orderId}`)
+    expect(answer.headers.get('etag')).toBe('"2"')
+    expect(answer.headers.get('idempotent-replayed')).toBeNull()
+    expect(await stockOf(cup.productId)).toBe(7)
+    const read = await shop.get(`/orders/${answer.body.orderId}`, { token: ada.token })
+    expect(read.body).toEqual(answer.body)
+  })
+
+  it('takes nothing if any line falls short, and names every line that did', async () => {
+    const [plenty, few, none] = await Promise.all([
+      product({ stock: 10 }),
+      product({ stock: 2 }),
+      product({ stock: 0 }),
+    ])
+    const lines = [plenty, few, none].map(({ productId }) => ({ productId, quantity: 3 }))
+    const answer = await shop.order(ada.token, lines)
+    expect(answer).toMatchObject({ status: 409, body: { code: 'insufficient_stock' } })
+    expect(answer.body.items).toHaveLength(2)
+    expect(answer.body.items).toEqual(
+      expect.arrayContaining([
+        { productId: few.productId, requested: 3, available: 2 },
+        { productId: none.productId, requested: 3, available: 0 },
+      ]),
+    )
+    expect(await stockOf(plenty.productId)).toBe(10)
+  })
+
+  it('names every product that does not exist', async () => {
+    const { productId } = await product()
+    const missing = ['0123456789abcdef01234567', '1123456789abcdef01234567']
+    const lines = [productId, ...missing].map((id) => ({ productId: id, quantity: 1 }))
+    const answer = await shop.order(ada.token, lines)
+    expect(answer).toMatchObject({ status: 422, body: { code: 'unknown_product', productIds: missing } })
+    expect(await stockOf(productId)).toBe(10)
+  })
+
+  const line = { productId: '0123456789abcdef01234567', quantity: 1 }
+  it.each([
+    ['no list', {}, '/productList'],
+    ['an empty list', { productList: [] }, '/productList'],
+    ['101 lines', { productList: Array(101).fill(line) }, '/productList'],
+    ['quantity 0', { productList: [{ ...line, quantity: 0 }] }, '/productList/0/quantity'],
+    ['a negative quantity', { productList: [line, { ...line, quantity: -1 }] }, '/productList/1/quantity'],
+    ['quantity 1,001', { productList: [{ ...line, quantity: 1001 }] }, '/productList/0/quantity'],
+    ['half a quantity', { productList: [{ ...line, quantity: 1.5 }] }, '/productList/0/quantity'],
+    ['a quantity as text', { productList: [{ ...line, quantity: '1' }] }, '/productList/0/quantity'],
+    [
+      'an operator as quantity',
+      { productList: [{ ...line, quantity: { $gt: '' } }] },
+      '/productList/0/quantity',
+    ],
+    ['an id that is none', { productList: [{ ...line, productId: 'x' }] }, '/productList/0/productId'],
+    ['an operator as id', { productList: [{ ...line, productId: { $gt: '' } }] }, '/productList/0/productId'],
+    ["the client's price", { productList: [{ ...line, price: 0.01 }] }, '/productList/0/price'],
+    ["another's user id", { productList: [line], userId: line.productId }, '/userId'],
+    ['a status', { productList: [line], status: 'delivered' }, '/status'],
+  ])('refuses %s', async (_, body, pointer) => {
+    const before = await (await shop.collections('order')).collection('orders').countDocuments()
+    const answer = await shop.post('/orders/create_order', { token: ada.token, body })
+    expect(answer).toMatchObject({ status: 400, body: { code: 'validation_failed', errors: [{ pointer }] } })
+    expect(await (await shop.collections('order')).collection('orders').countDocuments()).toBe(before)
+  })
+
+  it('needs a token', async () => {
+    expect(await shop.post('/orders/create_order', { body: {} })).toMatchObject({ status: 401 })
+  })
+})
+
+describe('buying with a key', () => {
+  const withKey = (key: string, lines: unknown, account = ada) =>
+    shop.order(account.token, lines, { 'Idempotency-Key': key })
+
+  it('gives the first answer again, even when the order has moved on', async () => {
+    const { productId } = await product()
+    const lines = [{ productId, quantity: 2 }]
+    const first = await withKey('basket-1', lines)
+    await setStatus(first.body.orderId, 'shipped', admin)
+    const again = await withKey('basket-1', lines)
+    expect(again).toMatchObject({ status: 201, body: first.body })
+    for (const header of ['location', 'etag'])
+      expect(again.headers.get(header)).toBe(first.headers.get(header))
+    expect(again.headers.get('idempotent-replayed')).toBe('true')
+    await setStatus(first.body.orderId, 'delivered', admin)
+    expect((await withKey('basket-1', lines)).body).toEqual(first.body)
+    expect(await stockOf(productId)).toBe(8)
+  })
+
+  it('gives the first answer again after a cancellation too', async () => {
+    const { productId } = await product()
+    const first = await withKey('basket-2', [{ productId, quantity: 2 }])
+    await shop.delete(`/orders/${first.body.orderId}`, { token: ada.token })
+    expect(await withKey('basket-2', [{ productId, quantity: 2 }])).toMatchObject({
+      status: 201,
+      body: first.body,
+    })
+    expect(await stockOf(productId)).toBe(10)
+  })
+
+  it('knows two bodies as the same by their merged, sorted lines', async () => {
+    const [a, b] = await Promise.all([product(), product()])
+    const [one, two] = [a, b].map(({ productId }) => ({ productId, quantity: 2 }))
+    const first = await withKey('basket-3', [one, two])
+    const half = { ...one, quantity: 1 }
+    expect(await withKey('basket-3', [half, two, half])).toMatchObject({ status: 201, body: first.body })
+    expect(await withKey('basket-3', [half, two])).toMatchObject({
+      status: 422,
+      body: { code: 'idempotency_key_reused' },
+    })
+  })
+
+  it('repeats a rejection, whatever is in stock by then', async () => {
+    const { productId } = await product({ stock: 1 })
+    const lines = [{ productId, quantity: 5 }]
+    const first = await withKey('basket-4', lines)
+    await shop.post(`/products/${productId}/stock`, { token: admin, body: { change: 50 } })
+    const again = await withKey('basket-4', lines)
+    expect(again).toMatchObject({
+      status: 409,
+      body: { code: 'insufficient_stock', items: first.body.items },
+    })
+    expect(again.headers.get('idempotent-replayed')).toBe('true')
+    expect(again.body.requestId).not.toBe(first.body.requestId)
+    expect(again.body.detail).toBe(first.body.detail)
+
+    const missing = [{ productId: '0123456789abcdef01234567', quantity: 1 }]
+    await withKey('basket-5', missing)
+    expect(await withKey('basket-5', missing)).toMatchObject({
+      status: 422,
+      body: { code: 'unknown_product', productIds: ['0123456789abcdef01234567'] },
+    })
+  })
+
+  it('belongs to one user', async () => {
+    const [{ productId }, grace] = await Promise.all([product(), shop.customer()])
+    const first = await withKey('basket-6', [{ productId, quantity: 1 }])
+    const other = await withKey('basket-6', [{ productId, quantity: 1 }], grace)
+    expect(other.status).toBe(201)
+    expect(other.body.orderId).not.toBe(first.body.orderId)
+  })
+
+  it('places one order, however many requests come at once', async () => {
+    const { productId } = await product()
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, () => withKey('basket-7', [{ productId, quantity: 3 }])),
+    )
+    const placed = answers.filter(({ status }) => status === 201)
+    const waiting = answers.filter(({ body }) => body.code === 'request_in_progress')
+    expect(placed.length + waiting.length).toBe(50)
+    expect(new Set(placed.map(({ body }) => body.orderId)).size).toBe(1)
+    expect(placed.filter(({ headers }) => !headers.has('idempotent-replayed'))).toHaveLength(1)
+    for (const { headers } of waiting) expect(Number(headers.get('retry-after'))).toBeGreaterThan(0)
+    expect(await stockOf(productId)).toBe(7)
+  })
+
+  it('refuses a key that is none', async () => {
+    const answer = await withKey('two words', [{ productId: '0123456789abcdef01234567', quantity: 1 }])
+    expect(answer).toMatchObject({ status: 400, body: { errors: [{ parameter: 'Idempotency-Key' }] } })
+  })
+})
+
+describe('an order', () => {
+  it("is its owner's and admins' alone", async () => {
+    const { orderId } = await buy()
+    const { token } = await shop.customer()
+    const hidden = { status: 404, body: { code: 'order_not_found' } }
+    expect(await shop.get(`/orders/${orderId}`, { token })).toMatchObject(hidden)
+    expect(await shop.delete(`/orders/${orderId}`, { token })).toMatchObject(hidden)
+    for (const status of ['cancelled', 'shipped'])
+      expect(await setStatus(orderId, status, token)).toMatchObject(hidden)
+    expect(await shop.get(`/orders/${orderId}`)).toMatchObject({ status: 401 })
+    expect(await shop.get(`/orders/${orderId}`, { token: admin })).toMatchObject({
+      status: 200,
+      body: { status: 'confirmed', version: 2 },
+    })
+  })
+
+  it('answers 304 to whoever has it', async () => {
+    const { orderId } = await buy()
+    const headers = { 'If-None-Match': '"2"' }
+    expect(await shop.get(`/orders/${orderId}`, { token: ada.token, headers })).toMatchObject({ status: 304 })
+  })
+
+  it('answers 400 to an id that is none', async () => {
+    for (const method of ['GET', 'DELETE']) {
+      expect(await shop.request(method, '/orders/nothing', { token: ada.token })).toMatchObject({
+        status: 400,
+        body: { errors: [{ parameter: 'id' }] },
+      })
+    }
+  })
+})
+
+describe('the status of an order', () => {
+  it('goes from confirmed over shipped to delivered, by an admin', async () => {
+    const { orderId } = await buy()
+    for (const status of ['shipped', 'delivered']) {
+      expect(await setStatus(orderId, status, ada.token)).toMatchObject({
+        status: 403,
+        body: { code: 'forbidden' },
+      })
+    }
+    expect(await setStatus(orderId, 'delivered', admin)).toMatchObject({
+      status: 409,
+      body: {
+        code: 'invalid_transition',
+        from: 'confirmed',
+        to: 'delivered',
+        allowed: ['shipped', 'cancelled'],
+      },
+    })
+    expect(await setStatus(orderId, 'shipped', admin)).toMatchObject({ status: 200, body: { version: 3 } })
+    expect(await setStatus(orderId, 'cancelled', ada.token)).toMatchObject({
+      status: 409,
+      body: { from: 'shipped', to: 'cancelled', allowed: [] },
+    })
+    const delivered = await setStatus(orderId, 'delivered', admin)
+    expect(delivered).toMatchObject({ status: 200, body: { status: 'delivered', version: 4 } })
+    expect(delivered.headers.get('etag')).toBe('"4"')
+    expect(await setStatus(orderId, 'shipped', admin)).toMatchObject({ status: 409, body: { allowed: [] } })
+  })
+
+  it.each(['PUT', 'DELETE'])(
+    'is cancelled by its owner with %s, once, and the stock is back',
+    async (method) => {
+      const order = await buy(ada, 4)
+      const [{ productId }] = order.productList
+      const cancel = () =>
+        method === 'PUT'
+          ? setStatus(order.orderId, 'cancelled', ada.token)
+          : shop.delete(`/orders/${order.orderId}`, { token: ada.token })
+      expect(await stockOf(productId)).toBe(6)
+      const first = await cancel()
+      expect(first).toMatchObject({
+        status: 200,
+        body: { status: 'cancelled', totalAmount: order.totalAmount },
+      })
+      expect(await stockOf(productId)).toBe(10)
+      expect(await cancel()).toMatchObject({ status: 200, body: first.body })
+      expect(await stockOf(productId)).toBe(10)
+    },
+  )
+
+  it('gives the stock back once to many who cancel at once', async () => {
+    const order = await buy(ada, 4)
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => shop.delete(`/orders/${order.orderId}`, { token: ada.token })),
+    )
+    for (const answer of answers) expect(answer).toMatchObject({ status: 200, body: { status: 'cancelled' } })
+    expect(await stockOf(order.productList[0].productId)).toBe(10)
+  })
+
+  it('is either shipped or cancelled when both come at once', async () => {
+    const order = await buy(ada, 4)
+    const [shipped, cancelled] = await Promise.all([
+      setStatus(order.orderId, 'shipped', admin),
+      setStatus(order.orderId, 'cancelled', ada.token),
+    ])
+    expect([shipped.status, cancelled.status].sort()).toEqual([200, 409])
+    const { status } = (await shop.get(`/orders/${order.orderId}`, { token: admin })).body
+    expect(status).toBe(shipped.status === 200 ? 'shipped' : 'cancelled')
+    expect(await stockOf(order.productList[0].productId)).toBe(status === 'shipped' ? 6 : 10)
+  })
+
+  it('changes only from the version that If-Match names', async () => {
+    const { orderId } = await buy()
+    expect(await setStatus(orderId, 'shipped', admin, { 'If-Match': '"1"' })).toMatchObject({
+      status: 412,
+      body: { code: 'precondition_failed' },
+    })
+    expect(await setStatus(orderId, 'shipped', admin, { 'If-Match': '"2"' })).toMatchObject({ status: 200 })
+  })
+
+  it.each([
+    { status: 'confirmed' },
+    { status: 'pending' },
+    { status: 'cancelling' },
+    { status: 7 },
+    {},
+    { status: { $ne: '' } },
+  ])('cannot be asked to be %j', async (body) => {
+    const { orderId } = await buy()
+    const answer = await shop.put(`/orders/${orderId}`, { token: admin, body })
+    expect(answer).toMatchObject({ status: 400, body: { errors: [{ pointer: '/status' }] } })
+  })
+})
+
+describe('listing orders', () => {
+  let grace: Account
+  const mine: string[] = []
+  beforeAll(async () => {
+    grace = await shop.customer()
+    for (let n = 0; n < 5; n++) mine.unshift((await buy(grace)).orderId)
+    await shop.delete(`/orders/${mine[0]}`, { token: grace.token })
+    const { productId } = await product({ stock: 0 })
+    await shop.order(grace.token, [{ productId, quantity: 1 }])
+  })
+  const pages = async (query: string, token: string): Promise<Json[]> => {
+    const rows: Json[] = []
+    for (let cursor = ''; ; ) {
+      const { status, body } = await shop.get(`/orders?limit=2${query}${cursor}`, { token })
+      expect(status).toBe(200)
+      rows.push(...body.data)
+      if (body.nextCursor === null) return rows
+      cursor = `&cursor=${body.nextCursor}`
+    }
+  }
+
+  it('shows your own, newest first, without the rejected ones', async () => {
+    expect((await pages('', grace.token)).map(({ orderId }) => orderId)).toEqual(mine)
+  })
+
+  it('shows those of a status', async () => {
+    const cancelled = await pages('&status=cancelled', grace.token)
+    expect(cancelled.map(({ orderId }) => orderId)).toEqual([mine[0]])
+    const [rejected, ...others] = await pages('&status=rejected', grace.token)
+    expect(others).toEqual([])
+    expect(rejected).toMatchObject({
+      status: 'rejected',
+      totalAmount: null,
+      productList: [{ name: null, price: null }],
+    })
+  })
+
+  it("shows an admin everyone's, or one user's", async () => {
+    const everyone = new Set((await pages('', admin)).map(({ userId }) => userId))
+    expect(everyone).toContain(ada.userId)
+    expect(everyone).toContain(grace.userId)
+    const one = await pages(`&userId=${grace.userId}`, admin)
+    expect(one.map(({ orderId }) => orderId)).toEqual(mine)
+  })
+
+  it("keeps another's from a customer", async () => {
+    expect(await shop.get(`/orders?userId=${ada.userId}`, { token: grace.token })).toMatchObject({
+      status: 403,
+      body: { code: 'forbidden' },
+    })
+    expect((await pages(`&userId=${grace.userId}`, grace.token)).length).toBe(5)
+  })
+
+  it.each(['limit=0', 'limit=x', 'status=nothing', 'userId=x', 'userId[$ne]=x&userId=', 'cursor=nonsense'])(
+    'answers 400 to ?%s',
+    async (query) => {
+      const answer = await shop.get(`/orders?${query}`, { token: ada.token })
+      expect(answer).toMatchObject({ status: 400, body: { code: 'validation_failed' } })
+    },
+  )
+})

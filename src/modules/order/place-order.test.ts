@@ -1,0 +1,237 @@
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { unbalancedBooks } from '../../../test/books.ts'
+import type { Account, Answer } from '../../../test/client.ts'
+import { type Shop, startShop } from '../../../test/shop.ts'
+import { dependencyUnavailable } from '../../kernel/errors.ts'
+import { checkedPort } from '../../kernel/port.ts'
+import { type ProductPort, productPort } from '../product/contract.ts'
+
+/** What goes wrong between order and product: replaced by each test. */
+type Interference = (port: ProductPort) => ProductPort
+
+let shop: Shop
+let ada: Account
+let interference: Interference = (port) => port
+afterEach(async () => {
+  interference = (port) => port
+  expect(await unbalancedBooks(shop)).toEqual([])
+  await shop.close()
+})
+
+async function open(environment: Record<string, string> = {}): Promise<void> {
+  shop = await startShop({
+    environment: { REQUEST_TIMEOUT: '1s', ...environment },
+    wrapPort(port, implementation) {
+      const checked = checkedPort(port, implementation)
+      if (port.name !== productPort.name) return checked
+      const product = checked as ProductPort
+      return {
+        reserve: (request, call) => interference(product).reserve(request, call),
+        release: (request, call) => interference(product).release(request, call),
+      } satisfies ProductPort
+    },
+  })
+  ada = await shop.customer()
+}
+
+const product = (stock = 10) => shop.product(shop.adminToken, { stock })
+const stockOf = async (productId: string) => (await shop.get(`/products/${productId}`)).body.stock
+const place = (productId: string, key = 'basket') =>
+  shop.order(ada.token, [{ productId, quantity: 2 }], { 'Idempotency-Key': key })
+const statusOf = async (orderId: string) =>
+  (await shop.get(`/orders/${orderId}`, { token: ada.token })).body.status
+const cancel = (orderId: string) => shop.delete(`/orders/${orderId}`, { token: ada.token })
+const onlyOrder = async (): Promise<string> => {
+  const { data } = (await shop.get('/orders', { token: ada.token })).body
+  expect(data).toHaveLength(1)
+  return data[0].orderId
+}
+
+/** Repeats the request until the lease of the one before is over. */
+const afterLease = (repeat: () => Promise<Answer>): Promise<Answer> =>
+  vi.waitFor(
+    async () => {
+      const answer = await repeat()
+      expect(answer.body.code).not.toBe('request_in_progress')
+      return answer
+    },
+    { timeout: 5_000, interval: 50 },
+  )
+
+const unreachable = () => Promise.reject(dependencyUnavailable('product is not available'))
+
+/** Stops the next reserve before, or after, it is carried out, until it is let go. */
+function gate(where: 'before' | 'after') {
+  let letGo = () => {}
+  const opened = new Promise<void>((resolve) => {
+    letGo = resolve
+  })
+  let reached = () => {}
+  const arrived = new Promise<void>((resolve) => {
+    reached = resolve
+  })
+  let first = true
+  interference = (port) => ({
+    ...port,
+    async reserve(request, call) {
+      if (!first) return port.reserve(request, call)
+      first = false
+      const carriedOut = where === 'after' ? await port.reserve(request, call) : undefined
+      reached()
+      await opened
+      return carriedOut ?? port.reserve(request, call)
+    },
+  })
+  return { arrived, letGo }
+}
+
+describe('an order whose outcome is not known in time', () => {
+  it.each(['the request', 'the answer'])(
+    'is carried on by a retry with its key, if %s was lost',
+    async (lost) => {
+      await open()
+      const { productId } = await product()
+      interference = (port) => ({
+        ...port,
+        reserve: async (request, call) => {
+          if (lost === 'the answer') await port.reserve(request, call)
+          return unreachable()
+        },
+      })
+      const first = await place(productId)
+      expect(first).toMatchObject({ status: 503, body: { code: 'dependency_unavailable' } })
+      expect(first.headers.get('retry-after')).toBe('1')
+      const { orderId } = first.body
+      expect(await shop.get(`/orders/${orderId}`, { token: ada.token })).toMatchObject({
+        body: {
+          status: 'pending',
+          version: 1,
+          totalAmount: null,
+          productList: [{ name: null, price: null }],
+        },
+      })
+
+      interference = (port) => port
+      const early = await place(productId)
+      expect(early).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
+      expect(Number(early.headers.get('retry-after'))).toBeGreaterThan(0)
+      const later = await afterLease(() => place(productId))
+      expect(later).toMatchObject({ status: 201, body: { orderId, status: 'confirmed', version: 2 } })
+      expect(later.headers.has('idempotent-replayed')).toBe(false)
+      expect(await stockOf(productId)).toBe(8)
+    },
+  )
+
+  it('is answered by the deadline when the product service hangs', async () => {
+    await open()
+    const { productId } = await product()
+    gate('before')
+    const started = performance.now()
+    const answer = await place(productId)
+    expect(answer).toMatchObject({
+      status: 503,
+      body: { code: 'dependency_unavailable', orderId: expect.any(String) },
+    })
+    expect(performance.now() - started).toBeLessThan(5_000)
+  })
+
+  it('is carried on by one of several retries', async () => {
+    await open()
+    const { productId } = await product()
+    interference = (port) => ({ ...port, reserve: unreachable })
+    const { orderId } = (await place(productId)).body
+    interference = (port) => port
+    const answers = await vi.waitFor(
+      async () => {
+        const tried = await Promise.all(Array.from({ length: 8 }, () => place(productId)))
+        expect(tried.some(({ status }) => status === 201)).toBe(true)
+        return tried
+      },
+      { timeout: 5_000, interval: 50 },
+    )
+    for (const { status, body } of answers) {
+      expect(status === 201 ? body.orderId : body.code).toBe(status === 201 ? orderId : 'request_in_progress')
+    }
+    expect(await stockOf(productId)).toBe(8)
+  })
+
+  it('is confirmed once when the first request comes back after a retry has finished', async () => {
+    await open({ REQUEST_TIMEOUT: '500ms' })
+    const { productId } = await product()
+    const { arrived, letGo } = gate('after')
+    const first = place(productId)
+    await arrived
+    const retried = await afterLease(() => place(productId))
+    letGo()
+    expect(retried.status).toBe(201)
+    // The first one's time is over by then; what it did late changed nothing.
+    expect((await first).body.orderId).toBe(retried.body.orderId)
+    expect(await shop.get(`/orders/${retried.body.orderId}`, { token: ada.token })).toMatchObject({
+      body: retried.body,
+    })
+    expect(await stockOf(productId)).toBe(8)
+  })
+})
+
+describe('an order that its owner cancels while it is pending', () => {
+  it.each(['before', 'after'] as const)('holds nothing, the reserve %s it being at work', async (where) => {
+    await open({ REQUEST_TIMEOUT: '10s' })
+    const { productId } = await product()
+    const { arrived, letGo } = gate(where)
+    const placing = place(productId)
+    await arrived
+    const orderId = await onlyOrder()
+    expect(await cancel(orderId)).toMatchObject({
+      status: 200,
+      body: { status: 'cancelled', totalAmount: null },
+    })
+    letGo()
+    const refusal = { status: 409, body: { code: 'invalid_transition', from: 'cancelled' } }
+    expect(await placing).toMatchObject(refusal)
+    expect(await place(productId)).toMatchObject(refusal)
+    expect(await statusOf(orderId)).toBe('cancelled')
+    expect(await stockOf(productId)).toBe(10)
+  })
+
+  it('refuses the reserve that is delivered after the release', async () => {
+    await open()
+    const { productId } = await product()
+    interference = (port) => ({ ...port, reserve: unreachable })
+    const { orderId } = (await place(productId)).body
+    interference = (port) => port
+    expect(await cancel(orderId)).toMatchObject({ status: 200, body: { status: 'cancelled' } })
+    expect(await place(productId)).toMatchObject({ status: 409, body: { code: 'invalid_transition' } })
+    expect(await stockOf(productId)).toBe(10)
+  })
+})
+
+describe('a cancellation that cannot finish at once', () => {
+  it.each(['the request', 'the answer'])(
+    'answers 202 and is finished by asking again, if %s was lost',
+    async (lost) => {
+      await open()
+      const { productId } = await product()
+      const { orderId } = (await place(productId)).body
+      interference = (port) => ({
+        ...port,
+        release: async (request, call) => {
+          if (lost === 'the answer') await port.release(request, call)
+          return unreachable()
+        },
+      })
+      const first = await cancel(orderId)
+      expect(first).toMatchObject({ status: 202, body: { status: 'cancelling', version: 3 } })
+      expect(first.headers.get('etag')).toBe('"3"')
+      const shipped = await shop.put(`/orders/${orderId}`, {
+        token: shop.adminToken,
+        body: { status: 'shipped' },
+      })
+      expect(shipped).toMatchObject({ status: 409, body: { from: 'cancelling', allowed: ['cancelled'] } })
+
+      interference = (port) => port
+      expect(await cancel(orderId)).toMatchObject({ status: 200, body: { status: 'cancelled', version: 4 } })
+      expect(await cancel(orderId)).toMatchObject({ status: 200, body: { status: 'cancelled', version: 4 } })
+      expect(await stockOf(productId)).toBe(10)
+    },
+  )
+})

@@ -1,0 +1,167 @@
+import { randomBytes } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { unbalancedBooks } from '../../../test/books.ts'
+import { call, type PortShop, startPortShop } from '../../../test/ports.ts'
+import type { ProductPort } from './contract.ts'
+
+/** What the port promises, of any implementation. */
+export function productPortSuite(name: string, implementation: (shop: PortShop) => Promise<ProductPort>) {
+  describe(`the product port, ${name}`, () => {
+    let host: PortShop
+    let port: ProductPort
+    beforeAll(async () => {
+      host = await startPortShop()
+      port = await implementation(host)
+    })
+    afterAll(async () => {
+      expect(await unbalancedBooks(host.shop)).toEqual([])
+      await host.close()
+    })
+
+    const orderId = () => randomBytes(12).toString('hex')
+    const product = (fields: Record<string, unknown> = {}) => host.shop.product(host.shop.adminToken, fields)
+    const stockOf = async (productId: string) => (await host.shop.get(`/products/${productId}`)).body.stock
+
+    it('holds stock at the name and price of that moment, once however often it is asked', async () => {
+      const { productId, version } = await product({ name: 'Cup', price: 12.9, stock: 10 })
+      const request = { orderId: orderId(), lines: [{ productId, quantity: 3 }] }
+      const held = { state: 'held', lines: [{ productId, quantity: 3, name: 'Cup', price: 1290 }] }
+      expect(await port.reserve(request, call())).toEqual(held)
+
+      const token = host.shop.adminToken
+      const change = { name: 'Mug', price: 99, version }
+      expect((await host.shop.put(`/products/${productId}`, { token, body: change })).status).toBe(200)
+      expect(await port.reserve(request, call())).toEqual(held)
+      expect(await stockOf(productId)).toBe(7)
+    })
+
+    it('takes nothing if one line falls short, and names every line that did', async () => {
+      const [plenty, few, none] = await Promise.all([
+        product({ stock: 10 }),
+        product({ stock: 2 }),
+        product({ stock: 0 }),
+      ])
+      const lines = [plenty, few, none].map(({ productId }) => ({ productId, quantity: 3 }))
+      lines.sort((a, b) => (a.productId < b.productId ? -1 : 1))
+      const outcome = await port.reserve({ orderId: orderId(), lines }, call())
+      expect(outcome).toMatchObject({ state: 'rejected', rejection: { code: 'insufficient_stock' } })
+      expect(outcome).toMatchObject({
+        rejection: {
+          items: expect.arrayContaining([
+            { productId: few.productId, requested: 3, available: 2 },
+            { productId: none.productId, requested: 3, available: 0 },
+          ]),
+        },
+      })
+      expect(await stockOf(plenty.productId)).toBe(10)
+    })
+
+    it('rejects what does not exist or is deleted, naming each', async () => {
+      const [known, deleted] = await Promise.all([product(), product()])
+      await host.shop.delete(`/products/${deleted.productId}`, { token: host.shop.adminToken })
+      const missing = orderId()
+      const lines = [known.productId, deleted.productId, missing].map((productId) => ({
+        productId,
+        quantity: 1,
+      }))
+      const outcome = await port.reserve({ orderId: orderId(), lines }, call())
+      expect(outcome).toEqual({
+        state: 'rejected',
+        rejection: { code: 'unknown_product', productIds: [deleted.productId, missing] },
+      })
+      expect(await stockOf(known.productId)).toBe(10)
+    })
+
+    it('remembers a rejection, whatever is put in afterwards', async () => {
+      const { productId } = await product({ stock: 1 })
+      const request = { orderId: orderId(), lines: [{ productId, quantity: 5 }] }
+      const rejected = await port.reserve(request, call())
+      const body = { change: 100 }
+      await host.shop.post(`/products/${productId}/stock`, { token: host.shop.adminToken, body })
+      expect(await port.reserve(request, call())).toEqual(rejected)
+      expect(await stockOf(productId)).toBe(101)
+    })
+
+    it('gives back once, however often it is asked', async () => {
+      const { productId } = await product({ stock: 10 })
+      const order = { orderId: orderId() }
+      await port.reserve({ ...order, lines: [{ productId, quantity: 4 }] }, call())
+      expect(await stockOf(productId)).toBe(6)
+      expect(await port.release(order, call())).toEqual({ state: 'released' })
+      expect(await port.release(order, call())).toEqual({ state: 'released' })
+      expect(await stockOf(productId)).toBe(10)
+    })
+
+    it('refuses a late reserve after a release', async () => {
+      const { productId } = await product({ stock: 10 })
+      const order = { orderId: orderId() }
+      expect(await port.release(order, call())).toEqual({ state: 'released' })
+      const late = { ...order, lines: [{ productId, quantity: 1 }] }
+      expect(await port.reserve(late, call())).toEqual({ state: 'released' })
+      expect(await port.release(order, call())).toEqual({ state: 'released' })
+      expect(await stockOf(productId)).toBe(10)
+    })
+
+    it('refuses a repeated reserve after a release of what was held, and of what was rejected', async () => {
+      const { productId } = await product({ stock: 10 })
+      for (const quantity of [4, 11]) {
+        const request = { orderId: orderId(), lines: [{ productId, quantity }] }
+        await port.reserve(request, call())
+        await port.release({ orderId: request.orderId }, call())
+        expect(await port.reserve(request, call())).toEqual({ state: 'released' })
+        expect(await stockOf(productId)).toBe(10)
+      }
+    })
+
+    it('refuses the same order id with other lines', async () => {
+      const { productId } = await product({ stock: 10 })
+      const order = { orderId: orderId() }
+      await port.reserve({ ...order, lines: [{ productId, quantity: 1 }] }, call())
+      const other = port.reserve({ ...order, lines: [{ productId, quantity: 2 }] }, call())
+      await expect(other).rejects.toMatchObject({ name: 'DomainError', code: 'idempotency_key_reused' })
+      expect(await stockOf(productId)).toBe(9)
+    })
+
+    it('does nothing after the deadline', async () => {
+      const { productId } = await product({ stock: 10 })
+      const request = { orderId: orderId(), lines: [{ productId, quantity: 1 }] }
+      const late = port.reserve(request, call(0))
+      await expect(late).rejects.toMatchObject({ name: 'DomainError', code: 'dependency_unavailable' })
+      expect(await stockOf(productId)).toBe(10)
+      expect(await port.reserve(request, call())).toMatchObject({ state: 'held' })
+    })
+
+    it('gives back to a product that has been deleted', async () => {
+      const { productId } = await product({ stock: 10 })
+      const order = { orderId: orderId() }
+      await port.reserve({ ...order, lines: [{ productId, quantity: 4 }] }, call())
+      await host.shop.delete(`/products/${productId}`, { token: host.shop.adminToken })
+      expect(await port.release(order, call())).toEqual({ state: 'released' })
+      const db = await host.shop.collections('product')
+      const stocks = await db.collection('products').find({ deleted: true }).toArray()
+      expect(stocks.find(({ _id }) => String(_id) === productId)).toMatchObject({ stock: 10, stocked: 10 })
+    })
+
+    it('never sells more than there is to those who come at once', async () => {
+      const { productId } = await product({ stock: 12 })
+      const outcomes = await Promise.all(
+        Array.from({ length: 30 }, () =>
+          port.reserve({ orderId: orderId(), lines: [{ productId, quantity: 1 }] }, call()),
+        ),
+      )
+      expect(outcomes.filter(({ state }) => state === 'held')).toHaveLength(12)
+      expect(outcomes.filter(({ state }) => state === 'rejected')).toHaveLength(18)
+      expect(await stockOf(productId)).toBe(0)
+    })
+
+    it('decides a reserve and a release of one order that come at once, either way', async () => {
+      const { productId } = await product({ stock: 10 })
+      for (let round = 0; round < 5; round++) {
+        const request = { orderId: orderId(), lines: [{ productId, quantity: 2 }] }
+        await Promise.all([port.reserve(request, call()), port.release({ orderId: request.orderId }, call())])
+        expect(await port.reserve(request, call())).toEqual({ state: 'released' })
+      }
+      expect(await stockOf(productId)).toBe(10)
+    })
+  })
+}

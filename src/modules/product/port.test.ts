@@ -1,0 +1,65 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { call, type PortShop, startPortShop, twice } from '../../../test/ports.ts'
+import { createCredentialIssuer } from '../../kernel/service-credential.ts'
+import { productPort } from './contract.ts'
+import { connectProduct } from './http.ts'
+import { productPortSuite } from './port.suite.ts'
+
+productPortSuite('in process', async (shop) => shop.local(productPort))
+productPortSuite('over HTTP', async (shop) => connectProduct(await shop.http()))
+productPortSuite('over HTTP, every call delivered twice', async (shop) =>
+  connectProduct(await shop.http(twice)),
+)
+
+describe('the wire format of the product port', () => {
+  let host: PortShop
+  beforeAll(async () => {
+    host = await startPortShop()
+  })
+  afterAll(() => host.close())
+
+  const orderId = '0123456789abcdef01234567'
+
+  it('takes a list, answers each call by itself and ignores what it does not know', async () => {
+    const { productId } = await host.shop.product(host.shop.adminToken, { stock: 5 })
+    const reserve = (quantity: number, id: string) => ({
+      request: { orderId: id, lines: [{ productId, quantity, colour: 'blue' }], since: 'a later version' },
+      call: { ...call(), priority: 'high' },
+      batch: 7,
+    })
+    const credential = await createCredentialIssuer('a secret that only these tests know')('product')
+    const answer = await host.shop.post('/internal/product/reserve', {
+      token: credential,
+      body: {
+        calls: [reserve(1, orderId), reserve(1, 'not an id'), reserve(9, orderId.replace('0', 'f'))],
+        version: 2,
+      },
+    })
+    expect(answer.status).toBe(200)
+    expect(answer.body.outcomes).toMatchObject([
+      { result: { state: 'held' } },
+      { problem: { code: 'validation_failed' } },
+      { result: { state: 'rejected' } },
+    ])
+  })
+
+  it.each(['reserve', 'release'])('needs a service credential to %s', async (operation) => {
+    const body = { calls: [{ request: { orderId }, call: call() }] }
+    const path = `/internal/product/${operation}`
+    expect((await host.shop.post(path, { body })).body.code).toBe('unauthenticated')
+    const users = await host.shop.post(path, { body, token: host.shop.adminToken })
+    expect(users).toMatchObject({ status: 401, body: { code: 'invalid_token' } })
+    const others = await createCredentialIssuer('a secret that only these tests know')('auth')
+    expect((await host.shop.post(path, { body, token: others })).status).toBe(401)
+  })
+})
+
+describe.each(['in process', 'over HTTP'])('the product port without its database, %s', (shape) => {
+  it('is unavailable, and says so with a code', async () => {
+    const host = await startPortShop()
+    const port = shape === 'in process' ? host.local(productPort) : connectProduct(await host.http())
+    await host.shop.close()
+    const refused = port.release({ orderId: '0123456789abcdef01234567' }, call(3_000))
+    await expect(refused).rejects.toMatchObject({ name: 'DomainError', code: 'dependency_unavailable' })
+  })
+})

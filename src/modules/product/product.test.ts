@@ -1,0 +1,499 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { unbalancedBooks } from '../../../test/books.ts'
+import type { Json } from '../../../test/client.ts'
+import { type Shop, startShop } from '../../../test/shop.ts'
+
+let shop: Shop
+let token: string
+let customerToken: string
+beforeAll(async () => {
+  shop = await startShop()
+  token = shop.adminToken
+  customerToken = (await shop.customer()).token
+})
+afterAll(async () => {
+  expect(await unbalancedBooks(shop)).toEqual([])
+  await shop.close()
+})
+
+const product = (fields: Record<string, unknown> = {}) => shop.product(token, fields)
+const read = async (productId: string) => (await shop.get(`/products/${productId}`)).body
+const ledgerOf = async (productId: string) =>
+  (await shop.collections('product'))
+    .collection('stockLedger')
+    .aggregate([
+      { $match: { $expr: { $eq: [{ $toString: '$productId' }, productId] } } },
+      { $sort: { at: 1 } },
+    ])
+    .toArray()
+
+describe('creating a product', () => {
+  it('answers with it, where it is and its version', async () => {
+    const body = { name: 'Espresso cup', description: 'Stoneware', price: 19.99, stock: 50 }
+    const answer = await shop.post('/products/create_product', { token, body })
+    expect(answer).toMatchObject({ status: 201, body: { ...body, version: 1 } })
+    expect(answer.headers.get('etag')).toBe('"1"')
+    expect(answer.headers.get('location')).toBe(`/products/${answer.body.productId}`)
+    expect(Object.keys(answer.body)).toEqual([
+      'productId',
+      'name',
+      'description',
+      'price',
+      'stock',
+      'version',
+      'createdAt',
+      'updatedAt',
+    ])
+    expect(await read(answer.body.productId)).toEqual(answer.body)
+    expect(await ledgerOf(answer.body.productId)).toMatchObject([
+      { change: 50, stock: 50, reason: 'created' },
+    ])
+  })
+
+  it('is for admins', async () => {
+    const body = { name: 'Cup', price: 1, stock: 1 }
+    const asCustomer = await shop.post('/products/create_product', { token: customerToken, body })
+    expect(asCustomer).toMatchObject({ status: 403, body: { code: 'forbidden' } })
+    expect(await shop.post('/products/create_product', { body })).toMatchObject({ status: 401 })
+    // Who may not is told so before what is wrong with the body.
+    expect(await shop.post('/products/create_product', { token: customerToken, body: {} })).toMatchObject({
+      status: 403,
+    })
+  })
+
+  it.each([
+    ['three decimals', { price: 19.999 }, '/price'],
+    ['a tiny price', { price: 1e-7 }, '/price'],
+    ['a negative price', { price: -1 }, '/price'],
+    ['a price over the bound', { price: 100_000_000.01 }, '/price'],
+    ['a price as text', { price: '19.99' }, '/price'],
+    ['a negative stock', { stock: -1 }, '/stock'],
+    ['half a stock', { stock: 1.5 }, '/stock'],
+    ['a stock over the bound', { stock: 1_000_000_001 }, '/stock'],
+    ['an empty name', { name: '' }, '/name'],
+    ['a blank name', { name: '   ' }, '/name'],
+    ['a long name', { name: 'x'.repeat(201) }, '/name'],
+    ['a name that is not text', { name: { $gt: '' } }, '/name'],
+    ['an unpaired surrogate', { name: 'a\ud800' }, '/name'],
+    ['a long description', { description: 'x'.repeat(5_001) }, '/description'],
+    ['an operator as description', { description: { $gt: '' } }, '/description'],
+    ['an unknown field', { colour: 'blue' }, '/colour'],
+    ['a version', { version: 7 }, '/version'],
+  ])('refuses %s', async (_, change, pointer) => {
+    const before = await (await shop.collections('product')).collection('products').countDocuments()
+    const body = { name: 'Cup', price: 1, stock: 1, ...change }
+    const answer = await shop.post('/products/create_product', { token, body })
+    expect(answer).toMatchObject({ status: 400, body: { code: 'validation_failed', errors: [{ pointer }] } })
+    expect(await (await shop.collections('product')).collection('products').countDocuments()).toBe(before)
+  })
+
+  it('takes the bounds themselves, and characters rather than code units', async () => {
+    const body = {
+      name: '🫖'.repeat(200),
+      description: 'x'.repeat(5_000),
+      price: 100_000_000,
+      stock: 1_000_000_000,
+    }
+    expect(await shop.post('/products/create_product', { token, body })).toMatchObject({ status: 201, body })
+  })
+})
+
+describe('reading a product', () => {
+  it('answers 304 to whoever has it', async () => {
+    const { productId } = await product()
+    for (const tag of ['"1"', 'W/"1"', '"7", "1"', '*']) {
+      const answer = await shop.get(`/products/${productId}`, { headers: { 'If-None-Match': tag } })
+      expect(answer).toMatchObject({ status: 304, body: '' })
+      expect(answer.headers.get('etag')).toBe('"1"')
+    }
+    expect((await shop.get(`/products/${productId}`, { headers: { 'If-None-Match': '"2"' } })).status).toBe(
+      200,
+    )
+  })
+
+  it.each(['0123456789abcdef01234567'])('answers 404 to an unknown id', async (id) => {
+    expect(await shop.get(`/products/${id}`)).toMatchObject({
+      status: 404,
+      body: { code: 'product_not_found' },
+    })
+  })
+
+  it.each(['nothing', '0123456789ABCDEF01234567', '0123456789abcdef0123456', '%24gt'])(
+    'answers 400 to the id %s',
+    async (id) => {
+      expect(await shop.get(`/products/${id}`)).toMatchObject({
+        status: 400,
+        body: { code: 'validation_failed', errors: [{ parameter: 'id' }] },
+      })
+    },
+  )
+})
+
+describe('updating a product', () => {
+  const update = (productId: string, body: object, headers: Record<string, string> = {}) =>
+    shop.put(`/products/${productId}`, { token, body, headers })
+  /** Sells one, so that the version grows and the content does not change. */
+  const sell = async (productId: string) => {
+    expect((await shop.order(customerToken, [{ productId, quantity: 1 }])).status).toBe(201)
+  }
+
+  it('needs to know what it is based on', async () => {
+    const { productId } = await product()
+    expect(await update(productId, { price: 1 })).toMatchObject({
+      status: 428,
+      body: { code: 'precondition_required' },
+    })
+  })
+
+  it('grows the version, and shows the current product to whoever is late', async () => {
+    const { productId } = await product({ price: 5 })
+    const first = await update(productId, { price: 6, version: 1 })
+    expect(first).toMatchObject({ status: 200, body: { price: 6, version: 2 } })
+    expect(first.headers.get('etag')).toBe('"2"')
+    const late = await update(productId, { price: 7, version: 1 })
+    expect(late).toMatchObject({ status: 409, body: { code: 'version_conflict', currentVersion: 2 } })
+    expect(late.body.current).toEqual(first.body)
+  })
+
+  it('refuses a version that never was', async () => {
+    const { productId } = await product()
+    expect(await update(productId, { price: 7, version: 9 })).toMatchObject({ status: 409 })
+  })
+
+  it('reprices a product that sells meanwhile, without the stock', async () => {
+    const { productId } = await product({ price: 5, stock: 10 })
+    await sell(productId)
+    const answer = await update(productId, { price: 6, version: 1 })
+    expect(answer).toMatchObject({ status: 200, body: { price: 6, stock: 9, version: 3 } })
+  })
+
+  it('never overwrites a reservation: with the stock, any change makes it stale', async () => {
+    const { productId } = await product({ stock: 10 })
+    await sell(productId)
+    expect(await update(productId, { stock: 20, version: 1 })).toMatchObject({ status: 409 })
+    expect(await update(productId, { stock: 20, version: 2 })).toMatchObject({
+      status: 200,
+      body: { stock: 20, version: 3 },
+    })
+    expect(await ledgerOf(productId)).toMatchObject([{ change: 10 }, { change: 11, stock: 20 }])
+  })
+
+  it('wants If-Match to name the very version', async () => {
+    const { productId } = await product()
+    await sell(productId)
+    expect(await update(productId, { price: 6 }, { 'If-Match': '"1"' })).toMatchObject({
+      status: 412,
+      body: { code: 'precondition_failed' },
+    })
+    expect(await update(productId, { price: 6 }, { 'If-Match': 'W/"2"' })).toMatchObject({ status: 412 })
+    expect(await update(productId, { price: 6 }, { 'If-Match': '"1", "2"' })).toMatchObject({
+      status: 200,
+      body: { version: 3 },
+    })
+    expect(await update(productId, { price: 7 }, { 'If-Match': '*' })).toMatchObject({ status: 200 })
+  })
+
+  it('wants both to hold where both are given', async () => {
+    const { productId } = await product()
+    await sell(productId)
+    expect(await update(productId, { price: 6, version: 2 }, { 'If-Match': '"1"' })).toMatchObject({
+      status: 412,
+    })
+    expect(await update(productId, { stock: 6, version: 1 }, { 'If-Match': '"2"' })).toMatchObject({
+      status: 409,
+    })
+    expect(await update(productId, { stock: 6, version: 2 }, { 'If-Match': '"2"' })).toMatchObject({
+      status: 200,
+    })
+  })
+
+  it('answers the version as it was if nothing changes', async () => {
+    const { productId } = await product({ name: 'Cup', price: 5, stock: 10 })
+    const same = { name: 'Cup', price: 5, stock: 10, version: 1 }
+    expect(await update(productId, same)).toMatchObject({ status: 200, body: { version: 1 } })
+  })
+
+  it('takes back what was read, with a change', async () => {
+    const created = await product()
+    const answer = await update(created.productId, { ...created, price: 1.5 })
+    expect(answer).toMatchObject({ status: 200, body: { price: 1.5, version: 2 } })
+    const other = await product()
+    const wrong = await update(created.productId, { ...answer.body, productId: other.productId })
+    expect(wrong).toMatchObject({ status: 400, body: { errors: [{ pointer: '/productId' }] } })
+  })
+
+  it.each([
+    ['no field', { version: 1 }],
+    ['null', { name: null, version: 1 }],
+    ['an operator', { name: { $set: 1 }, version: 1 }],
+    ['an unknown field', { stocked: 5, version: 1 }],
+    ['a version that is not a number', { price: 1, version: '1' }],
+  ])('refuses %s', async (_, body) => {
+    const created = await product()
+    expect(await update(created.productId, body)).toMatchObject({
+      status: 400,
+      body: { code: 'validation_failed' },
+    })
+    expect(await read(created.productId)).toEqual(created)
+  })
+
+  it('stores text that looks like a field path as it is', async () => {
+    const { productId } = await product()
+    const body = { name: '$stock', description: '$$ROOT', version: 1 }
+    expect(await update(productId, body)).toMatchObject({
+      status: 200,
+      body: { name: '$stock', description: '$$ROOT' },
+    })
+  })
+
+  it('lets one of many who come at once with one version win', async () => {
+    const { productId } = await product()
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, n) => update(productId, { price: n + 20, version: 1 })),
+    )
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(1)
+    expect(answers.filter(({ status }) => status === 409)).toHaveLength(19)
+  })
+
+  it('is for admins, of products that exist', async () => {
+    const { productId } = await product()
+    const body = { price: 1, version: 1 }
+    expect((await shop.put(`/products/${productId}`, { token: customerToken, body })).status).toBe(403)
+    expect((await update('0123456789abcdef01234567', body)).status).toBe(404)
+  })
+})
+
+describe('changing the stock', () => {
+  const change = (productId: string, body: object, key?: string) =>
+    shop.post(`/products/${productId}/stock`, { token, body, headers: key ? { 'Idempotency-Key': key } : {} })
+
+  it('puts in and takes out, and keeps who, how much and why', async () => {
+    const { productId } = await product({ stock: 10 })
+    expect(await change(productId, { change: 5, reason: 'delivery' })).toMatchObject({
+      status: 200,
+      body: { stock: 15, version: 2 },
+    })
+    expect(await change(productId, { change: -3 })).toMatchObject({ status: 200, body: { stock: 12 } })
+    const { userId } = (await shop.get('/profile', { token })).body
+    expect(await ledgerOf(productId)).toMatchObject([
+      { change: 10 },
+      { change: 5, stock: 15, by: userId, reason: 'delivery' },
+      { change: -3, stock: 12, by: userId, reason: '' },
+    ])
+  })
+
+  it('never goes below zero nor over the bound', async () => {
+    const { productId } = await product({ stock: 10 })
+    expect(await change(productId, { change: -11 })).toMatchObject({
+      status: 409,
+      body: { code: 'insufficient_stock', items: [{ productId, requested: 11, available: 10 }] },
+    })
+    expect(await change(productId, { change: 999_999_991 })).toMatchObject({
+      status: 400,
+      body: { errors: [{ pointer: '/change' }] },
+    })
+    expect(await read(productId)).toMatchObject({ stock: 10, version: 1 })
+  })
+
+  it.each([
+    { change: 0 },
+    { change: 1.5 },
+    { change: '5' },
+    { change: { $gt: 0 } },
+    {},
+    { change: 1, reason: 7 },
+  ])('refuses %j', async (body) => {
+    const { productId } = await product()
+    expect(await change(productId, body)).toMatchObject({ status: 400, body: { code: 'validation_failed' } })
+  })
+
+  it('happens once under one key, and the first answer is given again', async () => {
+    const { productId } = await product({ stock: 10 })
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, () => change(productId, { change: 5 }, 'delivery-1')),
+    )
+    for (const { status, body } of answers) {
+      expect(status).toBe(200)
+      expect(body).toEqual(answers[0]?.body)
+    }
+    const replayed = answers.filter(({ headers }) => headers.get('idempotent-replayed') === 'true')
+    expect(replayed).toHaveLength(9)
+    expect((await read(productId)).stock).toBe(15)
+
+    await change(productId, { change: 1 })
+    expect((await change(productId, { change: 5 }, 'delivery-1')).body).toMatchObject({
+      stock: 15,
+      version: 2,
+    })
+    const other = await change(productId, { change: 6 }, 'delivery-1')
+    expect(other).toMatchObject({ status: 422, body: { code: 'idempotency_key_reused' } })
+  })
+
+  it('gives a refusal again too', async () => {
+    const { productId } = await product({ stock: 1 })
+    const first = await change(productId, { change: -5 }, 'write-off')
+    await change(productId, { change: 10 })
+    const again = await change(productId, { change: -5 }, 'write-off')
+    expect(again).toMatchObject({
+      status: 409,
+      body: { code: 'insufficient_stock', items: first.body.items },
+    })
+    expect(again.headers.get('idempotent-replayed')).toBe('true')
+    expect(again.body.requestId).not.toBe(first.body.requestId)
+  })
+
+  it('counts every one of those that come at once', async () => {
+    const { productId } = await product({ stock: 0 })
+    await Promise.all(Array.from({ length: 25 }, () => change(productId, { change: 2 })))
+    expect(await read(productId)).toMatchObject({ stock: 50, version: 26 })
+  })
+
+  it.each([
+    ['empty', ''],
+    ['blank', ' '],
+    ['in two parts', 'a b'],
+    ['not ASCII', 'ä'],
+    ['of 256 characters', 'x'.repeat(256)],
+  ])('refuses a key that is %s', async (_, key) => {
+    const { productId } = await product()
+    const headers = { 'Idempotency-Key': key }
+    const answer = await shop.post(`/products/${productId}/stock`, { token, body: { change: 1 }, headers })
+    expect(answer).toMatchObject({ status: 400, body: { errors: [{ parameter: 'Idempotency-Key' }] } })
+  })
+})
+
+describe('deleting a product', () => {
+  it('hides it from readers, buyers and admins', async () => {
+    const { productId } = await product()
+    expect(await shop.delete(`/products/${productId}`, { token: customerToken })).toMatchObject({
+      status: 403,
+    })
+    expect(await shop.delete(`/products/${productId}`, { token })).toMatchObject({ status: 204, body: '' })
+    const notFound = { status: 404, body: { code: 'product_not_found' } }
+    expect(await shop.get(`/products/${productId}`)).toMatchObject(notFound)
+    expect(await shop.delete(`/products/${productId}`, { token })).toMatchObject(notFound)
+    const body = { price: 1, version: 1 }
+    expect(await shop.put(`/products/${productId}`, { token, body })).toMatchObject(notFound)
+    expect(await shop.post(`/products/${productId}/stock`, { token, body: { change: 1 } })).toMatchObject(
+      notFound,
+    )
+    expect(await shop.order(customerToken, [{ productId, quantity: 1 }])).toMatchObject({
+      status: 422,
+      body: { code: 'unknown_product', productIds: [productId] },
+    })
+  })
+
+  it('may name the version it has in mind', async () => {
+    const { productId } = await product()
+    const remove = (tag: string) =>
+      shop.delete(`/products/${productId}`, { token, headers: { 'If-Match': tag } })
+    expect(await remove('"2"')).toMatchObject({ status: 412 })
+    expect(await remove('"1"')).toMatchObject({ status: 204 })
+  })
+
+  it('leaves orders of it their copy, and they can still be cancelled', async () => {
+    const { productId } = await product({ name: 'Rare', price: 3.5 })
+    const { body: order } = await shop.order(customerToken, [{ productId, quantity: 2 }])
+    await shop.delete(`/products/${productId}`, { token })
+    expect((await shop.get(`/orders/${order.orderId}`, { token: customerToken })).body.productList).toEqual([
+      { productId, name: 'Rare', price: 3.5, quantity: 2 },
+    ])
+    expect(await shop.delete(`/orders/${order.orderId}`, { token: customerToken })).toMatchObject({
+      status: 200,
+      body: { status: 'cancelled' },
+    })
+  })
+})
+
+describe('listing products', () => {
+  let list: Shop
+  const names = ['delta', 'Alpha', 'charlie', 'Bravo', 'echo', 'Foxtrot', 'golf']
+  const prices = [3, 1, 3, 2, 5, 3, 4]
+  beforeAll(async () => {
+    list = await startShop()
+    for (const [at, name] of names.entries()) await list.product(list.adminToken, { name, price: prices[at] })
+  })
+  afterAll(() => list.close())
+
+  const all = async (query: string, between?: () => Promise<unknown>): Promise<Json[]> => {
+    const rows: Json[] = []
+    let cursor = ''
+    for (;;) {
+      const { status, body } = await list.get(`/products/?limit=2${query}${cursor}`)
+      expect(status).toBe(200)
+      rows.push(...body.data)
+      if (body.nextCursor === null) return rows
+      cursor = `&cursor=${body.nextCursor}`
+      await between?.()
+    }
+  }
+
+  it('shows the newest first, all on pages of two', async () => {
+    expect((await all('')).map(({ name }) => name)).toEqual(names.toReversed())
+  })
+
+  it('orders by price, both ways, and by name without regard to case', async () => {
+    expect((await all('&sort=price')).map(({ price }) => price)).toEqual([1, 2, 3, 3, 3, 4, 5])
+    expect((await all('&sort=-price')).map(({ price }) => price)).toEqual([5, 4, 3, 3, 3, 2, 1])
+    const byName = (await all('&sort=name')).map(({ name }) => name)
+    expect(byName).toEqual(['Alpha', 'Bravo', 'charlie', 'delta', 'echo', 'Foxtrot', 'golf'])
+  })
+
+  it('skips and repeats no row while rows are added', async () => {
+    const before = (await all('')).map(({ productId }) => productId)
+    const seen = (await all('', () => list.product(list.adminToken, { name: 'new', price: 3 }))).map(
+      ({ productId }) => productId,
+    )
+    expect(seen).toEqual(before)
+  })
+
+  it('has nothing more after the last row', async () => {
+    const { body } = await list.get('/products?limit=100')
+    expect(body.nextCursor).toBeNull()
+    expect(body.data.length).toBeGreaterThanOrEqual(names.length)
+  })
+
+  it.each([
+    'limit=0',
+    'limit=101',
+    'limit=-1',
+    'limit=x',
+    'limit=',
+    'limit=1&limit=2',
+    'sort=stock',
+    'sort[$gt]=x&sort=',
+    'cursor=nonsense',
+    'cursor=e30',
+  ])('answers 400 to ?%s', async (query) => {
+    expect(await list.get(`/products?${query}`)).toMatchObject({
+      status: 400,
+      body: { code: 'validation_failed' },
+    })
+  })
+
+  it('refuses a cursor of another order, and one with more in it than a position', async () => {
+    const { body } = await list.get('/products?limit=2&sort=price')
+    expect((await list.get(`/products?sort=name&cursor=${body.nextCursor}`)).status).toBe(400)
+    const forged = Buffer.from(JSON.stringify(['price', { key: { $gt: '' }, productId: 'x' }])).toString(
+      'base64url',
+    )
+    expect((await list.get(`/products?sort=price&cursor=${forged}`)).status).toBe(400)
+  })
+
+  it.each([
+    ['', 'createdAt'],
+    ['price', 'price'],
+    ['name', 'name'],
+  ])('reads page after page from an index (sort=%s)', async (sort) => {
+    const products = (await list.collections('product')).collection('products')
+    const field = { '': 'createdAt', price: 'price', name: 'name' }[sort] ?? ''
+    const direction = sort === '' ? -1 : 1
+    const cursor = products
+      .find({ deleted: false })
+      .sort({ [field]: direction, _id: direction })
+      .limit(2)
+    const plan = await (sort === 'name' ? cursor.collation({ locale: 'en', strength: 2 }) : cursor).explain()
+    expect(JSON.stringify(plan)).toContain('IXSCAN')
+    expect(JSON.stringify(plan.queryPlanner.winningPlan)).not.toMatch(/"SORT"|COLLSCAN/)
+  })
+})

@@ -1,0 +1,199 @@
+import { connect } from 'node:net'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { problems } from '../src/kernel/http-errors.ts'
+import { type Listener, listen } from '../src/listen.ts'
+import { type Client, createClient } from './client.ts'
+import { type Shop, startShop } from './shop.ts'
+
+// Over a real socket: what a client sees of requests that never reach a handler.
+let shop: Shop
+let listener: Listener
+let client: Client
+let url: string
+beforeAll(async () => {
+  shop = await startShop({ environment: { CORS_ORIGINS: 'https://shop.example' } })
+  listener = await listen((request) => shop.fetch(request), { port: 0, host: '127.0.0.1' })
+  url = `http://127.0.0.1:${listener.port}`
+  client = createClient((path, init) => fetch(`${url}${path}`, init))
+})
+afterAll(async () => {
+  await listener.close()
+  await shop.close()
+})
+
+describe('the request id', () => {
+  it("is the caller's if it is well-formed, in the header and in the problem", async () => {
+    const headers = { 'X-Request-Id': 'order-42_a.B' }
+    const answer = await client.get('/nowhere', { headers })
+    expect(answer.headers.get('x-request-id')).toBe('order-42_a.B')
+    expect(answer.body.requestId).toBe('order-42_a.B')
+  })
+
+  it.each(['with space', 'x'.repeat(129), '{"$gt":""}', ''])(
+    'is a new one instead of "%s"',
+    async (given) => {
+      const { headers } = await client.get('/healthz', { headers: { 'X-Request-Id': given } })
+      expect(headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/)
+    },
+  )
+})
+
+describe('problem documents', () => {
+  it('answer unknown routes', async () => {
+    for (const path of ['/', '/nowhere', '/products/a/b/c', '/internal/nothing', '/metrics2']) {
+      const answer = await client.get(path)
+      expect(answer).toMatchObject({
+        status: 404,
+        body: { code: 'route_not_found', type: '/problems/route_not_found' },
+      })
+      expect(answer.headers.get('content-type')).toBe('application/problem+json')
+    }
+  })
+
+  it.each([
+    ['PATCH', '/products', 'GET, HEAD'],
+    ['DELETE', '/products/', 'GET, HEAD'],
+    ['POST', '/products/0123456789abcdef01234567', 'GET, PUT, DELETE, HEAD'],
+    ['GET', '/login', 'POST'],
+  ])('answer %s %s, naming what is allowed', async (method, path, allow) => {
+    const answer = await client.request(method, path)
+    expect(answer).toMatchObject({ status: 405, body: { code: 'method_not_allowed' } })
+    expect(answer.headers.get('allow')).toBe(allow)
+  })
+
+  it('have a page for their type', async () => {
+    for (const [code, { status, title }] of Object.entries(problems)) {
+      expect(await client.get(`/problems/${code}`)).toMatchObject({
+        status: 200,
+        body: { code, status, title },
+      })
+    }
+    expect((await client.get('/problems/toString')).status).toBe(404)
+  })
+})
+
+describe('bodies', () => {
+  it.each(['{"username": ', '', 'null byte \0', '{"a":1}}', "{'a': 1}"])(
+    'that are not JSON are 400: %s',
+    async (raw) => {
+      const headers = { 'content-type': 'application/json' }
+      expect(await client.post('/register', { raw, headers })).toMatchObject({
+        status: 400,
+        body: { code: 'malformed_json' },
+      })
+    },
+  )
+
+  it.each(['null', '[]', '"text"', '1', '{"__proto__":{"role":"admin"}}', '{"constructor":{"a":1}}'])(
+    'that are JSON of another kind are 400: %s',
+    async (raw) => {
+      expect(await client.post('/register', { raw })).toMatchObject({
+        status: 400,
+        body: { code: 'validation_failed' },
+      })
+    },
+  )
+
+  it('with a name of the prototype among good fields are refused too', async () => {
+    const raw =
+      '{"username":"prototype","email":"p@example.com","password":"long enough","__proto__":{"role":"admin"}}'
+    const answer = await client.post('/register', { raw })
+    expect(answer).toMatchObject({ status: 400, body: { code: 'validation_failed' } })
+  })
+
+  it.each([
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'application/xml',
+  ])('of type %s are 415', async (type) => {
+    const answer = await client.post('/register', { raw: '{}', headers: { 'content-type': type } })
+    expect(answer).toMatchObject({ status: 415, body: { code: 'unsupported_media_type' } })
+  })
+
+  it('over 1 MiB are 413, announced or not', async () => {
+    const raw = JSON.stringify({ name: 'x'.repeat(2 * 1024 * 1024) })
+    const token = shop.adminToken
+    for (const path of ['/register', '/products/create_product', '/orders/create_order']) {
+      const answer = await client.post(path, { raw, token })
+      expect(answer).toMatchObject({ status: 413, body: { code: 'body_too_large' } })
+    }
+    const stream = new ReadableStream({
+      start(controller) {
+        for (let n = 0; n < 32; n++) controller.enqueue(new TextEncoder().encode('x'.repeat(65_536)))
+        controller.close()
+      },
+    })
+    const headers = { 'content-type': 'application/json' }
+    const init = { method: 'POST', body: stream, duplex: 'half', headers } as RequestInit
+    const answer = await fetch(`${url}/register`, init)
+    expect(answer.status).toBe(413)
+  })
+})
+
+it("leaves oversized headers to Node's own 431", async () => {
+  const answer = await new Promise<string>((resolve, reject) => {
+    const socket = connect(listener.port, '127.0.0.1')
+    socket.once('error', reject)
+    socket.once('data', (data) => {
+      socket.destroy()
+      resolve(data.toString())
+    })
+    socket.write(`GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: ${'x'.repeat(20_000)}\r\n\r\n`)
+  })
+  expect(answer).toMatch(/^HTTP\/1\.1 431 /)
+})
+
+describe('paths', () => {
+  it.each([
+    '/products',
+    '/orders',
+    '/healthz',
+    '/docs',
+    '/openapi.json',
+    '/.well-known/jwks.json',
+    '/profile',
+  ])('%s is served with and without a trailing slash', async (path) => {
+    const token = shop.adminToken
+    const [without, withSlash] = await Promise.all([
+      client.get(path, { token }),
+      client.get(`${path}/`, { token }),
+    ])
+    expect(without.status).toBe(200)
+    expect(withSlash).toMatchObject({ status: 200, body: without.body })
+  })
+
+  it('with an id and a query are, too', async () => {
+    const { productId } = await client.product(shop.adminToken)
+    expect((await client.get(`/products/${productId}/`)).status).toBe(200)
+    expect((await client.get('/products/?limit=1')).body.data).toHaveLength(1)
+    expect((await client.get('/products?limit=1')).body.data).toHaveLength(1)
+  })
+
+  it('answer HEAD as GET without the body', async () => {
+    const { productId } = await client.product(shop.adminToken)
+    const answer = await client.request('HEAD', `/products/${productId}`)
+    expect(answer).toMatchObject({ status: 200, body: '' })
+    expect(answer.headers.get('etag')).toBe('"1"')
+  })
+})
+
+describe('other origins', () => {
+  it('are let in where the setting names them, and no others', async () => {
+    const preflight = (origin: string) =>
+      client.request('OPTIONS', '/orders/create_order', {
+        headers: { Origin: origin, 'Access-Control-Request-Method': 'POST' },
+      })
+    const known = await preflight('https://shop.example')
+    expect(known.status).toBe(204)
+    expect(known.headers.get('access-control-allow-origin')).toBe('https://shop.example')
+    expect((await preflight('https://evil.example')).headers.get('access-control-allow-origin')).toBeNull()
+  })
+})
+
+describe('readiness', () => {
+  it('is there while the database is', async () => {
+    expect(await client.get('/readyz')).toMatchObject({ status: 200, body: { status: 'ready' } })
+    expect(await client.get('/healthz')).toMatchObject({ status: 200, body: { status: 'alive' } })
+  })
+})
