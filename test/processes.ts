@@ -1,0 +1,72 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { inject } from 'vitest'
+import { type Client, createClient } from './client.ts'
+import { admin, databaseName } from './shop.ts'
+
+/** The program as its users run it: processes, sockets, an environment. */
+export interface Deployment extends Client {
+  url: string
+  adminToken: string
+  /** Process ids by module, in the split shape. */
+  pids: Record<string, number>
+  child: ChildProcess
+  /** All that it has printed. */
+  output(): string
+  stop(): Promise<number | null>
+}
+
+export const shapes = { 'one process': 'main.ts', split: 'split.ts' } as const
+export type Shape = keyof typeof shapes
+
+export const environment = (): Record<string, string> => ({
+  MONGODB_URI: inject('mongodbUri'),
+  MONGODB_DATABASE: databaseName(),
+  PORT: '0',
+  BCRYPT_COST: '4',
+  ADMIN_USERNAME: admin.username,
+  ADMIN_EMAIL: admin.email,
+  ADMIN_PASSWORD: admin.password,
+})
+
+export async function deploy(shape: Shape, settings: Record<string, string> = {}): Promise<Deployment> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'trivet-deployment-'))
+  const script = fileURLToPath(new URL(`../src/${shapes[shape]}`, import.meta.url))
+  const child = fork(script, {
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, DATA_DIR: dataDir, ...environment(), ...settings },
+    silent: true,
+    execArgv: [],
+  })
+  let printed = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (chunk: Buffer) => {
+      printed += chunk.toString()
+    })
+  }
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
+  const ready = new Promise<{ port: number; pids?: Record<string, number> }>((resolve) => {
+    child.once('message', (message) => resolve(message as { port: number }))
+  })
+  const started = await Promise.race([ready, ended])
+  if (started === null || typeof started === 'number') throw new Error(`did not start:\n${printed}`)
+
+  const url = `http://127.0.0.1:${started.port}`
+  const client = createClient((path, init) => fetch(`${url}${path}`, init))
+  return {
+    ...client,
+    url,
+    adminToken: await client.login(admin.email, admin.password),
+    pids: started.pids ?? {},
+    child,
+    output: () => printed,
+    async stop() {
+      child.kill('SIGTERM')
+      const code = await ended
+      await rm(dataDir, { recursive: true, force: true })
+      return code
+    },
+  }
+}
