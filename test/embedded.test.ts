@@ -1,12 +1,13 @@
 import { type ChildProcess, execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { mongo } from 'mongoose'
-import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findMongod } from '../src/embedded/mongod-binary.ts'
 import type { Report } from './fixtures/embedded-mongod.ts'
 
@@ -140,7 +141,7 @@ describe('the embedded MongoDB', () => {
     expect(parameter.transactionLifetimeLimitSeconds).toBe(10)
   })
 
-  test('listens on 127.0.0.1 and on no other address', async () => {
+  test('listens on 127.0.0.1, on no other address and on no socket file', async () => {
     const { port } = new URL(owner.uri)
     const others = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
     // All of 127.0.0.0/8 is this machine on Linux: what listens on every address answers there too.
@@ -150,6 +151,7 @@ describe('the embedded MongoDB', () => {
     expect(await accepts('127.0.0.1', Number(port))).toBe(true)
     for (const address of addresses)
       expect([address, await accepts(address, Number(port))]).toEqual([address, false])
+    expect(existsSync(`/tmp/mongodb-${port}.sock`)).toBe(false)
   })
 
   test('is shared with a second process, whose end leaves it running', async () => {
@@ -174,78 +176,95 @@ function accepts(host: string, port: number): Promise<boolean> {
   })
 }
 
-test('data outlives a restart, also under another port', async () => {
-  const dataDir = await temporaryFolder()
-  const first = await open(dataDir)
-  await write(first.uri, 1)
-  await first.close()
+/** Most of their time is waiting, each for processes of its own. */
+describe.concurrent('the embedded MongoDB of a data directory', () => {
+  test('keeps its data over a restart, also under another port', async ({ onTestFinished }) => {
+    const dataDir = await temporaryFolder()
+    const first = await open(dataDir)
+    await write(first.uri, 1)
+    await first.close()
 
-  const { port } = new URL(first.uri)
-  const squatter = createServer().listen(Number(port), '127.0.0.1')
-  onTestFinished(() => void squatter.close())
-  await once(squatter, 'listening')
-  const second = await open(dataDir)
-  expect(second.owned).toBe(true)
-  expect(new URL(second.uri).port).not.toBe(port)
-  expect(await read(second.uri)).toEqual([1])
-  await second.close()
-})
-
-test('of two processes that start at once, one owns it and both can use it', async () => {
-  const dataDir = await temporaryFolder()
-  const openers = await Promise.all([open(dataDir), open(dataDir)])
-  expect(openers.map(({ owned }) => owned).sort()).toEqual([false, true])
-  await Promise.all(openers.map(({ uri }, at) => write(uri, at)))
-  for (const { uri } of openers) expect(await read(uri)).toEqual([0, 1])
-  for (const { close } of openers.sort((a, b) => Number(a.owned) - Number(b.owned))) await close()
-})
-
-describe('after the owner was killed', () => {
-  let dataDir: string
-  let owner: Opener
-  let mongod: number
-  async function start() {
-    dataDir = await temporaryFolder()
-    owner = await open(dataDir)
-    mongod = await mongodPid(owner.uri)
-    await write(owner.uri, 1)
-  }
-  afterEach(() => {
-    if (isAlive(mongod)) process.kill(mongod, 'SIGKILL')
+    const { port } = new URL(first.uri)
+    // Another program has the old port, and thinks for a while before it turns away what is not for it.
+    const squatter = createServer((socket) => setTimeout(() => socket.destroy(), 1_000))
+    onTestFinished(() => void squatter.close())
+    await once(squatter.listen(Number(port), '127.0.0.1'), 'listening')
+    const second = await open(dataDir)
+    expect(second.owned).toBe(true)
+    expect(new URL(second.uri).port).not.toBe(port)
+    expect(await read(second.uri)).toEqual([1])
+    await second.close()
   })
-  const expectRecovery = async () => {
-    const next = await open(dataDir)
-    expect(next.owned).toBe(true)
-    expect(await mongodPid(next.uri)).not.toBe(mongod)
-    await write(next.uri, 2)
-    expect(await read(next.uri)).toEqual([1, 2])
-    await next.close()
-  }
 
-  test('mongod ends by itself, and the next start has the data', async () => {
-    await start()
+  test('has one owner when two processes open it at once, and both can use it', async () => {
+    const dataDir = await temporaryFolder()
+    const openers = await Promise.all([open(dataDir), open(dataDir)])
+    openers.sort((a, b) => Number(a.owned) - Number(b.owned))
+    expect(openers.map(({ owned }) => owned)).toEqual([false, true])
+    await Promise.all(openers.map(({ uri }, at) => write(uri, at)))
+    for (const { uri } of openers) expect(await read(uri)).toEqual([0, 1])
+    for (const { close } of openers) await close()
+  })
+
+  test('is not taken from its next owner by one whose mongod crashed', async () => {
+    const dataDir = await temporaryFolder()
+    const first = await open(dataDir)
+    process.kill(await mongodPid(first.uri), 'SIGKILL')
+    const second = await open(dataDir)
+    expect(second.owned).toBe(true)
+    await first.close()
+    const third = await open(dataDir)
+    expect(third).toMatchObject({ owned: false, uri: second.uri })
+    await third.close()
+    await second.close()
+  })
+
+  test('ends when its owner is killed, and the next start has the data', async () => {
+    const { dataDir, owner, mongod } = await started()
     owner.process.kill('SIGKILL')
-    await expect.poll(() => isAlive(mongod), { timeout: 5_000 }).toBe(false)
-    await expectRecovery()
+    // Less than the watchdog waits before it kills.
+    await expect.poll(() => isAlive(mongod), { timeout: 8_000 }).toBe(false)
+    await expectRecovery(dataDir, mongod)
   })
 
-  test('a start that does not wait for that has the data', async () => {
-    await start()
+  test('has the data for a start that does not wait for the end of what a killed owner left', async () => {
+    const { dataDir, owner, mongod } = await started()
     owner.process.kill('SIGKILL')
     await ended(owner.process)
-    await expectRecovery()
+    await expectRecovery(dataDir, mongod)
   })
 
-  test('and the watchdog with it, the next start ends the orphaned mongod and has the data', async () => {
-    await start()
+  test('that lost its owner and its watchdog at once is ended by the next start, which has the data', async ({
+    onTestFinished,
+  }) => {
+    const { dataDir, owner, mongod } = await started()
+    onTestFinished(() => {
+      if (isAlive(mongod)) process.kill(mongod, 'SIGKILL')
+    })
     process.kill(parentOf(mongod), 'SIGKILL')
     owner.process.kill('SIGKILL')
     await ended(owner.process)
     expect(isAlive(mongod)).toBe(true)
-    await expectRecovery()
+    await expectRecovery(dataDir, mongod)
     expect(isAlive(mongod)).toBe(false)
   })
 })
+
+async function started() {
+  const dataDir = await temporaryFolder()
+  const owner = await open(dataDir)
+  await write(owner.uri, 1)
+  return { dataDir, owner, mongod: await mongodPid(owner.uri) }
+}
+
+async function expectRecovery(dataDir: string, formerMongod: number) {
+  const next = await open(dataDir)
+  expect(next.owned).toBe(true)
+  expect(await mongodPid(next.uri)).not.toBe(formerMongod)
+  await write(next.uri, 2)
+  expect(await read(next.uri)).toEqual([1, 2])
+  await next.close()
+}
 
 describe('the mongod to start', () => {
   /** A cache folder, as XDG_CACHE_HOME, with a mongod that runs under this name. */

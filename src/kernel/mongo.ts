@@ -175,6 +175,24 @@ async function commit(session: mongoose.ClientSession, call: Call): Promise<void
   }
 }
 
+/**
+ * Casts and validates as the schema says and inserts with a time limit, which mongoose's own `save` and `create` drop.
+ * @returns the document as stored
+ */
+export async function insertOne<Document>(
+  model: mongoose.Model<Document>,
+  fields: Partial<Document>,
+  options: { maxTimeMS: number; session?: mongoose.ClientSession },
+): Promise<Document> {
+  const document = new model(fields)
+  await document.validate()
+  const plain = document.toObject({ flattenMaps: true }) as mongoose.mongo.OptionalUnlessRequiredId<
+    Document & object
+  >
+  await model.collection.insertOne(plain, options)
+  return plain as Document
+}
+
 const hasLabel = (error: unknown, label: string): boolean =>
   error instanceof mongoose.mongo.MongoError && error.hasErrorLabel(label)
 

@@ -1,7 +1,7 @@
 import mongoose, { Schema, type Types } from 'mongoose'
 import type { Role } from '../../kernel/auth-guard.ts'
 import type { Call } from '../../kernel/call.ts'
-import { type Database, isDuplicateKey, type Migration } from '../../kernel/mongo.ts'
+import { type Database, insertOne, isDuplicateKey, type Migration } from '../../kernel/mongo.ts'
 
 /** An account as the module holds it. */
 export interface User {
@@ -77,13 +77,8 @@ export function createUserRepository(database: Database) {
     async add(user: Omit<User, 'userId' | 'createdAt'>, call: Call): Promise<User | 'email' | 'username'> {
       const keys = { usernameKey: user.username.toLowerCase(), emailKey: user.email.toLowerCase() }
       try {
-        const [document] = await database.run(call, (maxTimeMS) =>
-          users.create([{ ...user, ...keys, createdAt: new Date() }], {
-            maxTimeMS,
-          } as mongoose.CreateOptions),
-        )
-        if (!document) throw new Error('create answers with what it created')
-        return userOf(document.toObject())
+        const fields = { ...user, ...keys, createdAt: new Date() }
+        return userOf(await database.run(call, (maxTimeMS) => insertOne(users, fields, { maxTimeMS })))
       } catch (error) {
         if (!isDuplicateKey(error)) throw error
         return error.keyPattern?.emailKey ? 'email' : 'username'

@@ -1,7 +1,7 @@
 import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
 import type { Call } from '../../kernel/call.ts'
-import { type Database, isDuplicateKey, type Migration } from '../../kernel/mongo.ts'
+import { type Database, insertOne, isDuplicateKey, type Migration } from '../../kernel/mongo.ts'
 import type { HeldLine, Line, Rejection } from '../product/contract.ts'
 import type { Order, OrderLine } from './order.ts'
 import { type OrderStatus, orderStatuses } from './order-status.ts'
@@ -126,18 +126,20 @@ export function createOrderRepository(database: Database) {
       call: Call,
     ): Promise<Order | undefined> {
       const at = new Date()
-      const { key, ...rest } = order
-      const document = new orders({
-        ...rest,
+      const { userId, key, lines, linesHash, leaseUntil } = order
+      const fields: Partial<OrderDocument> = {
+        userId: new Types.ObjectId(userId),
         ...(key !== undefined && { key }),
+        lines: lines.map((line) => ({ ...line, name: null, price: null })),
+        linesHash,
+        leaseUntil: new Date(leaseUntil),
         status: 'pending',
         version: 1,
         createdAt: at,
         updatedAt: at,
-      })
+      }
       try {
-        await database.run(call, (maxTimeMS) => document.save({ maxTimeMS } as mongoose.SaveOptions))
-        return orderOf(document.toObject())
+        return orderOf(await database.run(call, (maxTimeMS) => insertOne(orders, fields, { maxTimeMS })))
       } catch (error) {
         if (isDuplicateKey(error)) return undefined
         throw error

@@ -1,6 +1,6 @@
 import mongoose, { type ClientSession, Schema, Types } from 'mongoose'
 import type { Call } from '../../kernel/call.ts'
-import type { Database } from '../../kernel/mongo.ts'
+import { type Database, insertOne } from '../../kernel/mongo.ts'
 import type { HeldLine, Line, Rejection } from './contract.ts'
 import { type ContentChange, type ProductDocument, productModel, productOf } from './product.repository.ts'
 import type { Product, ProductRepresentation } from './product.ts'
@@ -153,7 +153,7 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
             update: { $inc: { stock: -quantity, version: 1 }, $set: { updatedAt: at } },
           },
         })),
-        { session, timestamps: false },
+        { ...options, timestamps: false },
       )
       return matchedCount === lines.length
     },
@@ -168,17 +168,13 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
             update: { $inc: { stock: quantity, version: 1 }, $set: { updatedAt: at } },
           },
         })),
-        { session, timestamps: false },
+        { ...options, timestamps: false },
       )
     },
 
     async addProduct(product: Omit<Product, 'productId' | 'version' | 'contentVersion'>): Promise<Product> {
-      const [document] = await models.products.create(
-        [{ ...product, stocked: product.stock, version: 1, contentVersion: 1, deleted: false }],
-        options,
-      )
-      if (!document) throw new Error('create answers with what it created')
-      return productOf(document.toObject())
+      const fields = { ...product, stocked: product.stock, version: 1, contentVersion: 1, deleted: false }
+      return productOf(await insertOne(models.products, fields, options))
     },
 
     /**
@@ -206,7 +202,7 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
 
     async record({ productId, ...entry }: LedgerEntry): Promise<void> {
       const document = { productId: new Types.ObjectId(productId), ...entry, at: new Date() }
-      await models.ledger.create([document], options)
+      await insertOne(models.ledger, document, options)
     },
 
     async keyedAnswer(userId: string, key: string): Promise<KeyedAnswer | undefined> {
@@ -215,7 +211,7 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
     },
 
     async addKeyedAnswer(userId: string, key: string, answer: KeyedAnswer): Promise<void> {
-      await models.answers.create([{ _id: `${userId}:${key}`, ...answer, at: new Date() }], options)
+      await insertOne(models.answers, { _id: `${userId}:${key}`, ...answer, at: new Date() }, options)
     },
   }
 }

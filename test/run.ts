@@ -1,0 +1,47 @@
+// `npm test`: the type check, the lint, the boundary check and every test, all of them whatever fails, and one line
+// that counts them.
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const root = new URL('..', import.meta.url)
+const results = mkdtempSync(join(tmpdir(), 'trivet-results-'))
+const report = join(results, 'vitest.json')
+
+/** The package's own binaries, on the Node.js that runs this file. */
+function passes(title: string, command: string, ...args: string[]): boolean {
+  console.log(`\n> ${title}: ${[command, ...args].join(' ')}`)
+  const { status } = spawnSync(join('node_modules', '.bin', command), args, { cwd: root, stdio: 'inherit' })
+  return status === 0
+}
+
+const checks = [
+  passes('types', 'tsc'),
+  passes('lint', 'biome', 'check', '--error-on-warnings'),
+  passes('boundaries', 'depcruise', '--config', '.dependency-cruiser.mjs', 'src', 'test'),
+]
+const vitest = passes(
+  'tests',
+  'vitest',
+  'run',
+  '--reporter=default',
+  '--reporter=json',
+  `--outputFile.json=${report}`,
+)
+
+let tests = { passed: 0, failed: 0 }
+try {
+  const { numPassedTests, numTotalTests, success } = JSON.parse(readFileSync(report, 'utf8'))
+  // Whatever did not pass has failed: a test that never ran, a file that could not be loaded.
+  const failed = numTotalTests - numPassedTests
+  tests = { passed: numPassedTests, failed: success && vitest ? failed : Math.max(1, failed) }
+} catch {
+  tests.failed = 1
+}
+rmSync(results, { recursive: true, force: true })
+
+const passed = tests.passed + checks.filter((check) => check).length
+const failed = tests.failed + checks.filter((check) => !check).length
+console.log(`\n${passed} passed, ${failed} failed`)
+process.exit(failed === 0 && tests.passed > 0 ? 0 : 1)
