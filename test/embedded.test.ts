@@ -160,6 +160,9 @@ describe('the embedded MongoDB', () => {
     await write(second.uri, 1)
     await second.close()
     expect(await read(owner.uri)).toEqual([1])
+    const third = await open(dataDir)
+    expect(third).toMatchObject({ owned: false, uri: owner.uri })
+    await third.close()
   })
 })
 
