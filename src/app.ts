@@ -117,7 +117,7 @@ function routedMethods(app: OpenAPIHono<AppEnv>): (path: string) => string[] {
     if (method !== 'ALL') router.add('ALL', path, method)
   }
   return (path) => {
-    const [matched] = router.match('ALL', path.length > 1 ? path.replace(/\/$/, '') : path)
+    const [matched] = router.match('ALL', path)
     const methods = new Set(matched.map(([method]) => method))
     if (methods.has('GET')) methods.add('HEAD')
     return [...methods]

@@ -13,6 +13,13 @@ export async function createLogger(options: {
   const { default: pretty } = await import('pino-pretty')
   return pino(
     { level, base: { service } },
-    pretty({ sync: true, translateTime: 'HH:MM:ss.l', singleLine: true, ignore: 'service' }),
+    pretty({
+      sync: true,
+      translateTime: 'HH:MM:ss.l',
+      singleLine: true,
+      ignore: 'service',
+      messageFormat: (line, message) =>
+        service === 'all' ? String(line[message]) : `${service}: ${String(line[message])}`,
+    }),
   )
 }

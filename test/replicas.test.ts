@@ -1,0 +1,72 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { generatePrivateKey } from '../src/modules/auth/signing-keys.ts'
+import { unbalancedBooks } from './books.ts'
+import { databaseName, type Shop, startShop } from './shop.ts'
+
+// Two replicas share nothing but the database: no queue, no cache, no lock of a process.
+let replicas: [Shop, Shop]
+beforeAll(async () => {
+  const environment = {
+    MONGODB_DATABASE: databaseName(),
+    JWT_PRIVATE_KEYS: JSON.stringify([generatePrivateKey()]),
+  }
+  const first = startShop({ environment })
+  replicas = await Promise.all([first, startShop({ environment })])
+})
+afterAll(async () => {
+  expect(await unbalancedBooks(replicas[0])).toEqual([])
+  for (const replica of replicas) await replica.close()
+})
+
+const replica = (n: number): Shop => replicas[n % 2] ?? replicas[0]
+
+it('sell what there is, and not one more, to those who come to both at once', async () => {
+  const { token } = await replica(0).customer()
+  const { productId } = await replica(0).product(replica(0).adminToken, { stock: 15 })
+  const answers = await Promise.all(
+    Array.from({ length: 40 }, (_, n) => replica(n).order(token, [{ productId, quantity: 1 }])),
+  )
+  const count = (status: number) => answers.filter((answer) => answer.status === status).length
+  expect({ confirmed: count(201), refused: count(409) }).toEqual({ confirmed: 15, refused: 25 })
+  expect((await replica(1).get(`/products/${productId}`)).body.stock).toBe(0)
+})
+
+it('place one order under one key', async () => {
+  const { token } = await replica(0).customer()
+  const { productId } = await replica(0).product(replica(0).adminToken, { stock: 15 })
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, (_, n) =>
+      replica(n).order(token, [{ productId, quantity: 2 }], { 'Idempotency-Key': 'both' }),
+    ),
+  )
+  const placed = answers.filter(({ status }) => status === 201)
+  expect(new Set(placed.map(({ body }) => body.orderId)).size).toBe(1)
+  expect(placed.length + answers.filter(({ body }) => body.code === 'request_in_progress').length).toBe(20)
+  expect((await replica(1).get(`/products/${productId}`)).body.stock).toBe(13)
+})
+
+it('give the stock of one order back once', async () => {
+  const { token } = await replica(0).customer()
+  const { productId } = await replica(0).product(replica(0).adminToken, { stock: 15 })
+  const { orderId } = (await replica(0).order(token, [{ productId, quantity: 5 }])).body
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, (_, n) => replica(n).delete(`/orders/${orderId}`, { token })),
+  )
+  expect(answers.map(({ status }) => status)).toEqual(Array(20).fill(200))
+  expect((await replica(1).get(`/products/${productId}`)).body.stock).toBe(15)
+})
+
+it('verify the tokens of either, since they share the keys of the settings', async () => {
+  const { token, userId } = await replica(0).customer()
+  expect((await replica(0).get('/profile', { token })).body.userId).toBe(userId)
+})
+
+it('count every stock change that comes to both at once', async () => {
+  const { productId } = await replica(0).product(replica(0).adminToken, { stock: 0 })
+  await Promise.all(
+    Array.from({ length: 20 }, (_, n) =>
+      replica(n).post(`/products/${productId}/stock`, { token: replica(n).adminToken, body: { change: 1 } }),
+    ),
+  )
+  expect((await replica(1).get(`/products/${productId}`)).body).toMatchObject({ stock: 20, version: 21 })
+})
