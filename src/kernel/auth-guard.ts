@@ -4,16 +4,8 @@ import { decode, verify } from 'hono/jwt'
 import type { Call } from './call.ts'
 import { DomainError, isDomainError } from './errors.ts'
 import type { Logger } from './logger.ts'
+import { type Principal, type Role, roles } from './principal.ts'
 import type { AppEnv } from './router.ts'
-
-export const roles = ['customer', 'admin'] as const
-export type Role = (typeof roles)[number]
-
-/** Who makes a request, as the signed token says: nothing of it ever comes from the request itself. */
-export interface Principal {
-  userId: string
-  role: Role
-}
 
 /** A public Ed25519 key as a JWK (RFC 8037). */
 export const publicKey = z.object({

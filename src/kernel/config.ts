@@ -1,5 +1,11 @@
 import { z } from '@hono/zod-openapi'
-import type { AnyModule } from './module.ts'
+
+/** What the configuration has to know of a module. */
+export interface Configurable {
+  name: string
+  settings?(mode: { production: boolean }): z.ZodObject<z.ZodRawShape>
+  needs: Readonly<Record<string, unknown>>
+}
 
 /** The environment as the process reads it, typed. Durations are milliseconds. */
 export interface Config {
@@ -71,7 +77,7 @@ const developmentInternalSecret = 'development-only-internal-secret'
  * lives when it is remote, and the hosted ones' `settings` are read along.
  * @throws ConfigError
  */
-export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly AnyModule[]): Config {
+export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Configurable[]): Config {
   // An empty variable is an unset one: that is how compose files and shells leave out a value.
   const env = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''))
   const production = env.NODE_ENV === 'production'

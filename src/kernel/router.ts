@@ -1,9 +1,9 @@
 import type { z } from '@hono/zod-openapi'
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import type { Principal } from './auth-guard.ts'
 import type { Call } from './call.ts'
 import { type Fault, validationFailed } from './errors.ts'
+import type { Principal } from './principal.ts'
 
 /** What the middleware leaves for handlers: the call always, the principal behind the guard. */
 export interface AppEnv {

@@ -1,6 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { publicKey, roles } from '../../kernel/auth-guard.ts'
+import { publicKey } from '../../kernel/auth-guard.ts'
 import { bearer, body, errors, json, locationHeader, signedIn, withBody } from '../../kernel/openapi.ts'
+import { roles } from '../../kernel/principal.ts'
 import { id, timestamp } from '../../kernel/schemas.ts'
 import { email, password, username } from './credentials.ts'
 

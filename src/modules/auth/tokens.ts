@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { sign } from 'hono/jwt'
 import type { SignatureKey } from 'hono/utils/jwt/jws'
-import type { Role } from '../../kernel/auth-guard.ts'
+import type { Role } from '../../kernel/principal.ts'
 import type { PrivateKey } from './signing-keys.ts'
 
 export interface TokenIssuer {

@@ -1,4 +1,4 @@
-import type { Role } from '../../kernel/auth-guard.ts'
+import type { Role } from '../../kernel/principal.ts'
 
 export const orderStatuses = [
   'pending',

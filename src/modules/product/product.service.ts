@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
-import type { Principal } from '../../kernel/auth-guard.ts'
 import type { Call } from '../../kernel/call.ts'
 import { type Page, pageOf } from '../../kernel/cursor.ts'
 import { DomainError, dependencyUnavailable, validationFailed } from '../../kernel/errors.ts'
 import { type IfMatch, matches } from '../../kernel/preconditions.ts'
+import type { Principal } from '../../kernel/principal.ts'
 import { type Position, type ProductRepository, positionOf } from './product.repository.ts'
 import {
   type Product,
