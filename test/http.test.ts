@@ -40,7 +40,14 @@ describe('the request id', () => {
 
 describe('problem documents', () => {
   it('answer unknown routes', async () => {
-    for (const path of ['/', '/nowhere', '/products/a/b/c', '/products//', '/internal/nothing', '/metrics2']) {
+    for (const path of [
+      '/',
+      '/nowhere',
+      '/products/a/b/c',
+      '/products//',
+      '/internal/nothing',
+      '/metrics2',
+    ]) {
       const answer = await client.get(path)
       expect(answer).toMatchObject({
         status: 404,

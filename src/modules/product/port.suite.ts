@@ -154,6 +154,32 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       expect(await stockOf(productId)).toBe(0)
     })
 
+    it('answers each of those that come at once by itself', async () => {
+      const { productId } = await product({ name: 'Cup', price: 1, stock: 10 })
+      const reserve = (lines: { productId: string; quantity: number }[], id = orderId()) =>
+        port.reserve({ orderId: id, lines }, call()).catch((error: unknown) => error)
+      const known = orderId()
+      await reserve([{ productId, quantity: 1 }], known)
+      const unknown = orderId()
+      const outcomes = await Promise.all([
+        reserve([{ productId, quantity: 2 }]),
+        reserve([{ productId, quantity: 99 }]),
+        reserve([{ productId: unknown, quantity: 1 }]),
+        reserve([{ productId, quantity: 1 }], known),
+        reserve([{ productId, quantity: 2 }], known),
+        reserve([{ productId, quantity: 3 }]),
+      ])
+      expect(outcomes).toMatchObject([
+        { state: 'held', lines: [{ quantity: 2 }] },
+        { state: 'rejected', rejection: { code: 'insufficient_stock', items: [{ requested: 99 }] } },
+        { state: 'rejected', rejection: { code: 'unknown_product', productIds: [unknown] } },
+        { state: 'held', lines: [{ quantity: 1 }] },
+        { code: 'idempotency_key_reused' },
+        { state: 'held', lines: [{ quantity: 3 }] },
+      ])
+      expect(await stockOf(productId)).toBe(4)
+    })
+
     it('decides a reserve and a release of one order that come at once, either way', async () => {
       const { productId } = await product({ stock: 10 })
       for (let round = 0; round < 5; round++) {

@@ -9,11 +9,11 @@ const bound = 2_000
 /**
  * All that moves stock waits here, first come, first served, one transaction at a time: transactions of one process
  * that met on a hot product would only abort each other. Several processes still meet, and decide anew.
- * @throws DomainError `overloaded` when too many wait
+ * @throws DomainError `overloaded` when too many wait; `dependency_unavailable` at the deadline
  */
 export function createStockQueue(): StockQueue {
   const turns = pLimit(1)
-  return (call, work) => {
+  return async (call, work) => {
     if (turns.pendingCount >= bound) {
       throw new DomainError('overloaded', `${bound} stock movements are waiting; try again shortly`)
     }

@@ -115,19 +115,25 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
   const options = { session, maxTimeMS: limit }
 
   return {
-    async reservation(orderId: string): Promise<ReservationRecord | undefined> {
-      const document = await models.reservations.findOne({ _id: orderId }, null, options).lean()
-      if (!document) return undefined
-      const { state, requested, held, rejection } = document
-      return { orderId, state, requested, held, rejection }
+    async reservations(orderIds: readonly string[]): Promise<Map<string, ReservationRecord>> {
+      const documents = await models.reservations.find({ _id: { $in: [...orderIds] } }, null, options).lean()
+      return new Map(
+        documents.map(({ _id, state, requested, held, rejection }) => {
+          const orderId = _id.toHexString()
+          return [orderId, { orderId, state, requested, held, rejection }]
+        }),
+      )
     },
 
-    async addReservation({ orderId, ...reservation }: ReservationRecord): Promise<void> {
+    async addReservations(reservations: readonly ReservationRecord[]): Promise<void> {
       const at = new Date()
-      await models.reservations.create(
-        [{ _id: orderId, ...reservation, createdAt: at, updatedAt: at }],
-        options,
-      )
+      const documents = reservations.map(({ orderId, ...reservation }) => ({
+        _id: new Types.ObjectId(orderId),
+        ...reservation,
+        createdAt: at,
+        updatedAt: at,
+      }))
+      await models.reservations.insertMany(documents, options)
     },
 
     async markReleased(orderId: string): Promise<void> {
