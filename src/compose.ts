@@ -2,6 +2,7 @@ import { createApp } from './app.ts'
 import type { Config } from './kernel/config.ts'
 import { createHttpClient } from './kernel/http-client.ts'
 import type { Logger } from './kernel/logger.ts'
+import { migrate } from './kernel/migrations.ts'
 import type { AnyModule, StartedModule } from './kernel/module.ts'
 import { createMongo } from './kernel/mongo.ts'
 import type { Port } from './kernel/port.ts'
@@ -98,13 +99,8 @@ export async function compose(options: {
       for (const module of modules) {
         const started = hosted.get(module.name)
         if (!started) continue
-        lines.push(
-          ...(await mongo.migrate(
-            module.name,
-            module.migrations,
-            async () => (await started.prepare?.()) ?? [],
-          )),
-        )
+        const prepareModule = async () => (await started.prepare?.()) ?? []
+        lines.push(...(await migrate(mongo, module.name, module.migrations, prepareModule, logger)))
         missing.delete(`migrations of ${module.name}`)
       }
       return lines

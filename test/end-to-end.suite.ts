@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Deployment, deploy, type Shape } from './processes.ts'
 
 /** What a client relies on, whatever shape it talks to: real processes, real sockets, a real database. */
@@ -110,7 +110,10 @@ export function endToEndSuite(shape: Shape) {
       const body = { productList: [{ productId, quantity: 1 }] }
       const answer = await shop.post('/orders/create_order', { token, headers, body })
       expect(answer.headers.get('x-request-id')).toBe(headers['X-Request-Id'])
-      expect(shop.output()).toContain(headers['X-Request-Id'])
+      // Service and log are processes of their own: what they print arrives a moment after the answer.
+      await vi.waitFor(() => expect(shop.output().includes(headers['X-Request-Id'])).toBe(true), {
+        timeout: 5_000,
+      })
     })
 
     const everywhere = '0123456789abcdef01234567'

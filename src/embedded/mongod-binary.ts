@@ -99,7 +99,10 @@ async function official(cache: string, log: Log): Promise<string> {
         downloadWithin,
       ).unref()
     })
-    return Promise.race([MongoBinary.getPath({ version: officialVersion, downloadDir: folder }), limit])
+    return Promise.race([
+      MongoBinary.getPath({ version: officialVersion, downloadDir: folder, checkMD5: true }),
+      limit,
+    ])
   })
 }
 

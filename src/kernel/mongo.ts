@@ -4,11 +4,8 @@ import { type Call, remaining, withinDeadline } from './call.ts'
 import { dependencyUnavailable } from './errors.ts'
 import type { Logger } from './logger.ts'
 
-export interface Migration {
-  /** Unique in its module, never changed once released. */
-  name: string
-  up(db: NonNullable<mongoose.Connection['db']>): Promise<void>
-}
+/** A database as the driver has it, without models: what migrations work on. */
+export type Db = NonNullable<mongoose.Connection['db']>
 
 /** One module's own database. Reads are `majority`, writes `w: majority, j: true`, each with a time limit. */
 export interface Database {
@@ -38,10 +35,10 @@ export interface Mongo {
   /** Waits for the server with backoff, as long as it takes: a process without one is alive but not ready. */
   connect(signal: AbortSignal): Promise<void>
   /**
-   * Applies what is missing of the migrations, then runs `prepare`, both under a lock of the module's database: of
-   * many replicas that start together one does the work and the others wait for it.
+   * A module's database over a connection of its own, without a socket timeout: building an index takes as long as it
+   * takes.
    */
-  migrate<T>(module: string, migrations: readonly Migration[], prepare: () => Promise<T>): Promise<T>
+  unhurried<T>(module: string, work: (db: Db) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
 
@@ -88,16 +85,12 @@ export function createMongo(options: {
       await warnOfLongTransactions(connection, logger)
     },
 
-    async migrate(module, migrations, prepare) {
-      // A connection of its own, without a socket timeout: building an index takes as long as it takes.
+    async unhurried(module, work) {
       const own = await mongoose.createConnection(uri, limits).asPromise()
       try {
         const { db } = own.useDb(databaseName(module))
         if (!db) throw new Error('a connected database has a handle')
-        return await underLock(db, async () => {
-          await applyMigrations(db, migrations, logger)
-          return prepare()
-        })
+        return await work(db)
       } finally {
         await own.close()
       }
@@ -228,59 +221,5 @@ async function warnOfLongTransactions(connection: mongoose.Connection, logger: L
     }
   } catch (error) {
     logger.debug({ error: String(error) }, 'MongoDB does not let this account read its parameters')
-  }
-}
-
-interface LockDocument {
-  _id: string
-  owner: string
-  until: Date
-}
-
-const lockLease = 15_000
-const lockPatience = 600_000
-
-/** A lease, renewed while `work` runs: a holder that dies delays the others by no more than the lease. */
-async function underLock<T>(db: NonNullable<mongoose.Connection['db']>, work: () => Promise<T>): Promise<T> {
-  const locks = db.collection<LockDocument>('locks')
-  const owner = new mongoose.Types.ObjectId().toHexString()
-  const until = () => new Date(Date.now() + lockLease)
-  const patience = Date.now() + lockPatience
-  for (;;) {
-    try {
-      const free = { _id: 'migrations', until: { $lt: new Date() } }
-      await locks.updateOne(free, { $set: { owner, until: until() } }, { upsert: true })
-      break
-    } catch (error) {
-      if (!isDuplicateKey(error)) throw error
-      if (Date.now() > patience)
-        throw new Error(`the migration lock was not released within ${lockPatience} ms`)
-      await sleep(50)
-    }
-  }
-  const renewal = setInterval(() => {
-    // A renewal that fails leaves a lease that ends early; migrations are written to be safe when repeated.
-    locks.updateOne({ _id: 'migrations', owner }, { $set: { until: until() } }).catch(() => undefined)
-  }, lockLease / 3)
-  try {
-    return await work()
-  } finally {
-    clearInterval(renewal)
-    await locks.deleteOne({ _id: 'migrations', owner })
-  }
-}
-
-async function applyMigrations(
-  db: NonNullable<mongoose.Connection['db']>,
-  migrations: readonly Migration[],
-  logger: Logger,
-): Promise<void> {
-  const applied = db.collection<{ _id: string; at: Date }>('migrations')
-  const done = new Set((await applied.find().toArray()).map((migration) => migration._id))
-  for (const migration of migrations) {
-    if (done.has(migration.name)) continue
-    await migration.up(db)
-    await applied.updateOne({ _id: migration.name }, { $set: { at: new Date() } }, { upsert: true })
-    logger.info({ database: db.databaseName, migration: migration.name }, 'migration applied')
   }
 }

@@ -1,6 +1,7 @@
 import mongoose, { Schema, type Types } from 'mongoose'
 import type { Call } from '../../kernel/call.ts'
-import { type Database, insertOne, isDuplicateKey, type Migration } from '../../kernel/mongo.ts'
+import type { Migration } from '../../kernel/migrations.ts'
+import { type Database, insertOne, isDuplicateKey } from '../../kernel/mongo.ts'
 import type { Role } from '../../kernel/principal.ts'
 
 /** An account as the module holds it. */

@@ -1,4 +1,4 @@
-import type { Migration } from '../../kernel/mongo.ts'
+import type { Migration } from '../../kernel/migrations.ts'
 import { nameCollation } from './product.repository.ts'
 
 const notDeleted = { partialFilterExpression: { deleted: false } }

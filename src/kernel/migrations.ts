@@ -1,0 +1,80 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from './logger.ts'
+import { type Db, isDuplicateKey, type Mongo } from './mongo.ts'
+
+/** Indexes and schema changes of a module, which old and new replicas both live with. */
+export interface Migration {
+  /** Unique in its module, never changed once released. */
+  name: string
+  /** Safe to repeat: a process may die between its end and the note that it was done. */
+  up(db: Db): Promise<void>
+}
+
+/**
+ * Applies what is missing of a module's migrations, then runs `prepare`, both under a lock of the module's database: of
+ * many replicas that start together one does the work and the others wait for it.
+ */
+export const migrate = <T>(
+  mongo: Mongo,
+  module: string,
+  migrations: readonly Migration[],
+  prepare: () => Promise<T>,
+  logger: Logger,
+): Promise<T> =>
+  mongo.unhurried(module, (db) =>
+    underLock(db, async () => {
+      await applyMissing(db, migrations, logger)
+      return prepare()
+    }),
+  )
+
+interface LockDocument {
+  _id: string
+  owner: string
+  until: Date
+}
+
+const lockLease = 15_000
+const lockPatience = 600_000
+
+/** A lease, renewed while `work` runs: a holder that dies delays the others by no more than the lease. */
+async function underLock<T>(db: Db, work: () => Promise<T>): Promise<T> {
+  const locks = db.collection<LockDocument>('locks')
+  const owner = randomUUID()
+  const until = () => new Date(Date.now() + lockLease)
+  const patience = Date.now() + lockPatience
+  for (;;) {
+    try {
+      const free = { _id: 'migrations', until: { $lt: new Date() } }
+      await locks.updateOne(free, { $set: { owner, until: until() } }, { upsert: true })
+      break
+    } catch (error) {
+      if (!isDuplicateKey(error)) throw error
+      if (Date.now() > patience)
+        throw new Error(`the migration lock was not released within ${lockPatience} ms`)
+      await sleep(50)
+    }
+  }
+  const renewal = setInterval(() => {
+    // A renewal that fails leaves a lease that ends early; migrations are written to be safe when repeated.
+    locks.updateOne({ _id: 'migrations', owner }, { $set: { until: until() } }).catch(() => undefined)
+  }, lockLease / 3)
+  try {
+    return await work()
+  } finally {
+    clearInterval(renewal)
+    await locks.deleteOne({ _id: 'migrations', owner })
+  }
+}
+
+async function applyMissing(db: Db, migrations: readonly Migration[], logger: Logger): Promise<void> {
+  const applied = db.collection<{ _id: string; at: Date }>('migrations')
+  const done = new Set((await applied.find().toArray()).map((migration) => migration._id))
+  for (const migration of migrations) {
+    if (done.has(migration.name)) continue
+    await migration.up(db)
+    await applied.updateOne({ _id: migration.name }, { $set: { at: new Date() } }, { upsert: true })
+    logger.info({ database: db.databaseName, migration: migration.name }, 'migration applied')
+  }
+}
