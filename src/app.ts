@@ -66,8 +66,10 @@ export function createApp(options: {
 /** Every public route of every module, hosted here or not. */
 function document(modules: readonly AnyModule[]) {
   const described = new OpenAPIHono()
-  for (const api of [...modules.map((module) => module.api), operatorApi]) {
-    for (const route of Object.values(api)) described.openAPIRegistry.registerPath(route)
+  for (const { name, api } of [...modules, { name: 'operator', api: operatorApi }]) {
+    for (const [operation, route] of Object.entries(api)) {
+      described.openAPIRegistry.registerPath({ ...route, operationId: `${name}.${operation}` })
+    }
   }
   described.openAPIRegistry.registerComponent('securitySchemes', 'accessToken', {
     type: 'http',

@@ -30,7 +30,10 @@ const login = z
   .refine(({ email, username }) => (email === undefined) !== (username === undefined), {
     message: 'must name either email or username',
   })
-  .openapi('Login', { example: { email: 'ada@example.com', password: 'correct horse battery' } })
+  .openapi('Login', {
+    oneOf: [{ required: ['email'] }, { required: ['username'] }],
+    example: { email: 'ada@example.com', password: 'correct horse battery' },
+  })
 
 const tokens = z
   .object({

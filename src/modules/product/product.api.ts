@@ -87,7 +87,7 @@ const stockChange = z
       .min(-stockBound)
       .max(stockBound)
       .refine((change) => change !== 0, 'must not be 0')
-      .openapi({ description: 'positive: put in; negative: taken out; not 0', example: 25 }),
+      .openapi({ description: 'positive: put in; negative: taken out', not: { const: 0 }, example: 25 }),
     reason: text(0, 500).default('').openapi({ example: 'delivery 4711' }),
   })
   .openapi('StockChange')
