@@ -149,6 +149,10 @@ describe('an order whose outcome is not known in time', () => {
       },
       { timeout: 5_000, interval: 50 },
     )
+    const first = answers.filter(
+      ({ status, headers }) => status === 201 && !headers.has('idempotent-replayed'),
+    )
+    expect(first).toHaveLength(1)
     for (const { status, body } of answers) {
       expect(status === 201 ? body.orderId : body.code).toBe(status === 201 ? orderId : 'request_in_progress')
     }
@@ -191,6 +195,22 @@ describe('an order that its owner cancels while it is pending', () => {
     expect(await place(productId)).toMatchObject(refusal)
     expect(await statusOf(orderId)).toBe('cancelled')
     expect(await stockOf(productId)).toBe(10)
+  })
+
+  it('stays cancelled when its reserve was rejected meanwhile', async () => {
+    await open({ REQUEST_TIMEOUT: '10s' })
+    const { productId } = await product(1)
+    const { arrived, letGo } = gate('after')
+    const placing = place(productId)
+    await arrived
+    const orderId = await onlyOrder()
+    expect(await cancel(orderId)).toMatchObject({ status: 200, body: { status: 'cancelled' } })
+    letGo()
+    expect(await placing).toMatchObject({
+      status: 409,
+      body: { code: 'invalid_transition', from: 'cancelled' },
+    })
+    expect(await statusOf(orderId)).toBe('cancelled')
   })
 
   it('refuses the reserve that is delivered after the release', async () => {

@@ -178,6 +178,18 @@ describe('updating a product', () => {
     expect(await ledgerOf(productId)).toMatchObject([{ change: 10 }, { change: 11, stock: 20 }])
   })
 
+  it('sets the stock before or after a sale that comes at the same time, never across it', async () => {
+    for (let round = 0; round < 10; round++) {
+      const { productId } = await product({ stock: 10 })
+      const set = () => update(productId, { stock: 20, version: 1 })
+      const order = () => shop.order(customerToken, [{ productId, quantity: 3 }])
+      const [answer] = await Promise.all(round % 2 === 0 ? [set(), order()] : [order(), set()].reverse())
+      if (answer?.status === 200) expect(answer.body.stock).toBe(20)
+      else expect(answer).toMatchObject({ status: 409, body: { current: { stock: 7 } } })
+      expect((await read(productId)).stock).toBe(answer?.status === 200 ? 17 : 7)
+    }
+  })
+
   it('wants If-Match to name the very version', async () => {
     const { productId } = await product()
     await sell(productId)
@@ -191,6 +203,19 @@ describe('updating a product', () => {
       body: { version: 3 },
     })
     expect(await update(productId, { price: 7 }, { 'If-Match': '*' })).toMatchObject({ status: 200 })
+  })
+
+  it('changes the very version that If-Match names, or nothing, when a sale comes at the same time', async () => {
+    for (let round = 0; round < 10; round++) {
+      const { productId } = await product({ stock: 10 })
+      const reprice = () => update(productId, { price: 9 }, { 'If-Match': '"1"' })
+      const order = () => sell(productId)
+      const [answer] = await Promise.all(
+        round % 2 === 0 ? [reprice(), order()] : [order(), reprice()].reverse(),
+      )
+      if (answer?.status === 200) expect(answer.body.version).toBe(2)
+      else expect(answer).toMatchObject({ status: 412 })
+    }
   })
 
   it('wants both to hold where both are given', async () => {
