@@ -1,0 +1,74 @@
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { createFront } from '../src/front.ts'
+import { registry } from '../src/registry.ts'
+import { type Client, createClient } from './client.ts'
+import { quiet } from './shop.ts'
+
+const services = new Map<string, Server>()
+let received: {
+  service: string
+  method?: string | undefined
+  url?: string | undefined
+  requestId: unknown
+}[] = []
+let front: Client
+
+beforeAll(async () => {
+  const urls: Record<string, string> = {}
+  for (const { name } of registry) {
+    const server = createServer((request, response) => {
+      received.push({
+        service: name,
+        method: request.method,
+        url: request.url,
+        requestId: request.headers['x-request-id'],
+      })
+      response.setHeader('content-type', 'application/json')
+      response.end(JSON.stringify({ service: name }))
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    services.set(name, server)
+    urls[name] = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  }
+  const app = createFront({ modules: registry, urls, timeout: 3_000, logger: await quiet })
+  front = createClient((path, init) => app.request(path, init))
+})
+afterAll(() => {
+  for (const server of services.values()) server.close()
+})
+
+it.each([
+  ['/register', 'auth'],
+  ['/profile', 'auth'],
+  ['/.well-known/jwks.json', 'auth'],
+  ['/products/?limit=1', 'product'],
+  ['/products/66f2a1b0c3d4e5f60718293a/stock', 'product'],
+  ['/orders/create_order', 'order'],
+])('takes %s to %s, with its query and the request id', async (path, service) => {
+  received = []
+  const answer = await front.post(path, { body: {}, headers: { 'X-Request-Id': 'front-1' } })
+  expect(answer).toMatchObject({ status: 200, body: { service } })
+  expect(received).toEqual([{ service, method: 'POST', url: path, requestId: 'front-1' }])
+})
+
+it.each(['/internal/product/reserve', '/internal', '/metrics', '/metrics/'])(
+  'takes %s nowhere',
+  async (path) => {
+    received = []
+    expect(await front.post(path, { body: {} })).toMatchObject({
+      status: 404,
+      body: { code: 'route_not_found' },
+    })
+    expect(received).toEqual([])
+  },
+)
+
+it('takes the rest to any service that answers, and says 503 where none is', async () => {
+  expect(await front.get('/docs')).toMatchObject({ status: 200, body: { service: 'auth' } })
+  services.get('auth')?.close()
+  services.get('auth')?.closeAllConnections()
+  expect(await front.get('/docs')).toMatchObject({ status: 200, body: { service: 'product' } })
+  expect(await front.get('/profile')).toMatchObject({ status: 503, body: { code: 'dependency_unavailable' } })
+})
