@@ -205,16 +205,24 @@ describe('updating a product', () => {
     expect(await update(productId, { price: 7 }, { 'If-Match': '*' })).toMatchObject({ status: 200 })
   })
 
-  it('changes the very version that If-Match names, or nothing, when a sale comes at the same time', async () => {
+  it('changes the very version that If-Match names, or nothing, while the stock moves', async () => {
+    const { productId } = await product({ stock: 10 })
+    const move = () => shop.post(`/products/${productId}/stock`, { token, body: { change: 1 } })
     for (let round = 0; round < 10; round++) {
-      const { productId } = await product({ stock: 10 })
-      const reprice = () => update(productId, { price: 9 }, { 'If-Match': '"1"' })
-      const order = () => sell(productId)
-      const [answer] = await Promise.all(
-        round % 2 === 0 ? [reprice(), order()] : [order(), reprice()].reverse(),
+      const { version } = await read(productId)
+      // Each bets on the version that it will find; who finds it has to be the one who changes it.
+      const bets = Array.from({ length: 8 }, (_, ahead) => version + ahead)
+      const answers = await Promise.all(
+        bets.flatMap((bet) => [
+          update(productId, { price: (round * 8 + bet) / 100 }, { 'If-Match': `"${bet}"` }),
+          move(),
+        ]),
       )
-      if (answer?.status === 200) expect(answer.body.version).toBe(2)
-      else expect(answer).toMatchObject({ status: 412 })
+      for (const [at, bet] of bets.entries()) {
+        const answer = answers[at * 2]
+        if (answer?.status === 200) expect(answer.body.version).toBe(bet + 1)
+        else expect(answer?.status).toBe(412)
+      }
     }
   })
 
