@@ -4,7 +4,7 @@ import { cors } from 'hono/cors'
 import { HTTPException } from 'hono/http-exception'
 import { TrieRouter } from 'hono/router/trie-router'
 import { secureHeaders } from 'hono/secure-headers'
-import { bodyLimit } from './kernel/body-limit.ts'
+import { bodyBound, bodyLimit } from './kernel/body-limit.ts'
 import type { Config } from './kernel/config.ts'
 import { DomainError, dependencyUnavailable, type ErrorCode, isDomainError } from './kernel/errors.ts'
 import { problemResponse } from './kernel/http-errors.ts'
@@ -15,7 +15,6 @@ import { type AppEnv, createRouter } from './kernel/router.ts'
 import { credentialGuard } from './kernel/service-credential.ts'
 import { operatorApi, operatorRoutes, type Readiness } from './operator-routes.ts'
 
-const bodyBound = 1024 * 1024
 const internal = '/internal/'
 
 /** The HTTP application: middleware once, the hosted modules' routes, and the document of the whole API. */
@@ -29,8 +28,8 @@ export function createApp(options: {
   const { config, hosted, readiness, logger } = options
   const app = createRouter()
 
-  app.use(requestContext({ timeout: config.requestTimeout, logger }))
   app.use(secureHeaders())
+  app.use(requestContext({ timeout: config.requestTimeout, logger }))
   if (config.corsOrigins.length > 0) app.use(crossOrigin(config.corsOrigins))
   app.use(bodyLimit(bodyBound))
 

@@ -100,7 +100,7 @@ export async function compose(options: {
         const started = hosted.get(module.name)
         if (!started) continue
         const prepareModule = async () => (await started.prepare?.()) ?? []
-        lines.push(...(await migrate(mongo, module.name, module.migrations, prepareModule, logger)))
+        lines.push(...(await migrate(mongo, module.name, module.migrations, prepareModule, logger, signal)))
         missing.delete(`migrations of ${module.name}`)
       }
       return lines

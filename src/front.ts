@@ -1,4 +1,5 @@
 import { proxy } from 'hono/proxy'
+import { bodyBound, bodyLimit } from './kernel/body-limit.ts'
 import { DomainError, dependencyUnavailable } from './kernel/errors.ts'
 import { problemResponse } from './kernel/http-errors.ts'
 import type { Logger } from './kernel/logger.ts'
@@ -25,23 +26,33 @@ export function createFront(options: {
   }
   const front = createRouter()
   front.use(requestContext({ timeout, logger }))
+  front.use(bodyLimit(bodyBound))
 
   front.all('*', async (c) => {
     const { pathname, search } = new URL(c.req.url)
-    const segment = firstSegment(pathname)
+    const segment = firstSegment(c.req.path)
+    // A body can be sent once: only what has none goes on to the next service.
+    const repeatable = c.req.method === 'GET' || c.req.method === 'HEAD'
     if (segment === 'internal' || segment === 'metrics') {
       throw new DomainError('route_not_found', `${pathname}: there is no such route`)
+    }
+    if (!methods.includes(c.req.method)) {
+      c.header('Allow', methods.join(', '))
+      throw new DomainError('method_not_allowed', `${c.req.method}: no route has it`, { allowed: methods })
     }
     const owner = owners.get(segment)
     for (const target of owner === undefined ? Object.values(urls) : [owner]) {
       try {
         return await proxy(`${target}${pathname}${search}`, {
           raw: c.req.raw,
-          headers: { ...c.req.header(), 'X-Request-Id': c.get('call').requestId },
+          headers: endToEnd(c.req.raw.headers, c.get('call').requestId),
           redirect: 'manual',
+          // Of several that would do, one that hangs must not keep the others from answering.
+          signal: AbortSignal.timeout(owner === undefined ? 1_000 : timeout),
         })
       } catch (error) {
         logger.warn({ target, error: String((error as Error).cause ?? error) }, 'no answer')
+        if (!repeatable) break
       }
     }
     throw dependencyUnavailable(`the service behind /${segment} is not available`)
@@ -53,6 +64,20 @@ export function createFront(options: {
     return problemResponse(c, new DomainError('internal_error', 'the front failed'))
   })
   return front
+}
+
+const methods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH']
+
+// RFC 9110, 7.6.1; and `Expect`, which this server has answered by reading the body.
+const hopByHop = ['connection', 'expect', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade']
+
+function endToEnd(received: Headers, requestId: string): Record<string, string> {
+  const headers = new Headers(received)
+  for (const name of [...hopByHop, ...(received.get('connection') ?? '').split(',')]) {
+    if (name.trim() !== '') headers.delete(name.trim())
+  }
+  headers.set('x-request-id', requestId)
+  return Object.fromEntries(headers)
 }
 
 const firstSegment = (path: string): string => path.split('/')[1] ?? ''

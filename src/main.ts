@@ -17,10 +17,10 @@ async function main(): Promise<void> {
     service: all ? 'all' : config.hosted.join(','),
   })
 
-  const { signal, stopped } = stopSignal()
-
   const mongod = config.mongodb.uri === undefined ? await embedded(config) : undefined
   const uri = mongod?.uri ?? config.mongodb.uri ?? ''
+  // Only from here on is there something to end in order: Ctrl-C ends a download at once.
+  const { signal, stopped } = stopSignal()
   const composition = await compose({
     config: { ...config, mongodb: { ...config.mongodb, uri } },
     modules: registry,
@@ -43,7 +43,7 @@ async function main(): Promise<void> {
       process.exit(1)
     }, config.drain.timeout)
     await sleep(config.drain.delay)
-    await listener.close()
+    await listener.close(config.drain.timeout - config.drain.delay - 500)
   } catch (error) {
     if (!signal.aborted) throw error
   } finally {

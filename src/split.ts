@@ -19,12 +19,11 @@ async function main(): Promise<void> {
   const config = loadConfig({ ...process.env, SERVICE: 'all' }, registry)
   const human = !config.production && process.stdout.isTTY === true
   const logger = await createLogger({ level: config.logLevel, human, service: 'front' })
-  const { stopped } = stopSignal()
-
   const mongod =
     config.mongodb.uri === undefined
       ? await openEmbeddedMongo({ dataDir: config.dataDir, log: (line) => console.log(line) })
       : undefined
+  const { stopped } = stopSignal()
   const ports = new Map<string, number>()
   for (const [at, { name }] of registry.entries()) {
     ports.set(name, config.port === 0 ? await freePort() : config.port + 1 + at)
@@ -41,7 +40,7 @@ async function main(): Promise<void> {
     ...Object.fromEntries(Object.entries(urls).map(([name, url]) => [`${name.toUpperCase()}_URL`, url])),
   }
   const services = [...ports].map(([name, port]) =>
-    startService(name, { ...shared, SERVICE: name, PORT: String(port) }, logger),
+    startService(name, { ...shared, SERVICE: name, PORT: String(port) }, config.drain.timeout, logger),
   )
   try {
     const allReady = Promise.all(services.map((service) => service.ready))
@@ -49,7 +48,7 @@ async function main(): Promise<void> {
     if (typeof ready === 'string') return
     const lines = ready.flat()
     // A service answers 503 by itself when its time is over; the front only outlasts what does not even do that.
-    const front = createFront({ modules: registry, urls, timeout: config.requestTimeout + 1_000, logger })
+    const front = createFront({ modules: registry, urls, timeout: config.requestTimeout + 500, logger })
     const listener = await listen(front.fetch, config)
     process.send?.({
       port: listener.port,
@@ -61,7 +60,7 @@ async function main(): Promise<void> {
       console.log(announcement(`split: ${shape}`, listener.port, lines))
     }
     await stopped
-    await listener.close()
+    await listener.close(config.drain.timeout)
   } finally {
     await Promise.all(services.map((service) => service.stop()))
     await mongod?.close()
@@ -71,7 +70,7 @@ async function main(): Promise<void> {
 const restartAfter = 500
 
 /** Keeps one service running until it is told to stop; its first start has to succeed by itself. */
-function startService(name: string, env: NodeJS.ProcessEnv, logger: Logger) {
+function startService(name: string, env: NodeJS.ProcessEnv, drainTimeout: number, logger: Logger) {
   const stopping = new AbortController()
   let child: ChildProcess
   const run = (onReady: (lines: string[]) => void): Promise<string> =>
@@ -104,7 +103,9 @@ function startService(name: string, env: NodeJS.ProcessEnv, logger: Logger) {
   const stop = async () => {
     stopping.abort()
     child.kill('SIGTERM')
+    const patience = setTimeout(() => child.kill('SIGKILL'), drainTimeout + 1_000)
     await ended
+    clearTimeout(patience)
   }
   return { name, ready, stop, pid: () => child.pid }
 }

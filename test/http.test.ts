@@ -17,7 +17,7 @@ beforeAll(async () => {
   client = createClient((path, init) => fetch(`${url}${path}`, init))
 })
 afterAll(async () => {
-  await listener.close()
+  await listener.close(5_000)
   await shop.close()
 })
 

@@ -1,9 +1,10 @@
 import type { Call } from '../src/kernel/call.ts'
 import type { HttpClient } from '../src/kernel/http-client.ts'
 import { createHttpClient } from '../src/kernel/http-client.ts'
-import { checkedPort, type Port } from '../src/kernel/port.ts'
+import type { Port } from '../src/kernel/port.ts'
 import { createCredentialIssuer } from '../src/kernel/service-credential.ts'
 import { listen } from '../src/listen.ts'
+import { checkedPort } from './checked-port.ts'
 import { quiet, type Shop, startShop } from './shop.ts'
 
 export const internalSecret = 'a secret that only these tests know'
@@ -52,7 +53,7 @@ export async function startPortShop(): Promise<PortShop> {
       }),
     url,
     async close() {
-      await (await listener)?.close()
+      await (await listener)?.close(5_000)
       await shop.close()
     },
   }

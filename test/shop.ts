@@ -7,8 +7,9 @@ import { inject } from 'vitest'
 import { compose } from '../src/compose.ts'
 import { loadConfig } from '../src/kernel/config.ts'
 import { createLogger, type Logger } from '../src/kernel/logger.ts'
-import { checkedPort, type Port } from '../src/kernel/port.ts'
+import type { Port } from '../src/kernel/port.ts'
 import { registry } from '../src/registry.ts'
+import { checkedPort } from './checked-port.ts'
 import { type Client, createClient } from './client.ts'
 
 export const admin = { username: 'boss', email: 'boss@example.com', password: 'the boss of all shops' }

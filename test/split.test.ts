@@ -88,5 +88,6 @@ describe('the parts of the split shape', () => {
       }
     }
     await vi.waitFor(() => expect(pids.filter(isAlive)).toEqual([]), { timeout: 10_000, interval: 50 })
+    await shop.stop()
   })
 })

@@ -86,7 +86,12 @@ async function downloaded(cache: string): Promise<Candidate[]> {
 
 async function official(cache: string, log: Log): Promise<string> {
   try {
-    await fetch(officialHost, { method: 'HEAD', signal: AbortSignal.timeout(reachableWithin) })
+    const { status } = await fetch(officialHost, {
+      method: 'HEAD',
+      signal: AbortSignal.timeout(reachableWithin),
+    })
+    // The host refuses its bare root itself; what stands in its way does so with other codes, or a page of its own.
+    if (status === 407 || status >= 500) throw new Error(`status ${status}`)
   } catch {
     throw new Error(`${officialHost} is not reachable from here`)
   }

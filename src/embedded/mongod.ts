@@ -42,7 +42,7 @@ export async function openEmbeddedMongo(options: {
     const running = await findRunning(file)
     if (running) return { uri: running, owned: false, close: async () => {} }
     binary ??= await findMongod(process.env, options.log)
-    const started = await start(binary, directory, database)
+    const started = await start(binary, directory, database, options.log)
     if (started !== 'in use') {
       const owner: Owner = { uri: started.uri, owner: process.pid, mongod: started.pid }
       await writeFile(`${file}.new`, JSON.stringify(owner), { mode: 0o600 })
@@ -120,8 +120,16 @@ interface Started {
 
 const logOf = (directory: string): string => join(directory, 'mongod.log')
 
-async function start(binary: string, directory: string, database: string): Promise<Started | 'in use'> {
-  const port = await freePort()
+async function start(
+  binary: string,
+  directory: string,
+  database: string,
+  log: (line: string) => void,
+): Promise<Started | 'in use'> {
+  // The port of last time, if it is free: processes that were attached then find it again.
+  const portFile = join(directory, 'mongod.port')
+  const port = await freePort(Number(await readFile(portFile, 'utf8').catch(() => 0)) || 0)
+  await writeFile(portFile, String(port))
   const logFile = logOf(directory)
   const watchdog = spawn(
     process.execPath,
@@ -143,7 +151,9 @@ async function start(binary: string, directory: string, database: string): Promi
   )
   watchdog.stderr?.resume()
   const ended = new Promise<number>((done) => watchdog.once('exit', (code) => done(code ?? 1)))
+  let stopping = false
   const stop = async () => {
+    stopping = true
     watchdog.ref()
     watchdog.stdin?.end()
     await ended
@@ -158,6 +168,10 @@ async function start(binary: string, directory: string, database: string): Promi
   })
   if (typeof outcome === 'object') {
     releaseEventLoop(watchdog)
+    void ended.then((code) => {
+      if (!stopping)
+        log(`The embedded MongoDB has ended (exit code ${code}); see ${logFile}, and start again.`)
+    })
     return { uri, pid: outcome.pid, stop }
   }
   // Without this it would go on knocking at a port that may soon be another mongod's.
@@ -166,7 +180,7 @@ async function start(binary: string, directory: string, database: string): Promi
   // DBPathInUse, the exit code of a mongod that finds another one's lock.
   if (outcome === 100) return 'in use'
   // AddressAlreadyInUse: somebody took the port between the look and the start.
-  if (outcome === 48) return start(binary, directory, database)
+  if (outcome === 48) return start(binary, directory, database, log)
   throw new Error(`mongod ended with exit code ${outcome} while starting; see ${logFile}`)
 }
 
@@ -221,11 +235,12 @@ function notYetInitialized(error: unknown): undefined {
   if ((error as { codeName?: string }).codeName !== 'NotYetInitialized') throw error
 }
 
-export function freePort(): Promise<number> {
+/** `preferred` if nobody has it, another one otherwise. */
+export function freePort(preferred = 0): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
+    server.once('error', (error) => (preferred === 0 ? reject(error) : resolve(freePort())))
+    server.listen(preferred, '127.0.0.1', () => {
       const address = server.address()
       server.close(() =>
         address && typeof address === 'object' ? resolve(address.port) : reject(new Error('no port')),

@@ -1,8 +1,8 @@
 import { z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import { decode, verify } from 'hono/jwt'
-import type { Call } from './call.ts'
-import { DomainError, isDomainError } from './errors.ts'
+import { type Call, withinDeadline } from './call.ts'
+import { DomainError } from './errors.ts'
 import type { Logger } from './logger.ts'
 import { type Principal, type Role, roles } from './principal.ts'
 import type { AppEnv } from './router.ts'
@@ -90,12 +90,14 @@ const askAgainAfter = 30_000
 
 /**
  * Holds the key set: fetched at first use, again in the background every five minutes, and at most once in 30 s
- * because somebody showed an unknown `kid`. While auth is down, the keys known so far go on serving.
+ * because somebody showed an unknown `kid`. While auth is down, the keys known so far go on serving, and of a token with
+ * another nobody can tell: `dependency_unavailable`.
  */
 export function createKeyCache(source: KeySource, logger: Logger) {
   let known = new Map<string, PublicKey>()
   let fetchedAt: number | undefined
   let askedForUnknownAt = 0
+  let asked = Promise.resolve()
   let fetching: Promise<void> | undefined
 
   const fetchKeys = (call: Call): Promise<void> => {
@@ -121,16 +123,17 @@ export function createKeyCache(source: KeySource, logger: Logger) {
 
   return async (kid: string, call: Call): Promise<PublicKey | undefined> => {
     const now = Date.now()
-    if (fetchedAt === undefined) await fetchKeys(call)
+    if (fetchedAt === undefined) await withinDeadline(call, 'auth', fetchKeys(call))
     else if (now - fetchedAt > refreshAfter) inBackground(call)
     const key = known.get(kid)
-    if (key || now - askedForUnknownAt < askAgainAfter) return key
-    askedForUnknownAt = now
-    try {
-      await fetchKeys(call)
-    } catch (error) {
-      if (!isDomainError(error, 'dependency_unavailable')) throw error
+    if (key) return key
+    if (now - askedForUnknownAt >= askAgainAfter) {
+      askedForUnknownAt = now
+      asked = fetchKeys(call)
     }
+    // The key may be among those that are being fetched. Where they could not be, nobody knows whether the token is
+    // good: that is 503, and signs nobody out.
+    await withinDeadline(call, 'auth', asked)
     return known.get(kid)
   }
 }

@@ -2,6 +2,9 @@ import type { MiddlewareHandler } from 'hono'
 import { DomainError } from './errors.ts'
 import type { AppEnv } from './router.ts'
 
+/** Bytes that a request's body may have. */
+export const bodyBound = 1024 * 1024
+
 // A client that is still sending does not read the answer: this much more is taken in and thrown away before it.
 const discarded = 16 * 1024 * 1024
 

@@ -52,6 +52,9 @@ export const duration = z
   .regex(/^\d{1,9}(ms|s|m|h|d)$/, 'must be a number with ms, s, m, h or d, such as 15m')
   .transform((value) => Number.parseInt(value, 10) * units[value.replace(/^\d+/, '') as keyof typeof units])
 
+/** A duration that something waits for: timers hold no more than 24 days, people no more than this. */
+const wait = duration.pipe(z.int().max(3_600_000, 'must be 1h or less'))
+
 const flag = z.enum(['true', 'false']).transform((value) => value === 'true')
 const integer = (min: number, max: number) =>
   z
@@ -65,7 +68,9 @@ const list = z.string().transform((value) =>
     .map((entry) => entry.trim())
     .filter((entry) => entry !== ''),
 )
-const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+const httpUrl = z
+  .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+  .refine((value) => !/[?#@]/.test(value), 'must be a base URL: no query, fragment or credentials')
 
 /** Building blocks for a module's own settings. */
 export const setting = { duration, flag, integer, list, httpUrl }
@@ -84,59 +89,64 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
   const names = modules.map((module) => module.name)
   const faults: string[] = []
 
-  const read = <Shape extends z.ZodRawShape>(shape: Shape) => {
-    const result = z.object(shape).safeParse(env)
-    if (!result.success) {
-      for (const issue of result.error.issues) {
-        const variable = String(issue.path[0] ?? '')
-        const missing = variable !== '' && env[variable] === undefined
-        const complaint = missing && issue.code === 'invalid_type' ? 'is required' : issue.message
-        faults.push(variable === '' ? complaint : `${variable} ${complaint}`)
-      }
+  const read = <Schema extends z.ZodObject>(schema: Schema): z.infer<Schema> => {
+    const result = schema.safeParse(env)
+    if (result.success) return result.data
+    for (const issue of result.error.issues) {
+      const variable = String(issue.path[0] ?? '')
+      const missing = variable !== '' && env[variable] === undefined
+      const complaint = missing && issue.code === 'invalid_type' ? 'is required' : issue.message
+      faults.push(variable === '' ? complaint : `${variable} ${complaint}`)
     }
-    // Whoever uses a faulty value never gets to see it: `faults` is thrown before the config is returned.
-    return (result.data ?? {}) as z.infer<z.ZodObject<Shape>>
+    // What is right is gone on with, to find every fault; nobody else sees it, since `faults` is thrown.
+    const right = Object.entries(schema.shape).flatMap(([variable, setting]) => {
+      const value = z.safeParse(setting, env[variable])
+      return value.success ? [[variable, value.data]] : []
+    })
+    return Object.fromEntries(right)
   }
 
-  const general = read({
-    SERVICE: list
-      .refine(
-        (value) => value.length > 0 && value.every((name) => name === 'all' || names.includes(name)),
-        `must be all, or a comma list of ${names.join(', ')}`,
-      )
-      .default(['all']),
-    PORT: integer(0, 65_535).default(3000),
-    HOST: z.string().default('0.0.0.0'),
-    MONGODB_URI: z
-      .string()
-      .regex(/^mongodb(\+srv)?:\/\//, 'must start with mongodb:// or mongodb+srv://')
-      .optional(),
-    MONGODB_DATABASE: z
-      .string()
-      .regex(/^[A-Za-z0-9_-]{1,40}$/, 'must be 1 to 40 of A-Z a-z 0-9 _ -')
-      .default('trivet'),
-    DATA_DIR: z.string().default('.data'),
-    DEMO: flag.optional(),
-    INTERNAL_SECRET: z
-      .string()
-      .refine((value) => Buffer.byteLength(value) >= 32, 'must have 32 bytes or more')
-      .optional(),
-    REQUEST_TIMEOUT: duration.pipe(z.int().min(100, 'must be 100ms or more')).default(4_000),
-    DRAIN_DELAY: duration.default(production ? 3_000 : 0),
-    DRAIN_TIMEOUT: duration.default(10_000),
-    CORS_ORIGINS: list
-      .refine(
-        (value) => value.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin),
-        'must be a comma list of origins such as https://shop.example',
-      )
-      .default([]),
-    LOG_LEVEL: z
-      .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
-        error: 'must be trace, debug, info, warn, error, fatal or silent',
-      })
-      .default('info'),
-    ...Object.fromEntries(names.map((name) => [urlVariable(name), httpUrl.optional()])),
-  })
+  const general = read(
+    z.object({
+      SERVICE: list
+        .refine(
+          (value) => value.length > 0 && value.every((name) => name === 'all' || names.includes(name)),
+          `must be all, or a comma list of ${names.join(', ')}`,
+        )
+        .default(['all']),
+      PORT: integer(0, 65_535).default(3000),
+      HOST: z.string().default('0.0.0.0'),
+      MONGODB_URI: z
+        .string()
+        .regex(/^mongodb(\+srv)?:\/\//, 'must start with mongodb:// or mongodb+srv://')
+        .optional(),
+      MONGODB_DATABASE: z
+        .string()
+        .regex(/^[A-Za-z0-9_-]{1,40}$/, 'must be 1 to 40 of A-Z a-z 0-9 _ -')
+        .default('trivet'),
+      DATA_DIR: z.string().default('.data'),
+      DEMO: flag.optional(),
+      INTERNAL_SECRET: z
+        .string()
+        .refine((value) => Buffer.byteLength(value) >= 32, 'must have 32 bytes or more')
+        .optional(),
+      REQUEST_TIMEOUT: wait.pipe(z.int().min(100, 'must be 100ms or more')).default(4_000),
+      DRAIN_DELAY: wait.default(production ? 3_000 : 0),
+      DRAIN_TIMEOUT: wait.default(10_000),
+      CORS_ORIGINS: list
+        .refine(
+          (value) => value.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin),
+          'must be a comma list of origins such as https://shop.example',
+        )
+        .default([]),
+      LOG_LEVEL: z
+        .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+          error: 'must be trace, debug, info, warn, error, fatal or silent',
+        })
+        .default('info'),
+      ...Object.fromEntries(names.map((name) => [urlVariable(name), httpUrl.optional()])),
+    }),
+  )
 
   const hosted = general.SERVICE?.includes('all')
     ? names
@@ -150,7 +160,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
   const settings: Record<string, unknown> = {}
   for (const module of modules) {
     if (!hosted.includes(module.name)) continue
-    if (module.settings) settings[module.name] = read(module.settings({ production }).shape)
+    if (module.settings) settings[module.name] = read(module.settings({ production }))
     for (const need of Object.keys(module.needs)) {
       if (!hosted.includes(need) && urls[need] === undefined && env[urlVariable(need)] === undefined) {
         faults.push(`${module.name} needs ${need}: set ${urlVariable(need)} or host ${need} (SERVICE)`)
@@ -177,6 +187,8 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
     faults.push('DRAIN_DELAY must be less than DRAIN_TIMEOUT, which includes it')
   }
   if (faults.length > 0) throw new ConfigError(faults)
+  // Nobody has to call a process that hosts everything: a secret that everybody knows opens nothing there.
+  const alone = hosted.length === names.length
 
   return {
     production,
@@ -187,7 +199,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
     mongodb: { uri: general.MONGODB_URI, database: general.MONGODB_DATABASE },
     dataDir: general.DATA_DIR,
     demo: general.DEMO ?? general.MONGODB_URI === undefined,
-    internalSecret: general.INTERNAL_SECRET ?? (production ? undefined : developmentInternalSecret),
+    internalSecret: general.INTERNAL_SECRET ?? (production || alone ? undefined : developmentInternalSecret),
     requestTimeout: general.REQUEST_TIMEOUT,
     drain: { delay: general.DRAIN_DELAY, timeout: general.DRAIN_TIMEOUT },
     corsOrigins: general.CORS_ORIGINS,

@@ -1,14 +1,7 @@
-import {
-  BrokenCircuitError,
-  ConsecutiveBreaker,
-  circuitBreaker,
-  ExponentialBackoff,
-  handleWhen,
-  retry,
-  wrap,
-} from 'cockatiel'
-import { type Call, remaining } from './call.ts'
-import { DomainError, dependencyUnavailable, isDomainError } from './errors.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { BrokenCircuitError, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel'
+import { type Call, remaining, withinDeadline } from './call.ts'
+import { DomainError, dependencyUnavailable, type ErrorCode, isDomainError } from './errors.ts'
 import { errorOf } from './http-errors.ts'
 import type { Logger } from './logger.ts'
 import type { CredentialIssuer } from './service-credential.ts'
@@ -27,6 +20,7 @@ export interface HttpClient {
 }
 
 const attempts = 3
+const longestBackoff = 300
 const breakAfter = 5
 const breakFor = 1_000
 // Retries may add a fifth to the load at most (and a burst of ten), so that they never keep a struggling service down.
@@ -43,52 +37,56 @@ export function createHttpClient(options: {
   fetch?: typeof fetch
 }): HttpClient {
   const { target, url, credential, logger, fetch: send = fetch } = options
-  let retries: number = budget.most
-
-  const worthRepeating = handleWhen((error) => isDomainError(error, 'dependency_unavailable'))
-  const breaker = circuitBreaker(worthRepeating, {
+  const isFailure = (error: unknown) => isDomainError(error, 'dependency_unavailable')
+  const breaker = circuitBreaker(handleWhen(isFailure), {
     halfOpenAfter: breakFor,
     breaker: new ConsecutiveBreaker(breakAfter),
   })
-  const withinBudget = handleWhen((error) => isDomainError(error, 'dependency_unavailable') && retries >= 1)
-  const policy = wrap(
-    retry(withinBudget, {
-      maxAttempts: attempts - 1,
-      backoff: new ExponentialBackoff({ initialDelay: 30, maxDelay: 300 }),
-    }),
-    breaker,
-  )
   breaker.onBreak(() => logger.warn({ target }, 'calls fail: not calling for a moment'))
   breaker.onReset(() => logger.info({ target }, 'calls succeed again'))
+  let retries: number = budget.most
 
   return {
     async request(call, { method, path, body, parse }) {
       retries = Math.min(budget.most, retries + budget.perCall)
-      let attempt = 0
-      try {
-        return await policy.execute(async () => {
-          if (attempt > 0) retries -= 1
-          attempt += 1
-          // The last attempt may use all the time there is, each before it half of what is left.
-          const limit = Math.floor(remaining(call) / (attempt === attempts ? 1 : 2))
-          if (limit <= 0) throw dependencyUnavailable(`${target} did not answer in time`)
-          const headers = new Headers({ accept: 'application/json', 'x-request-id': call.requestId })
-          if (call.traceparent) headers.set('traceparent', call.traceparent)
-          if (body !== undefined) headers.set('content-type', 'application/json')
-          if (credential) headers.set('authorization', `Bearer ${await credential(target)}`)
-          const init: RequestInit = { method, headers, signal: AbortSignal.timeout(limit), redirect: 'error' }
-          if (body !== undefined) init.body = JSON.stringify(body)
-          return parse(await answerOf(send(`${url}${path}`, init), target, logger))
-        })
-      } catch (error) {
-        if (error instanceof BrokenCircuitError) {
-          throw dependencyUnavailable(`${target} is not available`, error)
+
+      const exchange = async (limit: number) => {
+        const headers = new Headers({ accept: 'application/json', 'x-request-id': call.requestId })
+        if (call.traceparent) headers.set('traceparent', call.traceparent)
+        if (body !== undefined) headers.set('content-type', 'application/json')
+        if (credential) headers.set('authorization', `Bearer ${await credential(target)}`)
+        const init: RequestInit = { method, headers, signal: AbortSignal.timeout(limit), redirect: 'error' }
+        if (body !== undefined) init.body = JSON.stringify(body)
+        return parse(await answerOf(send(`${url}${path}`, init), target, logger))
+      }
+
+      for (let attempt = 1; ; attempt++) {
+        // The last attempt may use all the time there is, each before it half of what is left.
+        const limit = Math.floor(remaining(call) / (attempt === attempts ? 1 : 2))
+        // Said before the breaker hears of it: a caller without time tells nothing about the service.
+        if (limit <= 0) throw dependencyUnavailable(`there is no time left to ask ${target}`)
+        try {
+          // The breaker makes calls wait for the one that tries whether the service is back.
+          return await withinDeadline(
+            call,
+            target,
+            breaker.execute(() => exchange(limit)),
+          )
+        } catch (error) {
+          if (error instanceof BrokenCircuitError) {
+            throw dependencyUnavailable(`${target} is not available`, error)
+          }
+          const wait = Math.random() * Math.min(30 * 2 ** attempt, longestBackoff)
+          if (!isFailure(error) || attempt === attempts || retries < 1 || remaining(call) <= wait) throw error
+          retries -= 1
+          await sleep(wait)
         }
-        throw error
       }
     },
   }
 }
+
+const passedOn = new Set<ErrorCode>(['dependency_unavailable', 'overloaded'])
 
 async function answerOf(exchange: Promise<Response>, target: string, logger: Logger): Promise<unknown> {
   let status: number
@@ -102,8 +100,8 @@ async function answerOf(exchange: Promise<Response>, target: string, logger: Log
   }
   if (status === 200) return answer
   const refusal = errorOf(answer)
-  if (refusal && status >= 500) throw refusal
-  // A refusal of the call itself (credential, route, format) is a fault of the deployment, not of the request.
+  if (refusal && passedOn.has(refusal.code)) throw refusal
+  // Any other refusal is of the call itself (credential, route, format) or a fault over there, never the client's.
   logger.error({ target, status, code: refusal?.code, detail: refusal?.message }, 'a call was refused')
   throw new DomainError('dependency_unavailable', `${target} is not available`)
 }

@@ -17,6 +17,11 @@ const fault = z.union([
 ])
 const shortItem = z.object({ productId: z.string(), requested: z.int(), available: z.int() })
 
+const unknownOrder = {
+  retryAfter: z.int().optional().openapi({ description: 'seconds, as in the header' }),
+  orderId: z.string().optional().openapi({ description: 'of an order whose outcome is not known yet' }),
+}
+
 /** The one table from code to HTTP. */
 export const problems: Record<ErrorCode, Problem> = {
   validation_failed: { status: 400, title: 'The request is not valid', members: { errors: z.array(fault) } },
@@ -69,11 +74,9 @@ export const problems: Record<ErrorCode, Problem> = {
     status: 503,
     title: 'Temporarily unavailable',
     retryAfter: 1,
-    members: {
-      orderId: z.string().optional().openapi({ description: 'of an order whose outcome is not known yet' }),
-    },
+    members: unknownOrder,
   },
-  overloaded: { status: 503, title: 'Too busy', retryAfter: 1 },
+  overloaded: { status: 503, title: 'Too busy', retryAfter: 1, members: unknownOrder },
 }
 
 export const isErrorCode = (code: unknown): code is ErrorCode =>

@@ -9,8 +9,10 @@ export async function createLogger(options: {
   service: string
 }): Promise<Logger> {
   const { level, service } = options
-  if (!options.human) return pino({ level, base: { service } })
-  const { default: pretty } = await import('pino-pretty')
+  const plain = () => pino({ level, base: { service } })
+  if (!options.human) return plain()
+  const pretty = await import('pino-pretty').then(({ default: make }) => make).catch(() => undefined)
+  if (!pretty) return plain()
   return pino(
     { level, base: { service } },
     pretty({

@@ -21,9 +21,10 @@ export const migrate = <T>(
   migrations: readonly Migration[],
   prepare: () => Promise<T>,
   logger: Logger,
+  signal?: AbortSignal,
 ): Promise<T> =>
   mongo.unhurried(module, (db) =>
-    underLock(db, async () => {
+    underLock(db, signal, async () => {
       await applyMissing(db, migrations, logger)
       return prepare()
     }),
@@ -39,7 +40,7 @@ const lockLease = 15_000
 const lockPatience = 600_000
 
 /** A lease, renewed while `work` runs: a holder that dies delays the others by no more than the lease. */
-async function underLock<T>(db: Db, work: () => Promise<T>): Promise<T> {
+async function underLock<T>(db: Db, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
   const locks = db.collection<LockDocument>('locks')
   const owner = randomUUID()
   const until = () => new Date(Date.now() + lockLease)
@@ -53,7 +54,7 @@ async function underLock<T>(db: Db, work: () => Promise<T>): Promise<T> {
       if (!isDuplicateKey(error)) throw error
       if (Date.now() > patience)
         throw new Error(`the migration lock was not released within ${lockPatience} ms`)
-      await sleep(50)
+      await sleep(50, undefined, { signal })
     }
   }
   const renewal = setInterval(() => {

@@ -164,6 +164,7 @@ async function commit(session: mongoose.ClientSession, call: Call): Promise<void
       return await session.commitTransaction()
     } catch (error) {
       if (!hasLabel(error, 'UnknownTransactionCommitResult') || remaining(call) <= 0) throw error
+      await sleep(10 + Math.random() * 40)
     }
   }
 }
@@ -194,14 +195,23 @@ export const isDuplicateKey = (error: unknown): error is mongoose.mongo.MongoSer
 
 // Server errors that say "not now" rather than "not so": time limits, elections, shutdown, write concern timeouts.
 const passingCodes = new Set([
-  6, 7, 50, 64, 89, 91, 112, 134, 189, 202, 251, 262, 290, 358, 384, 9001, 10058, 10107, 11600, 11602, 13435,
-  13436,
+  6, 7, 50, 64, 89, 91, 100, 112, 133, 134, 189, 202, 251, 262, 290, 358, 384, 9001, 10058, 10107, 11600,
+  11602, 13435, 13436,
 ])
+
+// Of the driver's own errors, which otherwise mean a mistake of ours, those that mean that the connection is closed.
+const closedErrors = [
+  mongoose.mongo.MongoNotConnectedError,
+  mongoose.mongo.MongoTopologyClosedError,
+  mongoose.mongo.MongoServerClosedError,
+  mongoose.mongo.MongoExpiredSessionError,
+]
 
 function isUnavailable(error: unknown): boolean {
   if (error instanceof mongoose.mongo.MongoServerError) {
     return passingCodes.has(Number(error.code)) || hasLabel(error, 'TransientTransactionError')
   }
+  if (closedErrors.some((type) => error instanceof type)) return true
   if (error instanceof mongoose.mongo.MongoError) return !(error instanceof mongoose.mongo.MongoAPIError)
   return error instanceof mongoose.MongooseError && error.name === 'MongooseServerSelectionError'
 }

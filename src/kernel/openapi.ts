@@ -58,7 +58,7 @@ const retryAfter = { 'Retry-After': { description: 'seconds', schema: { type: 'i
 const challenge = { 'WWW-Authenticate': { description: 'RFC 6750', schema: { type: 'string' as const } } }
 
 /** What any route may answer, whatever it does. */
-const anywhere = ['internal_error', 'dependency_unavailable', 'overloaded'] as const
+const anywhere = ['internal_error', 'dependency_unavailable'] as const
 /** What a guarded route answers to a missing, wrong or expired token. */
 export const signedIn = ['unauthenticated', 'invalid_token', 'token_expired'] as const
 /** What a route that takes a body answers to one that it cannot read. */

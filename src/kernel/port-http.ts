@@ -1,8 +1,9 @@
 import { z } from '@hono/zod-openapi'
 import type { Call } from './call.ts'
-import { dependencyUnavailable, isDomainError, validationFailed } from './errors.ts'
+import { DomainError, dependencyUnavailable, isDomainError, validationFailed } from './errors.ts'
 import type { HttpClient } from './http-client.ts'
 import { errorOf, problemOf } from './http-errors.ts'
+import type { Logger } from './logger.ts'
 import type { Port } from './port.ts'
 import { createRouter } from './router.ts'
 
@@ -14,7 +15,7 @@ import { createRouter } from './router.ts'
 const most = 1_000
 const callSchema = z.object({
   deadline: z.number(),
-  requestId: z.string(),
+  requestId: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/),
   traceparent: z.string().optional(),
 })
 const callsSchema = z.object({
@@ -28,7 +29,7 @@ const outcomesSchema = z.object({
 })
 
 /** The server's side. Each call of a list is carried out and answered by itself. */
-export function portRoutes<Type>(port: Port<Type>, implementation: Type) {
+export function portRoutes<Type>(port: Port<Type>, implementation: Type, logger: Logger) {
   const router = createRouter()
   for (const name of Object.keys(port.operations) as (keyof Type & string)[]) {
     const { request: schema } = port.operations[name]
@@ -42,10 +43,13 @@ export function portRoutes<Type>(port: Port<Type>, implementation: Type) {
           try {
             const parsed = schema.safeParse(request)
             if (!parsed.success) throw validationFailed({ pointer: '', message: parsed.error.message })
-            return { result: await operation(parsed.data, call) }
+            // No call may act, or keep others waiting, for longer than a request here may take.
+            const deadline = Math.min(call.deadline, c.get('call').deadline)
+            return { result: await operation(parsed.data, { ...call, deadline }) }
           } catch (error) {
             if (isDomainError(error)) return { problem: problemOf(error) }
-            throw error
+            logger.error({ requestId: call.requestId, err: error }, 'unexpected error')
+            return { problem: problemOf(new DomainError('internal_error', `${port.name} failed`)) }
           }
         }),
       )
@@ -68,7 +72,10 @@ export function portClient<Type>(port: Port<Type>, http: HttpClient): Type {
           const outcome = outcomesSchema.safeParse(answer).data?.outcomes[0]
           if (!outcome) throw dependencyUnavailable(`${port.name} answered in an unknown format`)
           if ('problem' in outcome) {
-            throw errorOf(outcome.problem) ?? dependencyUnavailable(`${port.name} failed in an unknown way`)
+            const error = errorOf(outcome.problem)
+            if (!error || error.code === 'internal_error')
+              throw dependencyUnavailable(`${port.name} failed`, error)
+            throw error
           }
           const result = port.operations[name].result.safeParse(outcome.result)
           if (!result.success)

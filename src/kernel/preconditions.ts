@@ -3,13 +3,18 @@ import type { Context } from 'hono'
 /** A version as a strong entity tag (RFC 9110, 8.8.3). */
 export const etag = (version: number): string => `"${version}"`
 
-const entityTags = /(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"/g
+const entityTag = '(?:W/)?"[\\x21\\x23-\\x7e\\x80-\\xff]*"'
+const listOfTags = new RegExp(`^\\s*${entityTag}(?:\\s*,\\s*${entityTag})*\\s*$`)
+
+/** The entity tags of a list; none of one that is malformed. */
+const tagsOf = (header: string): string[] =>
+  listOfTags.test(header) ? (header.match(new RegExp(entityTag, 'g')) ?? []) : []
 
 /** The If-Match header (RFC 9110, 13.1.1): `*`, or the entity tags that it lists; undefined if there is none. */
 export type IfMatch = '*' | readonly string[]
 
 export const parseIfMatch = (header: string | undefined): IfMatch | undefined =>
-  header === undefined ? undefined : header.trim() === '*' ? '*' : (header.match(entityTags) ?? [])
+  header === undefined ? undefined : header.trim() === '*' ? '*' : tagsOf(header)
 
 /** Strong comparison: a weak tag never matches. */
 export const matches = (ifMatch: IfMatch, version: number): boolean =>
@@ -21,8 +26,5 @@ export function notModified(c: Context, version: number): boolean {
   c.header('ETag', current)
   const header = c.req.header('If-None-Match')
   if (header === undefined) return false
-  return (
-    header.trim() === '*' ||
-    (header.match(entityTags) ?? []).some((tag) => tag.replace(/^W\//, '') === current)
-  )
+  return header.trim() === '*' || tagsOf(header).some((tag) => tag.replace(/^W\//, '') === current)
 }

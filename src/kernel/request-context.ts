@@ -28,7 +28,15 @@ export function requestContext(options: { timeout: number; logger: Logger }): Mi
     }
     c.set('call', call)
     c.header('X-Request-Id', call.requestId)
-    await withinDeadline({ ...call, deadline: call.deadline + grace }, 'the request', next())
+    try {
+      await withinDeadline({ ...call, deadline: call.deadline + grace }, 'the request', next())
+    } catch (error) {
+      logger.error(
+        { requestId: call.requestId, method: c.req.method, path: c.req.path, timeout },
+        'request timed out',
+      )
+      throw error
+    }
     const line = {
       requestId: call.requestId,
       traceparent: call.traceparent,

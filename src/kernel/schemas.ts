@@ -54,7 +54,7 @@ export const limit = z
 
 export const cursor = z
   .string()
-  .max(1000)
+  .max(4_000)
   .optional()
   .openapi({ description: 'the `nextCursor` of the page before, with the same filters and order' })
 

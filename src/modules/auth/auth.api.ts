@@ -56,7 +56,7 @@ export const authApi = {
     request: { body: body(registration) },
     responses: {
       201: { description: 'Opened', headers: locationHeader, content: json(user) },
-      ...errors(...withBody, 'email_taken', 'username_taken'),
+      ...errors(...withBody, 'email_taken', 'username_taken', 'overloaded'),
     },
   }),
   login: createRoute({
@@ -67,7 +67,7 @@ export const authApi = {
     request: { body: body(login) },
     responses: {
       200: { description: 'Signed in', content: json(tokens) },
-      ...errors(...withBody, 'invalid_credentials'),
+      ...errors(...withBody, 'invalid_credentials', 'overloaded'),
     },
   }),
   profile: createRoute({

@@ -31,7 +31,7 @@ export function createAuthService(options: {
     role: User['role'],
     call: Call,
   ): Promise<User> => {
-    const passwordHash = await passwords.hash(password)
+    const passwordHash = await passwords.hash(password, call)
     const user = await users.add({ username, email, passwordHash, role }, call)
     if (user === 'email') throw new DomainError('email_taken', `email: ${email} already has an account`)
     if (user === 'username') throw new DomainError('username_taken', `username: ${username} is taken`)
@@ -47,7 +47,7 @@ export function createAuthService(options: {
         email === undefined
           ? await users.findByUsername(username ?? '', call)
           : await users.findByEmail(email, call)
-      const right = await passwords.verify(password, user?.passwordHash)
+      const right = await passwords.verify(password, user?.passwordHash, call)
       if (!user || !right) {
         throw new DomainError('invalid_credentials', 'there is no account with this name and password')
       }
@@ -77,6 +77,6 @@ export function createAuthService(options: {
     isEmpty: (call: Call) => users.isEmpty(call),
 
     isRight: async ({ username, password }: Registration, call: Call): Promise<boolean> =>
-      passwords.verify(password, (await users.findByUsername(username, call))?.passwordHash),
+      passwords.verify(password, (await users.findByUsername(username, call))?.passwordHash, call),
   }
 }

@@ -1,4 +1,6 @@
 import { authGuard } from '../../kernel/auth-guard.ts'
+import { ConfigError } from '../../kernel/config.ts'
+import { isDomainError } from '../../kernel/errors.ts'
 import { defineModule } from '../../kernel/module.ts'
 import { authApi } from './auth.api.ts'
 import { authRoutes } from './auth.routes.ts'
@@ -40,7 +42,12 @@ export const auth = defineModule({
         const call = { deadline: Date.now() + 30_000, requestId: 'boot' }
         const { ADMIN_USERNAME: username, ADMIN_EMAIL: email, ADMIN_PASSWORD: password } = settings
         if (username && email && password) {
-          const role = await service.ensureAdmin({ username, email, password }, call)
+          const role = await service
+            .ensureAdmin({ username, email, password }, call)
+            .catch((error: unknown) => {
+              if (!isDomainError(error, 'email_taken')) throw error
+              throw new ConfigError([`ADMIN_EMAIL ${email} belongs to an account with another username`])
+            })
           if (role !== 'admin')
             logger.error({ username }, 'ADMIN_USERNAME names an account that is not an admin')
           return []

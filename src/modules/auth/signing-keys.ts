@@ -1,8 +1,8 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from '@hono/zod-openapi'
 import type { PublicKey } from '../../kernel/auth-guard.ts'
+import { keptFile } from './kept-file.ts'
 
 const privateKey = z.object({
   kty: z.literal('OKP'),
@@ -64,11 +64,5 @@ export function generatePrivateKey(): PrivateKey {
 /** For development: keys that outlive a restart, so that tokens do too. Processes that start together agree. */
 export async function developmentKeys(dataDir: string): Promise<[PrivateKey, ...PrivateKey[]]> {
   const file = join(dataDir, 'jwt-private-keys.json')
-  await mkdir(dataDir, { recursive: true })
-  try {
-    await writeFile(file, JSON.stringify([generatePrivateKey()]), { flag: 'wx', mode: 0o600 })
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  }
-  return parsePrivateKeys(await readFile(file, 'utf8'))
+  return parsePrivateKeys(await keptFile(file, () => JSON.stringify([generatePrivateKey()])))
 }

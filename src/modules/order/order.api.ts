@@ -102,6 +102,7 @@ export const orderApi = {
         'invalid_transition',
         'unknown_product',
         'idempotency_key_reused',
+        'overloaded',
       ),
     },
   }),

@@ -115,9 +115,12 @@ export function createOrderRepository(database: Database) {
   })
 
   return {
+    newId: (): string => new Types.ObjectId().toHexString(),
+
     /** @returns undefined if the user has an order with this key already */
     async insert(
       order: {
+        orderId: string
         userId: string
         key: string | undefined
         lines: readonly Line[]
@@ -127,8 +130,9 @@ export function createOrderRepository(database: Database) {
       call: Call,
     ): Promise<Order | undefined> {
       const at = new Date()
-      const { userId, key, lines, linesHash, leaseUntil } = order
+      const { orderId, userId, key, lines, linesHash, leaseUntil } = order
       const fields: Partial<OrderDocument> = {
+        _id: new Types.ObjectId(orderId),
         userId: new Types.ObjectId(userId),
         ...(key !== undefined && { key }),
         lines: lines.map((line) => ({ ...line, name: null, price: null })),

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { unbalancedBooks } from '../../../test/books.ts'
+import { checkedPort } from '../../../test/checked-port.ts'
 import type { Account, Answer } from '../../../test/client.ts'
 import { type Shop, startShop } from '../../../test/shop.ts'
 import { dependencyUnavailable } from '../../kernel/errors.ts'
-import { checkedPort } from '../../kernel/port.ts'
 import { type ProductPort, productPort } from '../product/contract.ts'
 
 /** What goes wrong between order and product: replaced by each test. */

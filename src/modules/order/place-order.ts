@@ -1,4 +1,4 @@
-import { type Call, withinDeadline } from '../../kernel/call.ts'
+import { type Call, remaining, withinDeadline } from '../../kernel/call.ts'
 import { DomainError, isDomainError } from '../../kernel/errors.ts'
 import type { Line, ProductPort, Rejection, Reservation } from '../product/contract.ts'
 import type { OrderRepository } from './order.repository.ts'
@@ -33,8 +33,10 @@ export async function placeOrder(
   const { userId, key } = request
   const lines = mergedLines(request.lines)
   const linesHash = hashOf(lines)
-  const inserted = await orders.insert({ userId, key, lines, linesHash, leaseUntil: call.deadline }, call)
-  if (inserted) return settle(inserted)
+  const orderId = orders.newId()
+  const order = { orderId, userId, key, lines, linesHash, leaseUntil: call.deadline }
+  const inserted = await knownAs(orderId, call, () => orders.insert(order, call))
+  if (inserted) return knownAs(orderId, call, () => settle(inserted))
 
   // Only a key can be in the way. Its order may be undone, and so lose the key, before it is read.
   const earlier = await orders.findLatest({ userId, key: key ?? '' }, call)
@@ -45,28 +47,24 @@ export async function placeOrder(
       'Idempotency-Key: was used for an order of other products; repeat that one unchanged, or use a new key',
     )
   }
+  // On its way back: whether it will keep its key, or be undone and free it, shows when it is cancelled.
+  if (earlier.status === 'cancelling' && !earlier.confirmation) throw inProgress(1)
   if (earlier.status !== 'pending') return { ...answerOf(earlier), replayed: true }
   const leaseLeft = earlier.leaseUntil - Date.now()
   if (leaseLeft > 0) throw inProgress(Math.ceil(leaseLeft / 1000))
   const taken = await orders.takeOver(earlier, call.deadline, call)
   if (!taken) throw inProgress(1)
-  return settle(taken)
+  return knownAs(taken.orderId, call, () => settle(taken))
 
   async function settle(order: Order): Promise<Placement> {
-    try {
-      const reserving = product.reserve({ orderId: order.orderId, lines }, call)
-      const reservation = await withinDeadline(call, 'product', reserving)
-      const settled = await record(order, reservation)
-      if (settled) return { ...answerOf(settled), replayed: false }
-      // Somebody else moved it on: an owner who cancelled, or a retry that took over.
-      const latest = await orders.findLatest(order, call)
-      if (!latest) throw new DomainError('internal_error', `order ${order.orderId} vanished`)
-      return { ...answerOf(latest), replayed: false }
-    } catch (error) {
-      if (!isDomainError(error, 'dependency_unavailable', 'overloaded')) throw error
-      const message = `the outcome of order ${order.orderId} is not known yet; retry with the same Idempotency-Key`
-      throw new DomainError(error.code, message, { orderId: order.orderId }, { cause: error })
-    }
+    const reserving = product.reserve({ orderId: order.orderId, lines }, call)
+    const reservation = await withinDeadline(call, 'product', reserving)
+    const settled = await record(order, reservation)
+    if (settled) return { ...answerOf(settled), replayed: false }
+    // Somebody else moved it on: an owner who cancelled, or a retry that took over.
+    const latest = await orders.findLatest(order, call)
+    if (!latest) throw new DomainError('internal_error', `order ${order.orderId} vanished`)
+    return { ...answerOf(latest), replayed: false }
   }
 
   async function record(order: Order, reservation: Reservation): Promise<Order | undefined> {
@@ -76,16 +74,30 @@ export async function placeOrder(
   }
 }
 
+/** An outcome that is not known is an order's: the caller learns which, to look it up or to cancel it. */
+async function knownAs<T>(orderId: string, call: Call, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!isDomainError(error, 'dependency_unavailable', 'overloaded')) throw error
+    const message = `the outcome of order ${orderId} is not known yet; retry with the same Idempotency-Key`
+    // Not before the lease is over: until then this request counts as being at work.
+    const retryAfter = Math.max(1, Math.ceil(remaining(call) / 1000))
+    throw new DomainError(error.code, message, { orderId, retryAfter }, { cause: error })
+  }
+}
+
 /** What an order that is past `pending` answers to the request that placed it, and to every retry. */
 function answerOf(order: Order): Omit<Placement, 'replayed'> {
   const confirmed = asConfirmed(order)
   if (confirmed) return { order: confirmed }
   if (order.rejection) return { refusal: refusalOf(order.rejection) }
-  // Still pending: lost to a retry that took it over. Cancelling without a confirmation: being undone or cancelled.
+  // Still pending: lost to a retry that took it over.
   if (order.status === 'pending') throw inProgress(1)
   return {
     refusal: new DomainError('invalid_transition', `the order was cancelled before it was confirmed`, {
-      from: order.status,
+      // Also while the stock is on its way back: nothing but `cancelled` can follow.
+      from: 'cancelled',
       to: 'confirmed',
       allowed: [],
     }),

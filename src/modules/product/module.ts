@@ -27,7 +27,7 @@ export const product = defineModule({
     return {
       routes: productRoutes(service, guard),
       port: reservations,
-      internal: productInternalRoutes(reservations),
+      internal: productInternalRoutes(reservations, logger),
       async prepare() {
         const call = { deadline: Date.now() + 30_000, requestId: 'boot' }
         if (!config.demo || !(await products.isEmpty(call))) return []

@@ -70,7 +70,7 @@ const productUpdate = z
     description: description.optional(),
     price: price.optional(),
     stock: stock.optional(),
-    version: z.int().min(1).optional().openapi({ description: 'the version that the update is based on' }),
+    version: z.int().optional().openapi({ description: 'the version that the update is based on' }),
     productId: id.optional().openapi({ description: 'may echo what was read' }),
     createdAt: z.iso.datetime().optional().openapi({ description: 'may echo what was read' }),
     updatedAt: z.iso.datetime().optional().openapi({ description: 'may echo what was read' }),
@@ -102,7 +102,7 @@ export const productApi = {
     request: { body: body(newProduct) },
     responses: {
       201: { description: 'Created', headers: { ...etagHeader, ...locationHeader }, content: json(product) },
-      ...errors(...withBody, ...admin),
+      ...errors(...withBody, ...admin, 'overloaded'),
     },
   }),
   list: createRoute({
@@ -152,6 +152,7 @@ export const productApi = {
         'version_conflict',
         'precondition_failed',
         'precondition_required',
+        'overloaded',
       ),
     },
   }),
@@ -168,7 +169,14 @@ export const productApi = {
         headers: { ...etagHeader, ...replayedHeader },
         content: json(product),
       },
-      ...errors(...withBody, ...admin, 'product_not_found', 'insufficient_stock', 'idempotency_key_reused'),
+      ...errors(
+        ...withBody,
+        ...admin,
+        'product_not_found',
+        'insufficient_stock',
+        'idempotency_key_reused',
+        'overloaded',
+      ),
     },
   }),
   remove: createRoute({

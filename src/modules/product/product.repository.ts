@@ -136,7 +136,7 @@ export function createProductRepository(database: Database) {
               contentVersion: base.contentVersion,
               ...(exactly && { version: base.version }),
             },
-            [{ $set: { ...literals(change), version: next, contentVersion: next, updatedAt: '$$NOW' } }],
+            [{ $set: { ...literals(change), version: next, contentVersion: next, updatedAt: new Date() } }],
             { returnDocument: 'after', updatePipeline: true, maxTimeMS: limit },
           )
           .lean(),

@@ -54,6 +54,16 @@ export function createProductService(options: {
     return product
   }
 
+  /** What moves stock reads, decides and writes within its turn: those who wait with it cannot come between. */
+  const moveStock = <T>(call: Call, work: (transaction: StockTransaction) => Promise<T>): Promise<T> =>
+    queue(call, () => stock.transaction(call, work))
+
+  const existing = async (transaction: StockTransaction, productId: string): Promise<Product> => {
+    const [product] = await transaction.products([productId])
+    if (!product) throw notFound(productId)
+    return product
+  }
+
   /** Reads, decides and compares-and-sets until nobody came between. */
   const untilSettled = async <T>(attempt: () => Promise<T | undefined>): Promise<T> => {
     for (let tries = 0; tries < attempts; tries++) {
@@ -76,21 +86,13 @@ export function createProductService(options: {
     },
 
     create: (product: NewProduct, by: Principal, call: Call): Promise<Product> =>
-      queue(call, () =>
-        stock.transaction(call, async (transaction) => {
-          const at = new Date()
-          const created = await transaction.addProduct({ ...product, createdAt: at, updatedAt: at })
-          const { productId } = created
-          await transaction.record({
-            productId,
-            change: created.stock,
-            stock: created.stock,
-            by: by.userId,
-            reason: 'created',
-          })
-          return created
-        }),
-      ),
+      moveStock(call, async (transaction) => {
+        const at = new Date()
+        const created = await transaction.addProduct({ ...product, createdAt: at, updatedAt: at })
+        const { productId, stock } = created
+        await transaction.record({ productId, change: stock, stock, by: by.userId, reason: 'created' })
+        return created
+      }),
 
     async update(productId: string, update: ProductUpdate, by: Principal, call: Call): Promise<Product> {
       const { version, ifMatch, stock: newStock, ...content } = update
@@ -100,32 +102,28 @@ export function createProductService(options: {
           'version: send the version that you read, or an If-Match header',
         )
       }
-      return untilSettled(async () => {
-        const current = await found(productId, call)
-        checkPreconditions(current, update)
-        const change = differences(current, content)
-        const moved = newStock === undefined ? 0 : newStock - current.stock
-        if (moved === 0 && Object.keys(change).length === 0) return current
-        if (newStock === undefined) {
+      if (newStock === undefined) {
+        return untilSettled(async () => {
+          const current = await found(productId, call)
+          checkPreconditions(current, update)
+          const change = differences(current, content)
+          if (Object.keys(change).length === 0) return current
           const exactly = ifMatch !== undefined && ifMatch !== '*'
           return products.changeContent(current, change, exactly, call)
+        })
+      }
+      return moveStock(call, async (transaction) => {
+        const current = await existing(transaction, productId)
+        checkPreconditions(current, update)
+        const change = differences(current, content)
+        const moved = newStock - current.stock
+        if (moved === 0 && Object.keys(change).length === 0) return current
+        const changed = await transaction.restock(current, moved, change)
+        if (moved !== 0) {
+          const reason = 'stock set by an update'
+          await transaction.record({ productId, change: moved, stock: newStock, by: by.userId, reason })
         }
-        return queue(call, () =>
-          stock.transaction(call, async (transaction) => {
-            const changed = await transaction.restock(current, moved, change)
-            if (changed && moved !== 0) {
-              const reason = 'stock set by an update'
-              await transaction.record({
-                productId,
-                change: moved,
-                stock: changed.stock,
-                by: by.userId,
-                reason,
-              })
-            }
-            return changed
-          }),
-        )
+        return changed
       })
     },
 
@@ -142,11 +140,8 @@ export function createProductService(options: {
       const hash = createHash('sha256')
         .update(JSON.stringify([productId, change, reason]))
         .digest('hex')
-      const decide = async (
-        transaction: StockTransaction,
-      ): Promise<Omit<KeyedAnswer, 'hash'> | undefined> => {
-        const [current] = await transaction.products([productId])
-        if (!current) throw notFound(productId)
+      const decide = async (transaction: StockTransaction): Promise<Omit<KeyedAnswer, 'hash'>> => {
+        const current = await existing(transaction, productId)
         const after = current.stock + change
         if (after < 0) return { rejection: shortOf(current, change) }
         if (after > stockBound) {
@@ -154,29 +149,21 @@ export function createProductService(options: {
           throw validationFailed({ pointer: '/change', message })
         }
         const changed = await transaction.restock(current, change)
-        if (!changed) return undefined
         await transaction.record({ productId, change, stock: after, by: by.userId, reason })
         return { product: representation(changed) }
       }
 
-      return untilSettled(() =>
-        queue(call, () =>
-          stock.transaction(call, async (transaction) => {
-            const known = key === undefined ? undefined : await transaction.keyedAnswer(by.userId, key)
-            if (known && known.hash !== hash) throw keyReused()
-            const answer = known ?? (await decide(transaction))
-            if (!answer) return undefined
-            if (!known && key !== undefined) {
-              await transaction.addKeyedAnswer(by.userId, key, { hash, ...answer })
-            }
-            const { product, rejection } = answer
-            const replayed = known !== undefined
-            if (product) return { product, replayed }
-            const { message = '', members } = rejection ?? {}
-            return { refusal: new DomainError('insufficient_stock', message, members), replayed }
-          }),
-        ),
-      )
+      return moveStock(call, async (transaction) => {
+        const known = key === undefined ? undefined : await transaction.keyedAnswer(by.userId, key)
+        if (known && known.hash !== hash) throw keyReused()
+        const answer = known ?? (await decide(transaction))
+        if (!known && key !== undefined) await transaction.addKeyedAnswer(by.userId, key, { hash, ...answer })
+        const { product, rejection } = answer
+        const replayed = known !== undefined
+        if (product) return { product, replayed }
+        const { message = '', members } = rejection ?? {}
+        return { refusal: new DomainError('insufficient_stock', message, members), replayed }
+      })
     },
 
     async remove(productId: string, ifMatch: IfMatch | undefined, call: Call): Promise<void> {

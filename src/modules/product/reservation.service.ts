@@ -22,7 +22,7 @@ const linesPerTurn = 200
  * `released` tombstone that refuses the reserve. A hold never expires by itself: orders decide.
  *
  * Reserves that wait for a turn share its transaction, decided in the order they came: a rush on one product would
- * otherwise outlast the time that its buyers have.
+ * otherwise outlast the time that its buyers have. They may so overtake releases and stock changes, never each other.
  */
 export function createReservationService(stock: StockRepository, queue: StockQueue): ProductPort {
   const waiting = new Set<Waiting>()
@@ -115,9 +115,9 @@ async function decide(
   })
 
   const lines = [...taken].map(([productId, quantity]) => ({ productId, quantity }))
-  // The snapshot had enough, so a miss means that it is no longer current.
   if (lines.length > 0 && !(await transaction.take(lines))) {
-    throw dependencyUnavailable('the stock changed meanwhile')
+    // The snapshot had enough, and what changed since is a write conflict: the condition is the last line of defence.
+    throw new DomainError('internal_error', 'the stock is not what the snapshot shows')
   }
   if (added.length > 0) await transaction.addReservations(added)
   return outcomes

@@ -7,7 +7,7 @@ export type StockQueue = <T>(call: Call, work: () => Promise<T>) => Promise<T>
 const bound = 2_000
 
 /**
- * All that moves stock waits here, first come, first served, one transaction at a time: transactions of one process
+ * All that moves stock waits here in line, one transaction at a time: transactions of one process
  * that met on a hot product would only abort each other. Several processes still meet, and decide anew.
  * @throws DomainError `overloaded` when too many wait; `dependency_unavailable` at the deadline
  */

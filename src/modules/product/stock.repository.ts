@@ -1,5 +1,6 @@
 import mongoose, { type ClientSession, Schema, Types } from 'mongoose'
 import type { Call } from '../../kernel/call.ts'
+import { DomainError } from '../../kernel/errors.ts'
 import { type Database, insertOne } from '../../kernel/mongo.ts'
 import type { HeldLine, Line, Rejection } from './contract.ts'
 import { type ContentChange, type ProductDocument, productModel, productOf } from './product.repository.ts'
@@ -185,9 +186,9 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
 
     /**
      * Moves `stock` and `stocked` by the same amount, and changes the content along, as one new version.
-     * @returns undefined if `base` is no longer the current version
+     * @param base as read in this transaction
      */
-    async restock(base: Product, change: number, content: ContentChange = {}): Promise<Product | undefined> {
+    async restock(base: Product, change: number, content: ContentChange = {}): Promise<Product> {
       const changesContent = Object.keys(content).length > 0
       const document = await models.products
         .findOneAndUpdate(
@@ -203,7 +204,9 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
           { ...options, returnDocument: 'after' },
         )
         .lean()
-      return document ? productOf(document) : undefined
+      // What changed since the snapshot is a write conflict: the condition is the last line of defence.
+      if (!document) throw new DomainError('internal_error', 'the product is not what the snapshot shows')
+      return productOf(document)
     },
 
     async record({ productId, ...entry }: LedgerEntry): Promise<void> {

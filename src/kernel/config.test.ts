@@ -1,0 +1,411 @@
+import { z } from '@hono/zod-openapi'
+import { describe, expect, it } from 'vitest'
+import { generatePrivateKey } from '../modules/auth/signing-keys.ts'
+import { registry } from '../registry.ts'
+import { ConfigError, duration, loadConfig } from './config.ts'
+import { defineModule } from './module.ts'
+import { definePort } from './port.ts'
+
+type Environment = Record<string, string>
+
+const load = (environment: Environment) => loadConfig(environment, registry)
+
+function errorOf(environment: Environment, modules = registry): ConfigError | undefined {
+  try {
+    loadConfig(environment, modules)
+    return undefined
+  } catch (error) {
+    if (error instanceof ConfigError) return error
+    throw error
+  }
+}
+const faultsOf = (environment: Environment, modules = registry) => errorOf(environment, modules)?.faults ?? []
+
+const secret = 'thirty-two bytes that nobody knows'
+const keys = JSON.stringify([generatePrivateKey()])
+const production = {
+  NODE_ENV: 'production',
+  MONGODB_URI: 'mongodb://db.example/?replicaSet=rs',
+  JWT_PRIVATE_KEYS: keys,
+}
+
+describe('defaults', () => {
+  it('are what the documentation says', () => {
+    expect(load({})).toMatchObject({
+      production: false,
+      hosted: ['auth', 'product', 'order'],
+      urls: {},
+      port: 3000,
+      host: '0.0.0.0',
+      mongodb: { uri: undefined, database: 'trivet' },
+      dataDir: '.data',
+      demo: true,
+      internalSecret: expect.stringMatching(/^.{32,}$/),
+      requestTimeout: 4_000,
+      drain: { delay: 0, timeout: 10_000 },
+      corsOrigins: [],
+      logLevel: 'info',
+      settings: { auth: { ACCESS_TOKEN_TTL: 15 * 60_000, BCRYPT_COST: 12 } },
+    })
+  })
+
+  it('differ in production: three seconds of delay, no internal secret, no demo', () => {
+    expect(load(production)).toMatchObject({
+      production: true,
+      drain: { delay: 3_000, timeout: 10_000 },
+      internalSecret: undefined,
+      demo: false,
+    })
+  })
+
+  it('stand for a variable that is empty', () => {
+    expect(load({ PORT: '', SERVICE: '', PRODUCT_URL: '', BCRYPT_COST: '' })).toMatchObject(load({}))
+  })
+
+  it('leave the demo out where the database is not the embedded one, unless it is asked for', () => {
+    const uri = 'mongodb://db.example'
+    expect(load({ MONGODB_URI: uri }).demo).toBe(false)
+    expect(load({ MONGODB_URI: uri, DEMO: 'true' }).demo).toBe(true)
+    expect(load({ DEMO: 'false' }).demo).toBe(false)
+  })
+})
+
+it('what is set is what the process gets', () => {
+  const config = load({
+    SERVICE: 'order',
+    AUTH_URL: 'http://auth.example:3001//',
+    PRODUCT_URL: 'https://product.example',
+    PORT: '0',
+    HOST: '127.0.0.1',
+    MONGODB_URI: 'mongodb+srv://db.example',
+    MONGODB_DATABASE: 'shop-1',
+    DATA_DIR: 'elsewhere',
+    INTERNAL_SECRET: secret,
+    REQUEST_TIMEOUT: '1s',
+    DRAIN_DELAY: '500ms',
+    DRAIN_TIMEOUT: '1m',
+    CORS_ORIGINS: 'https://a.example, http://localhost:5173',
+    LOG_LEVEL: 'debug',
+  })
+  expect(config).toMatchObject({
+    hosted: ['order'],
+    urls: { auth: 'http://auth.example:3001', product: 'https://product.example' },
+    port: 0,
+    host: '127.0.0.1',
+    mongodb: { uri: 'mongodb+srv://db.example', database: 'shop-1' },
+    dataDir: 'elsewhere',
+    internalSecret: secret,
+    requestTimeout: 1_000,
+    drain: { delay: 500, timeout: 60_000 },
+    corsOrigins: ['https://a.example', 'http://localhost:5173'],
+    logLevel: 'debug',
+  })
+  expect(config.settings).not.toHaveProperty('auth')
+})
+
+describe('SERVICE', () => {
+  const urls = { AUTH_URL: 'http://auth.example', PRODUCT_URL: 'http://product.example' }
+
+  it.each([
+    ['all', ['auth', 'product', 'order']],
+    ['auth', ['auth']],
+    ['order, product', ['product', 'order']],
+    ['order,order,', ['order']],
+    ['order,all', ['auth', 'product', 'order']],
+  ])('"%s" hosts %s', (SERVICE, hosted) => {
+    expect(load({ SERVICE, ...urls }).hosted).toEqual(hosted)
+  })
+
+  it.each(['billing', 'auth,billing', 'Auth', ','])('"%s" is refused, naming what there is', (SERVICE) => {
+    expect(faultsOf({ SERVICE, ...urls })).toEqual([
+      'SERVICE must be all, or a comma list of auth, product, order',
+    ])
+  })
+})
+
+describe('a need that is neither hosted nor has a URL', () => {
+  it('is a fault that says what to set', () => {
+    expect(faultsOf({ SERVICE: 'order', AUTH_URL: 'http://auth.example' })).toEqual([
+      'order needs product: set PRODUCT_URL or host product (SERVICE)',
+    ])
+  })
+
+  it('is named for every module that has it', () => {
+    expect(faultsOf({ SERVICE: 'order,product' })).toEqual([
+      expect.stringMatching(/^product needs auth: set AUTH_URL or host auth/),
+      expect.stringMatching(/^order needs auth: set AUTH_URL or host auth/),
+    ])
+  })
+
+  it('is not reported again when its URL is there and wrong', () => {
+    expect(faultsOf({ SERVICE: 'product', AUTH_URL: 'auth:3000' })).toEqual([
+      'AUTH_URL must be an http or https URL',
+    ])
+  })
+
+  it('is asked of the hosted modules alone', () => {
+    expect(faultsOf({ SERVICE: 'auth' })).toEqual([])
+  })
+})
+
+describe('durations', () => {
+  it.each([
+    ['250ms', 250],
+    ['4s', 4_000],
+    ['15m', 900_000],
+    ['2h', 7_200_000],
+    ['30d', 2_592_000_000],
+    ['0s', 0],
+  ])('%s is %d milliseconds', (text, milliseconds) => {
+    expect(duration.parse(text)).toBe(milliseconds)
+  })
+
+  it.each(['4', '4 s', '1.5s', '-1s', 's', '4S', '4sec', '1m30s', ' 4s', '1e3s'])(
+    '"%s" is refused',
+    (text) => {
+      expect(faultsOf({ REQUEST_TIMEOUT: text })).toEqual([
+        'REQUEST_TIMEOUT must be a number with ms, s, m, h or d, such as 15m',
+      ])
+    },
+  )
+
+  it.each([
+    ['REQUEST_TIMEOUT', '99ms', 'must be 100ms or more'],
+    ['ACCESS_TOKEN_TTL', '999ms', 'must be 1s or more'],
+  ])('%s=%s is too short', (name, value, complaint) => {
+    expect(faultsOf({ [name]: value })).toEqual([`${name} ${complaint}`])
+  })
+
+  it('a drain delay that leaves no time to drain is refused', () => {
+    expect(faultsOf({ DRAIN_DELAY: '10s' })).toEqual([
+      expect.stringMatching(/^DRAIN_DELAY must be less than/),
+    ])
+    expect(faultsOf({ ...production, DRAIN_TIMEOUT: '2s' })).toEqual([
+      expect.stringMatching(/^DRAIN_DELAY must be less than DRAIN_TIMEOUT/),
+    ])
+  })
+})
+
+describe('a value of the wrong form is refused', () => {
+  it.each<[string, string[]]>([
+    ['PORT', ['http', '-1', '65536', '3000.5', '0x10', ' 80', '1e3']],
+    ['MONGODB_URI', ['db.example', 'http://db.example', 'postgres://db.example']],
+    ['MONGODB_DATABASE', ['shop.eu', 'shop/eu', '$', 'x'.repeat(41)]],
+    ['DEMO', ['yes', '1', 'TRUE']],
+    [
+      'PRODUCT_URL',
+      ['product.example', 'ftp://product.example', 'http://', '//product.example', 'product:80'],
+    ],
+    ['CORS_ORIGINS', ['*', 'shop.example', 'https://shop.example/', 'https://a.example,https://b.example/x']],
+    ['LOG_LEVEL', ['verbose', 'INFO']],
+    ['BCRYPT_COST', ['3', '21', 'high']],
+    ['JWT_PRIVATE_KEYS', ['{}', '[]', 'not JSON', '[{"kty":"RSA"}]']],
+    ['INTERNAL_SECRET', ['x'.repeat(31)]],
+  ])('%s', (name, values) => {
+    for (const value of values) {
+      const faults = faultsOf({ [name]: value })
+      expect(faults, `${name}=${value}`).toHaveLength(1)
+      expect(faults[0]).toMatch(new RegExp(`^${name} \\w`))
+    }
+  })
+
+  it('JWT_PRIVATE_KEYS whose halves do not belong together, or that share a kid', () => {
+    const [one, other] = [generatePrivateKey(), generatePrivateKey()]
+    expect(faultsOf({ JWT_PRIVATE_KEYS: JSON.stringify([{ ...one, d: other.d }]) })).toEqual([
+      expect.stringContaining('are not a pair'),
+    ])
+    expect(faultsOf({ JWT_PRIVATE_KEYS: JSON.stringify([one, { ...other, kid: one.kid }]) })).toEqual([
+      expect.stringContaining('each with its own kid'),
+    ])
+    expect(load({ JWT_PRIVATE_KEYS: JSON.stringify([one, other]) }).settings.auth).toMatchObject({
+      JWT_PRIVATE_KEYS: [{ kid: one.kid }, { kid: other.kid }],
+    })
+  })
+})
+
+describe('production', () => {
+  it('starts with a database and keys', () => {
+    expect(faultsOf(production)).toEqual([])
+  })
+
+  it.each(['MONGODB_URI', 'JWT_PRIVATE_KEYS'])('needs %s', (name) => {
+    const faults = faultsOf({ ...production, [name]: '' })
+    expect(faults).toHaveLength(1)
+    expect(faults[0]).toMatch(new RegExp(`^${name} is required`))
+  })
+
+  it('needs JWT_PRIVATE_KEYS only where auth is hosted', () => {
+    const { NODE_ENV, MONGODB_URI } = production
+    const remote = { AUTH_URL: 'http://auth.example', INTERNAL_SECRET: secret }
+    expect(faultsOf({ NODE_ENV, MONGODB_URI, SERVICE: 'product', ...remote })).toEqual([])
+  })
+
+  it('needs INTERNAL_SECRET where a need is remote, and not otherwise', () => {
+    const { NODE_ENV, MONGODB_URI } = production
+    const split = { NODE_ENV, MONGODB_URI, SERVICE: 'product', AUTH_URL: 'http://auth.example' }
+    expect(faultsOf(split)).toEqual([expect.stringMatching(/^INTERNAL_SECRET is required/)])
+    expect(faultsOf({ ...production, SERVICE: 'auth' })).toEqual([])
+    // A URL that nobody uses, since the module is hosted, makes nothing remote.
+    expect(faultsOf({ ...production, PRODUCT_URL: 'http://product.example' })).toEqual([])
+  })
+
+  it('refuses the secret that development uses', () => {
+    const INTERNAL_SECRET = load({}).internalSecret ?? ''
+    expect(faultsOf({ INTERNAL_SECRET })).toEqual([])
+    expect(faultsOf({ ...production, INTERNAL_SECRET })).toEqual([
+      expect.stringMatching(/^INTERNAL_SECRET must not be the development value/),
+    ])
+  })
+
+  it('refuses a secret under 32 bytes, counted as UTF-8', () => {
+    expect(faultsOf({ ...production, INTERNAL_SECRET: 'x'.repeat(31) })).toEqual([
+      'INTERNAL_SECRET must have 32 bytes or more',
+    ])
+    expect(load({ ...production, INTERNAL_SECRET: 'é'.repeat(16) }).internalSecret).toBe('é'.repeat(16))
+  })
+
+  it('refuses a BCRYPT_COST under 10, which development may have', () => {
+    expect(faultsOf({ ...production, BCRYPT_COST: '9' })).toEqual([expect.stringMatching(/^BCRYPT_COST /)])
+    expect(faultsOf({ ...production, BCRYPT_COST: '10' })).toEqual([])
+    expect(faultsOf({ BCRYPT_COST: '9' })).toEqual([])
+  })
+})
+
+describe('the admin account', () => {
+  const account = { ADMIN_USERNAME: 'boss', ADMIN_EMAIL: 'boss@example.com', ADMIN_PASSWORD: 'long enough' }
+
+  it('is read when it is complete', () => {
+    expect(load(account).settings.auth).toMatchObject(account)
+  })
+
+  it('has to be one that could register', () => {
+    const faulty = { ADMIN_USERNAME: 'b!', ADMIN_EMAIL: 'boss', ADMIN_PASSWORD: 'short' }
+    expect(faultsOf(faulty).map((fault) => fault.split(' ')[0])).toEqual(Object.keys(faulty))
+  })
+})
+
+describe('the message', () => {
+  it('names every faulty setting at once', () => {
+    const error = errorOf({
+      PORT: 'http',
+      LOG_LEVEL: 'loud',
+      DEMO: 'maybe',
+      REQUEST_TIMEOUT: '4',
+      PRODUCT_URL: 'x',
+    })
+    for (const name of ['PORT', 'LOG_LEVEL', 'DEMO', 'REQUEST_TIMEOUT', 'PRODUCT_URL']) {
+      expect(error?.message).toMatch(new RegExp(`^ {2}- ${name} `, 'm'))
+    }
+    expect(error?.faults).toHaveLength(5)
+  })
+
+  it("names the modules' own faults, missing needs and missing settings together", () => {
+    const environment = {
+      NODE_ENV: 'production',
+      SERVICE: 'auth,order',
+      BCRYPT_COST: '4',
+      ACCESS_TOKEN_TTL: '1',
+    }
+    const beginnings = [
+      'JWT_PRIVATE_KEYS is required',
+      'ACCESS_TOKEN_TTL must be',
+      'BCRYPT_COST ',
+      'order needs product: ',
+      'MONGODB_URI is required',
+      'INTERNAL_SECRET is required',
+    ]
+    const faults = faultsOf(environment)
+    expect(faults).toEqual(beginnings.map((beginning) => expect.stringContaining(beginning)))
+    expect(errorOf(environment)?.message.split('\n')).toHaveLength(1 + faults.length)
+  })
+
+  const [one, other] = [generatePrivateKey(), generatePrivateKey()]
+  const account = { ADMIN_USERNAME: 'boss', ADMIN_EMAIL: 'boss@example.com' }
+  it.each<[string, string, Environment]>([
+    ['INTERNAL_SECRET', 'hunter2', {}],
+    ['ADMIN_PASSWORD', 'hunter2', account],
+    ['ADMIN_PASSWORD', 'hunter2'.repeat(11), account],
+    ['JWT_PRIVATE_KEYS', other.d, { JWT_PRIVATE_KEYS: JSON.stringify([{ ...one, d: other.d }]) }],
+    ['JWT_PRIVATE_KEYS', other.d, { JWT_PRIVATE_KEYS: JSON.stringify(other) }],
+    ['MONGODB_URI', 'hunter2', { MONGODB_URI: 'mysql://trivet:hunter2@db.example' }],
+    ['PRODUCT_URL', 'hunter2', { PRODUCT_URL: 'ftp://trivet:hunter2@product.example' }],
+  ])('shows nothing of a secret in %s', (name, secret, rest) => {
+    const error = errorOf({ [name]: secret, ...rest })
+    expect(error?.message).toContain(name)
+    expect(`${error?.stack} ${JSON.stringify(error)}`).not.toContain(secret)
+  })
+})
+
+describe("a module's own settings", () => {
+  const parcel = definePort<{ send(): Promise<void> }>('parcel-service', {
+    send: { request: z.never(), result: z.void() },
+  })
+  const start = () => {
+    throw new Error('configuration starts nothing')
+  }
+  const modules = [
+    defineModule({
+      name: 'parcel-service',
+      api: {},
+      migrations: [],
+      needs: {},
+      settings: ({ production }) =>
+        z.object({ PARCEL_MODE: production ? z.string() : z.string().default('dry') }),
+      start,
+    }),
+    defineModule({ name: 'shop', api: {}, migrations: [], needs: { 'parcel-service': parcel }, start }),
+  ]
+
+  it('are read for the modules that are hosted, and know of production', () => {
+    expect(loadConfig({}, modules).settings).toEqual({ 'parcel-service': { PARCEL_MODE: 'dry' } })
+    const { NODE_ENV, MONGODB_URI } = production
+    expect(faultsOf({ NODE_ENV, MONGODB_URI }, modules)).toEqual(['PARCEL_MODE is required'])
+    const split = { SERVICE: 'shop', PARCEL_SERVICE_URL: 'http://parcels.example' }
+    expect(loadConfig(split, modules)).toMatchObject({
+      settings: {},
+      urls: { 'parcel-service': 'http://parcels.example' },
+    })
+  })
+
+  it('a URL is named after the module, in upper case and with underscores', () => {
+    expect(faultsOf({ SERVICE: 'shop' }, modules)).toEqual([
+      expect.stringMatching(/^shop needs parcel-service: set PARCEL_SERVICE_URL or host parcel-service/),
+    ])
+  })
+})
+
+describe('several faults at once', () => {
+  it("are all in the message, the general ones, a module's and what follows from both", () => {
+    const environment = { NODE_ENV: 'production', PORT: 'http', SERVICE: 'auth,order', BCRYPT_COST: '4' }
+    const faults = faultsOf(environment)
+    expect(faults).toHaveLength(6)
+    for (const part of [
+      'PORT',
+      'JWT_PRIVATE_KEYS',
+      'BCRYPT_COST',
+      'PRODUCT_URL',
+      'MONGODB_URI',
+      'INTERNAL_SECRET',
+    ]) {
+      expect(faults.join('\n')).toContain(part)
+    }
+  })
+
+  it('include each admin setting that is missing beside the others', () => {
+    expect(faultsOf({ ADMIN_USERNAME: 'boss' })).toEqual([
+      'ADMIN_EMAIL is required together with ADMIN_USERNAME',
+      'ADMIN_PASSWORD is required together with ADMIN_USERNAME',
+    ])
+  })
+})
+
+it.each(['REQUEST_TIMEOUT', 'DRAIN_TIMEOUT'])('%s is refused where no timer could hold it', (name) => {
+  expect(faultsOf({ [name]: '30d' })).toEqual([`${name} must be 1h or less`])
+})
+
+it.each(['http://auth.example/?a=b', 'http://auth.example/#x', 'http://a:b@auth.example'])(
+  '%s is no base URL',
+  (AUTH_URL) => {
+    expect(faultsOf({ AUTH_URL })).toHaveLength(1)
+  },
+)

@@ -1,0 +1,127 @@
+import { describe, expect, it } from 'vitest'
+import { id, idempotencyKey, limit, money, text, timestamp } from './schemas.ts'
+
+const messages = (result: { error?: { issues: { message: string }[] } | undefined }) =>
+  result.error?.issues.map((issue) => issue.message) ?? []
+
+describe('an amount', () => {
+  const price = money(100_000_000)
+
+  it.each([
+    [0, 0],
+    [0.01, 1],
+    [0.1, 10],
+    [19.99, 1999],
+    [4.35, 435],
+    [99_999_999.99, 9_999_999_999],
+    [100_000_000, 10_000_000_000],
+  ])('%d is %d minor units', (amount, minorUnits) => {
+    expect(price.parse(amount)).toBe(minorUnits)
+  })
+
+  it.each([19.999, 0.001, 1e-7, 0.1 + 0.2, 1.005])(
+    '%d has a third decimal place: refused, not rounded',
+    (amount) => {
+      expect(messages(price.safeParse(amount))).toEqual(['must have at most two decimal places'])
+    },
+  )
+
+  it.each([-0.01, -1, 100_000_000.01, 1e21, Number.MAX_SAFE_INTEGER])('%d is out of bounds', (amount) => {
+    expect(price.safeParse(amount).success).toBe(false)
+  })
+
+  it.each([Number.NaN, Number.POSITIVE_INFINITY, '19.99', '', null, undefined, true, [1], 1n])(
+    '%s is no amount',
+    (value) => {
+      expect(price.safeParse(value).success).toBe(false)
+    },
+  )
+})
+
+describe('text', () => {
+  const name = text(1, 5)
+  const wellFormed = 'must be well-formed Unicode without NUL'
+  const bounds = 'must have 1 to 5 characters, not only white space'
+
+  it.each(['a', 'abcde', ' a ', 'Ünïcö', '日本語', 'a\nb'])('"%s" is taken as it is', (value) => {
+    expect(name.parse(value)).toBe(value)
+  })
+
+  it('is counted in code points, not in UTF-16 units', () => {
+    expect(name.parse('😀😀😀😀😀')).toBe('😀😀😀😀😀')
+    expect(messages(name.safeParse('😀😀😀😀😀😀'))).toEqual([bounds])
+  })
+
+  it.each(['', ' ', '\t\n ', '\u00a0\u2003', 'abcdef'])('"%s" is empty, blank or too long', (value) => {
+    expect(messages(name.safeParse(value))).toEqual([bounds])
+  })
+
+  it.each(['\ud83d', 'a\ude00', '\ude00\ud83d', 'a\0', '\0'])('%j is refused', (value) => {
+    expect(messages(name.safeParse(value))).toContain(wellFormed)
+  })
+
+  it('that may be empty may be blank', () => {
+    expect(text(0, 5).parse('')).toBe('')
+    expect(text(0, 5).parse('  ')).toBe('  ')
+    expect(messages(text(0, 5).safeParse('abcdef'))).toEqual(['must have 0 to 5 characters'])
+    expect(text(0, 5).safeParse('\0').success).toBe(false)
+  })
+})
+
+describe('an id', () => {
+  it('is 24 lower-case hex digits', () => {
+    expect(id.parse('0123456789abcdef01234567')).toBe('0123456789abcdef01234567')
+  })
+
+  it.each([
+    '',
+    '0123456789abcdef0123456',
+    '0123456789abcdef012345678',
+    '0123456789ABCDEF01234567',
+    '0123456789abcdef0123456g',
+    '0123456789abcdef01234567\n',
+    ' 0123456789abcdef01234567',
+  ])('%j is none', (value) => {
+    expect(id.safeParse(value).success).toBe(false)
+  })
+})
+
+describe('a limit', () => {
+  it.each([
+    ['1', 1],
+    ['20', 20],
+    ['100', 100],
+  ])('%s is %d', (value, expected) => {
+    expect(limit.parse(value)).toBe(expected)
+  })
+
+  it.each(['0', '101', '-1', '1.5', '01', '', 'all', '1e2', ' 1', '1000'])('"%s" is refused', (value) => {
+    expect(messages(limit.safeParse(value))).toEqual(['must be an integer from 1 to 100'])
+  })
+})
+
+describe('an idempotency key', () => {
+  it.each(['a', 'basket-4711', '!~', 'x'.repeat(255)])('%s', (value) => {
+    expect(idempotencyKey.parse(value)).toBe(value)
+  })
+
+  it.each(['', 'a b', 'a\t', 'ä', '\u007f', 'x'.repeat(256), 'a\n'])('%j is refused', (value) => {
+    expect(idempotencyKey.safeParse(value).success).toBe(false)
+  })
+})
+
+it('a time is ISO 8601 in UTC with milliseconds', () => {
+  expect(timestamp.safeParse(new Date(0).toISOString()).success).toBe(true)
+  for (const value of [
+    '1970-01-01T00:00:00Z',
+    '1970-01-01T00:00:00.000',
+    '1970-01-01T00:00:00.000+01:00',
+    '0',
+  ]) {
+    expect(timestamp.safeParse(value).success, value).toBe(false)
+  }
+})
+
+it('minus zero is zero minor units, as it is in JSON', () => {
+  expect(Object.is(money(100).parse(-0), 0)).toBe(true)
+})

@@ -1,0 +1,294 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { createRoute, z } from '@hono/zod-openapi'
+import mongoose from 'mongoose'
+import { describe, expect, inject, onTestFinished, test, vi } from 'vitest'
+import { compose } from '../src/compose.ts'
+import type { Call } from '../src/kernel/call.ts'
+import { loadConfig } from '../src/kernel/config.ts'
+import type { Migration } from '../src/kernel/migrations.ts'
+import { type AnyModule, defineModule } from '../src/kernel/module.ts'
+import { definePort } from '../src/kernel/port.ts'
+import { portClient, portRoutes } from '../src/kernel/port-http.ts'
+import { createRouter } from '../src/kernel/router.ts'
+import { listen } from '../src/listen.ts'
+import { generatePrivateKey } from '../src/modules/auth/signing-keys.ts'
+import { registry } from '../src/registry.ts'
+import { databaseName, quiet } from './shop.ts'
+
+interface GreeterPort {
+  greet(request: { name: string }, call: Call): Promise<{ text: string; by: string }>
+}
+
+const greeterPort = definePort<GreeterPort>('greeter', {
+  greet: { request: z.object({ name: z.string() }), result: z.object({ text: z.string(), by: z.string() }) },
+})
+
+const greeting = createRoute({
+  method: 'get',
+  path: '/greeting',
+  responses: { 200: { description: 'Hello' } },
+})
+
+/** Offers a port; `by` tells one replica of it from another. */
+const greeter = (by: string, migrations: readonly Migration[] = []): AnyModule =>
+  defineModule({
+    name: 'greeter',
+    api: { greeting },
+    migrations,
+    needs: {},
+    start({ logger }) {
+      const port: GreeterPort = { greet: async ({ name }) => ({ text: `Hello ${name}`, by }) }
+      const routes = createRouter()
+      routes.openapi(greeting, (c) => c.text('Hello'))
+      return { routes, port, internal: portRoutes(greeterPort, port, logger) }
+    },
+    connect: (http) => portClient(greeterPort, http),
+  })
+
+/** Needs that port, and hands out what it got. */
+function caller() {
+  const got: { greeter?: GreeterPort } = {}
+  const module = defineModule({
+    name: 'caller',
+    api: {},
+    migrations: [],
+    needs: { greeter: greeterPort },
+    start({ needs }) {
+      got.greeter = needs.greeter
+      return { routes: createRouter() }
+    },
+  })
+  return { module, greet: () => got.greeter?.greet({ name: 'Ada' }, call()) }
+}
+
+const fail = () => Promise.reject(new Error('disk full'))
+const call = (): Call => ({ deadline: Date.now() + 5_000, requestId: 'request-1' })
+const uri = inject('mongodbUri')
+const keys = JSON.stringify([generatePrivateKey()])
+
+async function composed(
+  modules: readonly AnyModule[],
+  environment: Record<string, string> = {},
+  wrapPort?: (port: { name: string }, implementation: object) => object,
+) {
+  const database = databaseName()
+  const config = loadConfig({ MONGODB_URI: uri, MONGODB_DATABASE: database, ...environment }, modules)
+  const composition = await compose({
+    config: { ...config, mongodb: { ...config.mongodb, uri } },
+    modules,
+    logger: await quiet,
+    ...(wrapPort && { wrapPort }),
+  })
+  onTestFinished(async () => {
+    await composition.close()
+    const own = await mongoose.createConnection(uri).asPromise()
+    for (const name of config.hosted) await own.useDb(`${database}_${name}`).dropDatabase()
+    await own.close()
+  })
+  return {
+    ...composition,
+    prepare: () => composition.prepare(new AbortController().signal),
+    async get(path: string) {
+      const answer = await composition.app.request(path)
+      const json = answer.headers.get('content-type')?.includes('json')
+      return { status: answer.status, body: json ? await answer.json() : await answer.text() }
+    },
+  }
+}
+
+/** A process that hosts the greeter alone, at a URL. */
+async function remoteGreeter(by: string, environment: Record<string, string> = {}) {
+  const remote = await composed([greeter(by)], environment)
+  await remote.prepare()
+  const authorizations: (string | null)[] = []
+  const listener = await listen(
+    (request) => {
+      authorizations.push(request.headers.get('authorization'))
+      return remote.app.fetch(request)
+    },
+    { port: 0, host: '127.0.0.1' },
+  )
+  onTestFinished(() => listener.close(5_000))
+  return { url: `http://127.0.0.1:${listener.port}`, authorizations }
+}
+
+describe('a need', () => {
+  test('is the local port where its module is hosted, even if a URL is set', async () => {
+    const remote = await remoteGreeter('remote')
+    const { module, greet } = caller()
+    await composed([greeter('local'), module], { GREETER_URL: remote.url })
+    expect(await greet()).toEqual({ text: 'Hello Ada', by: 'local' })
+    expect(remote.authorizations).toEqual([])
+  })
+
+  test('is an HTTP client where its module is elsewhere, with a credential for it', async () => {
+    const remote = await remoteGreeter('remote')
+    const { module, greet } = caller()
+    await composed([greeter('local'), module], { SERVICE: 'caller', GREETER_URL: `${remote.url}/` })
+    expect(await greet()).toEqual({ text: 'Hello Ada', by: 'remote' })
+    expect(remote.authorizations).toEqual([expect.stringMatching(/^Bearer \S+$/)])
+  })
+
+  test('is refused by its module when the two do not share the secret', async () => {
+    const remote = await remoteGreeter('remote', { INTERNAL_SECRET: 'a secret of the remote one alone' })
+    const { module, greet } = caller()
+    await composed([greeter('local'), module], { SERVICE: 'caller', GREETER_URL: remote.url })
+    await expect(greet()).rejects.toMatchObject({ code: 'dependency_unavailable' })
+  })
+
+  test('is wrapped where it is local, as tests ask for', async () => {
+    const remote = await remoteGreeter('remote')
+    const wrapPort = (port: { name: string }) => ({ greet: async () => `wrapped ${port.name}` })
+    const local = caller()
+    await composed([local.module, greeter('local')], {}, wrapPort)
+    expect(await local.greet()).toBe('wrapped greeter')
+    const split = caller()
+    await composed([split.module, greeter('local')], { SERVICE: 'caller', GREETER_URL: remote.url }, wrapPort)
+    expect(await split.greet()).toMatchObject({ by: 'remote' })
+  })
+
+  test('that is neither hosted nor has a URL stops the boot, saying what to set', async () => {
+    const { module } = caller()
+    await expect(composed([greeter('local'), module], { SERVICE: 'caller' })).rejects.toThrow(
+      'caller needs greeter: set GREETER_URL or host greeter',
+    )
+  })
+
+  test('that no module offers stops the boot', async () => {
+    const { module } = caller()
+    await expect(composed([module], { GREETER_URL: 'http://greeter.example' })).rejects.toThrow(
+      'caller needs greeter: nothing offers it',
+    )
+  })
+})
+
+test('the program ends with exit code 1 and one message that names every missing need', async () => {
+  const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+  const child = fork(main, { env: { PATH: process.env.PATH, SERVICE: 'order' }, silent: true, execArgv: [] })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  let printed = ''
+  child.stderr?.on('data', (chunk: Buffer) => {
+    printed += chunk.toString()
+  })
+  const [code] = await once(child, 'close')
+  expect(code).toBe(1)
+  expect(printed).toContain('order needs product: set PRODUCT_URL or host product')
+  expect(printed).toContain('order needs auth: set AUTH_URL or host auth')
+  expect(printed).not.toContain('    at ')
+})
+
+describe('modules', () => {
+  /** Modules that each need the ones named, and write down when they start. */
+  function chain(needs: Record<string, string[]>) {
+    const started: string[] = []
+    const modules = Object.entries(needs).map(([name, needed]) =>
+      defineModule({
+        name,
+        api: {},
+        migrations: [],
+        needs: Object.fromEntries(needed.map((other) => [other, definePort<object>(other, {})])),
+        start() {
+          started.push(name)
+          return { routes: createRouter(), port: {} }
+        },
+      }),
+    )
+    return { modules, started }
+  }
+
+  test.each([
+    [['counter', 'kitchen', 'store']],
+    [['store', 'kitchen', 'counter']],
+    [['kitchen', 'counter', 'store']],
+  ])('start once each, after what they need, whatever the order of the registry (%s)', async (order) => {
+    const needs: Record<string, string[]> = { counter: ['kitchen', 'store'], kitchen: ['store'], store: [] }
+    const { modules, started } = chain(Object.fromEntries(order.map((name) => [name, needs[name] ?? []])))
+    await composed(modules)
+    expect(started).toEqual(['store', 'kitchen', 'counter'])
+  })
+
+  test('that need each other stop the boot', async () => {
+    const { modules } = chain({ counter: ['kitchen'], kitchen: ['counter'] })
+    await expect(composed(modules)).rejects.toThrow('counter needs itself')
+  })
+
+  test('that are not hosted are not started, and serve nothing but their part of the document', async () => {
+    const { module } = caller()
+    const split = await composed([greeter('local'), module], {
+      SERVICE: 'caller',
+      GREETER_URL: 'http://greeter.example',
+    })
+    await split.prepare()
+    expect((await split.get('/greeting')).status).toBe(404)
+    expect((await split.get('/internal/greeter/greet')).status).toBe(404)
+    expect((await split.get('/openapi.json')).body).toMatchObject({ paths: { '/greeting': { get: {} } } })
+  })
+
+  test('of the program start in any order of the registry', async () => {
+    const { app } = await composed(registry.toReversed(), { JWT_PRIVATE_KEYS: keys })
+    expect((await app.request('/healthz')).status).toBe(200)
+  })
+})
+
+describe('readiness', () => {
+  test('comes with the end of the preparations; until then requests are 503', async () => {
+    const process = await composed([greeter('local')])
+    expect(await process.get('/readyz')).toMatchObject({
+      status: 503,
+      body: { code: 'dependency_unavailable', missing: ['database of greeter', 'migrations of greeter'] },
+    })
+    expect(await process.get('/greeting')).toMatchObject({
+      status: 503,
+      body: { code: 'dependency_unavailable' },
+    })
+    expect((await process.get('/healthz')).status).toBe(200)
+    await process.prepare()
+    expect((await process.get('/readyz')).status).toBe(200)
+    expect(await process.get('/greeting')).toEqual({ status: 200, body: 'Hello' })
+  })
+
+  test('does not come while a migration throws, which is run again at the next start', async () => {
+    let fails = true
+    const up = vi.fn(async () => {
+      if (fails) throw new Error('disk full')
+    })
+    const process = await composed([greeter('local', [{ name: '001-first', up }])])
+    await expect(process.prepare()).rejects.toThrow('disk full')
+    expect(await process.get('/readyz')).toMatchObject({
+      status: 503,
+      body: { missing: ['migrations of greeter'] },
+    })
+    expect((await process.get('/greeting')).status).toBe(503)
+    fails = false
+    await process.prepare()
+    expect(up).toHaveBeenCalledTimes(2)
+    expect((await process.get('/readyz')).status).toBe(200)
+  })
+
+  test('waits for every hosted module', async () => {
+    const { module } = caller()
+    const process = await composed([greeter('local'), { ...module, migrations: [{ name: '001', up: fail }] }])
+    await expect(process.prepare()).rejects.toThrow()
+    expect((await process.get('/readyz')).body).toMatchObject({ missing: ['migrations of caller'] })
+  })
+
+  test('ends with draining, while requests are still answered', async () => {
+    const process = await composed([greeter('local')])
+    await process.prepare()
+    process.drain()
+    expect(await process.get('/readyz')).toMatchObject({ status: 503, body: { missing: ['draining'] } })
+    expect((await process.get('/greeting')).status).toBe(200)
+  })
+
+  test("does not depend on another module's process", async () => {
+    const { module } = caller()
+    const split = await composed([greeter('local'), module], {
+      SERVICE: 'caller',
+      GREETER_URL: 'http://127.0.0.1:9',
+    })
+    await split.prepare()
+    expect((await split.get('/readyz')).status).toBe(200)
+  })
+})
