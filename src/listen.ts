@@ -20,7 +20,8 @@ export function listen(
   { port, host }: { port: number; host: string },
 ): Promise<Listener> {
   const listener = getRequestListener(fetch, { errorHandler: () => malformedResponse() })
-  const server = createServer(listener)
+  // Left to the listener, which has an answer for a request without a host; Node.js would send an empty one.
+  const server = createServer({ requireHostHeader: false }, listener)
   // What a client expects beyond 100-continue is answered like any request (RFC 9110, 10.1.1 lets a server ignore it).
   server.on('checkExpectation', listener)
   server.on('clientError', refuseMalformed)

@@ -100,7 +100,9 @@ async function composed(
 
 /** A process that hosts the greeter alone, at a URL. */
 async function remoteGreeter(by: string, environment: Record<string, string> = {}) {
-  const remote = await composed([greeter(by)], environment)
+  // Hosting all there is, it would have no /internal without a secret of its own.
+  const development = { INTERNAL_SECRET: 'development-only-internal-secret' }
+  const remote = await composed([greeter(by)], { ...development, ...environment })
   await remote.prepare()
   const authorizations: (string | null)[] = []
   const listener = await listen(

@@ -1,3 +1,4 @@
+import { request } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Deployment, deploy, type Shape } from './processes.ts'
 
@@ -164,6 +165,25 @@ export function endToEndSuite(shape: Shape) {
         expect(await everything()).toEqual(before)
       },
     )
+
+    it.each([
+      ['announces it first, as curl does', { Expect: '100-continue' }],
+      ['asks for another protocol as well', { Connection: 'Upgrade, HTTP2-Settings', Upgrade: 'h2c' }],
+    ])('answers 413 to 2 MiB of a client that %s', async (_, headers) => {
+      const body = JSON.stringify({ email: 'x'.repeat(2 * 1024 * 1024), password: 'x' })
+      const status = await new Promise<number | undefined>((resolve, reject) => {
+        const length = { 'Content-Type': 'application/json', 'Content-Length': body.length }
+        const sent = request(`${shop.url}/login`, { method: 'POST', headers: { ...headers, ...length } })
+        sent.once('response', (response) => {
+          response.resume()
+          resolve(response.statusCode)
+        })
+        sent.once('error', reject)
+        if ('Expect' in headers) sent.once('continue', () => sent.end(body))
+        else sent.end(body)
+      })
+      expect(status).toBe(413)
+    })
 
     it('serves the reference and the whole document, from files of its own', async () => {
       const page = await shop.get('/docs')

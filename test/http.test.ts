@@ -138,6 +138,41 @@ describe('bodies', () => {
   })
 })
 
+describe('what is not well-formed HTTP', () => {
+  const answerTo = (request: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const socket = connect(listener.port, '127.0.0.1')
+      let received = ''
+      socket.once('error', reject)
+      socket.on('data', (data) => {
+        received += data.toString()
+      })
+      socket.once('close', () => resolve(received))
+      socket.end(request)
+    })
+
+  it.each([
+    ['garbage', 'nonsense\r\n\r\n'],
+    ['no host', 'GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n'],
+    ['a host that is none', 'GET /healthz HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n'],
+    [
+      'two lengths',
+      'POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    ],
+  ])('is a problem document: %s', async (_, request) => {
+    const [head = '', body = ''] = (await answerTo(request)).split('\r\n\r\n')
+    expect(head).toMatch(/^HTTP\/1.1 400 /)
+    expect(head).toMatch(/content-type: application\/problem\+json/i)
+    const requestId = /x-request-id: (\S+)/i.exec(head)?.[1]
+    expect(JSON.parse(body)).toMatchObject({ code: 'validation_failed', status: 400, requestId })
+  })
+
+  it('does not include an expectation that nobody has to meet', async () => {
+    const request = 'GET /healthz HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nConnection: close\r\n\r\n'
+    expect(await answerTo(request)).toMatch(/^HTTP\/1.1 200 /)
+  })
+})
+
 it("leaves oversized headers to Node's own 431", async () => {
   const answer = await new Promise<string>((resolve, reject) => {
     const socket = connect(listener.port, '127.0.0.1')

@@ -40,13 +40,17 @@ describe('defaults', () => {
       mongodb: { uri: undefined, database: 'trivet' },
       dataDir: '.data',
       demo: true,
-      internalSecret: expect.stringMatching(/^.{32,}$/),
+      internalSecret: undefined,
       requestTimeout: 4_000,
       drain: { delay: 0, timeout: 10_000 },
       corsOrigins: [],
       logLevel: 'info',
       settings: { auth: { ACCESS_TOKEN_TTL: 15 * 60_000, BCRYPT_COST: 12 } },
     })
+  })
+
+  it('have a secret of development where a process does not host everything', () => {
+    expect(load({ SERVICE: 'auth' }).internalSecret).toMatch(/^.{32,}$/)
   })
 
   it('differ in production: three seconds of delay, no internal secret, no demo', () => {
@@ -250,7 +254,7 @@ describe('production', () => {
   })
 
   it('refuses the secret that development uses', () => {
-    const INTERNAL_SECRET = load({}).internalSecret ?? ''
+    const INTERNAL_SECRET = load({ SERVICE: 'auth' }).internalSecret ?? ''
     expect(faultsOf({ INTERNAL_SECRET })).toEqual([])
     expect(faultsOf({ ...production, INTERNAL_SECRET })).toEqual([
       expect.stringMatching(/^INTERNAL_SECRET must not be the development value/),

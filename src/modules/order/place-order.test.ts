@@ -102,6 +102,7 @@ describe('an order whose outcome is not known in time', () => {
       expect(first).toMatchObject({ status: 503, body: { code: 'dependency_unavailable' } })
       expect(first.headers.get('retry-after')).toBe('1')
       const { orderId } = first.body
+      expect(first.body.retryAfter).toBe(1)
       expect(await shop.get(`/orders/${orderId}`, { token: ada.token })).toMatchObject({
         body: {
           status: 'pending',
@@ -222,6 +223,23 @@ describe('an order that its owner cancels while it is pending', () => {
     expect(await cancel(orderId)).toMatchObject({ status: 200, body: { status: 'cancelled' } })
     expect(await place(productId)).toMatchObject({ status: 409, body: { code: 'invalid_transition' } })
     expect(await stockOf(productId)).toBe(10)
+  })
+})
+
+describe('a retry while the order is being cancelled', () => {
+  it('is told to come back, and learns what became of it', async () => {
+    await open()
+    const { productId } = await product()
+    interference = (port) => ({ ...port, reserve: unreachable, release: unreachable })
+    const { orderId } = (await place(productId)).body
+    expect(await cancel(orderId)).toMatchObject({ status: 202, body: { status: 'cancelling' } })
+    expect(await place(productId)).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
+    interference = (port) => port
+    expect(await cancel(orderId)).toMatchObject({ status: 200, body: { status: 'cancelled' } })
+    expect(await place(productId)).toMatchObject({
+      status: 409,
+      body: { code: 'invalid_transition', from: 'cancelled' },
+    })
   })
 })
 

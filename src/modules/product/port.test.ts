@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { call, type PortShop, startPortShop, twice } from '../../../test/ports.ts'
 import { createCredentialIssuer } from '../../kernel/service-credential.ts'
@@ -40,6 +41,22 @@ describe('the wire format of the product port', () => {
       { result: { state: 'held' } },
       { problem: { code: 'validation_failed' } },
       { result: { state: 'rejected' } },
+    ])
+  })
+
+  it('lets no call of a list wait or act for longer than a request may, whatever it asks for', async () => {
+    const { productId } = await host.shop.product(host.shop.adminToken, { stock: 5 })
+    const credential = await createCredentialIssuer('a secret that only these tests know')('product')
+    const reserve = (deadline: number) => ({
+      request: { orderId: randomBytes(12).toString('hex'), lines: [{ productId, quantity: 1 }] },
+      call: { deadline, requestId: 'list' },
+    })
+    const body = { calls: [reserve(9e15), reserve(Date.now() + 10_000), reserve(Date.now() - 1)] }
+    const { body: answer } = await host.shop.post('/internal/product/reserve', { token: credential, body })
+    expect(answer.outcomes).toMatchObject([
+      { result: { state: 'held' } },
+      { result: { state: 'held' } },
+      { problem: { code: 'dependency_unavailable' } },
     ])
   })
 

@@ -157,7 +157,9 @@ describe('updating a product', () => {
 
   it('refuses a version that never was', async () => {
     const { productId } = await product()
-    expect(await update(productId, { price: 7, version: 9 })).toMatchObject({ status: 409 })
+    for (const version of [9, 0, -1]) {
+      expect(await update(productId, { price: 7, version })).toMatchObject({ status: 409 })
+    }
   })
 
   it('reprices a product that sells meanwhile, without the stock', async () => {
@@ -187,6 +189,23 @@ describe('updating a product', () => {
       if (answer?.status === 200) expect(answer.body.stock).toBe(20)
       else expect(answer).toMatchObject({ status: 409, body: { current: { stock: 7 } } })
       expect((await read(productId)).stock).toBe(answer?.status === 200 ? 17 : 7)
+    }
+  })
+
+  it('sets the stock of a product that sells without a pause, whatever its version', async () => {
+    const { productId } = await product({ stock: 1_000 })
+    let selling = true
+    const buyers = Array.from({ length: 16 }, async () => {
+      while (selling) await shop.order(customerToken, [{ productId, quantity: 1 }])
+    })
+    try {
+      for (let round = 0; round < 3; round++) {
+        const answer = await update(productId, { stock: 5_000 }, { 'If-Match': '*' })
+        expect(answer).toMatchObject({ status: 200, body: { stock: 5_000 } })
+      }
+    } finally {
+      selling = false
+      await Promise.all(buyers)
     }
   })
 
@@ -261,6 +280,7 @@ describe('updating a product', () => {
     ['an operator', { name: { $set: 1 }, version: 1 }],
     ['an unknown field', { stocked: 5, version: 1 }],
     ['a version that is not a number', { price: 1, version: '1' }],
+    ['half a version', { price: 1, version: 1.5 }],
   ])('refuses %s', async (_, body) => {
     const created = await product()
     expect(await update(created.productId, body)).toMatchObject({
@@ -478,6 +498,14 @@ describe('listing products', () => {
       ({ productId }) => productId,
     )
     expect(seen).toEqual(before)
+  })
+
+  it('goes on after a name of any length', async () => {
+    for (const name of ['😀'.repeat(200), `${'\u0001'.repeat(199)}x`])
+      await list.product(list.adminToken, { name })
+    const rows = await all('&sort=name')
+    expect(new Set(rows.map(({ productId }) => productId)).size).toBe(rows.length)
+    expect(rows.length).toBeGreaterThanOrEqual(names.length + 2)
   })
 
   it('has nothing more after the last row', async () => {

@@ -1,0 +1,41 @@
+import { availableParallelism } from 'node:os'
+import { describe, expect, it } from 'vitest'
+import { createPasswords } from './passwords.ts'
+
+const inTime = (milliseconds: number) => ({ deadline: Date.now() + milliseconds, requestId: 'passwords' })
+
+describe('a flood of sign-ins', () => {
+  it('ends each at its deadline, and leaves nothing behind that makes the next one wait', async () => {
+    const passwords = createPasswords(11)
+    const hash = await passwords.hash('correct horse', inTime(10_000))
+    const started = performance.now()
+    const flood = Array.from({ length: availableParallelism() * 40 }, () =>
+      passwords.verify('wrong', hash, inTime(600)).catch((error: { code?: string }) => error.code),
+    )
+    const outcomes = await Promise.all(flood)
+    expect(performance.now() - started).toBeLessThan(2_000)
+    expect(outcomes).toContain(false)
+    expect(outcomes).toContain('dependency_unavailable')
+    // Whoever comes now is not behind those who are gone.
+    expect(await passwords.verify('correct horse', hash, inTime(1_500))).toBe(true)
+  })
+
+  it('is refused beyond a bound', async () => {
+    const passwords = createPasswords(4)
+    const flood = Array.from({ length: availableParallelism() * 64 + 50 }, () =>
+      passwords.verify('wrong', undefined, inTime(20_000)).catch((error: { code?: string }) => error.code),
+    )
+    const outcomes = await Promise.all(flood)
+    expect(outcomes).toContain('overloaded')
+    expect(outcomes.filter((outcome) => outcome === false).length).toBeGreaterThan(
+      availableParallelism() * 60,
+    )
+  })
+})
+
+it('an unknown account has no password', async () => {
+  const passwords = createPasswords(4)
+  for (const password of ['', '.', 'anything']) {
+    expect(await passwords.verify(password, undefined, inTime(5_000))).toBe(false)
+  }
+})
