@@ -151,7 +151,7 @@ describe('the embedded MongoDB', () => {
     expect(await accepts('127.0.0.1', Number(port))).toBe(true)
     for (const address of addresses)
       expect([address, await accepts(address, Number(port))]).toEqual([address, false])
-    expect(existsSync(`/tmp/mongodb-${port}.sock`)).toBe(false)
+    expect(existsSync(join(tmpdir(), `mongodb-${port}.sock`))).toBe(false)
   })
 
   test('is shared with a second process, whose end leaves it running', async () => {
