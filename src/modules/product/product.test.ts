@@ -468,11 +468,11 @@ describe('listing products', () => {
   })
   afterAll(() => list.close())
 
-  const all = async (query: string, between?: () => Promise<unknown>): Promise<Json[]> => {
+  const all = async (query: string, between?: () => Promise<unknown>, limit = 2): Promise<Json[]> => {
     const rows: Json[] = []
     let cursor = ''
     for (;;) {
-      const { status, body } = await list.get(`/products/?limit=2${query}${cursor}`)
+      const { status, body } = await list.get(`/products/?limit=${limit}${query}${cursor}`)
       expect(status).toBe(200)
       rows.push(...body.data)
       if (body.nextCursor === null) return rows
@@ -503,7 +503,8 @@ describe('listing products', () => {
   it('goes on after a name of any length', async () => {
     for (const name of ['😀'.repeat(200), `${'\u0001'.repeat(199)}x`])
       await list.product(list.adminToken, { name })
-    const rows = await all('&sort=name')
+    // One to a page: the cursor is each one's name in turn.
+    const rows = await all('&sort=name', undefined, 1)
     expect(new Set(rows.map(({ productId }) => productId)).size).toBe(rows.length)
     expect(rows.length).toBeGreaterThanOrEqual(names.length + 2)
   })
