@@ -1,5 +1,5 @@
 import { proxy } from 'hono/proxy'
-import { bodyBound, bodyLimit } from './kernel/body-limit.ts'
+import { bodyBound, bodyLimit, cutShort } from './kernel/body-limit.ts'
 import { DomainError, dependencyUnavailable } from './kernel/errors.ts'
 import { problemResponse } from './kernel/http-errors.ts'
 import type { Logger } from './kernel/logger.ts'
@@ -51,6 +51,7 @@ export function createFront(options: {
           signal: AbortSignal.timeout(owner === undefined ? 1_000 : timeout),
         })
       } catch (error) {
+        if (c.req.raw.signal.aborted) cutShort()
         logger.warn({ target, error: String((error as Error).cause ?? error) }, 'no answer')
         if (!repeatable) break
       }

@@ -1,12 +1,14 @@
-import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { ConfigError } from './kernel/config.ts'
-import { type DomainError, validationFailed } from './kernel/errors.ts'
+import { DomainError, validationFailed } from './kernel/errors.ts'
 import { problemOf } from './kernel/http-errors.ts'
 
 export interface Listener {
   port: number
+  /** From now on every answer asks its client to close the connection, and to go elsewhere. */
+  drain(): void
   /**
    * No new connections; resolves when what is in flight has been answered. After `patience` milliseconds the
    * connections that are left are closed: by then they are clients that never finished asking.
@@ -19,19 +21,36 @@ export function listen(
   fetch: (request: Request) => Response | Promise<Response>,
   { port, host }: { port: number; host: string },
 ): Promise<Listener> {
-  const listener = getRequestListener(fetch, { errorHandler: () => malformedResponse() })
+  const answer = getRequestListener(fetch, { errorHandler: () => malformedResponse() })
+  const inFlight = new Set<ServerResponse>()
+  let draining = false
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
+    if (draining) response.shouldKeepAlive = false
+    inFlight.add(response)
+    response.once('close', () => inFlight.delete(response))
+    return answer(request, response)
+  }
+  const drain = () => {
+    draining = true
+    for (const response of inFlight) response.shouldKeepAlive = false
+  }
   // Left to the listener, which has an answer for a request without a host; Node.js would send an empty one.
   const server = createServer({ requireHostHeader: false }, listener)
   // What a client expects beyond 100-continue is answered like any request (RFC 9110, 10.1.1 lets a server ignore it).
   server.on('checkExpectation', listener)
   server.on('clientError', refuseMalformed)
+  server.on('connect', (_request, socket: Socket) => refuse(socket, noTunnels()))
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const taken = error.code === 'EADDRINUSE'
       reject(taken ? new ConfigError([`PORT ${port} is in use by another program: set another one`]) : error)
     })
     server.listen(port, host, () => {
-      resolve({ port: (server.address() as AddressInfo).port, close: (patience) => closed(server, patience) })
+      const close = (patience: number) => {
+        drain()
+        return closed(server, patience)
+      }
+      resolve({ port: (server.address() as AddressInfo).port, drain, close })
     })
   })
 }
@@ -64,7 +83,7 @@ function malformedResponse(): Response {
 // As Node.js answers them by itself.
 const ownStatuses: Record<string, number> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }
 
-function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket | IncomingMessage['socket']): void {
+function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
   if (!socket.writable) {
     socket.destroy()
     return
@@ -74,9 +93,24 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket | Incoming
     socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n\r\n`)
     return
   }
-  const headers = problemHeaders()
-  const body = JSON.stringify({ ...problemOf(malformed()), requestId: headers['x-request-id'] })
+  refuse(socket, malformed())
+}
+
+const noTunnels = (): DomainError =>
+  new DomainError('method_not_allowed', 'CONNECT: this is no proxy', {
+    allowed: ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'],
+  })
+
+/** The problem document, where there is no response to write it to. */
+function refuse(socket: Socket, error: DomainError): void {
+  const headers = {
+    ...problemHeaders(),
+    ...(error.members.allowed ? { allow: [error.members.allowed].join(', ') } : {}),
+  }
+  const problem = problemOf(error)
+  const body = JSON.stringify({ ...problem, requestId: headers['x-request-id'] })
   const lines = Object.entries({ ...headers, 'content-length': Buffer.byteLength(body), connection: 'close' })
   const head = lines.map(([name, value]) => `${name}: ${value}`).join('\r\n')
-  socket.end(`HTTP/1.1 400 Bad Request\r\n${head}\r\n\r\n${body}`)
+  const status = Number(problem.status)
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n\r\n${body}`)
 }

@@ -38,6 +38,7 @@ async function main(): Promise<void> {
     const reason = await stopped
     logger.info({ reason }, 'draining')
     composition.drain()
+    listener.drain()
     setTimeout(() => {
       logger.error({ timeout: config.drain.timeout }, 'did not drain in time')
       process.exit(1)

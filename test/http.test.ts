@@ -167,6 +167,15 @@ describe('what is not well-formed HTTP', () => {
     expect(JSON.parse(body)).toMatchObject({ code: 'validation_failed', status: 400, requestId })
   })
 
+  it('includes CONNECT, since this is no proxy', async () => {
+    const [head = '', body = ''] = (await answerTo('CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n')).split(
+      '\r\n\r\n',
+    )
+    expect(head).toMatch(/^HTTP\/1.1 405 /)
+    expect(head).toMatch(/^allow: GET/im)
+    expect(JSON.parse(body)).toMatchObject({ code: 'method_not_allowed' })
+  })
+
   it('does not include an expectation that nobody has to meet', async () => {
     const request = 'GET /healthz HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nConnection: close\r\n\r\n'
     expect(await answerTo(request)).toMatch(/^HTTP\/1.1 200 /)

@@ -47,6 +47,7 @@ export async function openEmbeddedMongo(options: {
       const owner: Owner = { uri: started.uri, owner: process.pid, mongod: started.pid }
       await writeFile(`${file}.new`, JSON.stringify(owner), { mode: 0o600 })
       await rename(`${file}.new`, file)
+      await writeFile(portFileOf(directory), String(started.port))
       const close = async () => {
         // After a crash of this mongod, it may be the next owner's by now.
         if ((await readOwner(file))?.mongod === started.pid) await rm(file, { force: true })
@@ -114,11 +115,13 @@ function endProcess(pid: number): void {
 
 interface Started {
   uri: string
+  port: number
   pid: number
   stop(): Promise<void>
 }
 
 const logOf = (directory: string): string => join(directory, 'mongod.log')
+const portFileOf = (directory: string): string => join(directory, 'mongod.port')
 
 async function start(
   binary: string,
@@ -127,9 +130,8 @@ async function start(
   log: (line: string) => void,
 ): Promise<Started | 'in use'> {
   // The port of last time, if it is free: processes that were attached then find it again.
-  const portFile = join(directory, 'mongod.port')
-  const port = await freePort(Number(await readFile(portFile, 'utf8').catch(() => 0)) || 0)
-  await writeFile(portFile, String(port))
+  const lastPort = await readFile(portFileOf(directory), 'utf8').catch(() => '')
+  const port = await freePort(Number(lastPort) || 0)
   const logFile = logOf(directory)
   const watchdog = spawn(
     process.execPath,
@@ -172,7 +174,7 @@ async function start(
       if (!stopping)
         log(`The embedded MongoDB has ended (exit code ${code}); see ${logFile}, and start again.`)
     })
-    return { uri, pid: outcome.pid, stop }
+    return { uri, port, pid: outcome.pid, stop }
   }
   // Without this it would go on knocking at a port that may soon be another mongod's.
   givingUp.abort()

@@ -24,7 +24,7 @@ export function bodyLimit(most: number): MiddlewareHandler<AppEnv> {
     let size = 0
     const reader = body.getReader()
     for (;;) {
-      const { done, value } = await reader.read()
+      const { done, value } = await reader.read().catch(cutShort)
       if (done) break
       size += value.length
       if (size <= most) chunks.push(value)
@@ -37,4 +37,9 @@ export function bodyLimit(most: number): MiddlewareHandler<AppEnv> {
     c.req.raw = new Request(c.req.raw, { body: Buffer.concat(chunks) })
     return next()
   }
+}
+
+/** What a client that goes away leaves behind: nobody reads the answer, and it is no fault of ours. */
+export function cutShort(): never {
+  throw new DomainError('malformed_json', 'the body ended before it was complete')
 }

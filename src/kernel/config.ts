@@ -59,9 +59,11 @@ const flag = z.enum(['true', 'false']).transform((value) => value === 'true')
 const integer = (min: number, max: number) =>
   z
     .string()
-    .regex(/^\d+$/, `must be an integer from ${min} to ${max}`)
+    .refine(
+      (value) => /^\d+$/.test(value) && Number(value) >= min && Number(value) <= max,
+      `must be an integer from ${min} to ${max}`,
+    )
     .transform(Number)
-    .pipe(z.int().min(min).max(max))
 const list = z.string().transform((value) =>
   value
     .split(',')

@@ -394,3 +394,11 @@ it('a connection that has been closed is dependency_unavailable', async () => {
   const refused = run(inTime(500), () => connection.collection('a').findOne({}))
   await expect(refused).rejects.toMatchObject({ code: 'dependency_unavailable' })
 })
+
+it.each(['mongodb://', 'mongodb://127.0.0.1:1/?bogus=1'])(
+  '%s ends the wait for a server at once',
+  async (wrong) => {
+    const mongo = createMongo({ uri: wrong, database: databaseName(), requestTimeout: 1_000, logger })
+    await expect(mongo.connect(new AbortController().signal)).rejects.toThrow(/MONGODB_URI is not valid/)
+  },
+)

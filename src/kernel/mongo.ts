@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import mongoose from 'mongoose'
 import { type Call, remaining, withinDeadline } from './call.ts'
+import { ConfigError } from './config.ts'
 import { dependencyUnavailable } from './errors.ts'
 import type { Logger } from './logger.ts'
 
@@ -78,6 +79,10 @@ export function createMongo(options: {
           break
         } catch (error) {
           if (signal.aborted) throw error
+          // No wait mends a URI that is none. By name: its parser is a package of its own, with a class of its own.
+          if (error instanceof Error && error.name === 'MongoParseError') {
+            throw new ConfigError([`MONGODB_URI is not valid: ${error.message}`])
+          }
           logger.warn({ error: String(error), retryInMs: wait }, 'waiting for MongoDB')
           await sleep(wait, undefined, { signal })
         }
