@@ -8,6 +8,9 @@ import { createMongo } from './kernel/mongo.ts'
 import type { Port } from './kernel/port.ts'
 import { createCredentialIssuer } from './kernel/service-credential.ts'
 
+// Milliseconds for a module to see to its accounts and demo data, once it has the lock.
+const prepareWithin = 30_000
+
 export interface Composition {
   app: ReturnType<typeof createApp>
   /**
@@ -99,7 +102,8 @@ export async function compose(options: {
       for (const module of modules) {
         const started = hosted.get(module.name)
         if (!started) continue
-        const prepareModule = async () => (await started.prepare?.()) ?? []
+        const prepareModule = async () =>
+          (await started.prepare?.({ deadline: Date.now() + prepareWithin, requestId: 'boot' })) ?? []
         lines.push(...(await migrate(mongo, module.name, module.migrations, prepareModule, logger, signal)))
         missing.delete(`migrations of ${module.name}`)
       }

@@ -3,9 +3,10 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { announcement } from './announcement.ts'
-import { freePort, openEmbeddedMongo } from './embedded/mongod.ts'
+import { freePort } from './embedded/free-port.ts'
+import { openEmbeddedMongo } from './embedded/mongod.ts'
 import { createFront } from './front.ts'
-import { ConfigError, loadConfig } from './kernel/config.ts'
+import { ConfigError, loadConfig, urlVariable } from './kernel/config.ts'
 import { createLogger, type Logger } from './kernel/logger.ts'
 import { listen } from './listen.ts'
 import { registry } from './registry.ts'
@@ -37,7 +38,7 @@ async function main(): Promise<void> {
     INTERNAL_SECRET: process.env.INTERNAL_SECRET || randomBytes(32).toString('base64url'),
     DEMO: String(config.demo),
     DATA_DIR: config.dataDir,
-    ...Object.fromEntries(Object.entries(urls).map(([name, url]) => [`${name.toUpperCase()}_URL`, url])),
+    ...Object.fromEntries(Object.entries(urls).map(([name, url]) => [urlVariable(name), url])),
   }
   const services = [...ports].map(([name, port]) =>
     startService(name, { ...shared, SERVICE: name, PORT: String(port) }, config.drain.timeout, logger),

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { mongo } from 'mongoose'
 import { z } from 'zod'
+import { freePort } from './free-port.ts'
 import { findMongod } from './mongod-binary.ts'
 
 /** A running local MongoDB: a one-node replica set, since transactions need one. */
@@ -235,18 +235,4 @@ async function becomePrimary(admin: mongo.Db, host: string, signal: AbortSignal)
 
 function notYetInitialized(error: unknown): undefined {
   if ((error as { codeName?: string }).codeName !== 'NotYetInitialized') throw error
-}
-
-/** `preferred` if nobody has it, another one otherwise. */
-export function freePort(preferred = 0): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', (error) => (preferred === 0 ? reject(error) : resolve(freePort())))
-    server.listen(preferred, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() =>
-        address && typeof address === 'object' ? resolve(address.port) : reject(new Error('no port')),
-      )
-    })
-  })
 }

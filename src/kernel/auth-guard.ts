@@ -6,6 +6,7 @@ import { DomainError } from './errors.ts'
 import type { Logger } from './logger.ts'
 import { type Principal, type Role, roles } from './principal.ts'
 import type { AppEnv } from './router.ts'
+import { id } from './schemas.ts'
 
 /** A public Ed25519 key as a JWK (RFC 8037). */
 export const publicKey = z.object({
@@ -25,7 +26,7 @@ export type Guard = (role: Role) => MiddlewareHandler<AppEnv>
 const clockSkew = 30
 
 const claims = z.object({
-  sub: z.string().regex(/^[0-9a-f]{24}$/),
+  sub: id,
   role: z.enum(roles),
   exp: z.number(),
   iat: z.number(),

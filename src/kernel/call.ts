@@ -4,11 +4,14 @@ import { dependencyUnavailable } from './errors.ts'
 export interface Call {
   /** Epoch milliseconds after which nobody waits for the outcome, and no message may act on the database. */
   readonly deadline: number
-  /** 1–128 of `A-Z a-z 0-9 . _ -`; in every log line and in every answer. */
+  /** As `requestIdFormat`; in every log line and in every answer. */
   readonly requestId: string
   /** W3C Trace Context, handed on as it came. */
   readonly traceparent?: string | undefined
 }
+
+/** 1–128 of `A-Z a-z 0-9 . _ -`. */
+export const requestIdFormat = /^[A-Za-z0-9._-]{1,128}$/
 
 /** Milliseconds left, 0 or less once the deadline has passed. */
 export const remaining = (call: Call): number => call.deadline - Date.now()

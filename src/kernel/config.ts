@@ -56,7 +56,8 @@ export const duration = z
 const wait = duration.pipe(z.int().max(3_600_000, 'must be 1h or less'))
 
 const flag = z.enum(['true', 'false']).transform((value) => value === 'true')
-const integer = (min: number, max: number) =>
+/** An integer in decimal digits. */
+export const integer = (min: number, max: number) =>
   z
     .string()
     .refine(
@@ -73,9 +74,6 @@ const list = z.string().transform((value) =>
 const httpUrl = z
   .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
   .refine((value) => !/[?#@]/.test(value), 'must be a base URL: no query, fragment or credentials')
-
-/** Building blocks for a module's own settings. */
-export const setting = { duration, flag, integer, list, httpUrl }
 
 const developmentInternalSecret = 'development-only-internal-secret'
 
@@ -211,4 +209,5 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
   }
 }
 
-const urlVariable = (name: string): string => `${name.toUpperCase().replaceAll('-', '_')}_URL`
+/** Where a remote module's URL is read from. */
+export const urlVariable = (name: string): string => `${name.toUpperCase().replaceAll('-', '_')}_URL`

@@ -1,4 +1,5 @@
 import type { OpenAPIHono, RouteConfig, z } from '@hono/zod-openapi'
+import type { Call } from './call.ts'
 import type { Config } from './config.ts'
 import type { HttpClient } from './http-client.ts'
 import type { Logger } from './logger.ts'
@@ -31,7 +32,7 @@ export interface StartedModule<PortType = unknown> {
    * under the same lock, at every boot: it looks before it writes.
    * @returns lines that the person who started the process should see
    */
-  prepare?(): Promise<string[]>
+  prepare?(call: Call): Promise<string[]>
 }
 
 export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType> {

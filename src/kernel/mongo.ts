@@ -174,6 +174,9 @@ async function commit(session: mongoose.ClientSession, call: Call): Promise<void
   }
 }
 
+/** Options of every schema: a field or an operator that it does not know is an error, never stored or ignored. */
+export const strictSchema = { strict: 'throw', strictQuery: 'throw', versionKey: false } as const
+
 /**
  * Casts and validates as the schema says and inserts with a time limit, which mongoose's own `save` and `create` drop.
  * @returns the document as stored

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi'
-import type { Call } from './call.ts'
+import { type Call, requestIdFormat } from './call.ts'
 import { DomainError, dependencyUnavailable, isDomainError, validationFailed } from './errors.ts'
 import type { HttpClient } from './http-client.ts'
 import { errorOf, problemOf } from './http-errors.ts'
@@ -15,7 +15,7 @@ import { createRouter } from './router.ts'
 const most = 1_000
 const callSchema = z.object({
   deadline: z.number(),
-  requestId: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/),
+  requestId: z.string().regex(requestIdFormat),
   traceparent: z.string().optional(),
 })
 const callsSchema = z.object({

@@ -1,4 +1,5 @@
 import type { Context } from 'hono'
+import { DomainError } from './errors.ts'
 
 /** A version as a strong entity tag (RFC 9110, 8.8.3). */
 export const etag = (version: number): string => `"${version}"`
@@ -19,6 +20,13 @@ export const parseIfMatch = (header: string | undefined): IfMatch | undefined =>
 /** Strong comparison: a weak tag never matches. */
 export const matches = (ifMatch: IfMatch, version: number): boolean =>
   ifMatch === '*' || ifMatch.includes(etag(version))
+
+/** @throws DomainError `precondition_failed` unless If-Match is absent or names the version */
+export function checkIfMatch(ifMatch: IfMatch | undefined, version: number): void {
+  if (ifMatch !== undefined && !matches(ifMatch, version)) {
+    throw new DomainError('precondition_failed', `If-Match: the current version is ${etag(version)}`)
+  }
+}
 
 /** Sets the ETag and tells whether If-None-Match (RFC 9110, 13.1.2, weak comparison) asks for a 304 instead. */
 export function notModified(c: Context, version: number): boolean {

@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import type { MiddlewareHandler } from 'hono'
-import { type Call, withinDeadline } from './call.ts'
+import { type Call, requestIdFormat, withinDeadline } from './call.ts'
 import type { Logger } from './logger.ts'
 import type { AppEnv } from './router.ts'
 
-const requestIdFormat = /^[A-Za-z0-9._-]{1,128}$/
 // W3C Trace Context: version, trace id, parent id, flags.
 const traceparentFormat = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 

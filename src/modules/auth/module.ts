@@ -38,8 +38,7 @@ export const auth = defineModule({
     return {
       routes: authRoutes(service, publicKeys, guard),
       port,
-      async prepare() {
-        const call = { deadline: Date.now() + 30_000, requestId: 'boot' }
+      async prepare(call) {
         const { ADMIN_USERNAME: username, ADMIN_EMAIL: email, ADMIN_PASSWORD: password } = settings
         if (username && email && password) {
           const role = await service

@@ -1,8 +1,7 @@
 import { availableParallelism } from 'node:os'
 import bcrypt from 'bcrypt'
-import pLimit from 'p-limit'
-import { type Call, remaining, withinDeadline } from '../../kernel/call.ts'
-import { DomainError, dependencyUnavailable } from '../../kernel/errors.ts'
+import type { Call } from '../../kernel/call.ts'
+import { createQueue } from '../../kernel/queue.ts'
 import { passwordBytes } from './credentials.ts'
 
 export interface Passwords {
@@ -15,19 +14,7 @@ export interface Passwords {
 /** bcrypt at `cost`, at most one hash per core at a time: more would only fill Node's thread pool. */
 export function createPasswords(cost: number): Passwords {
   const cores = availableParallelism()
-  const turns = pLimit(cores)
-  const bound = cores * 64
-  const inTurn = async <T>(call: Call, work: () => Promise<T>): Promise<T> => {
-    if (turns.pendingCount >= bound) {
-      throw new DomainError('overloaded', 'too many sign-ins and registrations at once; try again shortly')
-    }
-    const turn = turns(() => {
-      // Hashing for those who are gone would make everybody behind them late as well.
-      if (remaining(call) <= 0) throw dependencyUnavailable('the time for this request is over')
-      return work()
-    })
-    return withinDeadline(call, 'the password check', turn)
-  }
+  const inTurn = createQueue({ name: 'the password check', concurrency: cores, bound: cores * 64 })
   // Of no password: what an unknown account is compared with, at the same cost.
   const nobody = bcrypt.genSalt(cost).then((salt) => `${salt}${'.'.repeat(31)}`)
 

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi'
-import { duration, setting } from '../../kernel/config.ts'
+import { duration, integer } from '../../kernel/config.ts'
 import { email, password, username } from './credentials.ts'
 import { parsePrivateKeys } from './signing-keys.ts'
 
@@ -19,7 +19,7 @@ export const authSettings = ({ production }: { production: boolean }) => {
     .object({
       JWT_PRIVATE_KEYS: production ? privateKeys : privateKeys.optional(),
       ACCESS_TOKEN_TTL: duration.pipe(z.int().min(1_000, 'must be 1s or more')).default(900_000),
-      BCRYPT_COST: setting.integer(production ? 10 : 4, 20).default(12),
+      BCRYPT_COST: integer(production ? 10 : 4, 20).default(12),
       ADMIN_USERNAME: username.optional(),
       ADMIN_EMAIL: email.optional(),
       ADMIN_PASSWORD: password.optional(),
@@ -36,4 +36,3 @@ export const authSettings = ({ production }: { production: boolean }) => {
       }
     })
 }
-export type AuthSettings = z.infer<ReturnType<typeof authSettings>>

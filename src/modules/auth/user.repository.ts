@@ -1,7 +1,7 @@
 import mongoose, { Schema, type Types } from 'mongoose'
 import type { Call } from '../../kernel/call.ts'
 import type { Migration } from '../../kernel/migrations.ts'
-import { type Database, insertOne, isDuplicateKey } from '../../kernel/mongo.ts'
+import { type Database, insertOne, isDuplicateKey, strictSchema } from '../../kernel/mongo.ts'
 import type { Role } from '../../kernel/principal.ts'
 
 /** An account as the module holds it. */
@@ -31,7 +31,7 @@ const userSchema = new Schema<UserDocument>(
     passwordHash: { type: String, required: true },
     createdAt: { type: Date, required: true },
   },
-  { strict: 'throw', strictQuery: 'throw', versionKey: false, collection: 'users' },
+  { ...strictSchema, collection: 'users' },
 )
 
 export const authMigrations: Migration[] = [

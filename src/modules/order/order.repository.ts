@@ -2,7 +2,7 @@ import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
 import type { Call } from '../../kernel/call.ts'
 import type { Migration } from '../../kernel/migrations.ts'
-import { type Database, insertOne, isDuplicateKey } from '../../kernel/mongo.ts'
+import { type Database, insertOne, isDuplicateKey, strictSchema } from '../../kernel/mongo.ts'
 import type { HeldLine, Line, Rejection } from '../product/contract.ts'
 import type { Order, OrderLine } from './order.ts'
 import { type OrderStatus, orderStatuses } from './order-status.ts'
@@ -46,7 +46,7 @@ const orderSchema = new Schema<OrderDocument>(
     createdAt: { type: Date, required: true },
     updatedAt: { type: Date, required: true },
   },
-  { strict: 'throw', strictQuery: 'throw', versionKey: false, collection: 'orders' },
+  { ...strictSchema, collection: 'orders' },
 )
 
 export const orderMigrations: Migration[] = [

@@ -4,6 +4,7 @@ import type { Guard } from '../../kernel/auth-guard.ts'
 import { decodeCursor } from '../../kernel/cursor.ts'
 import { etag, notModified, parseIfMatch } from '../../kernel/preconditions.ts'
 import { type AppEnv, createRouter } from '../../kernel/router.ts'
+import { id } from '../../kernel/schemas.ts'
 import { orderApi } from './order.api.ts'
 import type { OrderService } from './order.service.ts'
 import { type Order, representation } from './order.ts'
@@ -11,7 +12,7 @@ import type { RequestableStatus } from './order-status.ts'
 
 const position = z.strictObject({
   createdAt: z.iso.datetime().transform((value) => new Date(value)),
-  orderId: z.string().regex(/^[0-9a-f]{24}$/),
+  orderId: id,
 })
 
 export function orderRoutes(service: OrderService, guard: Guard) {

@@ -1,7 +1,7 @@
 import { type Call, withinDeadline } from '../../kernel/call.ts'
 import { type Page, pageOf } from '../../kernel/cursor.ts'
 import { DomainError, dependencyUnavailable, isDomainError } from '../../kernel/errors.ts'
-import { type IfMatch, matches } from '../../kernel/preconditions.ts'
+import { checkIfMatch, type IfMatch } from '../../kernel/preconditions.ts'
 import type { Principal } from '../../kernel/principal.ts'
 import type { Line, ProductPort } from '../product/contract.ts'
 import type { OrderRepository, Position } from './order.repository.ts'
@@ -93,9 +93,7 @@ export function createOrderService({ orders, product }: { orders: OrderRepositor
         const order = await visible(orderId, principal, call)
         if (!mayRequest(principal.role, to))
           throw new DomainError('forbidden', `status: only an admin sets ${to}`)
-        if (ifMatch !== undefined && !matches(ifMatch, order.version)) {
-          throw new DomainError('precondition_failed', `If-Match: the current version is "${order.version}"`)
-        }
+        checkIfMatch(ifMatch, order.version)
         const allowed = allowedSteps(principal.role, order.status)
         if (!allowed.includes(to) && !(to === 'cancelled' && order.status === 'cancelled')) {
           throw new DomainError(

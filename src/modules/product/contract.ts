@@ -1,10 +1,11 @@
 import { z } from '@hono/zod-openapi'
 import type { Call } from '../../kernel/call.ts'
 import { definePort } from '../../kernel/port.ts'
+import { id } from '../../kernel/schemas.ts'
 
 /** A product and how many of it. Lines of one order name each product once, sorted by `productId`. */
 export const line = z.object({
-  productId: z.string().regex(/^[0-9a-f]{24}$/),
+  productId: id,
   quantity: z.int().min(1).max(100_000),
 })
 export type Line = z.infer<typeof line>
@@ -47,9 +48,7 @@ export interface ProductPort {
   release(request: { orderId: string }, call: Call): Promise<{ state: 'released' }>
 }
 
-const orderId = z.string().regex(/^[0-9a-f]{24}$/)
-
 export const productPort = definePort<ProductPort>('product', {
-  reserve: { request: z.object({ orderId, lines: z.array(line).min(1).max(100) }), result: reservation },
-  release: { request: z.object({ orderId }), result: z.object({ state: z.literal('released') }) },
+  reserve: { request: z.object({ orderId: id, lines: z.array(line).min(1).max(100) }), result: reservation },
+  release: { request: z.object({ orderId: id }), result: z.object({ state: z.literal('released') }) },
 })

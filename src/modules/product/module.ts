@@ -28,8 +28,7 @@ export const product = defineModule({
       routes: productRoutes(service, guard),
       port: reservations,
       internal: productInternalRoutes(reservations, logger),
-      async prepare() {
-        const call = { deadline: Date.now() + 30_000, requestId: 'boot' }
+      async prepare(call) {
         if (!config.demo || !(await products.isEmpty(call))) return []
         const demo = { userId: 'demo', role: 'admin' as const }
         // The list shows the newest first, and so the catalogue's own order.

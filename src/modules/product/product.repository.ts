@@ -1,7 +1,7 @@
 import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
 import type { Call } from '../../kernel/call.ts'
-import type { Database } from '../../kernel/mongo.ts'
+import { type Database, strictSchema } from '../../kernel/mongo.ts'
 import type { Product, SortOrder } from './product.ts'
 
 export interface ProductDocument {
@@ -21,8 +21,6 @@ export interface ProductDocument {
   updatedAt: Date
 }
 
-const strict = { strict: 'throw', strictQuery: 'throw', versionKey: false } as const
-
 const productSchema = new Schema<ProductDocument>(
   {
     name: { type: String, required: true },
@@ -36,7 +34,7 @@ const productSchema = new Schema<ProductDocument>(
     createdAt: { type: Date, required: true },
     updatedAt: { type: Date, required: true },
   },
-  { ...strict, collection: 'products' },
+  { ...strictSchema, collection: 'products' },
 )
 
 export const productModel = (database: Database): mongoose.Model<ProductDocument> =>

@@ -4,6 +4,7 @@ import { decodeCursor } from '../../kernel/cursor.ts'
 import { validationFailed } from '../../kernel/errors.ts'
 import { etag, notModified, parseIfMatch } from '../../kernel/preconditions.ts'
 import { createRouter } from '../../kernel/router.ts'
+import { id } from '../../kernel/schemas.ts'
 import { productApi } from './product.api.ts'
 import type { Position } from './product.repository.ts'
 import type { ProductService } from './product.service.ts'
@@ -71,7 +72,6 @@ export function productRoutes(service: ProductService, guard: Guard) {
   return router
 }
 
-const productId = z.string().regex(/^[0-9a-f]{24}$/)
 const keys = {
   newest: z.iso.datetime().transform((value) => new Date(value)),
   price: z.int(),
@@ -81,6 +81,6 @@ const keys = {
 
 /** A cursor goes on with the order that it was made in, and no other. */
 function decodePosition(sort: SortOrder, cursor: string): Position {
-  const position = z.strictObject({ key: keys[sort], productId })
+  const position = z.strictObject({ key: keys[sort], productId: id })
   return decodeCursor(z.tuple([z.literal(sort), position]), cursor)[1]
 }

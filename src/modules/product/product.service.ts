@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Call } from '../../kernel/call.ts'
 import { type Page, pageOf } from '../../kernel/cursor.ts'
 import { DomainError, dependencyUnavailable, validationFailed } from '../../kernel/errors.ts'
-import { type IfMatch, matches } from '../../kernel/preconditions.ts'
+import { checkIfMatch, type IfMatch } from '../../kernel/preconditions.ts'
 import type { Principal } from '../../kernel/principal.ts'
 import { type Position, type ProductRepository, positionOf } from './product.repository.ts'
 import {
@@ -169,7 +169,7 @@ export function createProductService(options: {
     async remove(productId: string, ifMatch: IfMatch | undefined, call: Call): Promise<void> {
       await untilSettled(async () => {
         const current = await found(productId, call)
-        if (ifMatch !== undefined && !matches(ifMatch, current.version)) throw preconditionFailed(current)
+        checkIfMatch(ifMatch, current.version)
         const exactly = ifMatch !== undefined && ifMatch !== '*'
         const done = await products.markDeleted(productId, exactly ? current.version : undefined, call)
         return done || undefined
@@ -187,15 +187,12 @@ const keyReused = () =>
     'Idempotency-Key: was used for another stock change; repeat that one unchanged, or use a new key',
   )
 
-const preconditionFailed = (current: Product) =>
-  new DomainError('precondition_failed', `If-Match: the current version is "${current.version}"`)
-
 /**
  * If-Match names the exact version. A `version` in the body is stale for an update that sets `stock` as soon as
  * anything has changed, so that it never overwrites a reservation; for any other once the content has changed.
  */
 function checkPreconditions(current: Product, { version, ifMatch, stock }: ProductUpdate): void {
-  if (ifMatch !== undefined && !matches(ifMatch, current.version)) throw preconditionFailed(current)
+  checkIfMatch(ifMatch, current.version)
   if (version === undefined) return
   const oldest = stock === undefined ? current.contentVersion : current.version
   if (version < oldest || version > current.version) {

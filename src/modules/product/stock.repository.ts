@@ -1,7 +1,7 @@
 import mongoose, { type ClientSession, Schema, Types } from 'mongoose'
 import type { Call } from '../../kernel/call.ts'
 import { DomainError } from '../../kernel/errors.ts'
-import { type Database, insertOne } from '../../kernel/mongo.ts'
+import { type Database, insertOne, strictSchema } from '../../kernel/mongo.ts'
 import type { HeldLine, Line, Rejection } from './contract.ts'
 import { type ContentChange, type ProductDocument, productModel, productOf } from './product.repository.ts'
 import type { Product, ProductRepresentation } from './product.ts'
@@ -47,8 +47,6 @@ interface KeyedAnswerDocument extends KeyedAnswer {
   at: Date
 }
 
-const strict = { strict: 'throw', strictQuery: 'throw', versionKey: false } as const
-
 const reservationSchema = new Schema<ReservationDocument>(
   {
     state: { type: String, enum: ['held', 'rejected', 'released'], required: true },
@@ -61,7 +59,7 @@ const reservationSchema = new Schema<ReservationDocument>(
     createdAt: { type: Date, required: true },
     updatedAt: { type: Date, required: true },
   },
-  { ...strict, collection: 'reservations' },
+  { ...strictSchema, collection: 'reservations' },
 )
 const ledgerSchema = new Schema<LedgerDocument>(
   {
@@ -72,7 +70,7 @@ const ledgerSchema = new Schema<LedgerDocument>(
     reason: { type: String, default: '' },
     at: { type: Date, required: true },
   },
-  { ...strict, collection: 'stockLedger' },
+  { ...strictSchema, collection: 'stockLedger' },
 )
 const keyedAnswerSchema = new Schema<KeyedAnswerDocument>(
   {
@@ -82,7 +80,7 @@ const keyedAnswerSchema = new Schema<KeyedAnswerDocument>(
     rejection: { type: Schema.Types.Mixed },
     at: { type: Date, required: true },
   },
-  { ...strict, collection: 'stockChangeAnswers' },
+  { ...strictSchema, collection: 'stockChangeAnswers' },
 )
 
 export type StockTransaction = ReturnType<typeof createStockTransaction>
