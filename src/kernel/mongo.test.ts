@@ -4,7 +4,15 @@ import mongoose from 'mongoose'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it, vi } from 'vitest'
 import { databaseName, quiet } from '../../test/shop.ts'
 import { DomainError } from './errors.ts'
-import { createMongo, type Database, type Db, insertOne, isDuplicateKey, type Mongo } from './mongo.ts'
+import {
+  createMongo,
+  type Database,
+  type Db,
+  insertOne,
+  isDuplicateKey,
+  type Mongo,
+  strictSchema,
+} from './mongo.ts'
 
 const uri = inject('mongodbUri')
 const logger = await quiet
@@ -402,3 +410,19 @@ it.each(['mongodb://', 'mongodb://127.0.0.1:1/?bogus=1'])(
     await expect(mongo.connect(new AbortController().signal)).rejects.toThrow(/MONGODB_URI is not valid/)
   },
 )
+
+it('a strict schema takes no field and no filter that it does not know', async () => {
+  const mongo = createMongo({ uri, database: databaseName(), requestTimeout: 5_000, logger })
+  await mongo.connect(new AbortController().signal)
+  const { connection } = mongo.database('things')
+  const schema = new mongoose.Schema<{ name: string }>(
+    { name: String },
+    { ...strictSchema, collection: 'things' },
+  )
+  const things = connection.model<{ name: string }>('Thing', schema)
+  const unknown = { name: 'cup', role: 'admin' }
+  await expect(insertOne(things, unknown, { maxTimeMS: 1_000 })).rejects.toThrow(/role/)
+  await expect(things.findOne({ role: 'admin' } as object)).rejects.toThrow(/role/)
+  expect(await things.findOne({}).lean()).toBeNull()
+  await mongo.close()
+})
