@@ -4,6 +4,7 @@ import { type Call, remaining, withinDeadline } from './call.ts'
 import { ConfigError } from './config.ts'
 import { dependencyUnavailable } from './errors.ts'
 import type { Logger } from './logger.ts'
+import { createStallWatch, type StallWatch } from './stalled-transactions.ts'
 
 /** A database as the driver has it, without models: what migrations work on. */
 export type Db = NonNullable<mongoose.Connection['db']>
@@ -26,6 +27,12 @@ export interface Database {
    * @throws DomainError `dependency_unavailable` as `run`; whether the commit took place is then not known
    */
   transaction<T>(call: Call, work: (session: mongoose.ClientSession, limit: number) => Promise<T>): Promise<T>
+  /**
+   * Reads, find and aggregate alone, that all see the one moment of the first of them.
+   * @throws DomainError `dependency_unavailable` as `run`; also when the server has forgotten that moment, five
+   * minutes later (`minSnapshotHistoryWindowInSeconds`)
+   */
+  snapshot<T>(call: Call, work: (session: mongoose.ClientSession, limit: number) => Promise<T>): Promise<T>
   /** @throws if the database does not answer within two seconds */
   ping(): Promise<void>
 }
@@ -36,14 +43,16 @@ export interface Mongo {
   /** Waits for the server with backoff, as long as it takes: a process without one is alive but not ready. */
   connect(signal: AbortSignal): Promise<void>
   /**
-   * A module's database over a connection of its own, without a socket timeout: building an index takes as long as it
-   * takes.
+   * A module's database over a connection of its own, with an hour's socket timeout: building an index takes as long as
+   * it takes.
    */
   unhurried<T>(module: string, work: (db: Db) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
 
 const selectionTimeout = 2_000
+// How long building an index may keep its caller waiting: the server goes on with it, and the next boot waits again.
+const unhurriedTimeout = 3_600_000
 
 export function createMongo(options: {
   uri: string
@@ -52,11 +61,13 @@ export function createMongo(options: {
   logger: Logger
 }): Mongo {
   const { uri, logger } = options
+  // Names the shop too: two on one cluster leave each other's transactions alone.
+  const appName = `trivet ${options.database}`
   const limits: mongoose.ConnectOptions = {
     autoIndex: false,
     autoCreate: false,
     bufferCommands: false,
-    appName: 'trivet',
+    appName,
     serverSelectionTimeoutMS: selectionTimeout,
     connectTimeoutMS: selectionTimeout,
     waitQueueTimeoutMS: options.requestTimeout,
@@ -65,10 +76,11 @@ export function createMongo(options: {
     writeConcern: { w: 'majority', journal: true },
   }
   const connection = mongoose.createConnection()
+  const watch = createStallWatch(connection, { appName, logger })
   const databaseName = (module: string) => `${options.database}_${module}`
 
   return {
-    database: (module) => createDatabase(connection.useDb(databaseName(module), { useCache: true })),
+    database: (module) => createDatabase(connection.useDb(databaseName(module), { useCache: true }), watch),
 
     async connect(signal) {
       for (let wait = 100; ; wait = Math.min(wait * 2, 5_000)) {
@@ -91,7 +103,8 @@ export function createMongo(options: {
     },
 
     async unhurried(module, work) {
-      const own = await mongoose.createConnection(uri, limits).asPromise()
+      const patient = { ...limits, socketTimeoutMS: unhurriedTimeout }
+      const own = await mongoose.createConnection(uri, patient).asPromise()
       try {
         const { db } = own.useDb(databaseName(module))
         if (!db) throw new Error('a connected database has a handle')
@@ -105,14 +118,45 @@ export function createMongo(options: {
   }
 }
 
-function createDatabase(connection: mongoose.Connection): Database {
+function createDatabase(connection: mongoose.Connection, watch: StallWatch): Database {
   const run: Database['run'] = async (call, work) => {
     const limit = remaining(call)
     if (limit <= 0) throw dependencyUnavailable('the time for this request is over')
     try {
-      return await withinDeadline(call, 'the database', work(limit))
+      return await watch(withinDeadline(call, 'the database', work(limit)))
     } catch (error) {
       throw isUnavailable(error) ? dependencyUnavailable('the database is not available', error) : error
+    }
+  }
+
+  const untilCommitted: Database['transaction'] = async (call, work) => {
+    for (let attempt = 1; ; attempt++) {
+      const session = await run(call, () => connection.startSession())
+      try {
+        session.startTransaction({
+          readConcern: { level: 'snapshot' },
+          writeConcern: { w: 'majority', journal: true },
+          readPreference: 'primary',
+          maxCommitTimeMS: Math.max(1, remaining(call)),
+        })
+        const result = await withinDeadline(call, 'the database', work(session, Math.max(1, remaining(call))))
+        if (remaining(call) <= 0) throw dependencyUnavailable('the time for this request is over')
+        await run(call, () => commit(session, call))
+        return result
+      } catch (error) {
+        const again = hasLabel(error, 'TransientTransactionError') || isDuplicateKey(error)
+        // Full jitter: those that collided once do not collide again.
+        const wait = Math.random() * Math.min(2 ** attempt, 100)
+        if (!again || remaining(call) <= wait) {
+          throw again || isUnavailable(error)
+            ? dependencyUnavailable('the database did not commit in time', error)
+            : error
+        }
+        await sleep(wait)
+      } finally {
+        // Aborts what is still open. Where the server cannot be reached, its own limit ends the transaction.
+        void session.endSession().catch(() => undefined)
+      }
     }
   }
 
@@ -120,38 +164,14 @@ function createDatabase(connection: mongoose.Connection): Database {
     connection,
     run,
 
-    async transaction(call, work) {
-      for (let attempt = 1; ; attempt++) {
-        const session = await run(call, () => connection.startSession())
-        try {
-          session.startTransaction({
-            readConcern: { level: 'snapshot' },
-            writeConcern: { w: 'majority', journal: true },
-            readPreference: 'primary',
-            maxCommitTimeMS: Math.max(1, remaining(call)),
-          })
-          const result = await withinDeadline(
-            call,
-            'the database',
-            work(session, Math.max(1, remaining(call))),
-          )
-          if (remaining(call) <= 0) throw dependencyUnavailable('the time for this request is over')
-          await run(call, () => commit(session, call))
-          return result
-        } catch (error) {
-          const again = hasLabel(error, 'TransientTransactionError') || isDuplicateKey(error)
-          // Full jitter: those that collided once do not collide again.
-          const wait = Math.random() * Math.min(2 ** attempt, 100)
-          if (!again || remaining(call) <= wait) {
-            throw again || isUnavailable(error)
-              ? dependencyUnavailable('the database did not commit in time', error)
-              : error
-          }
-          await sleep(wait)
-        } finally {
-          // Aborts what is still open. Where the server cannot be reached, its own limit ends the transaction.
-          void session.endSession().catch(() => undefined)
-        }
+    transaction: (call, work) => watch(untilCommitted(call, work)),
+
+    async snapshot(call, work) {
+      const session = await run(call, () => connection.startSession({ snapshot: true }))
+      try {
+        return await run(call, (limit) => work(session, limit))
+      } finally {
+        void session.endSession().catch(() => undefined)
       }
     },
 
