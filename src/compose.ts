@@ -1,6 +1,7 @@
 import { createApp } from './app.ts'
 import type { Config } from './kernel/config.ts'
 import { createHttpClient } from './kernel/http-client.ts'
+import { startJobs } from './kernel/jobs.ts'
 import type { Logger } from './kernel/logger.ts'
 import { migrate } from './kernel/migrations.ts'
 import type { AnyModule, StartedModule } from './kernel/module.ts'
@@ -14,11 +15,11 @@ const prepareWithin = 30_000
 export interface Composition {
   app: ReturnType<typeof createApp>
   /**
-   * Connects, migrates, prepares: from then on the process is ready.
+   * Connects, migrates, prepares, and starts the modules' jobs: from then on the process is ready.
    * @returns lines that the person who started the process should see
    */
   prepare(signal: AbortSignal): Promise<string[]>
-  /** From now on not ready; requests are still answered. */
+  /** From now on not ready, and nothing is begun unasked; requests are still answered. */
   drain(): void
   close(): Promise<void>
 }
@@ -78,6 +79,7 @@ export async function compose(options: {
 
   const missing = new Set(config.hosted.flatMap((name) => [`database of ${name}`, `migrations of ${name}`]))
   let draining = false
+  let jobs: ReturnType<typeof startJobs> | undefined
   const readiness = {
     started: () => ({ missing: [...missing] }),
     async ready() {
@@ -107,13 +109,21 @@ export async function compose(options: {
         lines.push(...(await migrate(mongo, module.name, module.migrations, prepareModule, logger, signal)))
         missing.delete(`migrations of ${module.name}`)
       }
+      jobs = startJobs(
+        [...hosted.values()].flatMap((module) => module.jobs ?? []),
+        logger,
+      )
       return lines
     },
 
     drain() {
       draining = true
+      void jobs?.stop()
     },
 
-    close: () => mongo.close(),
+    async close() {
+      await jobs?.stop()
+      await mongo.close()
+    },
   }
 }

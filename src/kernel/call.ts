@@ -13,6 +13,12 @@ export interface Call {
 /** 1–128 of `A-Z a-z 0-9 . _ -`. */
 export const requestIdFormat = /^[A-Za-z0-9._-]{1,128}$/
 
+/** For work that no request asked for. */
+export const callWithin = (milliseconds: number, requestId: string): Call => ({
+  deadline: Date.now() + milliseconds,
+  requestId,
+})
+
 /** Milliseconds left, 0 or less once the deadline has passed. */
 export const remaining = (call: Call): number => call.deadline - Date.now()
 

@@ -2,6 +2,7 @@ import type { OpenAPIHono, RouteConfig, z } from '@hono/zod-openapi'
 import type { Call } from './call.ts'
 import type { Config } from './config.ts'
 import type { HttpClient } from './http-client.ts'
+import type { Job } from './jobs.ts'
 import type { Logger } from './logger.ts'
 import type { Migration } from './migrations.ts'
 import type { Database } from './mongo.ts'
@@ -33,6 +34,8 @@ export interface StartedModule<PortType = unknown> {
    * @returns lines that the person who started the process should see
    */
   prepare?(call: Call): Promise<string[]>
+  /** What it does unasked, from when the process is ready until it drains. */
+  jobs?: readonly Job[]
 }
 
 export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType> {

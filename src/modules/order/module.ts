@@ -1,21 +1,33 @@
 import { authGuard } from '../../kernel/auth-guard.ts'
 import { defineModule } from '../../kernel/module.ts'
+import { retentionSettings, setRetention } from '../../kernel/retention.ts'
 import { authPort } from '../auth/contract.ts'
 import { productPort } from '../product/contract.ts'
+import { orderMigrations } from './migrations.ts'
 import { orderApi } from './order.api.ts'
-import { createOrderRepository, orderMigrations } from './order.repository.ts'
+import { createOrderRepository } from './order.repository.ts'
 import { orderRoutes } from './order.routes.ts'
 import { createOrderService } from './order.service.ts'
+import { sweepUnfinishedOrders } from './sweep-unfinished-orders.ts'
 
 export const order = defineModule({
   name: 'order',
   api: orderApi,
   migrations: orderMigrations,
+  settings: () => retentionSettings,
   needs: { auth: authPort, product: productPort },
-  start({ database, needs, config, logger }) {
+  start({ database, needs, settings, config, logger }) {
     const orders = createOrderRepository(database)
     const service = createOrderService({ orders, product: needs.product })
     const guard = authGuard({ keys: needs.auth.publicKeys, issuer: config.issuer, logger })
-    return { routes: orderRoutes(service, guard) }
+    const { requestTimeout } = config
+    return {
+      routes: orderRoutes(service, guard),
+      async prepare(call) {
+        await setRetention(database, 'orders', settings.RETENTION, call)
+        return []
+      },
+      jobs: [sweepUnfinishedOrders({ orders, product: needs.product, requestTimeout })],
+    }
   },
 })

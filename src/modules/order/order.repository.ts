@@ -1,7 +1,6 @@
 import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
 import type { Call } from '../../kernel/call.ts'
-import type { Migration } from '../../kernel/migrations.ts'
 import { type Database, insertOne, isDuplicateKey, strictSchema } from '../../kernel/mongo.ts'
 import type { HeldLine, Line, Rejection } from '../product/contract.ts'
 import type { Order, OrderLine } from './order.ts'
@@ -17,6 +16,7 @@ interface OrderDocument {
   status: OrderStatus
   version: number
   leaseUntil: Date
+  undo?: boolean
   confirmation?: { at: Date; version: number }
   rejection?: Rejection
   createdAt: Date
@@ -41,6 +41,7 @@ const orderSchema = new Schema<OrderDocument>(
     status: { type: String, enum: orderStatuses, required: true },
     version: { type: Number, required: true },
     leaseUntil: { type: Date, required: true },
+    undo: { type: Boolean },
     confirmation: { type: { _id: false, at: Date, version: Number }, default: undefined },
     rejection: { type: Schema.Types.Mixed },
     createdAt: { type: Date, required: true },
@@ -48,20 +49,6 @@ const orderSchema = new Schema<OrderDocument>(
   },
   { ...strictSchema, collection: 'orders' },
 )
-
-export const orderMigrations: Migration[] = [
-  {
-    name: '001-indexes',
-    async up(db) {
-      await db.collection('orders').createIndexes([
-        // One order per user and key, whatever arrives at once: what the idempotency of buying rests on.
-        { key: { userId: 1, key: 1 }, unique: true, partialFilterExpression: { key: { $exists: true } } },
-        { key: { userId: 1, status: 1, createdAt: -1, _id: -1 } },
-        { key: { status: 1, createdAt: -1, _id: -1 } },
-      ])
-    },
-  },
-]
 
 const orderOf = (document: OrderDocument): Order => ({
   orderId: document._id.toHexString(),
@@ -73,6 +60,7 @@ const orderOf = (document: OrderDocument): Order => ({
   status: document.status,
   version: document.version,
   leaseUntil: document.leaseUntil.getTime(),
+  undo: document.undo ?? false,
   confirmation: document.confirmation,
   rejection: document.rejection,
   createdAt: document.createdAt,
@@ -92,7 +80,7 @@ export interface Position {
 
 export type OrderRepository = ReturnType<typeof createOrderRepository>
 
-/** Every change of an order is a compare-and-set on its status: undefined says that it was lost. */
+/** Every change of an order is a compare-and-set on what was read: undefined says that it was lost. */
 export function createOrderRepository(database: Database) {
   const orders = database.connection.model<OrderDocument>('Order', orderSchema)
 
@@ -108,6 +96,8 @@ export function createOrderRepository(database: Database) {
     )
     return document ? orderOf(document) : undefined
   }
+
+  const asLeased = ({ status, leaseUntil }: Order) => ({ status, leaseUntil: new Date(leaseUntil) })
 
   const step = (status: OrderStatus, more: Partial<OrderDocument> = {}, at = new Date()) => ({
     $set: { status, updatedAt: at, ...more },
@@ -196,14 +186,34 @@ export function createOrderRepository(database: Database) {
       return documents.map(orderOf)
     },
 
+    /**
+     * Orders that nobody is at work on any more, those that have waited longest first.
+     * @param pendingSince epoch milliseconds: `pending` ones whose lease ended before
+     * @param cancellingSince the same of `cancelling` ones
+     */
+    async unfinished(
+      {
+        pendingSince,
+        cancellingSince,
+        limit,
+      }: { pendingSince: number; cancellingSince: number; limit: number },
+      call: Call,
+    ): Promise<Order[]> {
+      const filter: mongoose.QueryFilter<OrderDocument> = {
+        $or: [
+          { status: 'pending', leaseUntil: { $lt: new Date(pendingSince) } },
+          { status: 'cancelling', leaseUntil: { $lt: new Date(cancellingSince) } },
+        ],
+      }
+      const documents = await database.run(call, (maxTimeMS) =>
+        orders.find(filter).sort({ leaseUntil: 1 }).limit(limit).maxTimeMS(maxTimeMS).lean(),
+      )
+      return documents.map(orderOf)
+    },
+
     /** Carries an unfinished order on: whoever moves the lease that was seen is the only one at work on it. */
     takeOver: (order: Order, leaseUntil: number, call: Call) =>
-      compareAndSet(
-        order,
-        { status: 'pending', leaseUntil: new Date(order.leaseUntil) },
-        { $set: { leaseUntil: new Date(leaseUntil) } },
-        call,
-      ),
+      compareAndSet(order, asLeased(order), { $set: { leaseUntil: new Date(leaseUntil) } }, call),
 
     confirm(order: Order, held: readonly HeldLine[], call: Call) {
       const at = new Date()
@@ -223,16 +233,30 @@ export function createOrderRepository(database: Database) {
     reject: (order: Order, rejection: Rejection, call: Call) =>
       compareAndSet(order, { status: 'pending' }, step('rejected', { rejection }), call),
 
-    beginCancelling: (order: Order, call: Call) =>
+    beginCancelling: (order: Order, leaseUntil: number, call: Call) =>
       compareAndSet(
         order,
         { status: { $in: ['pending', 'confirmed'] }, version: order.version },
-        step('cancelling'),
+        step('cancelling', { leaseUntil: new Date(leaseUntil) }),
         call,
       ),
 
-    finishCancelling: (order: OrderIdentity, call: Call) =>
-      compareAndSet(order, { status: 'cancelling' }, step('cancelled'), call),
+    /** `pending` → `cancelling`, because nobody finished it: unlike its owner's cancelling, this frees its key. */
+    beginUndo: (order: Order, leaseUntil: number, call: Call) =>
+      compareAndSet(
+        order,
+        asLeased(order),
+        step('cancelling', { leaseUntil: new Date(leaseUntil), undo: true }),
+        call,
+      ),
+
+    finishCancelling: (order: Order, call: Call) =>
+      compareAndSet(
+        order,
+        { status: 'cancelling', version: order.version },
+        { ...step('cancelled'), ...(order.undo && { $unset: { key: 1 } }) },
+        call,
+      ),
 
     advance: (order: Order, to: 'shipped' | 'delivered', call: Call) =>
       compareAndSet(order, { status: order.status, version: order.version }, step(to), call),

@@ -1,9 +1,10 @@
-import { type Call, withinDeadline } from '../../kernel/call.ts'
+import type { Call } from '../../kernel/call.ts'
 import { type Page, pageOf } from '../../kernel/cursor.ts'
 import { DomainError, dependencyUnavailable, isDomainError } from '../../kernel/errors.ts'
 import { checkIfMatch, type IfMatch } from '../../kernel/preconditions.ts'
 import type { Principal } from '../../kernel/principal.ts'
 import type { Line, ProductPort } from '../product/contract.ts'
+import { completeCancelling } from './cancelling.ts'
 import type { OrderRepository, Position } from './order.repository.ts'
 import { type Order, representation } from './order.ts'
 import {
@@ -31,12 +32,10 @@ export function createOrderService({ orders, product }: { orders: OrderRepositor
     return order
   }
 
-  /** `cancelling` → `cancelled`; where that cannot finish now, the order stays `cancelling` and finishes later. */
+  /** Where the stock cannot be given back now, the order stays `cancelling`, and the sweeper finishes it later. */
   const finishCancelling = async (order: Order, call: Call): Promise<Order> => {
     try {
-      await withinDeadline(call, 'product', product.release({ orderId: order.orderId }, call))
-      const cancelled = await orders.finishCancelling(order, call)
-      return cancelled ?? (await orders.findLatest(order, call)) ?? order
+      return await completeCancelling({ orders, product }, order, call)
     } catch (error) {
       if (isDomainError(error, 'dependency_unavailable', 'overloaded')) return order
       throw error
@@ -47,7 +46,8 @@ export function createOrderService({ orders, product }: { orders: OrderRepositor
   const step = async (order: Order, to: RequestableStatus, call: Call): Promise<Order | undefined> => {
     if (to !== 'cancelled') return orders.advance(order, to, call)
     if (order.status === 'cancelled') return order
-    const cancelling = order.status === 'cancelling' ? order : await orders.beginCancelling(order, call)
+    const cancelling =
+      order.status === 'cancelling' ? order : await orders.beginCancelling(order, call.deadline, call)
     return cancelling && finishCancelling(cancelling, call)
   }
 

@@ -22,8 +22,10 @@ export interface Order {
   status: OrderStatus
   /** Grows with every change of the representation. */
   version: number
-  /** Until then the request that placed the order is at work on it. Epoch milliseconds. */
+  /** Until then somebody is at work on it, if it is unfinished. Epoch milliseconds. */
   leaseUntil: number
+  /** Nobody finished it while it was `pending`: it is being cancelled, or was, and frees its key by that. */
+  undo: boolean
   /** When and as which version it was confirmed: what a replayed 201 is rebuilt from. */
   confirmation: { at: Date; version: number } | undefined
   rejection: Rejection | undefined

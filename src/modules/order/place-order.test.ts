@@ -26,6 +26,7 @@ async function open(environment: Record<string, string> = {}): Promise<void> {
       if (port.name !== productPort.name) return checked
       const product = checked as ProductPort
       return {
+        ...product,
         reserve: (request, call) => interference(product).reserve(request, call),
         release: (request, call) => interference(product).release(request, call),
       } satisfies ProductPort

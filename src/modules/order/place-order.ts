@@ -92,8 +92,8 @@ function answerOf(order: Order): Omit<Placement, 'replayed'> {
   const confirmed = asConfirmed(order)
   if (confirmed) return { order: confirmed }
   if (order.rejection) return { refusal: refusalOf(order.rejection) }
-  // Still pending: lost to a retry that took it over.
-  if (order.status === 'pending') throw inProgress(1)
+  // Lost to a retry that took it over, or undone because all this took too long: a retry starts afresh then.
+  if (order.status === 'pending' || order.undo) throw inProgress(1)
   return {
     refusal: new DomainError('invalid_transition', `the order was cancelled before it was confirmed`, {
       // Also while the stock is on its way back: nothing but `cancelled` can follow.

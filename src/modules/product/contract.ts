@@ -46,9 +46,24 @@ export interface ProductPort {
    * @throws DomainError `overloaded`; `dependency_unavailable` if the outcome is not known in time
    */
   release(request: { orderId: string }, call: Call): Promise<{ state: 'released' }>
+  /** What is stored under these order ids, 1–500: those that it knows, in no order. For audits. */
+  reservations(
+    request: { orderIds: string[] },
+    call: Call,
+  ): Promise<{ reservations: { orderId: string; reservation: Reservation }[] }>
+  /** Ids of orders that hold stock, ascending, from behind `after` on, `limit` (1–500) at most. For audits. */
+  holds(request: { after?: string | undefined; limit: number }, call: Call): Promise<{ orderIds: string[] }>
 }
 
 export const productPort = definePort<ProductPort>('product', {
   reserve: { request: z.object({ orderId: id, lines: z.array(line).min(1).max(100) }), result: reservation },
   release: { request: z.object({ orderId: id }), result: z.object({ state: z.literal('released') }) },
+  reservations: {
+    request: z.object({ orderIds: z.array(id).min(1).max(500) }),
+    result: z.object({ reservations: z.array(z.object({ orderId: id, reservation })) }),
+  },
+  holds: {
+    request: z.object({ after: id.optional(), limit: z.int().min(1).max(500) }),
+    result: z.object({ orderIds: z.array(id) }),
+  },
 })

@@ -1,4 +1,5 @@
 import type { Migration } from '../../kernel/migrations.ts'
+import { expire } from '../../kernel/retention.ts'
 import { nameCollation } from './product.repository.ts'
 
 const notDeleted = { partialFilterExpression: { deleted: false } }
@@ -25,4 +26,9 @@ export const productMigrations: Migration[] = [
         .createIndexes([{ key: { at: 1 }, expireAfterSeconds: 2 * day }])
     },
   },
+  // A reservation that holds nothing is there to refuse, or to answer again, a reserve that comes late. None acts after
+  // its deadline plus the time that the server gives a transaction: an hour and a bit at most, against days. An order
+  // still `pending` when its rejection is gone was never answered, and is decided anew; a release finds nothing to give
+  // back, as before. What is held stays for ever.
+  expire('002-retention', 'reservations', { state: { $in: ['released', 'rejected'] } }),
 ]

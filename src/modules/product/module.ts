@@ -1,5 +1,6 @@
 import { authGuard } from '../../kernel/auth-guard.ts'
 import { defineModule } from '../../kernel/module.ts'
+import { retentionSettings, setRetention } from '../../kernel/retention.ts'
 import { authPort } from '../auth/contract.ts'
 import { demoCatalogue } from './demo-catalogue.ts'
 import { connectProduct, productInternalRoutes } from './http.ts'
@@ -16,8 +17,9 @@ export const product = defineModule({
   name: 'product',
   api: productApi,
   migrations: productMigrations,
+  settings: () => retentionSettings,
   needs: { auth: authPort },
-  start({ database, needs, config, logger }) {
+  start({ database, needs, settings, config, logger }) {
     const products = createProductRepository(database)
     const stock = createStockRepository(database)
     const queue = createStockQueue()
@@ -29,6 +31,7 @@ export const product = defineModule({
       port: reservations,
       internal: productInternalRoutes(reservations, logger),
       async prepare(call) {
+        await setRetention(database, 'reservations', settings.RETENTION, call)
         if (!config.demo || !(await products.isEmpty(call))) return []
         const demo = { userId: 'demo', role: 'admin' as const }
         // The list shows the newest first, and so the catalogue's own order.

@@ -74,6 +74,15 @@ export function createReservationService(stock: StockRepository, queue: StockQue
           return { state: 'released' as const }
         }),
       ),
+
+    async reservations({ orderIds }, call) {
+      const records = await stock.reservations(orderIds, call)
+      return {
+        reservations: records.map((record) => ({ orderId: record.orderId, reservation: outcomeOf(record) })),
+      }
+    },
+
+    holds: async ({ after, limit }, call) => ({ orderIds: await stock.holds(after, limit, call) }),
   }
 }
 

@@ -87,7 +87,18 @@ export type StockTransaction = ReturnType<typeof createStockTransaction>
 export interface StockRepository {
   /** @see Database.transaction */
   transaction<T>(call: Call, work: (stock: StockTransaction) => Promise<T>): Promise<T>
+  reservations(orderIds: readonly string[], call: Call): Promise<ReservationRecord[]>
+  /** Ids of orders with a held reservation, ascending, from behind `after` on. */
+  holds(after: string | undefined, limit: number, call: Call): Promise<string[]>
 }
+
+const recordOf = ({ _id, state, requested, held, rejection }: ReservationDocument): ReservationRecord => ({
+  orderId: _id.toHexString(),
+  state,
+  requested,
+  held,
+  rejection,
+})
 
 /** All that moves stock, in transactions alone. */
 export function createStockRepository(database: Database): StockRepository {
@@ -100,6 +111,29 @@ export function createStockRepository(database: Database): StockRepository {
   return {
     transaction: (call, work) =>
       database.transaction(call, (session, limit) => work(createStockTransaction(models, session, limit))),
+
+    async reservations(orderIds, call) {
+      const documents = await database.run(call, (maxTimeMS) =>
+        models.reservations
+          .find({ _id: { $in: [...orderIds] } })
+          .maxTimeMS(maxTimeMS)
+          .lean(),
+      )
+      return documents.map(recordOf)
+    },
+
+    async holds(after, limit, call) {
+      const filter = { state: 'held' as const, ...(after !== undefined && { _id: { $gt: after } }) }
+      const documents = await database.run(call, (maxTimeMS) =>
+        models.reservations
+          .find(filter, { _id: 1 })
+          .sort({ _id: 1 })
+          .limit(limit)
+          .maxTimeMS(maxTimeMS)
+          .lean(),
+      )
+      return documents.map(({ _id }) => _id.toHexString())
+    },
   }
 }
 
@@ -116,12 +150,7 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
   return {
     async reservations(orderIds: readonly string[]): Promise<Map<string, ReservationRecord>> {
       const documents = await models.reservations.find({ _id: { $in: [...orderIds] } }, null, options).lean()
-      return new Map(
-        documents.map(({ _id, state, requested, held, rejection }) => {
-          const orderId = _id.toHexString()
-          return [orderId, { orderId, state, requested, held, rejection }]
-        }),
-      )
+      return new Map(documents.map((document) => [document._id.toHexString(), recordOf(document)]))
     },
 
     async addReservations(reservations: readonly ReservationRecord[]): Promise<void> {

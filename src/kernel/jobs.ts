@@ -1,0 +1,54 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from './logger.ts'
+
+/** Work that a module does unasked, in every process that hosts it, for as long as that is ready. */
+export interface Job {
+  name: string
+  /** Milliseconds from the end of one round to the next. */
+  interval: number
+  /**
+   * One bounded round; every wait in it has a limit.
+   * @returns how much was done, for the log, and whether there is more to do at once
+   * @throws what made it fail: the next round comes later each time, up to `longestBackoff`
+   */
+  round(signal: AbortSignal): Promise<{ done: number; more: boolean }>
+}
+
+const longestBackoff = 5_000
+
+/** Runs each job by itself until stopped. */
+export function startJobs(jobs: readonly Job[], logger: Logger): { stop(): Promise<void> } {
+  const stopping = new AbortController()
+  const { signal } = stopping
+
+  const keepDoing = async ({ name, interval, round }: Job): Promise<void> => {
+    let failures = 0
+    let wait = interval
+    while (await pause(wait, signal)) {
+      try {
+        const { done, more } = await round(signal)
+        if (done > 0) logger.info({ job: name, done }, 'job done')
+        failures = 0
+        wait = more ? 0 : interval
+      } catch (error) {
+        failures += 1
+        wait = Math.min(interval * 2 ** failures, longestBackoff)
+        logger.warn({ job: name, error: String(error), retryInMs: wait }, 'a job failed')
+      }
+    }
+  }
+
+  const ended = Promise.all(jobs.map(keepDoing))
+  return {
+    async stop() {
+      stopping.abort()
+      await ended
+    },
+  }
+}
+
+/** With jitter, so that replicas that started together do not go on together. False once it is over. */
+async function pause(milliseconds: number, signal: AbortSignal): Promise<boolean> {
+  await sleep(milliseconds * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => undefined)
+  return !signal.aborted
+}

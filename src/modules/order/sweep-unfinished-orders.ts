@@ -1,0 +1,70 @@
+import { randomUUID } from 'node:crypto'
+import { type Call, callWithin } from '../../kernel/call.ts'
+import type { Job } from '../../kernel/jobs.ts'
+import type { ProductPort } from '../product/contract.ts'
+import { completeCancelling } from './cancelling.ts'
+import type { OrderRepository } from './order.repository.ts'
+import type { Order } from './order.ts'
+
+/** How long after its lease a `pending` order is left to a retry, which would rather have it than lose it. */
+export const patienceWithPending = 10_000
+const batch = 200
+const atOnce = 10
+
+interface Options {
+  orders: OrderRepository
+  product: ProductPort
+  /** How long the work on one order may take. Milliseconds. */
+  requestTimeout: number
+}
+
+/**
+ * Finishes the orders that nobody finished: `pending` ones are undone, `cancelling` ones completed. Every process that
+ * hosts orders does it. The lease keeps two of them from the same order, and where it does not (both stalled for longer
+ * than it lasts) they only repeat what is safe to repeat.
+ */
+export const sweepUnfinishedOrders = (options: Options): Job => ({
+  name: 'sweep unfinished orders',
+  interval: 2_000,
+
+  async round(signal) {
+    const within = () => callWithin(options.requestTimeout, `sweep-${randomUUID()}`)
+    const now = Date.now()
+    const since = { pendingSince: now - patienceWithPending, cancellingSince: now }
+    const unfinished = await options.orders.unfinished({ ...since, limit: batch }, within())
+    const rest = unfinished.values()
+    let settled = 0
+    let failure: unknown
+    const work = async () => {
+      for (const order of rest) {
+        // What fails for one, the product service being away, fails for the others too: they can wait for the next round.
+        if (signal.aborted || failure !== undefined) return
+        try {
+          if (await finish(options, order, within())) settled += 1
+        } catch (error) {
+          failure = error
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: atOnce }, work))
+    if (failure !== undefined) throw failure
+    return { done: settled, more: unfinished.length === batch }
+  },
+})
+
+/**
+ * Takes an order that nobody is at work on any more, as it was read, to its end.
+ * @returns false if somebody else had taken it meanwhile
+ * @throws DomainError `dependency_unavailable`, `overloaded`: once its new lease is over, it is anybody's again
+ */
+export async function finish(
+  { orders, product }: Omit<Options, 'requestTimeout'>,
+  order: Order,
+  call: Call,
+): Promise<boolean> {
+  const begin = order.status === 'pending' ? orders.beginUndo : orders.takeOver
+  const taken = await begin(order, call.deadline, call)
+  if (!taken) return false
+  await completeCancelling({ orders, product }, taken, call)
+  return true
+}
