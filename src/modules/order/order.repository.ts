@@ -97,6 +97,16 @@ export function createOrderRepository(database: Database) {
     return document ? orderOf(document) : undefined
   }
 
+  const findLatest = async (
+    filter: { userId: string } & ({ _id: string } | { key: string }),
+    call: Call,
+  ): Promise<Order | undefined> => {
+    const document = await database.run(call, (limit) =>
+      orders.findOne(filter).read('primary').readConcern('linearizable').maxTimeMS(limit).lean(),
+    )
+    return document ? orderOf(document) : undefined
+  }
+
   const asLeased = ({ status, leaseUntil }: Order) => ({ status, leaseUntil: new Date(leaseUntil) })
 
   const step = (status: OrderStatus, more: Partial<OrderDocument> = {}, at = new Date()) => ({
@@ -151,17 +161,11 @@ export function createOrderRepository(database: Database) {
     },
 
     /** After a lost race: sees every write that was acknowledged before it began, on whichever node. */
-    async findLatest(
-      filter: OrderIdentity | { userId: string; key: string },
-      call: Call,
-    ): Promise<Order | undefined> {
-      const { userId } = filter
-      const query = 'key' in filter ? { userId, key: filter.key } : { userId, _id: filter.orderId }
-      const document = await database.run(call, (limit) =>
-        orders.findOne(query).read('primary').readConcern('linearizable').maxTimeMS(limit).lean(),
-      )
-      return document ? orderOf(document) : undefined
-    },
+    findLatest: ({ orderId, userId }: OrderIdentity, call: Call) =>
+      findLatest({ userId, _id: orderId }, call),
+
+    /** The order that has this key, as `findLatest`. */
+    findLatestByKey: (userId: string, key: string, call: Call) => findLatest({ userId, key }, call),
 
     async list(
       query: {

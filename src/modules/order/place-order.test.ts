@@ -1,37 +1,18 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { unbalancedBooks } from '../../../test/books.ts'
-import { checkedPort } from '../../../test/checked-port.ts'
 import type { Account, Answer } from '../../../test/client.ts'
-import { type Shop, startShop } from '../../../test/shop.ts'
+import { type InterferedShop, startInterferedShop } from '../../../test/interfered-shop.ts'
 import { dependencyUnavailable } from '../../kernel/errors.ts'
-import { type ProductPort, productPort } from '../product/contract.ts'
 
-/** What goes wrong between order and product: replaced by each test. */
-type Interference = (port: ProductPort) => ProductPort
-
-let shop: Shop
+let shop: InterferedShop
 let ada: Account
-let interference: Interference = (port) => port
 afterEach(async () => {
-  interference = (port) => port
   expect(await unbalancedBooks(shop)).toEqual([])
   await shop.close()
 })
 
 async function open(environment: Record<string, string> = {}): Promise<void> {
-  shop = await startShop({
-    environment: { REQUEST_TIMEOUT: '1s', ...environment },
-    wrapPort(port, implementation) {
-      const checked = checkedPort(port, implementation)
-      if (port.name !== productPort.name) return checked
-      const product = checked as ProductPort
-      return {
-        ...product,
-        reserve: (request, call) => interference(product).reserve(request, call),
-        release: (request, call) => interference(product).release(request, call),
-      } satisfies ProductPort
-    },
-  })
+  shop = await startInterferedShop({ REQUEST_TIMEOUT: '1s', ...environment })
   ada = await shop.customer()
 }
 
@@ -72,8 +53,7 @@ function gate(where: 'before' | 'after') {
     reached = resolve
   })
   let first = true
-  interference = (port) => ({
-    ...port,
+  shop.interfere((port) => ({
     async reserve(request, call) {
       if (!first) return port.reserve(request, call)
       first = false
@@ -82,7 +62,7 @@ function gate(where: 'before' | 'after') {
       await opened
       return carriedOut ?? port.reserve(request, call)
     },
-  })
+  }))
   return { arrived, letGo }
 }
 
@@ -92,13 +72,12 @@ describe('an order whose outcome is not known in time', () => {
     async (lost) => {
       await open()
       const { productId } = await product()
-      interference = (port) => ({
-        ...port,
+      shop.interfere((port) => ({
         reserve: async (request, call) => {
           if (lost === 'the answer') await port.reserve(request, call)
           return unreachable()
         },
-      })
+      }))
       const first = await place(productId)
       expect(first).toMatchObject({ status: 503, body: { code: 'dependency_unavailable' } })
       expect(first.headers.get('retry-after')).toBe('1')
@@ -113,7 +92,7 @@ describe('an order whose outcome is not known in time', () => {
         },
       })
 
-      interference = (port) => port
+      shop.interfere()
       const early = await place(productId)
       expect(early).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
       expect(Number(early.headers.get('retry-after'))).toBeGreaterThan(0)
@@ -140,9 +119,9 @@ describe('an order whose outcome is not known in time', () => {
   it('is carried on by one of several retries', async () => {
     await open()
     const { productId } = await product()
-    interference = (port) => ({ ...port, reserve: unreachable })
+    shop.interfere(() => ({ reserve: unreachable }))
     const { orderId } = (await place(productId)).body
-    interference = (port) => port
+    shop.interfere()
     const answers = await vi.waitFor(
       async () => {
         const tried = await Promise.all(Array.from({ length: 8 }, () => place(productId)))
@@ -215,12 +194,32 @@ describe('an order that its owner cancels while it is pending', () => {
     expect(await statusOf(orderId)).toBe('cancelled')
   })
 
+  it('is answered for itself, whatever else its owner has bought without a key', async () => {
+    await open({ REQUEST_TIMEOUT: '10s' })
+    const { productId } = await product()
+    const buy = () => shop.order(ada.token, [{ productId, quantity: 1 }])
+    const { arrived, letGo } = gate('after')
+    const placing = buy()
+    await arrived
+    const orderId = await onlyOrder()
+    const other = (await buy()).body.orderId
+    for (const id of [other, orderId]) {
+      expect(await cancel(id)).toMatchObject({ status: 200, body: { orderId: id, status: 'cancelled' } })
+    }
+    letGo()
+    expect(await placing).toMatchObject({
+      status: 409,
+      body: { code: 'invalid_transition', from: 'cancelled' },
+    })
+    expect(await stockOf(productId)).toBe(10)
+  })
+
   it('refuses the reserve that is delivered after the release', async () => {
     await open()
     const { productId } = await product()
-    interference = (port) => ({ ...port, reserve: unreachable })
+    shop.interfere(() => ({ reserve: unreachable }))
     const { orderId } = (await place(productId)).body
-    interference = (port) => port
+    shop.interfere()
     expect(await cancel(orderId)).toMatchObject({ status: 200, body: { status: 'cancelled' } })
     expect(await place(productId)).toMatchObject({ status: 409, body: { code: 'invalid_transition' } })
     expect(await stockOf(productId)).toBe(10)
@@ -231,11 +230,11 @@ describe('a retry while the order is being cancelled', () => {
   it('is told to come back, and learns what became of it', async () => {
     await open()
     const { productId } = await product()
-    interference = (port) => ({ ...port, reserve: unreachable, release: unreachable })
+    shop.interfere(() => ({ reserve: unreachable, release: unreachable }))
     const { orderId } = (await place(productId)).body
     expect(await cancel(orderId)).toMatchObject({ status: 202, body: { status: 'cancelling' } })
     expect(await place(productId)).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
-    interference = (port) => port
+    shop.interfere()
     expect(await cancel(orderId)).toMatchObject({ status: 200, body: { status: 'cancelled' } })
     expect(await place(productId)).toMatchObject({
       status: 409,
@@ -251,13 +250,12 @@ describe('a cancellation that cannot finish at once', () => {
       await open()
       const { productId } = await product()
       const { orderId } = (await place(productId)).body
-      interference = (port) => ({
-        ...port,
+      shop.interfere((port) => ({
         release: async (request, call) => {
           if (lost === 'the answer') await port.release(request, call)
           return unreachable()
         },
-      })
+      }))
       const first = await cancel(orderId)
       expect(first).toMatchObject({ status: 202, body: { status: 'cancelling', version: 3 } })
       expect(first.headers.get('etag')).toBe('"3"')
@@ -267,7 +265,7 @@ describe('a cancellation that cannot finish at once', () => {
       })
       expect(shipped).toMatchObject({ status: 409, body: { from: 'cancelling', allowed: ['cancelled'] } })
 
-      interference = (port) => port
+      shop.interfere()
       expect(await cancel(orderId)).toMatchObject({ status: 200, body: { status: 'cancelled', version: 4 } })
       expect(await cancel(orderId)).toMatchObject({ status: 200, body: { status: 'cancelled', version: 4 } })
       expect(await stockOf(productId)).toBe(10)

@@ -39,7 +39,7 @@ export async function placeOrder(
   if (inserted) return knownAs(orderId, call, () => settle(inserted))
 
   // Only a key can be in the way. Its order may be undone, and so lose the key, before it is read.
-  const earlier = await orders.findLatest({ userId, key: key ?? '' }, call)
+  const earlier = await orders.findLatestByKey(userId, key ?? '', call)
   if (!earlier) throw inProgress(1)
   if (earlier.linesHash !== linesHash) {
     throw new DomainError(

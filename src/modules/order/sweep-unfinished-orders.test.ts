@@ -1,0 +1,287 @@
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { unbalancedBooks } from '../../../test/books.ts'
+import type { Account } from '../../../test/client.ts'
+import { type InterferedShop, startInterferedShop } from '../../../test/interfered-shop.ts'
+import { databaseName } from '../../../test/shop.ts'
+import { dependencyUnavailable } from '../../kernel/errors.ts'
+import { generatePrivateKey } from '../auth/signing-keys.ts'
+import { patienceWithPending } from './sweep-unfinished-orders.ts'
+
+let shop: InterferedShop
+let ada: Account
+afterEach(async () => {
+  shop.interfere()
+  expect(await unbalancedBooks(shop)).toEqual([])
+  await shop.close()
+})
+
+async function open(environment: Record<string, string> = {}): Promise<void> {
+  shop = await startInterferedShop({ REQUEST_TIMEOUT: '1s', ...environment })
+  ada = await shop.customer()
+}
+
+const longAgo = 60_000
+const unreachable = () => Promise.reject(dependencyUnavailable('product is not available'))
+const stockOf = async (productId: string) => (await shop.get(`/products/${productId}`)).body.stock
+const place = (productId: string, key = 'basket') =>
+  shop.order(ada.token, [{ productId, quantity: 2 }], { 'Idempotency-Key': key })
+const read = async (orderId: string) => (await shop.get(`/orders/${orderId}`, { token: ada.token })).body
+const becomes = (orderId: string, status: string) =>
+  vi.waitFor(async () => expect(await read(orderId)).toMatchObject({ status }), {
+    timeout: 15_000,
+    interval: 50,
+  })
+
+/** An order whose request went wrong on its way to the product module, or on its way back. */
+async function leavePending(lost: string, key?: string): Promise<{ productId: string; orderId: string }> {
+  const { productId } = await shop.product(shop.adminToken, { stock: 10 })
+  shop.interfere((port) => ({
+    reserve: async (request, call) => {
+      if (lost === 'the answer') await port.reserve(request, call)
+      return unreachable()
+    },
+  }))
+  const answer = await place(productId, key)
+  expect(answer.status).toBe(503)
+  shop.interfere()
+  return { productId, orderId: answer.body.orderId }
+}
+
+describe('an order that is left pending', () => {
+  it.each(['the request', 'the answer'])(
+    'is undone and frees its key, if %s was lost: a retry is a new order',
+    async (lost) => {
+      await open()
+      const { productId, orderId } = await leavePending(lost)
+      expect(await stockOf(productId)).toBe(lost === 'the answer' ? 8 : 10)
+      await shop.ageLease(orderId, longAgo)
+      await becomes(orderId, 'cancelled')
+      expect(await read(orderId)).toMatchObject({
+        version: 3,
+        totalAmount: null,
+        productList: [{ price: null }],
+      })
+      expect(await stockOf(productId)).toBe(10)
+
+      const retried = await place(productId)
+      expect(retried).toMatchObject({ status: 201, body: { status: 'confirmed' } })
+      expect(retried.body.orderId).not.toBe(orderId)
+      expect(retried.headers.has('idempotent-replayed')).toBe(false)
+      expect(await stockOf(productId)).toBe(8)
+      expect((await place(productId)).body).toEqual(retried.body)
+      expect(await read(orderId)).toMatchObject({ status: 'cancelled', version: 3 })
+    },
+  )
+
+  it('is left to a retry until ten seconds after its lease', async () => {
+    await open()
+    expect(patienceWithPending).toBe(10_000)
+    const early = await leavePending('the answer', 'early')
+    const late = await leavePending('the answer', 'late')
+    await shop.ageLease(early.orderId, 2_000)
+    await shop.ageLease(late.orderId, 12_000)
+    await becomes(late.orderId, 'cancelled')
+    expect(await read(early.orderId)).toMatchObject({ status: 'pending' })
+    expect(await place(early.productId, 'early')).toMatchObject({
+      status: 201,
+      body: { orderId: early.orderId },
+    })
+  })
+
+  it('is not undone once a retry has taken it over', async () => {
+    await open({ REQUEST_TIMEOUT: '20s' })
+    const { productId, orderId } = await leavePending('the request')
+    const other = await leavePending('the request', 'other')
+    await shop.ageLease(orderId, longAgo)
+    await shop.ageLease(other.orderId, longAgo)
+    let letGo = () => {}
+    const opened = new Promise<void>((resolve) => {
+      letGo = resolve
+    })
+    shop.interfere((port) => ({
+      async reserve(request, call) {
+        await opened
+        return port.reserve(request, call)
+      },
+    }))
+    const retry = place(productId)
+    // The sweeper that took this one passed the other by.
+    await becomes(other.orderId, 'cancelled')
+    letGo()
+    expect(await retry).toMatchObject({ status: 201, body: { orderId } })
+  })
+
+  it('answers request_in_progress to a request that outlived all this', async () => {
+    await open({ REQUEST_TIMEOUT: '20s' })
+    const { productId } = await shop.product(shop.adminToken, { stock: 10 })
+    let letGo = () => {}
+    const opened = new Promise<void>((resolve) => {
+      letGo = resolve
+    })
+    shop.interfere((port) => ({
+      async reserve(request, call) {
+        const reservation = await port.reserve(request, call)
+        await opened
+        return reservation
+      },
+    }))
+    const placing = place(productId)
+    const orderId = await vi.waitFor(async () => {
+      const { data } = (await shop.get('/orders', { token: ada.token })).body
+      expect(data).toHaveLength(1)
+      return data[0].orderId
+    })
+    await shop.ageLease(orderId, longAgo)
+    await becomes(orderId, 'cancelled')
+    letGo()
+    // Not a final answer: the key is free again, and a retry is a new order.
+    expect(await placing).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
+    expect(await place(productId)).toMatchObject({ status: 201 })
+    expect(await stockOf(productId)).toBe(8)
+  })
+})
+
+describe('an order that is left cancelling', () => {
+  it.each(['the request', 'the answer'])('is completed, if %s was lost, and keeps its key', async (lost) => {
+    await open()
+    const { productId } = await shop.product(shop.adminToken, { stock: 10 })
+    const bought = await place(productId)
+    shop.interfere((port) => ({
+      release: async (request, call) => {
+        if (lost === 'the answer') await port.release(request, call)
+        return unreachable()
+      },
+    }))
+    const { orderId } = bought.body
+    expect(await shop.delete(`/orders/${orderId}`, { token: ada.token })).toMatchObject({
+      status: 202,
+      body: { status: 'cancelling' },
+    })
+    shop.interfere()
+    await becomes(orderId, 'cancelled')
+    expect(await stockOf(productId)).toBe(10)
+    const replayed = await place(productId)
+    expect(replayed).toMatchObject({ status: 201, body: bought.body })
+    expect(replayed.headers.get('idempotent-replayed')).toBe('true')
+  })
+
+  it('is cancelled for good if its owner cancelled it while it was pending', async () => {
+    await open()
+    const { productId, orderId } = await leavePending('the answer')
+    shop.interfere(() => ({ release: unreachable }))
+    const cancelling = { status: 202, body: { status: 'cancelling' } }
+    expect(await shop.delete(`/orders/${orderId}`, { token: ada.token })).toMatchObject(cancelling)
+    shop.interfere()
+    await becomes(orderId, 'cancelled')
+    const refused = { status: 409, body: { code: 'invalid_transition', from: 'cancelled' } }
+    expect(await place(productId)).toMatchObject(refused)
+    expect(await stockOf(productId)).toBe(10)
+  })
+})
+
+describe('the sweeper', () => {
+  it('goes on when the product service is back', async () => {
+    await open()
+    const { productId, orderId } = await leavePending('the answer')
+    let refusals = 0
+    shop.interfere(() => ({
+      release: () => {
+        refusals += 1
+        return unreachable()
+      },
+    }))
+    await shop.ageLease(orderId, longAgo)
+    await becomes(orderId, 'cancelling')
+    await vi.waitFor(() => expect(refusals).toBeGreaterThan(1), { timeout: 15_000 })
+    // Meanwhile a retry is told to come back.
+    expect(await place(productId)).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
+    shop.interfere()
+    await becomes(orderId, 'cancelled')
+    expect(await stockOf(productId)).toBe(10)
+    expect(await place(productId)).toMatchObject({ status: 201 })
+  })
+
+  it('gets through more than one batch', async () => {
+    await open({ REQUEST_TIMEOUT: '20s' })
+    const { productId } = await shop.product(shop.adminToken, { stock: 1_000 })
+    shop.interfere((port) => ({
+      async reserve(request, call) {
+        await port.reserve(request, call)
+        return unreachable()
+      },
+    }))
+    const left = await Promise.all(Array.from({ length: 450 }, (_, n) => place(productId, `basket-${n}`)))
+    expect(new Set(left.map(({ status }) => status))).toEqual(new Set([503]))
+    expect(await stockOf(productId)).toBe(100)
+    const orders = (await shop.collections('order')).collection('orders')
+    await orders.updateMany({}, { $set: { leaseUntil: new Date(Date.now() - longAgo) } })
+    await vi.waitFor(async () => expect(await orders.countDocuments({ status: 'cancelled' })).toBe(450), {
+      timeout: 25_000,
+      interval: 100,
+    })
+    expect(await stockOf(productId)).toBe(1_000)
+  })
+
+  it('looks at unfinished orders alone, however many there are', async () => {
+    await open()
+    const db = await shop.collections('order')
+    const { productId } = await shop.product(shop.adminToken, { stock: 10 })
+    await Promise.all([1, 2, 3].map((n) => place(productId, `done-${n}`)))
+    await db.command({ profile: 2 })
+    const scan = await vi.waitFor(
+      async () => {
+        const [entry] = await db
+          .collection('system.profile')
+          .find({ 'command.find': 'orders', 'command.filter.$or': { $exists: true } })
+          .toArray()
+        expect(entry).toBeDefined()
+        return entry
+      },
+      { timeout: 10_000 },
+    )
+    await db.command({ profile: 0 })
+    expect(scan).toMatchObject({ docsExamined: 0, keysExamined: 0 })
+    expect(scan?.planSummary).toContain('IXSCAN { status: 1, leaseUntil: 1 }')
+    expect(scan?.command).toMatchObject({ limit: expect.any(Number), maxTimeMS: expect.any(Number) })
+  })
+})
+
+it('two sweepers that are at work on the same order give its stock back once', async () => {
+  const environment = {
+    MONGODB_DATABASE: databaseName(),
+    JWT_PRIVATE_KEYS: JSON.stringify([generatePrivateKey()]),
+  }
+  await open(environment)
+  const other = await startInterferedShop({ REQUEST_TIMEOUT: '1s', ...environment })
+  const { productId, orderId } = await leavePending('the answer')
+  const releasing = new Set<string>()
+  let letGo = () => {}
+  const opened = new Promise<void>((resolve) => {
+    letGo = resolve
+  })
+  for (const [name, each] of Object.entries({ shop, other })) {
+    each.interfere((port) => ({
+      async release(request, call) {
+        releasing.add(name)
+        await opened
+        // As a stalled process would, whatever its deadline was.
+        return port.release(request, { ...call, deadline: Date.now() + 20_000 })
+      },
+    }))
+  }
+  await vi.waitFor(
+    async () => {
+      // Whoever holds it has stalled for longer than its lease.
+      await shop.ageLease(orderId, longAgo)
+      expect(releasing).toEqual(new Set(['shop', 'other']))
+    },
+    { timeout: 25_000, interval: 500 },
+  )
+  letGo()
+  other.interfere()
+  shop.interfere()
+  await becomes(orderId, 'cancelled')
+  expect(await stockOf(productId)).toBe(10)
+  expect(await unbalancedBooks(shop)).toEqual([])
+  await other.close()
+})
