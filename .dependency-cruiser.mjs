@@ -82,7 +82,12 @@ export default {
       severity: 'error',
       from: {
         path: '^src/',
-        pathNot: ['\\.repository\\.ts$', '^src/kernel/(mongo|stalled-transactions)\\.ts$', '^src/embedded/', ...tests],
+        pathNot: [
+          '\\.repository\\.ts$',
+          '^src/kernel/(mongo|stalled-transactions)\\.ts$',
+          '^src/embedded/',
+          ...tests,
+        ],
       },
       to: { path: packages('(mongoose|mongodb)/') },
     },
@@ -123,16 +128,16 @@ export default {
       severity: 'error',
       from: {
         path: '^src/',
-        pathNot: ['^src/(embedded|kernel|modules)/', '^src/(main|split)\\.ts$', ...tests],
+        pathNot: ['^src/(embedded|kernel|modules)/', '^src/(mongodb|split)\\.ts$', ...tests],
       },
       to: { path: '^src/embedded/' },
     },
     {
-      name: 'main-loads-embedded-on-demand',
+      name: 'mongodb-loads-embedded-on-demand',
       comment:
         "Production never gets as far as src/embedded/, and need not have its packages: use `await import('./embedded/...')` where there is no MONGODB_URI.",
       severity: 'error',
-      from: { path: '^src/main\\.ts$' },
+      from: { path: '^src/mongodb\\.ts$' },
       to: { path: '^src/embedded/', dynamic: false },
     },
     {

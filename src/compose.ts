@@ -1,4 +1,5 @@
 import { createApp } from './app.ts'
+import type { AuditedModule } from './kernel/audit.ts'
 import type { Config } from './kernel/config.ts'
 import { createHttpClient } from './kernel/http-client.ts'
 import { startJobs } from './kernel/jobs.ts'
@@ -14,6 +15,10 @@ const prepareWithin = 30_000
 
 export interface Composition {
   app: ReturnType<typeof createApp>
+  /** The audits of the hosted modules. They need a connection, and nothing else. */
+  audits: readonly AuditedModule[]
+  /** Waits for the database with backoff, until the signal ends it. */
+  connect(signal: AbortSignal): Promise<void>
   /**
    * Connects, migrates, prepares, and starts the modules' jobs: from then on the process is ready.
    * @returns lines that the person who started the process should see
@@ -96,6 +101,14 @@ export async function compose(options: {
 
   return {
     app: createApp({ config, modules, hosted, readiness, logger }),
+
+    audits: modules.flatMap(({ name }) => {
+      const audit = hosted.get(name)?.audit
+      const neededBy = modules.filter(({ needs }) => name in needs).map((other) => other.name)
+      return audit ? [{ module: name, neededBy, audit }] : []
+    }),
+
+    connect: (signal) => mongo.connect(signal),
 
     async prepare(signal) {
       await mongo.connect(signal)

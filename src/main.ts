@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { announcement } from './announcement.ts'
 import { compose } from './compose.ts'
-import { type Config, ConfigError, loadConfig } from './kernel/config.ts'
+import { ConfigError, loadConfig } from './kernel/config.ts'
 import { createLogger } from './kernel/logger.ts'
 import { listen } from './listen.ts'
+import { openMongodb } from './mongodb.ts'
 import { registry } from './registry.ts'
 import { stopSignal } from './stop-signal.ts'
 
@@ -17,12 +18,11 @@ async function main(): Promise<void> {
     service: all ? 'all' : config.hosted.join(','),
   })
 
-  const mongod = config.mongodb.uri === undefined ? await embedded(config) : undefined
-  const uri = mongod?.uri ?? config.mongodb.uri ?? ''
+  const mongodb = await openMongodb(config, (line) => console.log(line))
   // Only from here on is there something to end in order: Ctrl-C ends a download at once.
   const { signal, stopped } = stopSignal()
   const composition = await compose({
-    config: { ...config, mongodb: { ...config.mongodb, uri } },
+    config: { ...config, mongodb: { ...config.mongodb, uri: mongodb.uri } },
     modules: registry,
     logger,
   })
@@ -49,14 +49,9 @@ async function main(): Promise<void> {
     if (!signal.aborted) throw error
   } finally {
     await composition.close()
-    await mongod?.close()
+    await mongodb.close()
   }
   logger.info('stopped')
-}
-
-async function embedded(config: Config) {
-  const { openEmbeddedMongo } = await import('./embedded/mongod.ts')
-  return openEmbeddedMongo({ dataDir: config.dataDir, log: (line) => console.log(line) })
 }
 
 main().then(

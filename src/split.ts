@@ -4,11 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { announcement } from './announcement.ts'
 import { freePort } from './embedded/free-port.ts'
-import { openEmbeddedMongo } from './embedded/mongod.ts'
 import { createFront } from './front.ts'
 import { ConfigError, loadConfig, urlVariable } from './kernel/config.ts'
 import { createLogger, type Logger } from './kernel/logger.ts'
 import { listen } from './listen.ts'
+import { openMongodb } from './mongodb.ts'
 import { registry } from './registry.ts'
 import { stopSignal } from './stop-signal.ts'
 
@@ -20,10 +20,7 @@ async function main(): Promise<void> {
   const config = loadConfig({ ...process.env, SERVICE: 'all' }, registry)
   const human = !config.production && process.stdout.isTTY === true
   const logger = await createLogger({ level: config.logLevel, human, service: 'front' })
-  const mongod =
-    config.mongodb.uri === undefined
-      ? await openEmbeddedMongo({ dataDir: config.dataDir, log: (line) => console.log(line) })
-      : undefined
+  const mongodb = await openMongodb(config, (line) => console.log(line))
   const { stopped } = stopSignal()
   const ports = new Map<string, number>()
   for (const [at, { name }] of registry.entries()) {
@@ -34,7 +31,7 @@ async function main(): Promise<void> {
   const shared: NodeJS.ProcessEnv = {
     ...process.env,
     HOST: '127.0.0.1',
-    MONGODB_URI: mongod?.uri ?? config.mongodb.uri,
+    MONGODB_URI: mongodb.uri,
     INTERNAL_SECRET: process.env.INTERNAL_SECRET || randomBytes(32).toString('base64url'),
     DEMO: String(config.demo),
     DATA_DIR: config.dataDir,
@@ -64,7 +61,7 @@ async function main(): Promise<void> {
     await listener.close(config.drain.timeout)
   } finally {
     await Promise.all(services.map((service) => service.stop()))
-    await mongod?.close()
+    await mongodb.close()
   }
 }
 

@@ -72,8 +72,8 @@ const violations: Plant[] = [
   ...breaking('embedded-is-for-development', {
     'src/planted-embedded.ts': "export const later = () => import('./embedded/mongod.ts')",
   }),
-  ...breaking('main-loads-embedded-on-demand', {
-    'src/main.ts': "import { freePort } from './embedded/mongod.ts'",
+  ...breaking('mongodb-loads-embedded-on-demand', {
+    'src/mongodb.ts': "import { freePort } from './embedded/mongod.ts'",
   }),
   ...breaking('no-dev-dependency-in-production', {
     'src/kernel/planted-dev.ts': "import { expect } from 'vitest'",

@@ -1,4 +1,5 @@
 import type { OpenAPIHono, RouteConfig, z } from '@hono/zod-openapi'
+import type { Audit } from './audit.ts'
 import type { Call } from './call.ts'
 import type { Config } from './config.ts'
 import type { HttpClient } from './http-client.ts'
@@ -36,6 +37,8 @@ export interface StartedModule<PortType = unknown> {
   prepare?(call: Call): Promise<string[]>
   /** What it does unasked, from when the process is ready until it drains. */
   jobs?: readonly Job[]
+  /** Whether what must always hold of its data does. */
+  audit?: Audit
 }
 
 export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType> {

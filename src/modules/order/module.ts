@@ -3,6 +3,7 @@ import { defineModule } from '../../kernel/module.ts'
 import { retentionSettings, setRetention } from '../../kernel/retention.ts'
 import { authPort } from '../auth/contract.ts'
 import { productPort } from '../product/contract.ts'
+import { auditOrders } from './audit-orders.ts'
 import { orderMigrations } from './migrations.ts'
 import { orderApi } from './order.api.ts'
 import { createOrderRepository } from './order.repository.ts'
@@ -27,6 +28,7 @@ export const order = defineModule({
         await setRetention(database, 'orders', settings.RETENTION, call)
         return []
       },
+      audit: auditOrders({ orders, product: needs.product }),
       jobs: [sweepUnfinishedOrders({ orders, product: needs.product, requestTimeout })],
     }
   },

@@ -97,6 +97,17 @@ export function createOrderRepository(database: Database) {
     return document ? orderOf(document) : undefined
   }
 
+  const scan = async (
+    filter: mongoose.QueryFilter<OrderDocument>,
+    limit: number,
+    call: Call,
+  ): Promise<Order[]> => {
+    const documents = await database.run(call, (maxTimeMS) =>
+      orders.find(filter).sort({ _id: 1 }).limit(limit).maxTimeMS(maxTimeMS).lean(),
+    )
+    return documents.map(orderOf)
+  }
+
   const findLatest = async (
     filter: { userId: string } & ({ _id: string } | { key: string }),
     call: Call,
@@ -189,6 +200,14 @@ export function createOrderRepository(database: Database) {
       )
       return documents.map(orderOf)
     },
+
+    /** Those of the orders that exist, whoever's they are. */
+    findMany: (orderIds: readonly string[], call: Call) =>
+      scan({ _id: { $in: [...orderIds] } }, orderIds.length, call),
+
+    /** Everybody's orders by id, from behind `after` on. */
+    byId: (after: string | undefined, limit: number, call: Call) =>
+      scan(after === undefined ? {} : { _id: { $gt: after } }, limit, call),
 
     /**
      * Orders that nobody is at work on any more, those that have waited longest first.

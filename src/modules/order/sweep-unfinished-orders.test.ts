@@ -4,7 +4,6 @@ import type { Account } from '../../../test/client.ts'
 import { type InterferedShop, startInterferedShop } from '../../../test/interfered-shop.ts'
 import { databaseName } from '../../../test/shop.ts'
 import { dependencyUnavailable } from '../../kernel/errors.ts'
-import { generatePrivateKey } from '../auth/signing-keys.ts'
 import { patienceWithPending } from './sweep-unfinished-orders.ts'
 
 let shop: InterferedShop
@@ -247,10 +246,7 @@ describe('the sweeper', () => {
 })
 
 it('two sweepers that are at work on the same order give its stock back once', async () => {
-  const environment = {
-    MONGODB_DATABASE: databaseName(),
-    JWT_PRIVATE_KEYS: JSON.stringify([generatePrivateKey()]),
-  }
+  const environment = { MONGODB_DATABASE: databaseName() }
   await open(environment)
   const other = await startInterferedShop({ REQUEST_TIMEOUT: '1s', ...environment })
   const { productId, orderId } = await leavePending('the answer')

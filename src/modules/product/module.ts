@@ -2,6 +2,8 @@ import { authGuard } from '../../kernel/auth-guard.ts'
 import { defineModule } from '../../kernel/module.ts'
 import { retentionSettings, setRetention } from '../../kernel/retention.ts'
 import { authPort } from '../auth/contract.ts'
+import { auditStock } from './audit-stock.ts'
+import { createBooksRepository } from './books.repository.ts'
 import { demoCatalogue } from './demo-catalogue.ts'
 import { connectProduct, productInternalRoutes } from './http.ts'
 import { productMigrations } from './migrations.ts'
@@ -28,6 +30,7 @@ export const product = defineModule({
     const guard = authGuard({ keys: needs.auth.publicKeys, issuer: config.issuer, logger })
     return {
       routes: productRoutes(service, guard),
+      audit: auditStock({ books: createBooksRepository(database), stock }),
       port: reservations,
       internal: productInternalRoutes(reservations, logger),
       async prepare(call) {

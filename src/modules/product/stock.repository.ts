@@ -2,6 +2,7 @@ import mongoose, { type ClientSession, Schema, Types } from 'mongoose'
 import type { Call } from '../../kernel/call.ts'
 import { DomainError } from '../../kernel/errors.ts'
 import { type Database, insertOne, strictSchema } from '../../kernel/mongo.ts'
+import type { ProductBooks } from './books.repository.ts'
 import type { HeldLine, Line, Rejection } from './contract.ts'
 import { type ContentChange, type ProductDocument, productModel, productOf } from './product.repository.ts'
 import type { Product, ProductRepresentation } from './product.ts'
@@ -234,6 +235,20 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
       // What changed since the snapshot is a write conflict: the condition is the last line of defence.
       if (!document) throw new DomainError('internal_error', 'the product is not what the snapshot shows')
       return productOf(document)
+    },
+
+    /**
+     * Sets what an audit has found to be off: a compare-and-set on the product as it was seen, and so on what is held of
+     * it too, since no hold comes or goes without a new version.
+     */
+    async correct(seen: ProductBooks, right: { stock: number; stocked: number }): Promise<boolean> {
+      const { productId, version, stock, stocked } = seen
+      const { modifiedCount } = await models.products.updateOne(
+        { _id: productId, version, stock, stocked },
+        { $set: { ...right, updatedAt: new Date() }, $inc: { version: 1 } },
+        options,
+      )
+      return modifiedCount === 1
     },
 
     async record({ productId, ...entry }: LedgerEntry): Promise<void> {

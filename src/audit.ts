@@ -1,0 +1,96 @@
+import { parseArgs } from 'node:util'
+import { compose } from './compose.ts'
+import { type AuditReport, type ReportedFinding, runAudit } from './kernel/audit.ts'
+import { loadConfig } from './kernel/config.ts'
+import { createLogger } from './kernel/logger.ts'
+import { openMongodb } from './mongodb.ts'
+import { registry } from './registry.ts'
+
+const usage = `npm run audit [-- --repair] [-- --json]
+
+Looks at every product and every order of the shop that the settings name (the same environment variables as the
+program), also while it runs, and says what does not hold.
+
+  --repair   sets right what has exactly one right answer
+  --json     prints { checked, findings } (use npm run --silent)
+
+Ends with 0 if nothing is left to find, 1 if something is, 2 if it could not look.`
+
+const connectWithin = 30_000
+/** How long one read of all there is may take: as long as MongoDB remembers a snapshot. */
+const readWithin = 300_000
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      repair: { type: 'boolean' },
+      json: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  })
+  if (values.help) {
+    console.log(usage)
+    return 0
+  }
+  const config = loadConfig(process.env, registry)
+  const logger = await createLogger({ level: 'silent', human: false, service: 'audit' })
+  const mongodb = await openMongodb(config, (line) => console.error(line))
+  const composition = await compose({
+    config: { ...config, mongodb: { ...config.mongodb, uri: mongodb.uri }, requestTimeout: readWithin },
+    modules: registry,
+    logger,
+  })
+  try {
+    await composition.connect(AbortSignal.timeout(connectWithin))
+    const report = await runAudit(composition.audits, {
+      repair: values.repair ?? false,
+      secondLookAfter: config.requestTimeout,
+    })
+    console.log(values.json ? JSON.stringify(report) : readable(report))
+    return report.findings.every(({ repaired }) => repaired !== undefined) ? 0 : 1
+  } finally {
+    await composition.close()
+    await mongodb.close()
+  }
+}
+
+function readable({ checked, findings }: AuditReport): string {
+  const counts = Object.entries(checked).map(([what, count]) => `${count} ${what}`)
+  const repaired = findings.filter((finding) => finding.repaired !== undefined).length
+  const summary = [
+    `Looked at ${counts.join(', ')}: ${findings.length} finding(s)`,
+    ...(repaired > 0 ? [`${repaired} repaired`] : []),
+  ].join(', ')
+  if (findings.length === 0) return summary
+  const rows = [['MODULE', 'FINDING', 'OF', 'WHAT'], ...findings.map(rowOf)]
+  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  const lines = rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  )
+  return [...lines, '', summary].join('\n')
+}
+
+function rowOf({
+  module,
+  code,
+  subject,
+  message,
+  repairable,
+  repaired,
+  notRepaired,
+}: ReportedFinding): string[] {
+  const outcome = repaired ? `repaired: ${repaired}` : notRepaired && `not repaired: ${notRepaired}`
+  const note = outcome ?? (repairable ? '--repair sets it right' : undefined)
+  return [module, code, subject, note ? `${message} (${note})` : message]
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    console.error(error instanceof Error ? error.message : error)
+    process.exit(2)
+  },
+)
