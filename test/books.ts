@@ -1,11 +1,11 @@
-import type { Shop } from './shop.ts'
+import type { Collections } from './collections.ts'
 
 /**
  * What has to hold for every product whatever happened: stock is not negative, and stock plus all that is held is
  * all that was ever put in, which the ledger adds up to.
  * @returns what does not hold, for a test to expect nothing
  */
-export async function unbalancedBooks(shop: Shop): Promise<string[]> {
+export async function unbalancedBooks(shop: Collections): Promise<string[]> {
   const db = await shop.collections('product')
   const sums = async (collection: string, pipeline: object[]): Promise<Map<string, number>> => {
     const rows = await db.collection(collection).aggregate(pipeline).toArray()

@@ -1,5 +1,6 @@
 import { request } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { unbalancedBooks } from './books.ts'
 import { type Deployment, deploy, type Shape } from './processes.ts'
 
 /** What a client relies on, whatever shape it talks to: real processes, real sockets, a real database. */
@@ -7,9 +8,11 @@ export function endToEndSuite(shape: Shape) {
   describe(`the whole program, ${shape}`, () => {
     let shop: Deployment
     beforeAll(async () => {
-      shop = await deploy(shape)
+      // Two cores carry everything at once here; what is slow is not what these tests are about.
+      shop = await deploy(shape, { REQUEST_TIMEOUT: '20s' })
     })
     afterAll(async () => {
+      expect(await unbalancedBooks(shop)).toEqual([])
       expect(await shop.stop()).toBe(0)
     })
     const stockOf = async (productId: string) => (await shop.get(`/products/${productId}`)).body.stock
@@ -90,6 +93,88 @@ export function endToEndSuite(shape: Shape) {
         ),
       )
       expect(orders.flat()).toHaveLength(50)
+    })
+
+    it('sells whole baskets to 100 buyers who come at once, or nothing of them', async () => {
+      const buyers = await Promise.all(Array.from({ length: 10 }, () => shop.customer()))
+      const scarce = await shop.product(shop.adminToken, { name: 'Scarce', stock: 30 })
+      const plenty = await Promise.all(
+        Array.from({ length: 5 }, (_, n) =>
+          shop.product(shop.adminToken, { name: `Plenty ${n}`, stock: 1_000 }),
+        ),
+      )
+      const answers = await Promise.all(
+        Array.from({ length: 100 }, (_, n) => {
+          const [first, second] = [plenty[n % 5], plenty[(n + 1 + (n % 4)) % 5]]
+          const basket = [
+            { productId: first.productId, quantity: 2 },
+            { productId: second.productId, quantity: 3 },
+          ]
+          // In every order of the lines: who took them as they come would hold up others, or himself be held up.
+          basket.splice(n % 3, 0, { productId: scarce.productId, quantity: 1 })
+          return shop.order(buyers[n % buyers.length]?.token ?? '', basket)
+        }),
+      )
+      const confirmed = answers.filter(({ status }) => status === 201)
+      expect(confirmed).toHaveLength(30)
+      for (const answer of answers.filter((answer) => !confirmed.includes(answer))) {
+        expect(answer).toMatchObject({
+          status: 409,
+          body: {
+            code: 'insufficient_stock',
+            items: [{ productId: scarce.productId, requested: 1, available: 0 }],
+          },
+        })
+      }
+      const sold = new Map<string, number>()
+      for (const { body } of confirmed) {
+        for (const { productId, quantity } of body.productList)
+          sold.set(productId, (sold.get(productId) ?? 0) + quantity)
+      }
+      expect(await stockOf(scarce.productId)).toBe(0)
+      for (const { productId } of plenty)
+        expect(await stockOf(productId)).toBe(1_000 - (sold.get(productId) ?? 0))
+    })
+
+    it('places one order for 50 requests with one key that come at once', async () => {
+      const { token } = await shop.customer()
+      const { productId } = await shop.product(shop.adminToken, { stock: 10 })
+      const place = () => shop.order(token, [{ productId, quantity: 3 }], { 'Idempotency-Key': 'rush' })
+      const answers = await Promise.all(Array.from({ length: 50 }, place))
+      const placed = answers.filter(({ status }) => status === 201)
+      const waiting = answers.filter(({ body }) => body.code === 'request_in_progress')
+      expect(placed.length + waiting.length).toBe(50)
+      expect(placed.filter(({ headers }) => !headers.has('idempotent-replayed'))).toHaveLength(1)
+      for (const { headers } of waiting) expect(Number(headers.get('retry-after'))).toBeGreaterThan(0)
+
+      const replays = await Promise.all(Array.from({ length: 50 }, place))
+      for (const { status, headers } of replays) {
+        expect({ status, replayed: headers.get('idempotent-replayed') }).toEqual({
+          status: 201,
+          replayed: 'true',
+        })
+      }
+      const { data } = (await shop.get('/orders', { token })).body
+      expect(data).toHaveLength(1)
+      for (const { body } of [...placed, ...replays]) expect(body).toEqual(data[0])
+      expect(await stockOf(productId)).toBe(7)
+    })
+
+    it('gives the stock back once to 50 who cancel at once', async () => {
+      const { token } = await shop.customer()
+      const { productId } = await shop.product(shop.adminToken, { stock: 10 })
+      const { orderId } = (await shop.order(token, [{ productId, quantity: 4 }])).body
+      const answers = await Promise.all(
+        Array.from({ length: 50 }, (_, n) =>
+          n % 2 === 0
+            ? shop.delete(`/orders/${orderId}`, { token })
+            : shop.put(`/orders/${orderId}`, { token, body: { status: 'cancelled' } }),
+        ),
+      )
+      for (const answer of answers) {
+        expect(answer).toMatchObject({ status: 200, body: { orderId, status: 'cancelled', version: 4 } })
+      }
+      expect(await stockOf(productId)).toBe(10)
     })
 
     it("keeps one user's orders from another", async () => {

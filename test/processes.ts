@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inject } from 'vitest'
 import { type Client, createClient } from './client.ts'
+import { type Collections, openCollections } from './collections.ts'
 import { admin, databaseName } from './shop.ts'
 
 /** The program as its users run it: processes, sockets, an environment. */
-export interface Deployment extends Client {
+export interface Deployment extends Client, Collections {
   url: string
   adminToken: string
   /** Process ids by module, in the split shape. */
@@ -22,7 +23,7 @@ export interface Deployment extends Client {
 export const shapes = { 'one process': 'main.ts', split: 'split.ts' } as const
 export type Shape = keyof typeof shapes
 
-export const environment = (): Record<string, string> => ({
+export const environment = () => ({
   MONGODB_URI: inject('mongodbUri'),
   MONGODB_DATABASE: databaseName(),
   PORT: '0',
@@ -35,8 +36,15 @@ export const environment = (): Record<string, string> => ({
 export async function deploy(shape: Shape, settings: Record<string, string> = {}): Promise<Deployment> {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-deployment-'))
   const script = fileURLToPath(new URL(`../src/${shapes[shape]}`, import.meta.url))
+  const env = {
+    PATH: process.env.PATH,
+    HOME: process.env.HOME,
+    DATA_DIR: dataDir,
+    ...environment(),
+    ...settings,
+  }
   const child = fork(script, {
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, DATA_DIR: dataDir, ...environment(), ...settings },
+    env,
     silent: true,
     execArgv: [],
   })
@@ -55,15 +63,18 @@ export async function deploy(shape: Shape, settings: Record<string, string> = {}
 
   const url = `http://127.0.0.1:${started.port}`
   const client = createClient((path, init) => fetch(`${url}${path}`, init))
+  const own = await openCollections(env.MONGODB_URI, env.MONGODB_DATABASE)
   return {
     ...client,
     url,
     adminToken: await client.login(admin.email, admin.password),
     pids: started.pids ?? {},
     child,
+    collections: own.collections,
     output: () => printed,
     async stop() {
       child.kill('SIGTERM')
+      await own.close()
       const code = await ended
       await rm(dataDir, { recursive: true, force: true })
       return code

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import mongoose from 'mongoose'
 import { inject } from 'vitest'
 import { compose } from '../src/compose.ts'
 import { loadConfig } from '../src/kernel/config.ts'
@@ -11,6 +10,7 @@ import type { Port } from '../src/kernel/port.ts'
 import { registry } from '../src/registry.ts'
 import { checkedPort } from './checked-port.ts'
 import { type Client, createClient } from './client.ts'
+import { type Collections, openCollections } from './collections.ts'
 
 export const admin = { username: 'boss', email: 'boss@example.com', password: 'the boss of all shops' }
 
@@ -19,14 +19,12 @@ export const quiet: Promise<Logger> = createLogger({ level: 'silent', human: fal
 /** A name that no other test's databases have. */
 export const databaseName = (): string => `test_${randomBytes(6).toString('hex')}`
 
-export interface Shop extends Client {
+export interface Shop extends Client, Collections {
   /** The application, without a socket. */
   fetch(request: Request): Response | Promise<Response>
   /** An admin's access token. */
   adminToken: string
   database: string
-  /** A module's database, for what no public face shows. */
-  collections(module: string): Promise<NonNullable<mongoose.Connection['db']>>
   close(): Promise<void>
 }
 
@@ -70,21 +68,17 @@ export async function startShop(options: Options = {}): Promise<Shop> {
   const { config, composition, close } = await startComposition(options)
   await composition.prepare(new AbortController().signal)
   const client = createClient((path, init) => composition.app.request(path, init))
-  const own = await mongoose.createConnection(inject('mongodbUri')).asPromise()
   const { database } = config.mongodb
+  const own = await openCollections(inject('mongodbUri'), database)
 
   return {
     ...client,
     fetch: (request) => composition.app.fetch(request),
     adminToken: await client.login(admin.email, options.environment?.ADMIN_PASSWORD ?? admin.password),
     database,
-    async collections(module) {
-      const { db } = own.useDb(`${database}_${module}`, { useCache: true })
-      if (!db) throw new Error('a connected database has a handle')
-      return db
-    },
+    collections: own.collections,
     async close() {
-      for (const name of config.hosted) await own.useDb(`${database}_${name}`).dropDatabase()
+      for (const name of config.hosted) await (await own.collections(name)).dropDatabase()
       await own.close()
       await close()
     },

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { unbalancedBooks } from '../../../test/books.ts'
 import { call, type PortShop, startPortShop, twice } from '../../../test/ports.ts'
 import { createCredentialIssuer } from '../../kernel/service-credential.ts'
 import { productPort } from './contract.ts'
@@ -70,6 +71,29 @@ describe('the wire format of the product port', () => {
     expect((await host.shop.post(path, { body, token: others })).status).toBe(401)
   })
 })
+
+// At the same time, since each waits for the disk most of the time.
+it.concurrent.each(['in process', 'over HTTP'])(
+  'the product port refuses a thousand reserves, each of which comes after its release, %s',
+  async (shape) => {
+    const host = await startPortShop()
+    const port = shape === 'in process' ? host.local(productPort) : connectProduct(await host.http())
+    const { productId } = await host.shop.product(host.shop.adminToken, { stock: 5_000 })
+    const late = async () => {
+      const orderId = randomBytes(12).toString('hex')
+      await port.release({ orderId }, call())
+      return port.reserve({ orderId, lines: [{ productId, quantity: 5 }] }, call())
+    }
+    for (let round = 0; round < 10; round++) {
+      const outcomes = await Promise.all(Array.from({ length: 100 }, late))
+      expect(outcomes).toEqual(Array(100).fill({ state: 'released' }))
+    }
+    expect((await host.shop.get(`/products/${productId}`)).body).toMatchObject({ stock: 5_000, version: 1 })
+    expect(await unbalancedBooks(host.shop)).toEqual([])
+    await host.close()
+  },
+  120_000,
+)
 
 describe.each(['in process', 'over HTTP'])('the product port without its database, %s', (shape) => {
   it('is unavailable, and says so with a code', async () => {
