@@ -17,7 +17,10 @@ const limit = 300_000
 export function auditStock({ books, stock }: { books: BooksRepository; stock: StockRepository }): Audit {
   /** No stock was put in or taken out by it, and that is what the ledger says of it. */
   const correct = (seen: ProductBooks, right: { stock: number; stocked: number }) => async () => {
-    const change = `stock ${seen.stock} → ${right.stock}, stocked ${seen.stocked} → ${right.stocked}`
+    const change = (['stock', 'stocked'] as const)
+      .filter((account) => seen[account] !== right[account])
+      .map((account) => `${account} ${seen[account]} → ${right[account]}`)
+      .join(', ')
     const { productId } = seen
     const done = await stock.transaction(callWithin(30_000, 'audit'), async (transaction) => {
       if (!(await transaction.correct(seen, right))) return false
