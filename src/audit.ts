@@ -16,7 +16,7 @@ program), also while it runs, and says what does not hold.
 
 Ends with 0 if nothing is left to find, 1 if something is, 2 if it could not look.`
 
-const connectWithin = 30_000
+const connectWithin = 5_000
 /** How long one read of all there is may take: as long as MongoDB remembers a snapshot. */
 const readWithin = 300_000
 

@@ -29,12 +29,19 @@ export interface Database {
   transaction<T>(call: Call, work: (session: mongoose.ClientSession, limit: number) => Promise<T>): Promise<T>
   /**
    * Reads, find and aggregate alone, that all see the one moment of the first of them.
+   * @param work passes the options to each of them: a read concern of its own, or an inherited one, is no snapshot
    * @throws DomainError `dependency_unavailable` as `run`; also when the server has forgotten that moment, five
    * minutes later (`minSnapshotHistoryWindowInSeconds`)
    */
-  snapshot<T>(call: Call, work: (session: mongoose.ClientSession, limit: number) => Promise<T>): Promise<T>
+  snapshot<T>(call: Call, work: (options: SnapshotOptions) => Promise<T>): Promise<T>
   /** @throws if the database does not answer within two seconds */
   ping(): Promise<void>
+}
+
+export interface SnapshotOptions {
+  session: mongoose.ClientSession
+  readConcern: { level: 'snapshot' }
+  maxTimeMS: number
 }
 
 /** The process's one connection pool. */
@@ -96,7 +103,9 @@ export function createMongo(options: {
             throw new ConfigError([`MONGODB_URI is not valid: ${error.message}`])
           }
           logger.warn({ error: String(error), retryInMs: wait }, 'waiting for MongoDB')
-          await sleep(wait, undefined, { signal })
+          await sleep(wait, undefined, { signal }).catch(() => {
+            throw error
+          })
         }
       }
       await warnOfLongTransactions(connection, logger)
@@ -169,7 +178,8 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
     async snapshot(call, work) {
       const session = await run(call, () => connection.startSession({ snapshot: true }))
       try {
-        return await run(call, (limit) => work(session, limit))
+        const readConcern = { level: 'snapshot' } as const
+        return await run(call, (maxTimeMS) => work({ session, readConcern, maxTimeMS }))
       } finally {
         void session.endSession().catch(() => undefined)
       }

@@ -37,7 +37,6 @@ export function auditStock({ books, stock }: { books: BooksRepository; stock: St
     const findings: Finding[] = []
     const find = (code: string, complaint: string, repair?: Finding['repair']) =>
       findings.push({ code, subject, message: `${complaint}: ${account}`, ...(repair && { repair }) })
-    if (stock < 0) find('stock_negative', 'has less than nothing in stock')
     if (stock + held !== stocked) {
       if (ledger === stocked && stocked >= held) {
         find(
@@ -49,7 +48,10 @@ export function auditStock({ books, stock }: { books: BooksRepository; stock: St
         find('stocked_off', 'counts other than what was put in', correct(seen, { stock, stocked: ledger }))
       } else if (ledger === stocked) find('oversold', 'has more held than was ever put in')
       else find('books_off', 'does not balance')
-    } else if (ledger !== stocked) find('ledger_off', 'has another ledger than it should')
+    } else {
+      if (ledger !== stocked) find('ledger_off', 'has another ledger than it should')
+      if (stock < 0) find('stock_negative', 'has less than nothing in stock')
+    }
     return findings
   }
 

@@ -33,10 +33,11 @@ interface Sum {
 
 export const createBooksRepository = (database: Database): BooksRepository => ({
   read: (each, productIds, call) =>
-    database.snapshot(call, async (session, maxTimeMS) => {
-      const options = { session, maxTimeMS, allowDiskUse: true }
+    database.snapshot(call, async (options) => {
       const sums = async (collection: string, pipeline: object[]): Promise<Map<string, number>> => {
-        const rows = database.connection.collection(collection).aggregate<Sum>(pipeline, options)
+        const rows = database.connection
+          .collection(collection)
+          .aggregate<Sum>(pipeline, { ...options, allowDiskUse: true })
         return new Map((await rows.toArray()).map(({ _id, sum }) => [String(_id), sum]))
       }
       const held = await sums('reservations', [
@@ -47,7 +48,7 @@ export const createBooksRepository = (database: Database): BooksRepository => ({
       const ledger = await sums('stockLedger', [{ $group: { _id: '$productId', sum: { $sum: '$change' } } }])
       const products = database.connection
         .collection<Pick<ProductBooks, 'version' | 'stock' | 'stocked'> & { _id: Types.ObjectId }>('products')
-        .find({}, { session, maxTimeMS, projection: { version: 1, stock: 1, stocked: 1 } })
+        .find({}, { ...options, projection: { version: 1, stock: 1, stocked: 1 } })
       let read = 0
       for await (const { _id, ...account } of products) {
         const productId = _id.toHexString()
