@@ -140,6 +140,32 @@ describe('an order whose outcome is not known in time', () => {
     expect(await stockOf(productId)).toBe(8)
   })
 
+  it('is not carried on a day later: then it is undone, and a retry is a new order', async () => {
+    await open()
+    const { productId } = await product()
+    shop.interfere(() => ({ reserve: unreachable }))
+    const { orderId } = (await place(productId)).body
+    shop.interfere()
+    // Its lease is over, and the sweeper's time has not come.
+    await shop.ageLease(orderId, 1_000)
+    const orders = (await shop.collections('order')).collection('orders')
+    const createdAt = new Date(Date.now() - 25 * 3_600_000)
+    await orders.updateOne({ key: 'basket' }, { $set: { createdAt } })
+    expect(await place(productId)).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
+    expect(await statusOf(orderId)).toBe('pending')
+    await shop.ageLease(orderId, 60_000)
+    const later = await vi.waitFor(
+      async () => {
+        const answer = await place(productId)
+        expect(answer.status).toBe(201)
+        return answer
+      },
+      { timeout: 15_000, interval: 50 },
+    )
+    expect(later.body.orderId).not.toBe(orderId)
+    expect(await stockOf(productId)).toBe(8)
+  })
+
   it('is confirmed once when the first request comes back after a retry has finished', async () => {
     await open({ REQUEST_TIMEOUT: '500ms' })
     const { productId } = await product()

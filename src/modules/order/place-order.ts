@@ -12,6 +12,10 @@ export interface Placement {
   replayed: boolean
 }
 
+// An older one is the sweeper's alone. A retry may be answered from a reservation that is about to expire (RETENTION, two
+// days at least); delivered again once it has, that same reserve would take stock for an order that is done.
+const takenOverWithin = 86_400_000
+
 /**
  * Places an order so that a crash at any point leaves something that a retry or a sweeper settles:
  *
@@ -52,6 +56,7 @@ export async function placeOrder(
   if (earlier.status !== 'pending') return { ...answerOf(earlier), replayed: true }
   const leaseLeft = earlier.leaseUntil - Date.now()
   if (leaseLeft > 0) throw inProgress(Math.ceil(leaseLeft / 1000))
+  if (Date.now() - earlier.createdAt.getTime() > takenOverWithin) throw inProgress(1)
   const taken = await orders.takeOver(earlier, call.deadline, call)
   if (!taken) throw inProgress(1)
   return knownAs(taken.orderId, call, () => settle(taken))

@@ -189,5 +189,38 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       }
       expect(await stockOf(productId)).toBe(10)
     })
+
+    it('tells what is stored under order ids, and leaves out what it does not know', async () => {
+      const { productId } = await product({ stock: 10 })
+      const [held, rejected, released, unknown] = [orderId(), orderId(), orderId(), orderId()]
+      const outcomes = new Map<string, unknown>([[released, { state: 'released' }]])
+      for (const [id, quantity] of [
+        [held, 1],
+        [rejected, 99],
+      ] as const) {
+        const lines = [{ productId, quantity }]
+        outcomes.set(id, await port.reserve({ orderId: id, lines }, call()))
+      }
+      await port.release({ orderId: released }, call())
+      const orderIds = [unknown, released, held, rejected]
+      const { reservations } = await port.reservations({ orderIds }, call())
+      expect(new Map(reservations.map(({ orderId, reservation }) => [orderId, reservation]))).toEqual(
+        outcomes,
+      )
+    })
+
+    it('lists the orders that hold stock, page by page', async () => {
+      const { productId } = await product({ stock: 10 })
+      // Behind all others of this suite.
+      const ids = Array.from({ length: 5 }, (_, n) => `f${n}${orderId().slice(2)}`)
+      for (const id of ids) await port.reserve({ orderId: id, lines: [{ productId, quantity: 1 }] }, call())
+      await port.release({ orderId: ids[1] ?? '' }, call())
+      const holding = ids.filter((_, n) => n !== 1)
+      const first = await port.holds({ after: 'f'.padEnd(24, '0'), limit: 3 }, call())
+      expect(first.orderIds).toEqual(holding.slice(0, 3))
+      const last = await port.holds({ after: first.orderIds.at(-1), limit: 3 }, call())
+      expect(last.orderIds.slice(0, 1)).toEqual(holding.slice(3))
+      expect((await port.holds({ limit: 1 }, call())).orderIds).toHaveLength(1)
+    })
   })
 }
