@@ -48,7 +48,7 @@ async function underLock<T>(db: Db, signal: AbortSignal | undefined, work: () =>
   for (;;) {
     try {
       const free = { _id: 'migrations', until: { $lt: new Date() } }
-      await locks.updateOne(free, { $set: { owner, until: until() } }, { upsert: true })
+      await locks.updateOne(free, { $set: { owner, until: until() } }, { upsert: true, maxTimeMS: lockLease })
       break
     } catch (error) {
       if (!isDuplicateKey(error)) throw error
@@ -59,23 +59,27 @@ async function underLock<T>(db: Db, signal: AbortSignal | undefined, work: () =>
   }
   const renewal = setInterval(() => {
     // A renewal that fails leaves a lease that ends early; migrations are written to be safe when repeated.
-    locks.updateOne({ _id: 'migrations', owner }, { $set: { until: until() } }).catch(() => undefined)
+    locks
+      .updateOne({ _id: 'migrations', owner }, { $set: { until: until() } }, { maxTimeMS: lockLease })
+      .catch(() => undefined)
   }, lockLease / 3)
   try {
     return await work()
   } finally {
     clearInterval(renewal)
-    await locks.deleteOne({ _id: 'migrations', owner })
+    await locks.deleteOne({ _id: 'migrations', owner }, { maxTimeMS: lockLease })
   }
 }
 
 async function applyMissing(db: Db, migrations: readonly Migration[], logger: Logger): Promise<void> {
   const applied = db.collection<{ _id: string; at: Date }>('migrations')
-  const done = new Set((await applied.find().toArray()).map((migration) => migration._id))
+  const known = await applied.find({}, { maxTimeMS: lockLease }).toArray()
+  const done = new Set(known.map((migration) => migration._id))
   for (const migration of migrations) {
     if (done.has(migration.name)) continue
     await migration.up(db)
-    await applied.updateOne({ _id: migration.name }, { $set: { at: new Date() } }, { upsert: true })
+    const note = { $set: { at: new Date() } }
+    await applied.updateOne({ _id: migration.name }, note, { upsert: true, maxTimeMS: lockLease })
     logger.info({ database: db.databaseName, migration: migration.name }, 'migration applied')
   }
 }

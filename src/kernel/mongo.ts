@@ -259,7 +259,9 @@ const longestTransaction = 10
 async function warnOfLongTransactions(connection: mongoose.Connection, logger: Logger): Promise<void> {
   try {
     const parameter = 'transactionLifetimeLimitSeconds'
-    const answer = await connection.db?.admin().command({ getParameter: 1, [parameter]: 1 })
+    const answer = await connection.db
+      ?.admin()
+      .command({ getParameter: 1, [parameter]: 1, maxTimeMS: selectionTimeout })
     const seconds = Number(answer?.[parameter])
     if (seconds > longestTransaction) {
       logger.warn(
