@@ -1,56 +1,55 @@
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, type TestContext, vi } from 'vitest'
 import { unbalancedBooks } from '../../../test/books.ts'
-import type { Account } from '../../../test/client.ts'
-import { type InterferedShop, startInterferedShop } from '../../../test/interfered-shop.ts'
+import { startInterferedShop } from '../../../test/interfered-shop.ts'
 import { databaseName } from '../../../test/shop.ts'
 import { dependencyUnavailable } from '../../kernel/errors.ts'
 import { patienceWithPending } from './sweep-unfinished-orders.ts'
 
-let shop: InterferedShop
-let ada: Account
-afterEach(async () => {
-  shop.interfere()
-  expect(await unbalancedBooks(shop)).toEqual([])
-  await shop.close()
-})
-
-async function open(environment: Record<string, string> = {}): Promise<void> {
-  shop = await startInterferedShop({ REQUEST_TIMEOUT: '1s', ...environment })
-  ada = await shop.customer()
-}
-
 const longAgo = 60_000
 const unreachable = () => Promise.reject(dependencyUnavailable('product is not available'))
-const stockOf = async (productId: string) => (await shop.get(`/products/${productId}`)).body.stock
-const place = (productId: string, key = 'basket') =>
-  shop.order(ada.token, [{ productId, quantity: 2 }], { 'Idempotency-Key': key })
-const read = async (orderId: string) => (await shop.get(`/orders/${orderId}`, { token: ada.token })).body
-const becomes = (orderId: string, status: string) =>
-  vi.waitFor(async () => expect(await read(orderId)).toMatchObject({ status }), {
-    timeout: 15_000,
-    interval: 50,
-  })
 
-/** An order whose request went wrong on its way to the product module, or on its way back. */
-async function leavePending(lost: string, key?: string): Promise<{ productId: string; orderId: string }> {
-  const { productId } = await shop.product(shop.adminToken, { stock: 10 })
-  shop.interfere((port) => ({
-    reserve: async (request, call) => {
-      if (lost === 'the answer') await port.reserve(request, call)
-      return unreachable()
-    },
-  }))
-  const answer = await place(productId, key)
-  expect(answer.status).toBe(503)
-  shop.interfere()
-  return { productId, orderId: answer.body.orderId }
+/** A shop of the test's own, with its one customer. Most of a test's time is waiting for the sweeper. */
+async function open({ onTestFinished }: TestContext, environment: Record<string, string> = {}) {
+  const shop = await startInterferedShop({ REQUEST_TIMEOUT: '1s', ...environment })
+  const ada = await shop.customer()
+  onTestFinished(async () => {
+    shop.interfere()
+    expect(await unbalancedBooks(shop)).toEqual([])
+    await shop.close()
+  })
+  const stockOf = async (productId: string) => (await shop.get(`/products/${productId}`)).body.stock
+  const place = (productId: string, key = 'basket') =>
+    shop.order(ada.token, [{ productId, quantity: 2 }], { 'Idempotency-Key': key })
+  const read = async (orderId: string) => (await shop.get(`/orders/${orderId}`, { token: ada.token })).body
+  const becomes = (orderId: string, status: string) =>
+    vi.waitFor(async () => expect(await read(orderId)).toMatchObject({ status }), {
+      timeout: 20_000,
+      interval: 50,
+    })
+
+  /** An order whose request went wrong on its way to the product module, or on its way back. */
+  const leavePending = async (lost: string, key?: string) => {
+    const { productId } = await shop.product(shop.adminToken, { stock: 10 })
+    shop.interfere((port) => ({
+      reserve: async (request, call) => {
+        if (lost === 'the answer') await port.reserve(request, call)
+        return unreachable()
+      },
+    }))
+    const answer = await place(productId, key)
+    expect(answer.status).toBe(503)
+    shop.interfere()
+    return { productId, orderId: answer.body.orderId }
+  }
+
+  return { shop, ada, stockOf, place, read, becomes, leavePending }
 }
 
-describe('an order that is left pending', () => {
-  it.each(['the request', 'the answer'])(
+describe.concurrent('an order that is left pending', () => {
+  it.for(['the request', 'the answer'])(
     'is undone and frees its key, if %s was lost: a retry is a new order',
-    async (lost) => {
-      await open()
+    async (lost, context) => {
+      const { shop, stockOf, place, read, becomes, leavePending } = await open(context)
       const { productId, orderId } = await leavePending(lost)
       expect(await stockOf(productId)).toBe(lost === 'the answer' ? 8 : 10)
       await shop.ageLease(orderId, longAgo)
@@ -72,12 +71,12 @@ describe('an order that is left pending', () => {
     },
   )
 
-  it('is left to a retry until ten seconds after its lease', async () => {
-    await open()
+  it('is left to a retry until ten seconds after its lease', async (context) => {
+    const { shop, place, read, becomes, leavePending } = await open(context)
     expect(patienceWithPending).toBe(10_000)
     const early = await leavePending('the answer', 'early')
     const late = await leavePending('the answer', 'late')
-    await shop.ageLease(early.orderId, 2_000)
+    await shop.ageLease(early.orderId, 1_000)
     await shop.ageLease(late.orderId, 12_000)
     await becomes(late.orderId, 'cancelled')
     expect(await read(early.orderId)).toMatchObject({ status: 'pending' })
@@ -87,8 +86,8 @@ describe('an order that is left pending', () => {
     })
   })
 
-  it('is not undone once a retry has taken it over', async () => {
-    await open({ REQUEST_TIMEOUT: '20s' })
+  it('is not undone once a retry has taken it over', async (context) => {
+    const { shop, place, becomes, leavePending } = await open(context, { REQUEST_TIMEOUT: '20s' })
     const { productId, orderId } = await leavePending('the request')
     const other = await leavePending('the request', 'other')
     await shop.ageLease(orderId, longAgo)
@@ -110,8 +109,8 @@ describe('an order that is left pending', () => {
     expect(await retry).toMatchObject({ status: 201, body: { orderId } })
   })
 
-  it('answers request_in_progress to a request that outlived all this', async () => {
-    await open({ REQUEST_TIMEOUT: '20s' })
+  it('answers request_in_progress to a request that outlived all this', async (context) => {
+    const { shop, ada, stockOf, place, becomes } = await open(context, { REQUEST_TIMEOUT: '20s' })
     const { productId } = await shop.product(shop.adminToken, { stock: 10 })
     let letGo = () => {}
     const opened = new Promise<void>((resolve) => {
@@ -140,32 +139,35 @@ describe('an order that is left pending', () => {
   })
 })
 
-describe('an order that is left cancelling', () => {
-  it.each(['the request', 'the answer'])('is completed, if %s was lost, and keeps its key', async (lost) => {
-    await open()
-    const { productId } = await shop.product(shop.adminToken, { stock: 10 })
-    const bought = await place(productId)
-    shop.interfere((port) => ({
-      release: async (request, call) => {
-        if (lost === 'the answer') await port.release(request, call)
-        return unreachable()
-      },
-    }))
-    const { orderId } = bought.body
-    expect(await shop.delete(`/orders/${orderId}`, { token: ada.token })).toMatchObject({
-      status: 202,
-      body: { status: 'cancelling' },
-    })
-    shop.interfere()
-    await becomes(orderId, 'cancelled')
-    expect(await stockOf(productId)).toBe(10)
-    const replayed = await place(productId)
-    expect(replayed).toMatchObject({ status: 201, body: bought.body })
-    expect(replayed.headers.get('idempotent-replayed')).toBe('true')
-  })
+describe.concurrent('an order that is left cancelling', () => {
+  it.for(['the request', 'the answer'])(
+    'is completed, if %s was lost, and keeps its key',
+    async (lost, context) => {
+      const { shop, ada, stockOf, place, becomes } = await open(context)
+      const { productId } = await shop.product(shop.adminToken, { stock: 10 })
+      const bought = await place(productId)
+      shop.interfere((port) => ({
+        release: async (request, call) => {
+          if (lost === 'the answer') await port.release(request, call)
+          return unreachable()
+        },
+      }))
+      const { orderId } = bought.body
+      expect(await shop.delete(`/orders/${orderId}`, { token: ada.token })).toMatchObject({
+        status: 202,
+        body: { status: 'cancelling' },
+      })
+      shop.interfere()
+      await becomes(orderId, 'cancelled')
+      expect(await stockOf(productId)).toBe(10)
+      const replayed = await place(productId)
+      expect(replayed).toMatchObject({ status: 201, body: bought.body })
+      expect(replayed.headers.get('idempotent-replayed')).toBe('true')
+    },
+  )
 
-  it('is cancelled for good if its owner cancelled it while it was pending', async () => {
-    await open()
+  it('is cancelled for good if its owner cancelled it while it was pending', async (context) => {
+    const { shop, ada, stockOf, place, becomes, leavePending } = await open(context)
     const { productId, orderId } = await leavePending('the answer')
     shop.interfere(() => ({ release: unreachable }))
     const cancelling = { status: 202, body: { status: 'cancelling' } }
@@ -178,9 +180,9 @@ describe('an order that is left cancelling', () => {
   })
 })
 
-describe('the sweeper', () => {
-  it('goes on when the product service is back', async () => {
-    await open()
+describe.concurrent('the sweeper', () => {
+  it('goes on when the product service is back', async (context) => {
+    const { shop, stockOf, place, becomes, leavePending } = await open(context)
     const { productId, orderId } = await leavePending('the answer')
     let refusals = 0
     shop.interfere(() => ({
@@ -200,8 +202,8 @@ describe('the sweeper', () => {
     expect(await place(productId)).toMatchObject({ status: 201 })
   })
 
-  it('gets through more than one batch', async () => {
-    await open({ REQUEST_TIMEOUT: '20s' })
+  it('gets through more than one batch', async (context) => {
+    const { shop, stockOf, place } = await open(context, { REQUEST_TIMEOUT: '20s' })
     const { productId } = await shop.product(shop.adminToken, { stock: 1_000 })
     shop.interfere((port) => ({
       async reserve(request, call) {
@@ -221,8 +223,8 @@ describe('the sweeper', () => {
     expect(await stockOf(productId)).toBe(1_000)
   })
 
-  it('looks at unfinished orders alone, however many there are', async () => {
-    await open()
+  it('looks at unfinished orders alone, however many there are', async (context) => {
+    const { shop, place } = await open(context)
     const db = await shop.collections('order')
     const { productId } = await shop.product(shop.adminToken, { stock: 10 })
     await Promise.all([1, 2, 3].map((n) => place(productId, `done-${n}`)))
@@ -245,9 +247,9 @@ describe('the sweeper', () => {
   })
 })
 
-it('two sweepers that are at work on the same order give its stock back once', async () => {
+it.concurrent('two sweepers that are at work on the same order give its stock back once', async (context) => {
   const environment = { MONGODB_DATABASE: databaseName() }
-  await open(environment)
+  const { shop, stockOf, becomes, leavePending } = await open(context, environment)
   const other = await startInterferedShop({ REQUEST_TIMEOUT: '1s', ...environment })
   const { productId, orderId } = await leavePending('the answer')
   const releasing = new Set<string>()

@@ -212,11 +212,11 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
     it('lists the orders that hold stock, page by page', async () => {
       const { productId } = await product({ stock: 10 })
       // Behind all others of this suite.
-      const ids = Array.from({ length: 5 }, (_, n) => `f${n}${orderId().slice(2)}`)
+      const ids = Array.from({ length: 5 }, (_, n) => `ffffffff${n}${orderId().slice(9)}`)
       for (const id of ids) await port.reserve({ orderId: id, lines: [{ productId, quantity: 1 }] }, call())
       await port.release({ orderId: ids[1] ?? '' }, call())
       const holding = ids.filter((_, n) => n !== 1)
-      const first = await port.holds({ after: 'f'.padEnd(24, '0'), limit: 3 }, call())
+      const first = await port.holds({ after: 'ffffffff'.padEnd(24, '0'), limit: 3 }, call())
       expect(first.orderIds).toEqual(holding.slice(0, 3))
       const last = await port.holds({ after: first.orderIds.at(-1), limit: 3 }, call())
       expect(last.orderIds.slice(0, 1)).toEqual(holding.slice(3))
