@@ -1,9 +1,12 @@
-import { describe, expect, it, type TestContext, vi } from 'vitest'
+import { describe, expect, inject, it, type TestContext, vi } from 'vitest'
 import { unbalancedBooks } from '../../../test/books.ts'
 import { startInterferedShop } from '../../../test/interfered-shop.ts'
-import { databaseName } from '../../../test/shop.ts'
+import { databaseName, quiet } from '../../../test/shop.ts'
 import { dependencyUnavailable } from '../../kernel/errors.ts'
-import { patienceWithPending } from './sweep-unfinished-orders.ts'
+import { createMongo } from '../../kernel/mongo.ts'
+import type { ProductPort } from '../product/contract.ts'
+import { createOrderRepository } from './order.repository.ts'
+import { finish, patienceWithPending } from './sweep-unfinished-orders.ts'
 
 const longAgo = 60_000
 const unreachable = () => Promise.reject(dependencyUnavailable('product is not available'))
@@ -181,6 +184,81 @@ describe.concurrent('an order that is left cancelling', () => {
 })
 
 describe.concurrent('the sweeper', () => {
+  it('leaves a cancellation alone while a request is at work on it', async (context) => {
+    const { shop, ada, place, becomes, leavePending } = await open(context, { REQUEST_TIMEOUT: '20s' })
+    const { productId } = await shop.product(shop.adminToken, { stock: 10 })
+    const { orderId } = (await place(productId, 'cancelled')).body
+    const other = await leavePending('the request', 'other')
+    // Whoever placed it is done with it long since.
+    await shop.ageLease(orderId, longAgo)
+    let releases = 0
+    let letGo = () => {}
+    const opened = new Promise<void>((resolve) => {
+      letGo = resolve
+    })
+    shop.interfere((port) => ({
+      async release(request, call) {
+        if (request.orderId === orderId) {
+          releases += 1
+          await opened
+        }
+        return port.release(request, call)
+      },
+    }))
+    const cancelling = shop.delete(`/orders/${orderId}`, { token: ada.token })
+    await vi.waitFor(() => expect(releases).toBe(1))
+    await shop.ageLease(other.orderId, longAgo)
+    // The sweeper that took this one passed the other by.
+    await becomes(other.orderId, 'cancelled')
+    expect(releases).toBe(1)
+    letGo()
+    expect(await cancelling).toMatchObject({ status: 200, body: { status: 'cancelled' } })
+  })
+
+  it.for(['pending', 'cancelling'])(
+    'does nothing to a %s order that somebody has taken since it was read',
+    async (status, context) => {
+      const { shop, ada, becomes, place, leavePending } = await open(context, { REQUEST_TIMEOUT: '20s' })
+      const { productId, orderId } = await leavePending('the request')
+      shop.interfere(() => ({ reserve: () => new Promise(() => {}), release: unreachable }))
+      if (status === 'cancelling') await shop.delete(`/orders/${orderId}`, { token: ada.token })
+
+      const mongo = createMongo({
+        uri: inject('mongodbUri'),
+        database: shop.database,
+        requestTimeout: 20_000,
+        logger: await quiet,
+      })
+      context.onTestFinished(() => mongo.close())
+      await mongo.connect(new AbortController().signal)
+      const orders = createOrderRepository(mongo.database('order'))
+      const call = { deadline: Date.now() + 20_000, requestId: 'sweep' }
+      const product = { release: vi.fn(unreachable) } as unknown as ProductPort
+      const read = async () => {
+        const order = await orders.find({ orderId }, call)
+        if (!order) throw new Error('the order is there')
+        return order
+      }
+      const asRead = await read()
+      if (status === 'pending') {
+        // A retry, which is at work on it from now on.
+        await orders.takeOver(asRead, call.deadline + 1, call)
+      } else {
+        const first = finish({ orders, product }, asRead, { ...call, deadline: call.deadline + 1 })
+        await expect(first).rejects.toMatchObject({ code: 'dependency_unavailable' })
+      }
+      const before = await read()
+      expect(await finish({ orders, product }, asRead, call)).toBe(false)
+      expect(await read()).toEqual(before)
+      expect(product.release).toHaveBeenCalledTimes(status === 'pending' ? 0 : 1)
+
+      shop.interfere()
+      await shop.ageLease(orderId, longAgo)
+      await becomes(orderId, 'cancelled')
+      expect((await place(productId)).status).toBe(status === 'pending' ? 201 : 409)
+    },
+  )
+
   it('goes on when the product service is back', async (context) => {
     const { shop, stockOf, place, becomes, leavePending } = await open(context)
     const { productId, orderId } = await leavePending('the answer')
