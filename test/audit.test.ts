@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { type ReportedFinding, runAudit } from '../src/kernel/audit.ts'
+import { type Finding, type ReportedFinding, runAudit } from '../src/kernel/audit.ts'
 import { audit } from './audit-command.ts'
 import type { Account, Json } from './client.ts'
 import { type Collections, type Db, openCollections } from './collections.ts'
@@ -142,7 +142,14 @@ describe('a fault with exactly one right answer', () => {
         await change(product, 'products', cup.productId, { $inc: { stock: 3 } })
         return {
           subject: cup.productId,
-          right: async () => expect(await stockOf(product, cup.productId)).toBe(5),
+          right: async () => {
+            expect(await stockOf(product, cup.productId)).toBe(5)
+            expect(await product.collection('stockLedger').findOne({ by: 'audit' })).toMatchObject({
+              change: 0,
+              stock: 5,
+              reason: 'stock 8 → 5',
+            })
+          },
         }
       },
     ],
@@ -345,6 +352,30 @@ describe('a fault that can be set right in more than one way', () => {
     expect(finding).toMatchObject({ code, repairable: false, notRepaired: expect.any(String) })
     expect(finding).not.toHaveProperty('repaired')
     expect(await everything()).toEqual(before)
+  })
+})
+
+it('repairs nothing that has moved on since it was seen', async () => {
+  const copy = await copyOfShop()
+  await change(copy.product, 'products', cup.productId, { $inc: { stock: 3 } })
+  await change(copy.order, 'orders', orders.confirmed, {
+    $set: { status: 'pending', leaseUntil: new Date(0) },
+  })
+  const { composition, close } = await startComposition({
+    environment: { MONGODB_DATABASE: copy.database },
+  })
+  await composition.connect(AbortSignal.timeout(10_000))
+  const findings: Finding[] = []
+  for (const { audit } of composition.audits) findings.push(...(await audit.look()).findings)
+  expect(findings.map(({ code }) => code).sort()).toEqual(['order_unfinished', 'stock_off'])
+  // A sale, and a retry that carries the order on.
+  await change(copy.product, 'products', cup.productId, { $inc: { stock: -1, version: 1 } })
+  await change(copy.order, 'orders', orders.confirmed, { $set: { leaseUntil: new Date(1) } })
+  for (const { repair } of findings) expect(await repair?.()).toBeUndefined()
+  await close()
+  expect(await stockOf(copy.product, cup.productId)).toBe(7)
+  expect(await copy.order.collection('orders').findOne(byId(orders.confirmed))).toMatchObject({
+    status: 'pending',
   })
 })
 

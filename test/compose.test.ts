@@ -7,6 +7,7 @@ import { describe, expect, inject, onTestFinished, test, vi } from 'vitest'
 import { compose } from '../src/compose.ts'
 import type { Call } from '../src/kernel/call.ts'
 import { loadConfig } from '../src/kernel/config.ts'
+import type { Job } from '../src/kernel/jobs.ts'
 import type { Migration } from '../src/kernel/migrations.ts'
 import { type AnyModule, defineModule } from '../src/kernel/module.ts'
 import { definePort } from '../src/kernel/port.ts'
@@ -292,5 +293,61 @@ describe('readiness', () => {
     })
     await split.prepare()
     expect((await split.get('/readyz')).status).toBe(200)
+  })
+})
+
+describe('a job', () => {
+  /** A module whose job comes round at once, and stays at work until it is told to stop and let go. */
+  function worker() {
+    const log: string[] = []
+    let letGo = () => {}
+    const opened = new Promise<void>((resolve) => {
+      letGo = resolve
+    })
+    const job: Job = {
+      name: 'work',
+      interval: 1,
+      async round(signal) {
+        log.push('begins')
+        await once(signal, 'abort')
+        log.push('is told to stop')
+        await opened
+        log.push('ends')
+        return { done: 0, more: true }
+      },
+    }
+    const module = defineModule({
+      name: 'worker',
+      api: {},
+      migrations: [],
+      needs: {},
+      start: () => ({ routes: createRouter(), jobs: [job] }),
+    })
+    return { module, log, letGo }
+  }
+
+  test('begins when the process is ready, stops when it drains, and ends before it closes', async () => {
+    const { module, log, letGo } = worker()
+    let prepared = () => {}
+    const preparing = new Promise<void>((resolve) => {
+      prepared = resolve
+    })
+    const slow = { name: '001', up: () => preparing }
+    const process = await composed([module, greeter('local', [slow])])
+    const ready = process.prepare()
+    await vi.waitFor(async () =>
+      expect(await process.get('/readyz')).toMatchObject({ body: { missing: ['migrations of greeter'] } }),
+    )
+    expect(log).toEqual([])
+    prepared()
+    await ready
+    await vi.waitFor(() => expect(log).toEqual(['begins']))
+
+    process.drain()
+    await vi.waitFor(() => expect(log).toEqual(['begins', 'is told to stop']))
+    const closed = process.close().then(() => log.push('closed'))
+    letGo()
+    await closed
+    expect(log).toEqual(['begins', 'is told to stop', 'ends', 'closed'])
   })
 })
