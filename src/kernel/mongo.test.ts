@@ -117,6 +117,37 @@ describe('one operation', () => {
     await expect(wrong).rejects.toBeInstanceOf(mongoose.mongo.MongoServerError)
   })
 
+  it.each([
+    [187, 'LinearizableReadConcernError'],
+    [189, 'PrimarySteppedDown'],
+    [237, 'CursorKilled'],
+    [43, 'CursorNotFound'],
+    [239, 'SnapshotTooOld'],
+    [246, 'SnapshotUnavailable'],
+    [11601, 'Interrupted'],
+    [11602, 'InterruptedDueToReplStateChange'],
+    [10107, 'NotWritablePrimary'],
+  ])(
+    'that the server cannot carry out just now (%i, %s) is dependency_unavailable',
+    async (code, codeName) => {
+      const passing = new mongoose.mongo.MongoServerError({ message: codeName, code, codeName })
+      const failed = database.run(inTime(5_000), () => Promise.reject(passing))
+      await expect(failed).rejects.toMatchObject({ code: 'dependency_unavailable', cause: passing })
+    },
+  )
+
+  it('whose write is not acknowledged by a majority is dependency_unavailable', async () => {
+    const unsatisfied = { w: 7, wtimeout: 1 } as const
+    const written = (id: string) =>
+      database.run(inTime(5_000), () =>
+        counters().insertOne({ _id: id, n: 1 }, { writeConcern: unsatisfied }),
+      )
+    await expect(written('a')).rejects.toMatchObject({
+      code: 'dependency_unavailable',
+      cause: { name: 'MongoWriteConcernError' },
+    })
+  })
+
   it('of a database that was never reached is dependency_unavailable at the deadline', async () => {
     const unreached = open()
     const { connection, run } = unreached.database('things')
@@ -192,6 +223,41 @@ describe('a server that goes away', () => {
     await way.mend()
     await vi.waitFor(() => ping(), { timeout: 10_000 })
     expect(await find(5_000)).toBeNull()
+    await far.close()
+    await way.cut()
+  })
+
+  it('in the middle of transactions has them decided anew once it is back', async () => {
+    const way = await wayToServer()
+    const far = open(way.uri)
+    await far.connect(new AbortController().signal)
+    const { connection, transaction } = far.database('things')
+    const allHaveRead = latch()
+    const allAreWriting = latch()
+    let reading = 0
+    let writing = 0
+    const bought = Array.from({ length: 8 }, (_, n) =>
+      transaction(inTime(20_000), async (session) => {
+        const collection = connection.collection<Counter>('counters')
+        await collection.findOne({ _id: 'a' }, { session })
+        reading += 1
+        if (reading === 8) {
+          way.freeze()
+          allHaveRead.release()
+        }
+        await allHaveRead.released
+        // The first to be cut off makes the driver give up the others' connections: it says less of them then.
+        const inserted = collection.insertMany([{ _id: `a${n}`, n }], { session })
+        writing += 1
+        if (writing === 8) allAreWriting.release()
+        await inserted
+      }),
+    )
+    await allAreWriting.released
+    await way.cut()
+    await way.mend()
+    await Promise.all(bought)
+    expect(await counters().countDocuments()).toBe(8)
     await far.close()
     await way.cut()
   })
