@@ -1,0 +1,322 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { unbalancedBooks } from '../books.ts'
+import type { Account, Answer, Json } from '../client.ts'
+import type { Shape } from '../processes.ts'
+import { attempt, isFinal, type Outcome, persist } from './attempts.ts'
+import { createChance, faultSeed } from './chance.ts'
+import { type Armed, type Audit, type Fleet, startFleet } from './fleet.ts'
+import { settled } from './settling.ts'
+import { faults } from './size.ts'
+
+type Operation = 'create' | 'cancel'
+
+/** Where the death of a process interrupts a request, and what follows. */
+interface Point {
+  operation: Operation
+  service: string
+  /** From 1. */
+  at: number
+  step: string
+  /** The step of that service that makes the request's effect final. */
+  isLast: boolean
+  when: 'before' | 'after'
+  /** While the request is under way, which only another service can make use of, or when its answer was given up. */
+  revival: 'at once' | 'later'
+  client: 'retries' | 'leaves it alone'
+}
+
+interface Case {
+  point: Point
+  productId: string
+  key: string
+  /** Known from the start where the order is cancelled. */
+  orderId: string | undefined
+  first: Outcome
+  /** The answer to the last retry. */
+  final: Promise<Answer> | undefined
+}
+
+/** What is to be seen of a case when everything has settled. */
+interface Ending {
+  point: Point
+  first: Outcome
+  final: Answer | undefined
+  /** Of all orders that the case has made. */
+  statuses: string[]
+  stock: number
+  /** What the key answers then, where nobody had retried, and how many units are left after it. */
+  afterwards?: { answer: Answer; orders: Json[]; stock: number }
+}
+
+interface Campaign {
+  endings: Ending[]
+  unbalanced: string[]
+  audit: Audit
+}
+
+const stock = 10
+const quantity = 3
+// More than the worst: a lease, 10 s until it is undone, and other retries at the same time on busy cores.
+const patience = 60_000
+// On cores that are busy a request may run out of time before it gets where it should: then another one is tried.
+const mostTries = 10
+
+const chance = createChance(faultSeed())
+const fleets: Fleet[] = []
+const campaigns = new Map<string, Campaign>()
+
+beforeAll(async () => {
+  console.log(`every step: FAULT_SEED=${chance.seed}`)
+  const shapes: Shape[] = ['one process', 'split']
+  await Promise.all(shapes.map(async (shape) => campaigns.set(shape, await campaign(shape))))
+}, 1_200_000)
+afterAll(() => Promise.all(fleets.map((fleet) => fleet.stop())))
+
+describe.each(['one process', 'split'])('a request whose process dies at any step, %s', (shape) => {
+  const endings = (operation: Operation, client: Point['client']): [string, Ending][] => {
+    const of = campaigns.get(shape)?.endings ?? []
+    const matching = of.filter(({ point }) => point.operation === operation && point.client === client)
+    expect(matching).not.toEqual([])
+    return matching.map((ending) => [label(ending.point), ending])
+  }
+
+  it('is carried on by a retry, to one confirmed order', () => {
+    for (const [point, { final, statuses, stock: left }] of endings('create', 'retries')) {
+      expect(final, point).toMatchObject({ status: 201, body: { status: 'confirmed' } })
+      expect(
+        statuses.filter((status) => status !== 'cancelled'),
+        point,
+      ).toEqual(['confirmed'])
+      expect(left, point).toBe(stock - quantity)
+    }
+  })
+
+  it('is cancelled once when the cancellation is repeated', () => {
+    for (const [point, { final, statuses, stock: left }] of endings('cancel', 'retries')) {
+      expect(final, point).toMatchObject({ status: 200, body: { status: 'cancelled' } })
+      expect(statuses, point).toEqual(['cancelled'])
+      expect(left, point).toBe(stock)
+    }
+  })
+
+  it('leaves an order that nobody retries confirmed, or undone with nothing held and its key free', () => {
+    for (const [point, ending] of endings('create', 'leaves it alone')) {
+      const { statuses, stock: left, afterwards } = ending
+      expect(statusesLeft(ending), point).toContainEqual(statuses)
+      const confirmed = statuses.includes('confirmed')
+      expect(left, point).toBe(confirmed ? stock - quantity : stock)
+      expect(afterwards?.answer, point).toMatchObject({ status: 201, body: { status: 'confirmed' } })
+      const replayed = afterwards?.answer.headers.get('idempotent-replayed') ?? null
+      expect(replayed, point).toBe(confirmed ? 'true' : null)
+      expect(
+        afterwards?.orders.filter(({ status }) => status === 'confirmed'),
+        point,
+      ).toHaveLength(1)
+      expect(afterwards?.stock, point).toBe(stock - quantity)
+    }
+  })
+
+  it('leaves a cancellation that nobody repeats finished or never begun', () => {
+    for (const [point, ending] of endings('cancel', 'leaves it alone')) {
+      const { statuses, stock: left } = ending
+      expect(statusesLeft(ending), point).toContainEqual(statuses)
+      expect(left, point).toBe(statuses.includes('cancelled') ? stock : stock - quantity)
+    }
+  })
+
+  it('leaves the books balanced, and the audit nothing to find', () => {
+    const { unbalanced, audit } = campaigns.get(shape) ?? {}
+    expect(unbalanced).toEqual([])
+    expect(audit).toMatchObject({ code: 0, report: { findings: [] } })
+  })
+})
+
+/** What the statuses of a case's orders may be when nobody has retried. */
+function statusesLeft({ point, first }: Ending): string[][] {
+  const { operation, service, at, isLast, when } = point
+  if (operation === 'create') {
+    if (first.status === 201) return [['confirmed']]
+    if (service === 'product') return [['confirmed'], ['cancelled']]
+    if (at === 1 && when === 'before') return [[]]
+    return isLast && when === 'after' ? [['confirmed']] : [['cancelled']]
+  }
+  // Begun with the second step: the first one reads the order.
+  const begun = service === 'product' || at > 2 || (at === 2 && when === 'after')
+  return begun ? [['cancelled']] : [['confirmed']]
+}
+
+const label = ({ operation, service, at, step, when, revival, client }: Point): string =>
+  `${operation}: ${service} dies ${when} step ${at} (${step}), comes back ${revival}, the client ${client}`
+
+async function campaign(shape: Shape): Promise<Campaign> {
+  const fleet = await startFleet(shape, { steps: true })
+  fleets.push(fleet)
+  const customer = await fleet.customer()
+  const points = chosen(await allPoints(fleet, customer))
+  const started = Date.now()
+  const cases: Case[] = []
+  for (const point of points) cases.push(await interrupted(fleet, customer, point))
+  const finals = await Promise.all(cases.map(({ final }) => final))
+  const took = Date.now() - started
+  const settledAfter = await settled(fleet, Date.now())
+
+  const endings: Ending[] = []
+  for (const [at, ended] of cases.entries()) endings.push(await ending(fleet, customer, ended, finals[at]))
+  const audit = await fleet.audit()
+  console.log(
+    `${shape}: ${points.length} deaths in ${took} ms, settled ${settledAfter} ms later, audit ${JSON.stringify(audit)}`,
+  )
+  return { endings, unbalanced: await unbalancedBooks(fleet), audit }
+}
+
+/** A product that no other case touches. */
+async function ownProduct(fleet: Fleet): Promise<string> {
+  const body = { name: 'Cup', price: 12.9, stock }
+  const create = () => fleet.post('/products/create_product', { token: fleet.adminToken, body })
+  return (await persist(create, patience)).body.productId
+}
+
+/**
+ * An order goes through: what has just started has asked for the keys of auth, and what had failed too often to be
+ * called is called again.
+ */
+async function warm(fleet: Fleet, customer: Account): Promise<void> {
+  await placed(fleet, customer, { productId: await ownProduct(fleet), key: randomUUID() })
+}
+
+/** @returns the order's id */
+async function placed(
+  fleet: Fleet,
+  customer: Account,
+  order: Pick<Request, 'productId' | 'key'>,
+): Promise<string> {
+  const request = { ...order, operation: 'create' as const, orderId: undefined, requestId: randomUUID() }
+  const answer = await persist(() => send(fleet, customer, request), patience)
+  expect(answer.status).toBe(201)
+  return answer.body.orderId
+}
+
+/** As many as a request of each kind really takes, twice each: before and after. */
+async function allPoints(fleet: Fleet, customer: Account): Promise<Point[]> {
+  const points: Point[] = []
+  for (const operation of ['create', 'cancel'] as const) {
+    for (const [service, steps] of await stepsOf(fleet, customer, operation)) {
+      const revivals = service === 'product' ? (['at once', 'later'] as const) : (['later'] as const)
+      for (const [index, step] of steps.entries()) {
+        const place = { operation, service, at: index + 1, step, isLast: index === steps.length - 1 }
+        for (const when of ['before', 'after'] as const)
+          for (const revival of revivals)
+            for (const client of ['retries', 'leaves it alone'] as const)
+              points.push({ ...place, when, revival, client })
+      }
+    }
+  }
+  return points
+}
+
+/** Of each service that takes part in such a request. */
+async function stepsOf(
+  fleet: Fleet,
+  customer: Account,
+  operation: Operation,
+): Promise<Map<string, string[]>> {
+  const services = fleet.services.filter(({ name }) => name !== 'auth')
+  for (let tries = 1; tries <= mostTries; tries++) {
+    await warm(fleet, customer)
+    const request = await prepared(fleet, customer, operation)
+    const armed = new Map<string, Armed>()
+    for (const service of services)
+      armed.set(service.name, await service.arm({ requestId: request.requestId }))
+    if (!isFinal(await attempt(() => send(fleet, customer, request)))) continue
+    const steps = new Map<string, string[]>()
+    for (const [name, { steps: taken }] of armed) steps.set(name, await taken())
+    return steps
+  }
+  throw new Error(`no ${operation} came to its end`)
+}
+
+/** All of them, or a sample: around the commit, and some of each kind that chance picks. */
+function chosen(points: Point[]): Point[] {
+  if (faults !== undefined) return points
+  const sample = new Set<Point>()
+  const pick = (more: (point: Point) => boolean) => sample.add(chance.pick(points.filter(more)))
+  for (const when of ['before', 'after'] as const) {
+    pick((point) => point.operation === 'create' && point.step === 'commitTransaction' && point.when === when)
+  }
+  for (const operation of ['create', 'cancel'] as const) {
+    for (const client of ['retries', 'leaves it alone'] as const) {
+      pick((point) => point.operation === operation && point.client === client)
+    }
+  }
+  return [...sample]
+}
+
+interface Request {
+  operation: Operation
+  productId: string
+  orderId: string | undefined
+  key: string
+  requestId: string
+}
+
+function send(
+  fleet: Fleet,
+  { token }: Account,
+  { operation, productId, orderId, key, requestId }: Request,
+): Promise<Answer> {
+  const headers = { 'Idempotency-Key': key, 'X-Request-Id': requestId }
+  if (operation === 'create') return fleet.order(token, [{ productId, quantity }], headers)
+  return fleet.delete(`/orders/${orderId}`, { token, headers })
+}
+
+/** One request whose process dies there. What is retried goes on by itself while the next one dies. */
+async function interrupted(fleet: Fleet, customer: Account, point: Point): Promise<Case> {
+  const service = fleet.service(point.service)
+  await service.prepareNext()
+  const revived = point.revival === 'at once' ? service.death().then(() => service.start()) : undefined
+  for (let tries = 1; tries <= mostTries; tries++) {
+    await warm(fleet, customer)
+    const request = await prepared(fleet, customer, point.operation)
+    const armed = await service.arm({ requestId: request.requestId, at: point.at, when: point.when })
+    const first = await attempt(() => send(fleet, customer, request))
+    if (!(await armed.disarm())) continue
+    await (revived ?? service.start())
+    const again = { ...request, requestId: randomUUID() }
+    const retrying = () => persist(() => send(fleet, customer, again), patience)
+    const final = point.client === 'retries' ? retrying() : undefined
+    // Awaited with all the others.
+    final?.catch(() => undefined)
+    return { ...request, point, first, final }
+  }
+  throw new Error(`never got there: ${label(point)}`)
+}
+
+/** A request that is ready to be sent. */
+async function prepared(fleet: Fleet, customer: Account, operation: Operation): Promise<Request> {
+  const request = {
+    operation,
+    productId: await ownProduct(fleet),
+    key: randomUUID(),
+    requestId: randomUUID(),
+  }
+  return { ...request, orderId: operation === 'create' ? undefined : await placed(fleet, customer, request) }
+}
+
+async function ending(
+  fleet: Fleet,
+  customer: Account,
+  settled: Case,
+  final: Answer | undefined,
+): Promise<Ending> {
+  const { point, productId, first } = settled
+  const orders = (await fleet.collections('order')).collection('orders')
+  const ofCase = () => orders.find({ 'lines.productId': productId }).toArray()
+  const stockLeft = async () => (await fleet.get(`/products/${productId}`)).body.stock
+  const statuses = (await ofCase()).map(({ status }) => status)
+  const seen = { point, first, final, statuses, stock: await stockLeft() }
+  if (point.operation === 'cancel' || point.client === 'retries') return seen
+  const again = { ...settled, operation: point.operation, requestId: randomUUID() }
+  const answer = await persist(() => send(fleet, customer, again), patience)
+  return { ...seen, afterwards: { answer, orders: await ofCase(), stock: await stockLeft() } }
+}

@@ -1,0 +1,276 @@
+import { type ChildProcess, execFile, fork } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import mongoose from 'mongoose'
+import { inject } from 'vitest'
+import { createFront } from '../../src/front.ts'
+import { urlVariable } from '../../src/kernel/config.ts'
+import { generatePrivateKey } from '../../src/modules/auth/signing-keys.ts'
+import { registry } from '../../src/registry.ts'
+import { type Client, createClient } from '../client.ts'
+import type { Shape } from '../processes.ts'
+import { admin, databaseName, quiet, type Shop } from '../shop.ts'
+import type { Arming } from './kill-at.ts'
+import { type Link, startLink } from './link.ts'
+
+/** One service of the fleet: what is killed comes back at the same address, as another process. */
+export interface Service {
+  name: string
+  /** The way to it, for clients and for the other services. */
+  link: Link
+  /** Has another process ready that waits for its turn, so that the next `start` takes no time. */
+  prepareNext(): Promise<void>
+  /** Ready, and reached by the link, when it resolves. The one before must be dead. */
+  start(): Promise<void>
+  /** SIGKILL; resolves when the process is gone and its connections with it. */
+  kill(): Promise<void>
+  /** Stopped as by a very long pause: its sockets stay open, what arrives waits in them. */
+  freeze(): void
+  thaw(): void
+  /** Resolves when the present process has ended, by whatever hand. */
+  death(): Promise<void>
+  /** @see kill-at.ts; the fleet has been started with `steps` */
+  arm(arming: Arming): Promise<Armed>
+  /** All that its processes have printed. */
+  output(): string
+}
+
+/** A process that watches the steps of a request. */
+export interface Armed {
+  /** The steps of the request so far. */
+  steps(): Promise<string[]>
+  /**
+   * From then on nothing kills it, also if the request gets to that step later.
+   * @returns whether it has got there, and is dead
+   */
+  disarm(): Promise<boolean>
+}
+
+export interface Audit {
+  code: number | null
+  report: {
+    checked: { products: number; reservations: number; orders: number }
+    findings: { module: string; code: string; subject: string; message: string }[]
+  }
+}
+
+export interface Fleet extends Client, Pick<Shop, 'collections' | 'adminToken'> {
+  shape: Shape
+  services: readonly Service[]
+  /** The process that hosts a module. */
+  service(module: string): Service
+  /** `npm run audit -- --json` on the fleet's databases. */
+  audit(...options: string[]): Promise<Audit>
+  stop(): Promise<void>
+}
+
+interface Options {
+  /** Environment variables of every service. */
+  settings?: Record<string, string>
+  /** Milliseconds; short, and so is every lease. */
+  requestTimeout?: number
+  /** Whether the services can be killed at a step of a request. */
+  steps?: boolean
+}
+
+/** The program as processes that die and come back, in databases of its own. */
+export async function startFleet(
+  shape: Shape,
+  { settings = {}, requestTimeout = 1_000, steps = false }: Options = {},
+): Promise<Fleet> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'trivet-fleet-'))
+  const database = databaseName()
+  const environment: Record<string, string> = {
+    PATH: process.env.PATH ?? '',
+    HOME: process.env.HOME ?? '',
+    MONGODB_URI: inject('mongodbUri'),
+    MONGODB_DATABASE: database,
+    DATA_DIR: dataDir,
+    REQUEST_TIMEOUT: `${requestTimeout}ms`,
+    // Signed in once, signed in until the end, whoever dies.
+    JWT_PRIVATE_KEYS: JSON.stringify([generatePrivateKey()]),
+    ACCESS_TOKEN_TTL: '1d',
+    BCRYPT_COST: '4',
+    ADMIN_USERNAME: admin.username,
+    ADMIN_EMAIL: admin.email,
+    ADMIN_PASSWORD: admin.password,
+    ...settings,
+  }
+  const names = shape === 'split' ? registry.map((module) => module.name) : ['all']
+  const links = new Map<string, Link>()
+  for (const name of names) links.set(name, await startLink())
+  const urls = Object.fromEntries([...links].map(([name, { url }]) => [name, url]))
+  const remote = Object.entries(urls).map(([name, url]) => [urlVariable(name), url])
+
+  const services = [...links].map(([name, link]) => {
+    const env = { ...environment, SERVICE: name, HOST: '127.0.0.1', PORT: '0' }
+    if (shape === 'one process') return createService(name, link, env, steps)
+    const secret = { INTERNAL_SECRET: 'a secret that only this fleet knows' }
+    return createService(name, link, { ...env, ...secret, ...Object.fromEntries(remote) }, steps)
+  })
+  const own = await mongoose.createConnection(inject('mongodbUri')).asPromise()
+
+  const stop = async () => {
+    await Promise.all(services.map((service) => service.stop()))
+    await Promise.all([...links.values()].map((link) => link.close()))
+    for (const { name } of registry) await own.useDb(`${database}_${name}`).dropDatabase()
+    await own.close()
+    await rm(dataDir, { recursive: true, force: true })
+  }
+
+  try {
+    await Promise.all(services.map((service) => service.start()))
+    const timeout = requestTimeout + 500
+    const front = createFront({ modules: registry, urls, timeout, logger: await quiet })
+    const client = createClient((path, init) =>
+      shape === 'split'
+        ? front.request(path, init)
+        : fetch(`${urls.all}${path}`, { ...init, signal: AbortSignal.timeout(timeout) }),
+    )
+    return {
+      ...client,
+      shape,
+      services,
+      service(module) {
+        const found = services.find(({ name }) => name === module || name === 'all')
+        if (!found) throw new Error(`nothing hosts ${module}`)
+        return found
+      },
+      adminToken: await client.login(admin.email, admin.password),
+      async collections(module) {
+        const { db } = own.useDb(`${database}_${module}`, { useCache: true })
+        if (!db) throw new Error('a connected database has a handle')
+        return db
+      },
+      audit: (...options) => audit(environment, options),
+      stop,
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+const script = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+
+function audit(env: Record<string, string>, options: readonly string[]): Promise<Audit> {
+  return new Promise((resolve, reject) => {
+    const args = [script('../../src/audit.ts'), '--json', ...options]
+    const child = execFile(process.execPath, args, { env }, (_error, stdout, stderr) => {
+      try {
+        resolve({ code: child.exitCode, report: JSON.parse(stdout) })
+      } catch {
+        reject(new Error(`the audit ended with ${child.exitCode}:\n${stdout}${stderr}`))
+      }
+    })
+  })
+}
+
+/** One process of a service, from its fork to its end. */
+interface Incarnation {
+  child: ChildProcess
+  /** Its port, once it is ready. */
+  ready: Promise<number>
+  ended: Promise<void>
+}
+
+function createService(
+  name: string,
+  link: Link,
+  env: Record<string, string>,
+  steps: boolean,
+): Service & { stop(): Promise<void> } {
+  const living = new Set<Incarnation>()
+  let printed = ''
+  let current: Incarnation | undefined
+  let next: Incarnation | undefined
+
+  const launch = (): Incarnation => {
+    const execArgv = steps ? ['--import', new URL('kill-at.ts', import.meta.url).href] : []
+    const child = fork(script('../../src/main.ts'), { env, silent: true, execArgv })
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on('data', (chunk: Buffer) => {
+        printed += chunk.toString()
+      })
+    }
+    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+    const ready = new Promise<number>((resolve, reject) => {
+      child.once('message', (message) => resolve((message as { port: number }).port))
+      child.once('exit', (code, signal) =>
+        reject(new Error(`${name} ended (${code ?? signal}):\n${printed}`)),
+      )
+    })
+    // Whoever waits for it hears of it.
+    ready.catch(() => undefined)
+    const incarnation = { child, ready, ended }
+    living.add(incarnation)
+    void ended.then(() => {
+      living.delete(incarnation)
+      if (current === incarnation) link.leadTo(undefined)
+    })
+    return incarnation
+  }
+
+  const present = (): Incarnation => {
+    if (!current) throw new Error(`${name} has not been started`)
+    return current
+  }
+
+  const ask = async <Reply>({ child, ended }: Incarnation, question: object): Promise<Reply> => {
+    const reply = new Promise<Reply>((resolve, reject) => {
+      child.once('message', (message) => resolve(message as Reply))
+      child.send(question, (error) => error && reject(error))
+    })
+    const dead = ended.then(() => Promise.reject(new Error(`${name} died before it answered`)))
+    return Promise.race([reply, dead])
+  }
+
+  return {
+    name,
+    link,
+    async prepareNext() {
+      next ??= launch()
+      await next.ready
+    },
+    async start() {
+      if (current && living.has(current)) throw new Error(`${name} still runs`)
+      const incarnation = next ?? launch()
+      next = undefined
+      current = incarnation
+      link.leadTo(await incarnation.ready)
+    },
+    async kill() {
+      const { child, ended } = present()
+      child.kill('SIGKILL')
+      await ended
+    },
+    freeze() {
+      present().child.kill('SIGSTOP')
+    },
+    thaw() {
+      present().child.kill('SIGCONT')
+    },
+    death: () => present().ended,
+    async arm(arming) {
+      const armed = present()
+      await ask(armed, { arm: arming })
+      return {
+        steps: async () => (await ask<{ steps: string[] }>(armed, { report: true })).steps,
+        // Told rather than looked up: that a process is gone is known later than its connections are cut.
+        disarm: () =>
+          ask(armed, { arm: { requestId: '' } }).then(
+            () => false,
+            () => armed.ended.then(() => true),
+          ),
+      }
+    },
+    output: () => printed,
+    async stop() {
+      const all = [...living]
+      for (const { child } of all) child.kill('SIGKILL')
+      await Promise.all(all.map(({ ended }) => ended))
+    },
+  }
+}

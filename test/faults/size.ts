@@ -1,0 +1,3 @@
+/** How much is tried: FAULTS is the number of kills of each kind; without it, a sample that fits into every test run. */
+export const faults: number | undefined =
+  process.env.FAULTS === undefined ? undefined : Number(process.env.FAULTS)

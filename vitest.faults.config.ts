@@ -1,0 +1,14 @@
+import { defineConfig } from 'vitest/config'
+
+// `npm run test:faults`: as many faults as FAULTS says, one kind after the other.
+export default defineConfig({
+  test: {
+    include: ['test/faults/**/*.test.ts'],
+    globalSetup: ['test/shared-mongod.ts'],
+    env: { FAULTS: process.env.FAULTS ?? '100' },
+    fileParallelism: false,
+    testTimeout: 3_600_000,
+    hookTimeout: 3_600_000,
+    disableConsoleIntercept: true,
+  },
+})
