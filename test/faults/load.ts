@@ -78,7 +78,7 @@ export function startLoad(fleet: Fleet, journal: Journal, customers: readonly Ac
       const send = () =>
         fleet.post(`/products/${productId}/stock`, { token: fleet.adminToken, headers, body: { change } })
       await persist(send, patience, (outcome) => outcomes.push(outcome))
-      await sleep(chance.below(100))
+      await sleep(chance.below(300))
     }
   }
 
