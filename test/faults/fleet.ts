@@ -88,6 +88,8 @@ export async function startFleet(
     MONGODB_URI: inject('mongodbUri'),
     MONGODB_DATABASE: database,
     DATA_DIR: dataDir,
+    // Half of a start is reading TypeScript, the same each time. What is killed never writes the cache; an audit does.
+    NODE_COMPILE_CACHE: join(tmpdir(), 'trivet-compile-cache'),
     REQUEST_TIMEOUT: `${requestTimeout}ms`,
     // Signed in once, signed in until the end, whoever dies.
     JWT_PRIVATE_KEYS: JSON.stringify([generatePrivateKey()]),
