@@ -2,7 +2,6 @@ import { randomInt } from 'node:crypto'
 
 /** Random choices that the same seed makes again. */
 export interface Chance {
-  seed: number
   /** From 0 up to, not including, `bound`. */
   below(bound: number): number
   /** True this often, 0 to 1. */
@@ -25,7 +24,6 @@ export function createChance(seed: number): Chance {
   }
   const below = (bound: number) => Math.floor(next() * bound)
   return {
-    seed,
     below,
     happens: (probability) => next() < probability,
     pick(choices) {

@@ -4,7 +4,7 @@ import { unbalancedBooks } from '../books.ts'
 import type { Account, Answer, Json } from '../client.ts'
 import type { Shape } from '../processes.ts'
 import { attempt, isFinal, type Outcome, persist } from './attempts.ts'
-import { createChance, faultSeed } from './chance.ts'
+import { type Chance, createChance, faultSeed } from './chance.ts'
 import { type Armed, type Audit, type Fleet, startFleet } from './fleet.ts'
 import { settled } from './settling.ts'
 import { faults } from './size.ts'
@@ -62,12 +62,12 @@ const patience = 60_000
 // On cores that are busy a request may run out of time before it gets where it should: then another one is tried.
 const mostTries = 10
 
-const chance = createChance(faultSeed())
+const seed = faultSeed()
 const fleets: Fleet[] = []
 const campaigns = new Map<string, Campaign>()
 
 beforeAll(async () => {
-  console.log(`every step: FAULT_SEED=${chance.seed}`)
+  console.log(`every step: FAULT_SEED=${seed}`)
   const shapes: Shape[] = ['one process', 'split']
   await Promise.all(shapes.map(async (shape) => campaigns.set(shape, await campaign(shape))))
 }, 1_200_000)
@@ -155,7 +155,9 @@ async function campaign(shape: Shape): Promise<Campaign> {
   const customer = await fleet.customer()
   // What takes its time by itself does so while the others die.
   const waits = ({ client }: Point) => (client === 'leaves it alone' ? 0 : 1)
-  const points = chosen(await allPoints(fleet, customer)).sort((a, b) => waits(a) - waits(b))
+  const points = chosen(await allPoints(fleet, customer), createChance(seed)).sort(
+    (a, b) => waits(a) - waits(b),
+  )
   const started = Date.now()
   const cases: Case[] = []
   for (const point of points) cases.push(await interrupted(fleet, customer, point))
@@ -238,20 +240,27 @@ async function stepsOf(
   throw new Error(`no ${operation} came to its end`)
 }
 
-/** All of them, or a sample: around the commit, and some of each kind that chance picks. */
-function chosen(points: Point[]): Point[] {
+/** All of them, or a sample: around the commit, one cancellation each way, and any other. */
+function chosen(points: Point[], chance: Chance): Point[] {
   if (faults !== undefined) return points
-  const sample = new Set<Point>()
-  const pick = (more: (point: Point) => boolean) => sample.add(chance.pick(points.filter(more)))
-  for (const when of ['before', 'after'] as const) {
-    pick((point) => point.operation === 'create' && point.step === 'commitTransaction' && point.when === when)
-  }
-  for (const operation of ['create', 'cancel'] as const) {
-    for (const client of ['retries', 'leaves it alone'] as const) {
-      pick((point) => point.operation === operation && point.client === client)
-    }
-  }
-  return [...sample]
+  const pick = (more: Partial<Point>) =>
+    chance.pick(
+      points.filter((point) =>
+        Object.entries(more).every(([name, value]) => point[name as keyof Point] === value),
+      ),
+    )
+  const clients: Point['client'][] = ['retries', 'leaves it alone']
+  const first = chance.pick(clients)
+  const aroundTheCommit = clients.map((client) =>
+    pick({
+      operation: 'create',
+      step: 'commitTransaction',
+      when: client === first ? 'before' : 'after',
+      client,
+    }),
+  )
+  const cancellations = clients.map((client) => pick({ operation: 'cancel', client }))
+  return [...new Set([...aroundTheCommit, ...cancellations, pick({})])]
 }
 
 interface Request {

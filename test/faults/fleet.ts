@@ -69,7 +69,7 @@ export interface Fleet extends Client, Pick<Shop, 'collections' | 'adminToken'> 
 interface Options {
   /** Environment variables of every service. */
   settings?: Record<string, string>
-  /** Milliseconds; short, and so is every lease. */
+  /** Milliseconds; short, and so is every lease, but enough for a request to end what a dead process left open. */
   requestTimeout?: number
   /** Whether the services can be killed at a step of a request. */
   steps?: boolean
@@ -78,7 +78,7 @@ interface Options {
 /** The program as processes that die and come back, in databases of its own. */
 export async function startFleet(
   shape: Shape,
-  { settings = {}, requestTimeout = 1_000, steps = false }: Options = {},
+  { settings = {}, requestTimeout = 1_500, steps = false }: Options = {},
 ): Promise<Fleet> {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-fleet-'))
   const database = databaseName()
@@ -117,6 +117,7 @@ export async function startFleet(
   const stop = async () => {
     await Promise.all(services.map((service) => service.stop()))
     await Promise.all([...links.values()].map((link) => link.close()))
+    await endTransactions(own, database)
     for (const { name } of registry) await own.useDb(`${database}_${name}`).dropDatabase()
     await own.close()
     await rm(dataDir, { recursive: true, force: true })
@@ -153,6 +154,17 @@ export async function startFleet(
     await stop()
     throw error
   }
+}
+
+/** What the dead have left open would keep their databases from being dropped for as long as the server lets it. */
+async function endTransactions(connection: mongoose.Connection, database: string): Promise<void> {
+  const admin = connection.getClient().db('admin')
+  const application = { 'clientMetadata.application.name': `trivet ${database}` }
+  const open = await admin
+    .aggregate([{ $currentOp: { idleSessions: true } }, { $match: { type: 'idleSession', ...application } }])
+    .toArray()
+  const sessions = open.map(({ lsid }) => ({ id: lsid.id }))
+  if (sessions.length > 0) await admin.command({ killSessions: sessions })
 }
 
 const script = (path: string) => fileURLToPath(new URL(path, import.meta.url))
