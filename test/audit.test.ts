@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { type Finding, type ReportedFinding, runAudit } from '../src/kernel/audit.ts'
-import { audit } from './audit-command.ts'
+import { audit, auditReport } from './audit-command.ts'
 import type { Account, Json } from './client.ts'
 import { type Collections, type Db, openCollections } from './collections.ts'
 import { databaseName, type Shop, startComposition, startShop } from './shop.ts'
@@ -122,7 +122,7 @@ it('finds nothing in a shop where all is right, and says what it looked at', asy
     stdout: 'Looked at 6 orders, 4 holds, 3 products: 0 finding(s)\n',
     stderr: '',
   })
-  expect((await audit(environment(database), '--json')).report()).toEqual({
+  expect((await auditReport(environment(database))).report).toEqual({
     checked: { orders: 6, holds: 4, products: 3 },
     findings: [],
   })
@@ -400,13 +400,9 @@ it('audits one module where only that is hosted, and repairs nothing that anothe
   const copy = await copyOfShop()
   await change(copy.product, 'products', cup.productId, { $inc: { stock: 3 } })
   const alone = environment(copy.database)
-  const run = await audit(
-    { ...alone, SERVICE: 'product', AUTH_URL: 'http://127.0.0.1:1' },
-    '--json',
-    '--repair',
-  )
+  const run = await auditReport({ ...alone, SERVICE: 'product', AUTH_URL: 'http://127.0.0.1:1' }, '--repair')
   expect(run.code).toBe(1)
-  expect(run.report()).toMatchObject({
+  expect(run.report).toMatchObject({
     checked: { products: 3 },
     findings: [{ code: 'stock_off', notRepaired: expect.stringMatching(/^order /) }],
   })
@@ -445,8 +441,7 @@ it('raises no false alarm in a shop that is selling', async () => {
   }
   const selling = Promise.all(Array.from({ length: 8 }, sell))
   for (let n = 0; n < 5; n++) {
-    const { report } = await audit(live, '--json')
-    expect(report().findings).toEqual([])
+    expect((await auditReport(live)).report.findings).toEqual([])
   }
   over = true
   await selling

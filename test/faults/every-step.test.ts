@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Audit } from '../audit-command.ts'
 import { unbalancedBooks } from '../books.ts'
 import type { Account, Answer, Json } from '../client.ts'
 import type { Shape } from '../processes.ts'
 import { attempt, isFinal, type Outcome, persist } from './attempts.ts'
 import { type Chance, createChance, faultSeed } from './chance.ts'
-import { type Armed, type Audit, type Fleet, startFleet } from './fleet.ts'
+import { type Armed, type Fleet, startFleet } from './fleet.ts'
 import { settled } from './settling.ts'
 import { faults } from './size.ts'
 

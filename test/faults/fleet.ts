@@ -1,17 +1,18 @@
-import { type ChildProcess, execFile, fork } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import mongoose from 'mongoose'
 import { inject } from 'vitest'
 import { createFront } from '../../src/front.ts'
 import { urlVariable } from '../../src/kernel/config.ts'
 import { generatePrivateKey } from '../../src/modules/auth/signing-keys.ts'
 import { registry } from '../../src/registry.ts'
+import { type Audit, auditReport } from '../audit-command.ts'
 import { type Client, createClient } from '../client.ts'
+import { type Collections, type Db, openCollections } from '../collections.ts'
 import type { Shape } from '../processes.ts'
-import { admin, databaseName, quiet, type Shop } from '../shop.ts'
+import { admin, databaseName, quiet } from '../shop.ts'
 import type { Arming } from './kill-at.ts'
 import { type Link, startLink } from './link.ts'
 
@@ -48,15 +49,8 @@ export interface Armed {
   disarm(): Promise<boolean>
 }
 
-export interface Audit {
-  code: number | null
-  report: {
-    checked: { products: number; reservations: number; orders: number }
-    findings: { module: string; code: string; subject: string; message: string }[]
-  }
-}
-
-export interface Fleet extends Client, Pick<Shop, 'collections' | 'adminToken'> {
+export interface Fleet extends Client, Collections {
+  adminToken: string
   shape: Shape
   services: readonly Service[]
   /** The process that hosts a module. */
@@ -82,7 +76,7 @@ export async function startFleet(
 ): Promise<Fleet> {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-fleet-'))
   const database = databaseName()
-  const environment: Record<string, string> = {
+  const environment = {
     PATH: process.env.PATH ?? '',
     HOME: process.env.HOME ?? '',
     MONGODB_URI: inject('mongodbUri'),
@@ -112,13 +106,13 @@ export async function startFleet(
     const secret = { INTERNAL_SECRET: 'a secret that only this fleet knows' }
     return createService(name, link, { ...env, ...secret, ...Object.fromEntries(remote) }, steps)
   })
-  const own = await mongoose.createConnection(inject('mongodbUri')).asPromise()
+  const own = await openCollections(environment.MONGODB_URI, database)
 
   const stop = async () => {
     await Promise.all(services.map((service) => service.stop()))
     await Promise.all([...links.values()].map((link) => link.close()))
-    await endTransactions(own, database)
-    for (const { name } of registry) await own.useDb(`${database}_${name}`).dropDatabase()
+    await endTransactions(await own.collections('order'), database)
+    for (const { name } of registry) await (await own.collections(name)).dropDatabase()
     await own.close()
     await rm(dataDir, { recursive: true, force: true })
   }
@@ -142,12 +136,8 @@ export async function startFleet(
         return found
       },
       adminToken: await client.login(admin.email, admin.password),
-      async collections(module) {
-        const { db } = own.useDb(`${database}_${module}`, { useCache: true })
-        if (!db) throw new Error('a connected database has a handle')
-        return db
-      },
-      audit: (...options) => audit(environment, options),
+      collections: own.collections,
+      audit: (...options) => auditReport(environment, ...options),
       stop,
     }
   } catch (error) {
@@ -157,30 +147,18 @@ export async function startFleet(
 }
 
 /** What the dead have left open would keep their databases from being dropped for as long as the server lets it. */
-async function endTransactions(connection: mongoose.Connection, database: string): Promise<void> {
-  const admin = connection.getClient().db('admin')
+async function endTransactions(db: Db, database: string): Promise<void> {
   const application = { 'clientMetadata.application.name': `trivet ${database}` }
-  const open = await admin
-    .aggregate([{ $currentOp: { idleSessions: true } }, { $match: { type: 'idleSession', ...application } }])
-    .toArray()
-  const sessions = open.map(({ lsid }) => ({ id: lsid.id }))
-  if (sessions.length > 0) await admin.command({ killSessions: sessions })
+  const pipeline = [
+    { $currentOp: { idleSessions: true } },
+    { $match: { type: 'idleSession', ...application } },
+  ]
+  const { cursor } = await db.admin().command({ aggregate: 1, pipeline, cursor: {} })
+  const sessions = cursor.firstBatch.map(({ lsid }: { lsid: { id: unknown } }) => ({ id: lsid.id }))
+  if (sessions.length > 0) await db.admin().command({ killSessions: sessions })
 }
 
 const script = (path: string) => fileURLToPath(new URL(path, import.meta.url))
-
-function audit(env: Record<string, string>, options: readonly string[]): Promise<Audit> {
-  return new Promise((resolve, reject) => {
-    const args = [script('../../src/audit.ts'), '--json', ...options]
-    const child = execFile(process.execPath, args, { env }, (_error, stdout, stderr) => {
-      try {
-        resolve({ code: child.exitCode, report: JSON.parse(stdout) })
-      } catch {
-        reject(new Error(`the audit ended with ${child.exitCode}:\n${stdout}${stderr}`))
-      }
-    })
-  })
-}
 
 /** One process of a service, from its fork to its end. */
 interface Incarnation {

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import type { Audit } from '../audit-command.ts'
 import { unbalancedBooks } from '../books.ts'
 import type { Shape } from '../processes.ts'
 import { type Chance, createChance, faultSeed } from './chance.ts'
-import { type Audit, type Fleet, startFleet } from './fleet.ts'
+import { type Fleet, startFleet } from './fleet.ts'
 import { contradictions, createJournal, type Journal, outcomesOf } from './journal.ts'
-import { type Load, startLoad } from './load.ts'
+import { type Load, longestStall, startLoad } from './load.ts'
 import { settled } from './settling.ts'
 import { faults } from './size.ts'
 
@@ -113,7 +114,7 @@ async function strike(fleet: Fleet, names: readonly string[], load: Load, chance
 async function report(
   fleet: Fleet,
   journal: Journal,
-  { confirmations }: Load,
+  load: Load,
   settledAfter: number,
   { code, report: { checked, findings } }: Audit,
 ): Promise<void> {
@@ -121,7 +122,6 @@ async function report(
   const count = (filter: object) => orders.countDocuments(filter)
   const undone = { status: 'cancelled', key: { $exists: false }, confirmation: { $exists: false } }
   const { requestsLost, repliesLost, doubled, delayed } = sumOf(fleet.services.map(({ link }) => link.counts))
-  const stall = Math.max(...confirmations.map((at, nth) => at - (confirmations[nth - 1] ?? at)))
   const cancelled = await count({ status: 'cancelled' })
   const lines = {
     kills: victims[fleet.shape].map((names) => `${killsOfEach} × ${names.join(' and ')}`).join(', '),
@@ -129,7 +129,7 @@ async function report(
     unanswered: outcomesOf(journal).filter((outcome) => outcome?.status === 0).length,
     orders: `${await count({ status: 'confirmed' })} confirmed, ${await count({ status: 'rejected' })} rejected, ${cancelled} cancelled (${await count(undone)} undone)`,
     network: `${requestsLost} requests lost, ${repliesLost} replies lost, ${doubled} doubled, ${delayed} delayed`,
-    'longest stall': `${Math.round(stall)} ms`,
+    'longest stall': `${longestStall(load)} ms`,
     settled: `${settledAfter} ms after the last restart`,
     audit: `exit code ${code}, ${JSON.stringify(checked)}, ${findings.length} findings`,
   }

@@ -9,10 +9,14 @@ import { type Journal, orderIdOf, type Purchase, place, type Restock } from './j
 // A lease, and 10 s until what nobody carries on is undone, several times over: faults go on meanwhile.
 const patience = 120_000
 
+/** How long nobody got an order at the longest. Milliseconds. */
+export const longestStall = ({ confirmations }: Load): number =>
+  Math.round(Math.max(...confirmations.map(({ at }, nth) => at - (confirmations[nth - 1]?.at ?? at))))
+
 /** Customers and an admin at work. */
 export interface Load {
-  /** Every time that an order was confirmed, as `performance.now()`. */
-  confirmations: number[]
+  /** Of every answer that confirmed an order: when it came, and when the purchase was asked for first. `performance.now()` */
+  confirmations: { at: number; begun: number }[]
   /** Nobody begins anything new; resolves when all have their answers. */
   stop(): Promise<void>
 }
@@ -22,7 +26,7 @@ export interface Load {
  * answer that does not come) and cancel, and an admin who restocks: each with choices of their own.
  */
 export function startLoad(fleet: Fleet, journal: Journal, customers: readonly Account[], seed: number): Load {
-  const confirmations: number[] = []
+  const confirmations: Load['confirmations'] = []
   const products = [...journal.initialStock.keys()]
   let stopping = false
 
@@ -33,9 +37,10 @@ export function startLoad(fleet: Fleet, journal: Journal, customers: readonly Ac
     }))
     const purchase: Purchase = { customer, key: randomUUID(), lines, outcomes: [], cancellations: [] }
     journal.purchases.push(purchase)
+    const begun = performance.now()
     const heed = (outcome: Purchase['outcomes'][number]) => {
       purchase.outcomes.push(outcome)
-      if (outcome.status === 201) confirmations.push(performance.now())
+      if (outcome.status === 201) confirmations.push({ at: performance.now(), begun })
     }
     const insist = () => persist(() => place(fleet, purchase), patience, heed)
     const way = chance.below(10)
