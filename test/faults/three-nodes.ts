@@ -33,9 +33,6 @@ const replicaSet = 'trivet'
 // Two cores carry all of it: what is usual here is slow elsewhere.
 const patience = 60_000
 
-/** An election begins this long after the others have last heard of the primary, not after the usual ten seconds. */
-const settings = { electionTimeoutMillis: 2_000, heartbeatIntervalMillis: 500 }
-
 export async function startThreeNodes(): Promise<ThreeNodes> {
   const binary = await findMongod(process.env, (line) => console.log(line))
   const directory = await mkdtemp(join(tmpdir(), 'trivet-three-nodes-'))
@@ -49,7 +46,7 @@ export async function startThreeNodes(): Promise<ThreeNodes> {
     await Promise.all(nodes.map((node) => node.start()))
     const hosts = nodes.map(({ host }) => host)
     const [first = ''] = hosts
-    const config = { _id: replicaSet, settings, members: hosts.map((host, _id) => ({ _id, host })) }
+    const config = { _id: replicaSet, members: hosts.map((host, _id) => ({ _id, host })) }
     await ask(first, { replSetInitiate: config })
     const healthy = async () => {
       let target: mongo.Timestamp | undefined
