@@ -350,4 +350,16 @@ describe('a job', () => {
     await closed
     expect(log).toEqual(['begins', 'is told to stop', 'ends', 'closed'])
   })
+
+  test('ends before a process closes that has not drained', async () => {
+    const { module, log, letGo } = worker()
+    const process = await composed([module])
+    await process.prepare()
+    await vi.waitFor(() => expect(log).toEqual(['begins']))
+    const closed = process.close()
+    await vi.waitFor(() => expect(log).toEqual(['begins', 'is told to stop']))
+    letGo()
+    await closed
+    expect(log.at(-1)).toBe('ends')
+  })
 })
