@@ -21,6 +21,8 @@ export interface Link {
   /** Decides for each request from now on; without it, every request simply arrives. */
   disturb(decide?: (path: string) => Delivery): void
   counts: { requestsLost: number; repliesLost: number; doubled: number; delayed: number }
+  /** How many requests have come and have no outcome yet, also those that their callers have given up. */
+  underWay(): number
   close(): Promise<void>
 }
 
@@ -49,9 +51,12 @@ export async function startLink(): Promise<Link> {
     return undefined
   }
 
+  let underWay = 0
   const server = createServer(async (incoming, outgoing) => {
+    underWay++
     // Not given up when the caller does: what is under way arrives, however late.
     const reply = await carry(incoming).catch(() => undefined)
+    underWay--
     if (reply) outgoing.writeHead(reply.status, reply.headers).end(reply.body)
     else incoming.socket.destroy()
   })
@@ -68,6 +73,7 @@ export async function startLink(): Promise<Link> {
       decide = decision
     },
     counts,
+    underWay: () => underWay,
     close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeAllConnections()
