@@ -1,0 +1,412 @@
+import { isDeepStrictEqual } from 'node:util'
+import { mergedLines } from '../../src/modules/order/order.ts'
+import type { Account, Answer, Json } from '../client.ts'
+import { isFinal, type Outcome, persist } from './attempts.ts'
+import type { Fleet } from './fleet.ts'
+
+// Milliseconds for one answer when everything is well again.
+const limit = 30_000
+
+export interface Line {
+  productId: string
+  quantity: number
+}
+
+/** An order that was asked for, with a key as often as anybody likes, and with another body where its client errs. */
+export interface Purchase {
+  customer: Account
+  key: string | undefined
+  lines: Line[]
+  requests: { lines: Line[]; outcome: Outcome }[]
+}
+
+export interface StatusChange {
+  orderId: string
+  to: 'cancelled' | 'shipped' | 'delivered'
+  outcome: Outcome
+}
+
+export interface Restock {
+  product: Shelf
+  key: string
+  change: number
+  outcomes: Outcome[]
+}
+
+/** An update of a product by the version that it was read with. */
+export interface Edit {
+  product: Shelf
+  version: number
+  price?: number
+  /** By how much `stock` was to differ from what was read. */
+  moved?: number
+  outcome: Outcome
+}
+
+/** A product as its clients know it. */
+export interface Shelf {
+  productId: string
+  stock: number
+  price: number
+  deletions: Outcome[]
+}
+
+/** All that the clients have asked for, and every answer that has reached them. */
+export interface Knowledge {
+  customers: Account[]
+  products: Shelf[]
+  purchases: Purchase[]
+  statusChanges: StatusChange[]
+  restocks: Restock[]
+  edits: Edit[]
+  /** How many requests of clients arrived twice: each may have been two. */
+  doubled: number
+}
+
+export const codeOf = (outcome: Outcome): string =>
+  'body' in outcome ? (outcome.body?.code ?? outcome.body?.status ?? '') : 'lost'
+
+/** An answer without what belongs to its request alone. */
+const contentOf = ({ status, body: { requestId, ...content } }: Answer) => ({ status, ...content })
+
+const isReuse = (outcome: Outcome): boolean => codeOf(outcome) === 'idempotency_key_reused'
+
+/** What may have been carried out, and nobody knows. */
+const isOpen = ({ status }: Outcome): boolean => status === 0 || status >= 500
+
+/** The answers that decided a purchase: that its key was used for another body decides nothing about it. */
+const decisionsOn = ({ requests }: Purchase) =>
+  requests.flatMap(({ lines, outcome }) =>
+    isFinal(outcome) && !isReuse(outcome) ? [{ lines, answer: outcome }] : [],
+  )
+
+export const acknowledgedOrder = (purchase: Purchase): Json | undefined =>
+  decisionsOn(purchase).find(({ answer }) => answer.status === 201)?.answer.body
+
+/** The order that a purchase is known to have led to, be it from the answer that its outcome is not known yet. */
+export const orderIdOf = ({ requests }: Purchase): string | undefined =>
+  requests
+    .map(({ outcome }) => ('body' in outcome ? outcome.body?.orderId : undefined))
+    .findLast((orderId) => orderId !== undefined)
+
+export const place = (fleet: Fleet, { customer, key }: Purchase, lines: Line[]): Promise<Answer> =>
+  fleet.order(customer.token, lines, key === undefined ? {} : { 'Idempotency-Key': key })
+
+/** The body of a client that errs. */
+export const otherLines = ({ lines }: Purchase): Line[] =>
+  lines.map((line, at) => (at === 0 ? { ...line, quantity: line.quantity + 1 } : line))
+
+export const putIn = (fleet: Fleet, { product, key, change }: Restock): Promise<Answer> =>
+  fleet.post(`/products/${product.productId}/stock`, {
+    token: fleet.adminToken,
+    headers: { 'Idempotency-Key': key },
+    body: { change },
+  })
+
+/**
+ * Asks for everything once more, when all is well again, and compares what the clients know with what there is.
+ * @returns what does not agree, for a test to expect nothing
+ */
+export async function disagreements(known: Knowledge, fleet: Fleet): Promise<string[]> {
+  const repeated = [
+    ...(await repeatedPurchases(known, fleet)),
+    ...(await repeatedCancellations(known, fleet)),
+    ...(await repeatedRestocks(known, fleet)),
+  ]
+  const customers = new Set(known.customers.map(({ userId }) => userId))
+  const db = await fleet.collections('order')
+  const orders = (await db.collection('orders').find().toArray()).filter(({ userId }) =>
+    customers.has(String(userId)),
+  )
+  return [
+    ...repeated,
+    ...known.purchases.flatMap((purchase) => decidedTwice(purchase)),
+    ...known.purchases.flatMap((purchase) => oddDecisions(purchase, known)),
+    ...(await forgotten(known, fleet)),
+    ...strayOrders(known, orders),
+    ...wrongStatuses(known, orders),
+    ...(await miscounted(known, orders, fleet)),
+    ...(await mispriced(known, fleet)),
+  ]
+}
+
+const nameOf = ({ customer, key }: Purchase) => `${customer.username}'s ${key ?? 'order without a key'}`
+
+/** Whoever asks again gets the first decision, marked as repeated; whoever never got one gets one now. */
+async function repeatedPurchases({ purchases }: Knowledge, fleet: Fleet): Promise<string[]> {
+  const faults: string[] = []
+  for (const purchase of purchases) {
+    if (purchase.key === undefined) continue
+    const first = decisionsOn(purchase)[0]
+    const bodies = [purchase.lines, otherLines(purchase)].filter((lines) =>
+      purchase.requests.some((request) => isDeepStrictEqual(request.lines, lines)),
+    )
+    for (const lines of bodies) {
+      const answer = await persist(() => place(fleet, purchase, lines), limit)
+      purchase.requests.push({ lines, outcome: answer })
+      const isSame = first === undefined || isDeepStrictEqual(first.lines, lines)
+      const replayed = answer.headers.get('idempotent-replayed') === 'true'
+      if (first !== undefined && isSame && !replayed) {
+        faults.push(`${nameOf(purchase)}: not marked as replayed: ${JSON.stringify(answer.body)}`)
+      }
+      if (!isSame && !isReuse(answer)) {
+        faults.push(`${nameOf(purchase)}: another body was answered ${JSON.stringify(answer.body)}`)
+      }
+    }
+    if (decisionsOn(purchase).length === 0) faults.push(`${nameOf(purchase)}: no body of it is decided on`)
+  }
+  return faults
+}
+
+const isCancelled = ({ to, outcome }: StatusChange) =>
+  to === 'cancelled' && (outcome.status === 200 || outcome.status === 202)
+
+async function repeatedCancellations({ statusChanges }: Knowledge, fleet: Fleet): Promise<string[]> {
+  const faults: string[] = []
+  for (const { orderId } of statusChanges.filter(isCancelled)) {
+    const { status, body } = await persist(
+      () => fleet.delete(`/orders/${orderId}`, { token: fleet.adminToken }),
+      limit,
+    )
+    if (status !== 200 || body.status !== 'cancelled') {
+      faults.push(`order ${orderId}: cancelled once, and then ${JSON.stringify(body)}`)
+    }
+  }
+  return faults
+}
+
+/** Every keyed stock change has its answer after this. */
+async function repeatedRestocks({ restocks }: Knowledge, fleet: Fleet): Promise<string[]> {
+  const faults: string[] = []
+  for (const restock of restocks) {
+    const first = restock.outcomes.filter(isFinal).find(({ status }) => status !== 404)
+    const again = await persist(() => putIn(fleet, restock), limit)
+    restock.outcomes.push(again)
+    if (first && !isDeepStrictEqual(contentOf(again), contentOf(first))) {
+      const [was, is] = [first, again].map((answer) => JSON.stringify(contentOf(answer)))
+      faults.push(`restock ${restock.key}: was answered ${was}, is replayed ${is}`)
+    }
+  }
+  return faults
+}
+
+function decidedTwice(purchase: Purchase): string[] {
+  if (purchase.key === undefined) return []
+  const [first, ...others] = decisionsOn(purchase).map(({ answer }) => contentOf(answer))
+  return others
+    .filter((other) => !isDeepStrictEqual(other, first))
+    .map((other) => `${nameOf(purchase)}: answered ${JSON.stringify(first)}, then ${JSON.stringify(other)}`)
+}
+
+/** Decisions that nothing that was asked for explains. */
+function oddDecisions(purchase: Purchase, { products, edits, statusChanges }: Knowledge): string[] {
+  const faults: string[] = []
+  const complain = (about: string, body: Json) =>
+    faults.push(`${nameOf(purchase)}: ${about}: ${JSON.stringify(body)}`)
+  for (const { lines, answer } of decisionsOn(purchase)) {
+    const { body, status } = answer
+    if (status === 201) {
+      const bought: Line[] = body.productList.map(({ productId, quantity }: Json) => ({
+        productId,
+        quantity,
+      }))
+      if (!isDeepStrictEqual(bought, mergedLines(lines))) complain('is not what was asked for', body)
+      if (body.status !== 'confirmed') complain('is not confirmed', body)
+      let total = 0
+      for (const { productId, price, quantity } of body.productList) {
+        const prices = products.filter((product) => product.productId === productId).map(({ price }) => price)
+        for (const edit of edits) {
+          if (edit.product.productId === productId && edit.price !== undefined) prices.push(edit.price)
+        }
+        if (!prices.includes(price)) complain(`nobody has set the price ${price}`, body)
+        total += Math.round(price * 100) * quantity
+      }
+      if (Math.round(body.totalAmount * 100) !== total) complain(`the lines come to ${total / 100}`, body)
+    }
+    if (body.code === 'insufficient_stock') {
+      const asked = new Map(mergedLines(lines).map(({ productId, quantity }) => [productId, quantity]))
+      for (const { productId, requested, available } of body.items) {
+        const isShort = asked.get(productId) === requested && available >= 0 && available < requested
+        if (!isShort) complain('is not short', body)
+      }
+    }
+    if (body.code === 'unknown_product') {
+      const deleted = products.filter(({ deletions }) => deletions.length > 0)
+      const isDeleted = (id: string) => deleted.some(({ productId }) => productId === id)
+      if (!body.productIds.every(isDeleted)) complain('nobody has deleted it', body)
+    }
+    // Only its owner, or an admin, makes it so before it is confirmed.
+    if (body.code === 'invalid_transition' && !statusChanges.some(({ to }) => to === 'cancelled')) {
+      complain('nobody has cancelled it', body)
+    }
+  }
+  const bodies = new Set(purchase.requests.map(({ lines }) => JSON.stringify(lines)))
+  const reuse = purchase.requests.find(({ outcome }) => isReuse(outcome))
+  if (reuse && bodies.size === 1) complain('no other body was sent', reuse.outcome)
+  return faults
+}
+
+/** An order that was acknowledged is there for its owner, and as it was acknowledged. */
+async function forgotten({ purchases }: Knowledge, fleet: Fleet): Promise<string[]> {
+  const faults: string[] = []
+  for (const purchase of purchases) {
+    const acknowledged = acknowledgedOrder(purchase)
+    if (!acknowledged) continue
+    const { token } = purchase.customer
+    const { body } = await persist(() => fleet.get(`/orders/${acknowledged.orderId}`, { token }), limit)
+    const lasting = ({ status, version, updatedAt, ...content }: Json) => content
+    if (!isDeepStrictEqual(lasting(body), lasting(acknowledged))) {
+      faults.push(
+        `${nameOf(purchase)}: was ${JSON.stringify(acknowledged)}, and now is ${JSON.stringify(body)}`,
+      )
+    }
+  }
+  return faults
+}
+
+/** Orders that nobody asked for, or that were confirmed more than once for one request. */
+function strayOrders({ purchases, doubled }: Knowledge, orders: Json[]): string[] {
+  const faults: string[] = []
+  const complain = (order: Json, about: string) => faults.push(`order ${order._id}: ${about}`)
+  let withoutKey = 0
+  for (const order of orders) {
+    if (!order.confirmation) continue
+    if (order.undo) complain(order, 'was confirmed, and undone')
+    const asked = purchases.filter(({ customer, key }) => {
+      return customer.userId === String(order.userId) && key === order.key
+    })
+    if (asked.length === 0) complain(order, `was confirmed under ${order.key}, which nobody has sent`)
+    for (const purchase of order.key === undefined ? [] : asked) {
+      const acknowledged = acknowledgedOrder(purchase)
+      if (acknowledged && acknowledged.orderId !== String(order._id)) {
+        complain(order, `was confirmed, and ${acknowledged.orderId} acknowledged under the same key`)
+      }
+    }
+    if (order.key === undefined) withoutKey++
+  }
+  const requests = purchases.filter(({ key }) => key === undefined).length
+  if (withoutKey > requests + doubled) {
+    faults.push(`${withoutKey} orders without a key were confirmed for ${requests} requests`)
+  }
+  return faults
+}
+
+/** Which statuses an order may have: what was acknowledged it has, or what can only follow from it. */
+function wrongStatuses({ purchases, statusChanges }: Knowledge, orders: Json[]): string[] {
+  const faults: string[] = []
+  const ids = new Set(statusChanges.map(({ orderId }) => orderId))
+  for (const purchase of purchases) {
+    const acknowledged = acknowledgedOrder(purchase)
+    if (acknowledged) ids.add(acknowledged.orderId)
+  }
+  for (const id of ids) {
+    const changes = statusChanges.filter(({ orderId }) => orderId === id)
+    const order = orders.find(({ _id }) => String(_id) === id)
+    const isAcknowledged = (status: StatusChange['to']) =>
+      status === 'cancelled'
+        ? changes.some(isCancelled)
+        : changes.some(({ to, outcome }) => to === status && outcome.status === 200)
+    const isAsked = (status: StatusChange['to']) => changes.some(({ to }) => to === status)
+
+    let allowed = ['confirmed', 'shipped', 'delivered', 'cancelled', 'rejected', undefined]
+    if (purchases.some((purchase) => acknowledgedOrder(purchase)?.orderId === id)) {
+      allowed = ['confirmed', ...(['shipped', 'delivered', 'cancelled'] as const).filter(isAsked)]
+    }
+    if (!isAsked('shipped')) allowed = allowed.filter((status) => status !== 'shipped')
+    if (!isAsked('delivered')) allowed = allowed.filter((status) => status !== 'delivered')
+    const only = (...statuses: string[]) => {
+      allowed = allowed.filter((status) => status !== undefined && statuses.includes(status))
+    }
+    if (isAcknowledged('cancelled')) only('cancelled')
+    if (isAcknowledged('shipped')) only('shipped', 'delivered')
+    if (isAcknowledged('delivered')) only('delivered')
+    if (!allowed.includes(order?.status)) {
+      const history = changes.map(({ to, outcome }) => `${to}: ${outcome.status} ${codeOf(outcome)}`)
+      faults.push(`order ${id}: is ${order?.status} after ${JSON.stringify(history)}`)
+    }
+  }
+  return faults
+}
+
+const live = ['confirmed', 'shipped', 'delivered']
+
+/** What is left of each product is what was put in, less what is in live orders. */
+async function miscounted(
+  { products, restocks, edits }: Knowledge,
+  orders: Json[],
+  fleet: Fleet,
+): Promise<string[]> {
+  const faults: string[] = []
+  const stored = (await fleet.collections('product')).collection('products')
+  const all = await stored.find().toArray()
+  for (const product of products) {
+    let expected = product.stock
+    for (const { product: restocked, change, outcomes } of restocks) {
+      if (restocked === product && outcomes.at(-1)?.status === 200) expected += change
+    }
+    for (const { status, lines } of orders) {
+      if (!live.includes(status)) continue
+      for (const { productId, quantity } of lines) if (productId === product.productId) expected -= quantity
+    }
+    // Of an update without an answer, nobody knows whether it was made.
+    let possible = new Set([expected])
+    for (const { product: edited, moved = 0, outcome } of edits) {
+      if (edited !== product || moved === 0) continue
+      const made = [...possible].map((count) => count + moved)
+      if (outcome.status === 200) possible = new Set(made)
+      if (isOpen(outcome)) possible = new Set([...possible, ...made])
+    }
+    const stock = all.find(({ _id }) => String(_id) === product.productId)?.stock
+    if (!possible.has(stock)) {
+      faults.push(`${product.productId}: ${stock} are left instead of ${[...possible].join(' or ')}`)
+    }
+    const seen = await persist(() => fleet.get(`/products/${product.productId}`), limit)
+    if (seen.status === 404 && product.deletions.length === 0) {
+      faults.push(`${product.productId}: is gone, and nobody has deleted it`)
+    }
+    if (seen.status !== 404 && product.deletions.some(({ status }) => status === 204)) {
+      faults.push(`${product.productId}: was deleted, and is there again`)
+    }
+    if (seen.status === 200 && seen.body.stock !== stock) {
+      faults.push(`${product.productId}: shows ${seen.body.stock} of ${stock}`)
+    }
+  }
+  return faults
+}
+
+/** No update was made on top of one that its client had not seen, and the last one lasts. */
+async function mispriced({ products, edits }: Knowledge, fleet: Fleet): Promise<string[]> {
+  const faults: string[] = []
+  for (const product of products) {
+    const ofProduct = edits.filter((edit) => edit.product === product)
+    const made = ofProduct.filter(({ outcome }) => outcome.status === 200)
+    const prices = [product.price, ...ofProduct.map(({ price }) => price)]
+    // Only one that changes something makes the version that it was based on an old one.
+    const isAlone = ({ price }: Edit) => prices.filter((other) => other === price).length === 1
+    const bases = {
+      price: made.filter((edit) => edit.price !== undefined && isAlone(edit)),
+      stock: made.filter(({ moved = 0 }) => moved !== 0),
+    }
+    for (const [field, updates] of Object.entries(bases)) {
+      const versions = updates.map(({ version }) => version)
+      if (new Set(versions).size < versions.length) {
+        faults.push(`${product.productId}: ${field} was set twice from one version: ${versions.join(', ')}`)
+      }
+    }
+    const priced = ofProduct.filter(({ price }) => price !== undefined)
+    const versionOf = ({ outcome }: Edit): number => ('body' in outcome ? outcome.body.version : 0)
+    const last = priced
+      .filter(({ outcome }) => outcome.status === 200)
+      .sort((a, b) => versionOf(a) - versionOf(b))
+      .at(-1)
+    const possible = [
+      last?.price ?? product.price,
+      ...priced.filter(({ outcome }) => isOpen(outcome)).map(({ price }) => price),
+    ]
+    const seen = await persist(() => fleet.get(`/products/${product.productId}`), limit)
+    if (seen.status === 200 && !possible.includes(seen.body.price)) {
+      faults.push(`${product.productId}: costs ${seen.body.price} instead of ${possible.join(' or ')}`)
+    }
+  }
+  return faults
+}

@@ -1,0 +1,207 @@
+import fc from 'fast-check'
+import type { Delivery } from './link.ts'
+
+/** What a client asks for. Earlier purchases and orders are named by how far back they are, at that moment. */
+export type Request =
+  | { kind: 'buy'; customer: number; keyed: boolean; lines: { product: number; quantity: number }[] }
+  | { kind: 'retry'; back: number; times: number }
+  | { kind: 'retry with another body'; back: number }
+  | { kind: 'cancel'; back: number; by: 'DELETE' | 'PUT'; as: 'owner' | 'admin' }
+  /** Also one that is not answered yet, as its owner sees it in the list. */
+  | { kind: 'cancel the newest'; customer: number }
+  | { kind: 'ship' | 'deliver'; back: number }
+  | { kind: 'restock'; product: number; change: number }
+  | { kind: 'set price'; product: number; price: number }
+  | { kind: 'set stock'; product: number; stock: number }
+  | { kind: 'delete product'; product: number }
+
+/** What befalls a process, and after how many operations more it is well again. */
+export type Strike =
+  | { kind: 'kill'; service: string; operations: number }
+  | { kind: 'freeze'; service: string; operations: number }
+
+export type Operation =
+  | Request
+  | Strike
+  /** What becomes of the next messages between the services, or from their clients. */
+  | { kind: 'disturb'; between: 'services' | 'clients'; deliveries: Delivery[] }
+  | { kind: 'let time pass'; milliseconds: number }
+  | { kind: 'at once'; parts: { after: number; operation: Request | Strike }[] }
+
+export const customers = 3
+export const products = 4
+
+const customer = fc.nat({ max: customers - 1 })
+const product = fc.nat({ max: products - 1 })
+const back = fc.nat({ max: 6 })
+const quantity = fc.integer({ min: 1, max: 4 })
+const lines = fc.array(fc.record({ product, quantity }), { minLength: 1, maxLength: 3 })
+
+const buy = fc.record({
+  kind: fc.constant('buy' as const),
+  customer,
+  keyed: fc.oneof({ weight: 4, arbitrary: fc.constant(true) }, fc.constant(false)),
+  lines,
+})
+const cancel = fc.record({
+  kind: fc.constant('cancel' as const),
+  back,
+  by: fc.constantFrom('DELETE' as const, 'PUT' as const),
+  as: fc.constantFrom('owner' as const, 'admin' as const),
+})
+const change = fc.oneof(fc.integer({ min: 1, max: 10 }), fc.integer({ min: -4, max: -1 }))
+
+const request: fc.Arbitrary<Request> = fc.oneof(
+  { weight: 20, arbitrary: buy },
+  {
+    weight: 10,
+    arbitrary: fc.record({
+      kind: fc.constant('retry' as const),
+      back,
+      times: fc.integer({ min: 1, max: 4 }),
+    }),
+  },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('retry with another body' as const), back }) },
+  { weight: 8, arbitrary: cancel },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('cancel the newest' as const), customer }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom('ship' as const, 'deliver' as const), back }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('restock' as const), product, change }) },
+  {
+    weight: 2,
+    // In whole cents, and hardly ever the same twice.
+    arbitrary: fc
+      .record({ product, cents: fc.integer({ min: 100, max: 999_999 }) })
+      .map(({ product, cents }) => ({ kind: 'set price' as const, product, price: cents / 100 })),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('set stock' as const), product, stock: fc.nat({ max: 20 }) }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('delete product' as const), product }) },
+)
+
+const service = fc.oneof(
+  { weight: 4, arbitrary: fc.constantFrom('order', 'product') },
+  { weight: 1, arbitrary: fc.constant('auth') },
+)
+const kill = fc.record({ kind: fc.constant('kill' as const), service, operations: fc.nat({ max: 4 }) })
+const freeze = fc.record({
+  kind: fc.constant('freeze' as const),
+  service,
+  operations: fc.integer({ min: 1, max: 4 }),
+})
+
+const delivery: fc.Arbitrary<Delivery> = fc.oneof(
+  fc.constant({ times: 0 }),
+  fc.constant({ replyLost: true }),
+  fc.constant({ times: 2 }),
+  fc.constant({ times: 2, replyLost: true }),
+  // Late, and later than anybody waits.
+  fc.integer({ min: 50, max: 3_000 }).map((delay) => ({ delay })),
+  fc.constant({}),
+)
+const between = fc.constantFrom('services' as const, 'clients' as const)
+const disturb = fc.record({
+  kind: fc.constant('disturb' as const),
+  between,
+  deliveries: fc.array(delivery, { minLength: 1, maxLength: 8 }),
+})
+
+const atOnce = fc.record({
+  kind: fc.constant('at once' as const),
+  parts: fc.array(
+    fc.record({
+      after: fc.nat({ max: 40 }),
+      operation: fc.oneof(
+        { weight: 6, arbitrary: request },
+        { weight: 1, arbitrary: fc.oneof(kill, freeze) },
+      ),
+    }),
+    { minLength: 2, maxLength: 6 },
+  ),
+})
+
+/** @param longest how many milliseconds may pass with nothing asked for */
+const operation = (longest: number): fc.Arbitrary<Operation> =>
+  fc.oneof(
+    { weight: 20, arbitrary: request },
+    { weight: 7, arbitrary: atOnce },
+    { weight: 2, arbitrary: kill },
+    { weight: 2, arbitrary: freeze },
+    { weight: 3, arbitrary: disturb },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        kind: fc.constant('let time pass' as const),
+        milliseconds: fc.integer({ min: 100, max: longest }),
+      }),
+    },
+  )
+
+/** In parts, any of which a run that fails can do without: so shrinking gets somewhere in a few tries. */
+export function operations(most: number, longest: number): fc.Arbitrary<Operation[]> {
+  const part = fc.array(operation(longest), { maxLength: Math.ceil(most / 4), size: 'max' })
+  return fc.tuple(part, part, part, part).map((parts) => parts.flat())
+}
+
+/** Messages lost, replies lost, messages doubled, a freeze and a kill, each with something to meet it. */
+export const oneOfEach: fc.Arbitrary<Operation[]> = fc.tuple(
+  fc.record({
+    kind: fc.constant('disturb' as const),
+    between: fc.constant('services' as const),
+    deliveries: fc.shuffledSubarray([{ times: 0 }, { replyLost: true }, { times: 2 }], { minLength: 3 }),
+  }),
+  buy,
+  buy,
+  buy,
+  fc.record({ ...fixed({ kind: 'freeze' as const, operations: 1 }), service }),
+  buy,
+  fc.record({ ...fixed({ kind: 'kill' as const, operations: 1 }), service }),
+  atOnce,
+)
+
+function fixed<Fields extends object>(fields: Fields) {
+  const constants = Object.entries(fields).map(([name, value]) => [name, fc.constant(value)])
+  return Object.fromEntries(constants) as { [Name in keyof Fields]: fc.Arbitrary<Fields[Name]> }
+}
+
+/** For people. */
+export function described(operation: Operation): string {
+  switch (operation.kind) {
+    case 'buy': {
+      const { customer, keyed, lines } = operation
+      const wanted = lines.map(({ product, quantity }) => `${quantity} × product ${product}`).join(', ')
+      return `customer ${customer} buys ${wanted}${keyed ? ' under a key' : ''}`
+    }
+    case 'retry':
+      return `retry the purchase ${operation.back} back, ${operation.times} × at once`
+    case 'retry with another body':
+      return `retry the purchase ${operation.back} back with another body`
+    case 'cancel':
+      return `cancel the order ${operation.back} back by ${operation.by}, as its ${operation.as}`
+    case 'cancel the newest':
+      return `customer ${operation.customer} cancels the newest order of the list`
+    case 'ship':
+    case 'deliver':
+      return `${operation.kind} the order ${operation.back} back`
+    case 'restock':
+      return `change the stock of product ${operation.product} by ${operation.change}`
+    case 'set price':
+      return `set the price of product ${operation.product} to ${operation.price}`
+    case 'set stock':
+      return `set the stock of product ${operation.product} to ${operation.stock}`
+    case 'delete product':
+      return `delete product ${operation.product}`
+    case 'kill':
+    case 'freeze':
+      return `${operation.kind} ${operation.service} for ${operation.operations} operations`
+    case 'disturb':
+      return `disturb the next messages of ${operation.between}: ${JSON.stringify(operation.deliveries)}`
+    case 'let time pass':
+      return `let ${operation.milliseconds} ms pass`
+    case 'at once':
+      return `at once: ${operation.parts
+        .map((part) => `after ${part.after} ms ${described(part.operation)}`)
+        .join('; ')}`
+  }
+}
