@@ -349,7 +349,9 @@ async function ask(run: Run, request: Request): Promise<Outcome[]> {
       return [await changeStatus(run, orderIdOf(purchase) ?? '', 'cancelled', token, request.by)]
     }
     case 'cancel the newest': {
-      const { token } = chosen(run.customers, request.customer)
+      const purchase = recent(run.purchases, request.back)
+      if (!purchase) return []
+      const { token } = purchase.customer
       const listed = await attempt(() => fleet.get('/orders?limit=1', { token }))
       if (listed.status !== 200 || !('body' in listed)) return [listed]
       const [order] = listed.body.data
