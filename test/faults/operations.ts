@@ -20,13 +20,15 @@ export type Strike =
   | { kind: 'kill'; service: string; operations: number }
   | { kind: 'freeze'; service: string; operations: number }
 
+/** What becomes of the next messages between the services, or from their clients. */
+export type Disturbance = { kind: 'disturb'; between: 'services' | 'clients'; deliveries: Delivery[] }
+
 export type Operation =
   | Request
   | Strike
-  /** What becomes of the next messages between the services, or from their clients. */
-  | { kind: 'disturb'; between: 'services' | 'clients'; deliveries: Delivery[] }
+  | Disturbance
   | { kind: 'let time pass'; milliseconds: number }
-  | { kind: 'at once'; parts: { after: number; operation: Request | Strike }[] }
+  | { kind: 'at once'; parts: { after: number; operation: Request | Strike | Disturbance }[] }
 
 export const customers = 3
 export const products = 4
@@ -125,11 +127,26 @@ const atOnce = fc.record({
   ),
 })
 
+/** An order that is cancelled while its reserve is on its way, which may arrive after the release. */
+const overtaking = fc
+  .record({ buy, delay: fc.integer({ min: 50, max: 900 }), after: fc.integer({ min: 10, max: 300 }) })
+  .map(
+    ({ buy, delay, after }): Operation => ({
+      kind: 'at once',
+      parts: [
+        { after: 0, operation: { kind: 'disturb', between: 'services', deliveries: [{ delay }] } },
+        { after: 0, operation: buy },
+        { after, operation: { kind: 'cancel the newest', back: 0 } },
+      ],
+    }),
+  )
+
 /** @param longest how many milliseconds may pass with nothing asked for */
 const operation = (longest: number): fc.Arbitrary<Operation> =>
   fc.oneof(
-    { weight: 20, arbitrary: request },
+    { weight: 26, arbitrary: request },
     { weight: 7, arbitrary: atOnce },
+    { weight: 2, arbitrary: overtaking },
     { weight: 2, arbitrary: kill },
     { weight: 2, arbitrary: freeze },
     { weight: 3, arbitrary: disturb },
