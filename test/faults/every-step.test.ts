@@ -5,6 +5,7 @@ import { unbalancedBooks } from '../books.ts'
 import type { Account, Answer, Json } from '../client.ts'
 import type { Shape } from '../processes.ts'
 import { attempt, isFinal, type Outcome, persist } from './attempts.ts'
+import { bothShapes, inBothShapes } from './campaigns.ts'
 import { type Chance, createChance, faultSeed } from './chance.ts'
 import { type Armed, type Fleet, startFleet } from './fleet.ts'
 import { settled } from './settling.ts'
@@ -65,16 +66,15 @@ const mostTries = 10
 
 const seed = faultSeed()
 const fleets: Fleet[] = []
-const campaigns = new Map<string, Campaign>()
+let campaigns: Map<Shape, Campaign>
 
 beforeAll(async () => {
   console.log(`every step: FAULT_SEED=${seed}`)
-  const shapes: Shape[] = ['one process', 'split']
-  await Promise.all(shapes.map(async (shape) => campaigns.set(shape, await campaign(shape))))
+  campaigns = await inBothShapes(campaign)
 }, 1_200_000)
 afterAll(() => Promise.all(fleets.map((fleet) => fleet.stop())))
 
-describe.each(['one process', 'split'])('a request whose process dies at any step, %s', (shape) => {
+describe.each(bothShapes)('a request whose process dies at any step, %s', (shape) => {
   const endings = (operation: Operation, client: Point['client']): [string, Ending][] => {
     const of = campaigns.get(shape)?.endings ?? []
     const matching = of.filter(({ point }) => point.operation === operation && point.client === client)
