@@ -12,7 +12,7 @@ Looks at every product and every order of the shop that the settings name (the s
 program), also while it runs, and says what does not hold.
 
   --repair   sets right what has exactly one right answer
-  --json     prints { checked, findings } (use npm run --silent)
+  --json     prints { checked, complete, findings } (use npm run --silent)
 
 Ends with 0 if nothing is left to find, 1 if something is, 2 if it could not look.`
 
@@ -47,19 +47,20 @@ async function main(): Promise<number> {
       secondLookAfter: config.requestTimeout,
     })
     console.log(values.json ? JSON.stringify(report) : readable(report))
-    return report.findings.every(({ repaired }) => repaired !== undefined) ? 0 : 1
+    return report.complete && report.findings.every(({ repaired }) => repaired !== undefined) ? 0 : 1
   } finally {
     await composition.close()
     await mongodb.close()
   }
 }
 
-function readable({ checked, findings }: AuditReport): string {
+function readable({ checked, complete, findings }: AuditReport): string {
   const counts = Object.entries(checked).map(([what, count]) => `${count} ${what}`)
   const repaired = findings.filter((finding) => finding.repaired !== undefined).length
   const summary = [
     `Looked at ${counts.join(', ')}: ${findings.length} finding(s)`,
     ...(repaired > 0 ? [`${repaired} repaired`] : []),
+    ...(complete ? [] : ['and there may be more: run it again']),
   ].join(', ')
   if (findings.length === 0) return summary
   const rows = [['MODULE', 'FINDING', 'OF', 'WHAT'], ...findings.map(rowOf)]

@@ -2,7 +2,10 @@ import { describe, expect, it } from 'vitest'
 import { type AuditedModule, type Finding, runAudit } from './audit.ts'
 
 /** A module whose looks find these, one after the other; the last one again and again. */
-function found(module: string, neededBy: string[], ...looks: Finding[][]) {
+const found = (module: string, neededBy: string[], ...looks: Finding[][]) =>
+  looking(module, neededBy, true, looks)
+
+function looking(module: string, neededBy: string[], complete: boolean, looks: Finding[][]) {
   const asked: (ReadonlySet<string> | undefined)[] = []
   const audited: AuditedModule = {
     module,
@@ -10,7 +13,8 @@ function found(module: string, neededBy: string[], ...looks: Finding[][]) {
     audit: {
       async look(subjects) {
         asked.push(subjects)
-        return { checked: { [module]: 7 }, findings: looks[Math.min(asked.length, looks.length) - 1] ?? [] }
+        const findings = looks[Math.min(asked.length, looks.length) - 1] ?? []
+        return { checked: { [module]: 7 }, complete, findings }
       },
     },
   }
@@ -28,7 +32,7 @@ const run = (modules: AuditedModule[], repair = false) => runAudit(modules, { re
 describe('an audit', () => {
   it('looks once where all is right', async () => {
     const { audited, asked } = found('cups', [], [])
-    expect(await run([audited])).toEqual({ checked: { cups: 7 }, findings: [] })
+    expect(await run([audited])).toEqual({ checked: { cups: 7 }, complete: true, findings: [] })
     expect(asked).toEqual([undefined])
   })
 
@@ -49,6 +53,13 @@ describe('an audit', () => {
   })
 })
 
+describe('an audit that stopped at too many findings', () => {
+  it('says so, also where none of them was confirmed', async () => {
+    const { audited } = looking('cups', [], false, [[fault('a')], []])
+    expect(await run([audited])).toMatchObject({ complete: false, findings: [] })
+  })
+})
+
 describe('a repair', () => {
   const repairing = (log: string[], subject: string, outcome: string | undefined = 'done') =>
     fault(subject, async () => {
@@ -64,14 +75,61 @@ describe('a repair', () => {
     expect(findings[0]).not.toHaveProperty('notRepaired')
   })
 
-  it('says what it did, or that what was seen is no longer so', async () => {
+  it('says what it did', async () => {
     const log: string[] = []
-    const gone = fault('b', async () => undefined)
-    const { findings } = await run([found('cups', [], [repairing(log, 'a'), gone]).audited], true)
-    expect(findings).toMatchObject([
+    const { findings } = await run([found('cups', [], [repairing(log, 'a')]).audited], true)
+    expect(findings).toMatchObject([{ repaired: 'done' }])
+  })
+
+  it('looks again where what was seen has moved on, and leaves what keeps moving', async () => {
+    let tries = 0
+    const moving = fault('a', async () => {
+      tries += 1
+      return tries === 3 ? 'done at last' : undefined
+    })
+    const never = fault('b', async () => undefined)
+    const [first] = (await run([found('cups', [], [moving]).audited], true)).findings
+    expect(first).toMatchObject({ repaired: 'done at last' })
+    const [second] = (await run([found('cups', [], [never]).audited], true)).findings
+    expect(second).toMatchObject({ notRepaired: 'it changes too often just now' })
+    const [third] = (await run([found('cups', [], [never], [never], []).audited], true)).findings
+    expect(third).toMatchObject({ repaired: 'is right again' })
+  })
+
+  it('that fails is said of its finding, and the others are reported all the same', async () => {
+    const log: string[] = []
+    const failing = fault('b', async () => {
+      throw new Error('cups are not available')
+    })
+    const cups = found('cups', [], [repairing(log, 'a'), failing, repairing(log, 'c')])
+    expect((await run([cups.audited], true)).findings).toMatchObject([
       { repaired: 'done' },
-      { notRepaired: expect.stringContaining('changed') },
+      { notRepaired: 'cups are not available' },
+      { repaired: 'done' },
     ])
+  })
+
+  it('that promises less comes before all others, and waits for nobody', async () => {
+    const log: string[] = []
+    const less = { ...repairing(log, 'too many cups'), promisesTooMuch: true }
+    const cups = found('cups', ['orders'], [less, repairing(log, 'too few cups')])
+    const orders = found('orders', [], [repairing(log, 'order'), fault('b')])
+    await run([cups.audited, orders.audited], true)
+    expect(log).toEqual(['too many cups', 'order'])
+  })
+
+  it.each([
+    ['promises too much already', [found('cups', [], [{ ...fault('cup'), promisesTooMuch: true }]).audited]],
+    ['is not audited', []],
+  ])('that gives something back to another module is not done while that one %s', async (_, others) => {
+    const log: string[] = []
+    const giving = { ...repairing(log, 'order'), givesBackTo: 'cups' }
+    const orders = found('orders', [], [giving])
+    const { findings } = await run([...others, orders.audited], true)
+    expect(log).toEqual([])
+    expect(findings.find(({ module }) => module === 'orders')).toMatchObject({
+      notRepaired: expect.stringMatching(/^cups /),
+    })
   })
 
   it('of what others need comes after theirs, on what is there then', async () => {
@@ -85,6 +143,7 @@ describe('a repair', () => {
 
   it.each([
     ['has findings left', [found('orders', [], [fault('order')]).audited]],
+    ['was not looked at to the end', [looking('orders', [], false, [[]]).audited]],
     ['is not audited', []],
   ])('of what others need is not done where one of them %s', async (_, others) => {
     const log: string[] = []

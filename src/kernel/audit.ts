@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Something that does not hold. */
 export interface Finding {
-  /** Stable, snake_case; README lists them. */
+  /** Stable, snake_case; docs/faults.md lists them. */
   code: string
   /** The id of the order or product. */
   subject: string
@@ -12,12 +12,18 @@ export interface Finding {
    * @returns what it did; undefined if what was seen is no longer so
    */
   repair?(): Promise<string | undefined>
+  /** More is promised than there is: its repair, if there is one, comes before all others and waits for nobody. */
+  promisesTooMuch?: boolean
+  /** The module that gets back what the repair gives up. It must be audited too, and not promise too much already. */
+  givesBackTo?: string
 }
 
 export interface Look {
   /** How many of what were looked at. */
   checked: Record<string, number>
   findings: Finding[]
+  /** False if it stopped after `mostFindings`. */
+  complete: boolean
 }
 
 /** One module's look at its own data, and at what other modules say of it through their ports. */
@@ -29,7 +35,7 @@ export interface Audit {
   look(subjects?: ReadonlySet<string>): Promise<Look>
 }
 
-/** Where a module has more findings than this, it is looked at no further: the first ones say enough. */
+/** Where a module has this many findings, it is looked at no further: the first ones say enough. */
 export const mostFindings = 1_000
 
 /** A module with an audit, and the names of the modules that need it. */
@@ -39,7 +45,7 @@ export interface AuditedModule {
   audit: Audit
 }
 
-export interface ReportedFinding extends Omit<Finding, 'repair'> {
+export interface ReportedFinding extends Pick<Finding, 'code' | 'subject' | 'message'> {
   module: string
   repairable: boolean
   /** What was done about it. */
@@ -50,39 +56,49 @@ export interface ReportedFinding extends Omit<Finding, 'repair'> {
 
 export interface AuditReport {
   checked: Record<string, number>
+  /** False if a module had so many findings that it was looked at no further: there may be more. */
+  complete: boolean
   findings: ReportedFinding[]
 }
+
+/** A finding on its way to the report. */
+interface Entry {
+  module: AuditedModule
+  finding: Finding
+  reported: ReportedFinding
+}
+
+// A product that sells moves on between look and repair; one that sells this fast is left to the next audit.
+const mostTries = 10
 
 /**
  * Looks at all modules, those first that need the others. What a live system changes between two reads looks like a
  * fault; it only counts if it is found again later.
  *
- * Repairs go the same way: what a module holds for others is set right only when those others have been looked at too
- * and nothing of theirs is left unexplained, since it may be their due.
+ * Repairs that promise less come first. The others go from those who need a module to the module: what it holds for
+ * others is set right only when those others have been looked at too, all of them, and nothing of theirs is left
+ * unexplained, since it may be their due.
  * @param secondLookAfter milliseconds; as long as a request may take
  */
 export async function runAudit(
   modules: readonly AuditedModule[],
   options: { repair: boolean; secondLookAfter: number },
 ): Promise<AuditReport> {
-  const report: AuditReport = { checked: {}, findings: [] }
+  const report: AuditReport = { checked: {}, complete: true, findings: [] }
+  const sorted = dependentsFirst(modules)
   const first: { module: AuditedModule; look: Look }[] = []
-  for (const module of dependentsFirst(modules)) {
+  for (const module of sorted) {
     const look = await module.audit.look()
     first.push({ module, look })
     Object.assign(report.checked, look.checked)
+    report.complete &&= look.complete
   }
   if (first.every(({ look }) => look.findings.length === 0)) return report
 
   await sleep(options.secondLookAfter)
-  const unexplained = new Set<string>()
+  const entries: Entry[] = []
   for (const { module, look } of first) {
-    // Now rather than then: what has been repaired of the modules before shows in this one.
-    const findings = await confirmed(module.audit, look)
-    const waitsFor = module.neededBy.filter(
-      (name) => unexplained.has(name) || !modules.some((other) => other.module === name),
-    )
-    for (const finding of findings) {
+    for (const finding of await foundAgain(module.audit, look.findings)) {
       const { code, subject, message, repair } = finding
       const reported: ReportedFinding = {
         module: module.module,
@@ -91,32 +107,66 @@ export async function runAudit(
         message,
         repairable: repair !== undefined,
       }
-      if (options.repair) Object.assign(reported, await repaired(finding, waitsFor))
-      if (reported.repaired === undefined) unexplained.add(module.module)
+      entries.push({ module, finding, reported })
       report.findings.push(reported)
     }
+  }
+  if (!options.repair) return report
+
+  const promisingTooMuch = entries.filter(({ finding }) => finding.promisesTooMuch)
+  for (const entry of promisingTooMuch) await repair(entry)
+  const stillDoes = (name: string) =>
+    promisingTooMuch.some(({ module, reported }) => module.module === name && !reported.repaired)
+  const isAudited = (name: string) => modules.some(({ module }) => module === name)
+  const unexplained = new Set(first.filter(({ look }) => !look.complete).map(({ module }) => module.module))
+  for (const module of sorted) {
+    const claimants = module.neededBy.filter((name) => unexplained.has(name) || !isAudited(name))
+    for (const entry of entries) {
+      const { promisesTooMuch, givesBackTo } = entry.finding
+      if (entry.module !== module || promisesTooMuch) continue
+      const unready = givesBackTo !== undefined && (stillDoes(givesBackTo) || !isAudited(givesBackTo))
+      const waitsFor = unready ? [...claimants, givesBackTo] : claimants
+      if (waitsFor.length > 0 && entry.finding.repair) {
+        entry.reported.notRepaired = `${waitsFor.join(', ')} comes first: it is not audited here, or has findings left`
+      } else await repair(entry)
+    }
+    const left = entries.some((entry) => entry.module === module && entry.reported.repaired === undefined)
+    if (left) unexplained.add(module.module)
   }
   return report
 }
 
-async function confirmed(audit: Audit, { findings }: Look): Promise<Finding[]> {
+const nameOf = ({ code, subject }: Finding) => `${code} ${subject}`
+
+async function foundAgain(audit: Audit, findings: readonly Finding[]): Promise<Finding[]> {
   if (findings.length === 0) return []
-  const nameOf = ({ code, subject }: Finding) => `${code} ${subject}`
   const seen = new Set(findings.map(nameOf))
   const again = await audit.look(new Set(findings.map(({ subject }) => subject)))
   return again.findings.filter((finding) => seen.has(nameOf(finding)))
 }
 
-async function repaired(
-  { repair }: Finding,
-  waitsFor: readonly string[],
-): Promise<Pick<ReportedFinding, 'repaired' | 'notRepaired'>> {
-  if (!repair) return { notRepaired: 'there is more than one way to set this right' }
-  if (waitsFor.length > 0) {
-    return { notRepaired: `${waitsFor.join(', ')} comes first: it is not audited here, or has findings left` }
+/** What cannot be repaired is said of the finding: the report also has to tell what has been repaired before it. */
+async function repair({ module, finding, reported }: Entry): Promise<void> {
+  if (!finding.repair) {
+    reported.notRepaired = 'there is more than one way to set this right'
+    return
   }
-  const done = await repair.call(undefined)
-  return done === undefined ? { notRepaired: 'it has changed since it was seen' } : { repaired: done }
+  try {
+    let now: Finding | undefined = finding
+    for (let tries = 0; now && tries < mostTries; tries++) {
+      const done = await now.repair?.()
+      if (done !== undefined) {
+        reported.repaired = done
+        return
+      }
+      // It has moved on since it was seen, perhaps by a repair before this one.
+      ;[now] = await foundAgain(module.audit, [finding])
+    }
+    if (now) reported.notRepaired = 'it changes too often just now'
+    else reported.repaired = 'is right again'
+  } catch (error) {
+    reported.notRepaired = error instanceof Error ? error.message : String(error)
+  }
 }
 
 function dependentsFirst(modules: readonly AuditedModule[]): AuditedModule[] {

@@ -25,7 +25,8 @@ export function auditOrders({ orders, product }: { orders: OrderRepository; prod
   }
 
   /** What is cancelled or rejected stays so, and a release changes nothing but a hold. */
-  const release = async ({ orderId }: Order): Promise<string> => {
+  const release = async ({ orderId }: Order): Promise<string | undefined> => {
+    if ((await reservationsOf([orderId])).get(orderId)?.state !== 'held') return undefined
     await product.release({ orderId }, call())
     return 'released what it held'
   }
@@ -45,7 +46,7 @@ export function auditOrders({ orders, product }: { orders: OrderRepository; prod
     if (status === 'cancelled' || status === 'rejected') {
       if (reservation?.state !== 'held') return undefined
       const message = `is ${status}, and still holds stock`
-      return { code: 'hold_left', subject, message, repair: () => release(order) }
+      return { code: 'hold_left', subject, message, givesBackTo: 'product', repair: () => release(order) }
     }
     if (reservation?.state !== 'held') {
       const found = reservation ? `is ${reservation.state}` : 'does not exist'
@@ -83,6 +84,7 @@ export function auditOrders({ orders, product }: { orders: OrderRepository; prod
         findings.push(...found)
         return findings.length < mostFindings
       }
+      const looked = () => ({ checked, findings, complete: findings.length < mostFindings })
       if (subjects) {
         const ids = [...subjects]
         for (let from = 0; from < ids.length; from += batch) {
@@ -91,13 +93,14 @@ export function auditOrders({ orders, product }: { orders: OrderRepository; prod
           const reservations = await reservationsOf(some)
           note(await withoutOrder(some.filter((orderId) => reservations.get(orderId)?.state === 'held')))
         }
-        return { checked, findings }
+        return { checked, findings, complete: true }
       }
 
       for (let after: string | undefined; ; ) {
         const found = await orders.byId(after, batch, call())
         checked.orders += found.length
-        if (!note(await faultsOf(found)) || found.length < batch) break
+        if (!note(await faultsOf(found))) return looked()
+        if (found.length < batch) break
         after = found.at(-1)?.orderId
       }
       for (let after: string | undefined; ; ) {
@@ -106,10 +109,9 @@ export function auditOrders({ orders, product }: { orders: OrderRepository; prod
           call(),
         )
         checked.holds += orderIds.length
-        if (!note(await withoutOrder(orderIds)) || orderIds.length < batch) break
+        if (!note(await withoutOrder(orderIds)) || orderIds.length < batch) return looked()
         after = orderIds.at(-1)
       }
-      return { checked, findings }
     },
   }
 }

@@ -35,19 +35,19 @@ export function auditStock({ books, stock }: { books: BooksRepository; stock: St
     const { productId: subject, stock, stocked, held, ledger } = seen
     const account = `stock ${stock} + held ${held}, stocked ${stocked}, ledger ${ledger}`
     const findings: Finding[] = []
-    const find = (code: string, complaint: string, repair?: Finding['repair']) =>
-      findings.push({ code, subject, message: `${complaint}: ${account}`, ...(repair && { repair }) })
+    const find = (code: string, complaint: string, more: Partial<Finding> = {}) =>
+      findings.push({ code, subject, message: `${complaint}: ${account}`, ...more })
     if (stock + held !== stocked) {
       if (ledger === stocked && stocked >= held) {
-        find(
-          'stock_off',
-          'has another stock than it should',
-          correct(seen, { stock: stocked - held, stocked }),
-        )
+        const right = stocked - held
+        const repair = correct(seen, { stock: right, stocked })
+        find('stock_off', 'has another stock than it should', { repair, promisesTooMuch: stock > right })
       } else if (ledger === stock + held) {
-        find('stocked_off', 'counts other than what was put in', correct(seen, { stock, stocked: ledger }))
-      } else if (ledger === stocked) find('oversold', 'has more held than was ever put in')
-      else find('books_off', 'does not balance')
+        const repair = correct(seen, { stock, stocked: ledger })
+        find('stocked_off', 'counts other than what was put in', { repair })
+      } else if (ledger === stocked) {
+        find('oversold', 'has more held than was ever put in', { promisesTooMuch: true })
+      } else find('books_off', 'does not balance', { promisesTooMuch: true })
     } else {
       if (ledger !== stocked) find('ledger_off', 'has another ledger than it should')
       if (stock < 0) find('stock_negative', 'has less than nothing in stock')
@@ -69,7 +69,7 @@ export function auditStock({ books, stock }: { books: BooksRepository; stock: St
         const message = `${held} of it are held, and there is no such product`
         findings.push({ code: 'hold_of_unknown_product', subject: productId, message })
       }
-      return { checked: { products }, findings }
+      return { checked: { products }, findings, complete: findings.length < mostFindings }
     },
   }
 }
