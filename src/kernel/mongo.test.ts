@@ -340,6 +340,19 @@ describe('a transaction', () => {
     expect({ result, attempts }).toEqual({ result: 0, attempts: 2 })
   })
 
+  it('that somebody has ended before its commit is decided anew', async () => {
+    await counters().insertOne({ _id: 'a', n: 0 })
+    let attempts = 0
+    await database.transaction(inTime(10_000), async (session) => {
+      attempts += 1
+      await counters().updateOne({ _id: 'a' }, { $inc: { n: 1 } }, { session })
+      // As those do who have waited for it too long.
+      if (attempts === 1) await db.admin().command({ killSessions: [{ id: session.id?.id }] })
+    })
+    expect(attempts).toBe(2)
+    expect(await counters().findOne({ _id: 'a' })).toEqual({ _id: 'a', n: 1 })
+  })
+
   it('that keeps meeting conflicts ends at the deadline, as dependency_unavailable', async () => {
     await counters().insertOne({ _id: 'a', n: 0 })
     const started = performance.now()

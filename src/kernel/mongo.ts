@@ -140,6 +140,7 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
 
   const untilCommitted: Database['transaction'] = async (call, work) => {
     for (let attempt = 1; ; attempt++) {
+      let failure: unknown
       const session = await run(call, () => connection.startSession())
       try {
         session.startTransaction({
@@ -150,22 +151,25 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
         })
         const result = await withinDeadline(call, 'the database', work(session, Math.max(1, remaining(call))))
         if (remaining(call) <= 0) throw dependencyUnavailable('the time for this request is over')
-        await run(call, () => commit(session, call))
-        return result
+        failure = await run(call, () => commit(session, call))
+        if (failure === undefined) return result
       } catch (error) {
-        const again = isCutOff(error) || isDuplicateKey(error)
-        // Full jitter: those that collided once do not collide again.
-        const wait = Math.random() * Math.min(2 ** attempt, 100)
-        if (!again || remaining(call) <= wait) {
-          throw again || isUnavailable(error)
+        if (!isCutOff(error) && !isDuplicateKey(error)) {
+          throw isUnavailable(error)
             ? dependencyUnavailable('the database did not commit in time', error)
             : error
         }
-        await sleep(wait)
+        failure = error
       } finally {
         // Aborts what is still open. Where the server cannot be reached, its own limit ends the transaction.
         void session.endSession().catch(() => undefined)
       }
+      // Full jitter: those that collided once do not collide again.
+      const wait = Math.random() * Math.min(2 ** attempt, 100)
+      if (remaining(call) <= wait) {
+        throw dependencyUnavailable('the database did not commit in time', failure)
+      }
+      await sleep(wait)
     }
   }
 
@@ -192,12 +196,16 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
   }
 }
 
-/** Repeated while the outcome is unknown, which is safe: the server answers a repeated commit with what it did. */
-async function commit(session: mongoose.ClientSession, call: Call): Promise<void> {
+/**
+ * Repeated while the outcome is unknown, which is safe: the server answers a repeated commit with what it did.
+ * @returns undefined; or, if nothing of the transaction took effect and it can be decided anew, why
+ */
+async function commit(session: mongoose.ClientSession, call: Call): Promise<unknown> {
   for (;;) {
     try {
       return await session.commitTransaction()
     } catch (error) {
+      if (hasLabel(error, 'TransientTransactionError')) return error
       if (!hasLabel(error, 'UnknownTransactionCommitResult') || remaining(call) <= 0) throw error
       await sleep(10 + Math.random() * 40)
     }

@@ -1,11 +1,13 @@
 import { z } from '@hono/zod-openapi'
 import type { Call } from './call.ts'
-import { duration } from './config.ts'
+import { ConfigError, duration } from './config.ts'
 import type { Migration } from './migrations.ts'
 import type { Database } from './mongo.ts'
 
 const day = 86_400_000
 const byDefault = 7 * day
+const name = 'retention'
+const unauthorized = 13
 
 /**
  * `RETENTION`: how long what is over is kept for those who may still ask. Milliseconds. At least two days: idempotency
@@ -26,12 +28,12 @@ export const retentionSettings = z.object({
  * Lets MongoDB remove a collection's documents some time after they last changed.
  * @param which those that may go: nobody may need them any more by then, whatever arrives how late
  */
-export const expire = (name: string, collection: string, which: Record<string, unknown>): Migration => ({
-  name,
+export const expire = (migration: string, collection: string, which: Record<string, unknown>): Migration => ({
+  name: migration,
   async up(db) {
     await db.collection(collection).createIndexes([
       {
-        name: 'retention',
+        name,
         key: { updatedAt: 1 },
         expireAfterSeconds: byDefault / 1_000,
         partialFilterExpression: which,
@@ -40,18 +42,31 @@ export const expire = (name: string, collection: string, which: Record<string, u
   },
 })
 
-/** Makes a collection's retention what the setting says. */
-export const setRetention = async (
+/**
+ * Makes a collection's retention what the setting says.
+ * @throws ConfigError if it is to change and the account may not do that
+ */
+export async function setRetention(
   database: Database,
   collection: string,
   milliseconds: number,
   call: Call,
-): Promise<void> => {
-  await database.run(call, async (maxTimeMS) =>
-    database.connection.db?.command({
-      collMod: collection,
-      index: { name: 'retention', expireAfterSeconds: milliseconds / 1_000 },
-      maxTimeMS,
-    }),
+): Promise<void> {
+  const expireAfterSeconds = milliseconds / 1_000
+  const { db } = database.connection
+  const indexes = await database.run(call, async (maxTimeMS) =>
+    db?.collection(collection).indexes({ maxTimeMS }),
   )
+  // Only then: an account that reads and writes may not change an index.
+  if (indexes?.some((index) => index.name === name && index.expireAfterSeconds === expireAfterSeconds)) return
+  try {
+    await database.run(call, async (maxTimeMS) =>
+      db?.command({ collMod: collection, index: { name, expireAfterSeconds }, maxTimeMS }),
+    )
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== unauthorized) throw error
+    throw new ConfigError([
+      `RETENTION is to change ${collection}: the MongoDB account needs collMod there (role dbAdmin on ${db?.databaseName})`,
+    ])
+  }
 }

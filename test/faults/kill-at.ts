@@ -57,7 +57,8 @@ globalThis.fetch = async (input, init) => {
   return response
 }
 
-// What a connection does for itself, also when a request was the first to need it.
+// What a connection does for itself, also when a request was the first to need it; and the look for transactions that
+// nobody goes on with, which a request takes only where it happens to wait. No request aggregates anything.
 const ownCommands = new Set([
   'hello',
   'ismaster',
@@ -66,6 +67,8 @@ const ownCommands = new Set([
   'endSessions',
   'saslStart',
   'saslContinue',
+  'aggregate',
+  'killSessions',
 ])
 const running = new Map<number, number>()
 const { MongoClient } = mongoose.mongo
