@@ -9,7 +9,7 @@ import type { Order } from './order.ts'
 /** How long after its lease a `pending` order is left to a retry, which would rather have it than lose it. */
 export const patienceWithPending = 10_000
 const batch = 200
-const atOnce = 10
+const atOnce = 25
 
 interface Options {
   orders: OrderRepository

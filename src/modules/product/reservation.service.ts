@@ -1,79 +1,44 @@
-import { type Call, remaining } from '../../kernel/call.ts'
+import { remaining } from '../../kernel/call.ts'
 import { DomainError, dependencyUnavailable } from '../../kernel/errors.ts'
 import type { HeldLine, Line, ProductPort, Rejection, Reservation, ShortItem } from './contract.ts'
 import type { Product } from './product.ts'
+import { sharedTurns, type Waiting } from './shared-turns.ts'
 import type { ReservationRecord, StockRepository, StockTransaction } from './stock.repository.ts'
 import type { StockQueue } from './stock-queue.ts'
 
-interface Waiting {
+interface Reserve {
   orderId: string
   lines: Line[]
-  call: Call
-  resolve(outcome: Reservation): void
-  reject(error: unknown): void
+}
+interface Release {
+  orderId: string
 }
 
 // What one transaction takes on: enough to empty a rush in a few turns, too little to make any of them slow.
 const linesPerTurn = 200
+const releasesPerTurn = 50
 
 /**
  * One document per order id, written in the same transaction as the stocks it moves, rejections too. It is what
  * makes every operation safe to repeat: held → released is the only step, and a release that comes first leaves a
  * `released` tombstone that refuses the reserve. A hold never expires by itself: orders decide.
  *
- * Reserves that wait for a turn share its transaction, decided in the order they came: a rush on one product would
- * otherwise outlast the time that its buyers have. They may so overtake releases and stock changes, never each other.
+ * Reserves that wait for a turn share its transaction, and so do releases; each kind may so overtake the other, and stock
+ * changes. What comes of a reserve and a release of one order does not depend on which of them comes first.
  */
 export function createReservationService(stock: StockRepository, queue: StockQueue): ProductPort {
-  const waiting = new Set<Waiting>()
-
-  const reserveTogether = async (): Promise<void> => {
-    const batch = nextBatch(waiting)
-    // Nobody waits any longer than the last of them; each one's own deadline counts when it is decided.
-    const call = batch.reduce(
-      (last, { call }) => (call.deadline > last.deadline ? call : last),
-      batch[0].call,
-    )
-    try {
-      const outcomes = await stock.transaction(call, (transaction) => decide(batch, transaction))
-      for (const [at, outcome] of outcomes.entries()) {
-        if (outcome instanceof DomainError) batch[at]?.reject(outcome)
-        else batch[at]?.resolve(outcome)
-      }
-    } catch (error) {
-      for (const { reject } of batch) reject(error)
-    }
-  }
-
   return {
-    reserve({ orderId, lines }, call) {
-      const { promise, resolve, reject } = Promise.withResolvers<Reservation>()
-      const entry: Waiting = { orderId, lines, call, resolve, reject }
-      waiting.add(entry)
-      const turn = queue(call, async () => {
-        // An earlier turn has often taken it along.
-        if (waiting.has(entry)) await reserveTogether()
-      })
-      turn.catch((error: unknown) => {
-        waiting.delete(entry)
-        reject(error)
-      })
-      return promise
-    },
+    reserve: sharedTurns<Reserve, Reservation>(
+      queue,
+      { most: linesPerTurn, weigh: ({ lines }) => lines.length },
+      (batch, call) => stock.transaction(call, (transaction) => decide(batch, transaction)),
+    ),
 
-    release: ({ orderId }, call) =>
-      queue(call, () =>
-        stock.transaction(call, async (transaction) => {
-          const known = (await transaction.reservations([orderId])).get(orderId)
-          if (!known) {
-            await transaction.addReservations([{ orderId, state: 'released', requested: [] }])
-          } else if (known.state !== 'released') {
-            if (known.state === 'held') await transaction.giveBack(known.requested)
-            await transaction.markReleased(orderId)
-          }
-          return { state: 'released' as const }
-        }),
-      ),
+    release: sharedTurns<Release, { state: 'released' }>(
+      queue,
+      { most: releasesPerTurn, weigh: () => 1 },
+      (batch, call) => stock.transaction(call, (transaction) => releaseAll(batch, transaction)),
+    ),
 
     async reservations({ orderIds }, call) {
       const records = await stock.reservations(orderIds, call)
@@ -86,45 +51,58 @@ export function createReservationService(stock: StockRepository, queue: StockQue
   }
 }
 
-function nextBatch(waiting: Set<Waiting>): [Waiting, ...Waiting[]] {
-  const batch: Waiting[] = []
-  let lines = 0
-  for (const entry of waiting) {
-    lines += entry.lines.length
-    if (batch.length > 0 && lines > linesPerTurn) break
-    waiting.delete(entry)
-    batch.push(entry)
+/** Gives back what is held, and leaves a mark where nothing was reserved yet. Begun anew after a write conflict. */
+async function releaseAll(
+  batch: readonly Waiting<Release>[],
+  transaction: StockTransaction,
+): Promise<({ state: 'released' } | DomainError)[]> {
+  const inTime = batch.filter(({ call }) => remaining(call) > 0)
+  const orderIds = [...new Set(inTime.map(({ request }) => request.orderId))]
+  const records = await transaction.reservations(orderIds)
+  const known = orderIds.flatMap((orderId) => records.get(orderId) ?? [])
+
+  const back = new Map<string, number>()
+  for (const { state, requested } of known) {
+    if (state === 'held') for (const line of requested) add(back, line)
   }
-  return batch as [Waiting, ...Waiting[]]
+  const unknown = orderIds.filter((orderId) => !records.has(orderId))
+  if (unknown.length > 0) {
+    await transaction.addReservations(
+      unknown.map((orderId) => ({ orderId, state: 'released', requested: [] })),
+    )
+  }
+  if (back.size > 0) await transaction.giveBack(linesOf(back))
+  const released = known.filter(({ state }) => state !== 'released').map(({ orderId }) => orderId)
+  if (released.length > 0) await transaction.markReleased(released)
+  return batch.map((waiting) => (inTime.includes(waiting) ? { state: 'released' as const } : tooLate()))
 }
 
 /** What each of the batch is answered, once the transaction commits. Begun anew after a write conflict. */
 async function decide(
-  batch: readonly Waiting[],
+  batch: readonly Waiting<Reserve>[],
   transaction: StockTransaction,
 ): Promise<(Reservation | DomainError)[]> {
-  const records = await transaction.reservations(batch.map(({ orderId }) => orderId))
+  const records = await transaction.reservations(batch.map(({ request }) => request.orderId))
   const products = new Map<string, Product>()
   for (const product of await transaction.products(
-    batch.flatMap(({ lines }) => lines.map((line) => line.productId)),
+    batch.flatMap(({ request }) => request.lines.map((line) => line.productId)),
   )) {
     products.set(product.productId, product)
   }
   const added: ReservationRecord[] = []
   const taken = new Map<string, number>()
 
-  const outcomes = batch.map(({ orderId, lines, call }) => {
+  const outcomes = batch.map(({ request: { orderId, lines }, call }) => {
     const known = records.get(orderId)
     if (known) return repeated(known, lines)
-    if (remaining(call) <= 0) return dependencyUnavailable('the time for this request is over')
+    if (remaining(call) <= 0) return tooLate()
     const record = recordOf(orderId, lines, products, taken)
     records.set(orderId, record)
     added.push(record)
     return outcomeOf(record)
   })
 
-  const lines = [...taken].map(([productId, quantity]) => ({ productId, quantity }))
-  if (lines.length > 0 && !(await transaction.take(lines))) {
+  if (taken.size > 0 && !(await transaction.take(linesOf(taken)))) {
     // The snapshot had enough, and what changed since is a write conflict: the condition is the last line of defence.
     throw new DomainError('internal_error', 'the stock is not what the snapshot shows')
   }
@@ -145,7 +123,7 @@ function recordOf(
   }
   const rejection = rejectionOf(lines, left)
   if (rejection) return { orderId, state: 'rejected', requested: lines, rejection }
-  for (const { productId, quantity } of lines) taken.set(productId, (taken.get(productId) ?? 0) + quantity)
+  for (const line of lines) add(taken, line)
   const held = lines.map((line): HeldLine => {
     const { name, price } = products.get(line.productId) as Product
     return { ...line, name, price }
@@ -183,6 +161,14 @@ function outcomeOf({ state, held, rejection }: ReservationRecord): Reservation {
   if (state === 'rejected' && rejection) return { state, rejection }
   return { state: 'released' }
 }
+
+const tooLate = () => dependencyUnavailable('the time for this request is over')
+
+const add = (sums: Map<string, number>, { productId, quantity }: Line) =>
+  sums.set(productId, (sums.get(productId) ?? 0) + quantity)
+
+const linesOf = (sums: ReadonlyMap<string, number>): Line[] =>
+  [...sums].map(([productId, quantity]) => ({ productId, quantity }))
 
 const sameLines = (a: readonly Line[], b: readonly Line[]): boolean =>
   a.length === b.length &&

@@ -165,9 +165,9 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
       await models.reservations.insertMany(documents, options)
     },
 
-    async markReleased(orderId: string): Promise<void> {
+    async markReleased(orderIds: readonly string[]): Promise<void> {
       const update = { $set: { state: 'released', updatedAt: new Date() } }
-      await models.reservations.updateOne({ _id: orderId }, update, options)
+      await models.reservations.updateMany({ _id: { $in: [...orderIds] } }, update, options)
     },
 
     /** Those of the products that exist; deleted ones are left out. */
