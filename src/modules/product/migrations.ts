@@ -26,9 +26,10 @@ export const productMigrations: Migration[] = [
         .createIndexes([{ key: { at: 1 }, expireAfterSeconds: 2 * day }])
     },
   },
-  // A reservation that holds nothing is there to refuse, or to answer again, a reserve that comes late. None acts after
-  // its deadline plus the time that the server gives a transaction: an hour and a bit at most, against days. An order
-  // still `pending` when its rejection is gone was never answered, and is decided anew; a release finds nothing to give
-  // back, as before. What is held stays for ever.
+  // A reservation that holds nothing is there to refuse, or to answer again, a reserve that comes late. The last one is
+  // sent by a retry that takes the order over, within a day of its placing, and acts no later than its deadline (an hour
+  // at most) plus the time that the server gives a transaction: all that is well within the two days that this is kept
+  // at least. An older order that is still `pending` is undone, and its release finds nothing to give back, as before.
+  // What is held stays for ever.
   expire('002-retention', 'reservations', { state: { $in: ['released', 'rejected'] } }),
 ]
