@@ -6,7 +6,7 @@ import { createLogger } from './kernel/logger.ts'
 import { openMongodb } from './mongodb.ts'
 import { registry } from './registry.ts'
 
-const usage = `npm run audit [-- --repair] [-- --json]
+const usage = `npm run audit -- [--repair] [--json]
 
 Looks at every product and every order of the shop that the settings name (the same environment variables as the
 program), also while it runs, and says what does not hold.
@@ -41,6 +41,8 @@ async function main(): Promise<number> {
     logger,
   })
   try {
+    if (composition.audits.length === 0)
+      throw new Error('SERVICE: no module that is hosted here has an audit')
     await composition.connect(AbortSignal.timeout(connectWithin))
     const report = await runAudit(composition.audits, {
       repair: values.repair ?? false,

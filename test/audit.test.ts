@@ -235,6 +235,19 @@ describe('a fault with exactly one right answer', () => {
     ]),
   ]
 
+  faults.push([
+    'a lease that does not end',
+    'order_unfinished',
+    async ({ product, order }) => {
+      const leaseUntil = new Date('2200-01-01')
+      await change(order, 'orders', orders.confirmed, { $set: { status: 'cancelling', leaseUntil } })
+      return {
+        subject: orders.confirmed,
+        right: async () => expect(await stockOf(product, cup.productId)).toBe(7),
+      }
+    },
+  ])
+
   it.concurrent.each(faults)('is found and set right: %s', async (_, code, spoil) => {
     const copy = await copyOfShop()
     const { subject, right } = await spoil(copy)
@@ -298,6 +311,53 @@ describe('a fault that can be set right in more than one way', () => {
         return pot.productId
       },
     ],
+    ...(
+      [
+        ['without what it would give back', { $unset: { requested: 1 } }],
+        ['that would give back more than it took', { $inc: { 'requested.0.quantity': 3 } }],
+        ['whose quantity is no number', { $set: { 'requested.0.quantity': '2' } }],
+        ['without what it was answered with', { $unset: { held: 1 } }],
+      ] as const
+    ).map(([what, update]): (typeof faults)[number] => [
+      `a hold ${what}`,
+      'holds_malformed',
+      async ({ product }) => {
+        await change(product, 'reservations', orders.confirmed, update)
+        return cup.productId
+      },
+    ]),
+    ...(
+      [
+        ['belongs to nobody', { $unset: { userId: 1 } }],
+        ['has a status that there is not', { $set: { status: 'lost' } }],
+        ['has no lease', { $set: { leaseUntil: 'tomorrow' } }],
+        ['has another total than its lines', { $inc: { totalAmount: 1 } }],
+        ['does not say when it was confirmed', { $unset: { confirmation: 1 } }],
+      ] as const
+    ).map(([what, update]): (typeof faults)[number] => [
+      `an order that ${what}`,
+      'order_malformed',
+      async ({ order }) => {
+        await change(order, 'orders', orders.confirmed, update)
+        return orders.confirmed
+      },
+    ]),
+    [
+      'a stray document among the orders',
+      'order_malformed',
+      async ({ order }) => {
+        await order.collection<{ _id: string }>('orders').insertOne({ _id: 'a note to myself' })
+        return 'a note to myself'
+      },
+    ],
+    ...(['5', Number.NaN, null, 1.5] as const).map((stock): (typeof faults)[number] => [
+      `a stock of ${stock}`,
+      'product_malformed',
+      async ({ product }) => {
+        await change(product, 'products', cup.productId, { $set: { stock } })
+        return cup.productId
+      },
+    ]),
     [
       'a ledger that misses an entry',
       'ledger_off',
@@ -497,6 +557,7 @@ it('raises no false alarm in a shop that is selling', async () => {
 it.each([
   ['an option that it does not know', ['--fix'], {}, 'fix'],
   ['a setting that is wrong', [], { REQUEST_TIMEOUT: 'soon' }, 'REQUEST_TIMEOUT'],
+  ['a service that has nothing to audit', [], { SERVICE: 'auth' }, 'SERVICE'],
   [
     'a database that is not there',
     [],

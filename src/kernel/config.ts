@@ -186,7 +186,8 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
   if (general.DRAIN_DELAY >= general.DRAIN_TIMEOUT) {
     faults.push('DRAIN_DELAY must be less than DRAIN_TIMEOUT, which includes it')
   }
-  if (faults.length > 0) throw new ConfigError(faults)
+  // A setting that several modules share is one fault.
+  if (faults.length > 0) throw new ConfigError([...new Set(faults)])
   // Nobody has to call a process that hosts everything: a secret that everybody knows opens nothing there.
   const alone = hosted.length === names.length
 

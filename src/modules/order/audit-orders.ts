@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { type Audit, type Finding, mostFindings } from '../../kernel/audit.ts'
 import { callWithin } from '../../kernel/call.ts'
 import type { ProductPort, Reservation } from '../product/contract.ts'
-import type { OrderRepository } from './order.repository.ts'
+import { isId, type OrderRepository, type Scan } from './order.repository.ts'
 import type { Order } from './order.ts'
 import { finish, patienceWithPending } from './sweep-unfinished-orders.ts'
 
@@ -11,6 +11,8 @@ const batch = 500
 const limit = 30_000
 /** By then the sweeper has settled what can be settled at all. Milliseconds after its time. */
 const overdueAfter = 60_000
+/** No request may take longer than an hour, and no lease. Milliseconds; clocks may differ by the rest. */
+const longestLease = 2 * 3_600_000
 
 /**
  * Holds every order against what the product module has stored under its id, and every hold against its order. An order
@@ -38,12 +40,14 @@ export function auditOrders({ orders, product }: { orders: OrderRepository; prod
     const { orderId: subject, status } = order
     if (status === 'pending' || status === 'cancelling') {
       const dueBy = order.leaseUntil + (status === 'pending' ? patienceWithPending : 0)
-      if (Date.now() < dueBy + overdueAfter) return undefined
+      const now = Date.now()
+      if (now < dueBy + overdueAfter && order.leaseUntil < now + longestLease) return undefined
       const since = new Date(order.leaseUntil).toISOString()
-      const message = `is ${status}, and nobody has been at work on it since ${since}`
+      const message = `is ${status}, and nobody finishes it: its lease is until ${since}`
       return { code: 'order_unfinished', subject, message, repair: () => settle(order) }
     }
     if (status === 'cancelled' || status === 'rejected') {
+      if (status === 'rejected' && !order.rejection) return malformed(subject)
       if (reservation?.state !== 'held') return undefined
       const message = `is ${status}, and still holds stock`
       return { code: 'hold_left', subject, message, givesBackTo: 'product', repair: () => release(order) }
@@ -55,18 +59,23 @@ export function auditOrders({ orders, product }: { orders: OrderRepository; prod
     if (!isDeepStrictEqual(reservation.lines, order.lines)) {
       return { code: 'hold_differs', subject, message: `is ${status}, and its reservation has other lines` }
     }
+    const total = order.lines.reduce((sum, { price, quantity }) => sum + (price ?? Number.NaN) * quantity, 0)
+    if (!order.confirmation || order.totalAmount !== total) return malformed(subject)
     return undefined
   }
 
-  const faultsOf = async (found: readonly Order[]): Promise<Finding[]> => {
-    if (found.length === 0) return []
-    const reservations = await reservationsOf(found.map(({ orderId }) => orderId))
-    return found.flatMap((order) => faultOf(order, reservations.get(order.orderId)) ?? [])
+  const faultsOf = async (scan: Scan): Promise<Finding[]> => {
+    const spoilt = scan.malformed.map(malformed)
+    if (scan.orders.length === 0) return spoilt
+    const reservations = await reservationsOf(scan.orders.map(({ orderId }) => orderId))
+    const faults = scan.orders.flatMap((order) => faultOf(order, reservations.get(order.orderId)) ?? [])
+    return [...spoilt, ...faults]
   }
 
   /** No repair: the order may be lost, or this may be another shop's database. */
   const withoutOrder = async (orderIds: string[]): Promise<Finding[]> => {
-    const known = new Set((await orders.findMany(orderIds, call())).map(({ orderId }) => orderId))
+    const found = await orders.findMany(orderIds, call())
+    const known = new Set([...found.orders.map(({ orderId }) => orderId), ...found.malformed])
     return orderIds
       .filter((orderId) => !known.has(orderId))
       .map((subject) => ({
@@ -90,18 +99,21 @@ export function auditOrders({ orders, product }: { orders: OrderRepository; prod
         for (let from = 0; from < ids.length; from += batch) {
           const some = ids.slice(from, from + batch)
           note(await faultsOf(await orders.findMany(some, call())))
-          const reservations = await reservationsOf(some)
-          note(await withoutOrder(some.filter((orderId) => reservations.get(orderId)?.state === 'held')))
+          const valid = some.filter(isId)
+          if (valid.length === 0) continue
+          const reservations = await reservationsOf(valid)
+          note(await withoutOrder(valid.filter((orderId) => reservations.get(orderId)?.state === 'held')))
         }
         return { checked, findings, complete: true }
       }
 
       for (let after: string | undefined; ; ) {
         const found = await orders.byId(after, batch, call())
-        checked.orders += found.length
+        const ids = [...found.orders.map(({ orderId }) => orderId), ...found.malformed]
+        checked.orders += ids.length
         if (!note(await faultsOf(found))) return looked()
-        if (found.length < batch) break
-        after = found.at(-1)?.orderId
+        if (ids.length < batch) break
+        after = ids.filter(isId).toSorted().at(-1)
       }
       for (let after: string | undefined; ; ) {
         const { orderIds } = await product.holds(
@@ -115,3 +127,9 @@ export function auditOrders({ orders, product }: { orders: OrderRepository; prod
     },
   }
 }
+
+const malformed = (subject: string): Finding => ({
+  code: 'order_malformed',
+  subject,
+  message: 'is not stored as orders are',
+})

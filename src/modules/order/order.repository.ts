@@ -67,6 +67,27 @@ const orderOf = (document: OrderDocument): Order => ({
   updatedAt: document.updatedAt,
 })
 
+/** Whether a document is what this program writes, as far as that can be told from the document alone. */
+const isWhole = (document: OrderDocument): boolean => {
+  const { _id, userId, status, lines, version, leaseUntil } = document
+  return (
+    _id instanceof Types.ObjectId &&
+    userId instanceof Types.ObjectId &&
+    orderStatuses.includes(status) &&
+    Array.isArray(lines) &&
+    Number.isSafeInteger(version) &&
+    leaseUntil instanceof Date
+  )
+}
+
+export const isId = (value: string): boolean => /^[0-9a-f]{24}$/.test(value)
+
+/** Orders, and the ids of what is among them and cannot be read as one. */
+export interface Scan {
+  orders: Order[]
+  malformed: string[]
+}
+
 export interface OrderIdentity {
   orderId: string
   userId: string
@@ -97,15 +118,19 @@ export function createOrderRepository(database: Database) {
     return document ? orderOf(document) : undefined
   }
 
-  const scan = async (
-    filter: mongoose.QueryFilter<OrderDocument>,
-    limit: number,
-    call: Call,
-  ): Promise<Order[]> => {
+  /** Past the schema, which would refuse to look for what does not fit it. */
+  const scan = async (ids: object, limit: number, call: Call): Promise<Scan> => {
     const documents = await database.run(call, (maxTimeMS) =>
-      orders.find(filter).sort({ _id: 1 }).limit(limit).maxTimeMS(maxTimeMS).lean(),
+      orders.collection
+        .find(ids, { sort: { _id: 1 }, limit, maxTimeMS })
+        .map((document) => document as OrderDocument)
+        .toArray(),
     )
-    return documents.map(orderOf)
+    const malformed = documents.filter((document) => !isWhole(document))
+    return {
+      orders: documents.filter(isWhole).map(orderOf),
+      malformed: malformed.map(({ _id }) => String(_id)),
+    }
   }
 
   const findLatest = async (
@@ -202,12 +227,15 @@ export function createOrderRepository(database: Database) {
     },
 
     /** Those of the orders that exist, whoever's they are. */
-    findMany: (orderIds: readonly string[], call: Call) =>
-      scan({ _id: { $in: [...orderIds] } }, orderIds.length, call),
+    findMany(orderIds: readonly string[], call: Call): Promise<Scan> {
+      // As the ids that they should be, and as whatever else somebody may have put there.
+      const ids = orderIds.flatMap((id) => (isId(id) ? [new Types.ObjectId(id), id] : [id]))
+      return scan({ _id: { $in: ids } }, ids.length, call)
+    },
 
     /** Everybody's orders by id, from behind `after` on. */
     byId: (after: string | undefined, limit: number, call: Call) =>
-      scan(after === undefined ? {} : { _id: { $gt: after } }, limit, call),
+      scan(after === undefined ? {} : { _id: { $gt: new Types.ObjectId(after) } }, limit, call),
 
     /**
      * Orders that nobody is at work on any more, those that have waited longest first.
@@ -231,7 +259,8 @@ export function createOrderRepository(database: Database) {
       const documents = await database.run(call, (maxTimeMS) =>
         orders.find(filter).sort({ leaseUntil: 1 }).limit(limit).maxTimeMS(maxTimeMS).lean(),
       )
-      return documents.map(orderOf)
+      // One that somebody has spoilt is the audit's; it must not keep the others waiting.
+      return documents.filter(isWhole).map(orderOf)
     },
 
     /** Carries an unfinished order on: whoever moves the lease that was seen is the only one at work on it. */

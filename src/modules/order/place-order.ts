@@ -57,7 +57,7 @@ export async function placeOrder(
   const leaseLeft = earlier.leaseUntil - Date.now()
   if (leaseLeft > 0) throw inProgress(Math.ceil(leaseLeft / 1000))
   if (Date.now() - earlier.createdAt.getTime() > takenOverWithin) throw inProgress(1)
-  const taken = await orders.takeOver(earlier, call.deadline, call)
+  const taken = await knownAs(earlier.orderId, call, () => orders.takeOver(earlier, call.deadline, call))
   if (!taken) throw inProgress(1)
   return knownAs(taken.orderId, call, () => settle(taken))
 

@@ -280,6 +280,17 @@ describe.concurrent('the sweeper', () => {
     expect(await place(productId)).toMatchObject({ status: 201 })
   })
 
+  it('is not kept from the others by an order that somebody has spoilt', async (context) => {
+    const { shop, becomes, leavePending } = await open(context)
+    const spoilt = await leavePending('the request', 'spoilt')
+    const other = await leavePending('the request', 'other')
+    const orders = (await shop.collections('order')).collection('orders')
+    await orders.updateOne({ key: 'spoilt' }, { $unset: { userId: 1 } })
+    await shop.ageLease(spoilt.orderId, 2 * longAgo)
+    await shop.ageLease(other.orderId, longAgo)
+    await becomes(other.orderId, 'cancelled')
+  })
+
   it('gets through more than one batch', async (context) => {
     const { shop, stockOf, place } = await open(context, { REQUEST_TIMEOUT: '20s' })
     const { productId } = await shop.product(shop.adminToken, { stock: 1_000 })

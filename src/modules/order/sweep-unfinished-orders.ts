@@ -10,11 +10,13 @@ import type { Order } from './order.ts'
 export const patienceWithPending = 10_000
 const batch = 200
 const atOnce = 25
+/** How long the work on one order may take at least, however short requests are: nobody waits for it. Milliseconds. */
+const leastTime = 4_000
 
 interface Options {
   orders: OrderRepository
   product: ProductPort
-  /** How long the work on one order may take. Milliseconds. */
+  /** How long a request may take here. Milliseconds. */
   requestTimeout: number
 }
 
@@ -28,7 +30,7 @@ export const sweepUnfinishedOrders = (options: Options): Job => ({
   interval: 2_000,
 
   async round(signal) {
-    const within = () => callWithin(options.requestTimeout, `sweep-${randomUUID()}`)
+    const within = () => callWithin(Math.max(options.requestTimeout, leastTime), `sweep-${randomUUID()}`)
     const now = Date.now()
     const since = { pendingSince: now - patienceWithPending, cancellingSince: now }
     const unfinished = await options.orders.unfinished({ ...since, limit: batch }, within())

@@ -8,8 +8,10 @@ export interface ProductBooks {
   version: number
   stock: number
   stocked: number
-  /** The sum of what reservations hold. */
+  /** The sum of what a release of every hold would give back. */
   held: number
+  /** The sum of what the holds were answered with: the same, unless a reservation contradicts itself. */
+  answered: number
   /** The sum of the ledger. */
   ledger: number
 }
@@ -38,25 +40,38 @@ export const createBooksRepository = (database: Database): BooksRepository => ({
         const rows = database.connection
           .collection(collection)
           .aggregate<Sum>(pipeline, { ...options, allowDiskUse: true })
-        return new Map((await rows.toArray()).map(({ _id, sum }) => [String(_id), sum]))
+        const sumsById = new Map<string, number>()
+        for (const { _id, sum } of await rows.toArray()) {
+          sumsById.set(String(_id), (sumsById.get(String(_id)) ?? 0) + sum)
+        }
+        return sumsById
       }
-      const held = await sums('reservations', [
-        { $match: { state: 'held' } },
-        { $unwind: '$requested' },
-        { $group: { _id: '$requested.productId', sum: { $sum: '$requested.quantity' } } },
-      ])
+      const sumsOfHolds = (lines: 'requested' | 'held') =>
+        sums('reservations', [
+          { $match: { state: 'held' } },
+          { $unwind: `$${lines}` },
+          { $group: { _id: `$${lines}.productId`, sum: { $sum: `$${lines}.quantity` } } },
+        ])
+      const held = await sumsOfHolds('requested')
+      const answered = await sumsOfHolds('held')
       const ledger = await sums('stockLedger', [{ $group: { _id: '$productId', sum: { $sum: '$change' } } }])
       const products = database.connection
         .collection<Pick<ProductBooks, 'version' | 'stock' | 'stocked'> & { _id: Types.ObjectId }>('products')
         .find({}, { ...options, projection: { version: 1, stock: 1, stocked: 1 } })
       let read = 0
       for await (const { _id, ...account } of products) {
-        const productId = _id.toHexString()
+        const productId = String(_id)
         const sum = held.get(productId) ?? 0
         held.delete(productId)
         read += 1
         if (productIds && !productIds.has(productId)) continue
-        each({ productId, ...account, held: sum, ledger: ledger.get(productId) ?? 0 })
+        each({
+          productId,
+          ...account,
+          held: sum,
+          answered: answered.get(productId) ?? 0,
+          ledger: ledger.get(productId) ?? 0,
+        })
       }
       return { products: read, unknown: [...held].map(([productId, sum]) => ({ productId, held: sum })) }
     }),

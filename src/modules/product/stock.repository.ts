@@ -124,7 +124,11 @@ export function createStockRepository(database: Database): StockRepository {
     },
 
     async holds(after, limit, call) {
-      const filter = { state: 'held' as const, ...(after !== undefined && { _id: { $gt: after } }) }
+      // What is stored under something else than an order's id is no order's.
+      const filter = {
+        state: 'held' as const,
+        _id: { $type: 'objectId' as const, ...(after !== undefined && { $gt: after }) },
+      }
       const documents = await database.run(call, (maxTimeMS) =>
         models.reservations
           .find(filter, { _id: 1 })
