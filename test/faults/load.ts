@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Account } from '../client.ts'
-import { attempt, persist } from './attempts.ts'
+import { attempt, isFinal, persist } from './attempts.ts'
 import { type Chance, createChance } from './chance.ts'
 import type { Fleet } from './fleet.ts'
 import { type Journal, orderIdOf, type Purchase, place, type Restock } from './journal.ts'
@@ -9,14 +9,16 @@ import { type Journal, orderIdOf, type Purchase, place, type Restock } from './j
 // A lease, and 10 s until what nobody carries on is undone, several times over: faults go on meanwhile.
 const patience = 120_000
 
-/** How long nobody got an order at the longest. Milliseconds. */
-export const longestStall = ({ confirmations }: Load): number =>
-  Math.round(Math.max(...confirmations.map(({ at }, nth) => at - (confirmations[nth - 1]?.at ?? at))))
+/** How long nobody who wanted to buy was answered at the longest, be it that all is sold out. Milliseconds. */
+export const longestStall = ({ answers }: Load): number =>
+  Math.round(Math.max(...answers.map((at, nth) => at - (answers[nth - 1] ?? at))))
 
 /** Customers and an admin at work. */
 export interface Load {
   /** Of every answer that confirmed an order: when it came, and when the purchase was asked for first. `performance.now()` */
   confirmations: { at: number; begun: number }[]
+  /** When each final answer to a purchase came. `performance.now()` */
+  answers: number[]
   /** Nobody begins anything new; resolves when all have their answers. */
   stop(): Promise<void>
 }
@@ -27,6 +29,7 @@ export interface Load {
  */
 export function startLoad(fleet: Fleet, journal: Journal, customers: readonly Account[], seed: number): Load {
   const confirmations: Load['confirmations'] = []
+  const answers: number[] = []
   const products = [...journal.initialStock.keys()]
   let stopping = false
 
@@ -40,6 +43,7 @@ export function startLoad(fleet: Fleet, journal: Journal, customers: readonly Ac
     const begun = performance.now()
     const heed = (outcome: Purchase['outcomes'][number]) => {
       purchase.outcomes.push(outcome)
+      if (isFinal(outcome)) answers.push(performance.now())
       if (outcome.status === 201) confirmations.push({ at: performance.now(), begun })
     }
     const insist = () => persist(() => place(fleet, purchase), patience, heed)
@@ -95,6 +99,7 @@ export function startLoad(fleet: Fleet, journal: Journal, customers: readonly Ac
   atWork.catch(() => undefined)
   return {
     confirmations,
+    answers,
     async stop() {
       stopping = true
       await atWork
