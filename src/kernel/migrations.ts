@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from './logger.ts'
-import { type Db, isDuplicateKey, type Mongo } from './mongo.ts'
+import type { Db, Mongo } from './mongo.ts'
+import { isDuplicateKey } from './mongo-errors.ts'
 
 /** Indexes and schema changes of a module, which old and new replicas both live with. */
 export interface Migration {

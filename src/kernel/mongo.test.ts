@@ -4,15 +4,8 @@ import mongoose from 'mongoose'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it, vi } from 'vitest'
 import { databaseName, quiet } from '../../test/shop.ts'
 import { DomainError } from './errors.ts'
-import {
-  createMongo,
-  type Database,
-  type Db,
-  insertOne,
-  isDuplicateKey,
-  type Mongo,
-  strictSchema,
-} from './mongo.ts'
+import { createMongo, type Database, type Db, insertOne, type Mongo, strictSchema } from './mongo.ts'
+import { isDuplicateKey } from './mongo-errors.ts'
 
 const uri = inject('mongodbUri')
 const logger = await quiet

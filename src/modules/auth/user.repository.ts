@@ -1,7 +1,8 @@
 import mongoose, { Schema, type Types } from 'mongoose'
 import type { Call } from '../../kernel/call.ts'
 import type { Migration } from '../../kernel/migrations.ts'
-import { type Database, insertOne, isDuplicateKey, strictSchema } from '../../kernel/mongo.ts'
+import { type Database, insertOne, strictSchema } from '../../kernel/mongo.ts'
+import { isDuplicateKey } from '../../kernel/mongo-errors.ts'
 import type { Role } from '../../kernel/principal.ts'
 
 /** An account as the module holds it. */

@@ -2,8 +2,9 @@ import { isDeepStrictEqual } from 'node:util'
 import { type Audit, type Finding, mostFindings } from '../../kernel/audit.ts'
 import { callWithin } from '../../kernel/call.ts'
 import type { ProductPort, Reservation } from '../product/contract.ts'
-import { isId, type OrderRepository, type Scan } from './order.repository.ts'
+import type { OrderRepository } from './order.repository.ts'
 import type { Order } from './order.ts'
+import { isId, type OrderScans, type Scan } from './order-scans.repository.ts'
 import { finish, patienceWithPending } from './sweep-unfinished-orders.ts'
 
 const batch = 500
@@ -18,7 +19,13 @@ const longestLease = 2 * 3_600_000
  * Holds every order against what the product module has stored under its id, and every hold against its order. An order
  * is read before its reservation: what the two say of each other in between is on its way, and gone at the second look.
  */
-export function auditOrders({ orders, product }: { orders: OrderRepository; product: ProductPort }): Audit {
+export function auditOrders(options: {
+  orders: OrderRepository
+  scans: OrderScans
+  product: ProductPort
+}): Audit {
+  const { orders, scans, product } = options
+
   const call = () => callWithin(limit, 'audit')
 
   const reservationsOf = async (orderIds: string[]): Promise<Map<string, Reservation>> => {
@@ -74,7 +81,7 @@ export function auditOrders({ orders, product }: { orders: OrderRepository; prod
 
   /** No repair: the order may be lost, or this may be another shop's database. */
   const withoutOrder = async (orderIds: string[]): Promise<Finding[]> => {
-    const found = await orders.findMany(orderIds, call())
+    const found = await scans.findMany(orderIds, call())
     const known = new Set([...found.orders.map(({ orderId }) => orderId), ...found.malformed])
     return orderIds
       .filter((orderId) => !known.has(orderId))
@@ -98,7 +105,7 @@ export function auditOrders({ orders, product }: { orders: OrderRepository; prod
         const ids = [...subjects]
         for (let from = 0; from < ids.length; from += batch) {
           const some = ids.slice(from, from + batch)
-          note(await faultsOf(await orders.findMany(some, call())))
+          note(await faultsOf(await scans.findMany(some, call())))
           const valid = some.filter(isId)
           if (valid.length === 0) continue
           const reservations = await reservationsOf(valid)
@@ -108,7 +115,7 @@ export function auditOrders({ orders, product }: { orders: OrderRepository; prod
       }
 
       for (let after: string | undefined; ; ) {
-        const found = await orders.byId(after, batch, call())
+        const found = await scans.byId(after, batch, call())
         const ids = [...found.orders.map(({ orderId }) => orderId), ...found.malformed]
         checked.orders += ids.length
         if (!note(await faultsOf(found))) return looked()

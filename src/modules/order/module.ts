@@ -9,6 +9,7 @@ import { orderApi } from './order.api.ts'
 import { createOrderRepository } from './order.repository.ts'
 import { orderRoutes } from './order.routes.ts'
 import { createOrderService } from './order.service.ts'
+import { createOrderScans } from './order-scans.repository.ts'
 import { sweepUnfinishedOrders } from './sweep-unfinished-orders.ts'
 
 export const order = defineModule({
@@ -19,6 +20,7 @@ export const order = defineModule({
   needs: { auth: authPort, product: productPort },
   start({ database, needs, settings, config, logger }) {
     const orders = createOrderRepository(database)
+    const scans = createOrderScans(database)
     const service = createOrderService({ orders, product: needs.product })
     const guard = authGuard({ keys: needs.auth.publicKeys, issuer: config.issuer, logger })
     const { requestTimeout } = config
@@ -28,8 +30,8 @@ export const order = defineModule({
         await setRetention(database, 'orders', settings.RETENTION, call)
         return []
       },
-      audit: auditOrders({ orders, product: needs.product }),
-      jobs: [sweepUnfinishedOrders({ orders, product: needs.product, requestTimeout })],
+      audit: auditOrders({ orders, scans, product: needs.product }),
+      jobs: [sweepUnfinishedOrders({ orders, scans, product: needs.product, requestTimeout })],
     }
   },
 })

@@ -1,12 +1,13 @@
 import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
 import type { Call } from '../../kernel/call.ts'
-import { type Database, insertOne, isDuplicateKey, strictSchema } from '../../kernel/mongo.ts'
+import { type Database, insertOne, strictSchema } from '../../kernel/mongo.ts'
+import { isDuplicateKey } from '../../kernel/mongo-errors.ts'
 import type { HeldLine, Line, Rejection } from '../product/contract.ts'
 import type { Order, OrderLine } from './order.ts'
 import { type OrderStatus, orderStatuses } from './order-status.ts'
 
-interface OrderDocument {
+export interface OrderDocument {
   _id: Types.ObjectId
   userId: Types.ObjectId
   key?: string
@@ -50,7 +51,10 @@ const orderSchema = new Schema<OrderDocument>(
   { ...strictSchema, collection: 'orders' },
 )
 
-const orderOf = (document: OrderDocument): Order => ({
+export const orderModel = (database: Database): mongoose.Model<OrderDocument> =>
+  database.connection.models.Order ?? database.connection.model<OrderDocument>('Order', orderSchema)
+
+export const orderOf = (document: OrderDocument): Order => ({
   orderId: document._id.toHexString(),
   userId: document.userId.toHexString(),
   key: document.key,
@@ -67,27 +71,6 @@ const orderOf = (document: OrderDocument): Order => ({
   updatedAt: document.updatedAt,
 })
 
-/** Whether a document is what this program writes, as far as that can be told from the document alone. */
-const isWhole = (document: OrderDocument): boolean => {
-  const { _id, userId, status, lines, version, leaseUntil } = document
-  return (
-    _id instanceof Types.ObjectId &&
-    userId instanceof Types.ObjectId &&
-    orderStatuses.includes(status) &&
-    Array.isArray(lines) &&
-    Number.isSafeInteger(version) &&
-    leaseUntil instanceof Date
-  )
-}
-
-export const isId = (value: string): boolean => /^[0-9a-f]{24}$/.test(value)
-
-/** Orders, and the ids of what is among them and cannot be read as one. */
-export interface Scan {
-  orders: Order[]
-  malformed: string[]
-}
-
 export interface OrderIdentity {
   orderId: string
   userId: string
@@ -103,7 +86,7 @@ export type OrderRepository = ReturnType<typeof createOrderRepository>
 
 /** Every change of an order is a compare-and-set on what was read: undefined says that it was lost. */
 export function createOrderRepository(database: Database) {
-  const orders = database.connection.model<OrderDocument>('Order', orderSchema)
+  const orders = orderModel(database)
 
   const compareAndSet = async (
     { orderId, userId }: OrderIdentity,
@@ -116,21 +99,6 @@ export function createOrderRepository(database: Database) {
       orders.findOneAndUpdate(filter, update, { returnDocument: 'after', maxTimeMS: limit }).lean(),
     )
     return document ? orderOf(document) : undefined
-  }
-
-  /** Past the schema, which would refuse to look for what does not fit it. */
-  const scan = async (ids: object, limit: number, call: Call): Promise<Scan> => {
-    const documents = await database.run(call, (maxTimeMS) =>
-      orders.collection
-        .find(ids, { sort: { _id: 1 }, limit, maxTimeMS })
-        .map((document) => document as OrderDocument)
-        .toArray(),
-    )
-    const malformed = documents.filter((document) => !isWhole(document))
-    return {
-      orders: documents.filter(isWhole).map(orderOf),
-      malformed: malformed.map(({ _id }) => String(_id)),
-    }
   }
 
   const findLatest = async (
@@ -224,43 +192,6 @@ export function createOrderRepository(database: Database) {
         orders.find(filter).sort({ createdAt: -1, _id: -1 }).limit(query.limit).maxTimeMS(limit).lean(),
       )
       return documents.map(orderOf)
-    },
-
-    /** Those of the orders that exist, whoever's they are. */
-    findMany(orderIds: readonly string[], call: Call): Promise<Scan> {
-      // As the ids that they should be, and as whatever else somebody may have put there.
-      const ids = orderIds.flatMap((id) => (isId(id) ? [new Types.ObjectId(id), id] : [id]))
-      return scan({ _id: { $in: ids } }, ids.length, call)
-    },
-
-    /** Everybody's orders by id, from behind `after` on. */
-    byId: (after: string | undefined, limit: number, call: Call) =>
-      scan(after === undefined ? {} : { _id: { $gt: new Types.ObjectId(after) } }, limit, call),
-
-    /**
-     * Orders that nobody is at work on any more, those that have waited longest first.
-     * @param pendingSince epoch milliseconds: `pending` ones whose lease ended before
-     * @param cancellingSince the same of `cancelling` ones
-     */
-    async unfinished(
-      {
-        pendingSince,
-        cancellingSince,
-        limit,
-      }: { pendingSince: number; cancellingSince: number; limit: number },
-      call: Call,
-    ): Promise<Order[]> {
-      const filter: mongoose.QueryFilter<OrderDocument> = {
-        $or: [
-          { status: 'pending', leaseUntil: { $lt: new Date(pendingSince) } },
-          { status: 'cancelling', leaseUntil: { $lt: new Date(cancellingSince) } },
-        ],
-      }
-      const documents = await database.run(call, (maxTimeMS) =>
-        orders.find(filter).sort({ leaseUntil: 1 }).limit(limit).maxTimeMS(maxTimeMS).lean(),
-      )
-      // One that somebody has spoilt is the audit's; it must not keep the others waiting.
-      return documents.filter(isWhole).map(orderOf)
     },
 
     /** Carries an unfinished order on: whoever moves the lease that was seen is the only one at work on it. */

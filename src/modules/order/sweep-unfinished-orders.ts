@@ -5,6 +5,7 @@ import type { ProductPort } from '../product/contract.ts'
 import { completeCancelling } from './cancelling.ts'
 import type { OrderRepository } from './order.repository.ts'
 import type { Order } from './order.ts'
+import type { OrderScans } from './order-scans.repository.ts'
 
 /** How long after its lease a `pending` order is left to a retry, which would rather have it than lose it. */
 export const patienceWithPending = 10_000
@@ -15,6 +16,7 @@ const leastTime = 4_000
 
 interface Options {
   orders: OrderRepository
+  scans: OrderScans
   product: ProductPort
   /** How long a request may take here. Milliseconds. */
   requestTimeout: number
@@ -33,7 +35,7 @@ export const sweepUnfinishedOrders = (options: Options): Job => ({
     const within = () => callWithin(Math.max(options.requestTimeout, leastTime), `sweep-${randomUUID()}`)
     const now = Date.now()
     const since = { pendingSince: now - patienceWithPending, cancellingSince: now }
-    const unfinished = await options.orders.unfinished({ ...since, limit: batch }, within())
+    const unfinished = await options.scans.unfinished({ ...since, limit: batch }, within())
     const rest = unfinished.values()
     let settled = 0
     let failure: unknown
@@ -60,7 +62,7 @@ export const sweepUnfinishedOrders = (options: Options): Job => ({
  * @throws DomainError `dependency_unavailable`, `overloaded`: once its new lease is over, it is anybody's again
  */
 export async function finish(
-  { orders, product }: Omit<Options, 'requestTimeout'>,
+  { orders, product }: Pick<Options, 'orders' | 'product'>,
   order: Order,
   call: Call,
 ): Promise<boolean> {

@@ -1,0 +1,58 @@
+import mongoose from 'mongoose'
+
+/** As the server or the driver says of an error what may be done about it. */
+export const hasLabel = (error: unknown, label: string): boolean =>
+  error instanceof mongoose.mongo.MongoError && error.hasErrorLabel(label)
+
+export const isDuplicateKey = (error: unknown): error is mongoose.mongo.MongoServerError =>
+  error instanceof mongoose.mongo.MongoServerError && error.code === 11000
+
+// Server errors that say "not now" rather than "not so": time limits, elections, shutdown, write concern timeouts,
+// locks, cursors and snapshots that are gone, operations whose session somebody has ended.
+const passingCodes = new Set([
+  6, 7, 24, 43, 46, 50, 64, 89, 91, 100, 112, 133, 134, 187, 189, 202, 237, 239, 246, 251, 262, 267, 290, 358,
+  365, 384, 9001, 10058, 10107, 11600, 11601, 11602, 13435, 13436,
+])
+
+// Of the driver's own errors, which otherwise mean a mistake of ours, those that mean that the connection is closed.
+const closedErrors = [
+  mongoose.mongo.MongoNotConnectedError,
+  mongoose.mongo.MongoTopologyClosedError,
+  mongoose.mongo.MongoServerClosedError,
+  mongoose.mongo.MongoExpiredSessionError,
+]
+
+/** Whether the database could not do it just now, rather than that it was not to be done. */
+export function isUnavailable(thrown: unknown): boolean {
+  const error = withoutBulk(thrown)
+  // The write is there, and may yet be rolled back.
+  if (error instanceof mongoose.mongo.MongoWriteConcernError) return true
+  if (error instanceof mongoose.mongo.MongoServerError) {
+    return passingCodes.has(Number(error.code)) || hasLabel(error, 'TransientTransactionError')
+  }
+  if (closedErrors.some((type) => error instanceof type)) return true
+  if (error instanceof mongoose.mongo.MongoError) return !(error instanceof mongoose.mongo.MongoAPIError)
+  return error instanceof mongoose.MongooseError && error.name === 'MongooseServerSelectionError'
+}
+
+/**
+ * Whether the transaction has ended without a commit, for no reason of its own: a write conflict, an election, a lost
+ * connection. The driver labels these, but not what fails on a connection that it has already given up for another's
+ * failure. That the commit's outcome is not known has a label of its own.
+ */
+export function isCutOff(thrown: unknown): boolean {
+  const error = withoutBulk(thrown)
+  if (hasLabel(error, 'TransientTransactionError')) return true
+  return (
+    error instanceof mongoose.mongo.MongoNetworkError && !hasLabel(error, 'UnknownTransactionCommitResult')
+  )
+}
+
+/**
+ * A bulk write (`insertMany`, `bulkWrite`) wraps whatever stopped it into an error of the server without a code, a
+ * connection that was cut too.
+ */
+function withoutBulk(error: unknown): unknown {
+  const cause = error instanceof mongoose.mongo.MongoBulkWriteError ? error.errorResponse : undefined
+  return cause instanceof mongoose.mongo.MongoError ? cause : error
+}
