@@ -68,10 +68,18 @@ it('is a setting, which also applies to a database that is there already', async
     (await expiryOf(databases[1], 'reservations'))?.expireAfterSeconds,
   ]
   expect(await seconds()).toEqual([7 * 86_400, 7 * 86_400])
+  const changes = async () => {
+    const { metrics } = await databases[0].admin().command({ serverStatus: 1 })
+    return metrics.commands.collMod.total
+  }
+  // An index that is right is let alone: to change it takes a right, and a lock, that a boot has no need of.
+  const before = await changes()
+  const again = await startShop({ environment: { MONGODB_DATABASE } })
+  expect(await changes()).toBe(before)
   const second = await startShop({ environment: { MONGODB_DATABASE, RETENTION: '30d' } })
   expect(await seconds()).toEqual([30 * 86_400, 30 * 86_400])
-  await second.close()
-  await first.close()
+  expect(await changes()).toBeGreaterThan(before)
+  for (const shop of [second, again, first]) await shop.close()
 })
 
 it('is no shorter than keys are kept', async () => {

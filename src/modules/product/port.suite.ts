@@ -92,6 +92,21 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       expect(await stockOf(productId)).toBe(10)
     })
 
+    it('gives back every line of every order that is released at once', async () => {
+      const [cup, pot] = await Promise.all([product({ stock: 10 }), product({ stock: 10 })])
+      const lines = [cup, pot].map(({ productId }) => ({ productId, quantity: 2 }))
+      lines.sort((a, b) => (a.productId < b.productId ? -1 : 1))
+      const orders = Array.from({ length: 4 }, () => ({ orderId: orderId() }))
+      for (const order of orders) await port.reserve({ ...order, lines }, call())
+      expect([await stockOf(cup.productId), await stockOf(pot.productId)]).toEqual([2, 2])
+      const never = { orderId: orderId() }
+      const answers = await Promise.all(
+        [...orders, ...orders, never].map((order) => port.release(order, call())),
+      )
+      expect(answers).toEqual(Array(9).fill({ state: 'released' }))
+      expect([await stockOf(cup.productId), await stockOf(pot.productId)]).toEqual([10, 10])
+    })
+
     it('refuses a late reserve after a release', async () => {
       const { productId } = await product({ stock: 10 })
       const order = { orderId: orderId() }

@@ -55,9 +55,8 @@ export function createReservationService(stock: StockRepository, queue: StockQue
 async function releaseAll(
   batch: readonly Waiting<Release>[],
   transaction: StockTransaction,
-): Promise<({ state: 'released' } | DomainError)[]> {
-  const inTime = batch.filter(({ call }) => remaining(call) > 0)
-  const orderIds = [...new Set(inTime.map(({ request }) => request.orderId))]
+): Promise<{ state: 'released' }[]> {
+  const orderIds = [...new Set(batch.map(({ request }) => request.orderId))]
   const records = await transaction.reservations(orderIds)
   const known = orderIds.flatMap((orderId) => records.get(orderId) ?? [])
 
@@ -74,7 +73,8 @@ async function releaseAll(
   if (back.size > 0) await transaction.giveBack(linesOf(back))
   const released = known.filter(({ state }) => state !== 'released').map(({ orderId }) => orderId)
   if (released.length > 0) await transaction.markReleased(released)
-  return batch.map((waiting) => (inTime.includes(waiting) ? { state: 'released' as const } : tooLate()))
+  // However late it comes, it is right: whoever asks for it has given the order up for good.
+  return batch.map(() => ({ state: 'released' as const }))
 }
 
 /** What each of the batch is answered, once the transaction commits. Begun anew after a write conflict. */
@@ -95,7 +95,7 @@ async function decide(
   const outcomes = batch.map(({ request: { orderId, lines }, call }) => {
     const known = records.get(orderId)
     if (known) return repeated(known, lines)
-    if (remaining(call) <= 0) return tooLate()
+    if (remaining(call) <= 0) return dependencyUnavailable('the time for this request is over')
     const record = recordOf(orderId, lines, products, taken)
     records.set(orderId, record)
     added.push(record)
@@ -161,8 +161,6 @@ function outcomeOf({ state, held, rejection }: ReservationRecord): Reservation {
   if (state === 'rejected' && rejection) return { state, rejection }
   return { state: 'released' }
 }
-
-const tooLate = () => dependencyUnavailable('the time for this request is over')
 
 const add = (sums: Map<string, number>, { productId, quantity }: Line) =>
   sums.set(productId, (sums.get(productId) ?? 0) + quantity)
