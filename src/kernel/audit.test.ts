@@ -120,6 +120,7 @@ describe('a repair', () => {
 
   it.each([
     ['promises too much already', [found('cups', [], [{ ...fault('cup'), promisesTooMuch: true }]).audited]],
+    ['was not looked at to the end', [looking('cups', [], false, [[]]).audited]],
     ['is not audited', []],
   ])('that gives something back to another module is not done while that one %s', async (_, others) => {
     const log: string[] = []

@@ -117,8 +117,9 @@ export async function runAudit(
   for (const entry of promisingTooMuch) await repair(entry)
   const stillDoes = (name: string) =>
     promisingTooMuch.some(({ module, reported }) => module.module === name && !reported.repaired)
-  const isAudited = (name: string) => modules.some(({ module }) => module === name)
-  const unexplained = new Set(first.filter(({ look }) => !look.complete).map(({ module }) => module.module))
+  const isAudited = (name: string) =>
+    first.some(({ module, look }) => module.module === name && look.complete)
+  const unexplained = new Set<string>()
   for (const module of sorted) {
     const claimants = module.neededBy.filter((name) => unexplained.has(name) || !isAudited(name))
     for (const entry of entries) {
@@ -127,7 +128,7 @@ export async function runAudit(
       const unready = givesBackTo !== undefined && (stillDoes(givesBackTo) || !isAudited(givesBackTo))
       const waitsFor = unready ? [...claimants, givesBackTo] : claimants
       if (waitsFor.length > 0 && entry.finding.repair) {
-        entry.reported.notRepaired = `${waitsFor.join(', ')} comes first: it is not audited here, or has findings left`
+        entry.reported.notRepaired = `${waitsFor.join(', ')} comes first: it is not audited here to the end, or has findings left`
       } else await repair(entry)
     }
     const left = entries.some((entry) => entry.module === module && entry.reported.repaired === undefined)
