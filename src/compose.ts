@@ -1,5 +1,6 @@
 import { createApp } from './app.ts'
 import type { AuditedModule } from './kernel/audit.ts'
+import { callWithin } from './kernel/call.ts'
 import type { Config } from './kernel/config.ts'
 import { createHttpClient } from './kernel/http-client.ts'
 import { startJobs } from './kernel/jobs.ts'
@@ -117,8 +118,7 @@ export async function compose(options: {
       for (const module of modules) {
         const started = hosted.get(module.name)
         if (!started) continue
-        const prepareModule = async () =>
-          (await started.prepare?.({ deadline: Date.now() + prepareWithin, requestId: 'boot' })) ?? []
+        const prepareModule = async () => (await started.prepare?.(callWithin(prepareWithin, 'boot'))) ?? []
         lines.push(...(await migrate(mongo, module.name, module.migrations, prepareModule, logger, signal)))
         missing.delete(`migrations of ${module.name}`)
       }

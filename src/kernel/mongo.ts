@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import mongoose from 'mongoose'
-import { type Call, remaining, withinDeadline } from './call.ts'
+import { type Call, callWithin, remaining, withinDeadline } from './call.ts'
 import { ConfigError } from './config.ts'
 import { dependencyUnavailable } from './errors.ts'
 import type { Logger } from './logger.ts'
@@ -191,8 +191,9 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
     },
 
     async ping() {
-      const limit = { deadline: Date.now() + selectionTimeout, requestId: 'ping' }
-      await run(limit, async (maxTimeMS) => connection.db?.command({ ping: 1, maxTimeMS }))
+      await run(callWithin(selectionTimeout, 'ping'), async (maxTimeMS) =>
+        connection.db?.command({ ping: 1, maxTimeMS }),
+      )
     },
   }
 }

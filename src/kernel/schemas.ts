@@ -3,9 +3,11 @@ import { toMinorUnits } from './money.ts'
 
 /** The building blocks of every request schema. */
 
+/** 24 lower-case hex digits. */
+export const idFormat = /^[0-9a-f]{24}$/
 export const id = z
   .string()
-  .regex(/^[0-9a-f]{24}$/, 'must be an id: 24 lower-case hex digits')
+  .regex(idFormat, 'must be an id: 24 lower-case hex digits')
   .openapi({ example: '66f2a1b0c3d4e5f60718293a' })
 
 export const timestamp = z.iso.datetime({ precision: 3 }).openapi({ example: '2026-11-23T10:15:00.000Z' })

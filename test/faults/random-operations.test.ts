@@ -14,6 +14,7 @@ import { unbalancedBooks } from '../books.ts'
 import type { Answer } from '../client.ts'
 import type { Shape } from '../processes.ts'
 import { attempt, type Outcome } from './attempts.ts'
+import { bothShapes, inBothShapes } from './campaigns.ts'
 import { faultSeed } from './chance.ts'
 import { type Fleet, type Service, startFleet } from './fleet.ts'
 import {
@@ -45,7 +46,6 @@ import {
 import { settled } from './settling.ts'
 import { faults } from './size.ts'
 
-const shapes: Shape[] = ['one process', 'split']
 const seed = faultSeed()
 const path = process.env.FAULT_PATH
 // Without FAULTS, what fits into every test run: a few operations, and one fault of each kind for certain.
@@ -73,15 +73,15 @@ interface Campaign {
 type Tally = Map<string, number>
 
 const fleets: Fleet[] = []
-const campaigns = new Map<string, Campaign>()
+let campaigns: Map<Shape, Campaign>
 
 beforeAll(async () => {
   console.log(`random operations: FAULT_SEED=${seed}`)
-  await Promise.all(shapes.map(async (shape) => campaigns.set(shape, await campaign(shape))))
+  campaigns = await inBothShapes(campaign)
 }, 14_400_000)
 afterAll(() => Promise.all(fleets.map((fleet) => fleet.stop())))
 
-describe.each(shapes)('random operations and faults, %s', (shape) => {
+describe.each(bothShapes)('random operations and faults, %s', (shape) => {
   it('leave nothing that contradicts an answer, held stock that is nobody’s, or work undone', () => {
     expect(campaigns.get(shape)?.failure).toBeUndefined()
   })

@@ -2,6 +2,7 @@ import type mongoose from 'mongoose'
 import { Types } from 'mongoose'
 import type { Call } from '../../kernel/call.ts'
 import type { Database } from '../../kernel/mongo.ts'
+import { idFormat } from '../../kernel/schemas.ts'
 import { type OrderDocument, orderModel, orderOf } from './order.repository.ts'
 import type { Order } from './order.ts'
 import { orderStatuses } from './order-status.ts'
@@ -19,7 +20,7 @@ const isWhole = (document: OrderDocument): boolean => {
   )
 }
 
-export const isId = (value: string): boolean => /^[0-9a-f]{24}$/.test(value)
+export const isId = (value: string): boolean => idFormat.test(value)
 
 /** Orders, and the ids of what is among them and cannot be read as one. */
 export interface Scan {
