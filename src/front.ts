@@ -1,5 +1,6 @@
 import { proxy } from 'hono/proxy'
 import { bodyBound, bodyLimit, cutShort } from './kernel/body-limit.ts'
+import { createClientOf } from './kernel/client-address.ts'
 import { DomainError, dependencyUnavailable } from './kernel/errors.ts'
 import { problemResponse } from './kernel/http-errors.ts'
 import type { Logger } from './kernel/logger.ts'
@@ -17,9 +18,12 @@ export function createFront(options: {
   urls: Readonly<Record<string, string>>
   /** Milliseconds for a whole answer: more than a service itself may take. */
   timeout: number
+  /** Whose `X-Forwarded-For` counts here; the services need only trust this front. */
+  trustedProxies: readonly string[]
   logger: Logger
 }) {
   const { modules, urls, timeout, logger } = options
+  const clientOf = createClientOf(options.trustedProxies)
   const owners = new Map<string, string>()
   for (const { name, api } of modules) {
     for (const { path } of Object.values(api)) owners.set(firstSegment(path), urls[name] ?? '')
@@ -45,7 +49,10 @@ export function createFront(options: {
       try {
         return await proxy(`${target}${pathname}${search}`, {
           raw: c.req.raw,
-          headers: endToEnd(c.req.raw.headers, c.get('call').requestId),
+          headers: endToEnd(c.req.raw.headers, {
+            'x-request-id': c.get('call').requestId,
+            'x-forwarded-for': clientOf(c).address,
+          }),
           redirect: 'manual',
           // Of several that would do, one that hangs must not keep the others from answering.
           signal: AbortSignal.timeout(owner === undefined ? 1_000 : timeout),
@@ -72,13 +79,12 @@ const methods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH']
 // RFC 9110, 7.6.1; and `Expect`, which this server has answered by reading the body.
 const hopByHop = ['connection', 'expect', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade']
 
-function endToEnd(received: Headers, requestId: string): Record<string, string> {
+function endToEnd(received: Headers, added: Record<string, string>): Record<string, string> {
   const headers = new Headers(received)
   for (const name of [...hopByHop, ...(received.get('connection') ?? '').split(',')]) {
     if (name.trim() !== '') headers.delete(name.trim())
   }
-  headers.set('x-request-id', requestId)
-  return Object.fromEntries(headers)
+  return { ...Object.fromEntries(headers), ...added }
 }
 
 const firstSegment = (path: string): string => path.split('/')[1] ?? ''

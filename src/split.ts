@@ -35,6 +35,8 @@ async function main(): Promise<void> {
     INTERNAL_SECRET: process.env.INTERNAL_SECRET || randomBytes(32).toString('base64url'),
     DEMO: String(config.demo),
     DATA_DIR: config.dataDir,
+    // The front says who its client is, and has decided whom it believes.
+    TRUSTED_PROXIES: '127.0.0.1',
     ...Object.fromEntries(Object.entries(urls).map(([name, url]) => [urlVariable(name), url])),
   }
   const services = [...ports].map(([name, port]) =>
@@ -46,7 +48,13 @@ async function main(): Promise<void> {
     if (typeof ready === 'string') return
     const lines = ready.flat()
     // A service answers 503 by itself when its time is over; the front only outlasts what does not even do that.
-    const front = createFront({ modules: registry, urls, timeout: config.requestTimeout + 500, logger })
+    const front = createFront({
+      modules: registry,
+      urls,
+      timeout: config.requestTimeout + 500,
+      trustedProxies: config.trustedProxies,
+      logger,
+    })
     const listener = await listen(front.fetch, config)
     process.send?.({
       port: listener.port,

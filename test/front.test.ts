@@ -32,7 +32,13 @@ beforeAll(async () => {
     services.set(name, server)
     urls[name] = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   }
-  const app = createFront({ modules: registry, urls, timeout: 3_000, logger: await quiet })
+  const app = createFront({
+    modules: registry,
+    urls,
+    timeout: 3_000,
+    trustedProxies: [],
+    logger: await quiet,
+  })
   front = createClient((path, init) => app.request(path, init))
 })
 afterAll(() => {

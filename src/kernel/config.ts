@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi'
+import { isAddressRange } from './client-address.ts'
 
 /** What the configuration has to know of a module. */
 export interface Configurable {
@@ -25,6 +26,8 @@ export interface Config {
   requestTimeout: number
   drain: { delay: number; timeout: number }
   corsOrigins: readonly string[]
+  /** Whose `X-Forwarded-For` counts: addresses and CIDR ranges. */
+  trustedProxies: readonly string[]
   logLevel: string
   /** `iss` and `aud` of access tokens. */
   issuer: string
@@ -54,6 +57,21 @@ export const duration = z
 
 /** A duration that something waits for: timers hold no more than 24 days, people no more than this. */
 const wait = duration.pipe(z.int().max(3_600_000, 'must be 1h or less'))
+
+/** How often something may be, within so many milliseconds. */
+export interface Rate {
+  most: number
+  within: number
+}
+
+/** `10/15m` → ten times in fifteen minutes. */
+export const rate = z
+  .string()
+  .regex(/^[1-9]\d{0,8}\/[1-9]\d{0,8}(ms|s|m|h|d)$/, 'must be a number and a duration, such as 10/15m')
+  .transform((value): Rate => {
+    const [most, within] = value.split('/') as [string, string]
+    return { most: Number(most), within: duration.parse(within) }
+  })
 
 const flag = z.enum(['true', 'false']).transform((value) => value === 'true')
 /** An integer in decimal digits. */
@@ -139,6 +157,12 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
           'must be a comma list of origins such as https://shop.example',
         )
         .default([]),
+      TRUSTED_PROXIES: list
+        .refine(
+          (value) => value.every(isAddressRange),
+          'must be a comma list of addresses and CIDR ranges such as 10.0.0.0/8',
+        )
+        .default([]),
       LOG_LEVEL: z
         .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
           error: 'must be trace, debug, info, warn, error, fatal or silent',
@@ -204,6 +228,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
     requestTimeout: general.REQUEST_TIMEOUT,
     drain: { delay: general.DRAIN_DELAY, timeout: general.DRAIN_TIMEOUT },
     corsOrigins: general.CORS_ORIGINS,
+    trustedProxies: general.TRUSTED_PROXIES,
     logLevel: general.LOG_LEVEL,
     issuer: 'trivet',
     settings,

@@ -17,7 +17,7 @@ export interface ModuleContext<Needs, Settings> {
   /** Each need's port: the hosted module itself, or an HTTP client of it. The module cannot tell which. */
   needs: Needs
   settings: Settings
-  config: Pick<Config, 'issuer' | 'dataDir' | 'demo' | 'requestTimeout'>
+  config: Pick<Config, 'issuer' | 'dataDir' | 'demo' | 'requestTimeout' | 'trustedProxies'>
   logger: Logger
 }
 

@@ -12,7 +12,7 @@ import { type Audit, auditReport } from '../audit-command.ts'
 import { type Client, createClient } from '../client.ts'
 import { type Collections, type Db, openCollections } from '../collections.ts'
 import type { Shape } from '../processes.ts'
-import { admin, databaseName, quiet } from '../shop.ts'
+import { admin, databaseName, manyClients, quiet } from '../shop.ts'
 import type { Arming } from './kill-at.ts'
 import { type Link, startLink } from './link.ts'
 
@@ -92,6 +92,7 @@ export async function startFleet(
     ADMIN_USERNAME: admin.username,
     ADMIN_EMAIL: admin.email,
     ADMIN_PASSWORD: admin.password,
+    ...manyClients,
     ...settings,
   }
   const names = shape === 'split' ? registry.map((module) => module.name) : ['all']
@@ -120,7 +121,13 @@ export async function startFleet(
   try {
     await Promise.all(services.map((service) => service.start()))
     const timeout = requestTimeout + 500
-    const front = createFront({ modules: registry, urls, timeout, logger: await quiet })
+    const front = createFront({
+      modules: registry,
+      urls,
+      timeout,
+      trustedProxies: [],
+      logger: await quiet,
+    })
     const client = createClient((path, init) =>
       shape === 'split'
         ? front.request(path, init)

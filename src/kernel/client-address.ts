@@ -1,0 +1,61 @@
+import { BlockList, isIP, isIPv6 } from 'node:net'
+import type { HttpBindings } from '@hono/node-server'
+import type { Context } from 'hono'
+import { expandIPv6 } from 'hono/utils/ipaddr'
+
+/** Where a request comes from. */
+export interface Client {
+  /** An IPv4 or IPv6 address. `unknown` where there is no socket. */
+  address: string
+  /** What one party has of its own, and what is counted therefore: an IPv4 address, or an IPv6 /64. */
+  network: string
+}
+
+/** The client of a request, as far as the addresses it came by can be believed. */
+export type ClientOf = (c: Context) => Client
+
+/**
+ * `X-Forwarded-For` is read from its end, where the nearest proxy has written, for as long as who wrote it is trusted:
+ * whatever stands before that is what a client claims.
+ * @param trustedProxies addresses and CIDR ranges, as `isAddressRange`; without any the header is ignored
+ */
+export function createClientOf(trustedProxies: readonly string[]): ClientOf {
+  const trusted = new BlockList()
+  for (const range of trustedProxies) {
+    const [address = '', prefix] = range.split('/')
+    trusted.addSubnet(address, Number(prefix ?? (isIPv6(address) ? 128 : 32)), familyOf(address))
+  }
+  return (c) => {
+    const { incoming } = (c.env ?? {}) as Partial<HttpBindings>
+    const forwarded = c.req.header('X-Forwarded-For')?.split(',') ?? []
+    let address = plain(incoming?.socket.remoteAddress ?? '')
+    while (isIP(address) > 0 && trusted.check(address, familyOf(address))) {
+      const before = plain(forwarded.pop() ?? '')
+      if (isIP(before) === 0) break
+      address = before
+    }
+    if (isIP(address) === 0) return { address: 'unknown', network: 'unknown' }
+    return { address, network: isIPv6(address) ? networkOf(address) : address }
+  }
+}
+
+/** An IPv4 or IPv6 address, alone or with the length of a prefix (CIDR, RFC 4632). */
+export function isAddressRange(value: string): boolean {
+  const [address = '', prefix, ...more] = value.split('/')
+  const longest = isIPv6(address) ? 128 : 32
+  const isPrefix = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= longest)
+  return isIP(address) > 0 && isPrefix && more.length === 0
+}
+
+const familyOf = (address: string) => (isIPv6(address) ? 'ipv6' : 'ipv4')
+
+/** Without what some write around an address: a port, brackets, a zone, IPv6 before an IPv4 address. */
+const plain = (written: string): string =>
+  written
+    .trim()
+    .replace(/^\[(.*)\](:\d+)?$/, '$1')
+    .replace(/^([\d.]+):\d+$/, '$1')
+    .replace(/%.*$/, '')
+    .replace(/^::ffff:(?=[\d.]+$)/i, '')
+
+const networkOf = (address: string): string => `${expandIPv6(address).split(':').slice(0, 4).join(':')}::/64`
