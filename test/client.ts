@@ -24,6 +24,7 @@ export interface Account {
   email: string
   password: string
   token: string
+  refreshToken: string
 }
 
 export type Client = ReturnType<typeof createClient>
@@ -41,10 +42,14 @@ export function createClient(send: (path: string, init: RequestInit) => Promise<
     return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text }
   }
 
-  const login = async (email: string, password: string): Promise<string> => {
+  /** The pair of tokens of a sign-in. */
+  const signIn = async (
+    email: string,
+    password: string,
+  ): Promise<{ accessToken: string; refreshToken: string }> => {
     const answer = await request('POST', '/login', { body: { email, password } })
     if (answer.status !== 200) throw new Error(`sign-in failed: ${JSON.stringify(answer.body)}`)
-    return answer.body.accessToken
+    return answer.body
   }
 
   return {
@@ -53,7 +58,8 @@ export function createClient(send: (path: string, init: RequestInit) => Promise<
     post: (path: string, options?: RequestOptions) => request('POST', path, options),
     put: (path: string, options?: RequestOptions) => request('PUT', path, options),
     delete: (path: string, options?: RequestOptions) => request('DELETE', path, options),
-    login,
+    signIn,
+    login: async (email: string, password: string) => (await signIn(email, password)).accessToken,
 
     /** A new customer, signed in. */
     async customer(): Promise<Account> {
@@ -61,8 +67,8 @@ export function createClient(send: (path: string, init: RequestInit) => Promise<
       const account = { username, email: `${username}@example.com`, password: 'correct horse battery' }
       const answer = await request('POST', '/register', { body: account })
       if (answer.status !== 201) throw new Error(`registration failed: ${JSON.stringify(answer.body)}`)
-      const token = await login(account.email, account.password)
-      return { ...account, userId: answer.body.userId, token }
+      const { accessToken, refreshToken } = await signIn(account.email, account.password)
+      return { ...account, userId: answer.body.userId, token: accessToken, refreshToken }
     },
 
     /** A new product; `token` is an admin's. */

@@ -131,6 +131,46 @@ const journeys: Record<string, Journey> = {
       answers(409, shop.post('/register', { body: { ...credentialsOf(ada), email: 'new@example.com' } })),
   },
   'POST /login': { go: () => shop.login(ada.email, ada.password) },
+  'POST /login, for the first time': { go: () => shop.customer() },
+  'POST /login, with a wrong password, once too often': {
+    async go() {
+      const { email } = await shop.customer()
+      const wrong = { body: { email, password: 'wrong password' } }
+      for (let attempt = 1; attempt <= 10; attempt++) await answers(401, shop.post('/login', wrong))
+      await answers(429, shop.post('/login', wrong))
+      const unknown = { body: { email: 'nobody@example.com', password: 'wrong password' } }
+      await answers(401, shop.post('/login', unknown))
+    },
+  },
+  'POST /token/refresh': {
+    async go() {
+      const { refreshToken } = await shop.customer()
+      await answers(200, shop.post('/token/refresh', { body: { refreshToken } }))
+    },
+  },
+  'POST /token/refresh, of a token spent long ago': {
+    async go() {
+      const { refreshToken } = await shop.customer()
+      const next = await answers(200, shop.post('/token/refresh', { body: { refreshToken } }))
+      await answers(200, shop.post('/token/refresh', { body: { refreshToken: next.refreshToken } }))
+      const families = (await shop.collections('auth')).collection('refreshFamilies')
+      await families.updateMany({}, { $set: { 'spent.$[].at': new Date(0) } })
+      await answers(401, shop.post('/token/refresh', { body: { refreshToken } }))
+    },
+  },
+  'POST /logout': {
+    async go() {
+      const { refreshToken } = await shop.customer()
+      await answers(204, shop.post('/logout', { body: { refreshToken } }))
+    },
+  },
+  'PUT /profile/password': {
+    async go() {
+      const { token, password } = await shop.customer()
+      const body = { currentPassword: password, newPassword: 'another horse battery' }
+      await answers(204, shop.put('/profile/password', { token, body }))
+    },
+  },
   'GET /profile': { go: () => answers(200, shop.get('/profile', asAda())) },
   'GET /.well-known/jwks.json': { go: () => answers(200, shop.get('/.well-known/jwks.json')) },
   'auth.publicKeys': { go: () => auth.publicKeys({}, call()) },
@@ -362,7 +402,15 @@ describe('the keys are ready for sharding', () => {
     stockLedger: { productId: 1 },
     stockChangeAnswers: { _id: 'hashed' },
   }
-  const onOneShard = ['users', 'migrations', 'locks']
+  const onOneShard = [
+    'users',
+    'roleChanges',
+    'refreshFamilies',
+    'knownClients',
+    'throttles',
+    'migrations',
+    'locks',
+  ]
   const isEqual = (value: unknown): boolean =>
     value !== undefined && !Object.keys(Object(value)).some((key) => key.startsWith('$'))
   const isOneOf = (value: Document | undefined): boolean => value?.$in !== undefined

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { inject } from 'vitest'
 import { type Client, createClient } from './client.ts'
 import { type Collections, openCollections } from './collections.ts'
-import { admin, databaseName } from './shop.ts'
+import { admin, databaseName, manyClients } from './shop.ts'
 
 /** The program as its users run it: processes, sockets, an environment. */
 export interface Deployment extends Client, Collections {
@@ -31,6 +31,7 @@ export const environment = () => ({
   ADMIN_USERNAME: admin.username,
   ADMIN_EMAIL: admin.email,
   ADMIN_PASSWORD: admin.password,
+  ...manyClients,
 })
 
 export async function deploy(shape: Shape, settings: Record<string, string> = {}): Promise<Deployment> {

@@ -12,9 +12,15 @@ import { checkedPort } from './checked-port.ts'
 import { type Client, createClient } from './client.ts'
 import { type Collections, openCollections } from './collections.ts'
 
-export const admin = { username: 'boss', email: 'boss@example.com', password: 'the boss of all shops' }
+export const admin = { username: 'boss', email: 'boss@example.com', password: 'the head of all shops' }
 
 export const quiet: Promise<Logger> = createLogger({ level: 'silent', human: false, service: 'test' })
+
+/** As the README says for many users behind one address, which those of a test are. */
+export const manyClients = {
+  LOGIN_FAILURES_PER_ADDRESS: '100000/15m',
+  REGISTRATIONS_PER_ADDRESS: '100000/1h',
+}
 
 /** A name that no other test's databases have. */
 export const databaseName = (): string => `test_${randomBytes(6).toString('hex')}`
@@ -49,6 +55,7 @@ export async function startComposition({ environment, wrapPort = checkedPort }: 
       ADMIN_PASSWORD: admin.password,
       // Two cores carry everything at once here; what is slow is not what these tests are about.
       REQUEST_TIMEOUT: '20s',
+      ...manyClients,
       ...environment,
     },
     registry,

@@ -68,7 +68,12 @@ export const problems: Record<ErrorCode, Problem> = {
   },
   idempotency_key_reused: { status: 422, title: 'The key was used for another request' },
   precondition_required: { status: 428, title: 'Name the version that the change is based on' },
-  rate_limited: { status: 429, title: 'Too many requests', retryAfter: 1 },
+  rate_limited: {
+    status: 429,
+    title: 'Too many attempts',
+    retryAfter: 1,
+    members: { retryAfter: z.int().openapi({ description: 'seconds, as in the header' }) },
+  },
   internal_error: { status: 500, title: 'Internal error' },
   dependency_unavailable: {
     status: 503,

@@ -21,11 +21,13 @@ const user = z
 
 const registration = z.strictObject({ username, email, password }).openapi('Registration')
 
+const passwordAttempt = z.string().min(1).max(1_000).openapi({ format: 'password' })
+
 const login = z
   .strictObject({
     email: z.string().max(254).optional(),
     username: z.string().max(254).optional(),
-    password: z.string().min(1).max(1_000).openapi({ format: 'password' }),
+    password: passwordAttempt,
   })
   .refine(({ email, username }) => (email === undefined) !== (username === undefined), {
     message: 'must name either email or username',
@@ -40,8 +42,20 @@ const tokens = z
     accessToken: z.string().openapi({ description: 'JWT, EdDSA; verify it with the JWKS' }),
     tokenType: z.literal('Bearer'),
     expiresIn: z.int().openapi({ description: 'seconds', example: 900 }),
+    refreshToken: z.string().openapi({ description: 'opaque; works once, for a new pair' }),
   })
   .openapi('Tokens')
+
+// Whatever it says: what is no token at all is one that nobody knows.
+const refreshToken = z
+  .strictObject({ refreshToken: z.string().max(1_000).openapi({ format: 'password' }) })
+  .openapi('RefreshToken', { example: { refreshToken: 'nQe0…' } })
+
+const passwordChange = z
+  .strictObject({ currentPassword: passwordAttempt, newPassword: password })
+  .openapi('PasswordChange', {
+    example: { currentPassword: 'correct horse battery', newPassword: 'staples for the battery' },
+  })
 
 const keySet = z
   .object({ keys: z.array(publicKey.openapi('PublicKey')) })
@@ -56,7 +70,7 @@ export const authApi = {
     request: { body: body(registration) },
     responses: {
       201: { description: 'Opened', headers: locationHeader, content: json(user) },
-      ...errors(...withBody, 'email_taken', 'username_taken', 'overloaded'),
+      ...errors(...withBody, 'email_taken', 'username_taken', 'rate_limited', 'overloaded'),
     },
   }),
   login: createRoute({
@@ -67,8 +81,29 @@ export const authApi = {
     request: { body: body(login) },
     responses: {
       200: { description: 'Signed in', content: json(tokens) },
-      ...errors(...withBody, 'invalid_credentials', 'overloaded'),
+      ...errors(...withBody, 'invalid_credentials', 'rate_limited', 'overloaded'),
     },
+  }),
+  refresh: createRoute({
+    method: 'post',
+    path: '/token/refresh',
+    tags,
+    summary: 'Go on with a new pair of tokens',
+    description:
+      'Each refresh token works once. Shown again within 10 s, as after a lost answer, it gives a valid pair again; later, everything that came of its sign-in ends.',
+    request: { body: body(refreshToken) },
+    responses: {
+      200: { description: 'A new pair', content: json(tokens) },
+      ...errors(...withBody, 'invalid_token'),
+    },
+  }),
+  logout: createRoute({
+    method: 'post',
+    path: '/logout',
+    tags,
+    summary: 'Sign out: end a refresh token and all that came of its sign-in',
+    request: { body: body(refreshToken) },
+    responses: { 204: { description: 'It does not work any more, if it ever did' }, ...errors(...withBody) },
   }),
   profile: createRoute({
     method: 'get',
@@ -77,6 +112,19 @@ export const authApi = {
     summary: 'Read your own account',
     security: bearer,
     responses: { 200: { description: 'The account', content: json(user) }, ...errors(...signedIn) },
+  }),
+  changePassword: createRoute({
+    method: 'put',
+    path: '/profile/password',
+    tags,
+    summary: 'Change your password, and sign out everywhere',
+    description: 'Every refresh token of the account ends; access tokens go on until they expire.',
+    security: bearer,
+    request: { body: body(passwordChange) },
+    responses: {
+      204: { description: 'Changed' },
+      ...errors(...signedIn, ...withBody, 'invalid_credentials', 'rate_limited', 'overloaded'),
+    },
   }),
   keys: createRoute({
     method: 'get',

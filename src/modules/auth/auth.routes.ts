@@ -1,27 +1,52 @@
 import type { Guard, PublicKey } from '../../kernel/auth-guard.ts'
+import type { ClientOf } from '../../kernel/client-address.ts'
 import { createRouter } from '../../kernel/router.ts'
 import { authApi } from './auth.api.ts'
 import type { AuthService } from './auth.service.ts'
 import type { User } from './user.repository.ts'
 
-export function authRoutes(service: AuthService, keys: PublicKey[], guard: Guard) {
+export function authRoutes(options: {
+  service: AuthService
+  keys: PublicKey[]
+  guard: Guard
+  clientOf: ClientOf
+}) {
+  const { service, keys, guard, clientOf } = options
   const router = createRouter()
+  const middleware = guard('customer')
 
   router.openapi(authApi.register, async (c) => {
-    const user = await service.register(c.req.valid('json'), c.get('call'))
+    const user = await service.register(c.req.valid('json'), clientOf(c), c.get('call'))
     c.header('Location', '/profile')
     return c.json(representation(user), 201)
   })
 
   router.openapi(authApi.login, async (c) => {
-    const tokens = await service.login(c.req.valid('json'), c.get('call'))
+    const tokens = await service.login(c.req.valid('json'), clientOf(c), c.get('call'))
     c.header('Cache-Control', 'no-store')
     return c.json(tokens, 200)
   })
 
-  router.openapi({ ...authApi.profile, middleware: guard('customer') }, async (c) => {
+  router.openapi(authApi.refresh, async (c) => {
+    const tokens = await service.refresh(c.req.valid('json').refreshToken, clientOf(c), c.get('call'))
+    c.header('Cache-Control', 'no-store')
+    return c.json(tokens, 200)
+  })
+
+  router.openapi(authApi.logout, async (c) => {
+    await service.logout(c.req.valid('json').refreshToken, clientOf(c), c.get('call'))
+    return c.body(null, 204)
+  })
+
+  router.openapi({ ...authApi.profile, middleware }, async (c) => {
     const user = await service.profile(c.get('principal').userId, c.get('call'))
     return c.json(representation(user), 200)
+  })
+
+  router.openapi({ ...authApi.changePassword, middleware }, async (c) => {
+    const { userId } = c.get('principal')
+    await service.changePassword({ userId, ...c.req.valid('json') }, clientOf(c), c.get('call'))
+    return c.body(null, 204)
   })
 
   router.openapi(authApi.keys, (c) => c.json({ keys }, 200))

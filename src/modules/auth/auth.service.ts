@@ -1,6 +1,12 @@
 import type { Call } from '../../kernel/call.ts'
-import { DomainError } from '../../kernel/errors.ts'
+import type { Client } from '../../kernel/client-address.ts'
+import { DomainError, isDomainError, validationFailed } from '../../kernel/errors.ts'
+import type { KnownClientRepository } from './known-client.repository.ts'
+import { weaknessOf } from './password-policy.ts'
 import type { Passwords } from './passwords.ts'
+import type { RefreshTokens } from './refresh-tokens.ts'
+import type { EventFields, RecordEvent } from './security-events.ts'
+import { type Counter, countFailures, countOne, type Limit, refuseThrottled } from './throttle.ts'
 import type { TokenIssuer } from './tokens.ts'
 import type { User, UserRepository } from './user.repository.ts'
 
@@ -17,14 +23,34 @@ export interface Login {
   password: string
 }
 
+export interface PasswordChange {
+  userId: string
+  currentPassword: string
+  newPassword: string
+}
+
+/** How often each of these may be; `registrations` of one name are those that found it taken. */
+export interface Limits {
+  failuresOfAccount: Limit
+  failuresOfAddress: Limit
+  /** Of one account from one address that it has been signed in from. */
+  failuresOfKnownClient: Limit
+  registrationsOfName: Limit
+  registrationsOfAddress: Limit
+}
+
 export type AuthService = ReturnType<typeof createAuthService>
 
 export function createAuthService(options: {
   users: UserRepository
   passwords: Passwords
   tokens: TokenIssuer
+  refreshTokens: RefreshTokens
+  knownClients: KnownClientRepository
+  limits: Limits
+  record: RecordEvent
 }) {
-  const { users, passwords, tokens } = options
+  const { users, passwords, tokens, refreshTokens, knownClients, limits, record } = options
 
   const add = async (
     { username, email, password }: Registration,
@@ -38,30 +64,137 @@ export function createAuthService(options: {
     return user
   }
 
+  /** Does it, and takes note if it is refused for being too many. */
+  const throttled = async <T>(fields: EventFields, work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work()
+    } catch (error) {
+      if (isDomainError(error, 'rate_limited')) record('throttled', fields)
+      throw error
+    }
+  }
+
+  /**
+   * Whether the password is the account's, of as many attempts as the limits allow. From where its owner has signed in
+   * before, attempts are counted apart: no stranger elsewhere can use them up.
+   * @param account the id of the account or, of one that does not exist, the name that was tried
+   */
+  const checkPassword = async (
+    account: string,
+    user: User | undefined,
+    password: string,
+    { address, network }: Client,
+    action: 'login' | 'password_change',
+    call: Call,
+  ): Promise<boolean> => {
+    const fields = { requestId: call.requestId, address, userId: user?.userId, action }
+    return throttled(fields, async () => {
+      const counters: Counter[] = (await knownClients.isKnown(account, network, call))
+        ? [{ limit: limits.failuresOfKnownClient, key: `${account} ${network}` }]
+        : [
+            { limit: limits.failuresOfAccount, key: account },
+            { limit: limits.failuresOfAddress, key: network },
+          ]
+      await refuseThrottled(counters, call)
+      const right = await passwords.verify(password, user?.passwordHash, call, (compare) =>
+        countFailures(counters, call, compare),
+      )
+      if (!right) record('sign_in_failed', fields)
+      return right
+    })
+  }
+
+  const withAccessToken = async (user: User, refreshToken: string) => ({
+    accessToken: await tokens.issue(user),
+    tokenType: 'Bearer' as const,
+    expiresIn: tokens.lifetime,
+    refreshToken,
+  })
+
   return {
-    register: (registration: Registration, call: Call) => add(registration, 'customer', call),
+    async register(registration: Registration, { address, network }: Client, call: Call): Promise<User> {
+      refuseWeak('/password', registration.password, registration)
+      const names = {
+        email_taken: { limit: limits.registrationsOfName, key: registration.email.toLowerCase() },
+        username_taken: { limit: limits.registrationsOfName, key: registration.username.toLowerCase() },
+      }
+      const fields = { requestId: call.requestId, address, action: 'registration' as const }
+      return throttled(fields, async () => {
+        await refuseThrottled(Object.values(names), call)
+        await countOne({ limit: limits.registrationsOfAddress, key: network }, call)
+        try {
+          const user = await add(registration, 'customer', call)
+          record('registered', { requestId: call.requestId, address, userId: user.userId })
+          return user
+        } catch (error) {
+          if (isDomainError(error, 'email_taken', 'username_taken')) {
+            await countOne(names[error.code as keyof typeof names], call)
+          }
+          throw error
+        }
+      })
+    },
 
     /** One answer, at one cost, for an unknown account and a wrong password. */
-    async login({ email, username, password }: Login, call: Call) {
-      const user =
-        email === undefined
-          ? await users.findByUsername(username ?? '', call)
-          : await users.findByEmail(email, call)
-      const right = await passwords.verify(password, user?.passwordHash, call)
+    async login({ email, username, password }: Login, client: Client, call: Call) {
+      const name = email ?? username ?? ''
+      const user = await (email === undefined
+        ? users.findByUsername(name, call)
+        : users.findByEmail(name, call))
+      const account = user?.userId ?? name.toLowerCase()
+      const right = await checkPassword(account, user, password, client, 'login', call)
       if (!user || !right) {
         throw new DomainError('invalid_credentials', 'there is no account with this name and password')
       }
-      return {
-        accessToken: await tokens.issue(user),
-        tokenType: 'Bearer' as const,
-        expiresIn: tokens.lifetime,
+      await knownClients.remember(user.userId, client.network, call)
+      if (passwords.isOutdated(user.passwordHash)) {
+        await users.upgradeHash(user, await passwords.hash(password, call), call)
       }
+      const refreshToken = await refreshTokens.issue(user, call)
+      record('signed_in', { requestId: call.requestId, address: client.address, userId: user.userId })
+      return withAccessToken(user, refreshToken)
+    },
+
+    async refresh(token: string, { address }: Client, call: Call) {
+      const rotation = await refreshTokens.rotate(token, call)
+      if (rotation.outcome === 'reused') {
+        record('refresh_reused', { requestId: call.requestId, address, userId: rotation.userId })
+      }
+      if (rotation.outcome !== 'rotated') throw spentRefreshToken()
+      const user = await users.find(rotation.userId, call)
+      if (user?.sessionEpoch !== rotation.sessionEpoch) {
+        await refreshTokens.end(rotation.token, call)
+        throw spentRefreshToken()
+      }
+      return withAccessToken(user, rotation.token)
+    },
+
+    async logout(token: string, { address }: Client, call: Call): Promise<void> {
+      const userId = await refreshTokens.end(token, call)
+      if (userId !== undefined) record('signed_out', { requestId: call.requestId, address, userId })
     },
 
     async profile(userId: string, call: Call): Promise<User> {
       const user = await users.find(userId, call)
-      if (!user) throw new DomainError('invalid_token', 'Authorization: the account of this token is gone')
+      if (!user) throw goneAccount()
       return user
+    },
+
+    /** Every refresh token of the account ends with the old password. */
+    async changePassword(
+      { userId, currentPassword, newPassword }: PasswordChange,
+      client: Client,
+      call: Call,
+    ): Promise<void> {
+      const user = await users.find(userId, call)
+      if (!user) throw goneAccount()
+      refuseWeak('/newPassword', newPassword, user)
+      const right = await checkPassword(userId, user, currentPassword, client, 'password_change', call)
+      const hash = right ? await passwords.hash(newPassword, call) : undefined
+      if (hash === undefined || !(await users.changePassword(user, hash, call))) {
+        throw new DomainError('invalid_credentials', 'currentPassword: is not the password of this account')
+      }
+      record('password_changed', { requestId: call.requestId, address: client.address, userId })
     },
 
     /**
@@ -80,3 +213,13 @@ export function createAuthService(options: {
       passwords.verify(password, (await users.findByUsername(username, call))?.passwordHash, call),
   }
 }
+
+function refuseWeak(pointer: string, password: string, account: { username: string; email: string }): void {
+  const weakness = weaknessOf(password, account)
+  if (weakness) throw validationFailed({ pointer, message: weakness })
+}
+
+const goneAccount = () => new DomainError('invalid_token', 'Authorization: the account of this token is gone')
+
+const spentRefreshToken = () =>
+  new DomainError('invalid_token', 'refreshToken: is unknown, spent or expired; sign in again')

@@ -1,5 +1,6 @@
 import { authGuard } from '../../kernel/auth-guard.ts'
-import { ConfigError } from '../../kernel/config.ts'
+import { createClientOf } from '../../kernel/client-address.ts'
+import { ConfigError, type Rate } from '../../kernel/config.ts'
 import { isDomainError } from '../../kernel/errors.ts'
 import { defineModule } from '../../kernel/module.ts'
 import { authApi } from './auth.api.ts'
@@ -8,11 +9,18 @@ import { createAuthService } from './auth.service.ts'
 import type { AuthPort } from './contract.ts'
 import { demoAdmin } from './demo-admin.ts'
 import { connectAuth } from './http.ts'
+import { createKnownClientRepository } from './known-client.repository.ts'
+import { authMigrations } from './migrations.ts'
 import { createPasswords } from './passwords.ts'
+import { createRefreshFamilyRepository } from './refresh-family.repository.ts'
+import { createRefreshTokens } from './refresh-tokens.ts'
+import { securityLog } from './security-events.ts'
 import { authSettings } from './settings.ts'
 import { developmentKeys, publicKeyOf } from './signing-keys.ts'
+import { createCounterRepository } from './throttle.repository.ts'
+import type { Limit } from './throttle.ts'
 import { createTokenIssuer } from './tokens.ts'
-import { authMigrations, createUserRepository } from './user.repository.ts'
+import { createUserRepository } from './user.repository.ts'
 
 export const auth = defineModule({
   name: 'auth',
@@ -24,19 +32,56 @@ export const auth = defineModule({
     const privateKeys = settings.JWT_PRIVATE_KEYS ?? (await developmentKeys(config.dataDir))
     const publicKeys = privateKeys.map(publicKeyOf)
     const port: AuthPort = { publicKeys: async () => publicKeys }
+    const limit = (name: string, of: string, rate: Rate): Limit => ({
+      rate,
+      of,
+      counts: createCounterRepository(database, name, rate),
+      strikes: createCounterRepository(database, `${name}-strikes`, rate),
+    })
+    const perAccount = settings.LOGIN_FAILURES_PER_ACCOUNT
     const service = createAuthService({
       users: createUserRepository(database),
-      passwords: createPasswords(settings.BCRYPT_COST),
+      passwords: createPasswords({ cost: settings.BCRYPT_COST, threads: settings.UV_THREADPOOL_SIZE }),
       tokens: createTokenIssuer({
         key: privateKeys[0],
         issuer: config.issuer,
         lifetime: Math.floor(settings.ACCESS_TOKEN_TTL / 1000),
       }),
+      refreshTokens: createRefreshTokens({
+        families: createRefreshFamilyRepository(database),
+        lifetime: settings.REFRESH_TOKEN_TTL,
+      }),
+      knownClients: createKnownClientRepository(database),
+      limits: {
+        failuresOfAccount: limit('login-account', 'failed attempts for this account', perAccount),
+        failuresOfAddress: limit(
+          'login-address',
+          'failed attempts from this address',
+          settings.LOGIN_FAILURES_PER_ADDRESS,
+        ),
+        failuresOfKnownClient: limit('login-client', 'failed attempts for this account', perAccount),
+        registrationsOfName: limit(
+          'register-name',
+          'registrations of this name',
+          settings.REGISTRATIONS_PER_ADDRESS,
+        ),
+        registrationsOfAddress: limit(
+          'register-address',
+          'registrations from this address',
+          settings.REGISTRATIONS_PER_ADDRESS,
+        ),
+      },
+      record: securityLog(logger),
     })
     const guard = authGuard({ keys: port.publicKeys, issuer: config.issuer, logger })
 
     return {
-      routes: authRoutes(service, publicKeys, guard),
+      routes: authRoutes({
+        service,
+        keys: publicKeys,
+        guard,
+        clientOf: createClientOf(config.trustedProxies),
+      }),
       port,
       async prepare(call) {
         const { ADMIN_USERNAME: username, ADMIN_EMAIL: email, ADMIN_PASSWORD: password } = settings

@@ -6,7 +6,7 @@ const inTime = (milliseconds: number) => ({ deadline: Date.now() + milliseconds,
 
 describe('a flood of sign-ins', () => {
   it('ends each at its deadline, and leaves nothing behind that makes the next one wait', async () => {
-    const passwords = createPasswords(11)
+    const passwords = createPasswords({ cost: 11, threads: 4 })
     const hash = await passwords.hash('correct horse', inTime(10_000))
     const started = performance.now()
     const flood = Array.from({ length: availableParallelism() * 40 }, (_, n) =>
@@ -24,7 +24,7 @@ describe('a flood of sign-ins', () => {
   })
 
   it('is refused beyond a bound', async () => {
-    const passwords = createPasswords(4)
+    const passwords = createPasswords({ cost: 4, threads: 4 })
     const flood = Array.from({ length: availableParallelism() * 64 + 50 }, () =>
       passwords.verify('wrong', undefined, inTime(20_000)).catch((error: { code?: string }) => error.code),
     )
@@ -37,7 +37,7 @@ describe('a flood of sign-ins', () => {
 })
 
 it('an unknown account has no password', async () => {
-  const passwords = createPasswords(4)
+  const passwords = createPasswords({ cost: 4, threads: 4 })
   for (const password of ['', '.', 'anything']) {
     expect(await passwords.verify(password, undefined, inTime(5_000))).toBe(false)
   }

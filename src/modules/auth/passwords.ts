@@ -7,22 +7,49 @@ import { passwordBytes } from './credentials.ts'
 export interface Passwords {
   /** @throws DomainError `overloaded` when too many wait; `dependency_unavailable` at the deadline */
   hash(password: string, call: Call): Promise<string>
-  /** Without a hash (an unknown account) it takes as long, and is false. */
-  verify(password: string, hash: string | undefined, call: Call): Promise<boolean>
+  /**
+   * Without a hash (an unknown account) it takes as long, and is false.
+   * @param around is called with the comparison when it is its turn, and decides whether and when to make it
+   */
+  verify(
+    password: string,
+    hash: string | undefined,
+    call: Call,
+    around?: (compare: () => Promise<boolean>) => Promise<boolean>,
+  ): Promise<boolean>
+  /** Whether the hash was made when `BCRYPT_COST` was lower. */
+  isOutdated(hash: string): boolean
 }
 
-/** bcrypt at `cost`, at most one hash per core at a time: more would only fill Node's thread pool. */
-export function createPasswords(cost: number): Passwords {
-  const cores = availableParallelism()
-  const inTurn = createQueue({ name: 'the password check', concurrency: cores, bound: cores * 64 })
-  // Of no password: what an unknown account is compared with, at the same cost.
-  const nobody = bcrypt.genSalt(cost).then((salt) => `${salt}${'.'.repeat(31)}`)
+/**
+ * bcrypt at `cost`. As many hashes at a time as there are cores, but for one thread of Node's pool: with none left
+ * nobody could verify a token, look up a name or read a file.
+ * @param threads of Node's pool
+ */
+export function createPasswords({ cost, threads }: { cost: number; threads: number }): Passwords {
+  const concurrency = Math.max(1, Math.min(availableParallelism(), threads - 1))
+  const inTurn = createQueue({ name: 'the password check', concurrency, bound: concurrency * 64 })
+
+  /** Takes as long as `cost` does, whatever the hash was made with: an account that is not upgraded yet looks like any. */
+  const compare = async (password: string, hash: string): Promise<boolean> => {
+    const matches = await bcrypt.compare(password, hash)
+    // Each step of the cost doubles the work: c, c + 1, ... and cost - 1 together are what is missing to cost.
+    for (let step = bcrypt.getRounds(hash); step < cost; step++) await bcrypt.compare(password, nobody(step))
+    return matches
+  }
 
   return {
     hash: (password, call) => inTurn(call, () => bcrypt.hash(password, cost)),
-    async verify(password, hash, call) {
-      const matches = await inTurn(call, async () => bcrypt.compare(password, hash ?? (await nobody)))
-      return matches && hash !== undefined && Buffer.byteLength(password) <= passwordBytes
-    },
+    verify: (password, hash, call, around = (work) => work()) =>
+      inTurn(call, () =>
+        around(async () => {
+          const matches = await compare(password, hash ?? nobody(cost))
+          return matches && hash !== undefined && Buffer.byteLength(password) <= passwordBytes
+        }),
+      ),
+    isOutdated: (hash) => bcrypt.getRounds(hash) < cost,
   }
 }
+
+/** The hash of no password. */
+const nobody = (cost: number): string => `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`

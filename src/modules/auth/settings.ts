@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
-import { duration, integer } from '../../kernel/config.ts'
+import { duration, integer, rate } from '../../kernel/config.ts'
 import { email, password, username } from './credentials.ts'
+import { weaknessOf } from './password-policy.ts'
 import { parsePrivateKeys } from './signing-keys.ts'
 
 const adminVariables = ['ADMIN_USERNAME', 'ADMIN_EMAIL', 'ADMIN_PASSWORD'] as const
@@ -19,12 +20,22 @@ export const authSettings = ({ production }: { production: boolean }) => {
     .object({
       JWT_PRIVATE_KEYS: production ? privateKeys : privateKeys.optional(),
       ACCESS_TOKEN_TTL: duration.pipe(z.int().min(1_000, 'must be 1s or more')).default(900_000),
+      REFRESH_TOKEN_TTL: duration.pipe(z.int().min(1_000, 'must be 1s or more')).default(30 * 86_400_000),
       BCRYPT_COST: integer(production ? 10 : 4, 20).default(12),
+      // Node's own: how many threads there are for hashing and, beside it, for whatever else needs one.
+      UV_THREADPOOL_SIZE: integer(1, 1_024).default(4),
+      LOGIN_FAILURES_PER_ACCOUNT: rate.default({ most: 10, within: 900_000 }),
+      LOGIN_FAILURES_PER_ADDRESS: rate.default({ most: 100, within: 900_000 }),
+      REGISTRATIONS_PER_ADDRESS: rate.default({ most: 100, within: 3_600_000 }),
       ADMIN_USERNAME: username.optional(),
       ADMIN_EMAIL: email.optional(),
       ADMIN_PASSWORD: password.optional(),
     })
     .superRefine((settings, context) => {
+      const { ADMIN_USERNAME: username, ADMIN_EMAIL: email, ADMIN_PASSWORD: password } = settings
+      const weakness =
+        production && username && email && password && weaknessOf(password, { username, email })
+      if (weakness) context.addIssue({ code: 'custom', path: ['ADMIN_PASSWORD'], message: weakness })
       const given = adminVariables.filter((variable) => settings[variable] !== undefined)
       if (given.length === 0) return
       for (const variable of adminVariables.filter((name) => !given.includes(name))) {

@@ -1,0 +1,54 @@
+import type { Migration } from '../../kernel/migrations.ts'
+
+// Seconds after the last sign-in from there.
+const knownClientKeptFor = 90 * 86_400
+
+export const authMigrations: Migration[] = [
+  {
+    name: '001-unique-users',
+    async up(db) {
+      await db.collection('users').createIndexes([
+        { key: { emailKey: 1 }, unique: true, name: 'email' },
+        { key: { usernameKey: 1 }, unique: true, name: 'username' },
+      ])
+    },
+  },
+  {
+    name: '002-admins',
+    async up(db) {
+      const existing = await db.listCollections({ name: 'roleChanges' }).toArray()
+      // Created before any transaction writes to it: creating one inside a transaction conflicts with others.
+      if (existing.length === 0) await db.createCollection('roleChanges')
+      await db
+        .collection('users')
+        .createIndexes([
+          { key: { role: 1, _id: 1 }, partialFilterExpression: { role: 'admin' }, name: 'admins' },
+        ])
+    },
+  },
+  {
+    name: '003-throttles',
+    async up(db) {
+      await db.collection('throttles').createIndexes([
+        { key: { key: 1 }, unique: true, name: 'key' },
+        { key: { expire: 1 }, expireAfterSeconds: 0, name: 'expiry' },
+      ])
+    },
+  },
+  {
+    name: '004-known-clients',
+    async up(db) {
+      await db
+        .collection('knownClients')
+        .createIndexes([{ key: { signedInAt: 1 }, expireAfterSeconds: knownClientKeptFor, name: 'expiry' }])
+    },
+  },
+  {
+    name: '005-refresh-families',
+    async up(db) {
+      await db
+        .collection('refreshFamilies')
+        .createIndexes([{ key: { expiresAt: 1 }, expireAfterSeconds: 0, name: 'expiry' }])
+    },
+  },
+]
