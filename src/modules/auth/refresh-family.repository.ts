@@ -56,26 +56,29 @@ export type RefreshFamilyRepository = ReturnType<typeof createRefreshFamilyRepos
 export function createRefreshFamilyRepository(database: Database) {
   const families = database.connection.model<RefreshFamilyDocument>('RefreshFamily', refreshFamilySchema)
 
+  const findOne = async (
+    familyId: string,
+    level: 'majority' | 'linearizable',
+    call: Call,
+  ): Promise<RefreshFamily | undefined> => {
+    const document = await database.run(call, (limit) =>
+      families.findOne({ _id: familyId }).read('primary').readConcern(level).maxTimeMS(limit).lean(),
+    )
+    if (!document) return undefined
+    const { _id, userId, ...family } = document
+    return { familyId: _id, userId: userId.toHexString(), ...family }
+  }
+
   return {
     async add({ familyId, userId, ...family }: RefreshFamily, call: Call): Promise<void> {
       const fields = { _id: familyId, userId: new Types.ObjectId(userId), ...family }
       await database.run(call, (maxTimeMS) => insertOne(families, fields, { maxTimeMS }))
     },
 
-    /** As it is now, on whatever server: by what it says a family may be ended. */
-    async find(familyId: string, call: Call): Promise<RefreshFamily | undefined> {
-      const document = await database.run(call, (limit) =>
-        families
-          .findOne({ _id: familyId })
-          .read('primary')
-          .readConcern('linearizable')
-          .maxTimeMS(limit)
-          .lean(),
-      )
-      if (!document) return undefined
-      const { _id, userId, ...family } = document
-      return { familyId: _id, userId: userId.toHexString(), ...family }
-    },
+    find: (familyId: string, call: Call) => findOne(familyId, 'majority', call),
+
+    /** As it is now, whatever server has answered: what a family may be ended by. It costs a write. */
+    findLatest: (familyId: string, call: Call) => findOne(familyId, 'linearizable', call),
 
     /** Compare-and-set on the token that is spent. @returns whether it was the one not yet spent */
     async rotate(

@@ -44,13 +44,8 @@ export function createRefreshTokens(options: {
 }): RefreshTokens {
   const { families, lifetime } = options
 
-  const find = async (token: string, call: Call) => {
-    const parts = parse(token)
-    const family = parts && (await families.find(hash(parts.selector), call))
-    // MongoDB removes what has expired within a minute or so.
-    if (!family || family.expiresAt.getTime() <= Date.now()) return undefined
-    return { family, ...parts }
-  }
+  // MongoDB removes what has expired within a minute or so.
+  const isOver = ({ expiresAt }: RefreshFamily) => expiresAt.getTime() <= Date.now()
 
   return {
     async issue({ userId, sessionEpoch }, call) {
@@ -63,44 +58,59 @@ export function createRefreshTokens(options: {
     },
 
     async rotate(token, call) {
-      // Lost once, the compare-and-set finds its own token among the spent ones.
-      while (remaining(call) > 0) {
-        const found = await find(token, call)
-        if (!found) return { outcome: 'unknown' }
-        const { family, selector, secret } = found
-        const { userId, sessionEpoch } = family
-        const spent = family.spent.filter(({ at }) => Date.now() - at.getTime() <= answerMayBeLost)
-        if (hash(secret) === family.tokenHash) {
+      const parts = parse(token)
+      if (!parts) return { outcome: 'unknown' }
+      const { selector, secret } = parts
+      // At first as it was a moment ago: if this is the unspent token, the compare-and-set decides.
+      let family = await families.find(hash(selector), call)
+      for (let isLatest = false; remaining(call) > 0; isLatest = true) {
+        if (!family || isOver(family)) return { outcome: 'unknown' }
+        const { familyId, userId, sessionEpoch, tokenHash } = family
+        if (hash(secret) === tokenHash) {
           const salt = randomBytes(secretBytes).toString('base64url')
           const next = successor(secret, salt)
-          const latest = { hash: family.tokenHash, salt, at: new Date() }
-          const change = { tokenHash: hash(next), spent: [...spent, latest].slice(-spentKept) }
-          if (!(await families.rotate(family, change, call))) continue
-          return { outcome: 'rotated', token: format(selector, next), userId, sessionEpoch }
+          const latest = { hash: tokenHash, salt, at: new Date() }
+          const change = { tokenHash: hash(next), spent: [...stillShown(family), latest].slice(-spentKept) }
+          if (await families.rotate(family, change, call))
+            return { outcome: 'rotated', token: format(selector, next), userId, sessionEpoch }
+        } else {
+          const current = unspent(secret, family)
+          if (current) return { outcome: 'rotated', token: format(selector, current), userId, sessionEpoch }
+          if (isLatest) {
+            await families.end(familyId, call)
+            return { outcome: 'reused', userId }
+          }
         }
-        const current = unspent(secret, spent, family)
-        if (current) return { outcome: 'rotated', token: format(selector, current), userId, sessionEpoch }
-        await families.end(family.familyId, call)
-        return { outcome: 'reused', userId }
+        family = await families.findLatest(familyId, call)
       }
       throw dependencyUnavailable('the time for this request is over')
     },
 
     async end(token, call) {
-      const found = await find(token, call)
-      if (!found) return undefined
-      await families.end(found.family.familyId, call)
-      return found.family.userId
+      const parts = parse(token)
+      const family = parts && (await families.find(hash(parts.selector), call))
+      if (!family || isOver(family)) return undefined
+      await families.end(family.familyId, call)
+      return family.userId
     },
   }
 }
 
+/**
+ * Of the spent tokens those that may be shown again, and whatever was spent after the first of them: with replicas whose
+ * clocks disagree that one may look older.
+ */
+function stillShown({ spent }: RefreshFamily): SpentToken[] {
+  const first = spent.findIndex(({ at }) => Date.now() - at.getTime() <= answerMayBeLost)
+  return first < 0 ? [] : spent.slice(first)
+}
+
 /** The family's unspent secret, if this one was spent a moment ago. */
-function unspent(secret: Buffer, spent: readonly SpentToken[], family: RefreshFamily): Buffer | undefined {
+function unspent(secret: Buffer, family: RefreshFamily): Buffer | undefined {
+  const spent = stillShown(family)
   const at = spent.findIndex((token) => token.hash === hash(secret))
   if (at < 0) return undefined
-  const current = spent.slice(at).reduce((before, { salt }) => successor(before, salt), secret)
-  return hash(current) === family.tokenHash ? current : undefined
+  return spent.slice(at).reduce((before, { salt }) => successor(before, salt), secret)
 }
 
 const successor = (secret: Buffer, salt: string): Buffer => createHmac('sha256', salt).update(secret).digest()
