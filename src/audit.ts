@@ -1,9 +1,8 @@
 import { parseArgs } from 'node:util'
-import { compose } from './compose.ts'
 import { type AuditReport, type ReportedFinding, runAudit } from './kernel/audit.ts'
 import { loadConfig } from './kernel/config.ts'
 import { createLogger } from './kernel/logger.ts'
-import { openMongodb } from './mongodb.ts'
+import { openComposition } from './open-composition.ts'
 import { registry } from './registry.ts'
 
 const usage = `npm run audit -- [--repair] [--json]
@@ -34,12 +33,9 @@ async function main(): Promise<number> {
   }
   const config = loadConfig(process.env, registry)
   const logger = await createLogger({ level: 'silent', human: false, service: 'audit' })
-  const mongodb = await openMongodb(config, (line) => console.error(line))
-  const composition = await compose({
-    config: { ...config, mongodb: { ...config.mongodb, uri: mongodb.uri }, requestTimeout: readWithin },
-    modules: registry,
-    logger,
-  })
+  const composition = await openComposition({ ...config, requestTimeout: readWithin }, logger, (line) =>
+    console.error(line),
+  )
   try {
     if (composition.audits.length === 0)
       throw new Error('SERVICE: no module that is hosted here has an audit')
@@ -52,7 +48,6 @@ async function main(): Promise<number> {
     return report.complete && report.findings.every(({ repaired }) => repaired !== undefined) ? 0 : 1
   } finally {
     await composition.close()
-    await mongodb.close()
   }
 }
 

@@ -1,6 +1,7 @@
 import { createApp } from './app.ts'
 import type { AuditedModule } from './kernel/audit.ts'
 import { callWithin } from './kernel/call.ts'
+import type { Command } from './kernel/command.ts'
 import type { Config } from './kernel/config.ts'
 import { createHttpClient } from './kernel/http-client.ts'
 import { startJobs } from './kernel/jobs.ts'
@@ -18,8 +19,12 @@ export interface Composition {
   app: ReturnType<typeof createApp>
   /** The audits of the hosted modules. They need a connection, and nothing else. */
   audits: readonly AuditedModule[]
+  /** What operators may have the hosted modules do. They need the migrations, and nothing else. */
+  commands: readonly Command[]
   /** Waits for the database with backoff, until the signal ends it. */
   connect(signal: AbortSignal): Promise<void>
+  /** Connects, and brings the hosted modules' databases up to date: where there has been no process yet. */
+  migrate(signal: AbortSignal): Promise<void>
   /**
    * Connects, migrates, prepares, and starts the modules' jobs: from then on the process is ready.
    * @returns lines that the person who started the process should see
@@ -109,7 +114,16 @@ export async function compose(options: {
       return audit ? [{ module: name, neededBy, audit }] : []
     }),
 
+    commands: [...hosted.values()].flatMap((module) => module.commands ?? []),
+
     connect: (signal) => mongo.connect(signal),
+
+    async migrate(signal) {
+      await mongo.connect(signal)
+      for (const { name, migrations } of modules) {
+        if (hosted.has(name)) await migrate(mongo, name, migrations, async () => undefined, logger, signal)
+      }
+    },
 
     async prepare(signal) {
       await mongo.connect(signal)

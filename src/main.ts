@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { announcement } from './announcement.ts'
-import { compose } from './compose.ts'
 import { ConfigError, loadConfig } from './kernel/config.ts'
 import { createLogger } from './kernel/logger.ts'
 import { listen } from './listen.ts'
-import { openMongodb } from './mongodb.ts'
+import { openComposition } from './open-composition.ts'
 import { registry } from './registry.ts'
 import { stopSignal } from './stop-signal.ts'
 
@@ -18,14 +17,9 @@ async function main(): Promise<void> {
     service: all ? 'all' : config.hosted.join(','),
   })
 
-  const mongodb = await openMongodb(config, (line) => console.log(line))
+  const composition = await openComposition(config, logger, (line) => console.log(line))
   // Only from here on is there something to end in order: Ctrl-C ends a download at once.
   const { signal, stopped } = stopSignal()
-  const composition = await compose({
-    config: { ...config, mongodb: { ...config.mongodb, uri: mongodb.uri } },
-    modules: registry,
-    logger,
-  })
   try {
     const listener = await listen(composition.app.fetch, config)
     const lines = await composition.prepare(signal)
@@ -49,7 +43,6 @@ async function main(): Promise<void> {
     if (!signal.aborted) throw error
   } finally {
     await composition.close()
-    await mongodb.close()
   }
   logger.info('stopped')
 }

@@ -31,6 +31,7 @@ export interface Shop extends Client, Collections {
   /** An admin's access token. */
   adminToken: string
   database: string
+  dataDir: string
   close(): Promise<void>
 }
 
@@ -83,6 +84,7 @@ export async function startShop(options: Options = {}): Promise<Shop> {
     fetch: (request) => composition.app.fetch(request),
     adminToken: await client.login(admin.email, options.environment?.ADMIN_PASSWORD ?? admin.password),
     database,
+    dataDir: config.dataDir,
     collections: own.collections,
     async close() {
       for (const name of config.hosted) await (await own.collections(name)).dropDatabase()

@@ -2,14 +2,15 @@ import { pino } from 'pino'
 
 export type Logger = import('pino').Logger
 
-/** JSON lines on standard output; a person at a terminal gets them coloured, where pino-pretty is installed. */
+/** JSON lines on standard output, or the `output` that is given; a person at a terminal gets them coloured, where pino-pretty is installed. */
 export async function createLogger(options: {
   level: string
   human: boolean
   service: string
+  output?: NodeJS.WritableStream
 }): Promise<Logger> {
-  const { level, service } = options
-  const plain = () => pino({ level, base: { service } })
+  const { level, service, output = process.stdout } = options
+  const plain = () => pino({ level, base: { service } }, output)
   if (!options.human) return plain()
   const pretty = await import('pino-pretty').then(({ default: make }) => make).catch(() => undefined)
   if (!pretty) return plain()

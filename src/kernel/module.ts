@@ -1,6 +1,7 @@
 import type { OpenAPIHono, RouteConfig, z } from '@hono/zod-openapi'
 import type { Audit } from './audit.ts'
 import type { Call } from './call.ts'
+import type { Command } from './command.ts'
 import type { Config } from './config.ts'
 import type { HttpClient } from './http-client.ts'
 import type { Job } from './jobs.ts'
@@ -39,6 +40,8 @@ export interface StartedModule<PortType = unknown> {
   jobs?: readonly Job[]
   /** Whether what must always hold of its data does. */
   audit?: Audit
+  /** What operators may have it do. */
+  commands?: readonly Command[]
 }
 
 export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType> {

@@ -1,6 +1,6 @@
 import type { Call } from '../../kernel/call.ts'
 import type { Client } from '../../kernel/client-address.ts'
-import { DomainError, isDomainError, validationFailed } from '../../kernel/errors.ts'
+import { DomainError, dependencyUnavailable, isDomainError, validationFailed } from '../../kernel/errors.ts'
 import type { KnownClientRepository } from './known-client.repository.ts'
 import { weaknessOf } from './password-policy.ts'
 import type { Passwords } from './passwords.ts'
@@ -38,6 +38,9 @@ export interface Limits {
   registrationsOfName: Limit
   registrationsOfAddress: Limit
 }
+
+// Admins that an operator is shown at most.
+const listed = 1_000
 
 export type AuthService = ReturnType<typeof createAuthService>
 
@@ -205,6 +208,37 @@ export function createAuthService(options: {
       return (
         (await users.findByUsername(admin.username, call))?.role ?? (await add(admin, 'admin', call)).role
       )
+    },
+
+    /** The account of an e-mail address or, without an @, of a username. */
+    account: (name: string, call: Call): Promise<User | undefined> =>
+      name.includes('@') ? users.findByEmail(name, call) : users.findByUsername(name, call),
+
+    async createAdmin(admin: Registration, call: Call): Promise<User> {
+      const user = await add(admin, 'admin', call)
+      const { userId, role } = user
+      record('registered', { requestId: call.requestId, userId, role, by: 'operator' })
+      return user
+    },
+
+    /** Ends every session of the account. @returns `last` if nobody else would be left who is an admin */
+    async setRole({ userId }: User, role: User['role'], call: Call) {
+      const outcome = await users.setRole(userId, role, call)
+      if (outcome === 'changed') {
+        record('role_changed', { requestId: call.requestId, userId, role, by: 'operator' })
+      }
+      return outcome
+    },
+
+    admins: (call: Call) => users.admins(listed, call),
+
+    /** Without the old one: for operators. Ends every session of the account. */
+    async resetPassword(user: User, password: string, call: Call): Promise<void> {
+      const hash = await passwords.hash(password, call)
+      if (!(await users.changePassword(user, hash, call))) {
+        throw dependencyUnavailable('the password was changed meanwhile: try again')
+      }
+      record('password_changed', { requestId: call.requestId, userId: user.userId, by: 'operator' })
     },
 
     isEmpty: (call: Call) => users.isEmpty(call),

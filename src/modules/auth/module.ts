@@ -3,6 +3,7 @@ import { createClientOf } from '../../kernel/client-address.ts'
 import { ConfigError, type Rate } from '../../kernel/config.ts'
 import { isDomainError } from '../../kernel/errors.ts'
 import { defineModule } from '../../kernel/module.ts'
+import { adminCommands } from './admin-commands.ts'
 import { authApi } from './auth.api.ts'
 import { authRoutes } from './auth.routes.ts'
 import { createAuthService } from './auth.service.ts'
@@ -83,6 +84,7 @@ export const auth = defineModule({
         clientOf: createClientOf(config.trustedProxies),
       }),
       port,
+      commands: adminCommands(service),
       async prepare(call) {
         const { ADMIN_USERNAME: username, ADMIN_EMAIL: email, ADMIN_PASSWORD: password } = settings
         if (username && email && password) {

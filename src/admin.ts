@@ -1,0 +1,108 @@
+import { parseArgs } from 'node:util'
+import { read } from 'read'
+import { compose } from './compose.ts'
+import { callWithin } from './kernel/call.ts'
+import { type Command, Refusal, type Terminal } from './kernel/command.ts'
+import { type Config, loadConfig } from './kernel/config.ts'
+import { isDomainError } from './kernel/errors.ts'
+import { createLogger, type Logger } from './kernel/logger.ts'
+import { openComposition } from './open-composition.ts'
+import { registry } from './registry.ts'
+
+const connectWithin = 5_000
+const answerWithin = 30_000
+/** More than any password may have, in bytes. */
+const longestInput = 4_096
+
+/** Exit codes: 0 done, 1 refused, 2 not understood or not possible now, 130 given up at the prompt (Ctrl-C). */
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    options: { help: { type: 'boolean', short: 'h' } },
+    allowPositionals: true,
+  })
+  const config = loadConfig(process.env, registry)
+  // What is done goes into the audit trail; standard output is for the answer.
+  const logger = await createLogger({
+    level: config.logLevel,
+    human: !config.production && process.stderr.isTTY === true,
+    service: 'admin',
+    output: process.stderr,
+  })
+  const [name, ...args] = positionals
+  const described = await commandsOf(config, logger)
+  const command = described.find((candidate) => candidate.name === name)
+  if (values.help || command?.parameters.length !== args.length) {
+    const print = values.help ? console.log : console.error
+    print(usage(described))
+    return values.help ? 0 : 2
+  }
+  const composition = await openComposition(config, logger, (line) => console.error(line))
+  try {
+    await composition.migrate(AbortSignal.timeout(connectWithin))
+    const carriedOut = composition.commands.find((candidate) => candidate.name === name)
+    await carriedOut?.run(args, terminal, () => callWithin(answerWithin, crypto.randomUUID()))
+    return 0
+  } finally {
+    await composition.close()
+  }
+}
+
+/** What there is, of modules that are connected to nothing: a usage needs no database. */
+async function commandsOf(config: Config, logger: Logger): Promise<readonly Command[]> {
+  const mongodb = { ...config.mongodb, uri: config.mongodb.uri ?? 'mongodb://localhost' }
+  const { commands } = await compose({ config: { ...config, mongodb }, modules: registry, logger })
+  if (commands.length === 0) throw new Error('SERVICE: no module that is hosted here has such commands')
+  return commands
+}
+
+const usage = (commands: readonly Command[]): string => {
+  const synopses = commands.map(({ name, parameters }) =>
+    [name, ...parameters.map((parameter) => `<${parameter}>`)].join(' '),
+  )
+  const width = Math.max(...synopses.map((synopsis) => synopsis.length))
+  return [
+    'npm run admin -- <command>',
+    '',
+    ...commands.map(({ summary }, at) => `  ${synopses[at]?.padEnd(width)}  ${summary}`),
+    '',
+    'In the shop that the settings name (the same environment variables as the program), also while it runs. A password is',
+    'asked for, or is the first line of standard input; never an argument, which others can see. Ends with 0 when it is',
+    'done, 1 if it was refused, 2 if it could not be tried.',
+  ].join('\n')
+}
+
+const terminal: Terminal = {
+  print: (line) => console.log(line),
+  async secret(what) {
+    if (!process.stdin.isTTY) return firstLine(what)
+    // As a terminal even where the output is a file: otherwise the terminal itself would show what is typed.
+    const ask = (prompt: string) => read({ prompt, silent: true, terminal: true, output: process.stderr })
+    const secret = await ask(`${what}: `)
+    if ((await ask(`${what}, again: `)) !== secret) throw new Refusal(`${what}: the two are not the same`)
+    return secret
+  },
+}
+
+async function firstLine(what: string): Promise<string> {
+  let input = ''
+  for await (const chunk of process.stdin.setEncoding('utf8')) {
+    input += chunk
+    if (input.includes('\n') || input.length > longestInput) break
+  }
+  const [line = ''] = input.split(/\r?\n/)
+  if (line === '')
+    throw new Refusal(`${what}: standard input is empty; its first line has to be the password`)
+  return line
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    const canceled = error instanceof Error && error.message === 'canceled'
+    console.error(error instanceof Error ? error.message : error)
+    const refused =
+      error instanceof Refusal ||
+      (isDomainError(error) && !isDomainError(error, 'dependency_unavailable', 'overloaded'))
+    process.exit(canceled ? 130 : refused ? 1 : 2)
+  },
+)

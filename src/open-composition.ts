@@ -1,0 +1,26 @@
+import { type Composition, compose } from './compose.ts'
+import type { Config } from './kernel/config.ts'
+import type { Logger } from './kernel/logger.ts'
+import { openMongodb } from './mongodb.ts'
+import { registry } from './registry.ts'
+
+/** The hosted modules on the MongoDB of the settings, for whatever a process wants with them. */
+export async function openComposition(
+  config: Config,
+  logger: Logger,
+  log: (line: string) => void,
+): Promise<Composition> {
+  const mongodb = await openMongodb(config, log)
+  const composition = await compose({
+    config: { ...config, mongodb: { ...config.mongodb, uri: mongodb.uri } },
+    modules: registry,
+    logger,
+  })
+  return {
+    ...composition,
+    async close() {
+      await composition.close()
+      await mongodb.close()
+    },
+  }
+}

@@ -1,0 +1,301 @@
+import { execFile, spawn } from 'node:child_process'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { callWithin } from '../src/kernel/call.ts'
+import { openCollections } from './collections.ts'
+import { admin, databaseName, type Shop, startComposition, startShop } from './shop.ts'
+
+const script = fileURLToPath(new URL('../src/admin.ts', import.meta.url))
+const { PATH = '', HOME = '' } = process.env
+
+interface Outcome {
+  code: number | null
+  stdout: string
+  /** Log lines and complaints. */
+  stderr: string
+}
+
+/** `npm run admin` with these environment variables; `input` is its standard input. */
+function run(env: Record<string, string>, args: readonly string[], input = ''): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, [script, ...args], { env }, (_error, stdout, stderr) =>
+      resolve({ code: child.exitCode, stdout, stderr }),
+    )
+    child.stdin?.end(input)
+  })
+}
+
+const eventsOf = ({ stderr }: Outcome): Record<string, unknown>[] =>
+  stderr
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line))
+    .filter(({ event }) => event !== undefined)
+
+let shop: Shop
+let environment: Record<string, string>
+beforeAll(async () => {
+  shop = await startShop()
+  environment = {
+    PATH,
+    HOME,
+    MONGODB_URI: inject('mongodbUri'),
+    MONGODB_DATABASE: shop.database,
+    DATA_DIR: shop.dataDir,
+    BCRYPT_COST: '4',
+    // Half of a start is reading TypeScript, the same each time.
+    NODE_COMPILE_CACHE: join(tmpdir(), 'trivet-compile-cache'),
+  }
+})
+afterAll(() => shop.close())
+
+const command = (...args: string[]) => run(environment, args)
+const roleOf = async (token: string) => (await shop.get('/profile', { token })).body.role
+const refresh = (refreshToken: string) => shop.post('/token/refresh', { body: { refreshToken } })
+const signIn = (username: string, password: string) => shop.post('/login', { body: { username, password } })
+
+describe('create', () => {
+  it.each([
+    ['a line', 'the boat in the bottle\n'],
+    ['a line of Windows', 'the boat in the bottle\r\nand more'],
+    ['no end of line', 'the boat in the bottle'],
+  ])('makes an admin whose password is %s on standard input', async (_what, input) => {
+    const name = `captain-${input.length}`
+    const outcome = await run(environment, ['create', name, `${name}@example.com`], input)
+    expect(outcome).toMatchObject({ code: 0, stdout: expect.stringContaining(`${name} is an admin now`) })
+    const { status, body } = await signIn(name, 'the boat in the bottle')
+    expect(status).toBe(200)
+    expect(await roleOf(body.accessToken)).toBe('admin')
+    expect(eventsOf(outcome)).toEqual([
+      expect.objectContaining({ event: 'auth.registered', role: 'admin', by: 'operator' }),
+    ])
+    expect(outcome.stdout + outcome.stderr).not.toContain('the boat')
+  })
+
+  it.each([
+    ['a name that is taken', [admin.username, 'new@example.com'], 'long and unusual', /is taken/],
+    ['an address that is taken', ['newcomer', admin.email], 'long and unusual', /already has an account/],
+    ['a malformed name', ['a b', 'new@example.com'], 'long and unusual', /username: must have 3 to 30/],
+    ['a malformed address', ['newcomer', 'nobody'], 'long and unusual', /e-mail: must be an e-mail/],
+    ['a short password', ['newcomer', 'new@example.com'], 'short', /password: must have 8 characters/],
+    ['a common password', ['newcomer', 'new@example.com'], 'trustno1', /password: .*most common/],
+    ['a password with the name', ['newcomer', 'new@example.com'], 'Newcomer 12', /password: .*username/],
+    ['no password', ['newcomer', 'new@example.com'], '\n', /standard input is empty/],
+  ])('refuses %s, and says why', async (_what, args, input, reason) => {
+    const outcome = await run(environment, ['create', ...args], input)
+    expect(outcome).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(reason) })
+    expect((await signIn('newcomer', input)).status).not.toBe(200)
+  })
+
+  it('takes no password as an argument, and does not repeat it', async () => {
+    const outcome = await command('create', 'newcomer', 'new@example.com', 'a-secret-on-the-line')
+    expect(outcome).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(/never an argument/) })
+    expect(outcome.stderr).not.toContain('a-secret-on-the-line')
+  })
+
+  it('works before there was ever a process', async () => {
+    const fresh = { ...environment, MONGODB_DATABASE: databaseName() }
+    const twice = await Promise.all(
+      ['one', 'two'].map((name) =>
+        run(fresh, ['create', `${name}-and-only`, 'only@example.com'], 'the boat in the bottle'),
+      ),
+    )
+    // The unique index is there before the first account.
+    expect(twice.map(({ code }) => code).toSorted()).toEqual([0, 1])
+    const own = await openCollections(environment.MONGODB_URI ?? '', fresh.MONGODB_DATABASE)
+    for (const module of ['auth', 'product', 'order']) await (await own.collections(module)).dropDatabase()
+    await own.close()
+  })
+})
+
+describe('promote and demote', () => {
+  it('change the role at the next sign-in, and end every session', async () => {
+    const ada = await shop.customer()
+    const promoted = await command('promote', ada.email.toUpperCase())
+    expect(promoted).toMatchObject({ code: 0, stdout: `${ada.username} is an admin now\n` })
+    expect(eventsOf(promoted)).toEqual([
+      expect.objectContaining({
+        event: 'auth.role_changed',
+        userId: ada.userId,
+        role: 'admin',
+        by: 'operator',
+      }),
+    ])
+    expect(await refresh(ada.refreshToken)).toMatchObject({ status: 401, body: { code: 'invalid_token' } })
+    const { accessToken, refreshToken } = await shop.signIn(ada.email, ada.password)
+    expect((await shop.post('/products/create_product', { token: accessToken, body: {} })).status).toBe(400)
+
+    expect(await command('demote', ada.username)).toMatchObject({
+      code: 0,
+      stdout: `${ada.username} is a customer now\n`,
+    })
+    expect((await refresh(refreshToken)).status).toBe(401)
+    const token = await shop.login(ada.email, ada.password)
+    expect((await shop.post('/products/create_product', { token, body: {} })).status).toBe(403)
+  })
+
+  it('leave alone what is so already', async () => {
+    const ada = await shop.customer()
+    const outcome = await command('demote', ada.username)
+    expect(outcome).toMatchObject({ code: 0, stdout: `${ada.username} is no admin\n` })
+    expect(await command('promote', admin.username)).toMatchObject({
+      code: 0,
+      stdout: `${admin.username} is an admin already\n`,
+    })
+    expect(eventsOf(outcome)).toEqual([])
+    expect((await refresh(ada.refreshToken)).status).toBe(200)
+  })
+
+  it.each(['promote', 'demote', 'reset-password'])(
+    '%s refuses an account that is not there',
+    async (name) => {
+      const outcome = await run(environment, [name, 'nobody@example.com'], 'the boat in the bottle')
+      expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining('there is no such account') })
+    },
+  )
+})
+
+describe('the last admin', () => {
+  let own: Shop
+  let theirs: Record<string, string>
+  beforeAll(async () => {
+    own = await startShop()
+    theirs = { ...environment, MONGODB_DATABASE: own.database, DATA_DIR: own.dataDir }
+  })
+  afterAll(() => own.close())
+  const admins = async () =>
+    (await own.collections('auth')).collection('users').countDocuments({ role: 'admin' })
+
+  it('cannot be demoted', async () => {
+    const outcome = await run(theirs, ['demote', admin.username])
+    expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining('is the last admin') })
+    expect(await admins()).toBe(1)
+    expect((await own.login(admin.email, admin.password)).length).toBeGreaterThan(0)
+  })
+
+  it('is left when both of two are demoted at once', async () => {
+    const settings = { MONGODB_DATABASE: own.database }
+    const operators = await Promise.all([1, 2].map(() => startComposition({ environment: settings })))
+    for (const { composition } of operators) await composition.migrate(new AbortController().signal)
+    const at = (n: number, name: string, ...args: string[]) => {
+      const found = operators[n]?.composition.commands.find((candidate) => candidate.name === name)
+      return found?.run(args, { print: () => {}, secret: async () => '' }, () => callWithin(20_000, 'test'))
+    }
+    const other = await own.customer()
+    for (let round = 0; round < 10; round++) {
+      await at(0, 'promote', admin.username)
+      await at(0, 'promote', other.username)
+      const both = await Promise.allSettled([
+        at(0, 'demote', admin.username),
+        at(1, 'demote', other.username),
+      ])
+      expect(both.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected'])
+      expect(await admins()).toBe(1)
+    }
+    for (const operator of operators) await operator.close()
+  })
+})
+
+it('list shows the admins, the oldest first, and nobody else', async () => {
+  const ada = await shop.customer()
+  const bob = await shop.customer()
+  await command('promote', ada.username)
+  const { code, stdout } = await command('list')
+  expect(code).toBe(0)
+  const lines = stdout.trimEnd().split('\n')
+  expect(lines[0]).toMatch(/^USERNAME +E-MAIL +ID +SINCE$/)
+  expect(lines[1]).toContain(admin.email)
+  expect(lines.at(-1)).toMatch(new RegExp(`^${ada.username} +${ada.email} +${ada.userId} +\\d{4}-.*Z$`))
+  expect(stdout).not.toContain(bob.username)
+})
+
+it('reset-password replaces the password of any account, and ends its sessions', async () => {
+  const ada = await shop.customer()
+  const outcome = await run(environment, ['reset-password', ada.email], 'found it under the mat')
+  expect(outcome).toMatchObject({ code: 0, stdout: expect.stringContaining('signed out everywhere') })
+  expect(eventsOf(outcome)).toEqual([
+    expect.objectContaining({ event: 'auth.password_changed', userId: ada.userId, by: 'operator' }),
+  ])
+  expect((await refresh(ada.refreshToken)).status).toBe(401)
+  expect((await signIn(ada.username, ada.password)).status).toBe(401)
+  expect((await signIn(ada.username, 'found it under the mat')).status).toBe(200)
+})
+
+describe('the command itself', () => {
+  it.each([
+    [[], 2],
+    [['dance'], 2],
+    [['promote'], 2],
+    [['--help'], 0],
+  ])('%j shows how it is used, and needs no database for that', async (args, code) => {
+    const outcome = await run({ ...environment, MONGODB_URI: 'mongodb://127.0.0.1:9' }, args)
+    expect(outcome.code).toBe(code)
+    const text = code === 0 ? outcome.stdout : outcome.stderr
+    for (const name of ['create', 'promote', 'demote', 'list', 'reset-password']) expect(text).toContain(name)
+  })
+
+  it('ends with 2 where there is no database, or no module that has it', async () => {
+    const away = await run({ ...environment, MONGODB_URI: 'mongodb://127.0.0.1:9' }, ['list'])
+    expect(away.code).toBe(2)
+    const elsewhere = { ...environment, SERVICE: 'product', AUTH_URL: 'http://127.0.0.1:9' }
+    expect(await run(elsewhere, ['list'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('SERVICE'),
+    })
+  })
+})
+
+describe('at a terminal', () => {
+  /** The command on a pseudo-terminal (`script` of util-linux), where each line is typed when it is asked for. */
+  function atTerminal(
+    args: readonly string[],
+    typed: readonly string[],
+  ): Promise<{ code: number | null; shown: string }> {
+    const line = [process.execPath, script, ...args].map((part) => `'${part}'`).join(' ')
+    const child = spawn('script', ['-qefc', line, '/dev/null'], { env: { ...environment, TERM: 'dumb' } })
+    let shown = ''
+    const answers = [...typed]
+    let prompts = 0
+    child.stdout.on('data', (chunk: Buffer) => {
+      shown += chunk.toString()
+      const asked = shown.split('new password').length - 1
+      // The second prompt names it once more.
+      while (prompts < asked && answers.length > 0) {
+        prompts += 1
+        child.stdin.write(answers.shift())
+      }
+    })
+    return new Promise((resolve) => child.once('close', (code) => resolve({ code, shown })))
+  }
+
+  it('asks twice for the password, and does not show it', async () => {
+    const secret = 'nobody sees this one'
+    const { code, shown } = await atTerminal(
+      ['create', 'typist', 'typist@example.com'],
+      [`${secret}\r`, `${secret}\r`],
+    )
+    expect({ code, shown }).toMatchObject({ code: 0 })
+    expect(shown).toContain('typist is an admin now')
+    expect(shown).not.toContain(secret)
+    expect((await signIn('typist', secret)).status).toBe(200)
+  })
+
+  it('refuses two that differ', async () => {
+    const { code, shown } = await atTerminal(
+      ['create', 'waverer', 'waverer@example.com'],
+      ['this is the one\r', 'or maybe this one\r'],
+    )
+    expect({ code, shown }).toMatchObject({ code: 1, shown: expect.stringContaining('are not the same') })
+    expect((await signIn('waverer', 'this is the one')).status).toBe(401)
+  })
+
+  it('changes nothing when it is left with Ctrl-C', async () => {
+    const { code, shown } = await atTerminal(['create', 'leaver', 'leaver@example.com'], ['\u0003'])
+    expect({ code, shown }).toMatchObject({ code: 130 })
+    expect(
+      await (await shop.collections('auth')).collection('users').countDocuments({ username: 'leaver' }),
+    ).toBe(0)
+  })
+})
