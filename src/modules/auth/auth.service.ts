@@ -107,6 +107,15 @@ export function createAuthService(options: {
     })
   }
 
+  const upgradeHash = async (user: User, password: string, call: Call): Promise<void> => {
+    try {
+      await users.upgradeHash(user, await passwords.hash(password, call), call)
+    } catch (error) {
+      // No reason to refuse a password that is right: the next sign-in does it.
+      if (!isDomainError(error, 'overloaded', 'dependency_unavailable')) throw error
+    }
+  }
+
   const withAccessToken = async (user: User, refreshToken: string) => ({
     accessToken: await tokens.issue(user),
     tokenType: 'Bearer' as const,
@@ -150,10 +159,8 @@ export function createAuthService(options: {
         throw new DomainError('invalid_credentials', 'there is no account with this name and password')
       }
       await knownClients.remember(user.userId, client.network, call)
-      if (passwords.isOutdated(user.passwordHash)) {
-        await users.upgradeHash(user, await passwords.hash(password, call), call)
-      }
       const refreshToken = await refreshTokens.issue(user, call)
+      if (passwords.isOutdated(user.passwordHash)) await upgradeHash(user, password, call)
       record('signed_in', { requestId: call.requestId, address: client.address, userId: user.userId })
       return withAccessToken(user, refreshToken)
     },
