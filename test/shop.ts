@@ -28,6 +28,8 @@ export const databaseName = (): string => `test_${randomBytes(6).toString('hex')
 export interface Shop extends Client, Collections {
   /** The application, without a socket. */
   fetch(request: Request): Response | Promise<Response>
+  /** A client whose socket is of that address. */
+  from(address: string): Client
   /** An admin's access token. */
   adminToken: string
   database: string
@@ -82,6 +84,10 @@ export async function startShop(options: Options = {}): Promise<Shop> {
   return {
     ...client,
     fetch: (request) => composition.app.fetch(request),
+    from(address) {
+      const env = { incoming: { socket: { remoteAddress: address } } }
+      return createClient((path, init) => composition.app.request(path, init, env))
+    },
     adminToken: await client.login(admin.email, options.environment?.ADMIN_PASSWORD ?? admin.password),
     database,
     dataDir: config.dataDir,

@@ -44,8 +44,18 @@ describe('defaults', () => {
       requestTimeout: 4_000,
       drain: { delay: 0, timeout: 10_000 },
       corsOrigins: [],
+      trustedProxies: [],
       logLevel: 'info',
-      settings: { auth: { ACCESS_TOKEN_TTL: 15 * 60_000, BCRYPT_COST: 12 } },
+      settings: {
+        auth: {
+          ACCESS_TOKEN_TTL: 15 * 60_000,
+          REFRESH_TOKEN_TTL: 30 * 86_400_000,
+          BCRYPT_COST: 12,
+          LOGIN_FAILURES_PER_ACCOUNT: { most: 10, within: 15 * 60_000 },
+          LOGIN_FAILURES_PER_ADDRESS: { most: 100, within: 15 * 60_000 },
+          REGISTRATIONS_PER_ADDRESS: { most: 100, within: 60 * 60_000 },
+        },
+      },
     })
   })
 
@@ -413,3 +423,47 @@ it.each(['http://auth.example/?a=b', 'http://auth.example/#x', 'http://a:b@auth.
     expect(faultsOf({ AUTH_URL })).toHaveLength(1)
   },
 )
+
+describe('a rate', () => {
+  it('is a number and a duration', () => {
+    expect(load({ LOGIN_FAILURES_PER_ACCOUNT: '3/90s' }).settings.auth).toMatchObject({
+      LOGIN_FAILURES_PER_ACCOUNT: { most: 3, within: 90_000 },
+    })
+  })
+
+  it.each(['10', '10/', '/15m', '0/15m', '10/0m', '-1/15m', '10/15', '10 / 15m', '1.5/15m', '10/15m/2'])(
+    'is not %j',
+    (value) => {
+      expect(faultsOf({ REGISTRATIONS_PER_ADDRESS: value })).toEqual([
+        'REGISTRATIONS_PER_ADDRESS must be a number and a duration, such as 10/15m',
+      ])
+    },
+  )
+})
+
+describe('TRUSTED_PROXIES', () => {
+  it('lists addresses and ranges', () => {
+    const value = '10.0.0.0/8, 192.0.2.7,2001:db8::/32 ,::1'
+    expect(load({ TRUSTED_PROXIES: value }).trustedProxies).toEqual([
+      '10.0.0.0/8',
+      '192.0.2.7',
+      '2001:db8::/32',
+      '::1',
+    ])
+  })
+
+  it.each([
+    'nginx',
+    '10.0.0.0/33',
+    '10.0.0/8',
+    '2001:db8::/129',
+    '10.0.0.0/8/8',
+    '10.0.0.0/',
+    '*',
+    '10.0.0.0/-1',
+  ])('does not list %j', (value) => {
+    expect(faultsOf({ TRUSTED_PROXIES: value })).toEqual([
+      'TRUSTED_PROXIES must be a comma list of addresses and CIDR ranges such as 10.0.0.0/8',
+    ])
+  })
+})

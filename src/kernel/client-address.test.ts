@@ -1,0 +1,83 @@
+import { Hono } from 'hono'
+import { describe, expect, it } from 'vitest'
+import { type Client, createClientOf } from './client-address.ts'
+
+/** Whom a request is from that came over a socket from `peer`. */
+async function clientOf(
+  peer: string | undefined,
+  forwarded?: string | string[],
+  trustedProxies: string[] = [],
+): Promise<Client> {
+  const app = new Hono()
+  const read = createClientOf(trustedProxies)
+  app.get('/', (c) => c.json(read(c)))
+  const headers = new Headers()
+  for (const value of [forwarded ?? []].flat()) headers.append('X-Forwarded-For', value)
+  const env = peer === undefined ? undefined : { incoming: { socket: { remoteAddress: peer } } }
+  return (await (await app.request('/', { headers }, env)).json()) as Client
+}
+const addressOf = async (...request: Parameters<typeof clientOf>) => (await clientOf(...request)).address
+
+describe('without trusted proxies', () => {
+  it('is the other end of the socket, whatever the header says', async () => {
+    expect(await addressOf('192.0.2.1', '198.51.100.7')).toBe('192.0.2.1')
+    expect(await addressOf('127.0.0.1', '198.51.100.7')).toBe('127.0.0.1')
+  })
+
+  it('is an IPv4 address where a socket of both kinds has one', async () => {
+    expect(await clientOf('::ffff:192.0.2.1')).toEqual({ address: '192.0.2.1', network: '192.0.2.1' })
+  })
+
+  it('is unknown where there is no socket', async () => {
+    expect(await clientOf(undefined, '198.51.100.7')).toEqual({ address: 'unknown', network: 'unknown' })
+  })
+})
+
+describe('behind trusted proxies', () => {
+  const trusted = ['10.0.0.0/8', '192.0.2.80', 'fd00::/8']
+
+  it.each<[string, string, string | string[], string]>([
+    ['what the nearest proxy says', '10.1.2.3', '198.51.100.7', '198.51.100.7'],
+    [
+      'what the first of several trusted ones says',
+      '10.1.2.3',
+      '198.51.100.7, 192.0.2.80, 10.9.9.9',
+      '198.51.100.7',
+    ],
+    ['not what the client says before that', '10.1.2.3', '203.0.113.9, 198.51.100.7', '198.51.100.7'],
+    ['not a trusted address that the client claims', '10.1.2.3', '10.0.0.1, 198.51.100.7', '198.51.100.7'],
+    ['over several headers, in their order', '10.1.2.3', ['203.0.113.9', '198.51.100.7'], '198.51.100.7'],
+    ['the proxy that a range does not have', '192.0.2.81', '198.51.100.7', '192.0.2.81'],
+    ['the proxy where there is no header', '10.1.2.3', [], '10.1.2.3'],
+    ['the proxy where its entry is no address', '10.1.2.3', '198.51.100.7, somebody', '10.1.2.3'],
+    ['the proxy where its entry is empty', '10.1.2.3', '198.51.100.7,', '10.1.2.3'],
+    ['the outermost proxy where all are trusted', '10.1.2.3', '10.0.0.7, 10.0.0.8', '10.0.0.7'],
+    ['an address with a port', '10.1.2.3', '198.51.100.7:4711', '198.51.100.7'],
+    ['an IPv6 address in brackets', '10.1.2.3', '[2001:db8::7]:4711', '2001:db8::7'],
+    ['an IPv6 address with a zone', '10.1.2.3', 'fe80::7%eth0', 'fe80::7'],
+    ['an IPv4 address written as IPv6', '10.1.2.3', '::ffff:198.51.100.7', '198.51.100.7'],
+    ['over an IPv6 proxy', 'fd00::1', '198.51.100.7', '198.51.100.7'],
+    ['over a proxy on a socket of both kinds', '::ffff:10.1.2.3', '198.51.100.7', '198.51.100.7'],
+  ])('is %s', async (_what, peer, forwarded, address) => {
+    expect(await addressOf(peer, forwarded, trusted)).toBe(address)
+  })
+
+  it('is found at once in the longest header there may be', async () => {
+    const long = `${'10.0.0.1,'.repeat(1_500)} 198.51.100.7`
+    expect(await addressOf('10.1.2.3', long, trusted)).toBe('198.51.100.7')
+    expect(await addressOf('10.1.2.3', `${'['.repeat(8_000)}${':1'.repeat(3_000)}`, trusted)).toBe('10.1.2.3')
+  })
+})
+
+describe('what one party has of its own', () => {
+  it.each([
+    ['192.0.2.1', '192.0.2.1'],
+    ['2001:db8:1:2:3:4:5:6', '2001:0db8:0001:0002::/64'],
+    ['2001:db8:1:2::', '2001:0db8:0001:0002::/64'],
+    ['2001:DB8:1:2:ffff::1', '2001:0db8:0001:0002::/64'],
+    ['2001:db8:1:3::1', '2001:0db8:0001:0003::/64'],
+    ['::1', '0000:0000:0000:0000::/64'],
+  ])('%s is of %s', async (address, network) => {
+    expect((await clientOf(address)).network.toLowerCase()).toBe(network)
+  })
+})
