@@ -19,7 +19,7 @@ const internal = '/internal/'
 
 /** The HTTP application: middleware once, the hosted modules' routes, and the document of the whole API. */
 export function createApp(options: {
-  config: Pick<Config, 'requestTimeout' | 'corsOrigins' | 'internalSecret'>
+  config: Pick<Config, 'requestTimeout' | 'corsOrigins' | 'internalSecrets'>
   modules: readonly AnyModule[]
   hosted: ReadonlyMap<string, StartedModule>
   readiness: Readiness
@@ -42,8 +42,8 @@ export function createApp(options: {
   })
   for (const [name, module] of hosted) {
     app.route('/', module.routes)
-    if (module.internal && config.internalSecret !== undefined) {
-      app.use(`${internal}${name}/*`, credentialGuard(config.internalSecret, name))
+    if (module.internal && config.internalSecrets) {
+      app.use(`${internal}${name}/*`, credentialGuard(config.internalSecrets, name))
       app.route('/', module.internal)
     }
   }

@@ -49,8 +49,7 @@ export async function compose(options: {
   const { config, modules, logger, wrapPort = (_port, implementation) => implementation } = options
   const mongo = createMongo({ ...config.mongodb, requestTimeout: config.requestTimeout, logger })
   const databases = config.hosted.map((name) => mongo.database(name))
-  const credential =
-    config.internalSecret === undefined ? undefined : createCredentialIssuer(config.internalSecret)
+  const credential = config.internalSecrets && createCredentialIssuer(config.internalSecrets[0])
   const hosted = new Map<string, StartedModule>()
   const starting = new Set<string>()
 

@@ -141,6 +141,21 @@ describe('a need', () => {
     await expect(greet()).rejects.toMatchObject({ code: 'dependency_unavailable' })
   })
 
+  test('goes on while one secret takes the place of another, whichever side is first', async () => {
+    const [former, latter] = ['the secret that was there before', 'the secret that is there from now on']
+    const steps = [former, `${former},${latter}`, `${latter},${former}`, latter]
+    for (const [at, theirs] of steps.entries()) {
+      const remote = await remoteGreeter('remote', { INTERNAL_SECRET: theirs })
+      // A rolling change: some are one step behind, some one step ahead.
+      for (const ours of steps.slice(Math.max(0, at - 1), at + 2)) {
+        const { module, greet } = caller()
+        const environment = { SERVICE: 'caller', GREETER_URL: remote.url, INTERNAL_SECRET: ours }
+        await composed([greeter('local'), module], environment)
+        expect(await greet(), `${ours} to ${theirs}`).toMatchObject({ by: 'remote' })
+      }
+    }
+  })
+
   test('is wrapped where it is local, as tests ask for', async () => {
     const remote = await remoteGreeter('remote')
     const wrapPort = (port: { name: string }) => ({ greet: async () => `wrapped ${port.name}` })

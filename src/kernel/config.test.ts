@@ -40,7 +40,7 @@ describe('defaults', () => {
       mongodb: { uri: undefined, database: 'trivet' },
       dataDir: '.data',
       demo: true,
-      internalSecret: undefined,
+      internalSecrets: undefined,
       requestTimeout: 4_000,
       drain: { delay: 0, timeout: 10_000 },
       corsOrigins: [],
@@ -60,14 +60,14 @@ describe('defaults', () => {
   })
 
   it('have a secret of development where a process does not host everything', () => {
-    expect(load({ SERVICE: 'auth' }).internalSecret).toMatch(/^.{32,}$/)
+    expect(load({ SERVICE: 'auth' }).internalSecrets).toEqual([expect.stringMatching(/^.{32,}$/)])
   })
 
   it('differ in production: three seconds of delay, no internal secret, no demo', () => {
     expect(load(production)).toMatchObject({
       production: true,
       drain: { delay: 3_000, timeout: 10_000 },
-      internalSecret: undefined,
+      internalSecrets: undefined,
       demo: false,
     })
   })
@@ -108,7 +108,7 @@ it('what is set is what the process gets', () => {
     host: '127.0.0.1',
     mongodb: { uri: 'mongodb+srv://db.example', database: 'shop-1' },
     dataDir: 'elsewhere',
-    internalSecret: secret,
+    internalSecrets: [secret],
     requestTimeout: 1_000,
     drain: { delay: 500, timeout: 60_000 },
     corsOrigins: ['https://a.example', 'http://localhost:5173'],
@@ -264,7 +264,7 @@ describe('production', () => {
   })
 
   it('refuses the secret that development uses', () => {
-    const INTERNAL_SECRET = load({ SERVICE: 'auth' }).internalSecret ?? ''
+    const INTERNAL_SECRET = load({ SERVICE: 'auth' }).internalSecrets?.[0] ?? ''
     expect(faultsOf({ INTERNAL_SECRET })).toEqual([])
     expect(faultsOf({ ...production, INTERNAL_SECRET })).toEqual([
       expect.stringMatching(/^INTERNAL_SECRET must not be the development value/),
@@ -273,9 +273,51 @@ describe('production', () => {
 
   it('refuses a secret under 32 bytes, counted as UTF-8', () => {
     expect(faultsOf({ ...production, INTERNAL_SECRET: 'x'.repeat(31) })).toEqual([
-      'INTERNAL_SECRET must have 32 bytes or more',
+      'INTERNAL_SECRET must have 32 bytes or more, as each of a comma list',
     ])
-    expect(load({ ...production, INTERNAL_SECRET: 'é'.repeat(16) }).internalSecret).toBe('é'.repeat(16))
+    expect(load({ ...production, INTERNAL_SECRET: 'é'.repeat(16) }).internalSecrets).toEqual(['é'.repeat(16)])
+  })
+
+  it('refuses a weak password for its admin, which development may have', () => {
+    const admin = { ADMIN_USERNAME: 'boss', ADMIN_EMAIL: 'chief@example.com' }
+    for (const [ADMIN_PASSWORD, reason] of [
+      ['trustno1', /^ADMIN_PASSWORD must not be one of the most common/],
+      ['the Boss of all', /^ADMIN_PASSWORD must not contain the username/],
+      ['Chief of staff', /^ADMIN_PASSWORD must not contain the e-mail/],
+    ] as const) {
+      expect(faultsOf({ ...production, ...admin, ADMIN_PASSWORD })).toEqual([expect.stringMatching(reason)])
+      expect(faultsOf({ ...admin, ADMIN_PASSWORD })).toEqual([])
+    }
+  })
+
+  it('names every secret that will not do, and shows none of them', () => {
+    const [one, other] = [generatePrivateKey(), generatePrivateKey()]
+    const wrong = {
+      NODE_ENV: 'production',
+      MONGODB_URI: 'mongo://user:hidden-of-mongo@db.example',
+      INTERNAL_SECRET: `hidden-and-short,${secret}`,
+      JWT_PRIVATE_KEYS: JSON.stringify([{ ...one, d: other.d }]),
+      BCRYPT_COST: '9',
+      ADMIN_USERNAME: 'boss',
+      ADMIN_EMAIL: 'boss@example.com',
+      ADMIN_PASSWORD: 'trustno1',
+    }
+    const faults = faultsOf(wrong)
+    const { NODE_ENV: _, ADMIN_USERNAME: _name, ADMIN_EMAIL: _email, ...secrets } = wrong
+    expect(faults.map((fault) => fault.split(' ')[0]).toSorted()).toEqual(Object.keys(secrets).toSorted())
+    for (const hidden of ['hidden', 'trustno1', one.d, other.d, secret])
+      expect(faults.join()).not.toContain(hidden)
+  })
+
+  it('refuses the secret of development beside another one, too', () => {
+    const INTERNAL_SECRET = `${secret}, ${load({ SERVICE: 'auth' }).internalSecrets?.[0]}`
+    expect(faultsOf({ ...production, INTERNAL_SECRET })).toEqual([
+      expect.stringMatching(/^INTERNAL_SECRET must not be the development value/),
+    ])
+    expect(load({ INTERNAL_SECRET: `${secret}, ${'x'.repeat(32)}` }).internalSecrets).toEqual([
+      secret,
+      'x'.repeat(32),
+    ])
   })
 
   it('refuses a BCRYPT_COST under 10, which development may have', () => {

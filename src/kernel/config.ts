@@ -21,8 +21,8 @@ export interface Config {
   mongodb: { uri: string | undefined; database: string }
   dataDir: string
   demo: boolean
-  /** Signs calls between services; undefined where there is no `/internal`. */
-  internalSecret: string | undefined
+  /** The first signs calls between services, all verify; undefined where there is no `/internal`. */
+  internalSecrets: readonly [string, ...string[]] | undefined
   requestTimeout: number
   drain: { delay: number; timeout: number }
   corsOrigins: readonly string[]
@@ -144,9 +144,12 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
         .default('trivet'),
       DATA_DIR: z.string().default('.data'),
       DEMO: flag.optional(),
-      INTERNAL_SECRET: z
-        .string()
-        .refine((value) => Buffer.byteLength(value) >= 32, 'must have 32 bytes or more')
+      INTERNAL_SECRET: list
+        .refine(
+          (value) => value.length > 0 && value.every((secret) => Buffer.byteLength(secret) >= 32),
+          'must have 32 bytes or more, as each of a comma list',
+        )
+        .transform((value) => value as [string, ...string[]])
         .optional(),
       REQUEST_TIMEOUT: wait.pipe(z.int().min(100, 'must be 100ms or more')).default(4_000),
       DRAIN_DELAY: wait.default(production ? 3_000 : 0),
@@ -203,7 +206,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
     if (remote && env.INTERNAL_SECRET === undefined) {
       faults.push('INTERNAL_SECRET is required when NODE_ENV=production and a needed module is remote')
     }
-    if (env.INTERNAL_SECRET === developmentInternalSecret) {
+    if (general.INTERNAL_SECRET?.includes(developmentInternalSecret)) {
       faults.push('INTERNAL_SECRET must not be the development value when NODE_ENV=production')
     }
   }
@@ -224,7 +227,8 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
     mongodb: { uri: general.MONGODB_URI, database: general.MONGODB_DATABASE },
     dataDir: general.DATA_DIR,
     demo: general.DEMO ?? general.MONGODB_URI === undefined,
-    internalSecret: general.INTERNAL_SECRET ?? (production || alone ? undefined : developmentInternalSecret),
+    internalSecrets:
+      general.INTERNAL_SECRET ?? (production || alone ? undefined : [developmentInternalSecret]),
     requestTimeout: general.REQUEST_TIMEOUT,
     drain: { delay: general.DRAIN_DELAY, timeout: general.DRAIN_TIMEOUT },
     corsOrigins: general.CORS_ORIGINS,

@@ -9,9 +9,10 @@ import { createRouter } from './router.ts'
 import { createCredentialIssuer, credentialGuard } from './service-credential.ts'
 
 const secret = 'the secret that all services of a shop share'
+const earlier = 'the one that was their secret until a moment ago'
 
 const app = createRouter()
-app.use('/internal/product/*', credentialGuard(secret, 'product'))
+app.use('/internal/product/*', credentialGuard([secret, earlier], 'product'))
 app.get('/internal/product/things', (c) => c.json('inside'))
 app.onError((error, c) => {
   if (error instanceof DomainError) return problemResponse(c, error)
@@ -31,6 +32,11 @@ afterEach(() => {
 describe('the guard of /internal', () => {
   it('lets through a credential made for its module with its secret', async () => {
     const credential = await createCredentialIssuer(secret)('product')
+    expect(await (await show(`Bearer ${credential}`)).json()).toBe('inside')
+  })
+
+  it('lets through one made with any secret that it has, while one takes the place of another', async () => {
+    const credential = await createCredentialIssuer(earlier)('product')
     expect(await (await show(`Bearer ${credential}`)).json()).toBe('inside')
   })
 

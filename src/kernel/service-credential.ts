@@ -28,13 +28,17 @@ export function createCredentialIssuer(secret: string): CredentialIssuer {
 
 const claims = z.object({ exp: z.number(), iat: z.number() })
 
-/** Lets through to a module's `/internal` routes whoever shows a credential made for it; 401 otherwise. */
-export function credentialGuard(secret: string, module: string): MiddlewareHandler<AppEnv> {
+/**
+ * Lets through to a module's `/internal` routes whoever shows a credential made for it; 401 otherwise.
+ * @param secrets each of them will do: while one takes the place of another there are two
+ */
+export function credentialGuard(secrets: readonly string[], module: string): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     const credential = /^Bearer (\S+)$/i.exec(c.req.header('Authorization') ?? '')?.[1]
     if (!credential)
       throw new DomainError('unauthenticated', 'Authorization: a service credential is needed here')
-    if (!(await isValid(credential, secret, module))) {
+    const verdicts = await Promise.all(secrets.map((secret) => isValid(credential, secret, module)))
+    if (!verdicts.includes(true)) {
       throw new DomainError(
         'invalid_token',
         'Authorization: must be a current service credential for this module',

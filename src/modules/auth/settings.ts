@@ -16,7 +16,7 @@ export const authSettings = ({ production }: { production: boolean }) => {
       return z.NEVER
     }
   })
-  return z
+  const settings = z
     .object({
       JWT_PRIVATE_KEYS: production ? privateKeys : privateKeys.optional(),
       ACCESS_TOKEN_TTL: duration.pipe(z.int().min(1_000, 'must be 1s or more')).default(900_000),
@@ -32,10 +32,6 @@ export const authSettings = ({ production }: { production: boolean }) => {
       ADMIN_PASSWORD: password.optional(),
     })
     .superRefine((settings, context) => {
-      const { ADMIN_USERNAME: username, ADMIN_EMAIL: email, ADMIN_PASSWORD: password } = settings
-      const weakness =
-        production && username && email && password && weaknessOf(password, { username, email })
-      if (weakness) context.addIssue({ code: 'custom', path: ['ADMIN_PASSWORD'], message: weakness })
       const given = adminVariables.filter((variable) => settings[variable] !== undefined)
       if (given.length === 0) return
       for (const variable of adminVariables.filter((name) => !given.includes(name))) {
@@ -46,4 +42,18 @@ export const authSettings = ({ production }: { production: boolean }) => {
         })
       }
     })
+  if (!production) return settings
+  return settings.refine((given) => adminWeakness(given) === undefined, {
+    // With other faults as well: all of them are named at once.
+    when: () => true,
+    path: ['ADMIN_PASSWORD'],
+    error: ({ input }) => adminWeakness(input),
+  })
+}
+
+function adminWeakness(settings: unknown): string | undefined {
+  const { ADMIN_USERNAME, ADMIN_EMAIL, ADMIN_PASSWORD } = (settings ?? {}) as Record<string, unknown>
+  const account = { username: String(ADMIN_USERNAME ?? ''), email: String(ADMIN_EMAIL ?? '') }
+  const named = account.username !== '' && account.email !== ''
+  return named && typeof ADMIN_PASSWORD === 'string' ? weaknessOf(ADMIN_PASSWORD, account) : undefined
 }
