@@ -19,7 +19,7 @@ function passes(title: string, command: string, ...args: string[]): boolean {
 const checks = [
   passes('types', 'tsc'),
   passes('lint', 'biome', 'check', '--error-on-warnings'),
-  passes('boundaries', 'depcruise', '--config', '.dependency-cruiser.mjs', 'src', 'test'),
+  passes('boundaries', 'depcruise', '--config', '.dependency-cruiser.mjs', 'src', 'test', 'bench'),
 ]
 const vitest = passes(
   'tests',

@@ -1,0 +1,79 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { loadConfig } from '../src/kernel/config.ts'
+import { createLogger } from '../src/kernel/logger.ts'
+import { openComposition } from '../src/open-composition.ts'
+import { registry } from '../src/registry.ts'
+
+// `npm run bench:login`: whether the time of an answer tells if an account exists. Signs in with a wrong password, to an
+// account that exists, to one that does not and to one whose hash is of a lower cost, in turn, and compares the medians.
+
+const { values } = parseArgs({
+  options: { rounds: { type: 'string', default: '40' }, cost: { type: 'string', default: '12' } },
+})
+/** How far the medians may be apart. */
+const most = 0.05
+
+const dataDir = await mkdtemp(join(tmpdir(), 'trivet-bench-'))
+const logger = await createLogger({ level: 'silent', human: false, service: 'bench' })
+const settings = {
+  DATA_DIR: dataDir,
+  LOGIN_FAILURES_PER_ACCOUNT: '1000000/1h',
+  LOGIN_FAILURES_PER_ADDRESS: '1000000/1h',
+}
+
+async function withShop<T>(cost: string, work: (post: Post) => Promise<T>): Promise<T> {
+  const config = loadConfig({ ...settings, BCRYPT_COST: cost, DEMO: 'false' }, registry)
+  const shop = await openComposition(config, logger, (line) => console.error(line))
+  try {
+    await shop.prepare(new AbortController().signal)
+    return await work((path, body) =>
+      Promise.resolve(
+        shop.app.request(path, {
+          method: 'POST',
+          headers: { 'Content-Type': 'application/json' },
+          body: JSON.stringify(body),
+        }),
+      ),
+    )
+  } finally {
+    await shop.close()
+  }
+}
+type Post = (path: string, body: object) => Promise<Response>
+
+const register = async (post: Post, username: string) => {
+  const account = { username, email: `${username}@example.com`, password: 'correct horse battery' }
+  const { status } = await post('/register', account)
+  if (status !== 201) throw new Error(`registration answered ${status}`)
+}
+
+const median = (times: number[]): number => times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0
+
+await withShop(String(Math.max(4, Number(values.cost) - 2)), (post) => register(post, 'outdated'))
+const medians = await withShop(values.cost, async (post) => {
+  await register(post, 'existing')
+  const times: Record<string, number[]> = { existing: [], unknown: [], outdated: [] }
+  for (let round = 0; round < Number(values.rounds); round++) {
+    for (const [username, own] of Object.entries(times)) {
+      const started = performance.now()
+      const { status } = await post('/login', { username, password: 'not the one' })
+      if (status !== 401) throw new Error(`sign-in answered ${status}`)
+      own.push(performance.now() - started)
+    }
+  }
+  return Object.fromEntries(Object.entries(times).map(([name, own]) => [name, median(own)]))
+})
+await rm(dataDir, { recursive: true, force: true })
+
+const { existing = 0, ...others } = medians
+console.log(`wrong password of an existing account   ${existing.toFixed(1)} ms (median of ${values.rounds})`)
+let apart = 0
+for (const [name, time] of Object.entries(others)) {
+  apart = Math.max(apart, Math.abs(time / existing - 1))
+  console.log(`${name.padEnd(39)} ${time.toFixed(1)} ms, ${(time / existing).toFixed(3)} of it`)
+}
+console.log(apart <= most ? `within ${most * 100} %` : `NOT within ${most * 100} %`)
+process.exit(apart <= most ? 0 : 1)
