@@ -148,7 +148,7 @@ describe('promote and demote', () => {
     expect((await refresh(ada.refreshToken)).status).toBe(200)
   })
 
-  it.each(['promote', 'demote', 'reset-password'])(
+  it.each(['promote', 'demote', 'sign-out', 'reset-password'])(
     '%s refuses an account that is not there',
     async (name) => {
       const outcome = await run(environment, [name, 'nobody@example.com'], 'the boat in the bottle')
@@ -211,6 +211,17 @@ it('list shows the admins, the oldest first, and nobody else', async () => {
   expect(stdout).not.toContain(bob.username)
 })
 
+it('sign-out ends every session of any account, and nothing else', async () => {
+  const ada = await shop.customer()
+  const outcome = await command('sign-out', ada.email)
+  expect(outcome).toMatchObject({ code: 0, stdout: `${ada.username} is signed out everywhere\n` })
+  expect(eventsOf(outcome)).toEqual([
+    expect.objectContaining({ event: 'auth.signed_out', userId: ada.userId, by: 'operator' }),
+  ])
+  expect((await refresh(ada.refreshToken)).status).toBe(401)
+  expect((await signIn(ada.username, ada.password)).status).toBe(200)
+})
+
 it('reset-password replaces the password of any account, and ends its sessions', async () => {
   const ada = await shop.customer()
   const outcome = await run(environment, ['reset-password', ada.email], 'found it under the mat')
@@ -233,7 +244,8 @@ describe('the command itself', () => {
     const outcome = await run({ ...environment, MONGODB_URI: 'mongodb://127.0.0.1:9' }, args)
     expect(outcome.code).toBe(code)
     const text = code === 0 ? outcome.stdout : outcome.stderr
-    for (const name of ['create', 'promote', 'demote', 'list', 'reset-password']) expect(text).toContain(name)
+    for (const name of ['create', 'promote', 'demote', 'list', 'sign-out', 'reset-password'])
+      expect(text).toContain(name)
   })
 
   it('ends with 2 where there is no database, or no module that has it', async () => {

@@ -65,6 +65,17 @@ export const adminCommands = (service: AuthService): Command[] => [
     },
   },
   {
+    name: 'sign-out',
+    parameters: ['username or e-mail'],
+    summary: 'ends every session of any account',
+    async run([name = ''], terminal, call) {
+      const user = await service.account(name, call())
+      if (!user) throw unknownAccount(name)
+      await service.endSessions(user, call())
+      terminal.print(`${user.username} is signed out everywhere`)
+    },
+  },
+  {
     name: 'reset-password',
     parameters: ['username or e-mail'],
     summary: 'gives any account a new password, and signs it out everywhere',

@@ -237,6 +237,12 @@ export function createAuthService(options: {
       return outcome
     },
 
+    /** Ends every session of the account: for operators. */
+    async endSessions({ userId }: User, call: Call): Promise<void> {
+      await users.endSessions(userId, call)
+      record('signed_out', { requestId: call.requestId, userId, by: 'operator' })
+    },
+
     admins: (call: Call) => users.admins(listed, call),
 
     /** Without the old one: for operators. Ends every session of the account. */

@@ -112,6 +112,12 @@ export function createUserRepository(database: Database) {
     changePassword: (user: User, hash: string, call: Call) =>
       setHash(user, hash, { $inc: { sessionEpoch: 1 } }, call),
 
+    /** Ends every session, and changes nothing else. */
+    async endSessions(userId: string, call: Call): Promise<void> {
+      const update = { $inc: { sessionEpoch: 1 } }
+      await database.run(call, (maxTimeMS) => users.updateOne({ _id: userId }, update, { maxTimeMS }))
+    },
+
     /** The same password, hashed anew. */
     upgradeHash: (user: User, hash: string, call: Call) => setHash(user, hash, {}, call),
 
