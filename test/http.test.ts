@@ -229,6 +229,29 @@ describe('paths', () => {
   })
 })
 
+describe('query parameters', () => {
+  it.each([
+    ['/orders?staus=confirmed', 'staus'],
+    ['/orders?Status=confirmed', 'Status'],
+    ['/orders?userId[$ne]=', 'userId[$ne]'],
+    ['/orders?userId%5B%24ne%5D=', 'userId[$ne]'],
+    ['/orders?__proto__=x', '__proto__'],
+    ['/products/?price[$gt]=1', 'price[$gt]'],
+    ['/products/?limit=1&limit=2', 'limit'],
+    ['/profile?role=admin', 'role'],
+    ['/.well-known/jwks.json?kid=1', 'kid'],
+  ])('that a route does not have are refused by name: %s', async (path, parameter) => {
+    expect(await client.get(path, { token: shop.adminToken })).toMatchObject({
+      status: 400,
+      body: { code: 'validation_failed', errors: [{ parameter, message: expect.any(String) }] },
+    })
+  })
+
+  it('are nothing to a route for operators: whoever probes a process may add his own', async () => {
+    for (const path of ['/healthz?t=1', '/readyz?t=1']) expect((await client.get(path)).status).toBe(200)
+  })
+})
+
 describe('other origins', () => {
   it('are let in where the setting names them, and no others', async () => {
     const preflight = (origin: string) =>

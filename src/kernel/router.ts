@@ -1,5 +1,4 @@
-import type { z } from '@hono/zod-openapi'
-import { OpenAPIHono } from '@hono/zod-openapi'
+import { OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import type { Call } from './call.ts'
 import { type Fault, validationFailed } from './errors.ts'
@@ -10,9 +9,22 @@ export interface AppEnv {
   Variables: { call: Call; principal: Principal }
 }
 
-/** A router whose every refused input becomes one `validation_failed` that names each fault. */
-export const createRouter = (): OpenAPIHono<AppEnv> =>
-  new OpenAPIHono<AppEnv>({ strict: false, defaultHook: refuse })
+/**
+ * A router whose every refused input becomes one `validation_failed` that names each fault. What is added to it with
+ * `openapi` takes the query parameters of its description and no others.
+ */
+export function createRouter(): OpenAPIHono<AppEnv> {
+  const router = new OpenAPIHono<AppEnv>({ strict: false, defaultHook: refuse })
+  const { openapi } = router
+  router.openapi = (route, handler, hook) => openapi(withStrictQuery(route), handler, hook)
+  return router
+}
+
+/** A misspelt filter would give everything instead of what was asked for. */
+const withStrictQuery = <Route extends RouteConfig>(route: Route): Route => {
+  const query = (route.request?.query ?? z.object({})) as z.ZodObject
+  return { ...route, request: { ...route.request, query: query.strict() } }
+}
 
 function refuse(result: { success: boolean; target?: string; error?: z.ZodError }, _c: Context): undefined {
   if (result.success || !result.error) return
@@ -22,7 +34,8 @@ function refuse(result: { success: boolean; target?: string; error?: z.ZodError 
 function faultsOf(issue: z.core.$ZodIssue, inBody: boolean): Fault[] {
   const path = issue.path.map(String)
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => fault([...path, key], 'is not a field of this request', inBody))
+    const what = inBody ? 'field' : 'parameter'
+    return issue.keys.map((key) => fault([...path, key], `is not a ${what} of this request`, inBody))
   }
   return [fault(path, issue.message, inBody)]
 }

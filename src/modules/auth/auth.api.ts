@@ -111,7 +111,10 @@ export const authApi = {
     tags,
     summary: 'Read your own account',
     security: bearer,
-    responses: { 200: { description: 'The account', content: json(user) }, ...errors(...signedIn) },
+    responses: {
+      200: { description: 'The account', content: json(user) },
+      ...errors('validation_failed', ...signedIn),
+    },
   }),
   changePassword: createRoute({
     method: 'put',
@@ -131,6 +134,9 @@ export const authApi = {
     path: '/.well-known/jwks.json',
     tags,
     summary: 'The public keys that verify access tokens',
-    responses: { 200: { description: 'The key set', content: json(keySet) }, ...errors() },
+    responses: {
+      200: { description: 'The key set', content: json(keySet) },
+      ...errors('validation_failed'),
+    },
   }),
 }
