@@ -39,7 +39,11 @@ export function listen(
   // What a client expects beyond 100-continue is answered like any request (RFC 9110, 10.1.1 lets a server ignore it).
   server.on('checkExpectation', listener)
   server.on('clientError', refuseMalformed)
-  server.on('connect', (_request, socket: Socket) => refuse(socket, noTunnels()))
+  server.on('connect', (_request, socket: Socket) => {
+    // Node.js has left the socket to us: an error of it that nobody hears would end the process.
+    socket.on('error', () => socket.destroy())
+    refuse(socket, noTunnels())
+  })
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const taken = error.code === 'EADDRINUSE'

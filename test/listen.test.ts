@@ -61,3 +61,17 @@ describe('draining', () => {
     await gone
   })
 })
+
+it('outlives clients that ask for a tunnel and are gone before they are refused', async () => {
+  await open(() => new Response('fine'))
+  const askAndGo = () =>
+    new Promise((resolve) => {
+      const socket = connect(listener.port, '127.0.0.1', () => {
+        socket.write('CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n', () => socket.resetAndDestroy())
+      })
+      socket.on('error', () => {})
+      socket.once('close', resolve)
+    })
+  for (let n = 0; n < 200; n++) await askAndGo()
+  expect(await ask()).toBe('keep-alive')
+})
