@@ -14,7 +14,7 @@ const honoJwt = packages('hono/dist/(types/)?(middleware|utils)/(jwt|jwk)/')
 /** HTTP in, HTTP out. */
 const httpFiles = [
   '^src/modules/[^/]+/([^/]+\\.(api|routes)|http)\\.ts$',
-  '^src/(app|front|listen|operator-routes)\\.ts$',
+  '^src/(app|browser-policy|front|listen|operator-routes)\\.ts$',
   '^src/kernel/(auth-guard|body-limit|client-address|http-errors|module|openapi|port-http|preconditions|request-context|router|service-credential)\\.ts$',
 ]
 

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
+import { bareSecurityHeaders } from './browser-policy.ts'
 import { ConfigError } from './kernel/config.ts'
 import { DomainError, validationFailed } from './kernel/errors.ts'
 import { problemOf } from './kernel/http-errors.ts'
@@ -16,12 +17,43 @@ export interface Listener {
   close(patience: number): Promise<void>
 }
 
+/** Milliseconds that a client may take: who is slower holds a connection for its own sake. */
+export interface TimeLimits {
+  /** For the head of a request, from the connection's beginning or the request before. */
+  head: number
+  /** For a whole request, its body included. */
+  request: number
+  /** Without a byte going either way, such as for an answer that nobody reads. */
+  idle: number
+  /** To read why it was refused, before the connection is closed in any case. */
+  linger: number
+}
+
+const timeLimits = (requestTimeout: number): TimeLimits => ({
+  head: 10_000,
+  request: 30_000,
+  idle: requestTimeout + 60_000,
+  linger: 1_000,
+})
+
+// Bytes of a request's head. Node.js has the same by default, unless its command line says otherwise.
+const headBound = 16 * 1024
+
 /** @throws ConfigError if the port is in use */
-export function listen(
+export async function listen(
   fetch: (request: Request) => Response | Promise<Response>,
-  { port, host }: { port: number; host: string },
+  { port, host, requestTimeout = 0 }: { port: number; host: string; requestTimeout?: number },
+  limits = timeLimits(requestTimeout),
 ): Promise<Listener> {
-  const answer = getRequestListener(fetch, { errorHandler: () => malformedResponse() })
+  const security = await bareSecurityHeaders()
+  const refuse = (socket: Socket, answer: string) => {
+    // Node.js has left the socket to us: an error of it that nobody hears would end the process.
+    socket.on('error', () => socket.destroy())
+    socket.end(answer)
+    // Not at once, or what is still on its way here would take the answer from the client.
+    setTimeout(() => socket.destroy(), limits.linger).unref()
+  }
+  const answer = getRequestListener(fetch, { errorHandler: () => malformedResponse(security) })
   const inFlight = new Set<ServerResponse>()
   let draining = false
   const listener = (request: IncomingMessage, response: ServerResponse) => {
@@ -35,15 +67,26 @@ export function listen(
     for (const response of inFlight) response.shouldKeepAlive = false
   }
   // Left to the listener, which has an answer for a request without a host; Node.js would send an empty one.
-  const server = createServer({ requireHostHeader: false }, listener)
+  const server = createServer(
+    {
+      requireHostHeader: false,
+      maxHeaderSize: headBound,
+      headersTimeout: limits.head,
+      requestTimeout: limits.request,
+      connectionsCheckingInterval: Math.min(limits.head, 1_000),
+    },
+    listener,
+  )
+  server.setTimeout(limits.idle)
+  // As many as the bound has room for: Node.js would drop those after the first 2,000 without a word.
+  server.maxHeadersCount = 0
   // What a client expects beyond 100-continue is answered like any request (RFC 9110, 10.1.1 lets a server ignore it).
   server.on('checkExpectation', listener)
-  server.on('clientError', refuseMalformed)
-  server.on('connect', (_request, socket: Socket) => {
-    // Node.js has left the socket to us: an error of it that nobody hears would end the process.
-    socket.on('error', () => socket.destroy())
-    refuse(socket, noTunnels())
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    if (socket.writable) refuse(socket, refusalOf(error, security))
+    else socket.destroy()
   })
+  server.on('connect', (_request, socket: Socket) => refuse(socket, written(noTunnels(), security)))
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const taken = error.code === 'EADDRINUSE'
@@ -73,13 +116,16 @@ async function closed(server: Server, patience: number): Promise<void> {
 const malformed = (): DomainError =>
   validationFailed({ parameter: 'request', message: 'must be a well-formed HTTP/1.1 request (RFC 9112)' })
 
-const problemHeaders = () => ({
+type SecurityHeaders = Readonly<Record<string, string>>
+
+const problemHeaders = (security: SecurityHeaders) => ({
+  ...security,
   'content-type': 'application/problem+json',
   'x-request-id': crypto.randomUUID(),
 })
 
-function malformedResponse(): Response {
-  const headers = problemHeaders()
+function malformedResponse(security: SecurityHeaders): Response {
+  const headers = problemHeaders(security)
   const body = { ...problemOf(malformed()), requestId: headers['x-request-id'] }
   return new Response(JSON.stringify(body), { status: 400, headers })
 }
@@ -87,17 +133,10 @@ function malformedResponse(): Response {
 // As Node.js answers them by itself.
 const ownStatuses: Record<string, number> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }
 
-function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable) {
-    socket.destroy()
-    return
-  }
-  const status = ownStatuses[error.code ?? '']
-  if (status !== undefined) {
-    socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n\r\n`)
-    return
-  }
-  refuse(socket, malformed())
+function refusalOf({ code = '' }: NodeJS.ErrnoException, security: SecurityHeaders): string {
+  const status = ownStatuses[code]
+  if (status === undefined) return written(malformed(), security)
+  return headOf(status, { ...security, connection: 'close' })
 }
 
 const noTunnels = (): DomainError =>
@@ -106,15 +145,18 @@ const noTunnels = (): DomainError =>
   })
 
 /** The problem document, where there is no response to write it to. */
-function refuse(socket: Socket, error: DomainError): void {
+function written(error: DomainError, security: SecurityHeaders): string {
   const headers = {
-    ...problemHeaders(),
+    ...problemHeaders(security),
     ...(error.members.allowed ? { allow: [error.members.allowed].join(', ') } : {}),
   }
   const problem = problemOf(error)
   const body = JSON.stringify({ ...problem, requestId: headers['x-request-id'] })
-  const lines = Object.entries({ ...headers, 'content-length': Buffer.byteLength(body), connection: 'close' })
-  const head = lines.map(([name, value]) => `${name}: ${value}`).join('\r\n')
-  const status = Number(problem.status)
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n\r\n${body}`)
+  const framing = { 'content-length': String(Buffer.byteLength(body)), connection: 'close' }
+  return headOf(Number(problem.status), { ...headers, ...framing }) + body
+}
+
+function headOf(status: number, headers: Readonly<Record<string, string>>): string {
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n`
 }

@@ -1,13 +1,18 @@
 import { Agent, request } from 'node:http'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
-import { type Listener, listen } from '../src/listen.ts'
+import { type Listener, listen, type TimeLimits } from '../src/listen.ts'
 
 let listener: Listener
 afterEach(() => listener.close(0))
 
-const open = async (answer: () => Response | Promise<Response>) => {
-  listener = await listen(answer, { port: 0, host: '127.0.0.1' })
+const patient: TimeLimits = { head: 60_000, request: 60_000, idle: 60_000, linger: 60_000 }
+
+const open = async (
+  answer: (request: Request) => Response | Promise<Response>,
+  limits: Partial<TimeLimits> = {},
+) => {
+  listener = await listen(answer, { port: 0, host: '127.0.0.1' }, { ...patient, ...limits })
 }
 
 /** The answer's Connection header, over connections that are kept. */
@@ -74,4 +79,79 @@ it('outlives clients that ask for a tunnel and are gone before they are refused'
     })
   for (let n = 0; n < 200; n++) await askAndGo()
   expect(await ask()).toBe('keep-alive')
+})
+
+describe('a client that is slow on purpose', () => {
+  /** Says something, goes on with one byte after the other, and never closes its side. */
+  const drip = (beginning: string): { received: Promise<string>; closed: Promise<void> } => {
+    const socket: Socket = connect({ port: listener.port, host: '127.0.0.1', allowHalfOpen: true })
+    const dripping = setInterval(() => socket.write('x'), 20)
+    let text = ''
+    socket.on('error', () => {})
+    socket.on('data', (data) => {
+      text += data.toString()
+    })
+    socket.write(beginning)
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
+    void closed.then(() => clearInterval(dripping))
+    return { received: new Promise((resolve) => socket.once('end', () => resolve(text))), closed }
+  }
+
+  it.each([
+    ['the head of its request', { head: 200 }, 'GET / HTTP/1.1\r\nHost: x\r\nX-Slow: '],
+    [
+      'the body of its request',
+      { head: 100, request: 200 },
+      'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n',
+    ],
+  ])('with %s is told so', async (_, limits, beginning) => {
+    await open(async (request) => new Response(await request.text()), limits)
+    expect(await drip(beginning).received).toMatch(/^HTTP\/1\.1 408 /)
+  })
+
+  it('with its first byte is shut out', async () => {
+    await open(() => new Response('fine'), { head: 200 })
+    const socket = connect(listener.port, '127.0.0.1').resume()
+    await new Promise((resolve) => socket.once('close', resolve))
+  })
+
+  it.each([
+    ['garbage', 'nonsense\r\n\r\n'],
+    ['a tunnel', 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n'],
+  ])('with its leave, once refused, is shut out: %s', async (_, beginning) => {
+    await open(() => new Response('fine'), { linger: 200 })
+    const { received, closed } = drip(beginning)
+    expect(await received).toMatch(/^HTTP\/1\.1 4/)
+    await closed
+  })
+
+  it('to read its answer is not waited for', async () => {
+    let cancel = () => {}
+    const cancelled = new Promise<void>((resolve) => {
+      cancel = resolve
+    })
+    const pull = (controller: ReadableStreamDefaultController) => controller.enqueue(new Uint8Array(65_536))
+    await open(() => new Response(new ReadableStream({ pull, cancel })), { idle: 200 })
+    const socket = connect(listener.port, '127.0.0.1')
+    socket.on('error', () => {})
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    await cancelled
+    socket.destroy()
+  })
+})
+
+it('reads every header that there is room for, the last one too', async () => {
+  await open((request) => new Response(request.headers.get('last')))
+  const many = Array.from({ length: 2_500 }, () => 'a:\r\n').join('')
+  const answer = await new Promise<string>((resolve, reject) => {
+    const socket = connect(listener.port, '127.0.0.1')
+    socket.once('error', reject)
+    socket.once('data', (data) => {
+      socket.destroy()
+      resolve(data.toString())
+    })
+    socket.write(`GET / HTTP/1.1\r\nHost: x\r\n${many}Last: here\r\n\r\n`)
+  })
+  expect(answer).toMatch(/^HTTP\/1\.1 200 /)
+  expect(answer).toMatch(/here$/)
 })
