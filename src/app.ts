@@ -1,9 +1,8 @@
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import { cors } from 'hono/cors'
 import { HTTPException } from 'hono/http-exception'
 import { TrieRouter } from 'hono/router/trie-router'
-import { secureHeaders } from 'hono/secure-headers'
+import { crossOrigin, securityHeaders } from './browser-policy.ts'
 import { bodyBound, bodyLimit } from './kernel/body-limit.ts'
 import type { Config } from './kernel/config.ts'
 import { DomainError, dependencyUnavailable, type ErrorCode, isDomainError } from './kernel/errors.ts'
@@ -28,7 +27,7 @@ export function createApp(options: {
   const { config, hosted, readiness, logger } = options
   const app = createRouter()
 
-  app.use(secureHeaders())
+  app.use(securityHeaders())
   app.use(requestContext({ timeout: config.requestTimeout, logger }))
   if (config.corsOrigins.length > 0) app.use(crossOrigin(config.corsOrigins))
   app.use(bodyLimit(bodyBound))
@@ -93,22 +92,6 @@ function document(modules: readonly AnyModule[]) {
     ],
   })
 }
-
-const crossOrigin = (origins: readonly string[]) =>
-  cors({
-    origin: [...origins],
-    allowHeaders: [
-      'Authorization',
-      'Content-Type',
-      'Idempotency-Key',
-      'If-Match',
-      'If-None-Match',
-      'X-Request-Id',
-    ],
-    allowMethods: ['GET', 'POST', 'PUT', 'DELETE'],
-    exposeHeaders: ['ETag', 'Location', 'Idempotent-Replayed', 'Retry-After', 'X-Request-Id'],
-    maxAge: 600,
-  })
 
 /** What may be asked of a path, for 405 and its `Allow`: Hono itself only knows that nothing matched. */
 function routedMethods(app: OpenAPIHono<AppEnv>): (path: string) => string[] {

@@ -1,4 +1,5 @@
 import { proxy } from 'hono/proxy'
+import { crossOrigin, securityHeaders } from './browser-policy.ts'
 import { bodyBound, bodyLimit, cutShort } from './kernel/body-limit.ts'
 import { createClientOf } from './kernel/client-address.ts'
 import { DomainError, dependencyUnavailable } from './kernel/errors.ts'
@@ -20,16 +21,20 @@ export function createFront(options: {
   timeout: number
   /** Whose `X-Forwarded-For` counts here; the services need only trust this front. */
   trustedProxies: readonly string[]
+  /** Answered here, so that a browser can read the front's own errors too: the services have none. */
+  corsOrigins: readonly string[]
   logger: Logger
 }) {
-  const { modules, urls, timeout, logger } = options
+  const { modules, urls, timeout, corsOrigins, logger } = options
   const clientOf = createClientOf(options.trustedProxies)
   const owners = new Map<string, string>()
   for (const { name, api } of modules) {
     for (const { path } of Object.values(api)) owners.set(firstSegment(path), urls[name] ?? '')
   }
   const front = createRouter()
+  front.use(securityHeaders())
   front.use(requestContext({ timeout, logger }))
+  if (corsOrigins.length > 0) front.use(crossOrigin(corsOrigins))
   front.use(bodyLimit(bodyBound))
 
   front.all('*', async (c) => {

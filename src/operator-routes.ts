@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { serveStatic } from '@hono/node-server/serve-static'
 import { createRoute, z } from '@hono/zod-openapi'
 import { html } from 'hono/html'
+import { ownPagePolicy } from './browser-policy.ts'
 import { DomainError } from './kernel/errors.ts'
 import { isErrorCode, problemResponse, problems } from './kernel/http-errors.ts'
 import { errors, json } from './kernel/openapi.ts'
@@ -97,7 +98,9 @@ export function operatorRoutes(document: object, readiness: Readiness) {
   const text = JSON.stringify(document)
   router.get(operatorApi.document.path, (c) => c.body(text, 200, { 'Content-Type': 'application/json' }))
 
-  router.get(operatorApi.reference.path, (c) => c.html(referencePage))
+  router.get(operatorApi.reference.path, (c) =>
+    c.html(referencePage, 200, { 'Content-Security-Policy': ownPagePolicy }),
+  )
   const assets = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
   router.get(
     '/docs/assets/:file{swagger-ui\\.css|swagger-ui-bundle\\.js|favicon-32x32\\.png}',

@@ -37,6 +37,8 @@ async function main(): Promise<void> {
     DATA_DIR: config.dataDir,
     // The front says who its client is, and has decided whom it believes.
     TRUSTED_PROXIES: '127.0.0.1',
+    // It answers other origins, too.
+    CORS_ORIGINS: '',
     ...Object.fromEntries(Object.entries(urls).map(([name, url]) => [urlVariable(name), url])),
   }
   const services = [...ports].map(([name, port]) =>
@@ -53,6 +55,7 @@ async function main(): Promise<void> {
       urls,
       timeout: config.requestTimeout + 500,
       trustedProxies: config.trustedProxies,
+      corsOrigins: config.corsOrigins,
       logger,
     })
     const listener = await listen(front.fetch, config)

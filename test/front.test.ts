@@ -13,6 +13,7 @@ let received: {
   url?: string | undefined
   requestId: unknown
 }[] = []
+const shopOrigin = 'https://shop.example'
 let front: Client
 
 beforeAll(async () => {
@@ -26,6 +27,7 @@ beforeAll(async () => {
         requestId: request.headers['x-request-id'],
       })
       response.setHeader('content-type', 'application/json')
+      response.setHeader('content-security-policy', `policy of ${name}`)
       response.end(JSON.stringify({ service: name }))
     })
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -37,6 +39,7 @@ beforeAll(async () => {
     urls,
     timeout: 3_000,
     trustedProxies: [],
+    corsOrigins: [shopOrigin],
     logger: await quiet,
   })
   front = createClient((path, init) => app.request(path, init))
@@ -70,6 +73,30 @@ it.each(['/internal/product/reserve', '/internal', '/metrics', '/metrics/'])(
     expect(received).toEqual([])
   },
 )
+
+it("says what browsers may do with its own answers, and leaves a service's word on that as it is", async () => {
+  const own = await front.get('/internal')
+  expect(own.headers.get('content-security-policy')).toBe("default-src 'none'; frame-ancestors 'none'")
+  expect(own.headers.get('x-frame-options')).toBe('DENY')
+  const passedOn = await front.get('/profile')
+  expect(passedOn.headers.get('content-security-policy')).toBe('policy of auth')
+})
+
+it('answers other origins by itself, whatever becomes of the request', async () => {
+  received = []
+  const preflight = { Origin: shopOrigin, 'Access-Control-Request-Method': 'POST' }
+  const allowed = await front.request('OPTIONS', '/orders/create_order', { headers: preflight })
+  expect(allowed.status).toBe(204)
+  expect(allowed.headers.get('access-control-allow-methods')).toContain('POST')
+  expect(received).toEqual([])
+  for (const path of ['/profile', '/internal']) {
+    const { headers } = await front.get(path, { headers: { Origin: shopOrigin } })
+    expect(headers.get('access-control-allow-origin')).toBe(shopOrigin)
+    expect(headers.get('vary')).toBe('Origin')
+  }
+  const { headers } = await front.get('/profile', { headers: { Origin: 'https://evil.example' } })
+  expect(headers.get('access-control-allow-origin')).toBeNull()
+})
 
 it('takes the rest to any service that answers, and says 503 where none is', async () => {
   expect(await front.get('/docs')).toMatchObject({ status: 200, body: { service: 'auth' } })

@@ -126,6 +126,7 @@ export async function startFleet(
       urls,
       timeout,
       trustedProxies: [],
+      corsOrigins: [],
       logger: await quiet,
     })
     const client = createClient((path, init) =>
