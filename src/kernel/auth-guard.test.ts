@@ -18,6 +18,7 @@ const call = { deadline: Date.now() + 60_000, requestId: 'request-1' }
 
 afterEach(() => {
   vi.useRealTimers()
+  vi.restoreAllMocks()
 })
 
 const now = () => Math.floor(Date.now() / 1000)
@@ -140,7 +141,19 @@ describe('a token is refused as invalid_token', () => {
         return `${token.slice(0, at)}${token[at] === 'A' ? 'B' : 'A'}${token.slice(at + 1)}`
       },
     ],
+    [
+      // Only the first two of the last character's six bits are of the signature.
+      'whose signature is written with bits to spare',
+      async () => {
+        const token = await signed(claims())
+        const next = { A: 'B', Q: 'R', g: 'h', w: 'x' }[token.at(-1) ?? '']
+        return `${token.slice(0, -1)}${next}`
+      },
+    ],
+    ['whose signature is padded', async () => `${await signed(claims())}==`],
     ['whose signature is cut off', async () => (await signed(claims())).replace(/[^.]*$/, '')],
+    ['whose signature is cut short', async () => (await signed(claims())).slice(0, -2)],
+    ['with a fourth part', async () => `${await signed(claims())}.AAAA`],
     [
       'whose claims were changed',
       async () => {
@@ -152,6 +165,8 @@ describe('a token is refused as invalid_token', () => {
     ['that is not three parts', () => 'a.b'],
     ['that is not JSON', () => 'a.b.c'],
     ['whose end is no number', () => signed(claims({ exp: 'never' }))],
+    ['whose end is no time', () => signed(claims({ exp: 1e300 }))],
+    ['whose beginning is no number', () => signed(claims({ nbf: 'now' }))],
     ['issued in the future', () => signed(claims({ iat: now() + 40 }))],
     ['not yet of use', () => signed(claims({ nbf: now() + 600 }))],
     ['of another issuer', () => signed(claims({ iss: 'somebody' }))],
@@ -196,6 +211,12 @@ describe('time', () => {
     expect((await ask(`Bearer ${await signed(claims({ iat: now() + 31 }))}`)).body.code).toBe('invalid_token')
   })
 
+  it('a token whose use begins in up to thirty seconds is accepted', async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
+    expect((await ask(`Bearer ${await signed(claims({ nbf: now() + 30 }))}`)).status).toBe(200)
+    expect((await ask(`Bearer ${await signed(claims({ nbf: now() + 31 }))}`)).body.code).toBe('invalid_token')
+  })
+
   it('a forged token is not told that it has expired', async () => {
     const forged = await signed(claims({ exp: now() - 900 }), { ...generatePrivateKey(), kid: key.kid })
     expect((await ask(`Bearer ${forged}`)).body.code).toBe('invalid_token')
@@ -206,13 +227,15 @@ describe('the key set', () => {
   const known = publicKeyOf(key)
   const rotated = publicKeyOf(generatePrivateKey())
 
-  /** A source that counts, and fails while `fails`. */
+  /** A source that counts, waits for `answers`, and fails while `fails`. */
   function source(keys: PublicKey[] = [known]) {
-    const state = { fetches: 0, fails: false, keys }
+    const state = { fetches: 0, fails: false, answers: Promise.resolve(), keys }
     const fetchKeys: KeySource = async () => {
       state.fetches += 1
-      if (state.fails) throw dependencyUnavailable('auth is not available')
-      return state.keys
+      const { answers, fails, keys } = state
+      await answers
+      if (fails) throw dependencyUnavailable('auth is not available')
+      return keys
     }
     return { state, keyOf: createKeyCache(fetchKeys, logger), fetchKeys }
   }
@@ -242,6 +265,19 @@ describe('the key set', () => {
     later(1)
     await unknown(3)
     expect(state.fetches).toBe(3)
+  })
+
+  it('is fetched once in thirty seconds, the first time included, when unknown kids come first', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    const { state, keyOf } = source()
+    const unknown = () => keyOf(randomUUID(), call)
+    expect(await Promise.all(Array.from({ length: 100 }, unknown))).toEqual(Array(100).fill(undefined))
+    later(29)
+    expect(await unknown()).toBeUndefined()
+    expect(state.fetches).toBe(1)
+    later(1)
+    expect(await unknown()).toBeUndefined()
+    expect(state.fetches).toBe(2)
   })
 
   it('is fetched for unknown kids no more often while the source fails', async () => {
@@ -300,6 +336,59 @@ describe('the key set', () => {
     expect(state.fetches).toBe(2)
     later(3600)
     expect((await ask(authorization)).status).toBe(200)
+  })
+
+  it('is asked for again thirty seconds after it could not be refreshed', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    const warn = vi.spyOn(logger, 'warn')
+    const { state, keyOf } = source()
+    await keyOf(key.kid, call)
+    state.fails = true
+    later(301)
+    await keyOf(key.kid, call)
+    await vi.waitFor(() => expect(warn).toHaveBeenCalled())
+    state.fails = false
+    later(29)
+    await keyOf(key.kid, call)
+    expect(state.fetches).toBe(2)
+    later(2)
+    await keyOf(key.kid, call)
+    expect(state.fetches).toBe(3)
+  })
+
+  it('answers for unknown kids again as soon as it could be fetched, whatever it was fetched for', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    const { state, keyOf } = source()
+    await keyOf(key.kid, call)
+    later(295)
+    state.fails = true
+    await expect(keyOf(randomUUID(), call)).rejects.toMatchObject({ code: 'dependency_unavailable' })
+    later(6)
+    let answer = () => {}
+    state.answers = new Promise((resolve) => {
+      answer = resolve
+    })
+    state.fails = false
+    state.keys = [rotated, known]
+    // The five minutes are over: a refresh begins, which nobody waits for but who shows a kid that it may bring.
+    expect(await keyOf(key.kid, call)).toEqual(known)
+    const waiting = keyOf(rotated.kid, call)
+    answer()
+    expect(await waiting).toEqual(rotated)
+    expect(await keyOf(randomUUID(), call)).toBeUndefined()
+    expect(state.fetches).toBe(3)
+  })
+
+  it('without a key changes nothing, and is no answer for an unknown kid', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    const { state, keyOf } = source()
+    await keyOf(key.kid, call)
+    state.keys = []
+    await expect(keyOf(randomUUID(), call)).rejects.toMatchObject({ code: 'dependency_unavailable' })
+    later(301)
+    await keyOf(key.kid, call)
+    await vi.waitFor(() => expect(state.fetches).toBe(3))
+    expect(await keyOf(key.kid, call)).toEqual(known)
   })
 
   it('that cannot be fetched at first is 503, and a later request finds it', async () => {

@@ -2,7 +2,7 @@ import { z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import { decode, verify } from 'hono/jwt'
 import { type Call, withinDeadline } from './call.ts'
-import { DomainError } from './errors.ts'
+import { DomainError, dependencyUnavailable } from './errors.ts'
 import type { Logger } from './logger.ts'
 import { type Principal, type Role, roles } from './principal.ts'
 import type { AppEnv } from './router.ts'
@@ -28,37 +28,37 @@ const clockSkew = 30
 const claims = z.object({
   sub: id,
   role: z.enum(roles),
-  exp: z.number(),
-  iat: z.number(),
+  exp: z.int(),
+  iat: z.int(),
+  nbf: z.int().optional(),
   jti: z.string().min(1),
 })
+type Claims = z.infer<typeof claims>
 
 /**
  * Verifies access tokens (JWT, RFC 7519, as RFC 8725 asks): EdDSA alone, a key chosen by `kid` among those of the
  * auth module, `iss` and `aud` as issued, `exp`, `iat` and `jti` required, ±30 s for clocks that disagree.
  */
 export function authGuard(options: { keys: KeySource; issuer: string; logger: Logger }): Guard {
-  const keyOf = createKeyCache(options.keys, options.logger)
+  const { keys, issuer, logger } = options
+  const keyOf = createKeyCache(keys, logger)
+
+  const claimsOf = async (token: string, key: PublicKey): Promise<Claims> => {
+    const checks = { alg: 'EdDSA', iss: issuer, aud: issuer, exp: false, iat: false, nbf: false } as const
+    const payload = await verify(token, key, checks).catch(() => {
+      throw invalidToken()
+    })
+    const parsed = claims.safeParse(payload)
+    if (!parsed.success) throw invalidToken()
+    return parsed.data
+  }
 
   const principalOf = async (token: string, call: Call): Promise<Principal> => {
     const key = await keyOf(kidOf(token), call)
     if (!key) throw invalidToken()
-    const payload = await verify(token, key, {
-      alg: 'EdDSA',
-      iss: options.issuer,
-      aud: options.issuer,
-      exp: false,
-      iat: false,
-    }).catch(() => {
-      throw invalidToken()
-    })
-    const parsed = claims.safeParse(payload)
-    const now = Date.now() / 1000
-    if (!parsed.success || parsed.data.iat > now + clockSkew) throw invalidToken()
-    if (parsed.data.exp <= now - clockSkew) {
-      throw new DomainError('token_expired', 'Authorization: the access token has expired; sign in again')
-    }
-    return { userId: parsed.data.sub, role: parsed.data.role }
+    const claims = await claimsOf(token, key)
+    checkTimes(claims)
+    return { userId: claims.sub, role: claims.role }
   }
 
   return (role) => async (c, next) => {
@@ -76,7 +76,21 @@ export function authGuard(options: { keys: KeySource; issuer: string; logger: Lo
 const invalidToken = () =>
   new DomainError('invalid_token', 'Authorization: must be an access token that POST /login issued')
 
+/** Clocks may disagree by `clockSkew` either way. */
+function checkTimes({ exp, iat, nbf = iat }: Claims): void {
+  const now = Date.now() / 1000
+  if (Math.max(iat, nbf) > now + clockSkew) throw invalidToken()
+  if (exp <= now - clockSkew) {
+    throw new DomainError('token_expired', 'Authorization: the access token has expired; sign in again')
+  }
+}
+
+// Base64url without padding, as a JWS is written (RFC 7515, 2), and each signature in one way only: 64 bytes are 86
+// characters, of which the last has two bits to say.
+const compactForm = /^[\w-]+\.[\w-]+\.[\w-]{85}[AQgw]$/
+
 function kidOf(token: string): string {
+  if (!compactForm.test(token)) throw invalidToken()
   try {
     const { kid } = decode(token).header
     if (typeof kid === 'string') return kid
@@ -96,45 +110,54 @@ const askAgainAfter = 30_000
  */
 export function createKeyCache(source: KeySource, logger: Logger) {
   let known = new Map<string, PublicKey>()
-  let fetchedAt: number | undefined
+  /** Unset until there are keys. */
+  let refreshAt: number | undefined
   let askedForUnknownAt = 0
-  let asked = Promise.resolve()
-  let fetching: Promise<void> | undefined
+  let fetching = false
+  let latest = Promise.resolve()
 
+  /** The one that is under way, if there is one. */
   const fetchKeys = (call: Call): Promise<void> => {
-    fetching ??= source({}, call)
+    if (fetching) return latest
+    fetching = true
+    latest = source({}, call)
       .then((keys) => {
+        // Auth always has a key to sign with. Whatever says otherwise would sign everybody out.
+        if (keys.length === 0) throw dependencyUnavailable('auth answered with a key set that has no keys')
         known = new Map(keys.map((key) => [key.kid, key]))
-        fetchedAt = Date.now()
+        refreshAt = Date.now() + refreshAfter
       })
       .finally(() => {
-        fetching = undefined
+        fetching = false
       })
-    return fetching
+    return latest
   }
 
   const inBackground = (call: Call) => {
     if (fetching) return
     fetchKeys({ ...call, deadline: Date.now() + 10_000 }).catch((error: unknown) => {
-      // Not before another interval: what is known goes on serving meanwhile.
-      fetchedAt = Date.now()
+      // Not with every request: what is known goes on serving meanwhile.
+      refreshAt = Date.now() + askAgainAfter
       logger.warn({ error: String(error) }, 'the key set could not be refreshed; using the known one')
     })
   }
 
   return async (kid: string, call: Call): Promise<PublicKey | undefined> => {
     const now = Date.now()
-    if (fetchedAt === undefined) await withinDeadline(call, 'auth', fetchKeys(call))
-    else if (now - fetchedAt > refreshAfter) inBackground(call)
+    if (refreshAt === undefined) {
+      await withinDeadline(call, 'auth', fetchKeys(call))
+      // That was the fetch for this kid, too.
+      if (!known.has(kid)) askedForUnknownAt = now
+    } else if (now > refreshAt) inBackground(call)
     const key = known.get(kid)
     if (key) return key
     if (now - askedForUnknownAt >= askAgainAfter) {
       askedForUnknownAt = now
-      asked = fetchKeys(call)
+      fetchKeys(call)
     }
     // The key may be among those that are being fetched. Where they could not be, nobody knows whether the token is
     // good: that is 503, and signs nobody out.
-    await withinDeadline(call, 'auth', asked)
+    await withinDeadline(call, 'auth', latest)
     return known.get(kid)
   }
 }
