@@ -38,13 +38,13 @@ const signed = (payload: Record<string, unknown>, { kty, crv, x, d, kid }: Priva
 const encoded = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
 
 /** An application with a route for everybody who is signed in and one for admins. */
-function guarded(keys: KeySource = async () => [publicKeyOf(key)]) {
+function guarded(keys: KeySource = async () => [publicKeyOf(key)], remembered = 10_000) {
   const app = createRouter()
   app.use(async (c, next) => {
     c.set('call', call)
     await next()
   })
-  const guard = authGuard({ keys, issuer, logger })
+  const guard = authGuard({ keys, issuer, logger, remembered })
   app.get('/mine', guard('customer'), (c) => c.json(c.get('principal')))
   app.get('/theirs', guard('admin'), (c) => c.json(c.get('principal')))
   app.onError((error, c) => {
@@ -409,5 +409,89 @@ describe('the key set', () => {
     const ask = guarded(fetchKeys)
     for (const token of ['', 'Bearer x', 'Bearer a.b.c', 'Basic dTpw']) await ask(token)
     expect(state.fetches).toBe(0)
+  })
+})
+
+describe('a token that has been verified', () => {
+  const verifications = () => vi.spyOn(crypto.subtle, 'verify')
+  const authorizationOf = async (changes: Record<string, unknown> = {}) =>
+    `Bearer ${await signed(claims(changes))}`
+
+  it('is remembered: its signature is checked once', async () => {
+    const verify = verifications()
+    const ask = guarded()
+    const authorization = await authorizationOf({ role: 'admin' })
+    for (let uses = 0; uses < 5; uses++) {
+      expect(await ask(authorization, '/theirs')).toMatchObject({ status: 200, body: { userId } })
+    }
+    expect(verify).toHaveBeenCalledTimes(1)
+  })
+
+  it('expires all the same', async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
+    const ask = guarded()
+    const authorization = await authorizationOf()
+    expect((await ask(authorization)).status).toBe(200)
+    vi.setSystemTime(1_700_000_000_000 + 930_000)
+    expect(await ask(authorization)).toMatchObject({ status: 401, body: { code: 'token_expired' } })
+  })
+
+  it.each([
+    ['is withdrawn', [publicKeyOf(generatePrivateKey())]],
+    ['gives its kid to another', [{ ...publicKeyOf(generatePrivateKey()), kid: key.kid }]],
+  ])('ends when its key %s', async (_, next) => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    let keys = [publicKeyOf(key)]
+    const ask = guarded(async () => keys)
+    const authorization = await authorizationOf()
+    expect((await ask(authorization)).status).toBe(200)
+    keys = next
+    expect((await ask(authorization)).status).toBe(200)
+    vi.setSystemTime(Date.now() + 301_000)
+    await vi.waitFor(async () => expect((await ask(authorization)).body.code).toBe('invalid_token'))
+  })
+
+  it('is forgotten when as many others have been shown since as are remembered', async () => {
+    const verify = verifications()
+    const ask = guarded(undefined, 3)
+    const [first = '', ...others] = await Promise.all(Array.from({ length: 4 }, () => authorizationOf()))
+    const shown = async (authorization: string) => {
+      verify.mockClear()
+      expect((await ask(authorization)).status).toBe(200)
+      return verify.mock.calls.length
+    }
+    expect(await shown(first)).toBe(1)
+    for (const other of others.slice(1)) await shown(other)
+    expect(await shown(first)).toBe(0)
+    for (const other of others) await shown(other)
+    expect(await shown(first)).toBe(1)
+  })
+
+  it('is never taken for another', async () => {
+    const ask = guarded()
+    const users = Array.from({ length: 50 }, (_, n) => n.toString(16).padStart(24, '0'))
+    const tokens = await Promise.all(users.map((sub) => authorizationOf({ sub })))
+    for (let round = 0; round < 3; round++) {
+      const answers = await Promise.all(tokens.map((token) => ask(token)))
+      expect(answers.map(({ body }) => body.userId)).toEqual(users)
+    }
+  })
+
+  it('lends nothing to one that differs in its signature alone', async () => {
+    const ask = guarded()
+    const authorization = await authorizationOf()
+    expect((await ask(authorization)).status).toBe(200)
+    const damaged = authorization.replace(/\.[^.]{4}([^.]*)$/, '.AAAA$1')
+    for (let uses = 0; uses < 3; uses++) expect((await ask(damaged)).body.code).toBe('invalid_token')
+    expect((await ask(authorization)).status).toBe(200)
+  })
+
+  it('is remembered only if it was accepted', async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
+    const ask = guarded()
+    const authorization = await authorizationOf({ iat: now() + 60 })
+    expect((await ask(authorization)).body.code).toBe('invalid_token')
+    vi.setSystemTime(1_700_000_000_000 + 30_000)
+    expect((await ask(authorization)).status).toBe(200)
   })
 })

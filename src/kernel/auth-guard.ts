@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto'
 import { z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import { decode, verify } from 'hono/jwt'
+import { LRUCache } from 'lru-cache'
 import { type Call, withinDeadline } from './call.ts'
 import { DomainError, dependencyUnavailable } from './errors.ts'
 import type { Logger } from './logger.ts'
@@ -39,9 +41,18 @@ type Claims = z.infer<typeof claims>
  * Verifies access tokens (JWT, RFC 7519, as RFC 8725 asks): EdDSA alone, a key chosen by `kid` among those of the
  * auth module, `iss` and `aud` as issued, `exp`, `iat` and `jti` required, ±30 s for clocks that disagree.
  */
-export function authGuard(options: { keys: KeySource; issuer: string; logger: Logger }): Guard {
-  const { keys, issuer, logger } = options
+export function authGuard(options: {
+  keys: KeySource
+  issuer: string
+  logger: Logger
+  /** How many verified tokens to remember. */
+  remembered?: number
+}): Guard {
+  const { keys, issuer, logger, remembered = 10_000 } = options
   const keyOf = createKeyCache(keys, logger)
+  // That a key has signed these claims stays true; whether the key still counts, and the time, is looked at with
+  // every use. Kept by a hash: nothing here could be shown as a token.
+  const verified = new LRUCache<string, { key: PublicKey; claims: Claims }>({ max: remembered })
 
   const claimsOf = async (token: string, key: PublicKey): Promise<Claims> => {
     const checks = { alg: 'EdDSA', iss: issuer, aud: issuer, exp: false, iat: false, nbf: false } as const
@@ -54,10 +65,13 @@ export function authGuard(options: { keys: KeySource; issuer: string; logger: Lo
   }
 
   const principalOf = async (token: string, call: Call): Promise<Principal> => {
-    const key = await keyOf(kidOf(token), call)
+    const hash = createHash('sha256').update(token).digest('base64url')
+    const known = verified.get(hash)
+    const key = await keyOf(known?.key.kid ?? kidOf(token), call)
     if (!key) throw invalidToken()
-    const claims = await claimsOf(token, key)
+    const claims = known?.key.x === key.x ? known.claims : await claimsOf(token, key)
     checkTimes(claims)
+    verified.set(hash, { key, claims })
     return { userId: claims.sub, role: claims.role }
   }
 
