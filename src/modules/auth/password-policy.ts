@@ -3,6 +3,9 @@ import { dictionary } from '@zxcvbn-ts/language-common'
 /** The passwords that appear most often in breaches, in lower case: some 18,000 that are long enough to be chosen. */
 const common = new Set(dictionary['passwords-common'].filter((password) => password.length >= 8))
 
+/** What whoever attacks this program tries first (6.2.11). SECURITY.md lists them. */
+export const contextWords = ['trivet']
+
 /**
  * Why an account should not have this password, which has the right form: undefined if nothing speaks against it.
  * What is in it counts in any case (OWASP ASVS 5, 6.2.4 and 6.2.11).
@@ -14,6 +17,8 @@ export function weaknessOf(
   const lowerCase = password.toLowerCase()
   if (common.has(lowerCase)) return 'must not be one of the most common passwords'
   const contains = (name: string) => lowerCase.includes(name.toLowerCase())
+  const word = contextWords.find(contains)
+  if (word) return `must not contain "${word}"`
   if (contains(account.username)) return 'must not contain the username'
   const [mailbox = ''] = account.email.split('@')
   // Shorter ones are part of too many words.

@@ -72,6 +72,7 @@ describe.each(Object.entries(ways))('a new password, %s', (_way, { pointer, answ
     ['with half a character', 'correct \ud83e horse', /well-formed/],
     ['that is common', 'password123', /most common passwords/],
     ['that is common in capitals', 'PassWord123', /most common passwords/],
+    ["that contains the program's name", '4 feet of a TRIVET', /"trivet"/],
     ['that is the username', 'Grace.Hopper', /username/],
     ['that contains the username', `1 GRACE.HOPPER`, /username/],
     ['that contains the e-mail address', `AMAZING.GRACE@example.com`, /e-mail/],
