@@ -99,6 +99,18 @@ describe('signing in', () => {
     }
   })
 
+  it('takes the password exactly as it was chosen', async () => {
+    const exact = '  Crème brûlée\t4 two '
+    const body = { username: 'cook', email: 'cook@example.com', password: exact }
+    expect((await shop.post('/register', { body })).status).toBe(201)
+    const signIn = async (attempt: string) =>
+      (await shop.post('/login', { body: { username: 'cook', password: attempt } })).status
+    const near = [exact.trim(), exact.toLowerCase(), exact.toUpperCase(), exact.replace('\t', ' ')]
+    for (const attempt of [...near, exact.normalize('NFD'), exact.slice(0, -1)])
+      expect(await signIn(attempt), JSON.stringify(attempt)).toBe(401)
+    expect(await signIn(exact)).toBe(200)
+  })
+
   it('answers the same for an unknown account and a wrong password', async () => {
     const { email } = await shop.customer()
     const wrong = await shop.post('/login', { body: { email, password: 'wrong password' } })

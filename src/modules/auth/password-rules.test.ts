@@ -1,7 +1,9 @@
+import { dictionary } from '@zxcvbn-ts/language-common'
 import bcrypt from 'bcrypt'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { recordCommands, recordedUri } from '../../../test/recorded-commands.ts'
 import { type Shop, startShop } from '../../../test/shop.ts'
+import { weaknessOf } from './password-policy.ts'
 
 let shop: Shop
 beforeAll(async () => {
@@ -95,6 +97,13 @@ describe.each(Object.entries(ways))('a new password, %s', (_way, { pointer, answ
     const refusal = await answer('password123')
     expect(JSON.stringify(refusal.body)).not.toContain('password123')
   })
+})
+
+it('a new password is none of the three thousand that are most common', () => {
+  const account = { username: 'Grace.Hopper', email: 'Amazing.Grace@Example.com' }
+  const common = dictionary['passwords-common'].filter((password) => password.length >= 8).slice(0, 3_000)
+  expect(common).toHaveLength(3_000)
+  expect(common.filter((password) => weaknessOf(password, account) === undefined)).toEqual([])
 })
 
 /** The names of the account that is about to be registered end with its number. */
