@@ -30,9 +30,9 @@ const clockSkew = 30
 const claims = z.object({
   sub: id,
   role: z.enum(roles),
-  exp: z.int(),
-  iat: z.int(),
-  nbf: z.int().optional(),
+  exp: z.number().max(Number.MAX_SAFE_INTEGER),
+  iat: z.number(),
+  nbf: z.number().optional(),
   jti: z.string().min(1),
 })
 type Claims = z.infer<typeof claims>
