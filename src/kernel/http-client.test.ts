@@ -119,6 +119,14 @@ describe('attempts', () => {
     expect(service.requests).toBe(3)
   })
 
+  it('are as many as the request allows', async () => {
+    const service = await serve((_request, response) => unavailable(response))
+    await expect(clientOf(service.url).request(inTime(5_000), { ...ask, attempts: 1 })).rejects.toMatchObject(
+      { code: 'dependency_unavailable' },
+    )
+    expect(service.requests).toBe(1)
+  })
+
   it('leave time for another one when the first gets no answer', async () => {
     const service = await serve((_request, response) => {
       if (service.requests > 1) json(response, 200, 'second')

@@ -9,17 +9,23 @@ import type { CredentialIssuer } from './service-credential.ts'
 /** Calls one other service. Every operation of a port is safe to repeat, and so every call may be. */
 export interface HttpClient {
   /**
-   * At most three attempts with jitter before the call's deadline.
+   * At most three attempts with jitter before the call's deadline, or as many as `attempts` says.
    * @param parse makes the result of the answer's JSON, or throws
    * @throws DomainError what the service answered; `dependency_unavailable` if it did not, or not in its own words
    */
   request<T>(
     call: Call,
-    request: { method: 'GET' | 'POST'; path: string; body?: unknown; parse: (answer: unknown) => T },
+    request: {
+      method: 'GET' | 'POST'
+      path: string
+      body?: unknown
+      parse: (answer: unknown) => T
+      attempts?: number
+    },
   ): Promise<T>
 }
 
-const attempts = 3
+const attemptsOfCall = 3
 const longestBackoff = 300
 const breakAfter = 5
 const breakFor = 1_000
@@ -47,7 +53,7 @@ export function createHttpClient(options: {
   let retries: number = budget.most
 
   return {
-    async request(call, { method, path, body, parse }) {
+    async request(call, { method, path, body, parse, attempts = attemptsOfCall }) {
       retries = Math.min(budget.most, retries + budget.perCall)
 
       const exchange = async (limit: number) => {

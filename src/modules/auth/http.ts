@@ -13,6 +13,8 @@ export const connectAuth = (http: HttpClient): AuthPort => ({
     http.request(call, {
       method: 'GET',
       path: '/.well-known/jwks.json',
+      // Who asks has a rhythm of his own, which strangers who show unknown kids must not multiply.
+      attempts: 1,
       parse(answer) {
         const document = keySet.safeParse(answer)
         if (!document.success) throw dependencyUnavailable('auth answered with something else than a key set')
