@@ -1,9 +1,12 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
+import { PassThrough } from 'node:stream'
+import { inspect } from 'node:util'
 import mongoose from 'mongoose'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it, vi } from 'vitest'
 import { databaseName, quiet } from '../../test/shop.ts'
 import { DomainError } from './errors.ts'
+import { createLogger } from './logger.ts'
 import { createMongo, type Database, type Db, insertOne, type Mongo, strictSchema } from './mongo.ts'
 import { isDuplicateKey } from './mongo-errors.ts'
 
@@ -43,6 +46,8 @@ afterEach(async () => {
 })
 
 const counters = () => db.collection<Counter>('counters')
+const withPassword = (address: string, password: string) =>
+  address.replace('mongodb://', `mongodb://user:${password}@`)
 const inTime = (milliseconds: number) => ({ deadline: Date.now() + milliseconds, requestId: 'request-1' })
 
 function latch() {
@@ -475,13 +480,62 @@ it('a connection that has been closed is dependency_unavailable', async () => {
   await expect(refused).rejects.toMatchObject({ code: 'dependency_unavailable' })
 })
 
-it.each(['mongodb://', 'mongodb://127.0.0.1:1/?bogus=1'])(
-  '%s ends the wait for a server at once',
-  async (wrong) => {
-    const mongo = createMongo({ uri: wrong, database: databaseName(), requestTimeout: 1_000, logger })
-    await expect(mongo.connect(new AbortController().signal)).rejects.toThrow(/MONGODB_URI is not valid/)
-  },
-)
+describe('a URI', () => {
+  const password = 'hunter2S3cret'
+
+  /** What a process would print of it, which gives up as soon as it has said that it waits. */
+  async function printed(uri: string): Promise<{ log: string; error: string }> {
+    const output = new PassThrough()
+    const giveUp = new AbortController()
+    let log = ''
+    output.on('data', (chunk: Buffer) => {
+      log += chunk.toString()
+      if (log.includes('waiting for MongoDB')) giveUp.abort()
+    })
+    const noisy = await createLogger({ level: 'trace', human: false, service: 'test', output })
+    const mongo = createMongo({ uri, database: databaseName(), requestTimeout: 1_000, logger: noisy })
+    const error = await mongo.connect(giveUp.signal).catch((thrown: unknown) => thrown)
+    await mongo.close()
+    expect(error).toBeInstanceOf(Error)
+    return { log, error: inspect(error, { depth: 10, showHidden: true }) }
+  }
+
+  it.each([
+    'mongodb://',
+    'mongodb://127.0.0.1:1/?bogus=1',
+    `mongodb://user:${password}`,
+    `mongodb://user:${password},127.0.0.1:1`,
+    `mongodb://user:${password}@`,
+    `mongodb://user:${password}@127.0.0.1:99999`,
+    `mongodb://user:a@${password}@127.0.0.1:1`,
+    `mongodb://user:a/${password}@127.0.0.1:1`,
+    `mongodb://user:a%${password}@127.0.0.1:1`,
+    `mongodb://user:a?${password}=1@127.0.0.1:1`,
+    `mongodb://127.0.0.1:1/?user=a&${password}`,
+    `mongodb://127.0.0.1:1/?user=a&${password}=1`,
+    `mongodb://127.0.0.1:1/?compressors=${password}`,
+    `mongodb+srv://user:${password}@`,
+    `mongodb+srv://user:${password}@db.example,${password}`,
+  ])('that cannot be read ends the wait for a server at once, and is not repeated: %s', async (wrong) => {
+    const { log, error } = await printed(wrong)
+    expect(error).toMatch(/ConfigError: .*\n.*MONGODB_URI is not valid/)
+    expect(log).toBe('')
+    expect(error.toLowerCase()).not.toContain(password.toLowerCase())
+  })
+
+  it.each([
+    [
+      'a server that does not answer',
+      'mongodb://user:hunter2S3cret@127.0.0.1:1/?replicaSet=rs',
+      /ECONNREFUSED/,
+    ],
+    ['a server that refuses its password', withPassword(uri, password), /Authentication failed/],
+  ])('of %s is waited for, and its password not shown', async (_what, uri, reason) => {
+    const { log, error } = await printed(uri)
+    expect(log).toMatch(reason)
+    expect(log + error).not.toContain(password)
+  })
+})
 
 it('a strict schema takes no field and no filter that it does not know', async () => {
   const mongo = createMongo({ uri, database: databaseName(), requestTimeout: 5_000, logger })

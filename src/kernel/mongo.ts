@@ -91,6 +91,7 @@ export function createMongo(options: {
     database: (module) => createDatabase(connection.useDb(databaseName(module), { useCache: true }), watch),
 
     async connect(signal) {
+      refuseUnreadable(uri)
       for (let wait = 100; ; wait = Math.min(wait * 2, 5_000)) {
         try {
           // Longer than any request may take, so that it only ever ends what a dead server left hanging.
@@ -99,10 +100,6 @@ export function createMongo(options: {
           break
         } catch (error) {
           if (signal.aborted) throw error
-          // No wait mends a URI that is none. By name: its parser is a package of its own, with a class of its own.
-          if (error instanceof Error && error.name === 'MongoParseError') {
-            throw new ConfigError([`MONGODB_URI is not valid: ${error.message}`])
-          }
           logger.warn({ error: String(error), retryInMs: wait }, 'waiting for MongoDB')
           await sleep(wait, undefined, { signal }).catch(() => {
             throw error
@@ -125,6 +122,20 @@ export function createMongo(options: {
     },
 
     close: () => connection.close(),
+  }
+}
+
+/**
+ * No wait mends a URI that cannot be read. What the driver says of one is not repeated: it quotes parts of it, the
+ * password where the `@host` is missing.
+ */
+function refuseUnreadable(uri: string): void {
+  try {
+    new mongoose.mongo.MongoClient(uri)
+  } catch {
+    throw new ConfigError([
+      'MONGODB_URI is not valid: it must be mongodb://user:password@host/?option=value, with options that the driver knows, and everything percent-encoded in user and password but letters, digits and - . _ ~',
+    ])
   }
 }
 
