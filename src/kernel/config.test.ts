@@ -1,3 +1,4 @@
+import { createPrivateKey, createPublicKey, randomBytes, randomUUID } from 'node:crypto'
 import { z } from '@hono/zod-openapi'
 import { describe, expect, it } from 'vitest'
 import { generatePrivateKey } from '../modules/auth/signing-keys.ts'
@@ -275,7 +276,59 @@ describe('production', () => {
     expect(faultsOf({ ...production, INTERNAL_SECRET: 'x'.repeat(31) })).toEqual([
       'INTERNAL_SECRET must have 32 bytes or more, as each of a comma list',
     ])
-    expect(load({ ...production, INTERNAL_SECRET: 'é'.repeat(16) }).internalSecrets).toEqual(['é'.repeat(16)])
+    const accented = 'àâäçéèêëîïôöùûüÿ'
+    expect(load({ ...production, INTERNAL_SECRET: accented }).internalSecrets).toEqual([accented])
+  })
+
+  it.each([
+    'x'.repeat(64),
+    'ab'.repeat(20),
+    'changeme'.repeat(4),
+    '0123456789abcdef'.repeat(2),
+    'change-me-to-something-long-and-unguessable',
+    'ChangeThisToARandomSecretOf32Bytes',
+    'replace this with 32 random characters',
+    'your-internal-secret-of-32-bytes-or-more',
+  ])('refuses a secret that nobody drew: %s', (guessable) => {
+    const fault = expect.stringMatching(/^INTERNAL_SECRET must be random/)
+    expect(faultsOf({ ...production, INTERNAL_SECRET: guessable })).toEqual([fault])
+    expect(faultsOf({ ...production, INTERNAL_SECRET: `${secret},${guessable}` })).toEqual([fault])
+    expect(faultsOf({ INTERNAL_SECRET: guessable })).toEqual([])
+  })
+
+  it('takes whatever a generator of secrets makes', () => {
+    for (let n = 0; n < 50; n++) {
+      const drawn = [
+        randomBytes(16).toString('hex'),
+        randomBytes(32).toString('hex'),
+        randomBytes(24).toString('base64'),
+        randomBytes(32).toString('base64url'),
+        randomUUID(),
+      ]
+      expect(load({ ...production, INTERNAL_SECRET: drawn.join(',') }).internalSecrets).toEqual(drawn)
+    }
+  })
+
+  it.each([
+    ['RFC 8037, appendix A', 'nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A'],
+    ['RFC 8032, 7.1, test 2', 'TM0Imyj_ltqdtsNG7BFOD1uKMZ81q6Yk2oz27U-4pvs'],
+    ['RFC 8032, 7.1, test 3', 'xaqN9D-fg3vtt0QvMdy3sWbThTUHbwlLhc46LgtEWPc'],
+    ['RFC 8410, 10.3', '1O5y2_kTWErVttjx92n4rTr-fCjL8dT74Jeoj0R1WEI'],
+    ['nobody, who left it empty', Buffer.alloc(32).toString('base64url')],
+  ])('refuses the key of %s, wherever it stands', (_whose, d) => {
+    const prefix = Buffer.from('302e020100300506032b657004220420', 'hex')
+    const der = Buffer.concat([prefix, Buffer.from(d, 'base64url')])
+    const { x } = createPublicKey(createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })).export({
+      format: 'jwk',
+    })
+    const published = { kty: 'OKP', crv: 'Ed25519', kid: 'example', x, d }
+    for (const held of [[published], [generatePrivateKey(), published]]) {
+      const JWT_PRIVATE_KEYS = JSON.stringify(held)
+      expect(faultsOf({ ...production, JWT_PRIVATE_KEYS })).toEqual([
+        expect.stringMatching(/^JWT_PRIVATE_KEYS must not hold a key that was published/),
+      ])
+      expect(faultsOf({ JWT_PRIVATE_KEYS })).toEqual([])
+    }
   })
 
   it('refuses a weak password for its admin, which development may have', () => {
@@ -284,10 +337,16 @@ describe('production', () => {
       ['trustno1', /^ADMIN_PASSWORD must not be one of the most common/],
       ['the Boss of all', /^ADMIN_PASSWORD must not contain the username/],
       ['Chief of staff', /^ADMIN_PASSWORD must not contain the e-mail/],
+      ['eleven char', /^ADMIN_PASSWORD must have 12 characters or more/],
+      ['éléphants ♥', /^ADMIN_PASSWORD must have 12 characters or more/],
     ] as const) {
       expect(faultsOf({ ...production, ...admin, ADMIN_PASSWORD })).toEqual([expect.stringMatching(reason)])
       expect(faultsOf({ ...admin, ADMIN_PASSWORD })).toEqual([])
     }
+    expect(faultsOf({ ...production, ...admin, ADMIN_PASSWORD: 'twelve chars' })).toEqual([])
+    expect(faultsOf({ ...production, ...admin, ADMIN_PASSWORD: 'short' })).toEqual([
+      'ADMIN_PASSWORD must have 8 characters or more',
+    ])
   })
 
   it('names every secret that will not do, and shows none of them', () => {
@@ -383,8 +442,21 @@ describe('the message', () => {
     ['ADMIN_PASSWORD', 'hunter2'.repeat(11), account],
     ['JWT_PRIVATE_KEYS', other.d, { JWT_PRIVATE_KEYS: JSON.stringify([{ ...one, d: other.d }]) }],
     ['JWT_PRIVATE_KEYS', other.d, { JWT_PRIVATE_KEYS: JSON.stringify(other) }],
+    ['JWT_PRIVATE_KEYS', other.d, { JWT_PRIVATE_KEYS: JSON.stringify([other]).slice(0, -1) }],
+    ['JWT_PRIVATE_KEYS', other.d, { JWT_PRIVATE_KEYS: `${other.d}${JSON.stringify([other])}` }],
+    ['JWT_PRIVATE_KEYS', other.d, { JWT_PRIVATE_KEYS: JSON.stringify([{ ...other, x: undefined }]) }],
+    ['JWT_PRIVATE_KEYS', other.d, { JWT_PRIVATE_KEYS: JSON.stringify([{ ...other, [other.d]: 1, kty: 1 }]) }],
+    ['JWT_PRIVATE_KEYS', other.d, { JWT_PRIVATE_KEYS: JSON.stringify([{ ...other, x: other.d }]) }],
+    ['JWT_PRIVATE_KEYS', other.d, { JWT_PRIVATE_KEYS: JSON.stringify([{ ...other, kid: other.d, d: 'x' }]) }],
+    ['JWT_PRIVATE_KEYS', other.d, { JWT_PRIVATE_KEYS: JSON.stringify([{ ...other, kty: other.d }]) }],
+    ['JWT_PRIVATE_KEYS', other.d, { JWT_PRIVATE_KEYS: JSON.stringify([other, other]) }],
     ['MONGODB_URI', 'hunter2', { MONGODB_URI: 'mysql://trivet:hunter2@db.example' }],
     ['PRODUCT_URL', 'hunter2', { PRODUCT_URL: 'ftp://trivet:hunter2@product.example' }],
+    ['AUTH_URL', 'hunter2', { AUTH_URL: 'https://trivet:hunter2@auth.example' }],
+    ['AUTH_URL', 'hunter2', { AUTH_URL: 'https://auth.example/?token=hunter2' }],
+    ['CORS_ORIGINS', 'hunter2', { CORS_ORIGINS: 'https://trivet:hunter2@shop.example' }],
+    ['INTERNAL_SECRET', 'hunter2', { NODE_ENV: 'production', INTERNAL_SECRET: 'hunter2'.repeat(5) }],
+    ['INTERNAL_SECRET', secret, { INTERNAL_SECRET: `${secret},short` }],
   ])('shows nothing of a secret in %s', (name, secret, rest) => {
     const error = errorOf({ [name]: secret, ...rest })
     expect(error?.message).toContain(name)

@@ -2,7 +2,10 @@ import { z } from '@hono/zod-openapi'
 import { duration, integer, rate } from '../../kernel/config.ts'
 import { email, password, username } from './credentials.ts'
 import { weaknessOf } from './password-policy.ts'
-import { parsePrivateKeys } from './signing-keys.ts'
+import { isExample, parsePrivateKeys } from './signing-keys.ts'
+
+/** In production. An admin's is worth more guesses than a customer's. */
+const adminPasswordCharacters = 12
 
 const adminVariables = ['ADMIN_USERNAME', 'ADMIN_EMAIL', 'ADMIN_PASSWORD'] as const
 
@@ -10,7 +13,10 @@ const adminVariables = ['ADMIN_USERNAME', 'ADMIN_EMAIL', 'ADMIN_PASSWORD'] as co
 export const authSettings = ({ production }: { production: boolean }) => {
   const privateKeys = z.string().transform((value, context) => {
     try {
-      return parsePrivateKeys(value)
+      const keys = parsePrivateKeys(value)
+      if (production && keys.some(isExample))
+        context.addIssue('must not hold a key that was published as an example when NODE_ENV=production')
+      return keys
     } catch (error) {
       context.addIssue((error as Error).message)
       return z.NEVER
@@ -51,9 +57,14 @@ export const authSettings = ({ production }: { production: boolean }) => {
   })
 }
 
+/** Of a password that has the right form, why it should not be an admin's. */
 function adminWeakness(settings: unknown): string | undefined {
   const { ADMIN_USERNAME, ADMIN_EMAIL, ADMIN_PASSWORD } = (settings ?? {}) as Record<string, unknown>
+  const { data: chosen } = password.safeParse(ADMIN_PASSWORD)
+  if (chosen === undefined) return undefined
   const account = { username: String(ADMIN_USERNAME ?? ''), email: String(ADMIN_EMAIL ?? '') }
   const named = account.username !== '' && account.email !== ''
-  return named && typeof ADMIN_PASSWORD === 'string' ? weaknessOf(ADMIN_PASSWORD, account) : undefined
+  const weakness = named ? weaknessOf(chosen, account) : undefined
+  if (weakness !== undefined || [...chosen].length >= adminPasswordCharacters) return weakness
+  return `must have ${adminPasswordCharacters} characters or more when NODE_ENV=production`
 }

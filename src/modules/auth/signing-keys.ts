@@ -26,8 +26,9 @@ export function parsePrivateKeys(json: string): [PrivateKey, ...PrivateKey[]] {
   } catch {
     throw new Error(expected)
   }
-  for (const key of keys) {
-    if (!isPair(key)) throw new Error(`${expected}; x and d of key ${key.kid} are not a pair`)
+  for (const [at, key] of keys.entries()) {
+    // By its place: who has mixed up the members has the secret one in `kid`.
+    if (!isPair(key)) throw new Error(`${expected}; x and d of key ${at + 1} are not a pair`)
   }
   if (new Set(keys.map((key) => key.kid)).size < keys.length)
     throw new Error(`${expected}, each with its own kid`)
@@ -42,6 +43,18 @@ function isPair({ kty, crv, x, d }: PrivateKey): boolean {
     return false
   }
 }
+
+// By their public halves.
+const examples = new Set([
+  '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo', // RFC 8037, appendix A, and RFC 8032, 7.1, test 1
+  'PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw', // RFC 8032, 7.1, test 2
+  '_FHNjmIYoaONpH7QAjDwWAgW7RO6MwOsXeuRFUiQgCU', // RFC 8032, 7.1, test 3
+  'Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE', // RFC 8410, 10.3
+  'O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik', // d of 32 zero bytes
+])
+
+/** Whether everybody knows the key, from a document that shows how one is written down. */
+export const isExample = ({ x }: PrivateKey): boolean => examples.has(x)
 
 export const publicKeyOf = ({ kid, x }: PrivateKey): PublicKey => ({
   kty: 'OKP',
