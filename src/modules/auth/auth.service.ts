@@ -1,4 +1,4 @@
-import type { Call } from '../../kernel/call.ts'
+import { type Call, remaining } from '../../kernel/call.ts'
 import type { Client } from '../../kernel/client-address.ts'
 import { DomainError, dependencyUnavailable, isDomainError, validationFailed } from '../../kernel/errors.ts'
 import type { KnownClientRepository } from './known-client.repository.ts'
@@ -108,8 +108,10 @@ export function createAuthService(options: {
   }
 
   const upgradeHash = async (user: User, password: string, call: Call): Promise<void> => {
+    // A front has begun to count before the service behind it: something is left for the way back.
+    const within = { ...call, deadline: call.deadline - Math.floor(remaining(call) / 2) }
     try {
-      await users.upgradeHash(user, await passwords.hash(password, call), call)
+      await users.upgradeHash(user, await passwords.hash(password, within), within)
     } catch (error) {
       // No reason to refuse a password that is right: the next sign-in does it.
       if (!isDomainError(error, 'overloaded', 'dependency_unavailable')) throw error
