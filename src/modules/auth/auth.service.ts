@@ -198,13 +198,15 @@ export function createAuthService(options: {
       client: Client,
       call: Call,
     ): Promise<void> {
-      const user = await users.find(userId, call)
-      if (!user) throw goneAccount()
-      refuseWeak('/newPassword', newPassword, user)
-      const right = await checkPassword(userId, user, currentPassword, client, 'password_change', call)
-      const hash = right ? await passwords.hash(newPassword, call) : undefined
-      if (hash === undefined || !(await users.changePassword(user, hash, call))) {
-        throw new DomainError('invalid_credentials', 'currentPassword: is not the password of this account')
+      for (let changed = false; !changed; ) {
+        const user = await users.find(userId, call)
+        if (!user) throw goneAccount()
+        refuseWeak('/newPassword', newPassword, user)
+        if (!(await checkPassword(userId, user, currentPassword, client, 'password_change', call))) {
+          throw new DomainError('invalid_credentials', 'currentPassword: is not the password of this account')
+        }
+        // Not if the hash is another one meanwhile: of another password, or upgraded by a sign-in.
+        changed = await users.changePassword(user, await passwords.hash(newPassword, call), call)
       }
       record('password_changed', { requestId: call.requestId, address: client.address, userId })
     },

@@ -142,6 +142,27 @@ describe('the hash', () => {
     expect(performance.now() - started).toBeLessThan(8_000)
     await later.close()
   })
+
+  it('that is upgraded while the password changes does not stand in the way of the change', async () => {
+    const ada = await shop.customer()
+    const later = await startShop({ environment: { MONGODB_DATABASE: shop.database, BCRYPT_COST: '5' } })
+    const original = bcrypt.hash
+    const { promise: upgraded, resolve } = Promise.withResolvers<void>()
+    vi.spyOn(bcrypt, 'hash').mockImplementationOnce(async (data, rounds) => {
+      // The old password is verified, the new one not stored yet.
+      await later.login(ada.email, ada.password)
+      resolve()
+      return original(data, rounds)
+    })
+    const body = { currentPassword: ada.password, newPassword: 'staples for the battery' }
+    expect((await shop.put('/profile/password', { token: ada.token, body })).status).toBe(204)
+    await upgraded
+    expect((await shop.post('/login', { body: { email: ada.email, password: ada.password } })).status).toBe(
+      401,
+    )
+    expect((await shop.login(ada.email, body.newPassword)).length).toBeGreaterThan(0)
+    await later.close()
+  })
 })
 
 describe('an unknown account', () => {
