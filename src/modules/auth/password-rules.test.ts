@@ -165,6 +165,31 @@ describe('the hash', () => {
   })
 })
 
+describe('a password is taken as it is', () => {
+  /** Registers with one and signs in with another. */
+  const signInWith = async (password: string, shown: string) => {
+    registered += 1
+    const email = `as-it-is-${registered}@example.com`
+    const account = { username: `taken-${registered}`, email, password }
+    expect((await shop.post('/register', { body: account })).status).toBe(201)
+    return (await shop.post('/login', { body: { email, password: shown } })).status
+  }
+
+  it.each([
+    ['in capitals', 'correct horse battery', 'Correct Horse Battery'],
+    ['with a space after it', 'correct horse battery', 'correct horse battery '],
+    ['with NUL and more after it', 'correct horse battery', 'correct horse battery\0 staple'],
+    ['with a byte after its 72', 'x'.repeat(72), 'x'.repeat(73)],
+    ['a thousand characters long', 'x'.repeat(72), 'x'.repeat(1_000)],
+    ['composed in another way', 'caf\u00e9 au lait', 'cafe\u0301 au lait'],
+    ['in compatible characters', 'fine words indeed', '\ufb01ne words indeed'],
+    ['with half a character for one that cannot be shown', 'correct \ufffd horse', 'correct \ud83e horse'],
+  ])('not %s', async (_what, password, shown) => {
+    expect(await signInWith(password, shown)).toBe(401)
+    expect(await signInWith(password, password)).toBe(200)
+  })
+})
+
 describe('an unknown account', () => {
   it('costs the same commands and comparisons as a wrong password', async () => {
     // Whose owner has not signed in from here: a stranger asks.

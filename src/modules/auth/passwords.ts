@@ -44,7 +44,9 @@ export function createPasswords({ cost, threads }: { cost: number; threads: numb
       inTurn(call, () =>
         around(async () => {
           const matches = await compare(password, hash ?? nobody(cost))
-          return matches && hash !== undefined && Buffer.byteLength(password) <= passwordBytes
+          // bcrypt stops reading after 72 bytes; half a character becomes U+FFFD, as which somebody may have one.
+          const whole = Buffer.byteLength(password) <= passwordBytes && password.isWellFormed()
+          return matches && hash !== undefined && whole
         }),
       ),
     isOutdated: (hash) => bcrypt.getRounds(hash) < cost,
