@@ -281,16 +281,13 @@ describe('production', () => {
   })
 
   it.each([
-    'x'.repeat(64),
-    'ab'.repeat(20),
     'changeme'.repeat(4),
-    '0123456789abcdef'.repeat(2),
     'change-me-to-something-long-and-unguessable',
     'ChangeThisToARandomSecretOf32Bytes',
     'replace this with 32 random characters',
     'your-internal-secret-of-32-bytes-or-more',
-  ])('refuses a secret that nobody drew: %s', (guessable) => {
-    const fault = expect.stringMatching(/^INTERNAL_SECRET must be random/)
+  ])('refuses a placeholder as a secret: %s', (guessable) => {
+    const fault = expect.stringMatching(/^INTERNAL_SECRET must not be a placeholder/)
     expect(faultsOf({ ...production, INTERNAL_SECRET: guessable })).toEqual([fault])
     expect(faultsOf({ ...production, INTERNAL_SECRET: `${secret},${guessable}` })).toEqual([fault])
     expect(faultsOf({ INTERNAL_SECRET: guessable })).toEqual([])
@@ -377,6 +374,13 @@ describe('production', () => {
       secret,
       'x'.repeat(32),
     ])
+  })
+
+  it('refuses the demo, whose admin has a password that is printed', () => {
+    expect(faultsOf({ ...production, DEMO: 'true' })).toEqual([
+      expect.stringMatching(/^DEMO must not be true/),
+    ])
+    expect(faultsOf({ ...production, DEMO: 'false' })).toEqual([])
   })
 
   it('refuses a BCRYPT_COST under 10, which development may have', () => {

@@ -1,4 +1,3 @@
-import { deflateRawSync } from 'node:zlib'
 import { z } from '@hono/zod-openapi'
 import { isAddressRange } from './client-address.ts'
 
@@ -99,10 +98,6 @@ const developmentInternalSecret = 'development-only-internal-secret'
 // What stands in examples, for somebody to put a secret in its place.
 const placeholder =
   /change.?(me|this|it)|replace.?(me|this|it|with)|(your|my).?(own.?)?(internal.?)?secret|placeholder/i
-
-/** A secret that nobody drew: a placeholder, or one that repeats itself. 32 random hex digits never pack into so little. */
-const isGuessable = (secret: string): boolean =>
-  placeholder.test(secret) || deflateRawSync(secret).length < 24
 
 /**
  * @param modules every module of the program: their names are what SERVICE may list, `<NAME>_URL` is where each
@@ -218,9 +213,14 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
     if (general.INTERNAL_SECRET?.includes(developmentInternalSecret)) {
       faults.push('INTERNAL_SECRET must not be the development value when NODE_ENV=production')
     }
-    if (general.INTERNAL_SECRET?.some(isGuessable)) {
+    if (general.INTERNAL_SECRET?.some((secret) => placeholder.test(secret))) {
       faults.push(
-        'INTERNAL_SECRET must be random when NODE_ENV=production, such as `openssl rand -base64 32` makes it',
+        'INTERNAL_SECRET must not be a placeholder when NODE_ENV=production: `openssl rand -base64 32` makes one',
+      )
+    }
+    if (general.DEMO) {
+      faults.push(
+        'DEMO must not be true when NODE_ENV=production: it opens an admin account and prints its password',
       )
     }
   }
