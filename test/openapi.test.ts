@@ -91,6 +91,21 @@ it('describes nothing that is not routed, and says 401 where a route needs a tok
   }
 })
 
+it('leaves out no route but those between services, and the files of the reference', async () => {
+  const { composition, close } = await startComposition({
+    environment: { INTERNAL_SECRET: 'thirty-two bytes that nobody knows' },
+  })
+  const routed = composition.app.routes
+    .filter(({ method }) => method !== 'ALL')
+    .map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`)
+  const documented = new Set(operations().map(({ name }) => name))
+  const others = [...new Set(routed)].filter((route) => !documented.has(route))
+  expect(others.length).toBeGreaterThan(0)
+  const known = /^(POST \/internal\/(auth|product)\/\w+|GET \/docs\/assets\/\{file\}.*)$/
+  for (const route of others) expect(route).toMatch(known)
+  await close()
+})
+
 describe('the answers', () => {
   it('of guarded routes have the codes of a refused token', () => {
     const guarded = operations().filter(({ security }) => security !== undefined)
