@@ -106,7 +106,7 @@ describe('signing in', () => {
     const signIn = async (attempt: string) =>
       (await shop.post('/login', { body: { username: 'cook', password: attempt } })).status
     const near = [exact.trim(), exact.toLowerCase(), exact.toUpperCase(), exact.replace('\t', ' ')]
-    for (const attempt of [...near, exact.normalize('NFD'), exact.slice(0, -1)])
+    for (const attempt of [...near, exact.normalize('NFD'), exact.slice(0, -1), `${exact}\0`])
       expect(await signIn(attempt), JSON.stringify(attempt)).toBe(401)
     expect(await signIn(exact)).toBe(200)
   })
