@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import bcrypt from 'bcrypt'
+import mongoose from 'mongoose'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { Account, Answer, Client } from '../../../test/client.ts'
 import { databaseName, type Shop, startShop } from '../../../test/shop.ts'
@@ -51,6 +52,21 @@ async function passTime(seconds: number): Promise<void> {
   const throttles = (await shop.collections('auth')).collection('throttles')
   await throttles.updateMany({}, [{ $set: { expire: { $subtract: ['$expire', seconds * 1_000] } } }])
   await throttles.deleteMany({ expire: { $lt: new Date() } })
+}
+
+const { compare } = bcrypt
+/** Lets no comparison of this password come to its end before it is told to; those of others do. */
+function holdComparisons(password: string) {
+  const gate = Promise.withResolvers<void>()
+  let held = 0
+  vi.spyOn(bcrypt, 'compare').mockImplementation(async (given, hash) => {
+    if (given === password) {
+      held += 1
+      await gate.promise
+    }
+    return compare(given, hash)
+  })
+  return { letGo: gate.resolve, begun: () => vi.waitFor(() => expect(held).toBe(1), 10_000) }
 }
 
 const throttled = (answer: Answer): number => {
@@ -202,6 +218,57 @@ describe('right passwords', () => {
     throttled(await attempt(from(newAddress()), { email: ada.email }))
   })
 
+  it('give back what they took, and not what is counted after that was forgotten', async () => {
+    const ada = await owner()
+    const right = { email: ada.email, password: ada.password }
+    const { begun, letGo } = holdComparisons(ada.password)
+    const signingIn = attempt(from(newAddress()), right)
+    await begun()
+    await passTime(3_601)
+    letGo()
+    expect((await signingIn).status).toBe(200)
+    for (let wrong = 1; wrong <= 5; wrong++) {
+      expect((await attempt(from(newAddress()), { email: ada.email })).status).toBe(401)
+    }
+    throttled(await attempt(from(newAddress()), { email: ada.email }))
+  })
+
+  it('that may yet turn out to be wrong hold the next one up for a moment, and no longer', async () => {
+    const ada = await owner()
+    const right = { email: ada.email, password: ada.password }
+    for (let wrong = 1; wrong <= 4; wrong++) await attempt(from(newAddress()), { email: ada.email })
+    const { begun, letGo } = holdComparisons(ada.password)
+    const first = attempt(from(newAddress(), 0), right)
+    await begun()
+    const address = newAddress()
+    expect(throttled(await attempt(from(address, 1), right))).toBe(1)
+    letGo()
+    expect((await first).status).toBe(200)
+    expect((await attempt(from(address, 1), right)).status).toBe(200)
+  })
+
+  it('among wrong ones make no wait longer', async () => {
+    const ada = await owner()
+    const right = holdComparisons(ada.password)
+    const signingIn = attempt(from(newAddress(), 0), { email: ada.email, password: ada.password })
+    await right.begun()
+    for (let wrong = 1; wrong <= 3; wrong++) await attempt(from(newAddress(), 1), { email: ada.email })
+    // The fifth to be counted and, since the right one is taken back meanwhile, the fifth again.
+    const fifth = holdComparisons('wrong the fifth time')
+    const first = attempt(from(newAddress(), 1), { email: ada.email, password: 'wrong the fifth time' })
+    await fifth.begun()
+    right.letGo()
+    expect((await signingIn).status).toBe(200)
+    const again = holdComparisons('and wrong once more')
+    const second = attempt(from(newAddress(), 0), { email: ada.email, password: 'and wrong once more' })
+    await again.begun()
+    fifth.letGo()
+    expect((await first).status).toBe(401)
+    again.letGo()
+    expect((await second).status).toBe(401)
+    expect(throttled(await attempt(from(newAddress()), { email: ada.email }))).toBeLessThanOrEqual(3_600)
+  })
+
   it('are not counted as wrong when they could not be compared', async () => {
     const ada = await owner()
     const compare = vi.spyOn(bcrypt, 'compare').mockRejectedValue(new Error('out of memory'))
@@ -224,6 +291,17 @@ describe('wrong passwords from an address', () => {
     const ada = await owner()
     throttled(await attempt(from(address), { email: ada.email, password: ada.password }))
     expect((await attempt(from(newAddress()), { email: ada.email, password: ada.password })).status).toBe(200)
+  })
+
+  it('have their wait told where it is longer than that of the account', async () => {
+    const ada = await owner()
+    const address = newAddress()
+    for (let wrong = 1; wrong <= 5; wrong++) await attempt(from(newAddress()), { email: ada.email })
+    await passTime(1_800)
+    for (let wrong = 1; wrong <= 12; wrong++)
+      await attempt(from(address), { email: `${randomUUID()}@example.com` })
+    expect(throttled(await attempt(from(newAddress()), { email: ada.email }))).toBeLessThanOrEqual(1_800)
+    expect(throttled(await attempt(from(address), { email: ada.email }))).toBeGreaterThan(3_500)
   })
 
   it('count for the whole of an IPv6 network', async () => {
@@ -287,6 +365,27 @@ describe('registrations', () => {
       Array.from({ length: 8 }, (_, n) => register(from(newAddress(), n), { email })),
     )
     expect([count(answers, 201), count(answers, 409)]).toEqual([1, 7])
+  })
+})
+
+describe('where attempts cannot be counted', () => {
+  it('none is made', async () => {
+    const ada = await owner()
+    const counting = vi
+      .spyOn(mongoose.mongo.Collection.prototype, 'findOneAndUpdate')
+      .mockRejectedValue(new mongoose.mongo.MongoNetworkError('connection closed'))
+    const hash = vi.spyOn(bcrypt, 'hash')
+    const compare = vi.spyOn(bcrypt, 'compare')
+    const unavailable = { status: 503, body: { code: 'dependency_unavailable' } }
+    const right = { email: ada.email, password: ada.password }
+    expect(await attempt(from(newAddress()), right)).toMatchObject(unavailable)
+    expect(await attempt(from(ada.address), right)).toMatchObject(unavailable)
+    const body = { username: 'uncounted', email: 'uncounted@example.com', password: 'correct horse battery' }
+    expect(await from(newAddress()).post('/register', { body })).toMatchObject(unavailable)
+    expect(compare).not.toHaveBeenCalled()
+    expect(hash).not.toHaveBeenCalled()
+    counting.mockRestore()
+    expect((await attempt(from(newAddress()), right)).status).toBe(200)
   })
 })
 

@@ -1,7 +1,7 @@
 import { type Call, callWithin } from '../../kernel/call.ts'
 import type { Rate } from '../../kernel/config.ts'
 import { DomainError } from '../../kernel/errors.ts'
-import type { CounterRepository } from './throttle.repository.ts'
+import type { Count, CounterRepository } from './throttle.repository.ts'
 
 /** How often something may be done, or go wrong, under one key. */
 export interface Limit {
@@ -22,18 +22,23 @@ export interface Counter {
 const longestWait = 8
 /** Periods after the end of a wait for which it is remembered. */
 const remembered = 8
-// More than will ever be taken back.
-const locked = 1_000_000_000
 // Milliseconds for taking note of an outcome, even if the request's own time is over by then.
 const noteWithin = 2_000
+/** Milliseconds after which attempts that are being made now have come to something. */
+const undecided = 1_000
 
-/** @throws DomainError `rate_limited`, with `retryAfter` in seconds, if one of the counters is used up */
+/**
+ * Before anything is counted. An attempt that is being made may yet be right, and is not held against another here.
+ * @throws DomainError `rate_limited`, with `retryAfter` in seconds, if one of the counters is used up
+ */
 export async function refuseThrottled(counters: readonly Counter[], call: Call): Promise<void> {
-  const found = await Promise.all(counters.map(({ limit, key }) => limit.counts.read(key, call)))
-  for (const [at, { count, remaining }] of found.entries()) {
-    const { limit } = counters[at] as Counter
-    if (count >= limit.rate.most) throw rateLimited(limit, remaining)
-  }
+  const found = await Promise.all(
+    counters.map(async ({ limit, key }) => ({ limit, ...(await limit.counts.read(key, call)) })),
+  )
+  const [longest] = found
+    .filter(({ isLocked }) => isLocked)
+    .toSorted((one, other) => (other.until ?? 0) - (one.until ?? 0))
+  if (longest) throw rateLimited(longest.limit, longest.until ?? 0)
 }
 
 /**
@@ -41,12 +46,12 @@ export async function refuseThrottled(counters: readonly Counter[], call: Call):
  * @throws DomainError `rate_limited`, with `retryAfter` in seconds, once there were too many
  */
 export async function countOne({ limit, key }: Counter, call: Call): Promise<void> {
-  const { count, remaining } = await limit.counts.add(key, call)
-  if (count > limit.rate.most) {
-    await limit.counts.subtract(key, call)
-    throw rateLimited(limit, remaining)
+  const counted = await limit.counts.add(key, call)
+  if (counted.count > limit.rate.most) {
+    await limit.counts.subtract(key, counted, call)
+    throw rateLimited(limit, counted.until)
   }
-  if (count === limit.rate.most) await lock({ limit, key }, call)
+  if (counted.count === limit.rate.most) await lock({ limit, key }, call)
 }
 
 /**
@@ -60,41 +65,47 @@ export async function countFailures(
   call: Call,
   work: () => Promise<boolean>,
 ): Promise<boolean> {
-  const counted: { counter: Counter; count: number }[] = []
+  const counted: { counter: Counter; count: Count }[] = []
   const takeBack = async () => {
     const note = callWithin(noteWithin, call.requestId)
-    await Promise.all(counted.map(({ counter: { limit, key } }) => limit.counts.subtract(key, note)))
+    await Promise.all(
+      counted.map(({ counter: { limit, key }, count }) => limit.counts.subtract(key, count, note)),
+    )
   }
+  let isRight: boolean
   try {
     for (const counter of counters) {
-      const { count, remaining } = await counter.limit.counts.add(counter.key, call)
+      const { limit, key } = counter
+      const count = await limit.counts.add(key, call)
       counted.push({ counter, count })
-      if (count > counter.limit.rate.most) throw rateLimited(counter.limit, remaining)
+      if (count.count > limit.rate.most) {
+        throw rateLimited(limit, count.isLocked ? count.until : Date.now() + undecided)
+      }
     }
-    if (await work()) {
-      await takeBack()
-      return true
-    }
+    isRight = await work()
   } catch (error) {
     await takeBack()
     throw error
   }
+  if (isRight) {
+    await takeBack()
+    return true
+  }
   const note = callWithin(noteWithin, call.requestId)
-  const usedUp = counted.filter(({ counter, count }) => count === counter.limit.rate.most)
+  const usedUp = counted.filter(({ counter, count }) => count.count === counter.limit.rate.most)
   await Promise.all(usedUp.map(({ counter }) => lock(counter, note)))
   return false
 }
 
 /** Nothing more under this key for a while, which is longer each time. */
-async function lock({ limit, key }: Counter, call: Call): Promise<void> {
-  const { counts, strikes, rate } = limit
-  const { count } = await strikes.add(key, call)
-  const wait = rate.within * Math.min(2 ** (count - 1), longestWait)
-  await counts.set(key, locked, wait, call)
-  await strikes.set(key, count, wait + remembered * rate.within, call)
+async function lock({ limit: { counts, strikes, rate }, key }: Counter, call: Call): Promise<void> {
+  const before = (await strikes.read(key, call))?.count ?? 0
+  const wait = rate.within * Math.min(2 ** before, longestWait)
+  if (!(await counts.lock(key, wait, call))) return
+  await strikes.set(key, before + 1, wait + remembered * rate.within, call)
 }
 
-function rateLimited({ of }: Limit, milliseconds: number): DomainError {
-  const retryAfter = Math.max(1, Math.ceil(milliseconds / 1_000))
+function rateLimited({ of }: Limit, until: number): DomainError {
+  const retryAfter = Math.max(1, Math.ceil((until - Date.now()) / 1_000))
   return new DomainError('rate_limited', `too many ${of}: try again in ${retryAfter} s`, { retryAfter })
 }
