@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { type Call, remaining } from '../../kernel/call.ts'
 import type { Client } from '../../kernel/client-address.ts'
 import { DomainError, dependencyUnavailable, isDomainError, validationFailed } from '../../kernel/errors.ts'
@@ -80,7 +81,7 @@ export function createAuthService(options: {
   /**
    * Whether the password is the account's, of as many attempts as the limits allow. From where its owner has signed in
    * before, attempts are counted apart: no stranger elsewhere can use them up.
-   * @param account the id of the account or, of one that does not exist, the name that was tried
+   * @param account the id of the account or, of one that does not exist, the key of the name that was tried
    */
   const checkPassword = async (
     account: string,
@@ -128,14 +129,15 @@ export function createAuthService(options: {
   return {
     async register(registration: Registration, { address, network }: Client, call: Call): Promise<User> {
       refuseWeak('/password', registration.password, registration)
+      const fromAddress = { limit: limits.registrationsOfAddress, key: network }
       const names = {
-        email_taken: { limit: limits.registrationsOfName, key: registration.email.toLowerCase() },
-        username_taken: { limit: limits.registrationsOfName, key: registration.username.toLowerCase() },
+        email_taken: { limit: limits.registrationsOfName, key: keyOf('email', registration.email) },
+        username_taken: { limit: limits.registrationsOfName, key: keyOf('username', registration.username) },
       }
       const fields = { requestId: call.requestId, address, action: 'registration' as const }
       return throttled(fields, async () => {
         await refuseThrottled(Object.values(names), call)
-        await countOne({ limit: limits.registrationsOfAddress, key: network }, call)
+        await countOne(fromAddress, call)
         try {
           const user = await add(registration, 'customer', call)
           record('registered', { requestId: call.requestId, address, userId: user.userId })
@@ -151,11 +153,11 @@ export function createAuthService(options: {
 
     /** One answer, at one cost, for an unknown account and a wrong password. */
     async login({ email, username, password }: Login, client: Client, call: Call) {
-      const name = email ?? username ?? ''
       const user = await (email === undefined
-        ? users.findByUsername(name, call)
-        : users.findByEmail(name, call))
-      const account = user?.userId ?? name.toLowerCase()
+        ? users.findByUsername(username ?? '', call)
+        : users.findByEmail(email, call))
+      const unknown = email === undefined ? keyOf('username', username ?? '') : keyOf('email', email)
+      const account = user?.userId ?? unknown
       const right = await checkPassword(account, user, password, client, 'login', call)
       if (!user || !right) {
         throw new DomainError('invalid_credentials', 'there is no account with this name and password')
@@ -264,6 +266,13 @@ export function createAuthService(options: {
       passwords.verify(password, (await users.findByUsername(username, call))?.passwordHash, call),
   }
 }
+
+/**
+ * What a name is counted under that may be nobody's: of each kind apart, as they are looked up, and never an account's
+ * id. A hash, since it may be a password in the wrong field, and counters are stored.
+ */
+const keyOf = (kind: 'email' | 'username', name: string): string =>
+  createHash('sha256').update(`${kind} ${name.toLowerCase()}`).digest('base64url')
 
 function refuseWeak(pointer: string, password: string, account: { username: string; email: string }): void {
   const weakness = weaknessOf(password, account)

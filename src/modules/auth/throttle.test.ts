@@ -141,6 +141,21 @@ describe('wrong passwords for an account', () => {
     throttled(await attempt(from(newAddress()), { email: email.toUpperCase() }))
   })
 
+  it('tell nothing of an account by being counted for an e-mail address and a username apart', async () => {
+    const ada = await owner()
+    for (const email of [ada.email, `${randomUUID()}@example.com`]) {
+      for (let wrong = 1; wrong <= 5; wrong++) await attempt(from(newAddress()), { email })
+      throttled(await attempt(from(newAddress()), { email }))
+      expect((await attempt(from(newAddress()), { username: email })).status).toBe(401)
+    }
+  })
+
+  it('cannot be made for an account by its id', async () => {
+    const ada = await owner()
+    for (let wrong = 1; wrong <= 6; wrong++) await attempt(from(newAddress()), { username: ada.userId })
+    expect((await attempt(from(newAddress()), { email: ada.email, password: ada.password })).status).toBe(200)
+  })
+
   it('are counted as well where a password is changed', async () => {
     const ada = await owner()
     const change = (address: string, currentPassword: string) =>
@@ -400,5 +415,19 @@ describe('the counters', () => {
     )
     expect(await throttles.countDocuments({ expire: null })).toBe(0)
     expect((await attempt(from(newAddress()), { username: 'x'.repeat(255) })).status).toBe(400)
+  })
+
+  it('keep nothing that was typed: it may be a password in the wrong field', async () => {
+    const ada = await owner()
+    const slip = `slip-${randomUUID()}`
+    await attempt(from(newAddress()), { username: slip })
+    await attempt(from(newAddress()), { email: slip })
+    const body = { ...ada, email: `${slip}@example.com` }
+    const { username, email, password } = body
+    await from(newAddress()).post('/register', { body: { username, email, password } })
+    const throttles = (await shop.collections('auth')).collection('throttles')
+    const kept = JSON.stringify(await throttles.find().toArray())
+    expect(kept).toContain(ada.userId)
+    for (const typed of [slip, ada.username, ada.email]) expect(kept).not.toContain(typed)
   })
 })
