@@ -136,7 +136,7 @@ export function createAuthService(options: {
       }
       const fields = { requestId: call.requestId, address, action: 'registration' as const }
       return throttled(fields, async () => {
-        await refuseThrottled(Object.values(names), call)
+        await refuseThrottled([fromAddress, ...Object.values(names)], call)
         await countOne(fromAddress, call)
         try {
           const user = await add(registration, 'customer', call)

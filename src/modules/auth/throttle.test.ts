@@ -3,6 +3,7 @@ import bcrypt from 'bcrypt'
 import mongoose from 'mongoose'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { Account, Answer, Client } from '../../../test/client.ts'
+import { recordCommands, recordedUri } from '../../../test/recorded-commands.ts'
 import { databaseName, type Shop, startShop } from '../../../test/shop.ts'
 import { generatePrivateKey } from './signing-keys.ts'
 
@@ -10,6 +11,7 @@ import { generatePrivateKey } from './signing-keys.ts'
 let replicas: [Shop, Shop]
 let shop: Shop
 const settings = {
+  MONGODB_URI: recordedUri(),
   MONGODB_DATABASE: databaseName(),
   JWT_PRIVATE_KEYS: JSON.stringify([generatePrivateKey()]),
   LOGIN_FAILURES_PER_ACCOUNT: '5/1h',
@@ -380,6 +382,31 @@ describe('registrations', () => {
       Array.from({ length: 8 }, (_, n) => register(from(newAddress(), n), { email })),
     )
     expect([count(answers, 201), count(answers, 409)]).toEqual([1, 7])
+  })
+})
+
+describe('what is refused', () => {
+  it('costs some reads and nothing else', async () => {
+    const ada = await owner()
+    for (let wrong = 1; wrong <= 5; wrong++) await attempt(from(newAddress()), { email: ada.email })
+    const address = newAddress()
+    const register = () => {
+      const username = `r-${randomUUID().slice(0, 12)}`
+      const body = { username, email: `${username}@example.com`, password: 'correct horse battery' }
+      return from(address).post('/register', { body })
+    }
+    for (let n = 1; n <= 8; n++) await register()
+    const hash = vi.spyOn(bcrypt, 'hash')
+    const compare = vi.spyOn(bcrypt, 'compare')
+    const commands = recordCommands()
+    for (let n = 1; n <= 5; n++) throttled(await attempt(from(newAddress()), { email: ada.email }))
+    for (let n = 1; n <= 5; n++) throttled(await register())
+    const own = commands.take().filter(({ database }) => database === `${settings.MONGODB_DATABASE}_auth`)
+    commands.stop()
+    expect(own.filter(({ name }) => name !== 'find')).toEqual([])
+    expect(own.length).toBeGreaterThan(10)
+    expect(hash).not.toHaveBeenCalled()
+    expect(compare).not.toHaveBeenCalled()
   })
 })
 
