@@ -148,6 +148,33 @@ describe.each(Object.keys(shapes) as Shape[])('identity, %s', (shape) => {
     expect((await show(second.body.refreshToken)).status).toBe(401)
   })
 
+  it('what ends a session is in the audit trail once, however many end it at once', async () => {
+    const families = (await shop.collections('auth')).collection('refreshFamilies')
+    const spendLongAgo = async (refreshToken: string) => {
+      expect((await show(refreshToken)).status).toBe(200)
+      await families.updateMany({}, { $set: { 'spent.$[].at': new Date(Date.now() - 11_000) } })
+    }
+    const close = (refreshToken: string) => send('POST', '/logout', newAddress(), { body: { refreshToken } })
+    for (const [event, end, before] of [
+      ['signed_out', close, async () => {}],
+      ['refresh_reused', show, spendLongAgo],
+    ] as const) {
+      const { refreshToken, userId } = await customer()
+      await before(refreshToken)
+      const answers = await Promise.all(Array.from({ length: 10 }, () => end(refreshToken)))
+      const service = shape === 'split' ? 'auth' : 'all'
+      for (const { headers } of answers) {
+        const requestId = headers.get('x-request-id')
+        // The line of a request comes after those of what it did.
+        const isLine = (line: Json) =>
+          line.service === service && line.requestId === requestId && line.msg === 'request'
+        await vi.waitFor(() => expect(lines().some(isLine)).toBe(true), { timeout: 10_000 })
+      }
+      const events = lines().filter((line) => line.event === `auth.${event}` && line.userId === userId)
+      expect(events).toHaveLength(1)
+    }
+  })
+
   it('a password is changed, and every session ends with the old one', async () => {
     const { token, password, email, refreshToken, userId, address } = await customer()
     const change = (currentPassword: string, next: string) =>

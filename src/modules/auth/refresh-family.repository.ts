@@ -51,23 +51,23 @@ const refreshFamilySchema = new Schema<RefreshFamilyDocument>(
   { ...strictSchema, collection: 'refreshFamilies' },
 )
 
+function familyOf(document: RefreshFamilyDocument | null): RefreshFamily | undefined {
+  if (!document) return undefined
+  const { _id, userId, ...family } = document
+  return { familyId: _id, userId: userId.toHexString(), ...family }
+}
+
 export type RefreshFamilyRepository = ReturnType<typeof createRefreshFamilyRepository>
 
 export function createRefreshFamilyRepository(database: Database) {
   const families = database.connection.model<RefreshFamilyDocument>('RefreshFamily', refreshFamilySchema)
 
-  const findOne = async (
-    familyId: string,
-    level: 'majority' | 'linearizable',
-    call: Call,
-  ): Promise<RefreshFamily | undefined> => {
-    const document = await database.run(call, (limit) =>
-      families.findOne({ _id: familyId }).read('primary').readConcern(level).maxTimeMS(limit).lean(),
+  const findOne = async (familyId: string, level: 'majority' | 'linearizable', call: Call) =>
+    familyOf(
+      await database.run(call, (limit) =>
+        families.findOne({ _id: familyId }).read('primary').readConcern(level).maxTimeMS(limit).lean(),
+      ),
     )
-    if (!document) return undefined
-    const { _id, userId, ...family } = document
-    return { familyId: _id, userId: userId.toHexString(), ...family }
-  }
 
   return {
     async add({ familyId, userId, ...family }: RefreshFamily, call: Call): Promise<void> {
@@ -92,8 +92,12 @@ export function createRefreshFamilyRepository(database: Database) {
       return modifiedCount === 1
     },
 
-    async end(familyId: string, call: Call): Promise<void> {
-      await database.run(call, (maxTimeMS) => families.deleteOne({ _id: familyId }, { maxTimeMS }))
-    },
+    /** @returns the family if there was one; of many who end it at once, to one */
+    end: async (familyId: string, call: Call): Promise<RefreshFamily | undefined> =>
+      familyOf(
+        await database.run(call, (limit) =>
+          families.findOneAndDelete({ _id: familyId }).maxTimeMS(limit).lean(),
+        ),
+      ),
   }
 }

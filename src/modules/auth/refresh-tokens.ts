@@ -77,8 +77,9 @@ export function createRefreshTokens(options: {
           const current = unspent(secret, family)
           if (current) return { outcome: 'rotated', token: format(selector, current), userId, sessionEpoch }
           if (isLatest) {
-            await families.end(familyId, call)
-            return { outcome: 'reused', userId }
+            return (await families.end(familyId, call))
+              ? { outcome: 'reused', userId }
+              : { outcome: 'unknown' }
           }
         }
         family = await families.findLatest(familyId, call)
@@ -88,10 +89,8 @@ export function createRefreshTokens(options: {
 
     async end(token, call) {
       const parts = parse(token)
-      const family = parts && (await families.find(hash(parts.selector), call))
-      if (!family || isOver(family)) return undefined
-      await families.end(family.familyId, call)
-      return family.userId
+      const family = parts && (await families.end(hash(parts.selector), call))
+      return family && !isOver(family) ? family.userId : undefined
     },
   }
 }
