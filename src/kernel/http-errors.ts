@@ -27,7 +27,7 @@ export const problems: Record<ErrorCode, Problem> = {
   validation_failed: { status: 400, title: 'The request is not valid', members: { errors: z.array(fault) } },
   malformed_json: { status: 400, title: 'The body is not JSON' },
   unauthenticated: { status: 401, title: 'Sign in first' },
-  invalid_token: { status: 401, title: 'The access token is not valid' },
+  invalid_token: { status: 401, title: 'The token is not valid' },
   token_expired: { status: 401, title: 'The access token has expired' },
   invalid_credentials: { status: 401, title: 'Unknown account or wrong password' },
   forbidden: { status: 403, title: 'Your role does not allow this' },
