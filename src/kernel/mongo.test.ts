@@ -1,10 +1,9 @@
-import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { inspect } from 'node:util'
 import mongoose from 'mongoose'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it, vi } from 'vitest'
 import { databaseName, quiet } from '../../test/shop.ts'
+import { wayToMongodb } from '../../test/way-to-mongodb.ts'
 import { DomainError } from './errors.ts'
 import { createLogger } from './logger.ts'
 import { createMongo, type Database, type Db, insertOne, type Mongo, strictSchema } from './mongo.ts'
@@ -155,53 +154,9 @@ describe('one operation', () => {
   })
 })
 
-/** A way to the server that can be cut, and frozen. */
-async function wayToServer() {
-  const { hostname, port } = new URL(uri)
-  const sockets = new Set<Socket>()
-  const server = createServer((near) => {
-    const far = connect(Number(port), hostname)
-    for (const [socket, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(socket)
-      socket.pipe(other)
-      socket.on('error', () => other.destroy())
-      socket.on('close', () => {
-        sockets.delete(socket)
-        other.destroy()
-      })
-    }
-  })
-  const listen = async (at: number) => {
-    server.listen(at, '127.0.0.1')
-    await once(server, 'listening')
-    return (server.address() as { port: number }).port
-  }
-  const cut = async () => {
-    const closed = once(server, 'close')
-    server.close()
-    for (const socket of sockets) socket.destroy()
-    await closed
-  }
-  const own = await listen(0)
-  return {
-    uri: `mongodb://127.0.0.1:${own}/?directConnection=true`,
-    cut,
-    mend: () => listen(own),
-    freeze: () => {
-      for (const socket of sockets) socket.pause()
-    },
-    thaw: () => {
-      for (const socket of sockets) socket.resume()
-    },
-  }
-}
-
 describe('a server that goes away', () => {
   it('is dependency_unavailable in time, and the same connection finds it again', async () => {
-    const way = await wayToServer()
+    const way = await wayToMongodb(uri)
     const far = open(way.uri)
     await far.connect(new AbortController().signal)
     const { connection, run, transaction, ping } = far.database('things')
@@ -226,7 +181,7 @@ describe('a server that goes away', () => {
   })
 
   it('in the middle of transactions has them decided anew once it is back', async () => {
-    const way = await wayToServer()
+    const way = await wayToMongodb(uri)
     const far = open(way.uri)
     await far.connect(new AbortController().signal)
     const { connection, transaction } = far.database('things')
@@ -261,7 +216,7 @@ describe('a server that goes away', () => {
   })
 
   it('without closing its connections is dependency_unavailable at the deadline', async () => {
-    const way = await wayToServer()
+    const way = await wayToMongodb(uri)
     const far = open(way.uri)
     await far.connect(new AbortController().signal)
     const { connection, run } = far.database('things')
