@@ -54,21 +54,19 @@ export async function startService(module: string, environment: Record<string, s
 export async function startServices(authUrl: string, environment: Record<string, string> = {}) {
   // Nothing in these tests gets as far as to need the product service.
   const remote = { AUTH_URL: authUrl, PRODUCT_URL: 'http://127.0.0.1:9', ...environment }
-  const services = await Promise.all(
-    ['product', 'order'].map(async (module) => {
-      const { client, close } = await startService(module, remote)
-      return {
-        module,
-        close,
-        /** Whether the service takes an admin's token: then it goes on to find fault with the id. */
-        show: async (token: string) => {
-          const { status, body } = await client.put(`/${module}s/nothing`, { token, body: {} })
-          return status === 400 ? 'accepted' : `${status} ${body.code}`
-        },
-      }
-    }),
-  )
-  return services
+  const start = async (module: string) => {
+    const { client, close } = await startService(module, remote)
+    return {
+      module,
+      close,
+      /** Whether the service takes an admin's token: then it goes on to find fault with the id. */
+      show: async (token: string) => {
+        const { status, body } = await client.put(`/${module}s/nothing`, { token, body: {} })
+        return status === 400 ? 'accepted' : `${status} ${body.code}`
+      },
+    }
+  }
+  return Promise.all([start('product'), start('order')])
 }
 
 /** A token as auth with this key would issue it to an admin. */
