@@ -191,6 +191,14 @@ describe('durations', () => {
     expect(faultsOf({ [name]: value })).toEqual([`${name} ${complaint}`])
   })
 
+  it.each([
+    ['ACCESS_TOKEN_TTL', '25h', 'must be 1d or less'],
+    // A sign-in would end at a date that there is not.
+    ['REFRESH_TOKEN_TTL', '99999999d', 'must be 3650d or less'],
+  ])('%s=%s is too long', (name, value, complaint) => {
+    expect(faultsOf({ [name]: value })).toEqual([`${name} ${complaint}`])
+  })
+
   it('a drain delay that leaves no time to drain is refused', () => {
     expect(faultsOf({ DRAIN_DELAY: '10s' })).toEqual([
       expect.stringMatching(/^DRAIN_DELAY must be less than/),

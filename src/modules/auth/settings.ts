@@ -9,6 +9,11 @@ const adminPasswordCharacters = 12
 
 const adminVariables = ['ADMIN_USERNAME', 'ADMIN_EMAIL', 'ADMIN_PASSWORD'] as const
 
+const day = 86_400_000
+
+/** Of a token: it is all that ends an access token, and a duration can say more than a date can. */
+const lifetime = duration.pipe(z.int().min(1_000, 'must be 1s or more'))
+
 /** The module's environment variables. */
 export const authSettings = ({ production }: { production: boolean }) => {
   const privateKeys = z.string().transform((value, context) => {
@@ -25,8 +30,8 @@ export const authSettings = ({ production }: { production: boolean }) => {
   const settings = z
     .object({
       JWT_PRIVATE_KEYS: production ? privateKeys : privateKeys.optional(),
-      ACCESS_TOKEN_TTL: duration.pipe(z.int().min(1_000, 'must be 1s or more')).default(900_000),
-      REFRESH_TOKEN_TTL: duration.pipe(z.int().min(1_000, 'must be 1s or more')).default(30 * 86_400_000),
+      ACCESS_TOKEN_TTL: lifetime.pipe(z.int().max(day, 'must be 1d or less')).default(900_000),
+      REFRESH_TOKEN_TTL: lifetime.pipe(z.int().max(3_650 * day, 'must be 3650d or less')).default(30 * day),
       BCRYPT_COST: integer(production ? 10 : 4, 20).default(12),
       // Node's own: how many threads there are for hashing and, beside it, for whatever else needs one.
       UV_THREADPOOL_SIZE: integer(1, 1_024).default(4),
