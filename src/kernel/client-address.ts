@@ -1,4 +1,4 @@
-import { BlockList, isIP, isIPv6 } from 'node:net'
+import { BlockList, isIP, isIPv6, SocketAddress } from 'node:net'
 import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import { expandIPv6 } from 'hono/utils/ipaddr'
@@ -49,13 +49,18 @@ export function isAddressRange(value: string): boolean {
 
 const familyOf = (address: string) => (isIPv6(address) ? 'ipv6' : 'ipv4')
 
-/** Without what some write around an address: a port, brackets, a zone, IPv6 before an IPv4 address. */
-const plain = (written: string): string =>
-  written
+/** Without what some write around an address: a port, brackets, a zone. */
+const plain = (written: string): string => {
+  const address = written
     .trim()
     .replace(/^\[(.*)\](:\d+)?$/, '$1')
     .replace(/^([\d.]+):\d+$/, '$1')
     .replace(/%.*$/, '')
-    .replace(/^::ffff:(?=[\d.]+$)/i, '')
+  return isIPv6(address) ? canonical(address) : address
+}
+
+/** IPv6 as RFC 5952 writes it, whoever has written it; IPv4 in IPv6 is IPv4. */
+const canonical = (address: string): string =>
+  new SocketAddress({ address, family: 'ipv6' }).address.replace(/^::ffff:(?=[\d.]+$)/, '')
 
 const networkOf = (address: string): string => `${expandIPv6(address).split(':').slice(0, 4).join(':')}::/64`
