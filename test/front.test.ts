@@ -12,9 +12,12 @@ let received: {
   method?: string | undefined
   url?: string | undefined
   requestId: unknown
+  forwardedFor: unknown
 }[] = []
 const shopOrigin = 'https://shop.example'
 let front: Client
+/** The front as whoever has this address sees it; of proxies it trusts 192.0.2.80. */
+let from: (address: string) => Client
 
 beforeAll(async () => {
   const urls: Record<string, string> = {}
@@ -25,6 +28,7 @@ beforeAll(async () => {
         method: request.method,
         url: request.url,
         requestId: request.headers['x-request-id'],
+        forwardedFor: request.headers['x-forwarded-for'],
       })
       response.setHeader('content-type', 'application/json')
       response.setHeader('content-security-policy', `policy of ${name}`)
@@ -38,11 +42,15 @@ beforeAll(async () => {
     modules: registry,
     urls,
     timeout: 3_000,
-    trustedProxies: [],
+    trustedProxies: ['192.0.2.80'],
     corsOrigins: [shopOrigin],
     logger: await quiet,
   })
-  front = createClient((path, init) => app.request(path, init))
+  from = (address) => {
+    const env = { incoming: { socket: { remoteAddress: address } } }
+    return createClient((path, init) => app.request(path, init, env))
+  }
+  front = from('198.51.100.1')
 })
 afterAll(() => {
   for (const server of services.values()) server.close()
@@ -59,7 +67,26 @@ it.each([
   received = []
   const answer = await front.post(path, { body: {}, headers: { 'X-Request-Id': 'front-1' } })
   expect(answer).toMatchObject({ status: 200, body: { service } })
-  expect(received).toEqual([{ service, method: 'POST', url: path, requestId: 'front-1' }])
+  const forwardedFor = '198.51.100.1'
+  expect(received).toEqual([{ service, method: 'POST', url: path, requestId: 'front-1', forwardedFor }])
+})
+
+it.each([
+  ['of a client that names another', '198.51.100.1', '203.0.113.9', {}, '198.51.100.1'],
+  ['of a client that has none', '198.51.100.1', undefined, {}, '198.51.100.1'],
+  ['by way of a proxy that it trusts', '192.0.2.80', '203.0.113.9, 198.51.100.7', {}, '198.51.100.7'],
+  [
+    'of who asks it to leave that out',
+    '198.51.100.1',
+    '::1',
+    { Connection: 'X-Forwarded-For' },
+    '198.51.100.1',
+  ],
+])('passes on one address, %s', async (_, peer, header, more, address) => {
+  received = []
+  const headers = { ...(header && { 'X-Forwarded-For': header }), ...more }
+  expect((await from(peer).post('/login', { body: {}, headers })).status).toBe(200)
+  expect(received.map(({ forwardedFor }) => forwardedFor)).toEqual([address])
 })
 
 it.each(['/internal/product/reserve', '/internal', '/metrics', '/metrics/'])(
