@@ -569,6 +569,15 @@ describe('a rate', () => {
       ])
     },
   )
+
+  it('is of no more than a year: what is added to a date has to come to one', () => {
+    expect(
+      faultsOf({ REGISTRATIONS_PER_ADDRESS: '10/365d', LOGIN_FAILURES_PER_ADDRESS: '999999999/1ms' }),
+    ).toEqual([])
+    expect(faultsOf({ REGISTRATIONS_PER_ADDRESS: '10/366d' })).toEqual([
+      'REGISTRATIONS_PER_ADDRESS must be within 365d or less',
+    ])
+  })
 })
 
 describe('TRUSTED_PROXIES', () => {

@@ -64,6 +64,8 @@ export interface Rate {
   within: number
 }
 
+const longestPeriod = 365 * units.d
+
 /** `10/15m` → ten times in fifteen minutes. */
 export const rate = z
   .string()
@@ -72,6 +74,7 @@ export const rate = z
     const [most, within] = value.split('/') as [string, string]
     return { most: Number(most), within: duration.parse(within) }
   })
+  .refine(({ within }) => within <= longestPeriod, 'must be within 365d or less')
 
 const flag = z.enum(['true', 'false']).transform((value) => value === 'true')
 /** An integer in decimal digits. */
