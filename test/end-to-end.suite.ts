@@ -292,6 +292,18 @@ export function endToEndSuite(shape: Shape) {
         expect(paths).toHaveProperty([path])
     })
 
+    it('is closed to pages of other origins, unless it is told otherwise', async () => {
+      const headers = { Origin: 'https://shop.example', 'Access-Control-Request-Method': 'POST' }
+      const preflight = await shop.request('OPTIONS', '/orders/create_order', { headers })
+      expect(preflight).toMatchObject({ status: 405, body: { code: 'method_not_allowed' } })
+      const read = await shop.get('/products/', { headers })
+      expect(read.status).toBe(200)
+      for (const answer of [preflight, read]) {
+        expect([...answer.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([])
+        expect(answer.headers.get('vary')).toBeNull()
+      }
+    })
+
     it('keeps /internal to itself', async () => {
       const answer = await shop.post('/internal/product/reserve', {
         token: shop.adminToken,

@@ -18,6 +18,7 @@ export function authRoutes(options: {
   router.openapi(authApi.register, async (c) => {
     const user = await service.register(c.req.valid('json'), clientOf(c), c.get('call'))
     c.header('Location', '/profile')
+    c.header('Cache-Control', 'no-store')
     return c.json(representation(user), 201)
   })
 

@@ -1,0 +1,56 @@
+import type { Json } from './client.ts'
+
+/** An operation of an OpenAPI document. */
+export interface Operation {
+  /** `METHOD /path` */
+  name: string
+  method: string
+  path: string
+  tags: string[]
+  /** Of those that need an access token. */
+  security?: unknown
+  parameters?: { name: string; in: string; required?: boolean; schema: Json }[]
+  requestBody?: Json
+  responses: Record<string, Json>
+}
+
+export const operationsOf = (document: Json): Operation[] =>
+  Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods as Json).map(([method, operation]) => ({
+      ...(operation as Operation),
+      name: `${method.toUpperCase()} ${path}`,
+      method: method.toUpperCase(),
+      path,
+    })),
+  )
+
+/** Pointers (RFC 6901) into the body of an operation: to its objects, and to every field and the first item of lists. */
+export interface Places {
+  objects: string[]
+  values: string[]
+}
+
+export function placesInBody(document: Json, operation: Operation): Places {
+  const places: Places = { objects: [], values: [] }
+  const visit = (described: Json, pointer: string) => {
+    const name = described.$ref?.replace('#/components/schemas/', '')
+    const schema = name === undefined ? described : document.components.schemas[name]
+    if (pointer !== '') places.values.push(pointer)
+    if (schema.type === 'array') visit(schema.items, `${pointer}/0`)
+    if (schema.type !== 'object') return
+    places.objects.push(pointer)
+    for (const [field, value] of Object.entries(schema.properties)) visit(value, `${pointer}/${field}`)
+  }
+  if (operation.requestBody) visit(operation.requestBody.content['application/json'].schema, '')
+  return places
+}
+
+/** The body with another value at the pointer. */
+export function withValue(body: Json, pointer: string, value: unknown): Json {
+  const [, key, ...rest] = pointer.split('/')
+  if (key === undefined) return value
+  const next = withValue(body?.[key], ['', ...rest].join('/'), value)
+  if (Array.isArray(body)) return body.map((item, at) => (at === Number(key) ? next : item))
+  // Computed, so that `__proto__` is a key like any other.
+  return { ...body, [key]: next }
+}

@@ -1,0 +1,106 @@
+import { randomUUID } from 'node:crypto'
+import type { Account, Client } from './client.ts'
+import { admin } from './shop.ts'
+
+/** Who there is: two customers and an admin. */
+export interface People {
+  ada: Account
+  grace: Account
+  boss: Account
+}
+
+export async function meetPeople(shop: Client): Promise<People> {
+  const { accessToken: token, refreshToken } = await shop.signIn(admin.email, admin.password)
+  const { userId } = (await shop.get('/profile', { token })).body
+  const boss = { ...admin, userId, token, refreshToken }
+  return { ada: await shop.customer(), grace: await shop.customer(), boss }
+}
+
+export interface ValidRequest {
+  path: string
+  body?: Record<string, unknown>
+}
+
+type Make = (shop: Client, people: People, caller: Account) => ValidRequest | Promise<ValidRequest>
+
+const newProduct = (shop: Client, { boss }: People) => shop.product(boss.token)
+
+async function newOrderOfAda(shop: Client, people: People): Promise<string> {
+  const { productId } = await newProduct(shop, people)
+  const { status, body } = await shop.order(people.ada.token, [{ productId, quantity: 1 }])
+  if (status !== 201) throw new Error(`no order: ${JSON.stringify(body)}`)
+  return body.orderId
+}
+
+/**
+ * For every operation of the API a request with nothing wrong in it, on resources made for it: if it is refused, then
+ * for who makes it. What belongs to somebody is Ada's.
+ */
+export const validRequests = {
+  'POST /register': () => {
+    const username = `u-${randomUUID().slice(0, 8)}`
+    const body = { username, email: `${username}@example.com`, password: 'correct horse battery' }
+    return { path: '/register', body }
+  },
+  'POST /login': (_shop, { ada }) => ({
+    path: '/login',
+    body: { email: ada.email, password: ada.password },
+  }),
+  'POST /token/refresh': async (shop, { ada }) => {
+    const { refreshToken } = await shop.signIn(ada.email, ada.password)
+    return { path: '/token/refresh', body: { refreshToken } }
+  },
+  'POST /logout': async (shop, { ada }) => {
+    const { refreshToken } = await shop.signIn(ada.email, ada.password)
+    return { path: '/logout', body: { refreshToken } }
+  },
+  'GET /profile': () => ({ path: '/profile' }),
+  'PUT /profile/password': (_shop, _people, { password }) => ({
+    path: '/profile/password',
+    body: { currentPassword: password, newPassword: password },
+  }),
+  'GET /.well-known/jwks.json': () => ({ path: '/.well-known/jwks.json' }),
+
+  'POST /products/create_product': () => ({
+    path: '/products/create_product',
+    body: { name: 'Cup', description: 'Stoneware', price: 12.9, stock: 10 },
+  }),
+  'GET /products/': () => ({ path: '/products/' }),
+  'GET /products/{id}': async (shop, people) => {
+    const { productId } = await newProduct(shop, people)
+    return { path: `/products/${productId}` }
+  },
+  'PUT /products/{id}': async (shop, people) => {
+    const product = await newProduct(shop, people)
+    return { path: `/products/${product.productId}`, body: { ...product, price: 14.9 } }
+  },
+  'DELETE /products/{id}': async (shop, people) => {
+    const { productId } = await newProduct(shop, people)
+    return { path: `/products/${productId}` }
+  },
+  'POST /products/{id}/stock': async (shop, people) => {
+    const { productId } = await newProduct(shop, people)
+    return { path: `/products/${productId}/stock`, body: { change: 5, reason: 'delivery' } }
+  },
+
+  'POST /orders/create_order': async (shop, people) => {
+    const { productId } = await newProduct(shop, people)
+    return { path: '/orders/create_order', body: { productList: [{ productId, quantity: 1 }] } }
+  },
+  'GET /orders': () => ({ path: '/orders' }),
+  'GET /orders/{id}': async (shop, people) => ({ path: `/orders/${await newOrderOfAda(shop, people)}` }),
+  'PUT /orders/{id}': async (shop, people) => ({
+    path: `/orders/${await newOrderOfAda(shop, people)}`,
+    body: { status: 'cancelled' },
+  }),
+  'DELETE /orders/{id}': async (shop, people) => ({ path: `/orders/${await newOrderOfAda(shop, people)}` }),
+
+  'GET /healthz': () => ({ path: '/healthz' }),
+  'GET /readyz': () => ({ path: '/readyz' }),
+  'GET /openapi.json': () => ({ path: '/openapi.json' }),
+  'GET /docs': () => ({ path: '/docs' }),
+  'GET /problems/{code}': () => ({ path: '/problems/forbidden' }),
+} satisfies Record<string, Make>
+
+export type OperationName = keyof typeof validRequests
+export const operationNames = Object.keys(validRequests) as OperationName[]
