@@ -23,7 +23,7 @@ afterEach(() => {
 })
 
 afterAll(async () => {
-  for (const module of ['replicas', 'crashed', 'failing', 'renewed']) {
+  for (const module of ['replicas', 'crashed', 'failing', 'renewed', 'held']) {
     await mongo.database(module).connection.dropDatabase()
   }
   await mongo.close()
@@ -119,6 +119,16 @@ describe('migrations', () => {
     await locks.updateOne({}, { $set: { until: new Date() } })
     await next
     expect(done).toBe(true)
+  })
+
+  it('of another process end the patience of whoever has none left, with a message that says so', async () => {
+    const locks = mongo.database('held').connection.collection<{ _id: string; until: Date }>('locks')
+    await locks.insertOne({ _id: 'migrations', until: new Date(Date.now() + 60_000) })
+    const prepare = vi.fn(async () => 'prepared')
+    const impatient = migrate(mongo, 'held', [], prepare, logger, AbortSignal.abort())
+    await expect(impatient).rejects.toThrow('another process is migrating this database')
+    expect(prepare).not.toHaveBeenCalled()
+    expect(await locks.countDocuments()).toBe(1)
   })
 
   it('keep the lock for as long as they take', async () => {

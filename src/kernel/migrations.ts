@@ -55,7 +55,9 @@ async function underLock<T>(db: Db, signal: AbortSignal | undefined, work: () =>
       if (!isDuplicateKey(error)) throw error
       if (Date.now() > patience)
         throw new Error(`the migration lock was not released within ${lockPatience} ms`)
-      await sleep(50, undefined, { signal })
+      await sleep(50, undefined, { signal }).catch((cause: unknown) => {
+        throw new Error('another process is migrating this database: gave up waiting for it', { cause })
+      })
     }
   }
   const renewal = setInterval(() => {
