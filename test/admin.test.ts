@@ -175,6 +175,17 @@ describe('the last admin', () => {
     expect((await own.login(admin.email, admin.password)).length).toBeGreaterThan(0)
   })
 
+  it('is nobody where there is none: a customer is no admin then, either', async () => {
+    const { username } = await own.customer()
+    const users = (await own.collections('auth')).collection('users')
+    await users.updateMany({ role: 'admin' }, { $set: { role: 'customer' } })
+    expect(await run(theirs, ['demote', username])).toMatchObject({
+      code: 0,
+      stdout: `${username} is no admin\n`,
+    })
+    await users.updateOne({ username: admin.username }, { $set: { role: 'admin' } })
+  })
+
   it('is left when both of two are demoted at once', async () => {
     const settings = { MONGODB_DATABASE: own.database }
     const operators = await Promise.all([1, 2].map(() => startComposition({ environment: settings })))

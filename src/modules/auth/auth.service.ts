@@ -235,7 +235,9 @@ export function createAuthService(options: {
     },
 
     /** Ends every session of the account. @returns `last` if nobody else would be left who is an admin */
-    async setRole({ userId }: User, role: User['role'], call: Call) {
+    async setRole({ userId, role: before }: User, role: User['role'], call: Call) {
+      // A customer is not the last admin where there is none at all.
+      if (before === role) return 'unchanged'
       const outcome = await users.setRole(userId, role, call)
       if (outcome === 'changed') {
         record('role_changed', { requestId: call.requestId, userId, role, by: 'operator' })
