@@ -245,6 +245,22 @@ it('reset-password replaces the password of any account, and ends its sessions',
   expect((await signIn(ada.username, 'found it under the mat')).status).toBe(200)
 })
 
+it('reset-password wins over an owner, or a thief, who changes it while the operator types', async () => {
+  const ada = await shop.customer()
+  const operator = await startComposition({ environment: { MONGODB_DATABASE: shop.database } })
+  await operator.composition.connect(AbortSignal.timeout(10_000))
+  const typed = async () => {
+    const body = { currentPassword: ada.password, newPassword: 'mine as long as I hold it' }
+    expect((await shop.put('/profile/password', { token: ada.token, body })).status).toBe(204)
+    return 'found it under the mat'
+  }
+  const reset = operator.composition.commands.find(({ name }) => name === 'reset-password')
+  await reset?.run([ada.username], { print: () => {}, secret: typed }, () => callWithin(20_000, 'test'))
+  expect((await signIn(ada.username, 'mine as long as I hold it')).status).toBe(401)
+  expect((await signIn(ada.username, 'found it under the mat')).status).toBe(200)
+  await operator.close()
+})
+
 describe('the command itself', () => {
   it.each([
     [[], 2],

@@ -82,7 +82,8 @@ export const adminCommands = (service: AuthService): Command[] => [
     async run([name = ''], terminal, call) {
       const user = await service.account(name, call())
       if (!user) throw unknownAccount(name)
-      await service.resetPassword(user, await newPassword(user, terminal), call())
+      const password = await newPassword(user, terminal)
+      if (!(await service.resetPassword(user, password, call()))) throw unknownAccount(name)
       terminal.print(`${user.username} has a new password, and is signed out everywhere`)
     },
   },

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type Call, remaining } from '../../kernel/call.ts'
 import type { Client } from '../../kernel/client-address.ts'
-import { DomainError, dependencyUnavailable, isDomainError, validationFailed } from '../../kernel/errors.ts'
+import { DomainError, isDomainError, validationFailed } from '../../kernel/errors.ts'
 import type { KnownClientRepository } from './known-client.repository.ts'
 import { weaknessOf } from './password-policy.ts'
 import type { Passwords } from './passwords.ts'
@@ -253,13 +253,16 @@ export function createAuthService(options: {
 
     admins: (call: Call) => users.admins(listed, call),
 
-    /** Without the old one: for operators. Ends every session of the account. */
-    async resetPassword(user: User, password: string, call: Call): Promise<void> {
+    /**
+     * Without the old one, and whatever becomes of that meanwhile: for operators. Ends every session of the account.
+     * @returns false if the account is gone
+     */
+    async resetPassword(user: User, password: string, call: Call): Promise<boolean> {
       const hash = await passwords.hash(password, call)
-      if (!(await users.changePassword(user, hash, call))) {
-        throw dependencyUnavailable('the password was changed meanwhile: try again')
-      }
-      record('password_changed', { requestId: call.requestId, userId: user.userId, by: 'operator' })
+      let now: User | undefined = user
+      while (now && !(await users.changePassword(now, hash, call))) now = await users.find(user.userId, call)
+      if (now) record('password_changed', { requestId: call.requestId, userId: now.userId, by: 'operator' })
+      return now !== undefined
     },
 
     isEmpty: (call: Call) => users.isEmpty(call),
