@@ -39,12 +39,13 @@ export interface Shop extends Client, Collections {
 
 interface Options {
   environment?: Record<string, string>
+  logger?: Logger
   /** What stands between modules of this process, instead of the check that HTTP could carry it. */
   wrapPort?: (port: Port<object>, implementation: object) => object
 }
 
 /** The program in this process, on databases of its own, not yet connected to them. */
-export async function startComposition({ environment, wrapPort = checkedPort }: Options = {}) {
+export async function startComposition({ environment, logger, wrapPort = checkedPort }: Options = {}) {
   const uri = inject('mongodbUri')
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-shop-'))
   const config = loadConfig(
@@ -63,9 +64,13 @@ export async function startComposition({ environment, wrapPort = checkedPort }: 
     },
     registry,
   )
-  const logger = await quiet
   const mongodb = { ...config.mongodb, uri: config.mongodb.uri ?? uri }
-  const composition = await compose({ config: { ...config, mongodb }, modules: registry, logger, wrapPort })
+  const composition = await compose({
+    config: { ...config, mongodb },
+    modules: registry,
+    logger: logger ?? (await quiet),
+    wrapPort,
+  })
   const close = async () => {
     await composition.close()
     await rm(dataDir, { recursive: true, force: true })

@@ -6,7 +6,7 @@ import type { KnownClientRepository } from './known-client.repository.ts'
 import { weaknessOf } from './password-policy.ts'
 import type { Passwords } from './passwords.ts'
 import type { RefreshTokens } from './refresh-tokens.ts'
-import type { EventFields, RecordEvent } from './security-events.ts'
+import type { FieldsOf, RecordEvent } from './security-events.ts'
 import { type Counter, countFailures, countOne, type Limit, refuseThrottled } from './throttle.ts'
 import type { TokenIssuer } from './tokens.ts'
 import type { User, UserRepository } from './user.repository.ts'
@@ -69,7 +69,7 @@ export function createAuthService(options: {
   }
 
   /** Does it, and takes note if it is refused for being too many. */
-  const throttled = async <T>(fields: EventFields, work: () => Promise<T>): Promise<T> => {
+  const throttled = async <T>(fields: FieldsOf<'throttled'>, work: () => Promise<T>): Promise<T> => {
     try {
       return await work()
     } catch (error) {
@@ -106,6 +106,13 @@ export function createAuthService(options: {
       if (!right) record('sign_in_failed', fields)
       return right
     })
+  }
+
+  const createAdmin = async (admin: Registration, call: Call): Promise<User> => {
+    const user = await add(admin, 'admin', call)
+    const { userId, role } = user
+    record('registered', { requestId: call.requestId, userId, role, by: 'operator' })
+    return user
   }
 
   const upgradeHash = async (user: User, password: string, call: Call): Promise<void> => {
@@ -218,21 +225,15 @@ export function createAuthService(options: {
      * @returns the account's role
      */
     async ensureAdmin(admin: Registration, call: Call): Promise<User['role']> {
-      return (
-        (await users.findByUsername(admin.username, call))?.role ?? (await add(admin, 'admin', call)).role
-      )
+      const existing = await users.findByUsername(admin.username, call)
+      return (existing ?? (await createAdmin(admin, call))).role
     },
 
     /** The account of an e-mail address or, without an @, of a username. */
     account: (name: string, call: Call): Promise<User | undefined> =>
       name.includes('@') ? users.findByEmail(name, call) : users.findByUsername(name, call),
 
-    async createAdmin(admin: Registration, call: Call): Promise<User> {
-      const user = await add(admin, 'admin', call)
-      const { userId, role } = user
-      record('registered', { requestId: call.requestId, userId, role, by: 'operator' })
-      return user
-    },
+    createAdmin,
 
     /** Ends every session of the account. @returns `last` if nobody else would be left who is an admin */
     async setRole({ userId, role: before }: User, role: User['role'], call: Call) {

@@ -1,12 +1,56 @@
 import { readFileSync } from 'node:fs'
+import { Writable } from 'node:stream'
 import { expect, it } from 'vitest'
+import { databaseName, startShop } from '../../../test/shop.ts'
+import { createLogger } from '../../kernel/logger.ts'
 import { securityEvents } from './security-events.ts'
 
-it('docs/security-events.md has the events, and the level of each', () => {
+it('docs/security-events.md has the events, and the level and the fields of each', () => {
   const document = readFileSync(new URL('../../../docs/security-events.md', import.meta.url), 'utf8')
-  const rows = [...document.matchAll(/^\| `auth\.(\w+)` \| (\w+) \|/gm)].map(([, event, level]) => [
-    event,
-    level,
+  const rows = [...document.matchAll(/^\| `auth\.(\w+)` \| (\w+) \| .* \| (.*) \|$/gm)]
+  expect(
+    rows.map(([, event, level, fields = '']) => [
+      event,
+      level,
+      [...fields.matchAll(/`(\w+)`/g)].map(([, field]) => field).toSorted(),
+    ]),
+  ).toEqual(
+    Object.entries(securityEvents).map(([event, { level, fields }]) => [
+      event,
+      level,
+      ['requestId', ...fields].toSorted(),
+    ]),
+  )
+})
+
+it('the admin of the settings is in the audit trail when the account is opened, and not again', async () => {
+  const lines: string[] = []
+  const output = new Writable({
+    write(chunk, _encoding, done) {
+      lines.push(String(chunk))
+      done()
+    },
+  })
+  const logger = await createLogger({ level: 'info', human: false, service: 'test', output })
+  const environment = { MONGODB_DATABASE: databaseName() }
+  const first = await startShop({ environment, logger })
+  const second = await startShop({ environment, logger })
+  const { userId } = (await second.get('/profile', { token: second.adminToken })).body
+  const opened = lines.map((line) => JSON.parse(line)).filter(({ event }) => event === 'auth.registered')
+  expect(opened).toEqual([
+    {
+      level: 30,
+      time: expect.any(Number),
+      service: 'test',
+      module: 'auth',
+      event: 'auth.registered',
+      requestId: 'boot',
+      userId,
+      role: 'admin',
+      by: 'operator',
+      msg: 'account opened',
+    },
   ])
-  expect(rows).toEqual(Object.entries(securityEvents).map(([event, { level }]) => [event, level]))
+  await second.close()
+  await first.close()
 })
