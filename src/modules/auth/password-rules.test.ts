@@ -165,6 +165,14 @@ describe('the hash', () => {
   })
 })
 
+it('the same password again is a change, too: it ends every session', async () => {
+  const ada = await shop.customer()
+  const body = { currentPassword: ada.password, newPassword: ada.password }
+  expect((await shop.put('/profile/password', { token: ada.token, body })).status).toBe(204)
+  expect((await shop.post('/token/refresh', { body: { refreshToken: ada.refreshToken } })).status).toBe(401)
+  expect((await shop.login(ada.email, ada.password)).length).toBeGreaterThan(0)
+})
+
 describe('a password is taken as it is', () => {
   /** Registers with one and signs in with another. */
   const signInWith = async (password: string, shown: string) => {
@@ -188,6 +196,24 @@ describe('a password is taken as it is', () => {
     expect(await signInWith(password, shown)).toBe(401)
     expect(await signInWith(password, password)).toBe(200)
   })
+})
+
+it('a flood of sign-ins lets everybody else have their turn before it ends', async () => {
+  const own = await startShop({ environment: { BCRYPT_COST: '9', REQUEST_TIMEOUT: '60s' } })
+  const { token } = await own.customer()
+  let ended = 0
+  const flood = Array.from({ length: 40 }, async (_, n) => {
+    const body = { email: `nobody-${n}@example.com`, password: 'not the one' }
+    expect((await own.post('/login', { body })).status).toBe(401)
+    ended += 1
+  })
+  // As many as may are at it by then.
+  await Promise.race(flood)
+  expect((await own.get('/profile', { token })).status).toBe(200)
+  expect((await own.get('/products/')).status).toBe(200)
+  expect(ended).toBeLessThan(20)
+  await Promise.all(flood)
+  await own.close()
 })
 
 describe('an unknown account', () => {

@@ -1,3 +1,6 @@
+import { generateKeyPairSync, sign, subtle } from 'node:crypto'
+import { lookup } from 'node:dns/promises'
+import { stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import bcrypt from 'bcrypt'
 import { afterEach, describe, expect, it, vi } from 'vitest'
@@ -36,6 +39,31 @@ describe('a flood of sign-ins', () => {
     const outcomes = await Promise.all(flood)
     expect(outcomes).toContain('overloaded')
     expect(outcomes.filter((outcome) => outcome === false).length).toBeGreaterThanOrEqual(atOnce * 64)
+  })
+
+  it('lets files, names and signatures have their turn before it ends', async () => {
+    const passwords = createPasswords({ cost: 9, threads })
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+    const data = Buffer.from('signed')
+    const signature = sign(null, data, privateKey)
+    const key = await subtle.importKey('jwk', publicKey.export({ format: 'jwk' }), 'Ed25519', false, [
+      'verify',
+    ])
+    let ended = 0
+    const flood = Array.from({ length: 40 }, async () => {
+      await passwords.verify('wrong', undefined, inTime(60_000))
+      ended += 1
+    })
+    // As many as may are at it by then.
+    await Promise.race(flood)
+    const others = [
+      stat(import.meta.filename),
+      lookup('localhost'),
+      subtle.verify('Ed25519', key, signature, data),
+    ]
+    await Promise.all(others)
+    expect(ended).toBeLessThan(20)
+    await Promise.all(flood)
   })
 
   it.each([
