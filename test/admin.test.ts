@@ -1,8 +1,9 @@
-import { execFile, spawn } from 'node:child_process'
+import { execFile, execFileSync, spawn } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import { callWithin } from '../src/kernel/call.ts'
 import { openCollections } from './collections.ts'
 import { admin, databaseName, type Shop, startComposition, startShop } from './shop.ts'
@@ -287,14 +288,22 @@ describe('the command itself', () => {
 })
 
 describe('at a terminal', () => {
-  /** The command on a pseudo-terminal (`script` of util-linux), where each line is typed when it is asked for. */
+  /**
+   * The command on a pseudo-terminal (`script` of util-linux), where each line is typed when it is asked for.
+   * @param line what else the shell is told
+   */
   function atTerminal(
     args: readonly string[],
     typed: readonly string[],
-  ): Promise<{ code: number | null; shown: string }> {
-    const line = [process.execPath, script, ...args].map((part) => `'${part}'`).join(' ')
-    const child = spawn('script', ['-qefc', line, '/dev/null'], { env: { ...environment, TERM: 'dumb' } })
+    line = '',
+  ): Promise<{ code: number | null; shown: string; processes: string }> {
+    const quoted = [process.execPath, script, ...args].map((part) => `'${part}'`).join(' ')
+    const child = spawn('script', ['-qefc', `${quoted} ${line}`, '/dev/null'], {
+      env: { ...environment, TERM: 'dumb' },
+    })
+    onTestFinished(() => void child.kill('SIGKILL'))
     let shown = ''
+    let processes = ''
     const answers = [...typed]
     let prompts = 0
     child.stdout.on('data', (chunk: Buffer) => {
@@ -303,21 +312,29 @@ describe('at a terminal', () => {
       // The second prompt names it once more.
       while (prompts < asked && answers.length > 0) {
         prompts += 1
+        processes = commandLines()
         child.stdin.write(answers.shift())
       }
     })
-    return new Promise((resolve) => child.once('close', (code) => resolve({ code, shown })))
+    return new Promise((resolve) => child.once('close', (code) => resolve({ code, shown, processes })))
   }
+
+  /** Of all processes: what everybody on the machine can see. */
+  const commandLines = () =>
+    execFileSync('ps', ['-eww', '-o', 'args='], { encoding: 'utf8', maxBuffer: 100_000_000 })
 
   it('asks twice for the password, and does not show it', async () => {
     const secret = 'nobody sees this one'
-    const { code, shown } = await atTerminal(
+    const { code, shown, processes } = await atTerminal(
       ['create', 'typist', 'typist@example.com'],
       [`${secret}\r`, `${secret}\r`],
     )
     expect({ code, shown }).toMatchObject({ code: 0 })
     expect(shown).toContain('typist is an admin now')
     expect(shown).not.toContain(secret)
+    // As it is between the two prompts.
+    expect(processes).toContain('typist@example.com')
+    expect(processes).not.toContain(secret)
     expect((await signIn('typist', secret)).status).toBe(200)
   })
 
@@ -336,5 +353,13 @@ describe('at a terminal', () => {
     expect(
       await (await shop.collections('auth')).collection('users').countDocuments({ username: 'leaver' }),
     ).toBe(0)
+  })
+
+  it('keeps the log out of what is written to a file', async () => {
+    const { username } = await shop.customer()
+    const file = join(shop.dataDir, 'answer.txt')
+    const { code, shown } = await atTerminal(['promote', username], [], `> '${file}'`)
+    expect({ code, shown }).toMatchObject({ code: 0, shown: expect.stringContaining('auth.role_changed') })
+    expect(await readFile(file, 'utf8')).toBe(`${username} is an admin now\n`)
   })
 })

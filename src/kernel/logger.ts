@@ -2,7 +2,10 @@ import { pino } from 'pino'
 
 export type Logger = import('pino').Logger
 
-/** JSON lines on standard output, or the `output` that is given; a person at a terminal gets them coloured, where pino-pretty is installed. */
+/**
+ * JSON lines on standard output, or the `output` that is given; a person at a terminal gets them coloured, where
+ * pino-pretty is installed.
+ */
 export async function createLogger(options: {
   level: string
   human: boolean
@@ -17,6 +20,7 @@ export async function createLogger(options: {
   return pino(
     { level, base: { service } },
     pretty({
+      destination: output,
       sync: true,
       translateTime: 'HH:MM:ss.l',
       singleLine: true,
