@@ -16,10 +16,7 @@ const longestInput = 4_096
 
 /** Exit codes: 0 done, 1 refused, 2 not understood or not possible now, 130 given up at the prompt (Ctrl-C). */
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    options: { help: { type: 'boolean', short: 'h' } },
-    allowPositionals: true,
-  })
+  const { values, positionals } = parsed()
   const config = loadConfig(process.env, registry)
   // What is done goes into the audit trail; standard output is for the answer.
   const logger = await createLogger({
@@ -44,6 +41,16 @@ async function main(): Promise<number> {
     return 0
   } finally {
     await composition.close()
+  }
+}
+
+function parsed() {
+  const options = { help: { type: 'boolean', short: 'h' } } as const
+  try {
+    return parseArgs({ options, allowPositionals: true })
+  } catch {
+    // Its own message repeats what it does not know, which may be a password.
+    throw new Error('the only option is --help; a name that begins with - comes after --')
   }
 }
 

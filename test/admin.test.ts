@@ -90,10 +90,13 @@ describe('create', () => {
     expect((await signIn('newcomer', input)).status).not.toBe(200)
   })
 
-  it('takes no password as an argument, and does not repeat it', async () => {
-    const outcome = await command('create', 'newcomer', 'new@example.com', 'a-secret-on-the-line')
-    expect(outcome).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(/never an argument/) })
-    expect(outcome.stderr).not.toContain('a-secret-on-the-line')
+  it.each([
+    ['a-secret-on-the-line', /never an argument/],
+    ['--a-secret-on-the-line', /option/],
+  ])('takes no password as an argument (%s), and does not repeat it', async (argument, reason) => {
+    const outcome = await command('create', 'newcomer', 'new@example.com', argument)
+    expect(outcome).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(reason) })
+    expect(outcome.stderr).not.toContain('secret')
   })
 
   it('works before there was ever a process', async () => {
