@@ -30,7 +30,7 @@ export const securityEvents = {
   signed_in: { level: 'info', message: 'signed in', fields: ['userId', 'address'] },
   sign_in_failed: { level: 'warn', message: 'sign-in failed', fields: ['address', 'action', 'userId'] },
   throttled: { level: 'warn', message: 'too many attempts', fields: ['address', 'action', 'userId'] },
-  signed_out: { level: 'info', message: 'signed out', fields: ['userId', 'address'] },
+  signed_out: { level: 'info', message: 'signed out', fields: ['userId', 'address', 'by'] },
   refresh_reused: {
     level: 'warn',
     message: 'a spent refresh token was shown: its family has ended',
