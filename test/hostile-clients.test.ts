@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { accessSuite } from './access.suite.ts'
 import { unbalancedBooks } from './books.ts'
 import { headersSuite } from './headers.suite.ts'
+import { inputSuite } from './input.suite.ts'
 import { type Deployment, deploy, type Shape, shapes } from './processes.ts'
 
 // What clients can do that mean no good: the same of real processes in both shapes.
@@ -22,5 +23,6 @@ describe.each(Object.keys(shapes) as Shape[])('hostile clients, %s', (shape) => 
   })
 
   accessSuite(shape, () => shop, internalSecret)
+  inputSuite(() => shop)
   headersSuite(() => shop, origins)
 })
