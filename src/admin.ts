@@ -1,5 +1,4 @@
 import { parseArgs } from 'node:util'
-import { read } from 'read'
 import { compose } from './compose.ts'
 import { callWithin } from './kernel/call.ts'
 import { type Command, Refusal, type Terminal } from './kernel/command.ts'
@@ -8,11 +7,10 @@ import { isDomainError } from './kernel/errors.ts'
 import { createLogger, type Logger } from './kernel/logger.ts'
 import { openComposition } from './open-composition.ts'
 import { registry } from './registry.ts'
+import { Canceled, readSecret } from './terminal.ts'
 
 const connectWithin = 5_000
 const answerWithin = 30_000
-/** More than any password may have, in bytes. */
-const longestInput = 4_096
 
 /** Exit codes: 0 done, 1 refused, 2 not understood or not possible now, 130 given up at the prompt (Ctrl-C). */
 async function main(): Promise<number> {
@@ -78,38 +76,15 @@ const usage = (commands: readonly Command[]): string => {
   ].join('\n')
 }
 
-const terminal: Terminal = {
-  print: (line) => console.log(line),
-  async secret(what) {
-    if (!process.stdin.isTTY) return firstLine(what)
-    // As a terminal even where the output is a file: otherwise the terminal itself would show what is typed.
-    const ask = (prompt: string) => read({ prompt, silent: true, terminal: true, output: process.stderr })
-    const secret = await ask(`${what}: `)
-    if ((await ask(`${what}, again: `)) !== secret) throw new Refusal(`${what}: the two are not the same`)
-    return secret
-  },
-}
-
-async function firstLine(what: string): Promise<string> {
-  let input = ''
-  for await (const chunk of process.stdin.setEncoding('utf8')) {
-    input += chunk
-    if (input.includes('\n') || input.length > longestInput) break
-  }
-  const [line = ''] = input.split(/\r?\n/)
-  if (line === '')
-    throw new Refusal(`${what}: standard input is empty; its first line has to be the password`)
-  return line
-}
+const terminal: Terminal = { print: (line) => console.log(line), secret: readSecret }
 
 main().then(
   (code) => process.exit(code),
   (error: unknown) => {
-    const canceled = error instanceof Error && error.message === 'canceled'
     console.error(error instanceof Error ? error.message : error)
     const refused =
       error instanceof Refusal ||
       (isDomainError(error) && !isDomainError(error, 'dependency_unavailable', 'overloaded'))
-    process.exit(canceled ? 130 : refused ? 1 : 2)
+    process.exit(error instanceof Canceled ? 130 : refused ? 1 : 2)
   },
 )

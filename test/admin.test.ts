@@ -1,4 +1,5 @@
 import { execFile, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,7 +20,11 @@ interface Outcome {
 }
 
 /** `npm run admin` with these environment variables; `input` is its standard input. */
-function run(env: Record<string, string>, args: readonly string[], input = ''): Promise<Outcome> {
+function run(
+  env: Record<string, string>,
+  args: readonly string[],
+  input: string | Buffer = '',
+): Promise<Outcome> {
   return new Promise((resolve) => {
     const child = execFile(process.execPath, [script, ...args], { env }, (_error, stdout, stderr) =>
       resolve({ code: child.exitCode, stdout, stderr }),
@@ -62,6 +67,7 @@ describe('create', () => {
     ['a line', 'the boat in the bottle\n'],
     ['a line of Windows', 'the boat in the bottle\r\nand more'],
     ['no end of line', 'the boat in the bottle'],
+    ['a line after a byte order mark', '\ufeffthe boat in the bottle\n'],
   ])('makes an admin whose password is %s on standard input', async (_what, input) => {
     const name = `captain-${input.length}`
     const outcome = await run(environment, ['create', name, `${name}@example.com`], input)
@@ -83,11 +89,30 @@ describe('create', () => {
     ['a short password', ['newcomer', 'new@example.com'], 'short', /password: must have 8 characters/],
     ['a common password', ['newcomer', 'new@example.com'], 'trustno1', /password: .*most common/],
     ['a password with the name', ['newcomer', 'new@example.com'], 'Newcomer 12', /password: .*username/],
-    ['no password', ['newcomer', 'new@example.com'], '\n', /standard input is empty/],
+    ['an empty line', ['newcomer', 'new@example.com'], '\n', /standard input is empty/],
+    ['no password', ['newcomer', 'new@example.com'], '', /standard input is empty/],
+    ['no UTF-8', ['newcomer', 'new@example.com'], Buffer.from('fünf Würfel', 'latin1'), /has to be UTF-8/],
   ])('refuses %s, and says why', async (_what, args, input, reason) => {
     const outcome = await run(environment, ['create', ...args], input)
     expect(outcome).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(reason) })
-    expect((await signIn('newcomer', input)).status).not.toBe(200)
+    const users = (await shop.collections('auth')).collection('users')
+    expect(await users.countDocuments({ username: 'newcomer' })).toBe(0)
+  })
+
+  it('reads no more than a password may have, however much there is', async () => {
+    const child = spawn(process.execPath, [script, 'create', 'newcomer', 'new@example.com'], {
+      env: environment,
+      stdio: ['pipe', 'ignore', 'pipe'],
+    })
+    onTestFinished(() => void child.kill('SIGKILL'))
+    let said = ''
+    child.stderr.on('data', (chunk: Buffer) => {
+      said += chunk.toString()
+    })
+    // Neither is there an end of line, nor an end.
+    child.stdin.write('long'.repeat(10_000))
+    const [code] = await once(child, 'close')
+    expect({ code, said }).toMatchObject({ code: 1, said: expect.stringContaining('is too long') })
   })
 
   it.each([
@@ -350,12 +375,18 @@ describe('at a terminal', () => {
     expect((await signIn('waverer', 'this is the one')).status).toBe(401)
   })
 
-  it('changes nothing when it is left with Ctrl-C', async () => {
-    const { code, shown } = await atTerminal(['create', 'leaver', 'leaver@example.com'], ['\u0003'])
-    expect({ code, shown }).toMatchObject({ code: 130 })
-    expect(
-      await (await shop.collections('auth')).collection('users').countDocuments({ username: 'leaver' }),
-    ).toBe(0)
+  it.each([
+    ['Ctrl-C', ['\u0003']],
+    ['Ctrl-C at the second prompt', ['nobody sees this one\r', '\u0003']],
+    ['Ctrl-D', ['\u0004']],
+  ])('changes nothing when it is left with %s', async (_what, typed) => {
+    const { code, shown } = await atTerminal(['create', 'leaver', 'leaver@example.com'], typed)
+    expect({ code, shown }).toMatchObject({
+      code: 130,
+      shown: expect.stringContaining('nothing was changed'),
+    })
+    const users = (await shop.collections('auth')).collection('users')
+    expect(await users.countDocuments({ username: 'leaver' })).toBe(0)
   })
 
   it('keeps the log out of what is written to a file', async () => {
