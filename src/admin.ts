@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { compose } from './compose.ts'
 import { callWithin } from './kernel/call.ts'
-import { type Command, Refusal, type Terminal } from './kernel/command.ts'
+import { type Command, Refusal } from './kernel/command.ts'
 import { type Config, loadConfig } from './kernel/config.ts'
 import { isDomainError } from './kernel/errors.ts'
 import { createLogger, type Logger } from './kernel/logger.ts'
@@ -10,6 +10,8 @@ import { registry } from './registry.ts'
 import { Canceled, readSecret } from './terminal.ts'
 
 const connectWithin = 5_000
+// The shop may be starting at the same moment, and be at it.
+const migrateWithin = 60_000
 const answerWithin = 30_000
 
 /** Exit codes: 0 done, 1 refused, 2 not understood or not possible now, 130 given up at the prompt (Ctrl-C). */
@@ -33,9 +35,12 @@ async function main(): Promise<number> {
   }
   const composition = await openComposition(config, logger, (line) => console.error(line))
   try {
-    await composition.migrate(AbortSignal.timeout(connectWithin))
+    await composition.connect(AbortSignal.timeout(connectWithin))
+    await composition.migrate(AbortSignal.timeout(migrateWithin))
     const carriedOut = composition.commands.find((candidate) => candidate.name === name)
-    await carriedOut?.run(args, terminal, () => callWithin(answerWithin, crypto.randomUUID()))
+    const requestId = crypto.randomUUID()
+    const answer = await carriedOut?.run(args, readSecret, () => callWithin(answerWithin, requestId))
+    console.log(values.json ? JSON.stringify(answer?.json) : answer?.text)
     return 0
   } finally {
     await composition.close()
@@ -43,12 +48,12 @@ async function main(): Promise<number> {
 }
 
 function parsed() {
-  const options = { help: { type: 'boolean', short: 'h' } } as const
+  const options = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
   try {
     return parseArgs({ options, allowPositionals: true })
   } catch {
     // Its own message repeats what it does not know, which may be a password.
-    throw new Error('the only option is --help; a name that begins with - comes after --')
+    throw new Error('the options are --json and --help; a name that begins with - comes after --')
   }
 }
 
@@ -66,17 +71,15 @@ const usage = (commands: readonly Command[]): string => {
   )
   const width = Math.max(...synopses.map((synopsis) => synopsis.length))
   return [
-    'npm run admin -- <command>',
+    'npm run admin -- <command> [--json]',
     '',
     ...commands.map(({ summary }, at) => `  ${synopses[at]?.padEnd(width)}  ${summary}`),
     '',
     'In the shop that the settings name (the same environment variables as the program), also while it runs. A password is',
     'asked for, or is the first line of standard input; never an argument, which others can see. Ends with 0 when it is',
-    'done, 1 if it was refused, 2 if it could not be tried.',
+    'done, 1 if it was refused, 2 if it could not be tried. With --json it prints JSON (use npm run --silent).',
   ].join('\n')
 }
-
-const terminal: Terminal = { print: (line) => console.log(line), secret: readSecret }
 
 main().then(
   (code) => process.exit(code),

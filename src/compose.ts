@@ -23,7 +23,7 @@ export interface Composition {
   commands: readonly Command[]
   /** Waits for the database with backoff, until the signal ends it. */
   connect(signal: AbortSignal): Promise<void>
-  /** Connects, and brings the hosted modules' databases up to date: where there has been no process yet. */
+  /** Brings the hosted modules' databases up to date, once connected: where there has been no process yet. */
   migrate(signal: AbortSignal): Promise<void>
   /**
    * Connects, migrates, prepares, and starts the modules' jobs: from then on the process is ready.
@@ -118,7 +118,6 @@ export async function compose(options: {
     connect: (signal) => mongo.connect(signal),
 
     async migrate(signal) {
-      await mongo.connect(signal)
       for (const { name, migrations } of modules) {
         if (hosted.has(name)) await migrate(mongo, name, migrations, async () => undefined, logger, signal)
       }

@@ -117,7 +117,7 @@ describe('create', () => {
 
   it.each([
     ['a-secret-on-the-line', /never an argument/],
-    ['--a-secret-on-the-line', /option/],
+    ['--a-secret-on-the-line', /the options are/],
   ])('takes no password as an argument (%s), and does not repeat it', async (argument, reason) => {
     const outcome = await command('create', 'newcomer', 'new@example.com', argument)
     expect(outcome).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(reason) })
@@ -218,10 +218,14 @@ describe('the last admin', () => {
   it('is left when both of two are demoted at once', async () => {
     const settings = { MONGODB_DATABASE: own.database }
     const operators = await Promise.all([1, 2].map(() => startComposition({ environment: settings })))
-    for (const { composition } of operators) await composition.migrate(new AbortController().signal)
+    for (const { composition } of operators) await composition.connect(AbortSignal.timeout(10_000))
     const at = (n: number, name: string, ...args: string[]) => {
       const found = operators[n]?.composition.commands.find((candidate) => candidate.name === name)
-      return found?.run(args, { print: () => {}, secret: async () => '' }, () => callWithin(20_000, 'test'))
+      return found?.run(
+        args,
+        async () => '',
+        () => callWithin(20_000, 'test'),
+      )
     }
     const other = await own.customer()
     for (let round = 0; round < 10; round++) {
@@ -249,6 +253,45 @@ it('list shows the admins, the oldest first, and nobody else', async () => {
   expect(lines[1]).toContain(admin.email)
   expect(lines.at(-1)).toMatch(new RegExp(`^${ada.username} +${ada.email} +${ada.userId} +\\d{4}-.*Z$`))
   expect(stdout).not.toContain(bob.username)
+})
+
+describe('--json', () => {
+  it('prints the account that a command was about, and no hash', async () => {
+    const { code, stdout } = await run(
+      environment,
+      ['create', 'machine', 'Machine@example.com', '--json'],
+      'the boat in the bottle',
+    )
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toEqual({
+      userId: expect.stringMatching(/^[0-9a-f]{24}$/),
+      username: 'machine',
+      email: 'Machine@example.com',
+      role: 'admin',
+      createdAt: expect.stringMatching(/^\d{4}-.*Z$/),
+    })
+    expect(JSON.parse((await command('demote', 'machine', '--json')).stdout)).toMatchObject({
+      role: 'customer',
+    })
+  })
+
+  it('prints the admins, no more than a thousand of them, and says whether these are all', async () => {
+    const own = await startShop()
+    const theirs = { ...environment, MONGODB_DATABASE: own.database, DATA_DIR: own.dataDir }
+    const profile = (await own.get('/profile', { token: own.adminToken })).body
+    const few = await run(theirs, ['list', '--json'])
+    expect(JSON.parse(few.stdout)).toEqual({ admins: [profile], complete: true })
+
+    const users = (await own.collections('auth')).collection('users')
+    const { _id, ...boss } = (await users.findOne({ username: admin.username })) ?? {}
+    await users.insertMany(
+      Array.from({ length: 1_000 }, (_, n) => ({ ...boss, usernameKey: `boss-${n}`, emailKey: `boss-${n}` })),
+    )
+    const { admins, complete } = JSON.parse((await run(theirs, ['list', '--json'])).stdout)
+    expect({ admins: admins.length, complete }).toEqual({ admins: 1_000, complete: false })
+    expect((await run(theirs, ['list'])).stdout).toMatch(/These are the first 1000: there are more\n$/)
+    await own.close()
+  })
 })
 
 it('sign-out ends every session of any account, and nothing else', async () => {
@@ -284,7 +327,7 @@ it('reset-password wins over an owner, or a thief, who changes it while the oper
     return 'found it under the mat'
   }
   const reset = operator.composition.commands.find(({ name }) => name === 'reset-password')
-  await reset?.run([ada.username], { print: () => {}, secret: typed }, () => callWithin(20_000, 'test'))
+  await reset?.run([ada.username], typed, () => callWithin(20_000, 'test'))
   expect((await signIn(ada.username, 'mine as long as I hold it')).status).toBe(401)
   expect((await signIn(ada.username, 'found it under the mat')).status).toBe(200)
   await operator.close()
@@ -391,9 +434,9 @@ describe('at a terminal', () => {
 
   it('keeps the log out of what is written to a file', async () => {
     const { username } = await shop.customer()
-    const file = join(shop.dataDir, 'answer.txt')
-    const { code, shown } = await atTerminal(['promote', username], [], `> '${file}'`)
+    const file = join(shop.dataDir, 'answer.json')
+    const { code, shown } = await atTerminal(['promote', username, '--json'], [], `> '${file}'`)
     expect({ code, shown }).toMatchObject({ code: 0, shown: expect.stringContaining('auth.role_changed') })
-    expect(await readFile(file, 'utf8')).toBe(`${username} is an admin now\n`)
+    expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ username, role: 'admin' })
   })
 })

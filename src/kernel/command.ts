@@ -1,13 +1,9 @@
 import type { Call } from './call.ts'
 
-/** How a command reaches the person, or the script, that gave it. */
-export interface Terminal {
-  print(line: string): void
-  /**
-   * A secret that nobody sees: asked for twice where a person types it, or the first line of standard input.
-   * @throws Refusal if there is none, or the two differ
-   */
-  secret(what: string): Promise<string>
+/** What came of a command: for a person to read, and for a program. */
+export interface Answer {
+  text: string
+  json: unknown
 }
 
 /** Something that an operator may have a module do, by `npm run admin`. */
@@ -17,8 +13,12 @@ export interface Command {
   parameters: readonly string[]
   /** One line for the usage. */
   summary: string
-  /** @throws Refusal, DomainError */
-  run(args: readonly string[], terminal: Terminal, call: () => Call): Promise<void>
+  /**
+   * @param secret asks for one that nobody sees, as `what`
+   * @param call for work from now on: whoever is asked takes their time
+   * @throws Refusal, DomainError
+   */
+  run(args: readonly string[], secret: (what: string) => Promise<string>, call: () => Call): Promise<Answer>
 }
 
 /** Why a command was not carried out: the message is for the person who gave it. */

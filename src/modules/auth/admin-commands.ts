@@ -1,4 +1,5 @@
-import { type Command, Refusal, type Terminal } from '../../kernel/command.ts'
+import type { Call } from '../../kernel/call.ts'
+import { type Answer, type Command, Refusal } from '../../kernel/command.ts'
 import type { AuthService } from './auth.service.ts'
 import { email, password, username } from './credentials.ts'
 import { weaknessOf } from './password-policy.ts'
@@ -10,84 +11,87 @@ export const adminCommands = (service: AuthService): Command[] => [
     name: 'create',
     parameters: ['username', 'e-mail'],
     summary: 'a new admin account',
-    async run([name = '', address = ''], terminal, call) {
+    async run([name = '', address = ''], secret, call) {
       const account = {
         username: valid(username, 'username', name),
         email: valid(email, 'e-mail', address),
       }
-      const user = await service.createAdmin(
-        { ...account, password: await newPassword(account, terminal) },
-        call(),
-      )
-      terminal.print(`${user.username} is an admin now (${user.userId})`)
+      const password = await newPassword(account, secret)
+      const user = await service.createAdmin({ ...account, password }, call())
+      return answer(`${user.username} is an admin now (${user.userId})`, user)
     },
   },
   {
     name: 'promote',
     parameters: ['username or e-mail'],
     summary: 'makes an account an admin',
-    async run([name = ''], terminal, call) {
-      const user = await service.account(name, call())
-      const outcome = user && (await service.setRole(user, 'admin', call()))
-      if (!outcome) throw unknownAccount(name)
-      terminal.print(
-        outcome === 'changed' ? `${user.username} is an admin now` : `${user.username} is an admin already`,
-      )
+    async run([name = ''], _secret, call) {
+      const user = await accountOf(service, name, call())
+      const outcome = await service.setRole(user, 'admin', call())
+      const is = outcome === 'changed' ? 'is an admin now' : 'is an admin already'
+      return answer(`${user.username} ${is}`, { ...user, role: 'admin' })
     },
   },
   {
     name: 'demote',
     parameters: ['username or e-mail'],
     summary: 'makes an admin a customer; not the last one',
-    async run([name = ''], terminal, call) {
-      const user = await service.account(name, call())
-      const outcome = user && (await service.setRole(user, 'customer', call()))
-      if (!outcome) throw unknownAccount(name)
+    async run([name = ''], _secret, call) {
+      const user = await accountOf(service, name, call())
+      const outcome = await service.setRole(user, 'customer', call())
       if (outcome === 'last') {
         throw new Refusal(`${user.username} is the last admin: create or promote another one first`)
       }
-      terminal.print(
-        outcome === 'changed' ? `${user.username} is a customer now` : `${user.username} is no admin`,
-      )
+      const is = outcome === 'changed' ? 'is a customer now' : 'is no admin'
+      return answer(`${user.username} ${is}`, { ...user, role: 'customer' })
     },
   },
   {
     name: 'list',
     parameters: [],
     summary: 'the admins, the oldest first',
-    async run(_args, terminal, call) {
-      const rows = (await service.admins(call())).map(rowOf)
-      const widths = [0, 1, 2].map((column) =>
-        Math.max(...[heads, ...rows].map((row) => row[column]?.length ?? 0)),
-      )
-      for (const row of [heads, ...rows])
-        terminal.print(row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '))
+    async run(_args, _secret, call) {
+      const { admins, complete } = await service.admins(call())
+      const rows = [heads, ...admins.map(rowOf)]
+      const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+      const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '))
+      if (!complete) lines.push(`These are the first ${admins.length}: there are more`)
+      return { text: lines.join('\n'), json: { admins: admins.map(shown), complete } }
     },
   },
   {
     name: 'sign-out',
     parameters: ['username or e-mail'],
     summary: 'ends every session of any account',
-    async run([name = ''], terminal, call) {
-      const user = await service.account(name, call())
-      if (!user) throw unknownAccount(name)
+    async run([name = ''], _secret, call) {
+      const user = await accountOf(service, name, call())
       await service.endSessions(user, call())
-      terminal.print(`${user.username} is signed out everywhere`)
+      return answer(`${user.username} is signed out everywhere`, user)
     },
   },
   {
     name: 'reset-password',
     parameters: ['username or e-mail'],
     summary: 'gives any account a new password, and signs it out everywhere',
-    async run([name = ''], terminal, call) {
-      const user = await service.account(name, call())
-      if (!user) throw unknownAccount(name)
-      const password = await newPassword(user, terminal)
+    async run([name = ''], secret, call) {
+      const user = await accountOf(service, name, call())
+      const password = await newPassword(user, secret)
       if (!(await service.resetPassword(user, password, call()))) throw unknownAccount(name)
-      terminal.print(`${user.username} has a new password, and is signed out everywhere`)
+      return answer(`${user.username} has a new password, and is signed out everywhere`, user)
     },
   },
 ]
+
+/** An account as others may see it. */
+const shown = ({ userId, username, email, role, createdAt }: User) => ({
+  userId,
+  username,
+  email,
+  role,
+  createdAt: createdAt.toISOString(),
+})
+
+const answer = (text: string, user: User): Answer => ({ text, json: shown(user) })
 
 const heads = ['USERNAME', 'E-MAIL', 'ID', 'SINCE']
 const rowOf = ({ username, email, userId, createdAt }: User): string[] => [
@@ -98,6 +102,12 @@ const rowOf = ({ username, email, userId, createdAt }: User): string[] => [
 ]
 
 const unknownAccount = (name: string) => new Refusal(`${name}: there is no such account`)
+
+async function accountOf(service: AuthService, name: string, call: Call): Promise<User> {
+  const user = await service.account(name, call)
+  if (!user) throw unknownAccount(name)
+  return user
+}
 
 interface Schema {
   safeParse(value: string): { success: boolean; error?: { issues: readonly { message: string }[] } }
@@ -111,10 +121,10 @@ function valid(schema: Schema, what: string, value: string): string {
 
 async function newPassword(
   account: { username: string; email: string },
-  terminal: Terminal,
+  secret: (what: string) => Promise<string>,
 ): Promise<string> {
-  const secret = valid(password, 'password', await terminal.secret('new password'))
-  const weakness = weaknessOf(secret, account)
+  const chosen = valid(password, 'password', await secret('new password'))
+  const weakness = weaknessOf(chosen, account)
   if (weakness) throw new Refusal(`password: ${weakness}`)
-  return secret
+  return chosen
 }

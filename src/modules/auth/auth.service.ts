@@ -252,7 +252,11 @@ export function createAuthService(options: {
       record('signed_out', { requestId: call.requestId, userId, by: 'operator' })
     },
 
-    admins: (call: Call) => users.admins(listed, call),
+    /** The oldest first; `complete` is false if there are more than these. */
+    async admins(call: Call): Promise<{ admins: User[]; complete: boolean }> {
+      const found = await users.admins(listed + 1, call)
+      return { admins: found.slice(0, listed), complete: found.length <= listed }
+    },
 
     /**
      * Without the old one, and whatever becomes of that meanwhile: for operators. Ends every session of the account.
