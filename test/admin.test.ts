@@ -1,11 +1,12 @@
-import { execFile, execFileSync, spawn } from 'node:child_process'
+import { execFile, execFileSync, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import { callWithin } from '../src/kernel/call.ts'
+import { createClient } from './client.ts'
 import { openCollections } from './collections.ts'
 import { admin, databaseName, type Shop, startComposition, startShop } from './shop.ts'
 
@@ -440,3 +441,30 @@ describe('at a terminal', () => {
     expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ username, role: 'admin' })
   })
 })
+
+it('works on the embedded MongoDB: before the first start, and on that of a shop that runs', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'trivet-admin-'))
+  // The machine's own environment too: it says where there is a mongod.
+  const embedded = { ...process.env, ...environment, MONGODB_URI: '', DATA_DIR: dataDir }
+  const first = await run(embedded, ['create', 'early', 'early@example.com'], 'the boat in the bottle')
+  expect(first).toMatchObject({ code: 0, stdout: expect.stringContaining('early is an admin now') })
+
+  const main = fork(fileURLToPath(new URL('../src/main.ts', import.meta.url)), {
+    env: { ...embedded, PORT: '0', DEMO: 'false' },
+    execArgv: [],
+    silent: true,
+  })
+  onTestFinished(() => void main.kill('SIGKILL'))
+  const ended = once(main, 'exit')
+  const [{ port }] = (await Promise.race([once(main, 'message'), ended])) as [{ port: number }]
+  const running = createClient((path, init) => fetch(`http://127.0.0.1:${port}${path}`, init))
+  const { refreshToken } = await running.signIn('early@example.com', 'the boat in the bottle')
+  const reset = await run(embedded, ['reset-password', 'early'], 'found it under the mat')
+  expect(reset).toMatchObject({ code: 0, stdout: expect.stringContaining('signed out everywhere') })
+  // Whose MongoDB it was has it still.
+  expect((await running.post('/token/refresh', { body: { refreshToken } })).status).toBe(401)
+  expect(await running.login('early@example.com', 'found it under the mat')).toEqual(expect.any(String))
+  main.kill('SIGTERM')
+  await ended
+  await rm(dataDir, { recursive: true, force: true, maxRetries: 20 })
+}, 120_000)
