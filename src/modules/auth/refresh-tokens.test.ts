@@ -285,13 +285,16 @@ describe('a family', () => {
 
   it('does not outlive a change of the role that comes at the same time', async () => {
     const operator = await startComposition({ environment })
-    await operator.composition.migrate(new AbortController().signal)
+    await operator.composition.connect(new AbortController().signal)
     const promote = operator.composition.commands.find(({ name }) => name === 'promote')
-    const terminal = { print: () => {}, secret: async () => '' }
     for (let round = 0; round < 15; round++) {
       const ada = await shop.customer()
       const [, refreshed, ...late] = await Promise.all([
-        promote?.run([ada.username], terminal, () => callWithin(20_000, 'promotion')),
+        promote?.run(
+          [ada.username],
+          async () => '',
+          () => callWithin(20_000, 'promotion'),
+        ),
         ...meanwhile(ada),
       ])
       for (const token of [refreshed?.body.refreshToken ?? ada.refreshToken, ada.refreshToken])
