@@ -13,12 +13,13 @@ export async function createLogger(options: {
   output?: NodeJS.WritableStream
 }): Promise<Logger> {
   const { level, service, output = process.stdout } = options
-  const plain = () => pino({ level, base: { service } }, output)
+  const settings = { level, base: { service }, serializers: { err: withoutMembers } }
+  const plain = () => pino(settings, output)
   if (!options.human) return plain()
   const pretty = await import('pino-pretty').then(({ default: make }) => make).catch(() => undefined)
   if (!pretty) return plain()
   return pino(
-    { level, base: { service } },
+    settings,
     pretty({
       destination: output,
       sync: true,
@@ -29,4 +30,14 @@ export async function createLogger(options: {
         service === 'all' ? String(line[message]) : `${service}: ${String(line[message])}`,
     }),
   )
+}
+
+/**
+ * What is said of an error, with its causes. Not whatever else it carries: MongoDB's have the values in them that were
+ * refused, such as a password's hash.
+ */
+function withoutMembers(error: unknown): object {
+  if (!(error instanceof Error)) return { message: String(error) }
+  const { type, message, stack, code } = pino.stdSerializers.err(error)
+  return { type, message, stack, code }
 }
