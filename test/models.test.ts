@@ -8,7 +8,11 @@ let shop: Shop
 let models: mongoose.Model<unknown>[]
 beforeAll(async () => {
   shop = await startShop()
-  const connections = mongoose.connections.flatMap((connection) => [connection, ...connection.otherDbs])
+  // Of the databases that share a connection, which mongoose does not tell its types of.
+  const connections = mongoose.connections.flatMap((connection) => {
+    const { otherDbs } = connection as unknown as { otherDbs: mongoose.Connection[] }
+    return [connection, ...otherDbs]
+  })
   const own = connections.filter(({ name }) => name?.startsWith(`${shop.database}_`))
   models = own.flatMap((connection) => Object.values(connection.models))
 })
