@@ -6,6 +6,7 @@ import { type Config, loadConfig } from './kernel/config.ts'
 import { isDomainError } from './kernel/errors.ts'
 import { createLogger, type Logger } from './kernel/logger.ts'
 import { openComposition } from './open-composition.ts'
+import { print } from './print.ts'
 import { registry } from './registry.ts'
 import { Canceled, readSecret } from './terminal.ts'
 
@@ -29,8 +30,8 @@ async function main(): Promise<number> {
   const described = await commandsOf(config, logger)
   const command = described.find((candidate) => candidate.name === name)
   if (values.help || command?.parameters.length !== args.length) {
-    const print = values.help ? console.log : console.error
-    print(usage(described))
+    const say = values.help ? console.log : console.error
+    say(usage(described))
     return values.help ? 0 : 2
   }
   const composition = await openComposition(config, logger, (line) => console.error(line))
@@ -40,7 +41,7 @@ async function main(): Promise<number> {
     const carriedOut = composition.commands.find((candidate) => candidate.name === name)
     const requestId = crypto.randomUUID()
     const answer = await carriedOut?.run(args, readSecret, () => callWithin(answerWithin, requestId))
-    console.log(values.json ? JSON.stringify(answer?.json) : answer?.text)
+    await print(String(values.json ? JSON.stringify(answer?.json) : answer?.text))
     return 0
   } finally {
     await composition.close()

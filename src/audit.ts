@@ -3,6 +3,7 @@ import { type AuditReport, type ReportedFinding, runAudit } from './kernel/audit
 import { loadConfig } from './kernel/config.ts'
 import { createLogger } from './kernel/logger.ts'
 import { openComposition } from './open-composition.ts'
+import { print } from './print.ts'
 import { registry } from './registry.ts'
 
 const usage = `npm run audit -- [--repair] [--json]
@@ -44,7 +45,7 @@ async function main(): Promise<number> {
       repair: values.repair ?? false,
       secondLookAfter: config.requestTimeout,
     })
-    console.log(values.json ? JSON.stringify(report) : readable(report))
+    await print(values.json ? JSON.stringify(report) : readable(report))
     return report.complete && report.findings.every(({ repaired }) => repaired !== undefined) ? 0 : 1
   } finally {
     await composition.close()

@@ -1,0 +1,24 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { expect, it } from 'vitest'
+
+const run = promisify(execFile)
+// More than any pipe holds.
+const length = 5_000_000
+
+/** What a process has written into a pipe that exits as soon as this has run. */
+async function written(code: string): Promise<string> {
+  const args = ['--input-type=module-typescript', '-e', `${code}\nprocess.exit(0)`]
+  const { stdout } = await run(process.execPath, args, { maxBuffer: 2 * length })
+  return stdout
+}
+
+const source = (name: string) => JSON.stringify(new URL(`../src/${name}`, import.meta.url).href)
+
+it('a long answer is there to its end when the process exits', async () => {
+  const answer = await written(
+    `import { print } from ${source('print.ts')}\nawait print('x'.repeat(${length}) + 'end')`,
+  )
+  expect(answer.length).toBe(length + 'end\n'.length)
+  expect(answer.endsWith('end\n')).toBe(true)
+})
