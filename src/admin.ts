@@ -24,7 +24,7 @@ async function main(): Promise<number> {
     level: config.logLevel,
     human: !config.production && process.stderr.isTTY === true,
     service: 'admin',
-    output: process.stderr,
+    output: process.stderr.fd,
   })
   const [name, ...args] = positionals
   const described = await commandsOf(config, logger)

@@ -22,3 +22,11 @@ it('a long answer is there to its end when the process exits', async () => {
   expect(answer.length).toBe(length + 'end\n'.length)
   expect(answer.endsWith('end\n')).toBe(true)
 })
+
+it('the last line of the log is there when the process exits, however much was before it', async () => {
+  const log = await written(`import { createLogger } from ${source('kernel/logger.ts')}
+    const logger = await createLogger({ level: 'info', human: false, service: 'test' })
+    for (let n = 0; n < 5; n++) logger.info('x'.repeat(${length / 5 - 1_000}))
+    logger.info('stopped')`)
+  expect(log.trimEnd().split('\n').at(-1)).toContain('"stopped"')
+})

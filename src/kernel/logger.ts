@@ -1,20 +1,21 @@
-import { pino } from 'pino'
+import { destination, pino } from 'pino'
 
 export type Logger = import('pino').Logger
 
 /**
  * JSON lines on standard output, or the `output` that is given; a person at a terminal gets them coloured, where
- * pino-pretty is installed.
+ * pino-pretty is installed. Into a file descriptor each is written before the next thing happens: the last lines of a
+ * process are not lost with it.
  */
 export async function createLogger(options: {
   level: string
   human: boolean
   service: string
-  output?: NodeJS.WritableStream
+  output?: number | NodeJS.WritableStream
 }): Promise<Logger> {
-  const { level, service, output = process.stdout } = options
+  const { level, service, output = 1 } = options
   const settings = { level, base: { service }, serializers: { err: withoutMembers } }
-  const plain = () => pino(settings, output)
+  const plain = () => pino(settings, typeof output === 'number' ? destination(output) : output)
   if (!options.human) return plain()
   const pretty = await import('pino-pretty').then(({ default: make }) => make).catch(() => undefined)
   if (!pretty) return plain()
