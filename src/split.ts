@@ -16,23 +16,24 @@ import { stopSignal } from './stop-signal.ts'
  * `npm run split`: the embedded MongoDB, one process per module, and a front that routes as the ingress will. A
  * service that dies is started again, as Kubernetes would: kill one and see.
  */
-async function main(): Promise<void> {
+async function main(): Promise<number> {
   const config = loadConfig({ ...process.env, SERVICE: 'all' }, registry)
   const human = !config.production && process.stdout.isTTY === true
   const logger = await createLogger({ level: config.logLevel, human, service: 'front' })
   const mongodb = await openMongodb(config, (line) => console.log(line))
-  const { stopped } = stopSignal()
+  const ending = stopSignal()
+  ending.reportTo(logger)
+  const { stopped } = ending
   const ports = new Map<string, number>()
   for (const [at, { name }] of registry.entries()) {
     ports.set(name, config.port === 0 ? await freePort() : config.port + 1 + at)
   }
   const urls = Object.fromEntries([...ports].map(([name, port]) => [name, `http://127.0.0.1:${port}`]))
 
-  const shared: NodeJS.ProcessEnv = {
-    ...process.env,
+  const own: Record<string, string> = {
     HOST: '127.0.0.1',
     MONGODB_URI: mongodb.uri,
-    INTERNAL_SECRET: process.env.INTERNAL_SECRET || randomBytes(32).toString('base64url'),
+    INTERNAL_SECRET: config.internalSecrets?.join(',') ?? randomBytes(32).toString('base64url'),
     DEMO: String(config.demo),
     DATA_DIR: config.dataDir,
     // The front says who its client is, and has decided whom it believes.
@@ -41,13 +42,16 @@ async function main(): Promise<void> {
     CORS_ORIGINS: '',
     ...Object.fromEntries(Object.entries(urls).map(([name, url]) => [urlVariable(name), url])),
   }
+  // What was given as a file is settled by the value.
+  const files = Object.keys(own).map((variable) => [`${variable}_FILE`, ''])
+  const shared = { ...process.env, ...Object.fromEntries(files), ...own }
   const services = [...ports].map(([name, port]) =>
     startService(name, { ...shared, SERVICE: name, PORT: String(port) }, config.drain.timeout, logger),
   )
   try {
     const allReady = Promise.all(services.map((service) => service.ready))
     const ready = await Promise.race([allReady, stopped])
-    if (typeof ready === 'string') return
+    if ('reason' in ready) return Number(ready.crashed)
     const lines = ready.flat()
     // A service answers 503 by itself when its time is over; the front only outlasts what does not even do that.
     const front = createFront({
@@ -59,6 +63,7 @@ async function main(): Promise<void> {
       logger,
     })
     const listener = await listen(front.fetch, config)
+    void listener.failed.then((error) => ending.crash('the listener failed', error))
     process.send?.({
       port: listener.port,
       lines,
@@ -70,6 +75,7 @@ async function main(): Promise<void> {
     }
     await stopped
     await listener.close(config.drain.timeout)
+    return Number(ending.crashed())
   } finally {
     await Promise.all(services.map((service) => service.stop()))
     await mongodb.close()
@@ -120,7 +126,7 @@ function startService(name: string, env: NodeJS.ProcessEnv, drainTimeout: number
 }
 
 main().then(
-  () => process.exit(0),
+  (code) => process.exit(code),
   (error: unknown) => {
     console.error(error instanceof ConfigError ? error.message : error)
     process.exit(1)

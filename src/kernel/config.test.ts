@@ -1,6 +1,9 @@
 import { createPrivateKey, createPublicKey, randomBytes, randomUUID } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { z } from '@hono/zod-openapi'
-import { describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { generatePrivateKey } from '../modules/auth/signing-keys.ts'
 import { registry } from '../registry.ts'
 import { ConfigError, duration, loadConfig } from './config.ts'
@@ -116,6 +119,56 @@ it('what is set is what the process gets', () => {
     logLevel: 'debug',
   })
   expect(config.settings).not.toHaveProperty('auth')
+})
+
+describe('a variable given as a file', () => {
+  let folder: string
+  const file = (content: string) => {
+    const path = join(folder, randomUUID())
+    writeFileSync(path, content)
+    return path
+  }
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'trivet-settings-'))
+  })
+  afterAll(() => rmSync(folder, { recursive: true }))
+
+  it('is what the file has, but for the end of its line', () => {
+    const config = load({
+      ...production,
+      JWT_PRIVATE_KEYS: '',
+      JWT_PRIVATE_KEYS_FILE: file(`${keys}\n`),
+      INTERNAL_SECRET_FILE: file(secret),
+    })
+    expect(config.internalSecrets).toEqual([secret])
+    expect((config.settings.auth as Record<string, unknown>).JWT_PRIVATE_KEYS).toHaveLength(1)
+  })
+
+  it('may be one that several modules share', () => {
+    const { settings } = load({ RETENTION_FILE: file('3d\n') })
+    const retention = { RETENTION: 3 * 86_400_000 }
+    expect(settings).toMatchObject({ product: retention, order: retention })
+  })
+
+  it('is a fault where there is no such file, one where it is set as well, and unset where the file is empty', () => {
+    const missing = join(folder, 'missing')
+    expect(faultsOf({ MONGODB_URI_FILE: missing })).toEqual([
+      expect.stringMatching(/^MONGODB_URI_FILE cannot be read: .*missing/),
+    ])
+    expect(faultsOf({ PORT: '1', PORT_FILE: file('2') })).toEqual([
+      'PORT and PORT_FILE are both set: set one of them',
+    ])
+    expect(load({ PORT_FILE: file('\n') }).port).toBe(3000)
+  })
+
+  it('is checked as any other, and not shown', () => {
+    const faults = faultsOf({ ...production, INTERNAL_SECRET_FILE: file('too short') })
+    expect(faults).toEqual(['INTERNAL_SECRET must have 32 bytes or more, as each of a comma list'])
+  })
+
+  it('is only one that is a variable of this program', () => {
+    expect(load({ SSL_CERT_FILE: '/nowhere', PATH_FILE: '/nowhere' }).port).toBe(3000)
+  })
 })
 
 describe('SERVICE', () => {

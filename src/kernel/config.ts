@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { z } from '@hono/zod-openapi'
 import { isAddressRange } from './client-address.ts'
 
@@ -103,6 +104,8 @@ const placeholder =
   /change.?(me|this|it)|replace.?(me|this|it|with)|(your|my).?(own.?)?(internal.?)?secret|placeholder/i
 
 /**
+ * Any variable may be given as the path of a file that has its value, by `<VARIABLE>_FILE`: that is how Docker hands out
+ * secrets. White space at its end is not part of it.
  * @param modules every module of the program: their names are what SERVICE may list, `<NAME>_URL` is where each
  * lives when it is remote, and the hosted ones' `settings` are read along.
  * @throws ConfigError
@@ -114,7 +117,25 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
   const names = modules.map((module) => module.name)
   const faults: string[] = []
 
+  const readFile = (variable: string) => {
+    const path = env[`${variable}_FILE`]
+    if (path === undefined) return
+    if (env[variable] !== undefined) {
+      faults.push(`${variable} and ${variable}_FILE are both set: set one of them`)
+      return
+    }
+    // Variables that several modules share are read once.
+    delete env[`${variable}_FILE`]
+    try {
+      const value = readFileSync(path, 'utf8').trimEnd()
+      if (value !== '') env[variable] = value
+    } catch (error) {
+      faults.push(`${variable}_FILE cannot be read: ${(error as Error).message}`)
+    }
+  }
+
   const read = <Schema extends z.ZodObject>(schema: Schema): z.infer<Schema> => {
+    for (const variable of Object.keys(schema.shape)) readFile(variable)
     const result = schema.safeParse(env)
     if (result.success) return result.data
     for (const issue of result.error.issues) {
