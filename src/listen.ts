@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import { type AddressInfo, type Socket, Server as TcpServer } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { bareSecurityHeaders } from './browser-policy.ts'
 import { ConfigError } from './kernel/config.ts'
@@ -8,6 +8,8 @@ import { problemOf } from './kernel/http-errors.ts'
 
 export interface Listener {
   port: number
+  /** Resolves with what has ended it, other than `close`. */
+  failed: Promise<Error>
   /** From now on every answer asks its client to close the connection, and to go elsewhere. */
   drain(): void
   /**
@@ -93,24 +95,48 @@ export async function listen(
       reject(taken ? new ConfigError([`PORT ${port} is in use by another program: set another one`]) : error)
     })
     server.listen(port, host, () => {
+      const failed = new Promise<Error>((fail) => server.on('error', fail))
       const close = (patience: number) => {
         drain()
         return closed(server, patience)
       }
-      resolve({ port: (server.address() as AddressInfo).port, drain, close })
+      resolve({ port: (server.address() as AddressInfo).port, failed, drain, close })
     })
   })
 }
 
 /** `close` alone would wait for every idle keep-alive connection: they go as soon as they are idle. */
 async function closed(server: Server, patience: number): Promise<void> {
-  const closing = new Promise<void>((resolve) => server.close(() => resolve()))
+  await nobodyAtTheDoor(server)
+  // Of TCP: HTTP's own would first look through its connections, while more of them arrive.
+  const closing = new Promise<void>((resolve) => TcpServer.prototype.close.call(server, () => resolve()))
   const idle = setInterval(() => server.closeIdleConnections(), 50)
   const end = setTimeout(() => server.closeAllConnections(), Math.max(0, patience))
   server.closeIdleConnections()
   await closing
   clearInterval(idle)
   clearTimeout(end)
+}
+
+// Milliseconds of one round of the event loop: it has looked for connections no longer ago than that.
+const justLooked = 0.05
+const mostLooks = 1_000
+
+/**
+ * A moment at which no connection waits to be accepted, as the event loop has just seen. Those that wait when a socket
+ * is closed are reset by the kernel, and with them requests that a balancer takes for sent and cannot pass on.
+ */
+async function nobodyAtTheDoor(server: Server): Promise<void> {
+  let arrivals = 0
+  server.on('connection', () => {
+    arrivals += 1
+  })
+  for (let look = 0; look < mostLooks; look++) {
+    const before = arrivals
+    const started = performance.now()
+    await new Promise<void>((resolve) => setImmediate(resolve))
+    if (arrivals === before && performance.now() - started < justLooked) return
+  }
 }
 
 const malformed = (): DomainError =>

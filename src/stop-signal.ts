@@ -1,17 +1,62 @@
+import type { Logger } from './kernel/logger.ts'
+
+/** Why a process is to end. */
+export interface Stop {
+  /** A signal, `disconnect` for the end of a parent that it was forked by, or what has crashed. */
+  reason: string
+  crashed: boolean
+}
+
+/** What is heard of the end of this process, from when `stopSignal` was called. */
+export interface Ending {
+  /** Aborted as soon as the process is to end. */
+  signal: AbortSignal
+  /** Resolves with what asked for it first. */
+  stopped: Promise<Stop>
+  /** Whether there was anything that no code has caught: the process then ends with 1. */
+  crashed(): boolean
+  /** For what this process cannot go on without. What no code catches gets here by itself. */
+  crash(reason: string, error: unknown): void
+  /** Where crashes are written from now on; on standard error until then. */
+  reportTo(logger: Logger): void
+}
+
 /**
- * Whatever asks this process to end, once: SIGTERM, SIGINT, or the end of a parent that it was forked by. A second
- * signal is from somebody who does not want to wait, and ends the process at once.
+ * Whatever asks this process to end, once: SIGTERM, SIGINT, the end of a parent that it was forked by, or an error that
+ * no code has caught. A second signal is from somebody who does not want to wait, and ends the process at once.
  */
-export function stopSignal(): { signal: AbortSignal; stopped: Promise<string> } {
+export function stopSignal(): Ending {
   const stop = new AbortController()
-  const stopped = new Promise<string>((resolve) => {
-    for (const event of ['SIGTERM', 'SIGINT', 'disconnect'] as const) {
-      process.on(event, () => {
-        if (stop.signal.aborted) process.exit(1)
-        stop.abort()
-        resolve(event)
-      })
-    }
-  })
-  return { signal: stop.signal, stopped }
+  const { promise: stopped, resolve } = Promise.withResolvers<Stop>()
+  const { signal } = stop
+  let report = (reason: string, error: unknown) => console.error(reason, error)
+  let crashes = 0
+  const end = (reason: string, crashed: boolean) => {
+    resolve({ reason, crashed })
+    stop.abort()
+  }
+  const crash = (reason: string, error: unknown) => {
+    crashes += 1
+    report(reason, error)
+    end(reason, true)
+  }
+
+  for (const event of ['SIGTERM', 'SIGINT', 'disconnect'] as const) {
+    process.on(event, () => {
+      if (signal.aborted) process.exit(1)
+      end(event, false)
+    })
+  }
+  // Rejections that nobody handles get here as well.
+  process.on('uncaughtException', (error, origin) => crash(origin, error))
+
+  return {
+    signal,
+    stopped,
+    crashed: () => crashes > 0,
+    crash,
+    reportTo(logger) {
+      report = (reason, error) => logger.fatal({ err: error, reason }, 'crashed')
+    },
+  }
 }

@@ -67,6 +67,24 @@ describe('draining', () => {
   })
 })
 
+it('answers whoever has reached it when it closes, though it has not heard of them', async () => {
+  await open(() => new Response('fine'))
+  const socket = connect(listener.port, '127.0.0.1')
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+  let received = ''
+  const outcome = new Promise((resolve) => {
+    socket.on('data', (data) => {
+      received += data.toString()
+    })
+    socket.once('error', resolve)
+    socket.once('close', () => resolve(received))
+  })
+  // By then it is connected, as far as the kernel is concerned, and the event loop has not looked yet.
+  await new Promise((resolve) => process.nextTick(resolve))
+  await listener.close(10_000)
+  expect(await outcome).toMatch(/^HTTP\/1\.1 200 /)
+})
+
 it('outlives clients that ask for a tunnel and are gone before they are refused', async () => {
   await open(() => new Response('fine'))
   const askAndGo = () =>

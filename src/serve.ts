@@ -1,0 +1,74 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { announcement } from './announcement.ts'
+import { ConfigError, loadConfig } from './kernel/config.ts'
+import { createLogger } from './kernel/logger.ts'
+import { listen } from './listen.ts'
+import { openComposition } from './open-composition.ts'
+import { registry } from './registry.ts'
+import type { Ending } from './stop-signal.ts'
+
+// What balances without probing sends as soon as the port is open: it opens when the process is ready. Not later than
+// this, since those that probe want to hear what is missing. Milliseconds.
+const portOpensAfter = 2_000
+
+/**
+ * What a process does: config, compose, listen, drain on SIGTERM; nothing else.
+ * @returns its exit code
+ */
+export async function serve(ending: Ending): Promise<number> {
+  try {
+    await run(ending)
+    return ending.crashed() ? 1 : 0
+  } catch (error) {
+    console.error(error instanceof ConfigError ? error.message : error)
+    return 1
+  }
+}
+
+async function run(ending: Ending): Promise<void> {
+  const config = loadConfig(process.env, registry)
+  const all = config.hosted.length === registry.length
+  const logger = await createLogger({
+    level: config.logLevel,
+    human: !config.production && process.stdout.isTTY === true,
+    service: all ? 'all' : config.hosted.join(','),
+  })
+  ending.reportTo(logger)
+  const { signal, stopped } = ending
+
+  const composition = await Promise.race([
+    openComposition(config, logger, (line) => console.log(line)),
+    stopped,
+  ])
+  // There is nothing yet to end in order: Ctrl-C ends a download at once.
+  if ('reason' in composition) return
+  void stopped.then(async () => {
+    await sleep(config.drain.timeout)
+    logger.error({ timeout: config.drain.timeout }, 'did not drain in time')
+    process.exit(1)
+  })
+  try {
+    const preparing = composition.prepare(signal)
+    await Promise.race([preparing, sleep(portOpensAfter)])
+    const listener = await listen(composition.app.fetch, config)
+    void listener.failed.then((error) => ending.crash('the listener failed', error))
+    const lines = await preparing
+    // A parent (`npm run split`, tests) learns that its child is ready, and where.
+    process.send?.({ port: listener.port, lines })
+    if (!config.production && !process.send)
+      console.log(announcement(all ? 'one process' : config.hosted.join(', '), listener.port, lines))
+    logger.info({ hosted: config.hosted, port: listener.port }, 'ready')
+
+    const { reason } = await stopped
+    logger.info({ reason }, 'draining')
+    composition.drain()
+    listener.drain()
+    await sleep(config.drain.delay)
+    await listener.close(config.drain.timeout - config.drain.delay - 500)
+  } catch (error) {
+    if (!signal.aborted) throw error
+  } finally {
+    await composition.close()
+  }
+  logger.info('stopped')
+}
