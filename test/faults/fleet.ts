@@ -49,8 +49,12 @@ export interface Armed {
   disarm(): Promise<boolean>
 }
 
-export interface Fleet extends Client, Collections {
+/** A program that customers, an admin and whoever looks into its databases can do with as they like. */
+export interface RunningShop extends Client, Collections {
   adminToken: string
+}
+
+export interface Fleet extends RunningShop {
   shape: Shape
   services: readonly Service[]
   /** The process that hosts a module. */

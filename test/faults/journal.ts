@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { mergedLines } from '../../src/modules/order/order.ts'
 import type { Account, Answer, Json } from '../client.ts'
 import { isFinal, type Outcome, persist } from './attempts.ts'
-import type { Fleet } from './fleet.ts'
+import type { RunningShop } from './fleet.ts'
 
 // Milliseconds for one answer when everything is well again.
 const limit = 20_000
@@ -52,7 +52,7 @@ const finalAnswers = ({ outcomes }: Purchase): Answer[] => outcomes.filter(isFin
 const contentOf = ({ status, body: { requestId, ...content } }: Answer) => ({ status, ...content })
 
 /** Asks for a purchase, once more or for the first time. */
-export const place = (fleet: Fleet, { customer, key, lines }: Purchase): Promise<Answer> =>
+export const place = (fleet: RunningShop, { customer, key, lines }: Purchase): Promise<Answer> =>
   fleet.order(customer.token, lines, { 'Idempotency-Key': key })
 
 const mentioned = ({ customer, key }: Purchase) => `${customer.username}'s ${key}`
@@ -61,7 +61,7 @@ const mentioned = ({ customer, key }: Purchase) => `${customer.username}'s ${key
  * Compares what the clients know with what there is when everything has settled.
  * @returns what does not agree, for a test to expect nothing
  */
-export async function contradictions(journal: Journal, fleet: Fleet): Promise<string[]> {
+export async function contradictions(journal: Journal, fleet: RunningShop): Promise<string[]> {
   const all = await ordersOf(fleet)
   return [
     ...journal.purchases.flatMap(answeredDifferently),
@@ -73,7 +73,7 @@ export async function contradictions(journal: Journal, fleet: Fleet): Promise<st
 }
 
 /** All orders, as an admin sees them. */
-async function ordersOf(fleet: Fleet): Promise<Map<string, Json>> {
+async function ordersOf(fleet: RunningShop): Promise<Map<string, Json>> {
   const orders = new Map<string, Json>()
   let cursor: string | null = ''
   while (cursor !== null) {
@@ -122,7 +122,7 @@ function forgotten(purchase: Purchase, all: ReadonlyMap<string, Json>): string[]
 }
 
 /** One confirmed order per key at most, and none that no customer asked for. */
-async function confirmedTwice({ purchases }: Journal, fleet: Fleet): Promise<string[]> {
+async function confirmedTwice({ purchases }: Journal, fleet: RunningShop): Promise<string[]> {
   const orders = (await fleet.collections('order')).collection('orders')
   const confirmed = await orders.find({ confirmation: { $exists: true } }).toArray()
   const asked = new Map(
@@ -147,7 +147,7 @@ async function confirmedTwice({ purchases }: Journal, fleet: Fleet): Promise<str
 async function miscounted(
   { initialStock, restocks }: Journal,
   all: ReadonlyMap<string, Json>,
-  fleet: Fleet,
+  fleet: RunningShop,
 ): Promise<string[]> {
   const expected = new Map(initialStock)
   const add = (productId: string, change: number) =>
@@ -168,7 +168,7 @@ async function miscounted(
 }
 
 /** Whoever asks again gets the first answer. */
-async function replayedDifferently({ purchases }: Journal, fleet: Fleet): Promise<string[]> {
+async function replayedDifferently({ purchases }: Journal, fleet: RunningShop): Promise<string[]> {
   const faults: string[] = []
   for (const purchase of purchases) {
     const [first] = finalAnswers(purchase)

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Account } from '../client.ts'
 import { attempt, isFinal, persist } from './attempts.ts'
 import { type Chance, createChance } from './chance.ts'
-import type { Fleet } from './fleet.ts'
+import type { RunningShop } from './fleet.ts'
 import { type Journal, orderIdOf, type Purchase, place, type Restock } from './journal.ts'
 
 // A lease, and 10 s until what nobody carries on is undone, several times over: faults go on meanwhile.
@@ -27,7 +27,12 @@ export interface Load {
  * Customers who buy (in one go, repeating until they are answered, several times at once, or without waiting for an
  * answer that does not come) and cancel, and an admin who restocks: each with choices of their own.
  */
-export function startLoad(fleet: Fleet, journal: Journal, customers: readonly Account[], seed: number): Load {
+export function startLoad(
+  fleet: RunningShop,
+  journal: Journal,
+  customers: readonly Account[],
+  seed: number,
+): Load {
   const confirmations: Load['confirmations'] = []
   const answers: number[] = []
   const products = [...journal.initialStock.keys()]

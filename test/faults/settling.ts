@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Fleet } from './fleet.ts'
+import type { RunningShop } from './fleet.ts'
 
 // What is promised: within 30 s after the last fault has healed, with nobody retrying anything.
 const limit = 30_000
@@ -10,7 +10,7 @@ const limit = 30_000
  * @returns milliseconds from then
  * @throws if some order still is when the time is over
  */
-export async function settled(fleet: Fleet, healed: number): Promise<number> {
+export async function settled(fleet: RunningShop, healed: number): Promise<number> {
   const orders = (await fleet.collections('order')).collection('orders')
   for (;;) {
     const unfinished = await orders.find({ status: { $in: ['pending', 'cancelling'] } }).toArray()
