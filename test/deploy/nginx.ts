@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../../src/embedded/free-port.ts'
 
-const template = new URL('../../deploy/nginx/trivet.conf.template', import.meta.url)
+const template = new URL('../../deploy/nginx/nginx.conf.template', import.meta.url)
 
 /** NGINX with the configuration that is shipped. */
 export interface Nginx {
@@ -30,27 +30,30 @@ export async function startNginx(
 ): Promise<Nginx> {
   const directory = await mkdtemp(join(tmpdir(), 'trivet-nginx-'))
   const port = await freePort()
+  const configuration = join(directory, 'nginx.conf')
   const shipped = rendered(await readFile(template, 'utf8'), {
     NGINX_LOCAL_RESOLVERS: resolver,
+    NGINX_ACCESS_LOG: join(directory, 'access.log'),
+    NGINX_DIRECTORY: directory,
     NGINX_PORT: String(port),
-    NGINX_SOCKET: join(directory, 'writes.sock'),
+    // One, so that whoever has asked for a name has asked for all.
+    NGINX_WORKERS: '1',
     SERVICE_PORT: String(servicePort),
   })
-  // The image logs to its standard output.
-  const own = shipped.replace('/dev/stdout', join(directory, 'access.log'))
-  await writeFile(join(directory, 'trivet.conf'), own)
-  await writeFile(join(directory, 'nginx.conf'), surroundings(directory))
+  // Root may not hand its folder to somebody else.
+  const user = process.getuid?.() === 0 ? 'user root; ' : ''
+  await writeFile(configuration, shipped)
 
-  const output: string[] = []
-  const args = ['-p', directory, '-c', 'nginx.conf', '-e', join(directory, 'error.log'), '-g', 'daemon off;']
-  const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => output.push(String(chunk)))
+  const child = spawn(binary, ['-c', configuration, '-e', 'stderr', '-g', `${user}daemon off;`], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  let printed = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    printed += chunk.toString()
+  })
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   while (!(await accepts(port))) {
-    if (child.exitCode !== null) {
-      const log = await readFile(join(directory, 'error.log'), 'utf8').catch(() => '')
-      throw new Error(`nginx ended with ${child.exitCode}: ${output.join('')}${log}`)
-    }
+    if (child.exitCode !== null) throw new Error(`nginx ended with ${child.exitCode}: ${printed}`)
     await sleep(20)
   }
   return {
@@ -68,26 +71,6 @@ export async function startNginx(
 function rendered(text: string, variables: Record<string, string>): string {
   return Object.entries(variables).reduce((all, [name, value]) => all.replaceAll(`\${${name}}`, value), text)
 }
-
-/** What the image has around the configuration, and files that may be written by whoever runs the tests. */
-const surroundings = (directory: string) => `
-${process.getuid?.() === 0 ? 'user root;' : ''}
-pid ${join(directory, 'nginx.pid')};
-error_log ${join(directory, 'error.log')} notice;
-# One, so that whoever has asked for a name has asked for all.
-worker_processes 1;
-events { worker_connections 1024; }
-http {
-    client_body_temp_path ${join(directory, 'body')};
-    proxy_temp_path ${join(directory, 'proxy')};
-    fastcgi_temp_path ${join(directory, 'fastcgi')};
-    uwsgi_temp_path ${join(directory, 'uwsgi')};
-    scgi_temp_path ${join(directory, 'scgi')};
-    sendfile on;
-    keepalive_timeout 65;
-    include trivet.conf;
-}
-`
 
 const accepts = (port: number): Promise<boolean> =>
   new Promise((resolve) => {

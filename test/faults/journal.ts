@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import pLimit from 'p-limit'
 import { mergedLines } from '../../src/modules/order/order.ts'
 import type { Account, Answer, Json } from '../client.ts'
 import { isFinal, type Outcome, persist } from './attempts.ts'
@@ -169,16 +170,19 @@ async function miscounted(
 
 /** Whoever asks again gets the first answer. */
 async function replayedDifferently({ purchases }: Journal, fleet: RunningShop): Promise<string[]> {
-  const faults: string[] = []
-  for (const purchase of purchases) {
-    const [first] = finalAnswers(purchase)
-    if (!first) continue
-    const again = await persist(() => place(fleet, purchase), limit)
-    const marked = again.headers.get('idempotent-replayed') === 'true' || again.status >= 400
-    if (!marked || !isDeepStrictEqual(contentOf(again), contentOf(first))) {
-      const [was, is] = [first, again].map((answer) => JSON.stringify(contentOf(answer)))
-      faults.push(`${mentioned(purchase)}: was answered ${was}, is replayed ${is}`)
-    }
-  }
-  return faults
+  const atOnce = pLimit(16)
+  const faults = await Promise.all(
+    purchases.map((purchase) =>
+      atOnce(async () => {
+        const [first] = finalAnswers(purchase)
+        if (!first) return []
+        const again = await persist(() => place(fleet, purchase), limit)
+        const marked = again.headers.get('idempotent-replayed') === 'true' || again.status >= 400
+        if (marked && isDeepStrictEqual(contentOf(again), contentOf(first))) return []
+        const [was, is] = [first, again].map((answer) => JSON.stringify(contentOf(answer)))
+        return [`${mentioned(purchase)}: was answered ${was}, is replayed ${is}`]
+      }),
+    ),
+  )
+  return faults.flat()
 }

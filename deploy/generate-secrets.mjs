@@ -1,0 +1,109 @@
+// Makes the secrets of an installation, on Node.js 20 or later and without anything installed:
+//
+//   node deploy/generate-secrets.mjs kubernetes | kubectl create -f -
+//       new ones each time, as Secrets of the namespace `trivet`. `create`, not `apply`: MongoDB keeps the passwords that
+//       it was set up with, so those that are there must stay.
+//   node deploy/generate-secrets.mjs compose FOLDER
+//       what docker-compose.yml has it do: one file each in FOLDER/all, made once, and in a folder for each container
+//       the files that it needs.
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto'
+import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+// As images have them: who may read its files.
+const nodeUser = 1000
+const mongodbUser = 999
+
+// In a URI as it is, and longer than anybody can guess.
+const password = () => randomBytes(24).toString('base64url')
+
+const signingKey = () => {
+  const { x, d } = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' })
+  return { kty: 'OKP', crv: 'Ed25519', kid: randomUUID(), x, d }
+}
+
+const generators = {
+  KEY_FILE: () => randomBytes(756).toString('base64'),
+  ROOT_PASSWORD: password,
+  AUTH_PASSWORD: password,
+  PRODUCT_PASSWORD: password,
+  ORDER_PASSWORD: password,
+  MONOLITH_PASSWORD: password,
+  JWT_PRIVATE_KEYS: () => JSON.stringify([signingKey()]),
+  INTERNAL_SECRET: () => randomBytes(32).toString('base64url'),
+  ADMIN_PASSWORD: () => randomBytes(15).toString('base64url'),
+}
+
+/** Who gets what, by container or Secret. */
+function shares(all, hosts) {
+  const uri = (user) =>
+    `mongodb://${user}:${all[`${user.toUpperCase()}_PASSWORD`]}@${hosts}/?replicaSet=trivet`
+  const { JWT_PRIVATE_KEYS, INTERNAL_SECRET, ADMIN_PASSWORD, ...mongodb } = all
+  return {
+    mongodb,
+    monolith: { MONGODB_URI: uri('monolith') },
+    auth: { MONGODB_URI: uri('auth'), JWT_PRIVATE_KEYS, ADMIN_PASSWORD },
+    product: { MONGODB_URI: uri('product') },
+    order: { MONGODB_URI: uri('order') },
+    internal: { INTERNAL_SECRET },
+  }
+}
+
+/** Never half of one: whoever waits for a file finds it whole. */
+function writeSecret(path, value, owner) {
+  writeFileSync(`${path}.new`, value, { mode: 0o400 })
+  chownSync(`${path}.new`, owner, owner)
+  renameSync(`${path}.new`, path)
+}
+
+function compose(folder) {
+  mkdirSync(join(folder, 'all'), { recursive: true })
+  const all = {}
+  for (const [name, generate] of Object.entries(generators)) {
+    const path = join(folder, 'all', name)
+    if (!existsSync(path)) writeSecret(path, generate(), 0)
+    all[name] = readFileSync(path, 'utf8')
+  }
+  const { mongodb, monolith, auth, product, order, internal } = shares(all, 'mongodb:27017')
+  const { JWT_PRIVATE_KEYS, ADMIN_PASSWORD } = auth
+  const containers = {
+    mongodb,
+    monolith: { ...monolith, JWT_PRIVATE_KEYS, ADMIN_PASSWORD },
+    auth,
+    product: { ...product, ...internal },
+    order: { ...order, ...internal },
+  }
+  for (const [container, secrets] of Object.entries(containers)) {
+    mkdirSync(join(folder, container), { recursive: true })
+    const owner = container === 'mongodb' ? mongodbUser : nodeUser
+    for (const [name, value] of Object.entries(secrets))
+      writeSecret(join(folder, container, name), value, owner)
+  }
+}
+
+function kubernetes() {
+  const all = Object.fromEntries(Object.entries(generators).map(([name, generate]) => [name, generate()]))
+  const hosts = [0, 1, 2].map((number) => `mongodb-${number}.mongodb:27017`).join()
+  const { mongodb, auth, ...others } = shares(all, hosts)
+  const admin = { ADMIN_USERNAME: 'admin', ADMIN_EMAIL: 'admin@example.com' }
+  const secret = (name, stringData) => ({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name, namespace: 'trivet' },
+    stringData,
+  })
+  const items = [
+    secret('mongodb', mongodb),
+    secret('trivet-auth', { ...auth, ...admin }),
+    ...Object.entries(others).map(([name, secrets]) => secret(`trivet-${name}`, secrets)),
+  ]
+  console.log(JSON.stringify({ apiVersion: 'v1', kind: 'List', items }, null, 2))
+}
+
+const [kind, folder] = process.argv.slice(2)
+if (kind === 'kubernetes') kubernetes()
+else if (kind === 'compose' && folder !== undefined) compose(folder)
+else {
+  console.error('usage: node deploy/generate-secrets.mjs kubernetes | compose FOLDER')
+  process.exit(2)
+}

@@ -1,0 +1,159 @@
+// Makes new mongods into a replica set with users. Where it is one already, it adds what is missing:
+//
+//   mongosh --nodb --quiet initiate.js
+//
+// It runs beside the first member, in its network: while there is no user, MongoDB lets in who comes from localhost.
+//
+//   MEMBERS            host:port of all members with commas, the first being that one
+//   ROOT_PASSWORD      of `root`, which may do everything
+//   <USER>_PASSWORD    of `auth`, `product`, `order`, each for its own database, and of `monolith`, for all three
+//   MONGODB_DATABASE   what the names of the databases begin with: `trivet`
+//
+// A user is there whose password is given, as such or as the path of a file (<USER>_PASSWORD_FILE). An existing one gets
+// the password that is given now; but that of `root` has to be the one that it was made with.
+const { readFileSync } = require('node:fs')
+
+const replicaSet = 'trivet'
+const databases = ['auth', 'product', 'order']
+const users = { auth: ['auth'], product: ['product'], order: ['order'], monolith: databases }
+const prefix = process.env.MONGODB_DATABASE || replicaSet
+const members = (process.env.MEMBERS || '').split(',').filter((member) => member !== '')
+const [first, ...others] = members
+
+// Milliseconds. Whoever started it starts it again.
+const patience = 300_000
+const pause = 1_000
+
+// Of MongoDB's errors.
+const unauthorized = 13
+const authenticationFailed = 18
+const alreadyInitialized = 23
+
+function passwordOf(user) {
+  const variable = `${user.toUpperCase()}_PASSWORD`
+  const path = process.env[`${variable}_FILE`]
+  return path ? readFileSync(path, 'utf8').trim() : process.env[variable]
+}
+
+/** Tries until `attempt` returns something, and says what it waits for as soon as that takes more than one attempt. */
+function wait(what, attempt) {
+  const end = Date.now() + patience
+  let said = false
+  for (;;) {
+    let reason = ''
+    try {
+      const result = attempt()
+      if (result) return result
+    } catch (error) {
+      if (error.fatal) throw error
+      reason = `: ${error.message}`
+    }
+    if (Date.now() > end) throw new Error(`gave up waiting for ${what}${reason}`)
+    if (!said) print(`waiting for ${what}${reason}`)
+    said = true
+    sleep(pause)
+  }
+}
+
+function fatal(message) {
+  return Object.assign(new Error(message), { fatal: true })
+}
+
+const timeouts = 'serverSelectionTimeoutMS=3000&connectTimeoutMS=3000'
+
+/** One member, whatever it is at the moment; without a user. */
+const directly = (host) => new Mongo(`mongodb://${host}/?directConnection=true&${timeouts}`).getDB('admin')
+
+/** The primary, whichever that is. */
+function asRoot() {
+  const credentials = `root:${encodeURIComponent(rootPassword)}`
+  return new Mongo(`mongodb://${credentials}@${members.join()}/?replicaSet=${replicaSet}&${timeouts}`).getDB('admin')
+}
+
+function initiate(local) {
+  // All of them: one that has lost its data must get them from the others, and not begin a second set of that name.
+  for (const member of others) {
+    const set = wait(`${member} to answer`, () => directly(member).hello()).setName
+    if (set === undefined) continue
+    print(`${member} is in the set already, and will tell ${first}`)
+    return
+  }
+  print(`initiating the replica set with ${first}`)
+  try {
+    local.adminCommand({
+      replSetInitiate: { _id: replicaSet, members: [{ _id: 0, host: first }] },
+    })
+  } catch (error) {
+    if (error.code !== alreadyInitialized) throw error
+  }
+}
+
+/** As `root`, which is made if there is no user at all. */
+function signIn(local) {
+  return wait('the primary', () => {
+    try {
+      const admin = asRoot()
+      return admin.hello().isWritablePrimary && admin
+    } catch (error) {
+      if (error.code !== authenticationFailed) throw error
+    }
+    if (!local.hello().isWritablePrimary) return false
+    try {
+      local.createUser({ user: 'root', pwd: rootPassword, roles: ['root'] })
+      print('made the user root')
+    } catch (error) {
+      if (error.code === unauthorized) throw fatal('there are users, but root has another password than ROOT_PASSWORD')
+      throw error
+    }
+    return false
+  })
+}
+
+function makeUser(admin, user) {
+  const pwd = passwordOf(user)
+  if (!pwd) return
+  const roles = users[user].flatMap((name) => {
+    const db = `${prefix}_${name}`
+    // dbAdmin: migrations make indexes, and RETENTION is changed with collMod.
+    return [
+      { role: 'readWrite', db },
+      { role: 'dbAdmin', db },
+    ]
+  })
+  if (admin.getUser(user)) admin.updateUser(user, { pwd, roles })
+  else {
+    admin.createUser({ user, pwd, roles })
+    print(`made the user ${user}`)
+  }
+}
+
+/** One at a time: MongoDB takes no other change before a majority has this one. */
+function addMember(admin, host) {
+  wait(`${host} to be a member`, () => {
+    const { config } = admin.adminCommand({ replSetGetConfig: 1 })
+    if (config.members.some((member) => member.host === host)) return true
+    const _id = Math.max(...config.members.map((member) => member._id)) + 1
+    const added = { ...config, version: config.version + 1, members: [...config.members, { _id, host }] }
+    admin.adminCommand({ replSetReconfig: added })
+    print(`added ${host}`)
+    return true
+  })
+}
+
+const rootPassword = passwordOf('root')
+try {
+  if (first === undefined) throw new Error('MEMBERS is empty')
+  if (!rootPassword) throw new Error('ROOT_PASSWORD is empty')
+  const local = wait(`${first} to start`, () => {
+    const admin = directly(`127.0.0.1:${first.split(':')[1] || 27017}`)
+    return admin.hello().ok && admin
+  })
+  if (local.hello().setName === undefined) initiate(local)
+  const admin = signIn(local)
+  for (const user of Object.keys(users)) makeUser(admin, user)
+  for (const host of members) addMember(admin, host)
+  print(`the replica set ${replicaSet} is ready: ${members.join(', ')}`)
+} catch (error) {
+  print(error.message)
+  quit(1)
+}
