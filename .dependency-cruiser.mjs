@@ -141,6 +141,14 @@ export default {
       to: { path: '^src/embedded/', dynamic: false },
     },
     {
+      name: 'split-is-for-development',
+      comment:
+        'The image has neither src/split.ts nor src/front.ts: share what both need in a file of its own.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: ['^src/split\\.ts$', ...tests] },
+      to: { path: '^src/(split|front)\\.ts$' },
+    },
+    {
       name: 'no-dev-dependency-in-production',
       comment:
         'Production installs with --omit=dev, and this import would stop its boot. Move the package to `dependencies` in package.json, or do without it.',

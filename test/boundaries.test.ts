@@ -75,6 +75,10 @@ const violations: Plant[] = [
   ...breaking('mongodb-loads-embedded-on-demand', {
     'src/mongodb.ts': "import { freePort } from './embedded/mongod.ts'",
   }),
+  ...breaking('split-is-for-development', {
+    'src/planted-front.ts': "export const later = () => import('./front.ts')",
+    'src/planted-split.ts': "import type { Front } from './front.ts'",
+  }),
   ...breaking('no-dev-dependency-in-production', {
     'src/kernel/planted-dev.ts': "import { expect } from 'vitest'",
     'src/modules/planted/dev.ts': "export const later = () => import('mongodb-memory-server-core')",

@@ -132,6 +132,17 @@ describe('a process that is told to end', () => {
     expect(await ended).toBe(0)
   })
 
+  it('hears of it before it has loaded anything', async () => {
+    const heard = new URL('fixtures/heard-before-loading.ts', import.meta.url).href
+    const child = fork(main, { env: { SERVICE: 'none' }, silent: true, execArgv: ['--import', heard] })
+    let printed = ''
+    child.stdout?.on('data', (chunk: Buffer) => {
+      printed += chunk.toString()
+    })
+    await once(child, 'close')
+    expect(printed).toContain('heard: SIGTERM SIGINT')
+  })
+
   it('while it waits for MongoDB ends with 0', async () => {
     const { child, port, ended, output } = await start({
       MONGODB_URI: `mongodb://127.0.0.1:${await freePort()}/?replicaSet=none`,

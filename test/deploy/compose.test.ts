@@ -1,0 +1,134 @@
+import { execFileSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { freePort } from '../../src/embedded/free-port.ts'
+import { type Client, createClient } from '../client.ts'
+import { attempt, persist } from '../faults/attempts.ts'
+import { docker, noDocker } from './docker.ts'
+
+if (noDocker) console.log(`skipped: ${noDocker}`)
+
+const project = `trivet-test-${randomUUID().slice(0, 8)}`
+const healthyWithin = 120_000
+let environment: Record<string, string>
+let client: Client
+
+const compose = (profile: string, ...args: string[]) =>
+  docker(['compose', '--project-name', project, '--profile', profile, ...args], environment)
+
+describe.skipIf(noDocker)('the compose file, as it is started', () => {
+  beforeAll(async () => {
+    // Its own networks and ports: somebody may be running the real one.
+    environment = { PORT: String(await freePort()), EDGE_NETWORK: '10.87.252' }
+    client = createClient((path, init) =>
+      fetch(`http://127.0.0.1:${environment.PORT}${path}`, { ...init, signal: AbortSignal.timeout(10_000) }),
+    )
+  })
+  afterAll(async () => {
+    for (const profile of ['monolith', 'split'])
+      await compose(profile, 'down', '--volumes', '--timeout', '20')
+  })
+
+  const shapes = [
+    { profile: 'monolith', member: 'trivet', containers: ['trivet', 'mongodb'] },
+    { profile: 'split', member: 'auth', containers: ['nginx', 'auth', 'product', 'order', 'mongodb'] },
+  ]
+  let order: { orderId: string; token: string } | undefined
+
+  const asAdmin = async (profile: string, member: string): Promise<string> => {
+    const password = await compose(profile, 'exec', '-T', member, 'cat', '/run/secrets/trivet/ADMIN_PASSWORD')
+    const body = { username: 'admin', password }
+    return (await persist(() => client.post('/login', { body }), healthyWithin)).body.accessToken
+  }
+
+  /** A product is put on sale, and bought. */
+  const trade = async (profile: string, member: string) => {
+    const adminToken = await asAdmin(profile, member)
+    const { productId } = await client.product(adminToken)
+    const { token } = await client.customer()
+    const lines = [{ productId, quantity: 2 }]
+    const place = () => client.order(token, lines, { 'Idempotency-Key': 'one' })
+    const { status, body } = await persist(place, 30_000)
+    expect({ status, left: (await client.get(`/products/${productId}`)).body.stock }).toEqual({
+      status: 201,
+      left: 8,
+    })
+    return { orderId: body.orderId as string, token }
+  }
+
+  const healthy = async (profile: string) => {
+    await vi.waitFor(
+      async () => {
+        const states = await compose(profile, 'ps', '--format', '{{.Service}} {{.Health}}')
+        expect(states.split('\n').filter((line) => !line.endsWith(' healthy'))).toEqual([])
+      },
+      { timeout: healthyWithin, interval: 500 },
+    )
+  }
+
+  describe.each(shapes)('with the profile $profile', ({ profile, member, containers }) => {
+    beforeAll(async () => {
+      await compose(profile, 'up', '--detach', '--build', '--wait')
+    })
+    afterAll(() => compose(profile, 'down', '--timeout', '20'))
+
+    it('sells, and has what was bought before it took that shape', async () => {
+      if (order) {
+        const { status } = await client.get(`/orders/${order.orderId}`, { token: order.token })
+        expect(status).toBe(200)
+      }
+      order = await trade(profile, member)
+      expect(await client.get('/internal/product/reserve')).toMatchObject({ status: 404 })
+    })
+
+    it('is well again, with all that it had, after any container was restarted', async () => {
+      const known = order ?? { orderId: '', token: '' }
+      for (const container of containers) {
+        await compose(profile, 'restart', '--timeout', '20', container)
+        await healthy(profile)
+        const { body } = await client.get(`/orders/${known.orderId}`, { token: known.token })
+        expect(body).toMatchObject({ orderId: known.orderId, status: 'confirmed' })
+      }
+      await trade(profile, member)
+    })
+
+    it('starts again what has crashed', async () => {
+      const id =
+        (await compose(profile, 'ps', '--quiet', profile === 'split' ? 'order' : member)).split('\n')[0] ?? ''
+      const pid = await docker(['inspect', id, '--format', '{{.State.Pid}}'])
+      // From outside, where that is allowed: a container that Docker is told to kill stays dead.
+      execFileSync('kill', ['-9', pid])
+      await healthy(profile)
+      await trade(profile, member)
+    })
+
+    it('keeps MongoDB to itself, and each secret to who needs it', async () => {
+      const bare = [
+        'exec',
+        '-T',
+        'mongodb',
+        'mongosh',
+        '--quiet',
+        'trivet_order',
+        '--eval',
+        'db.orders.findOne()',
+      ]
+      await expect(compose(profile, ...bare)).rejects.toThrow(/requires authentication/)
+      if (profile !== 'split') return
+      const uri = await compose(profile, 'exec', '-T', 'product', 'cat', '/run/secrets/trivet/MONGODB_URI')
+      const foreign = ['exec', '-T', 'mongodb', 'mongosh', uri, '--quiet', '--eval']
+      await expect(
+        compose(profile, ...foreign, 'db.getSiblingDB("trivet_order").orders.findOne()'),
+      ).rejects.toThrow(/not authorized/)
+      const files = await compose(profile, 'exec', '-T', 'product', 'ls', '/run/secrets/trivet')
+      expect(files.split('\n').sort()).toEqual(['INTERNAL_SECRET', 'MONGODB_URI'])
+    })
+
+    it('ends every container of its own with 0', async () => {
+      await compose(profile, 'stop', '--timeout', '20')
+      const own = await compose(profile, 'ps', '--all', '--format', '{{.Service}} {{.ExitCode}}')
+      expect(own.split('\n').filter((line) => !line.endsWith(' 0'))).toEqual([])
+      expect((await attempt(() => client.get('/healthz'))).status).toBe(0)
+    })
+  })
+})
