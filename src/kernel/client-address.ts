@@ -18,8 +18,14 @@ export type ClientOf = (c: Context) => Client
  * `X-Forwarded-For` is read from its end, where the nearest proxy has written, for as long as who wrote it is trusted:
  * whatever stands before that is what a client claims.
  * @param trustedProxies addresses and CIDR ranges, as `isAddressRange`; without any the header is ignored
+ * @param onIgnored hears, once, of an address that sends the header and is not trusted: a client that makes it up, or a
+ * proxy that somebody has forgotten
  */
-export function createClientOf(trustedProxies: readonly string[]): ClientOf {
+export function createClientOf(
+  trustedProxies: readonly string[],
+  onIgnored: (peer: string) => void = () => undefined,
+): ClientOf {
+  let heard = false
   const trusted = new BlockList()
   for (const range of trustedProxies) {
     const [address = '', prefix] = range.split('/')
@@ -29,6 +35,10 @@ export function createClientOf(trustedProxies: readonly string[]): ClientOf {
     const { incoming } = (c.env ?? {}) as Partial<HttpBindings>
     const forwarded = c.req.header('X-Forwarded-For')?.split(',') ?? []
     let address = plain(incoming?.socket.remoteAddress ?? '')
+    if (forwarded.length > 0 && !heard && isIP(address) > 0 && !trusted.check(address, familyOf(address))) {
+      heard = true
+      onIgnored(address)
+    }
     while (isIP(address) > 0 && trusted.check(address, familyOf(address))) {
       const before = plain(forwarded.pop() ?? '')
       if (isIP(before) === 0) break

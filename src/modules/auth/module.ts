@@ -81,7 +81,9 @@ export const auth = defineModule({
         service,
         keys: publicKeys,
         guard,
-        clientOf: createClientOf(config.trustedProxies),
+        clientOf: createClientOf(config.trustedProxies, (peer) =>
+          logger.warn({ peer }, 'X-Forwarded-For is ignored: TRUSTED_PROXIES does not name who sent it'),
+        ),
       }),
       port,
       commands: adminCommands(service),
