@@ -109,6 +109,53 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     },
   )
 
+  const id = '66f2a1b0c3d4e5f60718293a'
+  const key = { 'Idempotency-Key': 'once' }
+  it.each<[string, string, Record<string, string>]>([
+    ['POST', '/orders/create_order', key],
+    ['POST', `/products/${id}/stock`, key],
+    ['POST', '/token/refresh', {}],
+    ['POST', '/logout/', {}],
+    ['DELETE', `/orders/${id}`, {}],
+  ])(
+    'takes a %s %s that may come twice to the other replica when one was lost with it',
+    async (method, path, headers) => {
+      await all(first, second)
+      answers.set(first, (request) => request.resume().on('end', () => request.socket.destroy()))
+      for (let n = 0; n < 10; n++) {
+        expect((await client.request(method, path, { headers, body: { some: 'thing' } })).status).toBe(200)
+      }
+      expect(received.filter(({ by }) => by === second)).toHaveLength(10)
+      expect(received.some(({ by }) => by === first)).toBe(true)
+    },
+  )
+
+  it.each<[string, string, Record<string, string>]>([
+    ['POST', '/orders/create_order', {}],
+    ['POST', `/products/${id}/stock`, {}],
+    ['POST', '/products/create_product', key],
+    ['POST', '/register', key],
+    ['POST', '/login', key],
+    ['PUT', `/orders/${id}`, key],
+    ['DELETE', `/products/${id}`, key],
+  ])('lets no other replica carry out a %s %s that was lost', async (method, path, headers) => {
+    await all(first, second)
+    const lose: Answer = (request) => request.resume().on('end', () => request.socket.destroy())
+    answers.set(first, lose)
+    answers.set(second, lose)
+    expect((await client.request(method, path, { headers, body: {} })).status).toBe(502)
+    expect(received).toHaveLength(1)
+  })
+
+  it('leaves an order that takes too long where it is', async () => {
+    await all(first, second)
+    answers.set(first, () => undefined)
+    answers.set(second, () => undefined)
+    const answer = await client.post('/orders/create_order', { headers: key, body: {} })
+    expect(answer).toMatchObject({ status: 504, body: { status: 504, code: 'dependency_unavailable' } })
+    expect(received).toHaveLength(1)
+  })
+
   it.each(['GET', 'POST', 'PUT', 'DELETE', 'PATCH'])(
     'takes a %s to another replica where one cannot be reached, every time',
     async (method) => {
@@ -207,13 +254,16 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     expect(received).toEqual([])
   })
 
-  it.each(['/POST', '/OTHER', '/PROBLEM'])('keeps %s, which is its own, from clients', async (path) => {
-    await all(first)
-    await client.get(path)
-    // A path like any other for the service that answers.
-    expect(received.every(({ url }) => url === path)).toBe(true)
-    expect((await client.post(path, { body: {} })).status).not.toBe(502)
-  })
+  it.each(['/POST', '/OTHER', '/REPEATABLE', '/PROBLEM'])(
+    'keeps %s, which is its own, from clients',
+    async (path) => {
+      await all(first)
+      await client.get(path)
+      // A path like any other for the service that answers.
+      expect(received.every(({ url }) => url === path)).toBe(true)
+      expect((await client.post(path, { body: {} })).status).not.toBe(502)
+    },
+  )
 
   it('refuses a body that is larger than the API takes', async () => {
     await all(first)

@@ -12,6 +12,8 @@ const template = new URL('../../deploy/nginx/nginx.conf.template', import.meta.u
 export interface Nginx {
   url: string
   port: number
+  /** What its log says of connections to replicas that were lost with a request on them. */
+  lost(): string[]
   stop(): Promise<void>
 }
 
@@ -59,6 +61,11 @@ export async function startNginx(
   return {
     url: `http://127.0.0.1:${port}`,
     port,
+    lost: () =>
+      printed
+        .split('\n')
+        .filter((line) => /prematurely closed|reset by peer|timed out.*reading response/.test(line))
+        .map((line) => line.replace(/^\S+ \S+ \S+ \S+ (\*\d+ )?/, '').replace(/, client.*request: /, ', ')),
     async stop() {
       child.kill('SIGTERM')
       await ended

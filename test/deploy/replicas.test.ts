@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { unbalancedBooks } from '../books.ts'
 import { isFinal } from '../faults/attempts.ts'
 import { faultSeed } from '../faults/chance.ts'
@@ -18,11 +18,12 @@ const seed = faultSeed()
 describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under load', () => {
   let shop: ReplicatedShop
 
-  beforeAll(async () => {
-    console.log(`replicas: FAULT_SEED=${seed}`)
+  beforeAll(() => console.log(`replicas: FAULT_SEED=${seed}`))
+  // In databases of its own: what one test has sold is not in the journal of the next.
+  beforeEach(async () => {
     shop = await startReplicatedShop(nginxBinary ?? '')
   })
-  afterAll(() => shop.stop())
+  afterEach(() => shop.stop())
 
   interface Busy {
     journal: Journal
@@ -77,6 +78,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
       reads: `${reads.length}, ${unexpected(reads).length} failed, the slowest ${slowest(reads)} ms`,
       writes: `${writes}, ${unexpected(visitors.visits).length - unexpected(reads).length + failed(journal).length} failed`,
       orders: `${load.confirmations.length} confirmations`,
+      nginx: shop.nginx.lost().join('\n                 ') || 'lost no connection',
       ...more,
     }
     for (const [name, line] of Object.entries(lines)) console.log(`  ${name.padEnd(14)} ${line}`)
