@@ -79,6 +79,11 @@ export async function listen(
     },
     listener,
   )
+  const arrivals = new Map<Socket, number>()
+  server.on('connection', (socket) => {
+    arrivals.set(socket, performance.now())
+    socket.once('close', () => arrivals.delete(socket))
+  })
   server.setTimeout(limits.idle)
   // As many as the bound has room for: Node.js would drop those after the first 2,000 without a word.
   server.maxHeadersCount = 0
@@ -98,21 +103,37 @@ export async function listen(
       const failed = new Promise<Error>((fail) => server.on('error', fail))
       const close = (patience: number) => {
         drain()
-        return closed(server, patience)
+        return closed(server, arrivals, patience)
       }
       resolve({ port: (server.address() as AddressInfo).port, failed, drain, close })
     })
   })
 }
 
-/** `close` alone would wait for every idle keep-alive connection: they go as soon as they are idle. */
-async function closed(server: Server, patience: number): Promise<void> {
+// Milliseconds for who has just come to say something.
+const silence = 1_000
+
+/**
+ * `close` alone would wait for every idle keep-alive connection: they go as soon as they are idle. To Node.js so is one
+ * that was accepted this moment, and whose request is about to be read.
+ */
+async function closed(
+  server: Server,
+  arrivals: ReadonlyMap<Socket, number>,
+  patience: number,
+): Promise<void> {
   await nobodyAtTheDoor(server)
   // Of TCP: HTTP's own would first look through its connections, while more of them arrive.
   const closing = new Promise<void>((resolve) => TcpServer.prototype.close.call(server, () => resolve()))
-  const idle = setInterval(() => server.closeIdleConnections(), 50)
+  const closeIdle = () => {
+    const now = performance.now()
+    const isNew = ([socket, arrived]: [Socket, number]) => socket.bytesRead === 0 && now - arrived < silence
+    if (![...arrivals].some(isNew)) server.closeIdleConnections()
+  }
+  // After the event loop has read what there is.
+  const idle = setInterval(() => setImmediate(closeIdle), 50)
   const end = setTimeout(() => server.closeAllConnections(), Math.max(0, patience))
-  server.closeIdleConnections()
+  closeIdle()
   await closing
   clearInterval(idle)
   clearTimeout(end)
@@ -127,15 +148,15 @@ const mostLooks = 1_000
  * is closed are reset by the kernel, and with them requests that a balancer takes for sent and cannot pass on.
  */
 async function nobodyAtTheDoor(server: Server): Promise<void> {
-  let arrivals = 0
+  let arrived = 0
   server.on('connection', () => {
-    arrivals += 1
+    arrived += 1
   })
   for (let look = 0; look < mostLooks; look++) {
-    const before = arrivals
+    const before = arrived
     const started = performance.now()
     await new Promise<void>((resolve) => setImmediate(resolve))
-    if (arrivals === before && performance.now() - started < justLooked) return
+    if (arrived === before && performance.now() - started < justLooked) return
   }
 }
 

@@ -85,6 +85,38 @@ it('answers whoever has reached it when it closes, though it has not heard of th
   expect(await outcome).toMatch(/^HTTP\/1\.1 200 /)
 })
 
+describe('a connection that has not asked for anything when the port closes', () => {
+  const arrived = async () => {
+    await open(() => new Response('fine'))
+    const socket = connect(listener.port, '127.0.0.1')
+    await new Promise((resolve) => socket.once('connect', resolve))
+    // By then it is accepted as well.
+    for (let round = 0; round < 5; round++) await new Promise((resolve) => setImmediate(resolve))
+    let received = ''
+    socket.on('data', (data) => {
+      received += data.toString()
+    })
+    const closed = new Promise<string>((resolve) => socket.once('close', () => resolve(received)))
+    return { socket, closed }
+  }
+
+  it('is answered if it is about to', async () => {
+    const { socket, closed } = await arrived()
+    const closing = listener.close(20_000)
+    for (let round = 0; round < 20; round++) await new Promise((resolve) => setImmediate(resolve))
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    expect(await closed).toMatch(/^HTTP\/1\.1 200 /)
+    await closing
+  })
+
+  it('is not waited for if it does not', async () => {
+    const { closed } = await arrived()
+    // For as long as that, this test may not take.
+    await listener.close(3_600_000)
+    expect(await closed).toBe('')
+  })
+})
+
 it('outlives clients that ask for a tunnel and are gone before they are refused', async () => {
   await open(() => new Response('fine'))
   const askAndGo = () =>
