@@ -256,6 +256,15 @@ it('list shows the admins, the oldest first, and nobody else', async () => {
   expect(stdout).not.toContain(bob.username)
 })
 
+it('list goes by when an account was made, whatever process has given it its id in that second', async () => {
+  const { username } = await shop.customer()
+  await command('promote', username)
+  const users = (await shop.collections('auth')).collection('users')
+  await users.updateOne({ username }, { $set: { createdAt: new Date(0) } })
+  const { stdout } = await command('list')
+  expect(stdout.split('\n')[1]).toMatch(new RegExp(`^${username} .*1970-`))
+})
+
 describe('--json', () => {
   it('prints the account that a command was about, and no hash', async () => {
     const { code, stdout } = await run(

@@ -124,7 +124,7 @@ export function createUserRepository(database: Database) {
     /** Up to `most`, the oldest first. */
     async admins(most: number, call: Call): Promise<User[]> {
       const documents = await database.run(call, (maxTimeMS) =>
-        users.find({ role: 'admin' }).sort({ _id: 1 }).limit(most).maxTimeMS(maxTimeMS).lean(),
+        users.find({ role: 'admin' }).sort({ createdAt: 1, _id: 1 }).limit(most).maxTimeMS(maxTimeMS).lean(),
       )
       return documents.map(userOf)
     },
