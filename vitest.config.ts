@@ -3,6 +3,8 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+    // `npm run test:deploy`
+    exclude: ['test/deploy/**'],
     globalSetup: ['test/shared-mongod.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
