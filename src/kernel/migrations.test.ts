@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it, onTestFinished, vi } from 'vitest'
 import { databaseName, quiet } from '../../test/shop.ts'
-import { type Migration, migrate } from './migrations.ts'
+import { ensureCollection, type Migration, migrate } from './migrations.ts'
 import { createMongo, type Mongo } from './mongo.ts'
 
 const uri = inject('mongodbUri')
@@ -45,6 +45,13 @@ const runsIn = async (module: string) => {
   const runs = await written.find().sort({ $natural: 1 }).toArray()
   return runs as unknown as { what: string; pid: number; migrated?: string[] }[]
 }
+
+it('a collection is there when it is ensured, however many ensure it at once', async () => {
+  const { db } = mongo.database('replicas').connection
+  if (!db) throw new Error('a connected database has a handle')
+  await Promise.all(Array.from({ length: 20 }, () => ensureCollection(db, 'ensured')))
+  expect(await db.listCollections({ name: 'ensured' }).toArray()).toHaveLength(1)
+})
 
 describe('migrations', () => {
   it('run once each when three processes start at once, and prepare in one after the other', async () => {

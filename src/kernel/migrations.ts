@@ -12,6 +12,20 @@ export interface Migration {
   up(db: Db): Promise<void>
 }
 
+const namespaceExists = 48
+
+/**
+ * Creates a collection unless it is there, whoever creates it at the same time. For those that a transaction writes to:
+ * creating one inside of it conflicts with others.
+ */
+export async function ensureCollection(db: Db, name: string): Promise<void> {
+  try {
+    await db.createCollection(name)
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== namespaceExists) throw error
+  }
+}
+
 /**
  * Applies what is missing of a module's migrations, then runs `prepare`, both under a lock of the module's database: of
  * many replicas that start together one does the work and the others wait for it.

@@ -244,7 +244,10 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     '//internal/product/reserve',
     '/products/../internal/product/reserve',
     '/products/%2e%2e/internal/product/reserve',
+    '/products/.%2e/internal/product/reserve',
+    '/products/..%2finternal/product/reserve',
     '/%69nternal/product/reserve',
+    'http://shop.example/internal/product/reserve',
   ])('takes %s nowhere', async (path) => {
     await all(first)
     // As it is: `fetch` would straighten it.

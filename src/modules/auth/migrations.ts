@@ -1,4 +1,4 @@
-import type { Migration } from '../../kernel/migrations.ts'
+import { ensureCollection, type Migration } from '../../kernel/migrations.ts'
 
 // Seconds after the last sign-in from there.
 const knownClientKeptFor = 90 * 86_400
@@ -16,9 +16,7 @@ export const authMigrations: Migration[] = [
   {
     name: '002-admins',
     async up(db) {
-      const existing = await db.listCollections({ name: 'roleChanges' }).toArray()
-      // Created before any transaction writes to it: creating one inside a transaction conflicts with others.
-      if (existing.length === 0) await db.createCollection('roleChanges')
+      await ensureCollection(db, 'roleChanges')
       await db
         .collection('users')
         .createIndexes([

@@ -1,4 +1,4 @@
-import type { Migration } from '../../kernel/migrations.ts'
+import { ensureCollection, type Migration } from '../../kernel/migrations.ts'
 import { expire } from '../../kernel/retention.ts'
 import { nameCollation } from './product.repository.ts'
 
@@ -9,10 +9,8 @@ export const productMigrations: Migration[] = [
   {
     name: '001-collections-and-indexes',
     async up(db) {
-      // Created before any transaction writes to them: creating one inside a transaction conflicts with others.
-      const existing = new Set((await db.listCollections().toArray()).map((collection) => collection.name))
       for (const name of ['products', 'reservations', 'stockLedger', 'stockChangeAnswers']) {
-        if (!existing.has(name)) await db.createCollection(name)
+        await ensureCollection(db, name)
       }
       await db.collection('products').createIndexes([
         { key: { createdAt: -1, _id: -1 }, ...notDeleted },
