@@ -66,8 +66,10 @@ function compose(folder) {
   }
   const { mongodb, monolith, auth, product, order, internal } = shares(all, 'mongodb:27017')
   const { JWT_PRIVATE_KEYS, ADMIN_PASSWORD } = auth
+  const { KEY_FILE, ...passwords } = mongodb
   const containers = {
-    mongodb,
+    mongodb: { KEY_FILE, ROOT_PASSWORD: passwords.ROOT_PASSWORD },
+    'mongodb-setup': passwords,
     monolith: { ...monolith, JWT_PRIVATE_KEYS, ADMIN_PASSWORD },
     auth,
     product: { ...product, ...internal },
@@ -75,7 +77,7 @@ function compose(folder) {
   }
   for (const [container, secrets] of Object.entries(containers)) {
     mkdirSync(join(folder, container), { recursive: true })
-    const owner = container === 'mongodb' ? mongodbUser : nodeUser
+    const owner = container.startsWith('mongodb') ? mongodbUser : nodeUser
     for (const [name, value] of Object.entries(secrets))
       writeSecret(join(folder, container, name), value, owner)
   }

@@ -38,6 +38,10 @@ const timeLimits = (requestTimeout: number): TimeLimits => ({
   linger: 1_000,
 })
 
+// Milliseconds between two requests of a connection. More than the 60 s of NGINX and most other balancers: who sends on a
+// connection should also be who closes it, or a request now and then meets one that is just being closed.
+const keepAlive = 75_000
+
 // Bytes of a request's head. Node.js has the same by default, unless its command line says otherwise.
 const headBound = 16 * 1024
 
@@ -75,6 +79,7 @@ export async function listen(
       maxHeaderSize: headBound,
       headersTimeout: limits.head,
       requestTimeout: limits.request,
+      keepAliveTimeout: keepAlive,
       connectionsCheckingInterval: Math.min(limits.head, 1_000),
     },
     listener,
@@ -122,7 +127,8 @@ async function closed(
   arrivals: ReadonlyMap<Socket, number>,
   patience: number,
 ): Promise<void> {
-  await nobodyAtTheDoor(server)
+  const end = setTimeout(() => server.closeAllConnections(), Math.max(0, patience))
+  await nobodyAtTheDoor(server, Math.min(longestLook, patience / 2))
   // Of TCP: HTTP's own would first look through its connections, while more of them arrive.
   const closing = new Promise<void>((resolve) => TcpServer.prototype.close.call(server, () => resolve()))
   const closeIdle = () => {
@@ -132,7 +138,6 @@ async function closed(
   }
   // After the event loop has read what there is.
   const idle = setInterval(() => setImmediate(closeIdle), 50)
-  const end = setTimeout(() => server.closeAllConnections(), Math.max(0, patience))
   closeIdle()
   await closing
   clearInterval(idle)
@@ -141,18 +146,20 @@ async function closed(
 
 // Milliseconds of one round of the event loop: it has looked for connections no longer ago than that.
 const justLooked = 0.05
-const mostLooks = 1_000
+// A process that is busy all the time has no such moment, and must end all the same.
+const longestLook = 500
 
 /**
  * A moment at which no connection waits to be accepted, as the event loop has just seen. Those that wait when a socket
  * is closed are reset by the kernel, and with them requests that a balancer takes for sent and cannot pass on.
  */
-async function nobodyAtTheDoor(server: Server): Promise<void> {
+async function nobodyAtTheDoor(server: Server, within: number): Promise<void> {
   let arrived = 0
   server.on('connection', () => {
     arrived += 1
   })
-  for (let look = 0; look < mostLooks; look++) {
+  const limit = performance.now() + within
+  while (performance.now() < limit) {
     const before = arrived
     const started = performance.now()
     await new Promise<void>((resolve) => setImmediate(resolve))

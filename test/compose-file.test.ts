@@ -75,6 +75,13 @@ describe('the compose file', () => {
     }
   })
 
+  it('builds the image once', () => {
+    expect(all.filter(([, { build }]) => build).map(([name]) => name)).toEqual(['secrets'])
+    for (const [, { image, environment }] of all) {
+      if (environment?.SERVICE) expect(image).toBe(services.secrets?.image)
+    }
+  })
+
   it('names only what there is', () => {
     for (const [name, { depends_on = {}, networks: own = [], volumes: mounted = [] }] of all) {
       for (const needed of Object.keys(depends_on)) expect(services, name).toHaveProperty([needed])

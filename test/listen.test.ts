@@ -190,6 +190,32 @@ describe('a client that is slow on purpose', () => {
   })
 })
 
+it('keeps connections for longer than balancers do, which close them first then', async () => {
+  await open(() => new Response('fine'))
+  const answer = await fetch(`http://127.0.0.1:${listener.port}/`)
+  expect(Number(/timeout=(\d+)/.exec(answer.headers.get('keep-alive') ?? '')?.[1])).toBeGreaterThan(60)
+})
+
+it('closes in the time it is given, however busy the process is', async () => {
+  await open(() => new Promise(() => {}))
+  const socket = connect(listener.port, '127.0.0.1')
+  socket.on('error', () => {})
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+  let busy = true
+  const work = () => {
+    const until = performance.now() + 5
+    while (performance.now() < until);
+    if (busy) setImmediate(work)
+  }
+  await new Promise((resolve) => setTimeout(resolve, 0))
+  work()
+  const started = performance.now()
+  await listener.close(300)
+  busy = false
+  // Without a limit of its own the search for a quiet moment would take a thousand rounds of five milliseconds.
+  expect(performance.now() - started).toBeLessThan(3_000)
+})
+
 it('reads every header that there is room for, the last one too', async () => {
   await open((request) => new Response(request.headers.get('last')))
   const many = Array.from({ length: 2_500 }, () => 'a:\r\n').join('')

@@ -86,7 +86,8 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
       for (const container of containers) {
         await compose(profile, 'restart', '--timeout', '20', container)
         await healthy(profile)
-        const { body } = await client.get(`/orders/${known.orderId}`, { token: known.token })
+        const read = () => client.get(`/orders/${known.orderId}`, { token: known.token })
+        const { body } = await persist(read, healthyWithin)
         expect(body).toMatchObject({ orderId: known.orderId, status: 'confirmed' })
       }
       await trade(profile, member)

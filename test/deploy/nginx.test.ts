@@ -257,7 +257,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     expect(received).toEqual([])
   })
 
-  it.each(['/POST', '/OTHER', '/REPEATABLE', '/PROBLEM'])(
+  it.each(['/POST', '/PUT', '/REPEATABLE', '/PROBLEM'])(
     'keeps %s, which is its own, from clients',
     async (path) => {
       await all(first)
@@ -278,6 +278,36 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     }
     expect((await client.post('/products/create_product', { raw: 'x'.repeat(1024 * 1024) })).status).toBe(200)
     expect(received).toHaveLength(1)
+  })
+
+  const chunk = `fffff\r\n${'x'.repeat(0xfffff)}\r\n`
+  it.each<[string, number, string, string[]]>([
+    ['a request line that is none', 400, 'validation_failed', ['GET /a b c HTTP/1.1\r\nHost: x\r\n\r\n']],
+    ['a path that leads out', 400, 'validation_failed', [requestText('GET', '/../x')]],
+    ['a method that it does not take', 405, 'method_not_allowed', [requestText('TRACE', '/products/')]],
+    [
+      'headers that are too large',
+      431,
+      'validation_failed',
+      [requestText('GET', '/', { A: 'x'.repeat(20_000) })],
+    ],
+    [
+      'a body that turns out to be too large',
+      413,
+      'body_too_large',
+      [requestText('PUT', '/products/1', { 'Transfer-Encoding': 'chunked' }), chunk, chunk, '0\r\n\r\n'],
+    ],
+  ])('answers %s as the API does', async (_, status, code, parts) => {
+    await all(first)
+    const answer = await exchange(nginx.url, ...parts)
+    expect(answer.status).toBe(status)
+    expect(JSON.parse(answer.body)).toMatchObject({ status, code, requestId: expect.any(String) })
+    expect(received).toEqual([])
+  })
+
+  it('has room for the headers that the API has room for', async () => {
+    await all(first)
+    expect((await client.get('/products/', { headers: { A: 'x'.repeat(12_000) } })).status).toBe(200)
   })
 
   it.each(['GET', 'POST', 'PUT', 'DELETE'])(
