@@ -11,6 +11,9 @@ import type { Ending } from './stop-signal.ts'
 // this, since those that probe want to hear what is missing. Milliseconds.
 const portOpensAfter = 2_000
 
+// Of DRAIN_TIMEOUT, what is kept for the end of jobs and of the database's connections. Milliseconds.
+const closesWithin = 1_000
+
 /**
  * What a process does: config, compose, listen, drain on SIGTERM; nothing else.
  * @returns its exit code
@@ -64,7 +67,7 @@ async function run(ending: Ending): Promise<void> {
     composition.drain()
     listener.drain()
     await sleep(config.drain.delay)
-    await listener.close(config.drain.timeout - config.drain.delay - 500)
+    await listener.close(config.drain.timeout - config.drain.delay - closesWithin)
   } catch (error) {
     if (!signal.aborted) throw error
   } finally {

@@ -45,6 +45,8 @@ async function start(settings: Record<string, string> = {}): Promise<Process> {
   return { child, port, ready: once(child, 'message').then(() => undefined), ended, output: () => printed }
 }
 
+const eventually = (check: () => unknown) => vi.waitFor(check, { timeout: 15_000, interval: 20 })
+
 /** Status and Connection header of an answer. */
 function ask(port: number, path: string, agent?: Agent): Promise<{ status?: number; connection?: string }> {
   return new Promise((resolve, reject) => {
@@ -71,7 +73,7 @@ async function unfinished(port: number): Promise<{ finish(): Promise<string> }> 
   const head = `POST /logout HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}`
   socket.write(`${head}\r\nExpect: 100-continue\r\n\r\n`)
   // It has been read as far as that.
-  await vi.waitFor(() => expect(received).toContain('100 Continue'))
+  await eventually(() => expect(received).toContain('100 Continue'))
   received = ''
   return {
     async finish() {
@@ -82,7 +84,8 @@ async function unfinished(port: number): Promise<{ finish(): Promise<string> }> 
   }
 }
 
-const drainDelay = { DRAIN_DELAY: '500ms' }
+// Long enough to be met in it.
+const drainDelay = { DRAIN_DELAY: '1500ms' }
 
 describe('a process that is told to end', () => {
   it('says so in readiness, goes on for DRAIN_DELAY, and ends with 0', async () => {
@@ -90,7 +93,7 @@ describe('a process that is told to end', () => {
     await ready
     expect(await ask(port, '/readyz')).toMatchObject({ status: 200 })
     child.kill('SIGTERM')
-    await vi.waitFor(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
+    await eventually(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
     expect(await ask(port, '/products/')).toEqual({ status: 200, connection: 'close' })
     expect(await ended).toBe(0)
     expect(output()).toContain('"reason":"SIGTERM"')
@@ -105,7 +108,7 @@ describe('a process that is told to end', () => {
     const { finish } = await unfinished(port)
     child.kill('SIGTERM')
     // No new connections from then on.
-    await vi.waitFor(() => expect(ask(port, '/healthz')).rejects.toThrow('ECONNREFUSED'))
+    await eventually(() => expect(ask(port, '/healthz')).rejects.toThrow('ECONNREFUSED'))
     const answer = await finish()
     expect(answer).toMatch(/^HTTP\/1\.1 204 /)
     expect(answer).toMatch(/connection: close/i)
@@ -117,14 +120,14 @@ describe('a process that is told to end', () => {
     const { child, port, ready, ended, output } = await start({ DRAIN_DELAY: '1m', DRAIN_TIMEOUT: '2m' })
     await ready
     child.kill('SIGTERM')
-    await vi.waitFor(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
+    await eventually(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
     child.kill('SIGINT')
     expect(await ended).toBe(1)
     expect(output()).not.toContain('"msg":"stopped"')
   })
 
   it('does not take longer than DRAIN_TIMEOUT, whoever is still asking', async () => {
-    const { child, port, ready, ended } = await start({ DRAIN_TIMEOUT: '2s' })
+    const { child, port, ready, ended } = await start({ DRAIN_TIMEOUT: '3s' })
     await ready
     await unfinished(port)
     child.kill('SIGTERM')
@@ -147,7 +150,7 @@ describe('a process that is told to end', () => {
     const { child, port, ended, output } = await start({
       MONGODB_URI: `mongodb://127.0.0.1:${await freePort()}/?replicaSet=none`,
     })
-    await vi.waitFor(() => expect(output()).toContain('waiting for MongoDB'), { timeout: 10_000 })
+    await eventually(() => expect(output()).toContain('waiting for MongoDB'))
     child.kill('SIGTERM')
     expect(await ended).toBe(0)
     await expect(ask(port, '/healthz')).rejects.toThrow('ECONNREFUSED')
@@ -164,7 +167,7 @@ describe('a process that crashes', () => {
     await ready
     const { finish } = await unfinished(port)
     child.send(grief)
-    await vi.waitFor(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
+    await eventually(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
     expect(await finish()).toMatch(/^HTTP\/1\.1 204 /)
     expect(await ended).toBe(1)
     const lines = output().split('\n')
@@ -177,7 +180,7 @@ describe('a process that crashes', () => {
     const { child, port, ready, ended, output } = await start(drainDelay)
     await ready
     child.kill('SIGTERM')
-    await vi.waitFor(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
+    await eventually(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
     child.send('rejection' satisfies Grief)
     expect(await ended).toBe(1)
     expect(output()).toContain('"msg":"crashed"')
