@@ -57,6 +57,11 @@ function writeSecret(path, value, owner) {
 }
 
 function compose(folder) {
+  // New ones would not open what the old ones have closed, and the copies are all that is left of those.
+  if (existsSync(join(folder, 'mongodb', 'KEY_FILE')) && !existsSync(join(folder, 'all', 'KEY_FILE'))) {
+    console.error(`${folder}/all is empty, but its secrets are in use: put them back from secrets.tgz`)
+    process.exit(1)
+  }
   mkdirSync(join(folder, 'all'), { recursive: true })
   const all = {}
   for (const [name, generate] of Object.entries(generators)) {

@@ -4,14 +4,16 @@
 //
 // For as long as that takes the member writes nothing (fsyncLock): run it beside a secondary, of which nobody notices. Of a
 // set of one member writes wait meanwhile, for so many seconds as its data takes to be read. All databases are of the same
-// moment. ROOT_PASSWORD(_FILE) is that of initiate.js; DATA is where the data is, /data/db unless set.
+// moment. ROOT_PASSWORD(_FILE) is that of initiate.js; DATA is where the data is, /data/db unless set; MOST_SECONDS, 120
+// unless set, is how long it may take, since a reader that is slow would hold the lock. If this process is killed, nobody is
+// left to take the lock away: restart the member then.
 const { spawnSync } = require('node:child_process')
 const { readFileSync } = require('node:fs')
 
-const { ROOT_PASSWORD, ROOT_PASSWORD_FILE, DATA = '/data/db' } = process.env
+const { ROOT_PASSWORD, ROOT_PASSWORD_FILE, DATA = '/data/db', MOST_SECONDS = '120' } = process.env
 const password = ROOT_PASSWORD_FILE ? readFileSync(ROOT_PASSWORD_FILE, 'utf8').trim() : ROOT_PASSWORD
 // What a running member has for itself alone.
-const left = ['mongod.lock', 'diagnostic.data', '_tmp'].map((name) => `--exclude=./${name}`)
+const left = ['mongod.lock', 'diagnostic.data', '_tmp', '.mongodb'].map((name) => `--exclude=./${name}`)
 
 const fail = (message) => {
   console.error(message)
@@ -27,7 +29,11 @@ if (isWritablePrimary && hosts.length > 1) fail('this member is the primary: bac
 admin.fsyncLock()
 let copied
 try {
-  copied = spawnSync('tar', ['-C', DATA, ...left, '-cz', '.'], { stdio: ['ignore', 'inherit', 'inherit'] })
+  copied = spawnSync('tar', ['-C', DATA, ...left, '-cz', '.'], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    timeout: Number(MOST_SECONDS) * 1_000,
+    killSignal: 'SIGKILL',
+  })
 } finally {
   admin.fsyncUnlock()
 }
