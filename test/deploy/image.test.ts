@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { generatePrivateKey } from '../../src/modules/auth/signing-keys.ts'
 import { docker, noDocker } from './docker.ts'
@@ -97,6 +98,19 @@ describe.skipIf(noDocker)('the image', () => {
     expect(await state('Health.Status')).not.toBe('unhealthy')
     await docker(['stop', '--time', '20', name])
     expect(await state('ExitCode')).toBe('0')
+  })
+
+  it('makes the secrets of compose once, and never others in place of some that are in use', async () => {
+    const script = fileURLToPath(new URL('../../deploy/generate-secrets.mjs', import.meta.url))
+    const mounts = ['--volume', `${script}:/generate-secrets.mjs:ro`, '--tmpfs', '/secrets']
+    const generate = 'node /generate-secrets.mjs compose /secrets'
+    const inThere = (commands: string) =>
+      docker(['run', '--rm', '--user', 'root', ...mounts, image, 'sh', '-ec', commands])
+    const password = 'cat /secrets/mongodb-setup/ROOT_PASSWORD; echo'
+    const [first, second] = (await inThere(`${generate}; ${password}; ${generate}; ${password}`)).split('\n')
+    expect(first).toMatch(/^[\w-]{32}$/)
+    expect(second).toBe(first)
+    await expect(inThere(`${generate}; rm -r /secrets/all; ${generate}`)).rejects.toThrow(/are in use/)
   })
 
   it('does not start without its settings, and says which are missing', async () => {
