@@ -51,7 +51,7 @@ async function main(): Promise<number> {
   try {
     const allReady = Promise.all(services.map((service) => service.ready))
     const ready = await Promise.race([allReady, stopped])
-    if ('reason' in ready) return Number(ready.crashed)
+    if ('reason' in ready) return Number(ending.crashed())
     const lines = ready.flat()
     // A service answers 503 by itself when its time is over; the front only outlasts what does not even do that.
     const front = createFront({

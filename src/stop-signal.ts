@@ -4,7 +4,6 @@ import type { Logger } from './kernel/logger.ts'
 export interface Stop {
   /** A signal, `disconnect` for the end of a parent that it was forked by, or what has crashed. */
   reason: string
-  crashed: boolean
 }
 
 /** What is heard of the end of this process, from when `stopSignal` was called. */
@@ -30,21 +29,21 @@ export function stopSignal(): Ending {
   const { promise: stopped, resolve } = Promise.withResolvers<Stop>()
   const { signal } = stop
   let report = (reason: string, error: unknown) => console.error(reason, error)
-  let crashes = 0
-  const end = (reason: string, crashed: boolean) => {
-    resolve({ reason, crashed })
+  let crashed = false
+  const end = (reason: string) => {
+    resolve({ reason })
     stop.abort()
   }
   const crash = (reason: string, error: unknown) => {
-    crashes += 1
+    crashed = true
     report(reason, error)
-    end(reason, true)
+    end(reason)
   }
 
   for (const event of ['SIGTERM', 'SIGINT', 'disconnect'] as const) {
     process.on(event, () => {
       if (signal.aborted) process.exit(1)
-      end(event, false)
+      end(event)
     })
   }
   // Rejections that nobody handles get here as well.
@@ -53,7 +52,7 @@ export function stopSignal(): Ending {
   return {
     signal,
     stopped,
-    crashed: () => crashes > 0,
+    crashed: () => crashed,
     crash,
     reportTo(logger) {
       report = (reason, error) => logger.fatal({ err: error, reason }, 'crashed')

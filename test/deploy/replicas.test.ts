@@ -1,6 +1,5 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { unbalancedBooks } from '../books.ts'
-import { isFinal } from '../faults/attempts.ts'
 import { faultSeed } from '../faults/chance.ts'
 import { contradictions, createJournal, type Journal, outcomesOf } from '../faults/journal.ts'
 import { type Load, startLoad } from '../faults/load.ts'
@@ -60,15 +59,9 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
 
   const unexpected = (visits: readonly Visit[]) => visits.filter(({ complaint }) => complaint !== undefined)
   const slowest = (visits: readonly Visit[]) => Math.max(...visits.map(({ milliseconds }) => milliseconds))
-  /** Answers to buyers and the admin that ask for nothing but another try; not those to their own second requests. */
+  /** What buyers and the admin got no answer to, or one that leaves nothing but another try. */
   const failed = (journal: Journal) =>
-    outcomesOf(journal).filter(
-      (outcome) =>
-        outcome &&
-        (outcome.status === 0 || outcome.status >= 500 || (!isFinal(outcome) && isFailure(outcome))),
-    )
-  const isFailure = (outcome: { status: number; body?: { code?: string } }) =>
-    outcome.status !== 202 && outcome.body?.code !== 'request_in_progress'
+    outcomesOf(journal).filter((outcome) => outcome && (outcome.status === 0 || outcome.status >= 500))
 
   const report = (title: string, { journal, load, visitors }: Busy, more: Record<string, unknown> = {}) => {
     const reads = visitors.visits.filter(({ read }) => read)
