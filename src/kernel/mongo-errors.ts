@@ -22,9 +22,17 @@ const closedErrors = [
   mongoose.mongo.MongoExpiredSessionError,
 ]
 
+/**
+ * A failure of the socket as Node.js has it: the driver passes one on as it is if the other side hangs up while it
+ * waits for a command to be written.
+ */
+export const isSocketError = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && /^(E[A-Z]+|ERR_(SOCKET|STREAM)_\w+)$/.test(String(error.code))
+
 /** Whether the database could not do it just now, rather than that it was not to be done. */
 export function isUnavailable(thrown: unknown): boolean {
   const error = withoutBulk(thrown)
+  if (isSocketError(error)) return true
   // The write is there, and may yet be rolled back.
   if (error instanceof mongoose.mongo.MongoWriteConcernError) return true
   if (error instanceof mongoose.mongo.MongoServerError) {
@@ -42,6 +50,7 @@ export function isUnavailable(thrown: unknown): boolean {
  */
 export function isCutOff(thrown: unknown): boolean {
   const error = withoutBulk(thrown)
+  if (isSocketError(error)) return true
   if (hasLabel(error, 'TransientTransactionError')) return true
   return (
     error instanceof mongoose.mongo.MongoNetworkError && !hasLabel(error, 'UnknownTransactionCommitResult')

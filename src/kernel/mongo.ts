@@ -4,7 +4,7 @@ import { type Call, callWithin, remaining, withinDeadline } from './call.ts'
 import { ConfigError } from './config.ts'
 import { dependencyUnavailable } from './errors.ts'
 import type { Logger } from './logger.ts'
-import { hasLabel, isCutOff, isDuplicateKey, isUnavailable } from './mongo-errors.ts'
+import { hasLabel, isCutOff, isDuplicateKey, isSocketError, isUnavailable } from './mongo-errors.ts'
 import { createStallWatch, type StallWatch } from './stalled-transactions.ts'
 
 /** A database as the driver has it, without models: what migrations work on. */
@@ -219,7 +219,8 @@ async function commit(session: mongoose.ClientSession, call: Call): Promise<unkn
       return await session.commitTransaction()
     } catch (error) {
       if (hasLabel(error, 'TransientTransactionError')) return error
-      if (!hasLabel(error, 'UnknownTransactionCommitResult') || remaining(call) <= 0) throw error
+      const isUnknown = hasLabel(error, 'UnknownTransactionCommitResult') || isSocketError(error)
+      if (!isUnknown || remaining(call) <= 0) throw error
       await sleep(10 + Math.random() * 40)
     }
   }
