@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { mongo } from 'mongoose'
+import { mongo } from 'mongoose'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { dependencyUnavailable } from '../src/kernel/errors.ts'
 import { createHttpClient } from '../src/kernel/http-client.ts'
@@ -212,6 +212,28 @@ const journeys: Record<string, Journey> = {
       const change = asAdmin({ body: { change: 1 }, headers: { 'Idempotency-Key': productId } })
       await answers(200, shop.post(`/products/${productId}/stock`, change))
       await answers(200, shop.post(`/products/${productId}/stock`, change))
+    },
+  },
+  'POST /products/{id}/stock, of a product that somebody else is changing': {
+    async go() {
+      const { productId } = await newProduct()
+      const db = await shop.collections('product')
+      const products = db.collection('products')
+      const commands = recordCommands()
+      await db.client.withSession((session) =>
+        session.withTransaction(async () => {
+          await products.updateOne(
+            { _id: new mongo.ObjectId(productId) },
+            { $inc: { version: 1 } },
+            { session },
+          )
+          const changed = shop.post(`/products/${productId}/stock`, asAdmin({ body: { change: 1 } }))
+          await vi.waitFor(() => expect(namesOf(commands.take())).toContain('abortTransaction'))
+          await session.abortTransaction()
+          await answers(200, changed)
+        }),
+      )
+      commands.stop()
     },
   },
   'POST /products/{id}/stock, of a product that does not exist': {

@@ -46,9 +46,13 @@ export function recordCommands() {
 /** The conditions on the documents that a command is about; those of an insert are the documents themselves. */
 export function filtersOf({ name, command }: SentCommand): Document[] {
   if (name === 'insert') return command.documents
-  if (name === 'find') return [command.filter]
+  if (name === 'find') return alternativesOf(command.filter)
   if (name === 'findAndModify') return [command.query]
   if (name === 'update') return command.updates.map(({ q }: Document) => q)
   if (name === 'delete') return command.deletes.map(({ q }: Document) => q)
   throw new Error(`${name}: say here where it has its filter`)
 }
+
+/** Of a filter that is nothing but alternatives, each asks for documents of its own. */
+const alternativesOf = ({ $or, ...others }: Document): Document[] =>
+  Array.isArray($or) && Object.keys(others).length === 0 ? $or : [{ ...others, ...($or && { $or }) }]

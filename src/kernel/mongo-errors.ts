@@ -7,6 +7,23 @@ export const hasLabel = (error: unknown, label: string): boolean =>
 export const isDuplicateKey = (error: unknown): error is mongoose.mongo.MongoServerError =>
   error instanceof mongoose.mongo.MongoServerError && error.code === 11000
 
+/**
+ * Which of an unordered insert are there already: their places in it. Any other failure is thrown as it is, a write
+ * concern that was not met too.
+ */
+export async function duplicatesOf(insert: Promise<unknown>): Promise<ReadonlySet<number>> {
+  try {
+    await insert
+    return new Set()
+  } catch (error) {
+    if (!(error instanceof mongoose.mongo.MongoBulkWriteError)) throw error
+    const failures = [error.writeErrors].flat()
+    const areDuplicates = failures.length > 0 && failures.every(({ code }) => code === 11000)
+    if (!areDuplicates || error.result.getWriteConcernError()) throw error
+    return new Set(failures.map(({ index }) => index))
+  }
+}
+
 // Server errors that say "not now" rather than "not so": time limits, elections, shutdown, write concern timeouts,
 // locks, cursors and snapshots that are gone, operations whose session somebody has ended.
 const passingCodes = new Set([

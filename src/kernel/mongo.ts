@@ -247,6 +247,19 @@ export async function insertOne<Document>(
   return plain as Document
 }
 
+/**
+ * Inserts documents as they are, in one command: who writes many has made them himself, from what was checked before.
+ * A field that is undefined is left out.
+ */
+export async function insertMany<Document extends { _id: unknown }>(
+  model: mongoose.Model<Document>,
+  documents: readonly Document[],
+  options: { maxTimeMS: number; session?: mongoose.ClientSession; ordered?: boolean },
+): Promise<void> {
+  const plain = documents as readonly mongoose.mongo.OptionalUnlessRequiredId<Document>[]
+  await model.collection.insertMany([...plain], { ...options, ignoreUndefined: true })
+}
+
 const longestTransaction = 10
 
 async function warnOfLongTransactions(connection: mongoose.Connection, logger: Logger): Promise<void> {

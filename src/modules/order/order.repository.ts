@@ -1,8 +1,9 @@
 import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
+import { batched } from '../../kernel/batching.ts'
 import type { Call } from '../../kernel/call.ts'
-import { type Database, insertOne, strictSchema } from '../../kernel/mongo.ts'
-import { isDuplicateKey } from '../../kernel/mongo-errors.ts'
+import { type Database, insertMany, strictSchema } from '../../kernel/mongo.ts'
+import { duplicatesOf } from '../../kernel/mongo-errors.ts'
 import type { HeldLine, Line, Rejection } from '../product/contract.ts'
 import type { Order, OrderLine } from './order.ts'
 import { type OrderStatus, orderStatuses } from './order-status.ts'
@@ -18,6 +19,8 @@ export interface OrderDocument {
   version: number
   leaseUntil: Date
   undo?: boolean
+  /** Of the last step: tells whose it was. */
+  stepId?: string
   confirmation?: { at: Date; version: number }
   rejection?: Rejection
   createdAt: Date
@@ -43,6 +46,7 @@ const orderSchema = new Schema<OrderDocument>(
     version: { type: Number, required: true },
     leaseUntil: { type: Date, required: true },
     undo: { type: Boolean },
+    stepId: { type: String },
     confirmation: { type: { _id: false, at: Date, version: Number }, default: undefined },
     rejection: { type: Schema.Types.Mixed },
     createdAt: { type: Date, required: true },
@@ -84,22 +88,60 @@ export interface Position {
 
 export type OrderRepository = ReturnType<typeof createOrderRepository>
 
-/** Every change of an order is a compare-and-set on what was read: undefined says that it was lost. */
+// How many orders one command writes, and how many may wait for theirs.
+const ordersPerCommand = 500
+const waitingOrders = 2_000
+
+/** A compare-and-set: what must still hold of the order, and what it is to be. */
+interface Step {
+  stepId: string
+  expected: mongoose.mongo.Filter<OrderDocument>
+  next: Order
+}
+
+/**
+ * Every change of an order is a compare-and-set on what was read: undefined says that it was lost. Inserts that wait are
+ * sent to MongoDB in one command, and so are compare-and-sets, each with its own condition.
+ */
 export function createOrderRepository(database: Database) {
   const orders = orderModel(database)
+  // Mongoose types it by what it calls a document.
+  const collection = orders.collection as unknown as mongoose.mongo.Collection<OrderDocument>
 
-  const compareAndSet = async (
-    { orderId, userId }: OrderIdentity,
-    expected: mongoose.QueryFilter<OrderDocument>,
-    update: mongoose.UpdateQuery<OrderDocument>,
-    call: Call,
-  ): Promise<Order | undefined> => {
-    const filter = { userId, _id: orderId, ...expected }
-    const document = await database.run(call, (limit) =>
-      orders.findOneAndUpdate(filter, update, { returnDocument: 'after', maxTimeMS: limit }).lean(),
-    )
-    return document ? orderOf(document) : undefined
-  }
+  const insert = batched<OrderDocument, Order | undefined>(
+    { name: 'the orders to be stored', inFlight: 2, bound: waitingOrders, most: ordersPerCommand },
+    async (batch, call) => {
+      const documents = batch.map(({ request }) => request)
+      const duplicates = await database.run(call, (maxTimeMS) =>
+        duplicatesOf(insertMany(orders, documents, { maxTimeMS, ordered: false })),
+      )
+      return documents.map((document, at) => (duplicates.has(at) ? undefined : orderOf(document)))
+    },
+  )
+
+  const compareAndSet = batched<Step, Order | undefined>(
+    { name: 'the orders to be changed', inFlight: 2, bound: waitingOrders, most: ordersPerCommand },
+    async (batch, call) => {
+      const steps = batch.map(({ request }) => request)
+      const { matchedCount } = await database.run(call, (maxTimeMS) =>
+        collection.bulkWrite(steps.map(updateOf), {
+          maxTimeMS,
+          ordered: false,
+          ignoreUndefined: true,
+        }),
+      )
+      if (matchedCount === steps.length) return steps.map(({ next }) => next)
+      // Somebody came first, and the server does not say to whom: what is stored does.
+      const stored = await database.run(call, (maxTimeMS) =>
+        orders
+          .find({ $or: steps.map(({ next }) => ({ userId: next.userId, _id: next.orderId })) })
+          .maxTimeMS(maxTimeMS)
+          .lean(),
+      )
+      const taken = new Set(stored.map((document) => document.stepId))
+      return steps.map(({ stepId, next }) => (taken.has(stepId) ? next : undefined))
+    },
+  )
 
   const findLatest = async (
     filter: { userId: string } & ({ _id: string } | { key: string }),
@@ -111,15 +153,19 @@ export function createOrderRepository(database: Database) {
     return document ? orderOf(document) : undefined
   }
 
-  const asLeased = ({ status, leaseUntil }: Order) => ({ status, leaseUntil: new Date(leaseUntil) })
+  const change = (order: Order, expected: Step['expected'], changes: Partial<Order>, call: Call) =>
+    compareAndSet({ stepId: newId(), expected, next: { ...order, ...changes } }, call)
 
-  const step = (status: OrderStatus, more: Partial<OrderDocument> = {}, at = new Date()) => ({
-    $set: { status, updatedAt: at, ...more },
-    $inc: { version: 1 },
-  })
+  /** To another status, which is a new version. */
+  const step = (
+    order: Order,
+    expected: Step['expected'],
+    changes: Partial<Order> & { status: OrderStatus },
+    call: Call,
+  ) => change(order, expected, { ...changes, version: order.version + 1, updatedAt: new Date() }, call)
 
   return {
-    newId: (): string => new Types.ObjectId().toHexString(),
+    newId,
 
     /** @returns undefined if the user has an order with this key already */
     async insert(
@@ -135,11 +181,12 @@ export function createOrderRepository(database: Database) {
     ): Promise<Order | undefined> {
       const at = new Date()
       const { orderId, userId, key, lines, linesHash, leaseUntil } = order
-      const fields: Partial<OrderDocument> = {
+      const document: OrderDocument = {
         _id: new Types.ObjectId(orderId),
         userId: new Types.ObjectId(userId),
         ...(key !== undefined && { key }),
         lines: lines.map((line) => ({ ...line, name: null, price: null })),
+        totalAmount: null,
         linesHash,
         leaseUntil: new Date(leaseUntil),
         status: 'pending',
@@ -147,12 +194,7 @@ export function createOrderRepository(database: Database) {
         createdAt: at,
         updatedAt: at,
       }
-      try {
-        return orderOf(await database.run(call, (maxTimeMS) => insertOne(orders, fields, { maxTimeMS })))
-      } catch (error) {
-        if (isDuplicateKey(error)) return undefined
-        throw error
-      }
+      return insert(document, call)
     },
 
     async find(
@@ -196,52 +238,63 @@ export function createOrderRepository(database: Database) {
 
     /** Carries an unfinished order on: whoever moves the lease that was seen is the only one at work on it. */
     takeOver: (order: Order, leaseUntil: number, call: Call) =>
-      compareAndSet(order, asLeased(order), { $set: { leaseUntil: new Date(leaseUntil) } }, call),
+      change(order, asLeased(order), { leaseUntil }, call),
 
-    confirm(order: Order, held: readonly HeldLine[], call: Call) {
-      const at = new Date()
-      const confirmed = {
-        lines: [...held],
-        totalAmount: held.reduce((sum, line) => sum + line.price * line.quantity, 0),
-        confirmation: { at, version: order.version + 1 },
-      }
-      return compareAndSet(
+    confirm: (order: Order, held: readonly HeldLine[], call: Call) =>
+      step(
         order,
-        { status: 'pending', version: order.version },
-        step('confirmed', confirmed, at),
-        call,
-      )
-    },
-
-    reject: (order: Order, rejection: Rejection, call: Call) =>
-      compareAndSet(order, { status: 'pending' }, step('rejected', { rejection }), call),
-
-    beginCancelling: (order: Order, leaseUntil: number, call: Call) =>
-      compareAndSet(
-        order,
-        { status: { $in: ['pending', 'confirmed'] }, version: order.version },
-        step('cancelling', { leaseUntil: new Date(leaseUntil) }),
+        asRead(order, 'pending'),
+        {
+          status: 'confirmed',
+          lines: [...held],
+          totalAmount: held.reduce((sum, line) => sum + line.price * line.quantity, 0),
+          confirmation: { at: new Date(), version: order.version + 1 },
+        },
         call,
       ),
+
+    reject: (order: Order, rejection: Rejection, call: Call) =>
+      step(order, asRead(order, 'pending'), { status: 'rejected', rejection }, call),
+
+    beginCancelling: (order: Order, leaseUntil: number, call: Call) =>
+      step(order, asRead(order, 'pending', 'confirmed'), { status: 'cancelling', leaseUntil }, call),
 
     /** `pending` → `cancelling`, because nobody finished it: unlike its owner's cancelling, this frees its key. */
     beginUndo: (order: Order, leaseUntil: number, call: Call) =>
-      compareAndSet(
-        order,
-        asLeased(order),
-        step('cancelling', { leaseUntil: new Date(leaseUntil), undo: true }),
-        call,
-      ),
+      step(order, asLeased(order), { status: 'cancelling', leaseUntil, undo: true }, call),
 
     finishCancelling: (order: Order, call: Call) =>
-      compareAndSet(
+      step(
         order,
-        { status: 'cancelling', version: order.version },
-        { ...step('cancelled'), ...(order.undo && { $unset: { key: 1 } }) },
+        asRead(order, 'cancelling'),
+        { status: 'cancelled', ...(order.undo && { key: undefined }) },
         call,
       ),
 
     advance: (order: Order, to: 'shipped' | 'delivered', call: Call) =>
-      compareAndSet(order, { status: order.status, version: order.version }, step(to), call),
+      step(order, asRead(order, order.status), { status: to }, call),
+  }
+}
+
+const newId = (): string => new Types.ObjectId().toHexString()
+
+const asRead = ({ version }: Order, ...statuses: OrderStatus[]) => ({ status: { $in: statuses }, version })
+const asLeased = ({ status, leaseUntil }: Order) => ({ status, leaseUntil: new Date(leaseUntil) })
+
+/** All that a step may change. */
+const updateOf = ({ stepId, expected, next }: Step): mongoose.mongo.AnyBulkWriteOperation<OrderDocument> => {
+  const { lines, totalAmount, status, version, undo, confirmation, rejection, updatedAt } = next
+  const leaseUntil = new Date(next.leaseUntil)
+  return {
+    updateOne: {
+      filter: { userId: new Types.ObjectId(next.userId), _id: new Types.ObjectId(next.orderId), ...expected },
+      update: {
+        $set: {
+          ...{ lines, totalAmount, status, version, confirmation, rejection, leaseUntil, updatedAt, stepId },
+          ...(undo && { undo }),
+        },
+        ...(next.key === undefined && { $unset: { key: 1 } }),
+      },
+    },
   }
 }

@@ -25,7 +25,7 @@ export function auditStock({ books, stock }: { books: BooksRepository; stock: St
     const done = await stock.transaction(callWithin(30_000, 'audit'), async (transaction) => {
       if (!(await transaction.correct(seen, right))) return false
       const entry = { productId, change: 0, stock: right.stock, by: 'audit', reason: change }
-      await transaction.record(entry)
+      await transaction.record([entry], new Date())
       return true
     })
     return done ? change : undefined

@@ -13,7 +13,7 @@ import { productRoutes } from './product.routes.ts'
 import { createProductService } from './product.service.ts'
 import { createReservationService } from './reservation.service.ts'
 import { createStockRepository } from './stock.repository.ts'
-import { createStockQueue } from './stock-queue.ts'
+import { createStockTurns } from './stock-turns.ts'
 
 export const product = defineModule({
   name: 'product',
@@ -24,9 +24,9 @@ export const product = defineModule({
   start({ database, needs, settings, config, logger }) {
     const products = createProductRepository(database)
     const stock = createStockRepository(database)
-    const queue = createStockQueue()
-    const service = createProductService({ products, stock, queue })
-    const reservations = createReservationService(stock, queue)
+    const turns = createStockTurns(stock)
+    const service = createProductService({ products, newId: stock.newId, turns })
+    const reservations = createReservationService(stock, turns)
     const guard = authGuard({ keys: needs.auth.publicKeys, issuer: config.issuer, logger })
     return {
       routes: productRoutes(service, guard),

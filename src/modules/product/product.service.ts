@@ -12,8 +12,8 @@ import {
   type SortOrder,
   stockBound,
 } from './product.ts'
-import type { KeyedAnswer, StockRepository, StockTransaction } from './stock.repository.ts'
-import type { StockQueue } from './stock-queue.ts'
+import { answerIdOf, type KeyedAnswer } from './stock.repository.ts'
+import type { StockTurn, StockTurns } from './stock-turns.ts'
 
 export interface NewProduct {
   name: string
@@ -43,10 +43,10 @@ export type ProductService = ReturnType<typeof createProductService>
 
 export function createProductService(options: {
   products: ProductRepository
-  stock: StockRepository
-  queue: StockQueue
+  newId: () => string
+  turns: StockTurns
 }) {
-  const { products, stock, queue } = options
+  const { products, newId, turns } = options
 
   const found = async (productId: string, call: Call): Promise<Product> => {
     const product = await products.find(productId, call)
@@ -54,12 +54,7 @@ export function createProductService(options: {
     return product
   }
 
-  /** What moves stock reads, decides and writes within its turn: those who wait with it cannot come between. */
-  const moveStock = <T>(call: Call, work: (transaction: StockTransaction) => Promise<T>): Promise<T> =>
-    queue(call, () => stock.transaction(call, work))
-
-  const existing = async (transaction: StockTransaction, productId: string): Promise<Product> => {
-    const [product] = await transaction.products([productId])
+  const existing = (product: Product | undefined, productId: string): Product => {
     if (!product) throw notFound(productId)
     return product
   }
@@ -86,13 +81,19 @@ export function createProductService(options: {
     },
 
     create: (product: NewProduct, by: Principal, call: Call): Promise<Product> =>
-      moveStock(call, async (transaction) => {
-        const at = new Date()
-        const created = await transaction.addProduct({ ...product, createdAt: at, updatedAt: at })
-        const { productId, stock } = created
-        await transaction.record({ productId, change: stock, stock, by: by.userId, reason: 'created' })
-        return created
-      }),
+      turns(
+        {
+          lines: 1,
+          reads: {},
+          decide(turn) {
+            const created = turn.add({ productId: newId(), ...product })
+            const { productId, stock } = created
+            turn.record({ productId, change: stock, stock, by: by.userId, reason: 'created' })
+            return created
+          },
+        },
+        call,
+      ),
 
     async update(productId: string, update: ProductUpdate, by: Principal, call: Call): Promise<Product> {
       const { version, ifMatch, stock: newStock, ...content } = update
@@ -112,19 +113,26 @@ export function createProductService(options: {
           return products.changeContent(current, change, exactly, call)
         })
       }
-      return moveStock(call, async (transaction) => {
-        const current = await existing(transaction, productId)
-        checkPreconditions(current, update)
-        const change = differences(current, content)
-        const moved = newStock - current.stock
-        if (moved === 0 && Object.keys(change).length === 0) return current
-        const changed = await transaction.restock(current, moved, change)
-        if (moved !== 0) {
-          const reason = 'stock set by an update'
-          await transaction.record({ productId, change: moved, stock: newStock, by: by.userId, reason })
-        }
-        return changed
-      })
+      return turns(
+        {
+          lines: 1,
+          reads: { productIds: [productId] },
+          decide(turn) {
+            // Shown in any case: as it was, as it is then, or in the refusal.
+            const current = existing(turn.show(productId), productId)
+            checkPreconditions(current, update)
+            const change = differences(current, content)
+            const moved = newStock - current.stock
+            if (moved !== 0 || Object.keys(change).length > 0) turn.restock(productId, moved, change)
+            if (moved !== 0) {
+              const reason = 'stock set by an update'
+              turn.record({ productId, change: moved, stock: newStock, by: by.userId, reason })
+            }
+            return existing(turn.show(productId), productId)
+          },
+        },
+        call,
+      )
     },
 
     /**
@@ -140,30 +148,38 @@ export function createProductService(options: {
       const hash = createHash('sha256')
         .update(JSON.stringify([productId, change, reason]))
         .digest('hex')
-      const decide = async (transaction: StockTransaction): Promise<Omit<KeyedAnswer, 'hash'>> => {
-        const current = await existing(transaction, productId)
+      const answerId = key === undefined ? undefined : answerIdOf(by.userId, key)
+      const move = (turn: StockTurn): KeyedAnswer => {
+        const current = existing(turn.product(productId), productId)
         const after = current.stock + change
-        if (after < 0) return { rejection: shortOf(current, change) }
+        if (after < 0) return { hash, rejection: shortOf(current, change) }
         if (after > stockBound) {
           const message = `must not raise the stock (${current.stock}) above ${stockBound}`
           throw validationFailed({ pointer: '/change', message })
         }
-        const changed = await transaction.restock(current, change)
-        await transaction.record({ productId, change, stock: after, by: by.userId, reason })
-        return { product: representation(changed) }
+        turn.restock(productId, change)
+        turn.record({ productId, change, stock: after, by: by.userId, reason })
+        return { hash, product: representation(existing(turn.show(productId), productId)) }
       }
 
-      return moveStock(call, async (transaction) => {
-        const known = key === undefined ? undefined : await transaction.keyedAnswer(by.userId, key)
-        if (known && known.hash !== hash) throw keyReused()
-        const answer = known ?? (await decide(transaction))
-        if (!known && key !== undefined) await transaction.addKeyedAnswer(by.userId, key, { hash, ...answer })
-        const { product, rejection } = answer
-        const replayed = known !== undefined
-        if (product) return { product, replayed }
-        const { message = '', members } = rejection ?? {}
-        return { refusal: new DomainError('insufficient_stock', message, members), replayed }
-      })
+      return turns(
+        {
+          lines: 1,
+          reads: { productIds: [productId], answerId },
+          decide(turn) {
+            const known = answerId === undefined ? undefined : turn.answer(answerId)
+            if (known && known.hash !== hash) throw keyReused()
+            const answer = known ?? move(turn)
+            if (!known && answerId !== undefined) turn.keepAnswer(answerId, answer)
+            const { product, rejection } = answer
+            const replayed = known !== undefined
+            if (product) return { product, replayed }
+            const { message = '', members } = rejection ?? {}
+            return { refusal: new DomainError('insufficient_stock', message, members), replayed }
+          },
+        },
+        call,
+      )
     },
 
     async remove(productId: string, ifMatch: IfMatch | undefined, call: Call): Promise<void> {

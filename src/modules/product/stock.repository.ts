@@ -1,10 +1,9 @@
 import mongoose, { type ClientSession, Schema, Types } from 'mongoose'
 import type { Call } from '../../kernel/call.ts'
-import { DomainError } from '../../kernel/errors.ts'
-import { type Database, insertOne, strictSchema } from '../../kernel/mongo.ts'
+import { type Database, insertMany, strictSchema } from '../../kernel/mongo.ts'
 import type { ProductBooks } from './books.repository.ts'
 import type { HeldLine, Line, Rejection } from './contract.ts'
-import { type ContentChange, type ProductDocument, productModel, productOf } from './product.repository.ts'
+import { type ProductDocument, productModel, productOf } from './product.repository.ts'
 import type { Product, ProductRepresentation } from './product.ts'
 
 /** A reservation as stored, under the id of its order. A tombstone (released before reserved) has no lines. */
@@ -25,12 +24,22 @@ export interface LedgerEntry {
   reason: string
 }
 
+/** A product as it was read and as it is to be, and by how much what was put in changes. */
+export interface ProductChange {
+  base: Product
+  now: Product
+  stocked: number
+}
+
 /** The first answer to a keyed stock change. `hash` tells whether a repetition asks for the same. */
 export interface KeyedAnswer {
   hash: string
   product?: ProductRepresentation | undefined
   rejection?: { message: string; members: Record<string, unknown> } | undefined
 }
+
+/** Under what the answer to a user's key is stored. */
+export const answerIdOf = (userId: string, key: string): string => `${userId}:${key}`
 
 interface ReservationDocument extends Omit<ReservationRecord, 'orderId'> {
   _id: Types.ObjectId
@@ -43,7 +52,7 @@ interface LedgerDocument extends Omit<LedgerEntry, 'productId'> {
   at: Date
 }
 interface KeyedAnswerDocument extends KeyedAnswer {
-  /** `<user id>:<key>` */
+  /** As `answerIdOf`. */
   _id: string
   at: Date
 }
@@ -86,6 +95,7 @@ const keyedAnswerSchema = new Schema<KeyedAnswerDocument>(
 
 export type StockTransaction = ReturnType<typeof createStockTransaction>
 export interface StockRepository {
+  newId(): string
   /** @see Database.transaction */
   transaction<T>(call: Call, work: (stock: StockTransaction) => Promise<T>): Promise<T>
   reservations(orderIds: readonly string[], call: Call): Promise<ReservationRecord[]>
@@ -110,6 +120,8 @@ export function createStockRepository(database: Database): StockRepository {
     answers: database.connection.model<KeyedAnswerDocument>('StockChangeAnswer', keyedAnswerSchema),
   }
   return {
+    newId: () => new Types.ObjectId().toHexString(),
+
     transaction: (call, work) =>
       database.transaction(call, (session, limit) => work(createStockTransaction(models, session, limit))),
 
@@ -153,92 +165,85 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
   const options = { session, maxTimeMS: limit }
 
   return {
-    async reservations(orderIds: readonly string[]): Promise<Map<string, ReservationRecord>> {
+    async reservations(orderIds: readonly string[]): Promise<ReservationRecord[]> {
       const documents = await models.reservations.find({ _id: { $in: [...orderIds] } }, null, options).lean()
-      return new Map(documents.map((document) => [document._id.toHexString(), recordOf(document)]))
+      return documents.map(recordOf)
     },
 
-    async addReservations(reservations: readonly ReservationRecord[]): Promise<void> {
-      const at = new Date()
-      const documents = reservations.map(({ orderId, ...reservation }) => ({
-        _id: new Types.ObjectId(orderId),
-        ...reservation,
-        createdAt: at,
-        updatedAt: at,
-      }))
-      await models.reservations.insertMany(documents, options)
+    /** Those of the products that exist, deleted ones too. */
+    async products(productIds: readonly string[]): Promise<(Product & { deleted: boolean })[]> {
+      const documents = await models.products.find({ _id: { $in: [...productIds] } }, null, options).lean()
+      return documents.map((document) => ({ ...productOf(document), deleted: document.deleted }))
     },
 
-    async markReleased(orderIds: readonly string[]): Promise<void> {
-      const update = { $set: { state: 'released', updatedAt: new Date() } }
-      await models.reservations.updateMany({ _id: { $in: [...orderIds] } }, update, options)
-    },
-
-    /** Those of the products that exist; deleted ones are left out. */
-    async products(productIds: readonly string[]): Promise<Product[]> {
-      const documents = await models.products
-        .find({ _id: { $in: [...productIds] }, deleted: false }, null, options)
-        .lean()
-      return documents.map(productOf)
-    },
-
-    /** @returns false if a product is missing or has less than is taken: the transaction must not commit then */
-    async take(lines: readonly Line[]): Promise<boolean> {
-      const at = new Date()
-      const { matchedCount } = await models.products.bulkWrite(
-        lines.map(({ productId, quantity }) => ({
-          updateOne: {
-            filter: { _id: new Types.ObjectId(productId), deleted: false, stock: { $gte: quantity } },
-            update: { $inc: { stock: -quantity, version: 1 }, $set: { updatedAt: at } },
-          },
-        })),
-        { ...options, timestamps: false },
-      )
-      return matchedCount === lines.length
-    },
-
-    /** Never refused: deleted products get theirs back too, or their books would not balance. */
-    async giveBack(lines: readonly Line[]): Promise<void> {
-      const at = new Date()
-      await models.products.bulkWrite(
-        lines.map(({ productId, quantity }) => ({
-          updateOne: {
-            filter: { _id: new Types.ObjectId(productId) },
-            update: { $inc: { stock: quantity, version: 1 }, $set: { updatedAt: at } },
-          },
-        })),
-        { ...options, timestamps: false },
-      )
-    },
-
-    async addProduct(product: Omit<Product, 'productId' | 'version' | 'contentVersion'>): Promise<Product> {
-      const fields = { ...product, stocked: product.stock, version: 1, contentVersion: 1, deleted: false }
-      return productOf(await insertOne(models.products, fields, options))
+    async keyedAnswers(ids: readonly string[]): Promise<(KeyedAnswer & { id: string })[]> {
+      const documents = await models.answers.find({ _id: { $in: [...ids] } }, null, options).lean()
+      return documents.map(({ _id, hash, product, rejection }) => ({ id: _id, hash, product, rejection }))
     },
 
     /**
-     * Moves `stock` and `stocked` by the same amount, and changes the content along, as one new version.
-     * @param base as read in this transaction
+     * Each by one conditional update.
+     * @returns false if one is not what it was read as, or has less than is taken: the transaction must not commit then
      */
-    async restock(base: Product, change: number, content: ContentChange = {}): Promise<Product> {
-      const changesContent = Object.keys(content).length > 0
-      const document = await models.products
-        .findOneAndUpdate(
-          { _id: base.productId, deleted: false, version: base.version },
-          {
-            $set: {
-              ...content,
-              updatedAt: new Date(),
-              ...(changesContent && { contentVersion: base.version + 1 }),
+    async changeProducts(changes: readonly ProductChange[]): Promise<boolean> {
+      const { matchedCount } = await models.products.collection.bulkWrite(
+        changes.map(({ base, now, stocked }) => {
+          const { name, description, price, version, contentVersion, updatedAt } = now
+          const stock = now.stock - base.stock
+          const content = contentVersion !== base.contentVersion && {
+            name,
+            description,
+            price,
+            contentVersion,
+          }
+          return {
+            updateOne: {
+              filter: {
+                _id: new Types.ObjectId(base.productId),
+                version: base.version,
+                ...(stock < 0 && { stock: { $gte: -stock } }),
+              },
+              update: {
+                $inc: { stock, stocked, version: version - base.version },
+                $set: { ...content, updatedAt },
+              },
             },
-            $inc: { stock: change, stocked: change, version: 1 },
-          },
-          { ...options, returnDocument: 'after' },
-        )
-        .lean()
-      // What changed since the snapshot is a write conflict: the condition is the last line of defence.
-      if (!document) throw new DomainError('internal_error', 'the product is not what the snapshot shows')
-      return productOf(document)
+          }
+        }),
+        options,
+      )
+      return matchedCount === changes.length
+    },
+
+    async addProducts(products: readonly Product[]): Promise<void> {
+      await insertMany(
+        models.products,
+        products.map(({ productId, ...product }) => ({
+          _id: new Types.ObjectId(productId),
+          ...product,
+          stocked: product.stock,
+          deleted: false,
+        })),
+        options,
+      )
+    },
+
+    async addReservations(reservations: readonly ReservationRecord[], at: Date): Promise<void> {
+      await insertMany(
+        models.reservations,
+        reservations.map(({ orderId, ...reservation }) => ({
+          _id: new Types.ObjectId(orderId),
+          ...reservation,
+          createdAt: at,
+          updatedAt: at,
+        })),
+        options,
+      )
+    },
+
+    async markReleased(orderIds: readonly string[], at: Date): Promise<void> {
+      const update = { $set: { state: 'released', updatedAt: at } }
+      await models.reservations.updateMany({ _id: { $in: [...orderIds] } }, update, options)
     },
 
     /**
@@ -255,18 +260,25 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
       return modifiedCount === 1
     },
 
-    async record({ productId, ...entry }: LedgerEntry): Promise<void> {
-      const document = { productId: new Types.ObjectId(productId), ...entry, at: new Date() }
-      await insertOne(models.ledger, document, options)
+    async record(entries: readonly LedgerEntry[], at: Date): Promise<void> {
+      await insertMany(
+        models.ledger,
+        entries.map(({ productId, ...entry }) => ({
+          _id: new Types.ObjectId(),
+          productId: new Types.ObjectId(productId),
+          ...entry,
+          at,
+        })),
+        options,
+      )
     },
 
-    async keyedAnswer(userId: string, key: string): Promise<KeyedAnswer | undefined> {
-      const document = await models.answers.findOne({ _id: `${userId}:${key}` }, null, options).lean()
-      return document ?? undefined
-    },
-
-    async addKeyedAnswer(userId: string, key: string, answer: KeyedAnswer): Promise<void> {
-      await insertOne(models.answers, { _id: `${userId}:${key}`, ...answer, at: new Date() }, options)
+    async addKeyedAnswers(answers: readonly (KeyedAnswer & { id: string })[], at: Date): Promise<void> {
+      await insertMany(
+        models.answers,
+        answers.map(({ id, ...answer }) => ({ _id: id, ...answer, at })),
+        options,
+      )
     },
   }
 }

@@ -1,0 +1,109 @@
+import { type Call, remaining } from './call.ts'
+import { DomainError, dependencyUnavailable } from './errors.ts'
+
+/** A request that waits to be carried out, and on whose behalf. */
+export interface Waiting<Request> {
+  readonly request: Request
+  readonly call: Call
+}
+
+interface Entry<Request, Result> extends Waiting<Request> {
+  settle(outcome: Result | Error): void
+}
+
+/**
+ * Requests that wait are carried out together, in the order they came: one round trip for all of them. Nobody waits for
+ * company: with nothing under way, what has come in this round of the event loop begins at its end. What comes while
+ * `inFlight` batches are under way makes up the next one, so a batch always begins after each of its requests came.
+ *
+ * @param options `name`: what is waited for, in messages. `inFlight`: batches at a time. `bound`: requests that may wait.
+ * `most`: what one batch takes on, in requests or as `weigh` says; a request that is more than that goes alone
+ * @param carryOut answers each of the batch, a result or what is thrown at its caller, in their order; what it throws
+ * itself goes to all of them. Its call has the deadline of whoever waits longest, by which it must be done
+ * @returns the batched function; it throws DomainError `overloaded` when too many wait, `dependency_unavailable` at the
+ * deadline of its own call
+ */
+export function batched<Request, Result>(
+  options: {
+    name: string
+    inFlight: number
+    bound: number
+    most: number
+    weigh?: (request: Request) => number
+  },
+  carryOut: (batch: readonly Waiting<Request>[], call: Call) => Promise<readonly (Result | Error)[]>,
+): (request: Request, call: Call) => Promise<Result> {
+  const { name, inFlight, bound, most, weigh = () => 1 } = options
+  const waiting = new Set<Entry<Request, Result>>()
+  let underWay = 0
+  let planned = false
+
+  const nextBatch = (): Entry<Request, Result>[] => {
+    const batch: Entry<Request, Result>[] = []
+    let weight = 0
+    for (const entry of waiting) {
+      weight += weigh(entry.request)
+      if (batch.length > 0 && weight > most) break
+      waiting.delete(entry)
+      batch.push(entry)
+    }
+    return batch
+  }
+
+  const carryOutNext = async (): Promise<void> => {
+    const batch = nextBatch()
+    underWay += 1
+    let outcomes: readonly (Result | Error)[]
+    try {
+      outcomes = await carryOut(batch, lastCall(batch))
+    } catch (thrown) {
+      const error = thrown instanceof Error ? thrown : new Error(String(thrown))
+      outcomes = batch.map(() => error)
+    }
+    underWay -= 1
+    // Before the answers: while these are being written, the next batch is on its way.
+    begin()
+    for (const [at, entry] of batch.entries()) {
+      entry.settle(
+        at in outcomes ? (outcomes[at] as Result | Error) : new Error(`${name} left out a request`),
+      )
+    }
+  }
+
+  const begin = () => {
+    planned = false
+    while (waiting.size > 0 && underWay < inFlight) void carryOutNext()
+  }
+
+  return (request, call) =>
+    new Promise<Result>((resolve, reject) => {
+      if (waiting.size >= bound) {
+        reject(new DomainError('overloaded', `${bound} are waiting for ${name}; try again shortly`))
+        return
+      }
+      const entry: Entry<Request, Result> = {
+        request,
+        call,
+        settle(outcome) {
+          clearTimeout(expiry)
+          if (outcome instanceof Error) reject(outcome)
+          else resolve(outcome)
+        },
+      }
+      const expiry = setTimeout(
+        () => {
+          waiting.delete(entry)
+          reject(dependencyUnavailable(`${name} did not answer in time`))
+        },
+        Math.max(0, remaining(call)),
+      )
+      waiting.add(entry)
+      if (planned || underWay >= inFlight) return
+      planned = true
+      setImmediate(begin)
+    })
+}
+
+/** Nobody waits any longer than the last of them; each one's own deadline counts besides. */
+const lastCall = (batch: readonly Waiting<unknown>[]): Call =>
+  batch.reduce((last, { call }) => (call.deadline > last.deadline ? call : last), batch[0]?.call as Call)
