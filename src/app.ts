@@ -27,8 +27,7 @@ export function createApp(options: {
   const { config, hosted, readiness, logger } = options
   const app = createRouter()
 
-  app.use(securityHeaders())
-  app.use(requestContext({ timeout: config.requestTimeout, logger }))
+  app.use(requestContext({ timeout: config.requestTimeout, headers: securityHeaders, logger }))
   if (config.corsOrigins.length > 0) app.use(crossOrigin(config.corsOrigins))
   app.use(bodyLimit(bodyBound))
 
@@ -53,7 +52,7 @@ export function createApp(options: {
     if (allowed.length === 0) {
       return problemResponse(c, new DomainError('route_not_found', `${c.req.path}: there is no such route`))
     }
-    c.header('Allow', allowed.join(', '))
+    c.get('headers').allow = allowed.join(', ')
     const message = `${c.req.method}: ${c.req.path} has ${allowed.join(', ')}`
     return problemResponse(c, new DomainError('method_not_allowed', message, { allowed }))
   })

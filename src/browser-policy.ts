@@ -1,22 +1,23 @@
-import { Hono, type MiddlewareHandler } from 'hono'
+import type { MiddlewareHandler } from 'hono'
 import { cors } from 'hono/cors'
-import { secureHeaders } from 'hono/secure-headers'
 
-/** What browsers may do with the answers: as good as nothing. A handler's own header of the same name stays. */
-export const securityHeaders = (): MiddlewareHandler =>
-  secureHeaders({
-    overwrite: false,
-    contentSecurityPolicy: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
-    xFrameOptions: 'DENY',
-    // A year, as OWASP ASVS 5 (3.4.1) asks.
-    strictTransportSecurity: 'max-age=31536000; includeSubDomains',
-  })
-
-/** The same for answers that no application makes. */
-export async function bareSecurityHeaders(): Promise<Readonly<Record<string, string>>> {
-  const app = new Hono()
-  app.get('/', securityHeaders(), (c) => c.body(null, 204))
-  return Object.fromEntries((await app.request('/')).headers)
+/**
+ * What browsers may do with the answers: as good as nothing (OWASP HTTP Headers Cheat Sheet; HSTS for a year, as OWASP
+ * ASVS 5, 3.4.1, asks).
+ */
+export const securityHeaders: Readonly<Record<string, string>> = {
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'origin-agent-cluster': '?1',
+  'referrer-policy': 'no-referrer',
+  'strict-transport-security': 'max-age=31536000; includeSubDomains',
+  'x-content-type-options': 'nosniff',
+  'x-dns-prefetch-control': 'off',
+  'x-download-options': 'noopen',
+  'x-frame-options': 'DENY',
+  'x-permitted-cross-domain-policies': 'none',
+  'x-xss-protection': '0',
 }
 
 /** The content security policy of a page with scripts, styles and images of its own, and nothing inline. */

@@ -32,8 +32,7 @@ export function createFront(options: {
     for (const { path } of Object.values(api)) owners.set(firstSegment(path), urls[name] ?? '')
   }
   const front = createRouter()
-  front.use(securityHeaders())
-  front.use(requestContext({ timeout, logger }))
+  front.use(requestContext({ timeout, headers: securityHeaders, logger }))
   if (corsOrigins.length > 0) front.use(crossOrigin(corsOrigins))
   front.use(bodyLimit(bodyBound))
 
@@ -46,7 +45,7 @@ export function createFront(options: {
       throw new DomainError('route_not_found', `${pathname}: there is no such route`)
     }
     if (!methods.includes(c.req.method)) {
-      c.header('Allow', methods.join(', '))
+      c.get('headers').allow = methods.join(', ')
       throw new DomainError('method_not_allowed', `${c.req.method}: no route has it`, { allowed: methods })
     }
     const owner = owners.get(segment)

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import { type AddressInfo, type Socket, Server as TcpServer } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
-import { bareSecurityHeaders } from './browser-policy.ts'
+import { securityHeaders } from './browser-policy.ts'
 import { ConfigError } from './kernel/config.ts'
 import { DomainError, validationFailed } from './kernel/errors.ts'
 import { problemOf } from './kernel/http-errors.ts'
@@ -51,7 +51,7 @@ export async function listen(
   { port, host, requestTimeout = 0 }: { port: number; host: string; requestTimeout?: number },
   limits = timeLimits(requestTimeout),
 ): Promise<Listener> {
-  const security = await bareSecurityHeaders()
+  const security = securityHeaders
   const refuse = (socket: Socket, answer: string) => {
     // Node.js has left the socket to us: an error of it that nobody hears would end the process.
     socket.on('error', () => socket.destroy())

@@ -7,6 +7,7 @@ import { ownPagePolicy } from './browser-policy.ts'
 import { DomainError } from './kernel/errors.ts'
 import { isErrorCode, problemResponse, problems } from './kernel/http-errors.ts'
 import { errors, json } from './kernel/openapi.ts'
+import { respond, respondJson } from './kernel/response.ts'
 import { createRouter } from './kernel/router.ts'
 
 /** What keeps the process from receiving traffic, by name; empty when nothing does. */
@@ -86,17 +87,17 @@ export function operatorRoutes(document: object, readiness: Readiness) {
   const router = createRouter()
 
   // Not by `openapi`, which refuses parameters that it does not know: what probes a process may add some of its own.
-  router.get(operatorApi.healthz.path, (c) => c.json({ status: 'alive' }, 200))
+  router.get(operatorApi.healthz.path, (c) => respondJson(c, { status: 'alive' }, 200))
 
   router.get(operatorApi.readyz.path, async (c) => {
     const { missing } = await readiness.ready()
-    if (missing.length === 0) return c.json({ status: 'ready' }, 200)
+    if (missing.length === 0) return respondJson(c, { status: 'ready' }, 200)
     const error = new DomainError('dependency_unavailable', `not ready: ${missing.join(', ')}`, { missing })
     return problemResponse(c, error)
   })
 
   const text = JSON.stringify(document)
-  router.get(operatorApi.document.path, (c) => c.body(text, 200, { 'Content-Type': 'application/json' }))
+  router.get(operatorApi.document.path, (c) => respond(c, text, 200, { 'content-type': 'application/json' }))
 
   router.get(operatorApi.reference.path, (c) =>
     c.html(referencePage, 200, { 'Content-Security-Policy': ownPagePolicy }),
@@ -107,14 +108,14 @@ export function operatorRoutes(document: object, readiness: Readiness) {
     serveStatic({ root: assets, rewriteRequestPath: (path) => path.replace('/docs/assets/', '/') }),
   )
   router.get('/docs/assets/reference.js', (c) =>
-    c.body(referenceScript, 200, { 'Content-Type': 'text/javascript' }),
+    respond(c, referenceScript, 200, { 'content-type': 'text/javascript' }),
   )
 
   router.get('/problems/:code', (c) => {
     const code = c.req.param('code')
     if (!isErrorCode(code)) throw new DomainError('route_not_found', `${code}: there is no such problem`)
     const { status, title } = problems[code]
-    return c.json({ code, status, title }, 200)
+    return respondJson(c, { code, status, title }, 200)
   })
 
   return router

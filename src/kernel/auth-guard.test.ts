@@ -42,6 +42,7 @@ function guarded(keys: KeySource = async () => [publicKeyOf(key)], remembered = 
   const app = createRouter()
   app.use(async (c, next) => {
     c.set('call', call)
+    c.set('headers', {})
     await next()
   })
   const guard = authGuard({ keys, issuer, logger, remembered })

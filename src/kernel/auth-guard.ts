@@ -77,7 +77,7 @@ export function authGuard(options: {
 
   return (role) => async (c, next) => {
     // What is only for who has signed in is nobody else's, on a shared computer neither.
-    c.header('Cache-Control', 'no-store')
+    c.get('headers')['cache-control'] = 'no-store'
     const token = /^Bearer +(\S+)$/i.exec(c.req.header('Authorization') ?? '')?.[1]
     if (!token) throw new DomainError('unauthenticated', 'Authorization: must be "Bearer <access token>"')
     const principal = await principalOf(token, c.get('call'))

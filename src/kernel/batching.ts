@@ -1,4 +1,4 @@
-import { type Call, remaining } from './call.ts'
+import { type Call, timerUntilDeadline } from './call.ts'
 import { DomainError, dependencyUnavailable } from './errors.ts'
 
 /** A request that waits to be carried out, and on whose behalf. */
@@ -90,18 +90,48 @@ export function batched<Request, Result>(
           else resolve(outcome)
         },
       }
-      const expiry = setTimeout(
-        () => {
-          waiting.delete(entry)
-          reject(dependencyUnavailable(`${name} did not answer in time`))
-        },
-        Math.max(0, remaining(call)),
-      )
+      const expiry = setTimeout(() => {
+        waiting.delete(entry)
+        reject(dependencyUnavailable(`${name} did not answer in time`))
+      }, timerUntilDeadline(call))
       waiting.add(entry)
       if (planned || underWay >= inFlight) return
       planned = true
       setImmediate(begin)
     })
+}
+
+/**
+ * Equal reads that wait share one, which always begins after each of them came, at most two of a kind at a time.
+ *
+ * @param keyOf equal for equal requests
+ * @returns as `batched`; what it gives is given to several: nobody may change it
+ */
+export function shared<Request, Result>(
+  options: { name: string; bound: number; keyOf: (request: Request) => string },
+  read: (request: Request, call: Call) => Promise<Result>,
+): (request: Request, call: Call) => Promise<Result> {
+  const { name, bound, keyOf } = options
+  const kinds = new Map<string, { ask: (request: Request, call: Call) => Promise<Result>; asking: number }>()
+  const newKind = () => ({
+    ask: batched<Request, Result>({ name, inFlight: 2, bound, most: bound }, async (batch, call) => {
+      const result = await read(batch[0]?.request as Request, call)
+      return batch.map(() => result)
+    }),
+    asking: 0,
+  })
+  return async (request, call) => {
+    const key = keyOf(request)
+    const kind = kinds.get(key) ?? newKind()
+    kinds.set(key, kind)
+    kind.asking += 1
+    try {
+      return await kind.ask(request, call)
+    } finally {
+      kind.asking -= 1
+      if (kind.asking === 0) kinds.delete(key)
+    }
+  }
 }
 
 /** Nobody waits any longer than the last of them; each one's own deadline counts besides. */

@@ -31,7 +31,7 @@ export function bodyLimit(most: number): MiddlewareHandler<AppEnv> {
       size += value.length
       if (size <= most) chunks.push(value)
       else if (size > discarded) {
-        c.header('Connection', 'close')
+        c.get('headers').connection = 'close'
         break
       }
     }

@@ -22,6 +22,12 @@ export const callWithin = (milliseconds: number, requestId: string): Call => ({
 /** Milliseconds left, 0 or less once the deadline has passed. */
 export const remaining = (call: Call): number => call.deadline - Date.now()
 
+// The longest that Node.js can wait; more would be no time at all.
+const longestTimer = 2 ** 31 - 1
+
+/** The same for a timer. */
+export const timerUntilDeadline = (call: Call): number => Math.min(Math.max(0, remaining(call)), longestTimer)
+
 /**
  * The promise's outcome, or `dependency_unavailable` at the deadline. What the promise stands for is not undone:
  * whoever starts work that outlives its deadline makes sure that it is harmless.
@@ -31,7 +37,7 @@ export async function withinDeadline<T>(call: Call, what: string, work: Promise<
   const expiry = new Promise<never>((_, reject) => {
     timer = setTimeout(
       () => reject(dependencyUnavailable(`${what} did not answer in time`)),
-      Math.max(0, remaining(call)),
+      timerUntilDeadline(call),
     )
   })
   try {

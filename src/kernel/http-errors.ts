@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { DomainError, type ErrorCode } from './errors.ts'
+import { respond } from './response.ts'
 
 interface Problem {
   status: 400 | 401 | 403 | 404 | 405 | 409 | 412 | 413 | 415 | 422 | 428 | 429 | 500 | 503
@@ -128,10 +129,10 @@ const retryAfterOf = ({ members }: DomainError) =>
 
 export function problemResponse(c: Context, error: DomainError): Response {
   const { status, retryAfter } = { ...problems[error.code], ...retryAfterOf(error) }
-  if (status === 401) c.header('WWW-Authenticate', challenges[error.code] ?? 'Bearer')
-  if (retryAfter !== undefined) c.header('Retry-After', String(retryAfter))
   const requestId = c.get('call')?.requestId
-  return c.body(JSON.stringify({ ...problemOf(error), requestId }), status, {
-    'Content-Type': 'application/problem+json',
+  return respond(c, JSON.stringify({ ...problemOf(error), requestId }), status, {
+    'content-type': 'application/problem+json',
+    ...(status === 401 && { 'www-authenticate': challenges[error.code] ?? 'Bearer' }),
+    ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
   })
 }

@@ -1,10 +1,12 @@
 import { z } from '@hono/zod-openapi'
+import { batched } from './batching.ts'
 import { type Call, requestIdFormat } from './call.ts'
 import { DomainError, dependencyUnavailable, isDomainError, validationFailed } from './errors.ts'
 import type { HttpClient } from './http-client.ts'
 import { errorOf, problemOf } from './http-errors.ts'
 import type { Logger } from './logger.ts'
 import type { Port } from './port.ts'
+import { respondJson } from './response.ts'
 import { createRouter } from './router.ts'
 
 /**
@@ -12,7 +14,11 @@ import { createRouter } from './router.ts'
  * the same order, out. Unknown fields are ignored on both sides, so that old and new replicas understand each other.
  */
 
+/** Calls in one request; `bytesPerCall` on average keep it well within the body limit. */
 const most = 1_000
+const bytesPerCall = 500
+/** Calls that may be made in one round of the event loop. */
+const waiting = 10_000
 const callSchema = z.object({
   deadline: z.number(),
   requestId: z.string().regex(requestIdFormat),
@@ -53,38 +59,57 @@ export function portRoutes<Type>(port: Port<Type>, implementation: Type, logger:
           }
         }),
       )
-      return c.json({ outcomes })
+      return respondJson(c, { outcomes }, 200)
     })
   }
   return router
 }
 
-/** The client's side: an implementation of the port like any other. */
+/**
+ * The client's side: an implementation of the port like any other. Calls of one operation that are made in the same
+ * round of the event loop travel in one request; each has its own deadline, and its own outcome.
+ */
 export function portClient<Type>(port: Port<Type>, http: HttpClient): Type {
   const client: Record<string, (request: unknown, call: Call) => Promise<unknown>> = {}
   for (const name of Object.keys(port.operations) as (keyof Type & string)[]) {
-    client[name] = (request, call) =>
-      http.request(call, {
-        method: 'POST',
-        path: path(port.name, name),
-        body: { calls: [{ request, call }] },
-        parse: (answer) => {
-          const outcome = outcomesSchema.safeParse(answer).data?.outcomes[0]
-          if (!outcome) throw dependencyUnavailable(`${port.name} answered in an unknown format`)
-          if ('problem' in outcome) {
-            const error = errorOf(outcome.problem)
-            if (!error || error.code === 'internal_error')
-              throw dependencyUnavailable(`${port.name} failed`, error)
-            throw error
-          }
-          const result = port.operations[name].result.safeParse(outcome.result)
-          if (!result.success)
-            throw dependencyUnavailable(`${port.name} answered in an unknown format`, result.error)
-          return result.data
-        },
-      })
+    const { result: schema } = port.operations[name]
+    client[name] = batched<unknown, unknown>(
+      {
+        name: port.name,
+        inFlight: Number.POSITIVE_INFINITY,
+        bound: waiting,
+        most: most * bytesPerCall,
+        weigh: (request) => bytesPerCall + JSON.stringify(request).length,
+      },
+      (calls, call) =>
+        http.request(call, {
+          method: 'POST',
+          path: path(port.name, name),
+          body: { calls },
+          parse: (answer) => {
+            const { outcomes = [] } = outcomesSchema.safeParse(answer).data ?? {}
+            if (outcomes.length !== calls.length) throw unknownFormat(port.name)
+            const results = outcomes.map((outcome) => {
+              if ('problem' in outcome) {
+                const error = errorOf(outcome.problem)
+                const isFault = !error || error.code === 'internal_error'
+                return isFault ? dependencyUnavailable(`${port.name} failed`, error) : error
+              }
+              const result = schema.safeParse(outcome.result)
+              return result.success ? result.data : unknownFormat(port.name, result.error)
+            })
+            // What failed for all of them is worth another attempt, and a sign that the service is in trouble.
+            const failures = results.filter((result) => isDomainError(result, 'dependency_unavailable'))
+            if (failures.length === results.length) throw failures[0]
+            return results
+          },
+        }),
+    )
   }
   return client as Type
 }
+
+const unknownFormat = (name: string, cause?: unknown) =>
+  dependencyUnavailable(`${name} answered in an unknown format`, cause)
 
 const path = (module: string, operation: string) => `/internal/${module}/${operation}`

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { quiet } from '../../test/shop.ts'
 import { etag, matches, notModified, parseIfMatch } from './preconditions.ts'
+import { requestContext } from './request-context.ts'
 import { createRouter } from './router.ts'
 
 it('a version is a strong entity tag', () => {
@@ -34,8 +36,8 @@ describe('If-Match', () => {
   })
 })
 
-describe('If-None-Match', () => {
-  const app = createRouter()
+describe('If-None-Match', async () => {
+  const app = createRouter().use(requestContext({ timeout: 5_000, logger: await quiet }))
   app.get('/thing', (c) => (notModified(c, 3) ? c.body(null, 304) : c.json('thing')))
   const ask = async (header?: string) =>
     app.request('/thing', { headers: header === undefined ? {} : { 'if-none-match': header } })

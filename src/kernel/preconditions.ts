@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 import { DomainError } from './errors.ts'
+import type { AppEnv } from './router.ts'
 
 /** A version as a strong entity tag (RFC 9110, 8.8.3). */
 export const etag = (version: number): string => `"${version}"`
@@ -29,9 +30,9 @@ export function checkIfMatch(ifMatch: IfMatch | undefined, version: number): voi
 }
 
 /** Sets the ETag and tells whether If-None-Match (RFC 9110, 13.1.2, weak comparison) asks for a 304 instead. */
-export function notModified(c: Context, version: number): boolean {
+export function notModified(c: Context<AppEnv>, version: number): boolean {
   const current = etag(version)
-  c.header('ETag', current)
+  c.get('headers').etag = current
   const header = c.req.header('If-None-Match')
   if (header === undefined) return false
   return header.trim() === '*' || tagsOf(header).some((tag) => tag.replace(/^W\//, '') === current)

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { MiddlewareHandler } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import { type Call, requestIdFormat, withinDeadline } from './call.ts'
 import type { Logger } from './logger.ts'
 import type { AppEnv } from './router.ts'
@@ -11,11 +11,16 @@ const traceparentFormat = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 const grace = 250
 
 /**
- * Gives every request its call (deadline, request id, trace) and its log line, and ends with 503 what is not
- * answered `timeout` milliseconds after it came.
+ * Gives every request its call (deadline, request id, trace) and its log line, every answer the `headers` that all of
+ * them carry (by lower-case names; a handler's own of the same name stays), and ends with 503 what is not answered
+ * `timeout` milliseconds after it came.
  */
-export function requestContext(options: { timeout: number; logger: Logger }): MiddlewareHandler<AppEnv> {
-  const { timeout, logger } = options
+export function requestContext(options: {
+  timeout: number
+  headers?: Readonly<Record<string, string>>
+  logger: Logger
+}): MiddlewareHandler<AppEnv> {
+  const { timeout, headers, logger } = options
   return async (c, next) => {
     const started = performance.now()
     const given = c.req.header('X-Request-Id') ?? ''
@@ -26,7 +31,7 @@ export function requestContext(options: { timeout: number; logger: Logger }): Mi
       ...(traceparentFormat.test(traceparent) && { traceparent }),
     }
     c.set('call', call)
-    c.header('X-Request-Id', call.requestId)
+    c.set('headers', { ...headers, 'x-request-id': call.requestId })
     try {
       await withinDeadline({ ...call, deadline: call.deadline + grace }, 'the request', next())
     } catch (error) {
@@ -36,6 +41,7 @@ export function requestContext(options: { timeout: number; logger: Logger }): Mi
       )
       throw error
     }
+    completeHeaders(c)
     const line = {
       requestId: call.requestId,
       traceparent: call.traceparent,
@@ -46,5 +52,13 @@ export function requestContext(options: { timeout: number; logger: Logger }): Mi
     }
     if (c.res.status >= 500) logger.error(line, 'request')
     else logger.info(line, 'request')
+  }
+}
+
+/** For an answer that was not made by `respond`. */
+function completeHeaders(c: Context<AppEnv>): void {
+  if (c.res === c.get('response')) return
+  for (const [name, value] of Object.entries(c.get('headers'))) {
+    if (!c.res.headers.has(name)) c.res.headers.set(name, value)
   }
 }

@@ -1,9 +1,13 @@
 import type { Guard, PublicKey } from '../../kernel/auth-guard.ts'
 import type { ClientOf } from '../../kernel/client-address.ts'
+import { respond, respondJson } from '../../kernel/response.ts'
 import { createRouter } from '../../kernel/router.ts'
 import { authApi } from './auth.api.ts'
 import type { AuthService } from './auth.service.ts'
 import type { User } from './user.repository.ts'
+
+/** What is in it is for who asked alone. */
+const notStored = { 'cache-control': 'no-store' }
 
 export function authRoutes(options: {
   service: AuthService
@@ -17,40 +21,36 @@ export function authRoutes(options: {
 
   router.openapi(authApi.register, async (c) => {
     const user = await service.register(c.req.valid('json'), clientOf(c), c.get('call'))
-    c.header('Location', '/profile')
-    c.header('Cache-Control', 'no-store')
-    return c.json(representation(user), 201)
+    return respondJson(c, representation(user), 201, { ...notStored, location: '/profile' })
   })
 
   router.openapi(authApi.login, async (c) => {
     const tokens = await service.login(c.req.valid('json'), clientOf(c), c.get('call'))
-    c.header('Cache-Control', 'no-store')
-    return c.json(tokens, 200)
+    return respondJson(c, tokens, 200, notStored)
   })
 
   router.openapi(authApi.refresh, async (c) => {
     const tokens = await service.refresh(c.req.valid('json').refreshToken, clientOf(c), c.get('call'))
-    c.header('Cache-Control', 'no-store')
-    return c.json(tokens, 200)
+    return respondJson(c, tokens, 200, notStored)
   })
 
   router.openapi(authApi.logout, async (c) => {
     await service.logout(c.req.valid('json').refreshToken, clientOf(c), c.get('call'))
-    return c.body(null, 204)
+    return respond(c, null, 204)
   })
 
   router.openapi({ ...authApi.profile, middleware }, async (c) => {
     const user = await service.profile(c.get('principal').userId, c.get('call'))
-    return c.json(representation(user), 200)
+    return respondJson(c, representation(user), 200)
   })
 
   router.openapi({ ...authApi.changePassword, middleware }, async (c) => {
     const { userId } = c.get('principal')
     await service.changePassword({ userId, ...c.req.valid('json') }, clientOf(c), c.get('call'))
-    return c.body(null, 204)
+    return respond(c, null, 204)
   })
 
-  router.openapi(authApi.keys, (c) => c.json({ keys }, 200))
+  router.openapi(authApi.keys, (c) => respondJson(c, { keys }, 200))
 
   return router
 }

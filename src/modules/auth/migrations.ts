@@ -49,4 +49,16 @@ export const authMigrations: Migration[] = [
         .createIndexes([{ key: { expiresAt: 1 }, expireAfterSeconds: 0, name: 'expiry' }])
     },
   },
+  {
+    name: '006-admins-by-age',
+    async up(db) {
+      await db.collection('users').createIndexes([
+        {
+          key: { role: 1, createdAt: 1, _id: 1 },
+          partialFilterExpression: { role: 'admin' },
+          name: 'admins-by-age',
+        },
+      ])
+    },
+  },
 ]

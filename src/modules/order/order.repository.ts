@@ -222,13 +222,20 @@ export function createOrderRepository(database: Database) {
       },
       call: Call,
     ): Promise<Order[]> {
-      const filter: mongoose.QueryFilter<OrderDocument> = { status: { $in: [...query.statuses] } }
-      if (query.userId !== undefined) filter.userId = query.userId
-      if (query.after) {
-        // The range on the first field bounds the index scan; the alternative decides among equal times.
-        const { createdAt, orderId } = query.after
-        filter.createdAt = { $lte: createdAt }
-        filter.$or = [{ createdAt: { $lt: createdAt } }, { _id: { $lt: new Types.ObjectId(orderId) } }]
+      const { userId, statuses, after } = query
+      const owner = userId === undefined ? {} : { userId }
+      let filter: mongoose.QueryFilter<OrderDocument> = { ...owner, status: { $in: [...statuses] } }
+      if (after) {
+        // Two ranges of the index for each status, all merged in order: nothing is read that is not of the page. With
+        // anything beside them, an owner too, MongoDB would rather read equal times again, or sort.
+        const { createdAt, orderId } = after
+        const behind = [
+          { createdAt: { $lt: createdAt } },
+          { createdAt, _id: { $lt: new Types.ObjectId(orderId) } },
+        ]
+        filter = {
+          $or: statuses.flatMap((status) => behind.map((range) => ({ ...owner, status, ...range }))),
+        }
       }
       const documents = await database.run(call, (limit) =>
         orders.find(filter).sort({ createdAt: -1, _id: -1 }).limit(query.limit).maxTimeMS(limit).lean(),

@@ -3,6 +3,7 @@ import type { Context } from 'hono'
 import type { Guard } from '../../kernel/auth-guard.ts'
 import { decodeCursor } from '../../kernel/cursor.ts'
 import { etag, notModified, parseIfMatch } from '../../kernel/preconditions.ts'
+import { respond, respondJson } from '../../kernel/response.ts'
 import { type AppEnv, createRouter } from '../../kernel/router.ts'
 import { id } from '../../kernel/schemas.ts'
 import { orderApi } from './order.api.ts'
@@ -24,17 +25,17 @@ export function orderRoutes(service: OrderService, guard: Guard) {
     const key = c.req.valid('header')['Idempotency-Key']
     const lines = c.req.valid('json').productList
     const { order, refusal, replayed } = await service.place({ userId, key, lines }, c.get('call'))
-    if (replayed) c.header('Idempotent-Replayed', 'true')
+    if (replayed) c.get('headers')['idempotent-replayed'] = 'true'
     if (!order) throw refusal
-    c.header('ETag', etag(order.version))
-    c.header('Location', `/orders/${order.orderId}`)
-    return c.json(representation(order), 201)
+    const location = `/orders/${order.orderId}`
+    return respondJson(c, representation(order), 201, { etag: etag(order.version), location })
   })
 
   router.openapi({ ...orderApi.list, middleware }, async (c) => {
     const { userId, status, limit = 20, cursor } = c.req.valid('query')
     const after = cursor === undefined ? undefined : decodeCursor(position, cursor)
-    return c.json(
+    return respondJson(
+      c,
       await service.list({ userId, status, after, limit }, c.get('principal'), c.get('call')),
       200,
     )
@@ -42,25 +43,28 @@ export function orderRoutes(service: OrderService, guard: Guard) {
 
   router.openapi({ ...orderApi.get, middleware }, async (c) => {
     const order = await service.get(c.req.valid('param').id, c.get('principal'), c.get('call'))
-    if (notModified(c, order.version)) return c.body(null, 304)
-    return c.json(representation(order), 200)
+    if (notModified(c, order.version)) return respond(c, null, 304)
+    return respondJson(c, representation(order), 200)
   })
 
   const change = async (c: Context<AppEnv>, orderId: string, to: RequestableStatus): Promise<Order> => {
     const ifMatch = parseIfMatch(c.req.header('If-Match'))
     const order = await service.changeStatus(orderId, to, ifMatch, c.get('principal'), c.get('call'))
-    c.header('ETag', etag(order.version))
     return order
   }
 
   router.openapi({ ...orderApi.changeStatus, middleware }, async (c) => {
     const order = await change(c, c.req.valid('param').id, c.req.valid('json').status)
-    return c.json(representation(order), order.status === 'cancelling' ? 202 : 200)
+    return respondJson(c, representation(order), order.status === 'cancelling' ? 202 : 200, {
+      etag: etag(order.version),
+    })
   })
 
   router.openapi({ ...orderApi.cancel, middleware }, async (c) => {
     const order = await change(c, c.req.valid('param').id, 'cancelled')
-    return c.json(representation(order), order.status === 'cancelling' ? 202 : 200)
+    return respondJson(c, representation(order), order.status === 'cancelling' ? 202 : 200, {
+      etag: etag(order.version),
+    })
   })
 
   return router

@@ -1,5 +1,6 @@
 import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
+import { batched } from '../../kernel/batching.ts'
 import type { Call } from '../../kernel/call.ts'
 import { type Database, strictSchema } from '../../kernel/mongo.ts'
 import type { Product, SortOrder } from './product.ts'
@@ -76,19 +77,43 @@ export interface ContentChange {
   price?: number | undefined
 }
 
+// How many products one query asks for, and how many requests may wait for theirs.
+const productsPerRead = 500
+const waitingReads = 10_000
+// Milliseconds for one query. One that hangs is not to take from those that wait behind it all the time they have.
+const longestRead = 2_000
+
 export type ProductRepository = ReturnType<typeof createProductRepository>
 
 /** The catalogue: everything about products but what moves stock. */
 export function createProductRepository(database: Database) {
   const products = productModel(database)
 
-  return {
-    async find(productId: string, call: Call): Promise<Product | undefined> {
-      const document = await database.run(call, (limit) =>
-        products.findOne({ _id: productId, deleted: false }).maxTimeMS(limit).lean(),
+  const find = batched<string, Product | undefined>(
+    { name: 'the products', inFlight: 2, bound: waitingReads, most: productsPerRead },
+    async (batch, call) => {
+      const deadline = Math.min(call.deadline, Date.now() + longestRead)
+      const ids = [...new Set(batch.map(({ request }) => request))]
+      const documents = await database.run({ ...call, deadline }, (limit) =>
+        // By nothing but the id, which MongoDB has a short way for.
+        products
+          .find({ _id: ids.length === 1 ? ids[0] : { $in: ids } })
+          .maxTimeMS(limit)
+          .lean(),
       )
-      return document ? productOf(document) : undefined
+      const found = new Map(
+        documents.map((document) => [
+          document._id.toHexString(),
+          document.deleted ? undefined : productOf(document),
+        ]),
+      )
+      return batch.map(({ request }) => found.get(request))
     },
+  )
+
+  return {
+    /** Those that wait share one query, which begins after each of them came. */
+    find,
 
     async list(
       query: { sort: SortOrder; after: Position | undefined; limit: number },
@@ -97,11 +122,13 @@ export function createProductRepository(database: Database) {
       const { field, direction } = sorts[query.sort]
       const filter: mongoose.QueryFilter<ProductDocument> = { deleted: false }
       if (query.after) {
-        // The range on the first field bounds the index scan; the alternative decides among equal keys.
-        const [beyond, upTo] = direction === 1 ? (['$gt', '$gte'] as const) : (['$lt', '$lte'] as const)
+        // Two ranges of the index that are merged in order: equal keys are not gone through again.
+        const beyond = direction === 1 ? '$gt' : '$lt'
         const { key, productId } = query.after
-        filter[field] = { [upTo]: key }
-        filter.$or = [{ [field]: { [beyond]: key } }, { _id: { [beyond]: new Types.ObjectId(productId) } }]
+        filter.$or = [
+          { [field]: { [beyond]: key } },
+          { [field]: key, _id: { [beyond]: new Types.ObjectId(productId) } },
+        ]
       }
       const documents = await database.run(call, (limit) => {
         const found = products

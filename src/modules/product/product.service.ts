@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { shared } from '../../kernel/batching.ts'
 import type { Call } from '../../kernel/call.ts'
 import { type Page, pageOf } from '../../kernel/cursor.ts'
 import { DomainError, dependencyUnavailable, validationFailed } from '../../kernel/errors.ts'
@@ -36,6 +37,14 @@ export interface StockChange {
   key?: string | undefined
 }
 
+export interface ListQuery {
+  sort: SortOrder
+  after: Position | undefined
+  limit: number
+}
+
+// How many may wait for one list.
+const waitingLists = 10_000
 // A compare-and-set that is lost this often on one product meets more writers than people can be.
 const attempts = 20
 
@@ -68,17 +77,20 @@ export function createProductService(options: {
     throw dependencyUnavailable('the product changes too often just now; try again')
   }
 
-  return {
-    get: found,
-
-    async list(
-      query: { sort: SortOrder; after: Position | undefined; limit: number },
-      call: Call,
-    ): Promise<Page<ProductRepresentation>> {
+  const list = shared<ListQuery, Page<ProductRepresentation>>(
+    { name: 'the list of products', bound: waitingLists, keyOf: (query) => JSON.stringify(query) },
+    async (query, call) => {
       const rows = await products.list({ ...query, limit: query.limit + 1 }, call)
       const page = pageOf(rows, query.limit, (last) => [query.sort, positionOf(last, query.sort)])
       return { ...page, data: page.data.map(representation) }
     },
+  )
+
+  return {
+    get: found,
+
+    /** Equal ones that wait share one query. */
+    list,
 
     create: (product: NewProduct, by: Principal, call: Call): Promise<Product> =>
       turns(
