@@ -1,0 +1,21 @@
+import { model, Schema } from 'mongoose'
+
+/** As the documents are that all contenders read. Their indexes are there. */
+export const Product = model(
+  'Product',
+  new Schema(
+    {
+      name: { type: String, required: true },
+      description: String,
+      price: { type: Number, required: true, min: 0 },
+      stock: { type: Number, required: true, min: 0 },
+      stocked: Number,
+      version: Number,
+      contentVersion: Number,
+      deleted: Boolean,
+      createdAt: Date,
+      updatedAt: Date,
+    },
+    { collection: 'products', versionKey: false, autoIndex: false, autoCreate: false },
+  ),
+)
