@@ -22,12 +22,13 @@ export interface Passwords {
 }
 
 /**
- * bcrypt at `cost`. As many hashes at a time as there are cores, but for one thread of Node's pool: with none left
- * nobody could verify a token, look up a name or read a file.
+ * bcrypt at `cost`. As many hashes at a time as there are cores but one, which everything else goes on with while people
+ * sign in; and fewer than Node's pool has threads: with none left nobody could verify a token, look up a name or read a
+ * file.
  * @param threads of Node's pool
  */
 export function createPasswords({ cost, threads }: { cost: number; threads: number }): Passwords {
-  const concurrency = Math.max(1, Math.min(availableParallelism(), threads - 1))
+  const concurrency = Math.max(1, Math.min(availableParallelism(), threads) - 1)
   const inTurn = createQueue({ name: 'the password check', concurrency, bound: concurrency * 64 })
 
   /** Takes as long as `cost` does, whatever the hash was made with: an account that is not upgraded yet looks like any. */

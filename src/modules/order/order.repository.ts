@@ -109,7 +109,7 @@ export function createOrderRepository(database: Database) {
   const collection = orders.collection as unknown as mongoose.mongo.Collection<OrderDocument>
 
   const insert = batched<OrderDocument, Order | undefined>(
-    { name: 'the orders to be stored', inFlight: 2, bound: waitingOrders, most: ordersPerCommand },
+    { name: 'the orders to be stored', inFlight: 1, bound: waitingOrders, most: ordersPerCommand },
     async (batch, call) => {
       const documents = batch.map(({ request }) => request)
       const duplicates = await database.run(call, (maxTimeMS) =>
@@ -120,7 +120,7 @@ export function createOrderRepository(database: Database) {
   )
 
   const compareAndSet = batched<Step, Order | undefined>(
-    { name: 'the orders to be changed', inFlight: 2, bound: waitingOrders, most: ordersPerCommand },
+    { name: 'the orders to be changed', inFlight: 1, bound: waitingOrders, most: ordersPerCommand },
     async (batch, call) => {
       const steps = batch.map(({ request }) => request)
       const { matchedCount } = await database.run(call, (maxTimeMS) =>
