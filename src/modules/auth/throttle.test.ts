@@ -242,7 +242,7 @@ describe('right passwords', () => {
     const signingIn = attempt(from(newAddress()), right)
     await begun()
     await passTime(3_601)
-    expect((await attempt(from(newAddress()), { email: ada.email })).status).toBe(401)
+    expect((await attempt(from(newAddress(), 1), { email: ada.email })).status).toBe(401)
     letGo()
     expect((await signingIn).status).toBe(200)
     for (let wrong = 2; wrong <= 5; wrong++) {
