@@ -85,7 +85,7 @@ export function portClient<Type>(port: Port<Type>, http: HttpClient): Type {
         http.request(call, {
           method: 'POST',
           path: path(port.name, name),
-          body: { calls },
+          body: { calls: calls.map(({ request, call }) => ({ request, call })) },
           parse: (answer) => {
             const { outcomes = [] } = outcomesSchema.safeParse(answer).data ?? {}
             if (outcomes.length !== calls.length) throw unknownFormat(port.name)

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { unbalancedBooks } from '../../../test/books.ts'
-import type { Json } from '../../../test/client.ts'
+import type { Answer, Json } from '../../../test/client.ts'
 import { type Shop, startShop } from '../../../test/shop.ts'
 
 let shop: Shop
@@ -399,6 +399,46 @@ describe('changing the stock', () => {
     const { productId } = await product({ stock: 0 })
     await Promise.all(Array.from({ length: 25 }, () => change(productId, { change: 2 })))
     expect(await read(productId)).toMatchObject({ stock: 50, version: 26 })
+  })
+
+  it('grows the version once for all the buyers of a turn', async () => {
+    const { productId } = await product({ stock: 100 })
+    const orders = Array.from({ length: 50 }, () => shop.order(customerToken, [{ productId, quantity: 2 }]))
+    for (const { status } of await Promise.all(orders)) expect(status).toBe(201)
+    const { stock, version } = await read(productId)
+    expect(stock).toBe(0)
+    expect(version).toBeLessThan(25)
+  })
+
+  it('shows one version as one product, whatever moves its stock at once', async () => {
+    const { productId } = await product({ stock: 1_000 })
+    const stocks = new Map<number, Set<number>>()
+    const note = ({ version, stock }: { version: number; stock: number }) =>
+      stocks.set(version, (stocks.get(version) ?? new Set()).add(stock))
+    const buy = () => shop.order(customerToken, [{ productId, quantity: 1 }])
+    const put = (body: Json, headers = {}) => shop.put(`/products/${productId}`, { token, body, headers })
+    const shown = async (answer: Promise<Answer>) => {
+      const { status, body } = await answer
+      expect(status).toBe(200)
+      note(body)
+    }
+    for (let round = 0; round < 10; round++) {
+      await Promise.all([
+        buy(),
+        shown(change(productId, { change: 5 })),
+        buy(),
+        shown(put({ stock: 1_000 }, { 'If-Match': '*' })),
+        buy(),
+        shown(change(productId, { change: -3 })),
+        buy(),
+        // Refused with the product as it is then.
+        put({ stock: 1, version: 1 }).then(({ body }) => note(body.current)),
+        buy(),
+        shown(shop.get(`/products/${productId}`)),
+      ])
+    }
+    expect(stocks.size).toBeGreaterThan(10)
+    expect([...stocks].filter(([, each]) => each.size > 1)).toEqual([])
   })
 
   it.each([
