@@ -162,7 +162,8 @@ export function createOrderRepository(database: Database) {
     expected: Step['expected'],
     changes: Partial<Order> & { status: OrderStatus },
     call: Call,
-  ) => change(order, expected, { ...changes, version: order.version + 1, updatedAt: new Date() }, call)
+    at = new Date(),
+  ) => change(order, expected, { ...changes, version: order.version + 1, updatedAt: at }, call)
 
   return {
     newId,
@@ -247,7 +248,7 @@ export function createOrderRepository(database: Database) {
     takeOver: (order: Order, leaseUntil: number, call: Call) =>
       change(order, asLeased(order), { leaseUntil }, call),
 
-    confirm: (order: Order, held: readonly HeldLine[], call: Call) =>
+    confirm: (order: Order, held: readonly HeldLine[], call: Call, at = new Date()) =>
       step(
         order,
         asRead(order, 'pending'),
@@ -255,9 +256,10 @@ export function createOrderRepository(database: Database) {
           status: 'confirmed',
           lines: [...held],
           totalAmount: held.reduce((sum, line) => sum + line.price * line.quantity, 0),
-          confirmation: { at: new Date(), version: order.version + 1 },
+          confirmation: { at, version: order.version + 1 },
         },
         call,
+        at,
       ),
 
     reject: (order: Order, rejection: Rejection, call: Call) =>
