@@ -51,7 +51,6 @@ export async function listen(
   { port, host, requestTimeout = 0 }: { port: number; host: string; requestTimeout?: number },
   limits = timeLimits(requestTimeout),
 ): Promise<Listener> {
-  const security = securityHeaders
   const refuse = (socket: Socket, answer: string) => {
     // Node.js has left the socket to us: an error of it that nobody hears would end the process.
     socket.on('error', () => socket.destroy())
@@ -59,7 +58,7 @@ export async function listen(
     // Not at once, or what is still on its way here would take the answer from the client.
     setTimeout(() => socket.destroy(), limits.linger).unref()
   }
-  const answer = getRequestListener(fetch, { errorHandler: () => malformedResponse(security) })
+  const answer = getRequestListener(fetch, { errorHandler: malformedResponse })
   const inFlight = new Set<ServerResponse>()
   let draining = false
   const listener = (request: IncomingMessage, response: ServerResponse) => {
@@ -95,10 +94,10 @@ export async function listen(
   // What a client expects beyond 100-continue is answered like any request (RFC 9110, 10.1.1 lets a server ignore it).
   server.on('checkExpectation', listener)
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    if (socket.writable) refuse(socket, refusalOf(error, security))
+    if (socket.writable) refuse(socket, refusalOf(error))
     else socket.destroy()
   })
-  server.on('connect', (_request, socket: Socket) => refuse(socket, written(noTunnels(), security)))
+  server.on('connect', (_request, socket: Socket) => refuse(socket, written(noTunnels())))
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const taken = error.code === 'EADDRINUSE'
@@ -170,16 +169,14 @@ async function nobodyAtTheDoor(server: Server, within: number): Promise<void> {
 const malformed = (): DomainError =>
   validationFailed({ parameter: 'request', message: 'must be a well-formed HTTP/1.1 request (RFC 9112)' })
 
-type SecurityHeaders = Readonly<Record<string, string>>
-
-const problemHeaders = (security: SecurityHeaders) => ({
-  ...security,
+const problemHeaders = () => ({
+  ...securityHeaders,
   'content-type': 'application/problem+json',
   'x-request-id': crypto.randomUUID(),
 })
 
-function malformedResponse(security: SecurityHeaders): Response {
-  const headers = problemHeaders(security)
+function malformedResponse(): Response {
+  const headers = problemHeaders()
   const body = { ...problemOf(malformed()), requestId: headers['x-request-id'] }
   return new Response(JSON.stringify(body), { status: 400, headers })
 }
@@ -187,10 +184,10 @@ function malformedResponse(security: SecurityHeaders): Response {
 // As Node.js answers them by itself.
 const ownStatuses: Record<string, number> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }
 
-function refusalOf({ code = '' }: NodeJS.ErrnoException, security: SecurityHeaders): string {
+function refusalOf({ code = '' }: NodeJS.ErrnoException): string {
   const status = ownStatuses[code]
-  if (status === undefined) return written(malformed(), security)
-  return headOf(status, { ...security, connection: 'close' })
+  if (status === undefined) return written(malformed())
+  return headOf(status, { ...securityHeaders, connection: 'close' })
 }
 
 const noTunnels = (): DomainError =>
@@ -199,9 +196,9 @@ const noTunnels = (): DomainError =>
   })
 
 /** The problem document, where there is no response to write it to. */
-function written(error: DomainError, security: SecurityHeaders): string {
+function written(error: DomainError): string {
   const headers = {
-    ...problemHeaders(security),
+    ...problemHeaders(),
     ...(error.members.allowed ? { allow: [error.members.allowed].join(', ') } : {}),
   }
   const problem = problemOf(error)
