@@ -70,6 +70,13 @@ export function loadRow(contender: string, loads: readonly Load[]): string[] {
   ]
 }
 
+/** What each contender did under one load. */
+export const loadTable = (title: string, measured: Readonly<Record<string, readonly Load[]>>): Table => ({
+  title,
+  head: loadHead,
+  rows: Object.entries(measured).map(([name, loads]) => loadRow(name, loads)),
+})
+
 /** By the median, whatever the spread. */
 export const atLeast = (what: string, bound: number, measured: Spread, unit = '×'): Target => ({
   what,

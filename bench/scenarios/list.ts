@@ -1,4 +1,4 @@
-import { loadHead, loadRow, type Scenario } from '../outcome.ts'
+import { loadTable, type Scenario } from '../outcome.ts'
 import { startPeer } from '../programs.ts'
 import { inTurn } from '../rounds.ts'
 import { openShop } from '../shop.ts'
@@ -36,13 +36,7 @@ export const list: Scenario = {
         },
       ],
       targets: [],
-      tables: [
-        {
-          title: '64 connections',
-          head: loadHead,
-          rows: Object.entries(measured).map(([name, loads]) => loadRow(name, loads)),
-        },
-      ],
+      tables: [loadTable('64 connections', measured)],
       notes: [],
     }
   },

@@ -1,5 +1,5 @@
 import { buyers } from '../customers.ts'
-import { loadHead, loadRow, type Scenario } from '../outcome.ts'
+import { loadTable, type Scenario } from '../outcome.ts'
 import { inTurn } from '../rounds.ts'
 import { catalogue, openPeerShop, openShop } from '../shop.ts'
 import { ratioOf } from '../spread.ts'
@@ -31,13 +31,7 @@ export const mixed: Scenario = {
         },
       ],
       targets: [],
-      tables: [
-        {
-          title: '64 connections',
-          head: loadHead,
-          rows: Object.entries(measured).map(([name, loads]) => loadRow(name, loads)),
-        },
-      ],
+      tables: [loadTable('64 connections', measured)],
       notes: [],
     }
   },

@@ -1,4 +1,4 @@
-import { atLeast, loadHead, loadRow, rates, type Scenario } from '../outcome.ts'
+import { atLeast, loadTable, rates, type Scenario } from '../outcome.ts'
 import { startPeer } from '../programs.ts'
 import { inTurn } from '../rounds.ts'
 import { catalogue, openShop } from '../shop.ts'
@@ -45,8 +45,6 @@ export const reads: Scenario = {
     const rate = (loads: (typeof many)['Trivet']) => loads.map((each) => each.rate)
     const ratio = (measured: typeof many, to: 'hand-written' | 'Express, mongoose') =>
       ratioOf(rate(measured.Trivet), rate(measured[to]))
-    const rows = (measured: typeof many) =>
-      Object.entries(measured).map(([name, loads]) => loadRow(name, loads))
     return {
       ratios: [
         { what: 'reads/s by id, 64 connections: Trivet ÷ hand-written', ratio: ratio(many, 'hand-written') },
@@ -65,8 +63,8 @@ export const reads: Scenario = {
         atLeast('Reads by id ÷ hand-written, 1 connection', 0.8, ratio(one, 'hand-written')),
       ],
       tables: [
-        { title: '64 connections', head: loadHead, rows: rows(many) },
-        { title: '1 connection', head: loadHead, rows: rows(one) },
+        loadTable('64 connections', many),
+        loadTable('1 connection', one),
         {
           title: 'Requests/s by connections',
           head: ['connections', 'Trivet', 'hand-written'],

@@ -1,5 +1,5 @@
 import { buyers } from '../customers.ts'
-import { atLeast, loadHead, loadRow, type Scenario } from '../outcome.ts'
+import { atLeast, loadTable, type Scenario } from '../outcome.ts'
 import { startTrivet } from '../programs.ts'
 import { inTurn } from '../rounds.ts'
 import { openShop } from '../shop.ts'
@@ -34,13 +34,7 @@ at that product in MongoDB: this is what it costs to have three. The processes a
     return {
       ratios: [{ what: 'orders/s of one product, 64 buyers: three replicas ÷ one', ratio }],
       targets: [atLeast('Orders of one product: three replicas ÷ one', 0.7, ratio)],
-      tables: [
-        {
-          title: 'Orders of one product, 64 buyers',
-          head: loadHead,
-          rows: Object.entries(measured).map(([name, loads]) => loadRow(name, loads)),
-        },
-      ],
+      tables: [loadTable('Orders of one product, 64 buyers', measured)],
       notes: [],
     }
   },

@@ -1,5 +1,5 @@
 import { buyers } from '../customers.ts'
-import { loadHead, loadRow, type Scenario } from '../outcome.ts'
+import { loadTable, type Scenario } from '../outcome.ts'
 import { inTurn } from '../rounds.ts'
 import { catalogue, openShop, openSplitShop } from '../shop.ts'
 import { ratioOf } from '../spread.ts'
@@ -44,11 +44,6 @@ machine here; on several machines three processes have more of them.`,
         measured['three processes'].map((each) => each[value]),
         measured['one process'].map((each) => each[value]),
       )
-    const table = (title: string, measured: typeof hot) => ({
-      title,
-      head: loadHead,
-      rows: Object.entries(measured).map(([name, loads]) => loadRow(name, loads)),
-    })
     return {
       ratios: [
         {
@@ -64,10 +59,10 @@ machine here; on several machines three processes have more of them.`,
       ],
       targets: [],
       tables: [
-        table('Orders of one product, 64 connections', hot),
-        table('Orders of 10,000 products, 64 connections', uniform),
-        table('Orders of 10,000 products, 1 connection', single),
-        table('Reads by id, 64 connections', reads),
+        loadTable('Orders of one product, 64 connections', hot),
+        loadTable('Orders of 10,000 products, 64 connections', uniform),
+        loadTable('Orders of 10,000 products, 1 connection', single),
+        loadTable('Reads by id, 64 connections', reads),
       ],
       notes: [],
     }
