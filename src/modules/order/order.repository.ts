@@ -297,6 +297,7 @@ const updateOf = ({ stepId, expected, next }: Step): mongoose.mongo.AnyBulkWrite
   return {
     updateOne: {
       filter: { userId: new Types.ObjectId(next.userId), _id: new Types.ObjectId(next.orderId), ...expected },
+      hint: { _id: 1 },
       update: {
         $set: {
           ...{ lines, totalAmount, status, version, confirmation, rejection, leaseUntil, updatedAt, stepId },

@@ -203,6 +203,7 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
                 version: base.version,
                 ...(stock < 0 && { stock: { $gte: -stock } }),
               },
+              hint: { _id: 1 },
               update: {
                 $inc: { stock, stocked, version: version - base.version },
                 $set: { ...content, updatedAt },
