@@ -39,6 +39,12 @@ export interface Database {
   ping(): Promise<void>
 }
 
+/**
+ * Thrown by the work of a transaction that finds, as it writes, that what it was decided on is no longer so: it takes no
+ * effect and is decided anew, as after a write conflict.
+ */
+export class Outdated extends Error {}
+
 export interface SnapshotOptions {
   session: mongoose.ClientSession
   readConcern: { level: 'snapshot' }
@@ -166,7 +172,10 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
         failure = await run(call, () => commit(session, call))
         if (failure === undefined) return result
       } catch (error) {
-        if (!isCutOff(error) && !isDuplicateKey(error)) {
+        if (error instanceof Outdated) {
+          // The server knows of no conflict, and would keep what was written locked from the next attempt.
+          await run(call, () => session.abortTransaction())
+        } else if (!isCutOff(error) && !isDuplicateKey(error)) {
           throw isUnavailable(error)
             ? dependencyUnavailable('the database did not commit in time', error)
             : error

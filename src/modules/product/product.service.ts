@@ -177,7 +177,7 @@ export function createProductService(options: {
       return turns(
         {
           lines: 1,
-          reads: { productIds: [productId], answerId },
+          reads: { productIds: [productId], answerId, isNew: true },
           decide(turn) {
             const known = answerId === undefined ? undefined : turn.answer(answerId)
             if (known && known.hash !== hash) throw keyReused()

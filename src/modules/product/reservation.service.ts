@@ -18,7 +18,7 @@ export function createReservationService(stock: StockRepository, turns: StockTur
       turns(
         {
           lines: lines.length,
-          reads: { orderId, productIds: lines.map(({ productId }) => productId) },
+          reads: { orderId, productIds: lines.map(({ productId }) => productId), isNew: true },
           decide(turn) {
             const known = turn.reservation(orderId)
             return known ? repeated(known, lines) : outcomeOf(reserve(orderId, lines, turn))
@@ -46,7 +46,7 @@ export function createReservationService(stock: StockRepository, turns: StockTur
       ),
 
     async reservations({ orderIds }, call) {
-      const records = await stock.reservations(orderIds, call)
+      const records = await stock.reads(call).reservations(orderIds)
       return {
         reservations: records.map((record) => ({ orderId: record.orderId, reservation: outcomeOf(record) })),
       }

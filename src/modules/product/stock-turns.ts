@@ -1,22 +1,27 @@
 import { batched, type Waiting } from '../../kernel/batching.ts'
 import { type Call, remaining } from '../../kernel/call.ts'
 import { DomainError, dependencyUnavailable } from '../../kernel/errors.ts'
+import { Outdated } from '../../kernel/mongo.ts'
 import type { Line } from './contract.ts'
 import type { ContentChange } from './product.repository.ts'
 import type { Product } from './product.ts'
+import { createProductMemory } from './product-memory.ts'
 import type {
   KeyedAnswer,
   LedgerEntry,
   ReservationRecord,
+  StockReads,
   StockRepository,
   StockTransaction,
+  StoredProduct,
 } from './stock.repository.ts'
 
 /** One step that moves stock: what it looks at, and what it makes of it. */
 export interface StockMove<Result> {
   /** What a turn is bounded by. */
   lines: number
-  reads: { orderId?: string; productIds?: readonly string[]; answerId?: string | undefined }
+  /** `isNew`: nothing is expected under its order's or its answer's id yet. */
+  reads: { orderId?: string; productIds?: readonly string[]; answerId?: string | undefined; isNew?: boolean }
   /**
    * Decides on what those before it in the turn have left. Begun anew, on what is there then, after a write conflict:
    * it does nothing but to the turn, and nothing to that if it throws.
@@ -35,10 +40,44 @@ const linesPerTurn = 200
  * conditional `$inc` per product, whatever is in the turn. Transactions of one process that met on a hot product would
  * only abort each other; those of several processes still meet, and a turn that does is decided anew.
  *
+ * A turn is decided before its transaction, which then only writes, on what is presumed: that what is new is new, and
+ * that a product is as this process left it. The condition of a write proves each of them. What no write proves, such
+ * as a refusal, is decided again on what the transaction itself reads, and so is what turned out to be otherwise.
+ *
  * A product's `version` grows once per turn, and once more after each time that it was shown within the turn: one
  * version is never two representations.
  */
 export function createStockTurns(stock: StockRepository): StockTurns {
+  const memory = createProductMemory()
+
+  const carryOut = async (batch: Batch, call: Call): Promise<(unknown | Error)[]> => {
+    const reads = batch.map(({ request }) => request.reads)
+    const outside = stock.reads(call)
+    const presumedReads = reads.map(({ isNew, ...each }) => (isNew ? { productIds: each.productIds } : each))
+    const presumption = await lookUp(presumedReads, {
+      ...outside,
+      products: (productIds) => memory.recall(productIds, outside.products),
+    })
+    const presumed = decide(batch, presumption)
+    let isPresumed = presumed.turn.isProvenByWriting()
+    const decided = await stock.transaction(call, async (transaction) => {
+      if (isPresumed) {
+        isPresumed = false
+        await presumed.turn.write(transaction)
+        return presumed
+      }
+      const decided = decide(batch, await lookUp(reads, transaction))
+      await decided.turn.write(transaction).catch((error) => {
+        // The snapshot had it so, and what changed since is a write conflict: the condition is the last line of defence.
+        if (error instanceof Outdated) throw new DomainError('internal_error', error.message)
+        throw error
+      })
+      return decided
+    })
+    memory.keep(decided.turn.products())
+    return decided.outcomes
+  }
+
   const turns = batched<StockMove<unknown>, unknown>(
     {
       name: 'the stock queue',
@@ -47,19 +86,41 @@ export function createStockTurns(stock: StockRepository): StockTurns {
       most: linesPerTurn,
       weigh: ({ lines }) => lines,
     },
-    (batch, call) => stock.transaction(call, (transaction) => carryOut(batch, transaction)),
+    carryOut,
   )
   return turns as StockTurns
 }
 
-async function carryOut(
-  batch: readonly Waiting<StockMove<unknown>>[],
-  transaction: StockTransaction,
-): Promise<unknown[]> {
-  const turn = await beginTurn(
-    batch.map(({ request }) => request.reads),
-    transaction,
-  )
+type Batch = readonly Waiting<StockMove<unknown>>[]
+type Reads = readonly StockMove<unknown>['reads'][]
+
+/** What a turn is decided on. */
+interface Facts {
+  reservations: readonly ReservationRecord[]
+  answers: readonly (KeyedAnswer & { id: string })[]
+  products: readonly StoredProduct[]
+  /** All that were looked for, whether they exist or not. */
+  productIds: ReadonlySet<string>
+}
+
+interface Decided {
+  turn: ReturnType<typeof createTurn>
+  outcomes: (unknown | Error)[]
+}
+
+async function lookUp(reads: Reads, source: StockReads): Promise<Facts> {
+  const orderIds = new Set(reads.flatMap(({ orderId }) => orderId ?? []))
+  const answerIds = new Set(reads.flatMap(({ answerId }) => answerId ?? []))
+  const reservations = orderIds.size > 0 ? await source.reservations([...orderIds]) : []
+  const answers = answerIds.size > 0 ? await source.keyedAnswers([...answerIds]) : []
+  const productIds = new Set(reads.flatMap((each) => each.productIds ?? []))
+  for (const { requested } of reservations) for (const line of requested) productIds.add(line.productId)
+  const products = productIds.size > 0 ? await source.products([...productIds]) : []
+  return { reservations, answers, products, productIds }
+}
+
+function decide(batch: Batch, facts: Facts): Decided {
+  const turn = createTurn(facts)
   const outcomes = batch.map(({ request, call }) => {
     if (remaining(call) <= 0) return dependencyUnavailable('the time for this request is over')
     try {
@@ -69,38 +130,28 @@ async function carryOut(
       throw error
     }
   })
-  await turn.write(transaction)
-  return outcomes
+  return { turn, outcomes }
 }
 
 /** A product while a turn is decided. */
 interface Account {
-  readonly base: Product
-  readonly deleted: boolean
-  now: Product
+  readonly base: StoredProduct
+  now: StoredProduct
   stocked: number
   isShown: boolean
 }
 
-export type StockTurn = Omit<Awaited<ReturnType<typeof beginTurn>>, 'write'>
+export type StockTurn = Omit<ReturnType<typeof createTurn>, 'isProvenByWriting' | 'products' | 'write'>
 
-async function beginTurn(reads: readonly StockMove<unknown>['reads'][], transaction: StockTransaction) {
-  const orderIds = reads.flatMap(({ orderId }) => orderId ?? [])
-  const answerIds = reads.flatMap(({ answerId }) => answerId ?? [])
-  const stored = orderIds.length > 0 ? await transaction.reservations([...new Set(orderIds)]) : []
-  const known = answerIds.length > 0 ? await transaction.keyedAnswers([...new Set(answerIds)]) : []
-  const productIds = new Set(reads.flatMap((each) => each.productIds ?? []))
-  for (const { requested } of stored) for (const line of requested) productIds.add(line.productId)
-  const products = productIds.size > 0 ? await transaction.products([...productIds]) : []
-
+function createTurn(facts: Facts) {
   const at = new Date()
   const accounts = new Map<string, Account>()
-  for (const { deleted, ...base } of products) {
-    accounts.set(base.productId, { base, deleted, now: base, stocked: 0, isShown: true })
+  for (const product of facts.products) {
+    accounts.set(product.productId, { base: product, now: product, stocked: 0, isShown: true })
   }
-  const reservations = new Map(stored.map((record) => [record.orderId, record]))
+  const reservations = new Map(facts.reservations.map((record) => [record.orderId, record]))
   const changedReservations = new Set<string>()
-  const answers = new Map(known.map(({ id, ...answer }) => [id, answer]))
+  const answers = new Map(facts.answers.map(({ id, ...answer }) => [id, answer]))
   const newAnswers: (KeyedAnswer & { id: string })[] = []
   const newProducts: Product[] = []
   const entries: LedgerEntry[] = []
@@ -118,7 +169,7 @@ async function beginTurn(reads: readonly StockMove<unknown>['reads'][], transact
 
   const product = (productId: string): Product | undefined => {
     const account = accounts.get(productId)
-    return account && !account.deleted ? account.now : undefined
+    return account && !account.now.deleted ? account.now : undefined
   }
 
   return {
@@ -172,15 +223,28 @@ async function beginTurn(reads: readonly StockMove<unknown>['reads'][], transact
       newAnswers.push({ id: answerId, ...answer })
     },
 
+    /** Whether nothing was decided on but what the writes themselves have as their conditions. */
+    isProvenByWriting(): boolean {
+      return (
+        facts.answers.length === 0 &&
+        facts.reservations.every(({ orderId }) => changedReservations.has(orderId)) &&
+        [...facts.productIds].every((productId) => {
+          const account = accounts.get(productId)
+          return account !== undefined && account.base !== account.now
+        })
+      )
+    },
+
+    /** Those that were looked at, as they are afterwards. */
+    products: (): StoredProduct[] => [...accounts.values()].map(({ now }) => now),
+
+    /** @throws Outdated if a condition does not hold */
     async write(transaction: StockTransaction): Promise<void> {
       const changes = [...accounts.values()].filter(({ base, now }) => base !== now)
-      if (changes.length > 0 && !(await transaction.changeProducts(changes))) {
-        // The snapshot had it so, and what changed since is a write conflict: the condition is the last line of defence.
-        throw new DomainError('internal_error', 'the stock is not what the snapshot shows')
-      }
+      if (changes.length > 0) await transaction.changeProducts(changes)
       if (newProducts.length > 0) await transaction.addProducts(newProducts)
 
-      const before = new Set(stored.map(({ orderId }) => orderId))
+      const before = new Set(facts.reservations.map(({ orderId }) => orderId))
       const changed = [...changedReservations].map(
         (orderId) => reservations.get(orderId) as ReservationRecord,
       )

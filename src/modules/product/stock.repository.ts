@@ -1,6 +1,6 @@
 import mongoose, { type ClientSession, Schema, Types } from 'mongoose'
 import type { Call } from '../../kernel/call.ts'
-import { type Database, insertMany, strictSchema } from '../../kernel/mongo.ts'
+import { type Database, insertMany, Outdated, strictSchema } from '../../kernel/mongo.ts'
 import type { ProductBooks } from './books.repository.ts'
 import type { HeldLine, Line, Rejection } from './contract.ts'
 import { type ProductDocument, productModel, productOf } from './product.repository.ts'
@@ -13,6 +13,12 @@ export interface ReservationRecord {
   requested: Line[]
   held?: HeldLine[] | undefined
   rejection?: Rejection | undefined
+}
+
+/** A product that exists, deleted ones too, as it was at a moment (epoch milliseconds) or later. */
+export interface StoredProduct extends Product {
+  deleted: boolean
+  readAt: number
 }
 
 /** One entry of the stock ledger: who changed what was put in, by how much, when and why. */
@@ -93,12 +99,15 @@ const keyedAnswerSchema = new Schema<KeyedAnswerDocument>(
   { ...strictSchema, collection: 'stockChangeAnswers' },
 )
 
+/** What is there of what was asked for. */
+export type StockReads = ReturnType<typeof createStockReads>
 export type StockTransaction = ReturnType<typeof createStockTransaction>
 export interface StockRepository {
   newId(): string
+  /** Outside any transaction. */
+  reads(call: Call): StockReads
   /** @see Database.transaction */
   transaction<T>(call: Call, work: (stock: StockTransaction) => Promise<T>): Promise<T>
-  reservations(orderIds: readonly string[], call: Call): Promise<ReservationRecord[]>
   /** Ids of orders with a held reservation, ascending, from behind `after` on. */
   holds(after: string | undefined, limit: number, call: Call): Promise<string[]>
 }
@@ -125,15 +134,8 @@ export function createStockRepository(database: Database): StockRepository {
     transaction: (call, work) =>
       database.transaction(call, (session, limit) => work(createStockTransaction(models, session, limit))),
 
-    async reservations(orderIds, call) {
-      const documents = await database.run(call, (maxTimeMS) =>
-        models.reservations
-          .find({ _id: { $in: [...orderIds] } })
-          .maxTimeMS(maxTimeMS)
-          .lean(),
-      )
-      return documents.map(recordOf)
-    },
+    reads: (call) =>
+      createStockReads(models, (read) => database.run(call, (maxTimeMS) => read({ maxTimeMS }))),
 
     async holds(after, limit, call) {
       // What is stored under something else than an order's id is no order's.
@@ -161,31 +163,51 @@ interface Models {
   answers: mongoose.Model<KeyedAnswerDocument>
 }
 
+interface ReadOptions {
+  session?: ClientSession
+  maxTimeMS: number
+}
+
+function createStockReads(
+  models: Models,
+  run: <Documents>(read: (options: ReadOptions) => Promise<Documents>) => Promise<Documents>,
+) {
+  return {
+    async reservations(orderIds: readonly string[]): Promise<ReservationRecord[]> {
+      const documents = await run((options) =>
+        models.reservations.find({ _id: { $in: [...orderIds] } }, null, options).lean(),
+      )
+      return documents.map(recordOf)
+    },
+
+    async products(productIds: readonly string[]): Promise<StoredProduct[]> {
+      const readAt = Date.now()
+      const documents = await run((options) =>
+        models.products.find({ _id: { $in: [...productIds] } }, null, options).lean(),
+      )
+      return documents.map((document) => ({ ...productOf(document), deleted: document.deleted, readAt }))
+    },
+
+    async keyedAnswers(ids: readonly string[]): Promise<(KeyedAnswer & { id: string })[]> {
+      const documents = await run((options) =>
+        models.answers.find({ _id: { $in: [...ids] } }, null, options).lean(),
+      )
+      return documents.map(({ _id, hash, product, rejection }) => ({ id: _id, hash, product, rejection }))
+    },
+  }
+}
+
 function createStockTransaction(models: Models, session: ClientSession, limit: number) {
   const options = { session, maxTimeMS: limit }
 
   return {
-    async reservations(orderIds: readonly string[]): Promise<ReservationRecord[]> {
-      const documents = await models.reservations.find({ _id: { $in: [...orderIds] } }, null, options).lean()
-      return documents.map(recordOf)
-    },
-
-    /** Those of the products that exist, deleted ones too. */
-    async products(productIds: readonly string[]): Promise<(Product & { deleted: boolean })[]> {
-      const documents = await models.products.find({ _id: { $in: [...productIds] } }, null, options).lean()
-      return documents.map((document) => ({ ...productOf(document), deleted: document.deleted }))
-    },
-
-    async keyedAnswers(ids: readonly string[]): Promise<(KeyedAnswer & { id: string })[]> {
-      const documents = await models.answers.find({ _id: { $in: [...ids] } }, null, options).lean()
-      return documents.map(({ _id, hash, product, rejection }) => ({ id: _id, hash, product, rejection }))
-    },
+    ...createStockReads(models, (read) => read(options)),
 
     /**
      * Each by one conditional update.
-     * @returns false if one is not what it was read as, or has less than is taken: the transaction must not commit then
+     * @throws Outdated if one is not what it was read as, or has less than is taken
      */
-    async changeProducts(changes: readonly ProductChange[]): Promise<boolean> {
+    async changeProducts(changes: readonly ProductChange[]): Promise<void> {
       const { matchedCount } = await models.products.collection.bulkWrite(
         changes.map(({ base, now, stocked }) => {
           const { name, description, price, version, contentVersion, updatedAt } = now
@@ -213,7 +235,7 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
         }),
         options,
       )
-      return matchedCount === changes.length
+      if (matchedCount !== changes.length) throw new Outdated('the stock is not what the turn was decided on')
     },
 
     async addProducts(products: readonly Product[]): Promise<void> {
@@ -242,9 +264,12 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
       )
     },
 
+    /** @throws Outdated if one of them is gone, or released already */
     async markReleased(orderIds: readonly string[], at: Date): Promise<void> {
-      const update = { $set: { state: 'released', updatedAt: at } }
-      await models.reservations.updateMany({ _id: { $in: [...orderIds] } }, update, options)
+      const filter = { _id: { $in: [...orderIds] }, state: { $ne: 'released' as const } }
+      const update = { $set: { state: 'released' as const, updatedAt: at } }
+      const { matchedCount } = await models.reservations.updateMany(filter, update, options)
+      if (matchedCount !== orderIds.length) throw new Outdated('a reservation has been released already')
     },
 
     /**

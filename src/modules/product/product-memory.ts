@@ -1,0 +1,42 @@
+import type { StoredProduct } from './stock.repository.ts'
+
+// Milliseconds that a product is presumed to be as this process left it: few, so that what is changed by hand soon shows.
+const rememberedFor = 1_000
+const mostRemembered = 1_000
+
+/**
+ * Products as this process read them within the last second, with what it has changed since. Whoever decides on one must
+ * prove it: others may have changed it too.
+ */
+export function createProductMemory() {
+  const entries = new Map<string, StoredProduct>()
+
+  return {
+    /** Those that are remembered, and the others as `read` finds them. */
+    async recall(
+      productIds: readonly string[],
+      read: (productIds: readonly string[]) => Promise<StoredProduct[]>,
+    ): Promise<StoredProduct[]> {
+      const readSince = Date.now() - rememberedFor
+      const unknown: string[] = []
+      const remembered: StoredProduct[] = []
+      for (const productId of productIds) {
+        const entry = entries.get(productId)
+        if (entry && entry.readAt > readSince) remembered.push(entry)
+        else unknown.push(productId)
+      }
+      return unknown.length > 0 ? remembered.concat(await read(unknown)) : remembered
+    },
+
+    keep(products: readonly StoredProduct[]): void {
+      for (const product of products) {
+        entries.delete(product.productId)
+        entries.set(product.productId, product)
+      }
+      for (const productId of entries.keys()) {
+        if (entries.size <= mostRemembered) break
+        entries.delete(productId)
+      }
+    },
+  }
+}
