@@ -109,7 +109,7 @@ export function createOrderRepository(database: Database) {
   const collection = orders.collection as unknown as mongoose.mongo.Collection<OrderDocument>
 
   const insert = batched<OrderDocument, Order | undefined>(
-    { name: 'the orders to be stored', inFlight: 1, bound: waitingOrders, most: ordersPerCommand },
+    { name: 'the orders to be stored', inFlight: 2, bound: waitingOrders, most: ordersPerCommand },
     async (batch, call) => {
       const documents = batch.map(({ request }) => request)
       const duplicates = await database.run(call, (maxTimeMS) =>

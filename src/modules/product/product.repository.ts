@@ -88,18 +88,18 @@ export type ProductRepository = ReturnType<typeof createProductRepository>
 /** The catalogue: everything about products but what moves stock. */
 export function createProductRepository(database: Database) {
   const products = productModel(database)
+  // Mongoose types it by what it calls a document.
+  const collection = products.collection as unknown as mongoose.mongo.Collection<ProductDocument>
 
   const find = batched<string, Product | undefined>(
     { name: 'the products', inFlight: 2, bound: waitingReads, most: productsPerRead },
     async (batch, call) => {
       const deadline = Math.min(call.deadline, Date.now() + longestRead)
-      const ids = [...new Set(batch.map(({ request }) => request))]
-      const documents = await database.run({ ...call, deadline }, (limit) =>
-        // By nothing but the id, which MongoDB has a short way for.
-        products
-          .find({ _id: ids.length === 1 ? ids[0] : { $in: ids } })
-          .maxTimeMS(limit)
-          .lean(),
+      const ids = [...new Set(batch.map(({ request }) => request))].map((id) => new Types.ObjectId(id))
+      // By nothing but the id, which MongoDB has a short way for.
+      const filter = { _id: ids.length === 1 ? ids[0] : { $in: ids } }
+      const documents = await database.run({ ...call, deadline }, (maxTimeMS) =>
+        collection.find(filter, { maxTimeMS, limit: ids.length, batchSize: ids.length }).toArray(),
       )
       const found = new Map(
         documents.map((document) => [
