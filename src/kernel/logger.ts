@@ -1,11 +1,11 @@
-import { destination, pino } from 'pino'
+import { type DestinationStream, destination, pino, symbols } from 'pino'
 
 export type Logger = import('pino').Logger
 
 /**
  * JSON lines on standard output, or the `output` that is given; a person at a terminal gets them coloured, where
- * pino-pretty is installed. Into a file descriptor each is written before the next thing happens: the last lines of a
- * process are not lost with it.
+ * pino-pretty is installed. Into a file descriptor warnings and what is worse are written at once, with all before them,
+ * and everything else at the end of the round of the event loop, or as the process exits.
  */
 export async function createLogger(options: {
   level: string
@@ -15,7 +15,7 @@ export async function createLogger(options: {
 }): Promise<Logger> {
   const { level, service, output = 1 } = options
   const settings = { level, base: { service }, serializers: { err: withoutMembers } }
-  const plain = () => pino(settings, typeof output === 'number' ? destination(output) : output)
+  const plain = () => pino(settings, typeof output === 'number' ? roundByRound(output) : output)
   if (!options.human) return plain()
   const pretty = await import('pino-pretty').then(({ default: make }) => make).catch(() => undefined)
   if (!pretty) return plain()
@@ -31,6 +31,30 @@ export async function createLogger(options: {
         service === 'all' ? String(line[message]) : `${service}: ${String(line[message])}`,
     }),
   )
+}
+
+const warning = 40
+
+/** One write for all lines of a round of the event loop: the answers that they tell of go out first. */
+function roundByRound(fd: number): DestinationStream {
+  const output = destination(fd)
+  let lines = ''
+  const flush = () => {
+    if (lines === '') return
+    output.write(lines)
+    lines = ''
+  }
+  process.on('exit', flush)
+  return {
+    // Asks pino for `lastLevel`.
+    [symbols.needsMetadataGsym]: true,
+    lastLevel: 0,
+    write(line: string) {
+      if (lines === '') setImmediate(flush)
+      lines += line
+      if (this.lastLevel >= warning) flush()
+    },
+  } as DestinationStream & { lastLevel: number }
 }
 
 /**
