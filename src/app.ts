@@ -36,7 +36,7 @@ export function createApp(options: {
   app.use(async (_c, next) => {
     const { missing } = await readiness.started()
     if (missing.length > 0) throw dependencyUnavailable(`not ready: ${missing.join(', ')}`)
-    await next()
+    return next()
   })
   for (const [name, module] of hosted) {
     app.route('/', module.routes)

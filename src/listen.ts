@@ -19,6 +19,13 @@ export interface Listener {
   close(patience: number): Promise<void>
 }
 
+interface Connection {
+  /** As `performance.now`. */
+  readonly arrived: number
+  /** To its latest request; of several that were sent at once, the one that is answered last. */
+  latest?: ServerResponse
+}
+
 /** Milliseconds that a client may take: who is slower holds a connection for its own sake. */
 export interface TimeLimits {
   /** For the head of a request, from the connection's beginning or the request before. */
@@ -59,17 +66,17 @@ export async function listen(
     setTimeout(() => socket.destroy(), limits.linger).unref()
   }
   const answer = getRequestListener(fetch, { errorHandler: malformedResponse })
-  const inFlight = new Set<ServerResponse>()
+  const connections = new Map<Socket, Connection>()
   let draining = false
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     if (draining) response.shouldKeepAlive = false
-    inFlight.add(response)
-    response.once('close', () => inFlight.delete(response))
+    const connection = connections.get(request.socket)
+    if (connection) connection.latest = response
     return answer(request, response)
   }
   const drain = () => {
     draining = true
-    for (const response of inFlight) response.shouldKeepAlive = false
+    for (const { latest } of connections.values()) if (latest) latest.shouldKeepAlive = false
   }
   // Left to the listener, which has an answer for a request without a host; Node.js would send an empty one.
   const server = createServer(
@@ -83,10 +90,9 @@ export async function listen(
     },
     listener,
   )
-  const arrivals = new Map<Socket, number>()
   server.on('connection', (socket) => {
-    arrivals.set(socket, performance.now())
-    socket.once('close', () => arrivals.delete(socket))
+    connections.set(socket, { arrived: performance.now() })
+    socket.once('close', () => connections.delete(socket))
   })
   server.setTimeout(limits.idle)
   // As many as the bound has room for: Node.js would drop those after the first 2,000 without a word.
@@ -107,7 +113,7 @@ export async function listen(
       const failed = new Promise<Error>((fail) => server.on('error', fail))
       const close = (patience: number) => {
         drain()
-        return closed(server, arrivals, patience)
+        return closed(server, connections, patience)
       }
       resolve({ port: (server.address() as AddressInfo).port, failed, drain, close })
     })
@@ -123,7 +129,7 @@ const silence = 1_000
  */
 async function closed(
   server: Server,
-  arrivals: ReadonlyMap<Socket, number>,
+  connections: ReadonlyMap<Socket, Connection>,
   patience: number,
 ): Promise<void> {
   const end = setTimeout(() => server.closeAllConnections(), Math.max(0, patience))
@@ -132,8 +138,9 @@ async function closed(
   const closing = new Promise<void>((resolve) => TcpServer.prototype.close.call(server, () => resolve()))
   const closeIdle = () => {
     const now = performance.now()
-    const isNew = ([socket, arrived]: [Socket, number]) => socket.bytesRead === 0 && now - arrived < silence
-    if (![...arrivals].some(isNew)) server.closeIdleConnections()
+    const isNew = ([socket, { arrived }]: [Socket, Connection]) =>
+      socket.bytesRead === 0 && now - arrived < silence
+    if (![...connections].some(isNew)) server.closeIdleConnections()
   }
   // After the event loop has read what there is.
   const idle = setInterval(() => setImmediate(closeIdle), 50)

@@ -1,5 +1,6 @@
-import { type Call, timerUntilDeadline } from './call.ts'
+import { atDeadline, type Call } from './call.ts'
 import { DomainError, dependencyUnavailable } from './errors.ts'
+import { LinkedList } from './linked-list.ts'
 
 /** A request that waits to be carried out, and on whose behalf. */
 export interface Waiting<Request> {
@@ -8,6 +9,8 @@ export interface Waiting<Request> {
 }
 
 interface Entry<Request, Result> extends Waiting<Request> {
+  readonly weight: number
+  isWaiting: boolean
   settle(outcome: Result | Error): void
 }
 
@@ -34,18 +37,19 @@ export function batched<Request, Result>(
   carryOut: (batch: readonly Waiting<Request>[], call: Call) => Promise<readonly (Result | Error)[]>,
 ): (request: Request, call: Call) => Promise<Result> {
   const { name, inFlight, bound, most, weigh = () => 1 } = options
-  const waiting = new Set<Entry<Request, Result>>()
+  const waiting = new LinkedList<Entry<Request, Result>>()
   let underWay = 0
   let planned = false
 
   const nextBatch = (): Entry<Request, Result>[] => {
     const batch: Entry<Request, Result>[] = []
     let weight = 0
-    for (const entry of waiting) {
-      weight += weigh(entry.request)
+    for (const place of waiting) {
+      weight += place.value.weight
       if (batch.length > 0 && weight > most) break
-      waiting.delete(entry)
-      batch.push(entry)
+      waiting.remove(place)
+      place.value.isWaiting = false
+      batch.push(place.value)
     }
     return batch
   }
@@ -84,17 +88,19 @@ export function batched<Request, Result>(
       const entry: Entry<Request, Result> = {
         request,
         call,
+        weight: weigh(request),
+        isWaiting: true,
         settle(outcome) {
-          clearTimeout(expiry)
+          answered()
           if (outcome instanceof Error) reject(outcome)
           else resolve(outcome)
         },
       }
-      const expiry = setTimeout(() => {
-        waiting.delete(entry)
+      const answered = atDeadline(call, () => {
+        if (entry.isWaiting) waiting.remove(place)
         reject(dependencyUnavailable(`${name} did not answer in time`))
-      }, timerUntilDeadline(call))
-      waiting.add(entry)
+      })
+      const place = waiting.add(entry)
       if (planned || underWay >= inFlight) return
       planned = true
       setImmediate(begin)

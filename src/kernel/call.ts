@@ -1,4 +1,5 @@
 import { dependencyUnavailable } from './errors.ts'
+import { LinkedList } from './linked-list.ts'
 
 /** What accompanies every piece of work on behalf of one request, within a process and between processes. */
 export interface Call {
@@ -22,27 +23,63 @@ export const callWithin = (milliseconds: number, requestId: string): Call => ({
 /** Milliseconds left, 0 or less once the deadline has passed. */
 export const remaining = (call: Call): number => call.deadline - Date.now()
 
-// The longest that Node.js can wait; more would be no time at all.
-const longestTimer = 2 ** 31 - 1
+// Milliseconds after its deadline that a wait may go on: every request has several waits, and hardly any comes to its
+// end, so that one timer for all of them costs less than one each.
+const lateness = 10
 
-/** The same for a timer. */
-export const timerUntilDeadline = (call: Call): number => Math.min(Math.max(0, remaining(call)), longestTimer)
+interface Wait {
+  readonly deadline: number
+  end(): void
+}
+const waits = new LinkedList<Wait>()
+let clock: NodeJS.Timeout | undefined
+
+function endOverdue(): void {
+  const now = Date.now()
+  for (const place of waits) if (place.value.deadline <= now) place.value.end()
+  if (waits.size > 0) return
+  clearInterval(clock)
+  clock = undefined
+}
+
+/**
+ * Calls `end` at the deadline, up to 10 ms later.
+ * @returns takes it back
+ */
+export function atDeadline({ deadline }: Call, end: () => void): () => void {
+  let isOver = false
+  const takeBack = () => {
+    if (isOver) return
+    isOver = true
+    waits.remove(place)
+  }
+  const place = waits.add({
+    deadline,
+    end() {
+      takeBack()
+      end()
+    },
+  })
+  clock ??= setInterval(endOverdue, lateness)
+  return takeBack
+}
 
 /**
  * The promise's outcome, or `dependency_unavailable` at the deadline. What the promise stands for is not undone:
  * whoever starts work that outlives its deadline makes sure that it is harmless.
  */
-export async function withinDeadline<T>(call: Call, what: string, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const expiry = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(dependencyUnavailable(`${what} did not answer in time`)),
-      timerUntilDeadline(call),
+export function withinDeadline<T>(call: Call, what: string, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const answered = atDeadline(call, () => reject(dependencyUnavailable(`${what} did not answer in time`)))
+    work.then(
+      (result) => {
+        answered()
+        resolve(result)
+      },
+      (error) => {
+        answered()
+        reject(error)
+      },
     )
   })
-  try {
-    return await Promise.race([work, expiry])
-  } finally {
-    clearTimeout(timer)
-  }
 }

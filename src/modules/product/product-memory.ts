@@ -29,10 +29,7 @@ export function createProductMemory() {
     },
 
     keep(products: readonly StoredProduct[]): void {
-      for (const product of products) {
-        entries.delete(product.productId)
-        entries.set(product.productId, product)
-      }
+      for (const product of products) entries.set(product.productId, product)
       for (const productId of entries.keys()) {
         if (entries.size <= mostRemembered) break
         entries.delete(productId)
