@@ -228,7 +228,8 @@ export function createOrderRepository(database: Database) {
       let filter: mongoose.QueryFilter<OrderDocument> = { ...owner, status: { $in: [...statuses] } }
       if (after) {
         // Two ranges of the index for each status, all merged in order: nothing is read that is not of the page. With
-        // anything beside them, an owner too, MongoDB would rather read equal times again, or sort.
+        // anything beside them, an owner too, MongoDB would rather read equal times again, or sort. Not told the index,
+        // it would weigh every other one for each range.
         const { createdAt, orderId } = after
         const behind = [
           { createdAt: { $lt: createdAt } },
@@ -239,7 +240,13 @@ export function createOrderRepository(database: Database) {
         }
       }
       const documents = await database.run(call, (limit) =>
-        orders.find(filter).sort({ createdAt: -1, _id: -1 }).limit(query.limit).maxTimeMS(limit).lean(),
+        orders
+          .find(filter)
+          .hint({ ...(userId !== undefined && { userId: 1 }), status: 1, ...newestFirst })
+          .sort(newestFirst)
+          .limit(query.limit)
+          .maxTimeMS(limit)
+          .lean(),
       )
       return documents.map(orderOf)
     },
@@ -284,6 +291,8 @@ export function createOrderRepository(database: Database) {
       step(order, asRead(order, order.status), { status: to }, call),
   }
 }
+
+const newestFirst = { createdAt: -1, _id: -1 } as const
 
 const newId = (): string => new Types.ObjectId().toHexString()
 

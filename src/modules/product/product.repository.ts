@@ -57,10 +57,10 @@ export const productOf = (document: ProductDocument): Product => ({
 export const nameCollation = { locale: 'en', strength: 2 }
 
 const sorts = {
-  newest: { field: 'createdAt', direction: -1 },
-  price: { field: 'price', direction: 1 },
-  '-price': { field: 'price', direction: -1 },
-  name: { field: 'name', direction: 1 },
+  newest: { field: 'createdAt', direction: -1, index: { createdAt: -1, _id: -1 } },
+  price: { field: 'price', direction: 1, index: { price: 1, _id: 1 } },
+  '-price': { field: 'price', direction: -1, index: { price: 1, _id: 1 } },
+  name: { field: 'name', direction: 1, index: { name: 1, _id: 1 } },
 } as const
 
 /** The sort key of a row: what a page goes on after. */
@@ -119,7 +119,7 @@ export function createProductRepository(database: Database) {
       query: { sort: SortOrder; after: Position | undefined; limit: number },
       call: Call,
     ): Promise<Product[]> {
-      const { field, direction } = sorts[query.sort]
+      const { field, direction, index } = sorts[query.sort]
       const filter: mongoose.QueryFilter<ProductDocument> = { deleted: false }
       if (query.after) {
         // Two ranges of the index that are merged in order: equal keys are not gone through again.
@@ -133,6 +133,7 @@ export function createProductRepository(database: Database) {
       const documents = await database.run(call, (limit) => {
         const found = products
           .find(filter)
+          .hint(index)
           .sort({ [field]: direction, _id: direction })
           .limit(query.limit)
           .maxTimeMS(limit)
