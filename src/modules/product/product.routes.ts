@@ -24,7 +24,8 @@ export function productRoutes(service: ProductService, guard: Guard) {
   // Routers know it without the trailing slash, under which it is served as well.
   router.openapi({ ...productApi.list, path: '/products' }, async (c) => {
     const { sort, limit = 20, cursor } = c.req.valid('query')
-    const after = cursor === undefined ? undefined : decodePosition(sort, cursor)
+    const after =
+      cursor === undefined ? undefined : decodeCursor<[SortOrder, Position]>(cursors[sort], cursor)[1]
     return respondJson(c, await service.list({ sort, after, limit }, c.get('call')), 200)
   })
 
@@ -77,15 +78,12 @@ export function productRoutes(service: ProductService, guard: Guard) {
   return router
 }
 
-const keys = {
-  newest: z.iso.datetime().transform((value) => new Date(value)),
-  price: z.int(),
-  '-price': z.int(),
-  name: z.string(),
-} satisfies Record<SortOrder, z.ZodType<Position['key']>>
+const positionBy = <Key>(key: z.ZodType<Key>) => z.strictObject({ key, productId: id })
 
-/** A cursor goes on with the order that it was made in, and no other. */
-function decodePosition(sort: SortOrder, cursor: string): Position {
-  const position = z.strictObject({ key: keys[sort], productId: id })
-  return decodeCursor(z.tuple([z.literal(sort), position]), cursor)[1]
-}
+// A cursor goes on with the order that it was made in, and no other.
+const cursors = {
+  newest: z.tuple([z.literal('newest'), positionBy(z.iso.datetime().transform((value) => new Date(value)))]),
+  price: z.tuple([z.literal('price'), positionBy(z.int())]),
+  '-price': z.tuple([z.literal('-price'), positionBy(z.int())]),
+  name: z.tuple([z.literal('name'), positionBy(z.string())]),
+} satisfies { [Sort in SortOrder]: z.ZodType<[Sort, Position]> }
