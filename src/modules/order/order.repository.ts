@@ -224,8 +224,8 @@ export function createOrderRepository(database: Database) {
       call: Call,
     ): Promise<Order[]> {
       const { userId, statuses, after } = query
-      const owner = userId === undefined ? {} : { userId }
-      let filter: mongoose.QueryFilter<OrderDocument> = { ...owner, status: { $in: [...statuses] } }
+      const owner = userId === undefined ? {} : { userId: new Types.ObjectId(userId) }
+      let filter: mongoose.mongo.Filter<OrderDocument> = { ...owner, status: { $in: [...statuses] } }
       if (after) {
         // Two ranges of the index for each status, all merged in order: nothing is read that is not of the page. With
         // anything beside them, an owner too, MongoDB would rather read equal times again, or sort. Not told the index,
@@ -239,14 +239,9 @@ export function createOrderRepository(database: Database) {
           $or: statuses.flatMap((status) => behind.map((range) => ({ ...owner, status, ...range }))),
         }
       }
-      const documents = await database.run(call, (limit) =>
-        orders
-          .find(filter)
-          .hint({ ...(userId !== undefined && { userId: 1 }), status: 1, ...newestFirst })
-          .sort(newestFirst)
-          .limit(query.limit)
-          .maxTimeMS(limit)
-          .lean(),
+      const hint = { ...(userId !== undefined && { userId: 1 }), status: 1, ...newestFirst }
+      const documents = await database.run(call, (maxTimeMS) =>
+        collection.find(filter, { hint, sort: newestFirst, limit: query.limit, maxTimeMS }).toArray(),
       )
       return documents.map(orderOf)
     },

@@ -120,7 +120,7 @@ export function createProductRepository(database: Database) {
       call: Call,
     ): Promise<Product[]> {
       const { field, direction, index } = sorts[query.sort]
-      const filter: mongoose.QueryFilter<ProductDocument> = { deleted: false }
+      const filter: mongoose.mongo.Filter<ProductDocument> = { deleted: false }
       if (query.after) {
         // Two ranges of the index that are merged in order: equal keys are not gone through again.
         const beyond = direction === 1 ? '$gt' : '$lt'
@@ -130,15 +130,17 @@ export function createProductRepository(database: Database) {
           { [field]: key, _id: { [beyond]: new Types.ObjectId(productId) } },
         ]
       }
-      const documents = await database.run(call, (limit) => {
-        const found = products
-          .find(filter)
-          .hint(index)
-          .sort({ [field]: direction, _id: direction })
-          .limit(query.limit)
-          .maxTimeMS(limit)
-        return (field === 'name' ? found.collation(nameCollation) : found).lean()
-      })
+      const documents = await database.run(call, (maxTimeMS) =>
+        collection
+          .find(filter, {
+            hint: index,
+            sort: { [field]: direction, _id: direction },
+            limit: query.limit,
+            maxTimeMS,
+            ...(field === 'name' && { collation: nameCollation }),
+          })
+          .toArray(),
+      )
       return documents.map(productOf)
     },
 
