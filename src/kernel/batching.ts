@@ -20,7 +20,8 @@ interface Entry<Request, Result> extends Waiting<Request> {
  * `inFlight` batches are under way makes up the next one, so a batch always begins after each of its requests came.
  *
  * @param options `name`: what is waited for, in messages. `inFlight`: batches at a time. `bound`: requests that may wait.
- * `most`: what one batch takes on, in requests or as `weigh` says; a request that is more than that goes alone
+ * `most`: what one batch takes on, in requests or as `weigh` says; a request that is more than that goes alone. `rest`:
+ * milliseconds from the end of a batch until the next one may take its place
  * @param carryOut answers each of the batch, a result or what is thrown at its caller, in their order; what it throws
  * itself goes to all of them. Its call has the deadline of whoever waits longest, by which it must be done
  * @returns the batched function; it throws DomainError `overloaded` when too many wait, `dependency_unavailable` at the
@@ -33,10 +34,11 @@ export function batched<Request, Result>(
     bound: number
     most: number
     weigh?: (request: Request) => number
+    rest?: () => number
   },
   carryOut: (batch: readonly Waiting<Request>[], call: Call) => Promise<readonly (Result | Error)[]>,
 ): (request: Request, call: Call) => Promise<Result> {
-  const { name, inFlight, bound, most, weigh = () => 1 } = options
+  const { name, inFlight, bound, most, weigh = () => 1, rest = () => 0 } = options
   const waiting = new LinkedList<Entry<Request, Result>>()
   let underWay = 0
   let planned = false
@@ -64,9 +66,14 @@ export function batched<Request, Result>(
       const error = thrown instanceof Error ? thrown : new Error(String(thrown))
       outcomes = batch.map(() => error)
     }
-    underWay -= 1
+    const next = () => {
+      underWay -= 1
+      begin()
+    }
+    const pause = rest()
     // Before the answers: while these are being written, the next batch is on its way.
-    begin()
+    if (pause > 0) setTimeout(next, pause)
+    else next()
     for (const [at, entry] of batch.entries()) {
       entry.settle(
         at in outcomes ? (outcomes[at] as Result | Error) : new Error(`${name} left out a request`),

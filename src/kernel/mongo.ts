@@ -185,12 +185,12 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
         // Aborts what is still open. Where the server cannot be reached, its own limit ends the transaction.
         void session.endSession().catch(() => undefined)
       }
-      // Full jitter: those that collided once do not collide again.
-      const wait = Math.random() * Math.min(2 ** attempt, 100)
+      // Full jitter: those that collided once do not collide again. Nobody is in the way of what is merely outdated.
+      const wait = failure instanceof Outdated ? 0 : Math.random() * Math.min(2 ** attempt, 100)
       if (remaining(call) <= wait) {
         throw dependencyUnavailable('the database did not commit in time', failure)
       }
-      await sleep(wait)
+      if (wait > 0) await sleep(wait)
     }
   }
 

@@ -2,6 +2,7 @@ import { batched, type Waiting } from '../../kernel/batching.ts'
 import { type Call, remaining } from '../../kernel/call.ts'
 import { DomainError, dependencyUnavailable } from '../../kernel/errors.ts'
 import { Outdated } from '../../kernel/mongo.ts'
+import { isDuplicateKey } from '../../kernel/mongo-errors.ts'
 import type { Line } from './contract.ts'
 import type { ContentChange } from './product.repository.ts'
 import type { Product } from './product.ts'
@@ -35,10 +36,14 @@ export type StockTurns = <Result>(move: StockMove<Result>, call: Call) => Promis
 // What one transaction takes on: enough to empty a rush in a few turns, too little to make any of them slow.
 const linesPerTurn = 200
 
+// Milliseconds.
+const longestRest = 50
+
 /**
  * Group commit. All that moves stock waits here in line, and those that wait are carried out in one transaction: one
  * conditional `$inc` per product, whatever is in the turn. Transactions of one process that met on a hot product would
- * only abort each other; those of several processes still meet, and a turn that does is decided anew.
+ * only abort each other; those of several processes still meet, and a turn that does is decided anew. Whoever has met
+ * others then leaves them as much time as the turn took: they come to theirs, and who comes after finds more company.
  *
  * A turn is decided before its transaction, which then only writes, on what is presumed: that what is new is new, and
  * that a product is as this process left it. The condition of a write proves each of them. What no write proves, such
@@ -49,22 +54,33 @@ const linesPerTurn = 200
  */
 export function createStockTurns(stock: StockRepository): StockTurns {
   const memory = createProductMemory()
+  let rest = 0
 
   const carryOut = async (batch: Batch, call: Call): Promise<(unknown | Error)[]> => {
     const reads = batch.map(({ request }) => request.reads)
-    const outside = stock.reads(call)
     const presumedReads = reads.map(({ isNew, ...each }) => (isNew ? { productIds: each.productIds } : each))
-    const presumption = await lookUp(presumedReads, {
-      ...outside,
-      products: (productIds) => memory.recall(productIds, outside.products),
-    })
-    const presumed = decide(batch, presumption)
-    let isPresumed = presumed.turn.isProvenByWriting()
-    const decided = await stock.transaction(call, async (transaction) => {
-      if (isPresumed) {
-        isPresumed = false
-        await presumed.turn.write(transaction)
-        return presumed
+    const { products, ...others } = stock.presumptions(call)
+    const began = performance.now()
+    let attempts = 0
+    let mayPresume = true
+    let recall = memory.recall
+
+    const attempt = async (transaction: StockTransaction): Promise<Decided> => {
+      attempts += 1
+      if (mayPresume) {
+        const source = {
+          ...others,
+          products: (productIds: readonly string[]) => recall(productIds, products),
+        }
+        const presumed = decide(batch, await lookUp(presumedReads, source))
+        recall = memory.refresh
+        if (presumed.turn.isProvenByWriting()) {
+          await presumed.turn.write(transaction).catch((error) => {
+            mayPresume = !isDuplicateKey(error)
+            throw error
+          })
+          return presumed
+        }
       }
       const decided = decide(batch, await lookUp(reads, transaction))
       await decided.turn.write(transaction).catch((error) => {
@@ -73,9 +89,15 @@ export function createStockTurns(stock: StockRepository): StockTurns {
         throw error
       })
       return decided
-    })
-    memory.keep(decided.turn.products())
-    return decided.outcomes
+    }
+
+    try {
+      const { turn, outcomes } = await stock.transaction(call, attempt)
+      memory.keep(turn.products())
+      return outcomes
+    } finally {
+      rest = attempts > 1 ? Math.min(performance.now() - began, longestRest) : 0
+    }
   }
 
   const turns = batched<StockMove<unknown>, unknown>(
@@ -85,6 +107,7 @@ export function createStockTurns(stock: StockRepository): StockTurns {
       bound: 2_000,
       most: linesPerTurn,
       weigh: ({ lines }) => lines,
+      rest: () => rest,
     },
     carryOut,
   )

@@ -106,6 +106,8 @@ export interface StockRepository {
   newId(): string
   /** Outside any transaction. */
   reads(call: Call): StockReads
+  /** The same, as it is now: what may yet be rolled back too. For what is proven by its writing alone. */
+  presumptions(call: Call): StockReads
   /** @see Database.transaction */
   transaction<T>(call: Call, work: (stock: StockTransaction) => Promise<T>): Promise<T>
   /** Ids of orders with a held reservation, ascending, from behind `after` on. */
@@ -137,6 +139,11 @@ export function createStockRepository(database: Database): StockRepository {
     reads: (call) =>
       createStockReads(models, (read) => database.run(call, (maxTimeMS) => read({ maxTimeMS }))),
 
+    presumptions: (call) =>
+      createStockReads(models, (read) =>
+        database.run(call, (maxTimeMS) => read({ maxTimeMS, readConcern: { level: 'local' } })),
+      ),
+
     async holds(after, limit, call) {
       // What is stored under something else than an order's id is no order's.
       const filter = {
@@ -165,6 +172,7 @@ interface Models {
 
 interface ReadOptions {
   session?: ClientSession
+  readConcern?: { level: 'local' }
   maxTimeMS: number
 }
 
