@@ -1,7 +1,18 @@
-import { dictionary } from '@zxcvbn-ts/language-common'
+import { createRequire } from 'node:module'
 
-/** The passwords that appear most often in breaches, in lower case: some 18,000 that are long enough to be chosen. */
-const common = new Set(dictionary['passwords-common'].filter((password) => password.length >= 8))
+const require = createRequire(import.meta.url)
+
+let common: ReadonlySet<string> | undefined
+/**
+ * The passwords that appear most often in breaches, in lower case: some 18,000 that are long enough to be chosen. They
+ * are 13 MB, which a process does without until the first password is chosen; loading them takes some 20 ms, at once.
+ */
+function commonPasswords(): ReadonlySet<string> {
+  if (common) return common
+  const { dictionary }: typeof import('@zxcvbn-ts/language-common') = require('@zxcvbn-ts/language-common')
+  common = new Set(dictionary['passwords-common'].filter((password) => password.length >= 8))
+  return common
+}
 
 /** What whoever attacks this program tries first (6.2.11). SECURITY.md lists them. */
 export const contextWords = ['trivet']
@@ -15,7 +26,7 @@ export function weaknessOf(
   account: { username: string; email: string },
 ): string | undefined {
   const lowerCase = password.toLowerCase()
-  if (common.has(lowerCase)) return 'must not be one of the most common passwords'
+  if (commonPasswords().has(lowerCase)) return 'must not be one of the most common passwords'
   const contains = (name: string) => lowerCase.includes(name.toLowerCase())
   const word = contextWords.find(contains)
   if (word) return `must not contain "${word}"`
