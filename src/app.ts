@@ -31,7 +31,8 @@ export function createApp(options: {
   if (config.corsOrigins.length > 0) app.use(crossOrigin(config.corsOrigins))
   app.use(bodyLimit(bodyBound))
 
-  app.route('/', operatorRoutes(document(options.modules), readiness))
+  const describe = () => documentOf(options.modules)
+  app.route('/', operatorRoutes(describe, readiness))
 
   app.use(async (_c, next) => {
     const { missing } = await readiness.started()
@@ -61,7 +62,7 @@ export function createApp(options: {
 }
 
 /** Every public route of every module, hosted here or not. */
-function document(modules: readonly AnyModule[]) {
+function documentOf(modules: readonly AnyModule[]) {
   const described = new OpenAPIHono()
   for (const { name, api } of [...modules, { name: 'operator', api: operatorApi }]) {
     for (const [operation, route] of Object.entries(api)) {

@@ -83,7 +83,7 @@ export const operatorApi = {
   }),
 }
 
-export function operatorRoutes(document: object, readiness: Readiness) {
+export function operatorRoutes(document: () => object, readiness: Readiness) {
   const router = createRouter()
 
   // Not by `openapi`, which refuses parameters that it does not know: what probes a process may add some of its own.
@@ -96,8 +96,12 @@ export function operatorRoutes(document: object, readiness: Readiness) {
     return problemResponse(c, error)
   })
 
-  const text = JSON.stringify(document)
-  router.get(operatorApi.document.path, (c) => respond(c, text, 200, { 'content-type': 'application/json' }))
+  // Made for the first who asks: that takes memory which most processes have no other use for.
+  let text: string | undefined
+  router.get(operatorApi.document.path, (c) => {
+    text ??= JSON.stringify(document())
+    return respond(c, text, 200, { 'content-type': 'application/json' })
+  })
 
   router.get(operatorApi.reference.path, (c) =>
     c.html(referencePage, 200, { 'Content-Security-Policy': ownPagePolicy }),
