@@ -1,3 +1,5 @@
+import { fileURLToPath } from 'node:url'
+import { keepCompiled } from './compile-cache.ts'
 import { stopSignal } from './stop-signal.ts'
 
 /**
@@ -5,5 +7,7 @@ import { stopSignal } from './stop-signal.ts'
  * does not listen for.
  */
 const ending = stopSignal()
+// Beside the packages: whoever may write there may change what runs in any case.
+keepCompiled(fileURLToPath(new URL('../node_modules/.compiled', import.meta.url)))
 const { serve } = await import('./serve.ts')
 process.exit(await serve(ending))

@@ -16,7 +16,8 @@ export const startup: Scenario = {
   name: 'startup',
   title: 'Start and memory',
   about: `From the start of the process to the first \`GET /readyz\` that answers 200, asked every 5 ms, with MongoDB up
-and nothing to migrate. Resident memory of the whole program in one process, as \`ps\` tells it.`,
+and nothing to migrate; not the first start, so what Node.js has compiled is there.
+Resident memory of the whole program in one process, as \`ps\` tells it.`,
   async run(stage) {
     const { database, program: first } = await openShop(stage, 'startup')
     await first.stop()
