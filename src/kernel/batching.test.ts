@@ -30,6 +30,44 @@ function controlled(options: Partial<Parameters<typeof batched>[0]> = {}) {
 
 const batchesOf = ({ batches }: ReturnType<typeof controlled>) => batches.map(({ requests }) => requests)
 
+it('requests that nobody can weigh are refused, and keep no other from its turn', async () => {
+  const work = controlled({
+    weigh: (request) => {
+      if (request === 2) throw new Error('no weight')
+      return 1
+    },
+  } as Partial<Parameters<typeof batched>[0]>)
+  const asked = [1, 2, 3].map((request) => work.ask(request, inTime()))
+  await expect(asked[1]).rejects.toThrow('no weight')
+  await round()
+  expect(batchesOf(work)).toEqual([[1, 3]])
+  work.batches[0]?.end()
+  expect(await Promise.all([asked[0], asked[2]])).toEqual([1, 3])
+})
+
+it('a rest is kept between two batches, and what came by its end makes up the next one', async () => {
+  let rest = 30
+  const work = controlled({ rest: () => rest })
+  const first = work.ask(1, inTime())
+  await round()
+  const later = [work.ask(2, inTime())]
+  const ended = performance.now()
+  work.batches[0]?.end()
+  await first
+  await round()
+  later.push(work.ask(3, inTime()))
+  rest = 0
+  await expect.poll(() => batchesOf(work)).toEqual([[1], [2, 3]])
+  expect(performance.now() - ended).toBeGreaterThan(28)
+  work.batches[1]?.end()
+  await Promise.all(later)
+  const next = work.ask(4, inTime())
+  await round()
+  expect(batchesOf(work).at(-1)).toEqual([4])
+  work.batches[2]?.end()
+  await next
+})
+
 describe('requests that wait', () => {
   it('begin within a round of the event loop, and all that came in it together', async () => {
     const work = controlled()

@@ -3,7 +3,10 @@ import { LinkedList } from './linked-list.ts'
 
 /** What accompanies every piece of work on behalf of one request, within a process and between processes. */
 export interface Call {
-  /** Epoch milliseconds after which nobody waits for the outcome, and no message may act on the database. */
+  /**
+   * Epoch milliseconds after which nobody waits for the outcome, and no message may act on the database; what is carried
+   * out together with others has the latest deadline of them all.
+   */
   readonly deadline: number
   /** As `requestIdFormat`; in every log line and in every answer. */
   readonly requestId: string
@@ -18,6 +21,12 @@ export const requestIdFormat = /^[A-Za-z0-9._-]{1,128}$/
 export const callWithin = (milliseconds: number, requestId: string): Call => ({
   deadline: Date.now() + milliseconds,
   requestId,
+})
+
+/** The same with no more than so many milliseconds from now. */
+export const shortened = (call: Call, milliseconds: number): Call => ({
+  ...call,
+  deadline: Math.min(call.deadline, Date.now() + milliseconds),
 })
 
 /** Milliseconds left, 0 or less once the deadline has passed. */
@@ -36,7 +45,8 @@ let clock: NodeJS.Timeout | undefined
 
 function endOverdue(): void {
   const now = Date.now()
-  for (const place of waits) if (place.value.deadline <= now) place.value.end()
+  const overdue = [...waits].filter(({ value }) => value.deadline <= now)
+  for (const { value } of overdue) value.end()
   if (waits.size > 0) return
   clearInterval(clock)
   clock = undefined
@@ -56,6 +66,7 @@ export function atDeadline({ deadline }: Call, end: () => void): () => void {
   const place = waits.add({
     deadline,
     end() {
+      if (isOver) return
       takeBack()
       end()
     },

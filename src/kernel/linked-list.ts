@@ -39,7 +39,7 @@ export class LinkedList<Value> {
     this.size -= 1
   }
 
-  /** A place may be taken out while it is looked at. */
+  /** A place may be taken out while it is looked at, and no other. */
   *[Symbol.iterator](): Generator<Place<Value>> {
     for (let place = this.#first; place; ) {
       const { after } = place

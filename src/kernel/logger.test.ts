@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process'
 import { PassThrough } from 'node:stream'
-import { expect, it } from 'vitest'
+import { promisify } from 'node:util'
+import { describe, expect, it } from 'vitest'
 import { createLogger } from './logger.ts'
 
 async function logged(err: unknown): Promise<string> {
@@ -34,4 +36,44 @@ it('says nothing of what else an error carries, or its causes do', async () => {
 
 it('says what was thrown that is no error', async () => {
   expect(JSON.parse(await logged('a string'))).toMatchObject({ err: { message: 'a string' } })
+})
+
+describe('on standard output', () => {
+  /** The messages of a process that logs, as they are there once it has ended, however that was. */
+  async function left(script: string): Promise<string[]> {
+    const program = `
+import { createLogger } from '${new URL('./logger.ts', import.meta.url).href}'
+const logger = await createLogger({ level: 'info', human: false, service: 'test' })
+${script}`
+    const run = promisify(execFile)(process.execPath, ['--input-type=module', '-e', program])
+    const { stdout } = await run.catch((error) => error)
+    return stdout
+      .split('\n')
+      .filter(Boolean)
+      .map((line: string) => JSON.parse(line).msg)
+  }
+  const end = "process.kill(process.pid, 'SIGKILL')"
+
+  it('is all that was said before the round of the event loop ended', async () => {
+    const said = "logger.info('one'); logger.info('two'); "
+    expect(await left(`${said} setImmediate(() => { ${end} })`)).toEqual(['one', 'two'])
+  })
+
+  it('is a warning at once, with what was said before it', async () => {
+    expect(await left(`logger.info('one'); logger.warn('two'); logger.info('three'); ${end}`)).toEqual([
+      'one',
+      'two',
+    ])
+  })
+
+  it.each(['process.exit(1)', "throw new Error('no')", ''])(
+    'is everything if it ends by "%s"',
+    async (ending) => {
+      expect(await left(`logger.info('one'); logger.error('two'); logger.info('three'); ${ending}`)).toEqual([
+        'one',
+        'two',
+        'three',
+      ])
+    },
+  )
 })

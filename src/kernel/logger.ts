@@ -37,7 +37,8 @@ const warning = 40
 
 /** One write for all lines of a round of the event loop: the answers that they tell of go out first. */
 function roundByRound(fd: number): DestinationStream {
-  const output = destination(fd)
+  // Left to itself it would write in another thread, some time later.
+  const output = destination({ fd, sync: true })
   let lines = ''
   const flush = () => {
     if (lines === '') return

@@ -1,7 +1,7 @@
 import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
 import { batched } from '../../kernel/batching.ts'
-import type { Call } from '../../kernel/call.ts'
+import { type Call, shortened } from '../../kernel/call.ts'
 import { type Database, insertMany, strictSchema } from '../../kernel/mongo.ts'
 import { duplicatesOf } from '../../kernel/mongo-errors.ts'
 import type { HeldLine, Line, Rejection } from '../product/contract.ts'
@@ -91,6 +91,8 @@ export type OrderRepository = ReturnType<typeof createOrderRepository>
 // How many orders one command writes, and how many may wait for theirs.
 const ordersPerCommand = 500
 const waitingOrders = 2_000
+// Milliseconds for one command. One that hangs is not to take from those that wait behind it all the time they have.
+const longestWrite = 2_000
 
 /** A compare-and-set: what must still hold of the order, and what it is to be. */
 interface Step {
@@ -112,7 +114,7 @@ export function createOrderRepository(database: Database) {
     { name: 'the orders to be stored', inFlight: 2, bound: waitingOrders, most: ordersPerCommand },
     async (batch, call) => {
       const documents = batch.map(({ request }) => request)
-      const duplicates = await database.run(call, (maxTimeMS) =>
+      const duplicates = await database.run(shortened(call, longestWrite), (maxTimeMS) =>
         duplicatesOf(insertMany(orders, documents, { maxTimeMS, ordered: false })),
       )
       return documents.map((document, at) => (duplicates.has(at) ? undefined : orderOf(document)))
@@ -123,7 +125,7 @@ export function createOrderRepository(database: Database) {
     { name: 'the orders to be changed', inFlight: 1, bound: waitingOrders, most: ordersPerCommand },
     async (batch, call) => {
       const steps = batch.map(({ request }) => request)
-      const { matchedCount } = await database.run(call, (maxTimeMS) =>
+      const { matchedCount } = await database.run(shortened(call, longestWrite), (maxTimeMS) =>
         collection.bulkWrite(steps.map(updateOf), {
           maxTimeMS,
           ordered: false,

@@ -1,7 +1,7 @@
 import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
 import { batched } from '../../kernel/batching.ts'
-import type { Call } from '../../kernel/call.ts'
+import { type Call, shortened } from '../../kernel/call.ts'
 import { type Database, strictSchema } from '../../kernel/mongo.ts'
 import type { Product, SortOrder } from './product.ts'
 
@@ -94,11 +94,10 @@ export function createProductRepository(database: Database) {
   const find = batched<string, Product | undefined>(
     { name: 'the products', inFlight: 2, bound: waitingReads, most: productsPerRead },
     async (batch, call) => {
-      const deadline = Math.min(call.deadline, Date.now() + longestRead)
       const ids = [...new Set(batch.map(({ request }) => request))].map((id) => new Types.ObjectId(id))
       // By nothing but the id, which MongoDB has a short way for.
       const filter = { _id: ids.length === 1 ? ids[0] : { $in: ids } }
-      const documents = await database.run({ ...call, deadline }, (maxTimeMS) =>
+      const documents = await database.run(shortened(call, longestRead), (maxTimeMS) =>
         collection.find(filter, { maxTimeMS, limit: ids.length, batchSize: ids.length }).toArray(),
       )
       const found = new Map(

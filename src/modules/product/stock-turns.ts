@@ -1,6 +1,6 @@
 import { batched, type Waiting } from '../../kernel/batching.ts'
 import { type Call, remaining } from '../../kernel/call.ts'
-import { DomainError, dependencyUnavailable } from '../../kernel/errors.ts'
+import { DomainError, dependencyUnavailable, isDomainError } from '../../kernel/errors.ts'
 import { Outdated } from '../../kernel/mongo.ts'
 import { isDuplicateKey } from '../../kernel/mongo-errors.ts'
 import type { Line } from './contract.ts'
@@ -100,6 +100,18 @@ export function createStockTurns(stock: StockRepository): StockTurns {
     }
   }
 
+  /** What one of them makes impossible, such as a product that somebody has spoilt by hand, is no matter of the others. */
+  const carryOutApart = async (batch: Batch, call: Call): Promise<(unknown | Error)[]> => {
+    try {
+      return await carryOut(batch, call)
+    } catch (error) {
+      if (batch.length === 1 || isDomainError(error, 'dependency_unavailable')) return batch.map(() => error)
+      const half = Math.ceil(batch.length / 2)
+      const first = await carryOutApart(batch.slice(0, half), call)
+      return [...first, ...(await carryOutApart(batch.slice(half), call))]
+    }
+  }
+
   const turns = batched<StockMove<unknown>, unknown>(
     {
       name: 'the stock queue',
@@ -109,7 +121,7 @@ export function createStockTurns(stock: StockRepository): StockTurns {
       weigh: ({ lines }) => lines,
       rest: () => rest,
     },
-    carryOut,
+    carryOutApart,
   )
   return turns as StockTurns
 }
