@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import { decode, verify } from 'hono/jwt'
@@ -65,13 +65,13 @@ export function authGuard(options: {
   }
 
   const principalOf = async (token: string, call: Call): Promise<Principal> => {
-    const hash = createHash('sha256').update(token).digest('base64url')
-    const known = verified.get(hash)
+    const digest = hash('sha256', token, 'base64url')
+    const known = verified.get(digest)
     const key = await keyOf(known?.key.kid ?? kidOf(token), call)
     if (!key) throw invalidToken()
     const claims = known?.key.x === key.x ? known.claims : await claimsOf(token, key)
     checkTimes(claims)
-    verified.set(hash, { key, claims })
+    verified.set(digest, { key, claims })
     return { userId: claims.sub, role: claims.role }
   }
 

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { toDecimal } from '../../kernel/money.ts'
 import type { Line, Rejection } from '../product/contract.ts'
 import type { OrderStatus } from './order-status.ts'
@@ -71,6 +71,4 @@ export function mergedLines(lines: readonly Line[]): Line[] {
 }
 
 export const hashOf = (lines: readonly Line[]): string =>
-  createHash('sha256')
-    .update(JSON.stringify(lines.map(({ productId, quantity }) => [productId, quantity])))
-    .digest('hex')
+  hash('sha256', JSON.stringify(lines.map(({ productId, quantity }) => [productId, quantity])))
