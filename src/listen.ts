@@ -5,6 +5,7 @@ import { securityHeaders } from './browser-policy.ts'
 import { ConfigError } from './kernel/config.ts'
 import { DomainError, validationFailed } from './kernel/errors.ts'
 import { problemOf } from './kernel/http-errors.ts'
+import { LinkedList } from './kernel/linked-list.ts'
 
 export interface Listener {
   port: number
@@ -17,13 +18,6 @@ export interface Listener {
    * connections that are left are closed: by then they are clients that never finished asking.
    */
   close(patience: number): Promise<void>
-}
-
-interface Connection {
-  /** As `performance.now`. */
-  readonly arrived: number
-  /** To its latest request; of several that were sent at once, the one that is answered last. */
-  latest?: ServerResponse
 }
 
 /** Milliseconds that a client may take: who is slower holds a connection for its own sake. */
@@ -66,17 +60,17 @@ export async function listen(
     setTimeout(() => socket.destroy(), limits.linger).unref()
   }
   const answer = getRequestListener(fetch, { errorHandler: malformedResponse })
-  const connections = new Map<Socket, Connection>()
+  const inFlight = new LinkedList<ServerResponse>()
   let draining = false
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     if (draining) response.shouldKeepAlive = false
-    const connection = connections.get(request.socket)
-    if (connection) connection.latest = response
+    const place = inFlight.add(response)
+    response.once('close', () => inFlight.remove(place))
     return answer(request, response)
   }
   const drain = () => {
     draining = true
-    for (const { latest } of connections.values()) if (latest) latest.shouldKeepAlive = false
+    for (const { value } of inFlight) value.shouldKeepAlive = false
   }
   // Left to the listener, which has an answer for a request without a host; Node.js would send an empty one.
   const server = createServer(
@@ -90,9 +84,10 @@ export async function listen(
     },
     listener,
   )
+  const arrivals = new Map<Socket, number>()
   server.on('connection', (socket) => {
-    connections.set(socket, { arrived: performance.now() })
-    socket.once('close', () => connections.delete(socket))
+    arrivals.set(socket, performance.now())
+    socket.once('close', () => arrivals.delete(socket))
   })
   server.setTimeout(limits.idle)
   // As many as the bound has room for: Node.js would drop those after the first 2,000 without a word.
@@ -113,7 +108,7 @@ export async function listen(
       const failed = new Promise<Error>((fail) => server.on('error', fail))
       const close = (patience: number) => {
         drain()
-        return closed(server, connections, patience)
+        return closed(server, arrivals, patience)
       }
       resolve({ port: (server.address() as AddressInfo).port, failed, drain, close })
     })
@@ -129,7 +124,7 @@ const silence = 1_000
  */
 async function closed(
   server: Server,
-  connections: ReadonlyMap<Socket, Connection>,
+  arrivals: ReadonlyMap<Socket, number>,
   patience: number,
 ): Promise<void> {
   const end = setTimeout(() => server.closeAllConnections(), Math.max(0, patience))
@@ -138,9 +133,8 @@ async function closed(
   const closing = new Promise<void>((resolve) => TcpServer.prototype.close.call(server, () => resolve()))
   const closeIdle = () => {
     const now = performance.now()
-    const isNew = ([socket, { arrived }]: [Socket, Connection]) =>
-      socket.bytesRead === 0 && now - arrived < silence
-    if (![...connections].some(isNew)) server.closeIdleConnections()
+    const isNew = ([socket, arrived]: [Socket, number]) => socket.bytesRead === 0 && now - arrived < silence
+    if (![...arrivals].some(isNew)) server.closeIdleConnections()
   }
   // After the event loop has read what there is.
   const idle = setInterval(() => setImmediate(closeIdle), 50)

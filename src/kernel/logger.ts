@@ -1,11 +1,11 @@
-import { type DestinationStream, destination, pino, symbols } from 'pino'
+import { type DestinationStream, destination, pino } from 'pino'
 
 export type Logger = import('pino').Logger
 
 /**
  * JSON lines on standard output, or the `output` that is given; a person at a terminal gets them coloured, where
- * pino-pretty is installed. Into a file descriptor warnings and what is worse are written at once, with all before them,
- * and everything else at the end of the round of the event loop, or as the process exits.
+ * pino-pretty is installed. Into a file descriptor those of one round of the event loop are written together, by another
+ * thread, and what is left as the process exits; what was said just before it is killed is lost.
  */
 export async function createLogger(options: {
   level: string
@@ -33,29 +33,28 @@ export async function createLogger(options: {
   )
 }
 
-const warning = 40
+// Characters. Whoever reads the log and stands still costs lines of it, and not the shop.
+const longestBacklog = 16 * 1024 * 1024
 
-/** One write for all lines of a round of the event loop: the answers that they tell of go out first. */
+/** One write for all lines of a round: the answers that they tell of go out first. */
 function roundByRound(fd: number): DestinationStream {
-  // Left to itself it would write in another thread, some time later.
-  const output = destination({ fd, sync: true })
+  const output = destination({ fd, maxLength: longestBacklog })
   let lines = ''
   const flush = () => {
-    if (lines === '') return
     output.write(lines)
     lines = ''
   }
-  process.on('exit', flush)
+  process.on('exit', () => {
+    if (lines === '') return
+    flush()
+    output.flushSync()
+  })
   return {
-    // Asks pino for `lastLevel`.
-    [symbols.needsMetadataGsym]: true,
-    lastLevel: 0,
-    write(line: string) {
+    write(line) {
       if (lines === '') setImmediate(flush)
       lines += line
-      if (this.lastLevel >= warning) flush()
     },
-  } as DestinationStream & { lastLevel: number }
+  }
 }
 
 /**

@@ -172,10 +172,7 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
         failure = await run(call, () => commit(session, call))
         if (failure === undefined) return result
       } catch (error) {
-        if (error instanceof Outdated) {
-          // The server knows of no conflict, and would keep what was written locked from the next attempt.
-          await run(call, () => session.abortTransaction())
-        } else if (!isCutOff(error) && !isDuplicateKey(error)) {
+        if (!(error instanceof Outdated) && !isCutOff(error) && !isDuplicateKey(error)) {
           throw isUnavailable(error)
             ? dependencyUnavailable('the database did not commit in time', error)
             : error

@@ -125,7 +125,8 @@ export function createOrderRepository(database: Database) {
     { name: 'the orders to be changed', inFlight: 1, bound: waitingOrders, most: ordersPerCommand },
     async (batch, call) => {
       const steps = batch.map(({ request }) => request)
-      const { matchedCount } = await database.run(shortened(call, longestWrite), (maxTimeMS) =>
+      const within = shortened(call, longestWrite)
+      const { matchedCount } = await database.run(within, (maxTimeMS) =>
         collection.bulkWrite(steps.map(updateOf), {
           maxTimeMS,
           ordered: false,
@@ -134,7 +135,7 @@ export function createOrderRepository(database: Database) {
       )
       if (matchedCount === steps.length) return steps.map(({ next }) => next)
       // Somebody came first, and the server does not say to whom: what is stored does.
-      const stored = await database.run(call, (maxTimeMS) =>
+      const stored = await database.run(within, (maxTimeMS) =>
         orders
           .find({ $or: steps.map(({ next }) => ({ userId: next.userId, _id: next.orderId })) })
           .maxTimeMS(maxTimeMS)

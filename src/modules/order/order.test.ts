@@ -1,3 +1,4 @@
+import { Types } from 'mongoose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { unbalancedBooks } from '../../../test/books.ts'
 import type { Account, Json } from '../../../test/client.ts'
@@ -376,3 +377,28 @@ describe('listing orders', () => {
     },
   )
 })
+
+it('an order that somebody has locked in MongoDB holds the others up for two seconds, not for all their time', async () => {
+  const locked = await buy()
+  const session = await lock(locked.orderId)
+  try {
+    const cancelled = setStatus(locked.orderId, 'cancelled', ada.token)
+    // Of the same process, and so behind it.
+    expect((await Promise.all([cancelled, buy()]))[1]).toMatchObject({ status: 'confirmed' })
+  } finally {
+    await session.abortTransaction()
+    await session.endSession()
+  }
+})
+
+/** Writes an order in a transaction that is left open. */
+async function lock(orderId: string) {
+  const { client, databaseName } = await shop.collections('order')
+  const session = client.startSession()
+  session.startTransaction()
+  await client
+    .db(databaseName)
+    .collection('orders')
+    .updateOne({ _id: new Types.ObjectId(orderId) }, { $set: { lock: 1 } }, { session })
+  return session
+}

@@ -15,7 +15,7 @@ const product = (n: number, stock = 1): StoredProduct => ({
   createdAt: new Date(0),
   updatedAt: new Date(0),
   deleted: false,
-  readAt: Date.now(),
+  readAt: performance.now(),
 })
 
 /** What a memory has to read, and what it then knows. */

@@ -17,7 +17,7 @@ export function createProductMemory() {
       productIds: readonly string[],
       read: (productIds: readonly string[]) => Promise<StoredProduct[]>,
     ): Promise<StoredProduct[]> {
-      const readSince = Date.now() - rememberedFor
+      const readSince = performance.now() - rememberedFor
       const unknown: string[] = []
       const remembered: StoredProduct[] = []
       for (const productId of productIds) {

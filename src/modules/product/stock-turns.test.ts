@@ -1,8 +1,14 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Types } from 'mongoose'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, inject, it } from 'vitest'
 import { call, type PortShop, startPortShop } from '../../../test/ports.ts'
+import { databaseName, quiet } from '../../../test/shop.ts'
+import type { Call } from '../../kernel/call.ts'
+import { createMongo } from '../../kernel/mongo.ts'
 import { type ProductPort, productPort } from './contract.ts'
+import { createStockRepository, type StockRepository } from './stock.repository.ts'
+import { createStockTurns } from './stock-turns.ts'
 
 // A process decides on products as it left them. Here somebody else changes them in between: another replica, or an
 // operator by hand.
@@ -15,8 +21,9 @@ beforeAll(async () => {
 })
 afterAll(() => host.close())
 
+// Half a second: who would go on presuming what has just turned out to be otherwise does not get there.
 const reserve = (productId: string, quantity = 1, orderId = randomBytes(12).toString('hex')) =>
-  port.reserve({ orderId, lines: [{ productId, quantity }] }, call())
+  port.reserve({ orderId, lines: [{ productId, quantity }] }, call(500))
 const product = async (stock: number): Promise<string> =>
   (await host.shop.product(host.shop.adminToken, { name: 'Cup', price: 5, stock })).productId
 const change = async (productId: string, update: object) =>
@@ -65,6 +72,57 @@ it('a reserve that is repeated, among others that are not, is answered as it was
   expect(await stored(other)).toMatchObject({ stock: 4 })
 })
 
+it('a stock change that is repeated is answered as it was, whatever has become of the product meanwhile', async () => {
+  const productId = await product(999_999_990)
+  const add = (change: number) =>
+    host.shop.post(`/products/${productId}/stock`, {
+      token: host.shop.adminToken,
+      body: { change },
+      headers: { 'Idempotency-Key': productId },
+    })
+  const first = await add(10)
+  expect(first.status).toBe(200)
+  // Refused, if it were a new one: there would be more than there may be. The reserves have the product written.
+  const others = Array.from({ length: 5 }, () => reserve(productId))
+  const [again] = await Promise.all([add(10), ...others])
+  expect({ status: again.status, body: again.body }).toEqual({ status: 200, body: first.body })
+  const [reused] = await Promise.all([add(11), reserve(productId)])
+  expect(reused.body.code).toBe('idempotency_key_reused')
+})
+
+it('a reservation is released once, whoever has found it held', async () => {
+  const mongo = createMongo({
+    uri: inject('mongodbUri'),
+    database: databaseName(),
+    requestTimeout: 4_000,
+    logger: await quiet,
+  })
+  await mongo.connect(new AbortController().signal)
+  const database = mongo.database('product')
+  try {
+    const stock = createStockRepository(database)
+    const orderId = stock.newId()
+    const held = { orderId, state: 'held' as const, requested: [{ productId: orderId, quantity: 1 }] }
+    const now = new Date()
+    await stock.transaction(call(), (transaction) => transaction.addReservations([held], now))
+    await stock.transaction(call(), (transaction) => transaction.markReleased([orderId], now))
+    const again = stock.transaction(call(300), (transaction) => transaction.markReleased([orderId], now))
+    await expect(again).rejects.toMatchObject({ code: 'dependency_unavailable' })
+  } finally {
+    await database.connection.db?.dropDatabase()
+    await mongo.close()
+  }
+})
+
+it('what is never as it was read is decided on what the transaction reads, before its time is over', async () => {
+  const productId = await product(5)
+  // One product on two lines, which no order has, takes more than there is of it.
+  const lines = [3, 3].map((quantity) => ({ productId, quantity }))
+  const odd = port.reserve({ orderId: randomBytes(12).toString('hex'), lines }, call(3_000))
+  await expect(odd).rejects.toMatchObject({ code: 'internal_error' })
+  expect(await stored(productId)).toMatchObject({ stock: 5 })
+})
+
 it('a product that somebody has spoilt is no matter of those who want another', async () => {
   const [spoilt, sound] = await Promise.all([product(5), product(5)])
   await change(spoilt, { $set: { stock: 'five' } })
@@ -84,4 +142,28 @@ it('a product that somebody has spoilt is no matter of those who want another', 
   ])
   expect(await stored(sound)).toMatchObject({ stock: 2 })
   expect(await stored(spoilt)).toMatchObject({ stock: 'five' })
+})
+
+it('who met another leaves the stock to him for as long as that turn took', async () => {
+  let attempts = 2
+  const begun: number[] = []
+  const repository = {
+    reads: () => ({}),
+    async transaction(_call: Call, work: (transaction: object) => Promise<unknown>) {
+      begun.push(performance.now())
+      await sleep(40)
+      for (let attempt = 1; attempt < attempts; attempt++) await work({})
+      return work({})
+    },
+  }
+  const turns = createStockTurns(repository as unknown as StockRepository)
+  const move = () => turns({ lines: 1, reads: {}, decide: () => undefined }, call())
+  await move()
+  const ended = performance.now()
+  attempts = 1
+  await move()
+  expect((begun[1] ?? 0) - ended).toBeGreaterThan(38)
+  const alone = performance.now()
+  await move()
+  expect((begun[2] ?? 0) - alone).toBeLessThan(38)
 })

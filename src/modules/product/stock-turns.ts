@@ -36,6 +36,8 @@ export type StockTurns = <Result>(move: StockMove<Result>, call: Call) => Promis
 // What one transaction takes on: enough to empty a rush in a few turns, too little to make any of them slow.
 const linesPerTurn = 200
 
+// Times that a turn may be presumed to be as it was just read, and turn out not to be.
+const mostOutdated = 3
 // Milliseconds.
 const longestRest = 50
 
@@ -59,9 +61,10 @@ export function createStockTurns(stock: StockRepository): StockTurns {
   const carryOut = async (batch: Batch, call: Call): Promise<(unknown | Error)[]> => {
     const reads = batch.map(({ request }) => request.reads)
     const presumedReads = reads.map(({ isNew, ...each }) => (isNew ? { productIds: each.productIds } : each))
-    const { products, ...others } = stock.presumptions(call)
+    const { products, ...others } = stock.reads(call)
     const began = performance.now()
     let attempts = 0
+    let outdated = 0
     let mayPresume = true
     let recall = memory.recall
 
@@ -76,7 +79,8 @@ export function createStockTurns(stock: StockRepository): StockTurns {
         recall = memory.refresh
         if (presumed.turn.isProvenByWriting()) {
           await presumed.turn.write(transaction).catch((error) => {
-            mayPresume = !isDuplicateKey(error)
+            if (error instanceof Outdated) outdated += 1
+            mayPresume = !isDuplicateKey(error) && outdated < mostOutdated
             throw error
           })
           return presumed
@@ -185,8 +189,10 @@ function createTurn(facts: Facts) {
     accounts.set(product.productId, { base: product, now: product, stocked: 0, isShown: true })
   }
   const reservations = new Map(facts.reservations.map((record) => [record.orderId, record]))
+  const askedReservations = new Set<string>()
   const changedReservations = new Set<string>()
   const answers = new Map(facts.answers.map(({ id, ...answer }) => [id, answer]))
+  const askedAnswers = new Set<string>()
   const newAnswers: (KeyedAnswer & { id: string })[] = []
   const newProducts: Product[] = []
   const entries: LedgerEntry[] = []
@@ -218,7 +224,10 @@ function createTurn(facts: Facts) {
       return product(productId)
     },
 
-    reservation: (orderId: string): ReservationRecord | undefined => reservations.get(orderId),
+    reservation(orderId: string): ReservationRecord | undefined {
+      askedReservations.add(orderId)
+      return reservations.get(orderId)
+    },
 
     keep(record: ReservationRecord): void {
       reservations.set(record.orderId, record)
@@ -251,7 +260,10 @@ function createTurn(facts: Facts) {
     },
 
     /** The first answer to a keyed stock change. */
-    answer: (answerId: string): KeyedAnswer | undefined => answers.get(answerId),
+    answer(answerId: string): KeyedAnswer | undefined {
+      askedAnswers.add(answerId)
+      return answers.get(answerId)
+    },
 
     keepAnswer(answerId: string, answer: KeyedAnswer): void {
       answers.set(answerId, answer)
@@ -261,8 +273,8 @@ function createTurn(facts: Facts) {
     /** Whether nothing was decided on but what the writes themselves have as their conditions. */
     isProvenByWriting(): boolean {
       return (
-        facts.answers.length === 0 &&
-        facts.reservations.every(({ orderId }) => changedReservations.has(orderId)) &&
+        [...askedAnswers].every((answerId) => newAnswers.some(({ id }) => id === answerId)) &&
+        [...askedReservations].every((orderId) => changedReservations.has(orderId)) &&
         [...facts.productIds].every((productId) => {
           const account = accounts.get(productId)
           return account !== undefined && account.base !== account.now

@@ -15,9 +15,10 @@ export interface ReservationRecord {
   rejection?: Rejection | undefined
 }
 
-/** A product that exists, deleted ones too, as it was at a moment (epoch milliseconds) or later. */
+/** A product that exists, deleted ones too. */
 export interface StoredProduct extends Product {
   deleted: boolean
+  /** When it was asked for, as `performance.now`. */
   readAt: number
 }
 
@@ -106,8 +107,6 @@ export interface StockRepository {
   newId(): string
   /** Outside any transaction. */
   reads(call: Call): StockReads
-  /** The same, as it is now: what may yet be rolled back too. For what is proven by its writing alone. */
-  presumptions(call: Call): StockReads
   /** @see Database.transaction */
   transaction<T>(call: Call, work: (stock: StockTransaction) => Promise<T>): Promise<T>
   /** Ids of orders with a held reservation, ascending, from behind `after` on. */
@@ -139,11 +138,6 @@ export function createStockRepository(database: Database): StockRepository {
     reads: (call) =>
       createStockReads(models, (read) => database.run(call, (maxTimeMS) => read({ maxTimeMS }))),
 
-    presumptions: (call) =>
-      createStockReads(models, (read) =>
-        database.run(call, (maxTimeMS) => read({ maxTimeMS, readConcern: { level: 'local' } })),
-      ),
-
     async holds(after, limit, call) {
       // What is stored under something else than an order's id is no order's.
       const filter = {
@@ -172,7 +166,6 @@ interface Models {
 
 interface ReadOptions {
   session?: ClientSession
-  readConcern?: { level: 'local' }
   maxTimeMS: number
 }
 
@@ -189,7 +182,7 @@ function createStockReads(
     },
 
     async products(productIds: readonly string[]): Promise<StoredProduct[]> {
-      const readAt = Date.now()
+      const readAt = performance.now()
       const documents = await run((options) =>
         models.products.find({ _id: { $in: [...productIds] } }, null, options).lean(),
       )
