@@ -95,7 +95,12 @@ export async function listen(
   // What a client expects beyond 100-continue is answered like any request (RFC 9110, 10.1.1 lets a server ignore it).
   server.on('checkExpectation', listener)
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    if (socket.writable) refuse(socket, refusalOf(error))
+    const unanswered = [...inFlight].filter(({ value }) => value.req.socket === socket).at(-1)?.value
+    // What came whole before it is carried out, and answered: nobody is to take a refusal for that answer.
+    if (unanswered?.req.complete && socket.writable) {
+      unanswered.shouldKeepAlive = false
+      socket.on('error', () => socket.destroy())
+    } else if (socket.writable) refuse(socket, refusalOf(error))
     else socket.destroy()
   })
   server.on('connect', (_request, socket: Socket) => refuse(socket, written(noTunnels())))

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { problems } from '../src/kernel/http-errors.ts'
 import { type Listener, listen } from '../src/listen.ts'
 import { type Client, createClient } from './client.ts'
+import { exchange } from './raw-exchange.ts'
 import { type Shop, startShop } from './shop.ts'
 
 // Over a real socket: what a client sees of requests that never reach a handler.
@@ -165,6 +166,19 @@ describe('what is not well-formed HTTP', () => {
     expect(head).toMatch(/content-type: application\/problem\+json/i)
     const requestId = /x-request-id: (\S+)/i.exec(head)?.[1]
     expect(JSON.parse(body)).toMatchObject({ code: 'validation_failed', status: 400, requestId })
+  })
+
+  it('takes no answer from what came before it', async () => {
+    const registration = JSON.stringify({ username: 'x' })
+    const requests = [
+      'GET /products/?limit=1 HTTP/1.1\r\nHost: x\r\n\r\n',
+      `POST /register HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${registration.length}\r\n\r\n${registration}`,
+      'nonsense\r\n\r\n',
+    ]
+    const { status, body } = await exchange(url, requests.join(''))
+    expect([status, body.match(/HTTP\/1.1 \d+/g)]).toEqual([200, ['HTTP/1.1 400']])
+    // The registration's own, and not of what came after it.
+    expect(body).toContain('"/email"')
   })
 
   it('includes CONNECT, since this is no proxy', async () => {

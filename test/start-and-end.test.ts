@@ -1,10 +1,10 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { Agent, request } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { freePort } from '../src/embedded/free-port.ts'
@@ -43,6 +43,14 @@ async function start(settings: Record<string, string> = {}): Promise<Process> {
     await rm(dataDir, { recursive: true })
   })
   return { child, port, ready: once(child, 'message').then(() => undefined), ended, output: () => printed }
+}
+
+function endGroup(leader: number | undefined): void {
+  try {
+    if (leader !== undefined) process.kill(-leader, 'SIGKILL')
+  } catch {
+    // Nobody of it is left.
+  }
 }
 
 const eventually = (check: () => unknown) => vi.waitFor(check, { timeout: 15_000, interval: 20 })
@@ -144,6 +152,22 @@ describe('a process that is told to end', () => {
     })
     await once(child, 'close')
     expect(printed).toContain('heard: SIGTERM SIGINT')
+  })
+
+  it('hears of it also where npm was told, which starts it', async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'trivet-end-'))
+    const port = await freePort()
+    const { PATH = '', HOME = '' } = process.env
+    const env = { PATH, HOME, ...environment(), DATA_DIR: dataDir, PORT: String(port) }
+    // A group of its own, so that nothing of it is left in any case.
+    const npm = spawn('npm', ['start'], { env, cwd: dirname(dirname(main)), detached: true, stdio: 'ignore' })
+    onTestFinished(async () => {
+      endGroup(npm.pid)
+      await rm(dataDir, { recursive: true })
+    })
+    await eventually(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 200 }))
+    npm.kill('SIGTERM')
+    await eventually(() => expect(ask(port, '/healthz')).rejects.toMatchObject({ code: 'ECONNREFUSED' }))
   })
 
   it('while it waits for MongoDB ends with 0', async () => {
