@@ -36,23 +36,22 @@ export async function createLogger(options: {
 // Characters. Whoever reads the log and stands still costs lines of it, and not the shop.
 const longestBacklog = 16 * 1024 * 1024
 
-/** One write for all lines of a round: the answers that they tell of go out first. */
+/** All lines of a round at its end: the answers that they tell of go out first. */
 function roundByRound(fd: number): DestinationStream {
   const output = destination({ fd, maxLength: longestBacklog })
-  let lines = ''
+  let lines: string[] = []
   const flush = () => {
-    output.write(lines)
-    lines = ''
+    for (const line of lines) output.write(line)
+    lines = []
   }
   process.on('exit', () => {
-    if (lines === '') return
     flush()
     output.flushSync()
   })
   return {
     write(line) {
-      if (lines === '') setImmediate(flush)
-      lines += line
+      if (lines.length === 0) setImmediate(flush)
+      lines.push(line)
     },
   }
 }
