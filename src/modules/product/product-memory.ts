@@ -28,12 +28,6 @@ export function createProductMemory() {
       return unknown.length > 0 ? remembered.concat(await read(unknown)) : remembered
     },
 
-    /** None, where others have turned out to change them too. */
-    refresh: (
-      productIds: readonly string[],
-      read: (productIds: readonly string[]) => Promise<StoredProduct[]>,
-    ): Promise<StoredProduct[]> => read(productIds),
-
     keep(products: readonly StoredProduct[]): void {
       for (const product of products) entries.set(product.productId, product)
       for (const productId of entries.keys()) {

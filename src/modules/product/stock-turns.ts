@@ -61,22 +61,19 @@ export function createStockTurns(stock: StockRepository): StockTurns {
   const carryOut = async (batch: Batch, call: Call): Promise<(unknown | Error)[]> => {
     const reads = batch.map(({ request }) => request.reads)
     const presumedReads = reads.map(({ isNew, ...each }) => (isNew ? { productIds: each.productIds } : each))
-    const { products, ...others } = stock.reads(call)
+    const outside = stock.reads(call)
     const began = performance.now()
     let attempts = 0
     let outdated = 0
     let mayPresume = true
-    let recall = memory.recall
+    let products: StockReads['products'] = (productIds) => memory.recall(productIds, outside.products)
 
     const attempt = async (transaction: StockTransaction): Promise<Decided> => {
       attempts += 1
       if (mayPresume) {
-        const source = {
-          ...others,
-          products: (productIds: readonly string[]) => recall(productIds, products),
-        }
-        const presumed = decide(batch, await lookUp(presumedReads, source))
-        recall = memory.refresh
+        const presumed = decide(batch, await lookUp(presumedReads, { ...outside, products }))
+        // Others have turned out to change them too.
+        products = outside.products
         if (presumed.turn.isProvenByWriting()) {
           await presumed.turn.write(transaction).catch((error) => {
             if (error instanceof Outdated) outdated += 1
