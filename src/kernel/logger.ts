@@ -4,8 +4,8 @@ export type Logger = import('pino').Logger
 
 /**
  * JSON lines on standard output, or the `output` that is given; a person at a terminal gets them coloured, where
- * pino-pretty is installed. Into a file descriptor those of one round of the event loop are written together, by another
- * thread, and what is left as the process exits; what was said just before it is killed is lost.
+ * pino-pretty is installed. Into a file descriptor those of 10 milliseconds are written together, by another thread, and
+ * what is left as the process exits; what was said within that time of its being killed is lost.
  */
 export async function createLogger(options: {
   level: string
@@ -15,7 +15,7 @@ export async function createLogger(options: {
 }): Promise<Logger> {
   const { level, service, output = 1 } = options
   const settings = { level, base: { service }, serializers: { err: withoutMembers } }
-  const plain = () => pino(settings, typeof output === 'number' ? roundByRound(output) : output)
+  const plain = () => pino(settings, typeof output === 'number' ? inChunks(output) : output)
   if (!options.human) return plain()
   const pretty = await import('pino-pretty').then(({ default: make }) => make).catch(() => undefined)
   if (!pretty) return plain()
@@ -35,14 +35,21 @@ export async function createLogger(options: {
 
 // Characters. Whoever reads the log and stands still costs lines of it, and not the shop.
 const longestBacklog = 16 * 1024 * 1024
+// Characters of one write: a reader's pipe takes it whole, so that nothing of it is left when the process exits.
+const longestChunk = 8 * 1024
+// Milliseconds. A write wakes another thread, which is more work than most requests are to the log.
+const longestWait = 10
 
-/** All lines of a round at its end: the answers that they tell of go out first. */
-function roundByRound(fd: number): DestinationStream {
+/** Lines wait for each other: a write for each of them would cost as much as the answer that it tells of. */
+function inChunks(fd: number): DestinationStream {
   const output = destination({ fd, maxLength: longestBacklog })
-  let lines: string[] = []
+  let chunk = ''
+  let timer: NodeJS.Timeout | undefined
   const flush = () => {
-    for (const line of lines) output.write(line)
-    lines = []
+    clearTimeout(timer)
+    timer = undefined
+    if (chunk !== '') output.write(chunk)
+    chunk = ''
   }
   process.on('exit', () => {
     flush()
@@ -50,8 +57,9 @@ function roundByRound(fd: number): DestinationStream {
   })
   return {
     write(line) {
-      if (lines.length === 0) setImmediate(flush)
-      lines.push(line)
+      chunk += line
+      if (chunk.length > longestChunk) flush()
+      else timer ??= setTimeout(flush, longestWait).unref()
     },
   }
 }
