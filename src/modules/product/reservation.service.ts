@@ -58,32 +58,33 @@ export function createReservationService(stock: StockRepository, turns: StockTur
 
 /** Takes the stock of every line, if all of it is there, or of none. */
 function reserve(orderId: string, lines: Line[], turn: StockTurn): ReservationRecord {
-  const rejection = rejectionOf(lines, (productId) => turn.product(productId)?.stock)
-  const held = () =>
-    lines.map((line): HeldLine => {
-      const { name, price } = turn.product(line.productId) as Product
-      return { ...line, name, price }
-    })
-  const record: ReservationRecord = rejection
-    ? { orderId, state: 'rejected', requested: lines, rejection }
-    : { orderId, state: 'held', requested: lines, held: held() }
-  if (!rejection) turn.take(lines)
+  const taken = turn.take(lines)
+  const record: ReservationRecord = taken
+    ? {
+        orderId,
+        state: 'held',
+        requested: lines,
+        held: lines.map((line, at) => heldLine(line, taken[at] as Product)),
+      }
+    : { orderId, state: 'rejected', requested: lines, rejection: rejectionOf(lines, turn) }
   turn.keep(record)
   return record
 }
 
-function rejectionOf(
-  lines: readonly Line[],
-  left: (productId: string) => number | undefined,
-): Rejection | undefined {
-  const unknown = lines.filter((line) => left(line.productId) === undefined)
-  if (unknown.length > 0)
-    return { code: 'unknown_product', productIds: unknown.map((line) => line.productId) }
+const heldLine = (line: Line, { name, price }: Product): HeldLine => ({ ...line, name, price })
 
-  const short: ShortItem[] = lines
-    .map(({ productId, quantity }) => ({ productId, requested: quantity, available: left(productId) ?? 0 }))
-    .filter((item) => item.requested > item.available)
-  return short.length > 0 ? { code: 'insufficient_stock', items: short } : undefined
+function rejectionOf(lines: readonly Line[], turn: StockTurn): Rejection {
+  const items = lines.map(({ productId, quantity }) => ({
+    productId,
+    requested: quantity,
+    available: turn.product(productId)?.stock,
+  }))
+  const unknown = items.filter(({ available }) => available === undefined)
+  if (unknown.length > 0) {
+    return { code: 'unknown_product', productIds: unknown.map(({ productId }) => productId) }
+  }
+  const isShort = (item: (typeof items)[number]): item is ShortItem => item.requested > (item.available ?? 0)
+  return { code: 'insufficient_stock', items: items.filter(isShort) }
 }
 
 function repeated(known: ReservationRecord, lines: readonly Line[]): Reservation {

@@ -10,6 +10,7 @@ import { createProductMemory } from './product-memory.ts'
 import type {
   KeyedAnswer,
   LedgerEntry,
+  ProductChange,
   ReservationRecord,
   StockReads,
   StockRepository,
@@ -170,10 +171,9 @@ function decide(batch: Batch, facts: Facts): Decided {
 }
 
 /** A product while a turn is decided. */
-interface Account {
+interface Account extends ProductChange {
   readonly base: StoredProduct
   now: StoredProduct
-  stocked: number
   isShown: boolean
 }
 
@@ -183,7 +183,10 @@ function createTurn(facts: Facts) {
   const at = new Date()
   const accounts = new Map<string, Account>()
   for (const product of facts.products) {
-    accounts.set(product.productId, { base: product, now: product, stocked: 0, isShown: true })
+    accounts.set(product.productId, {
+      ...{ base: product, now: product, stocked: 0, lowest: 0 },
+      ...{ isShown: true, isTaken: false, isExact: false },
+    })
   }
   const reservations = new Map(facts.reservations.map((record) => [record.orderId, record]))
   const askedReservations = new Set<string>()
@@ -201,17 +204,24 @@ function createTurn(facts: Facts) {
     const version = isShown ? now.version + 1 : now.version
     const contentVersion = Object.keys(content).length > 0 ? version : now.contentVersion
     account.now = { ...now, ...content, stock: now.stock + change, version, contentVersion, updatedAt: at }
+    account.lowest = Math.min(account.lowest, account.now.stock - account.base.stock)
     account.isShown = false
     return account
   }
 
-  const product = (productId: string): Product | undefined => {
+  const undeleted = (productId: string): Account | undefined => {
     const account = accounts.get(productId)
-    return account && !account.now.deleted ? account.now : undefined
+    return account && !account.now.deleted ? account : undefined
+  }
+
+  const product = (productId: string): Product | undefined => {
+    const account = undeleted(productId)
+    if (account) account.isExact = true
+    return account?.now
   }
 
   return {
-    /** A product that is there and not deleted, as those before have left it. For decisions alone. */
+    /** A product that is there and not deleted, as those before have left it, to decide on: it must be exactly so. */
     product,
 
     /** The same, for somebody to see: whatever comes after is a new version. */
@@ -231,8 +241,22 @@ function createTurn(facts: Facts) {
       changedReservations.add(record.orderId)
     },
 
-    take(lines: readonly Line[]): void {
+    /**
+     * Takes all of it, if it is there, or nothing: whatever else others take or give back, as long as that much is left.
+     * @returns the product of each line
+     */
+    take(lines: readonly Line[]): Product[] | undefined {
+      const taken: Account[] = []
+      for (const { productId, quantity } of lines) {
+        const account = undeleted(productId)
+        if (!account || quantity > account.now.stock) return undefined
+        taken.push(account)
+      }
       for (const { productId, quantity } of lines) move(productId, -quantity)
+      return taken.map((account) => {
+        account.isTaken = true
+        return account.now
+      })
     },
 
     /** Never refused: deleted products get theirs back too, or their books would not balance. */
@@ -249,7 +273,9 @@ function createTurn(facts: Facts) {
     /** Moves what was put in by as much as the stock, and changes the content along. */
     restock(productId: string, change: number, content?: ContentChange): void {
       const account = move(productId, change, content)
-      if (account) account.stocked += change
+      if (!account) return
+      account.stocked += change
+      account.isExact = true
     },
 
     record(entry: LedgerEntry): void {

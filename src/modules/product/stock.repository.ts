@@ -31,11 +31,17 @@ export interface LedgerEntry {
   reason: string
 }
 
-/** A product as it was read and as it is to be, and by how much what was put in changes. */
+/** A product as it was read and as it is to be, what that rests on, and by how much what was put in changes. */
 export interface ProductChange {
   base: Product
   now: Product
   stocked: number
+  /** The least that its stock changed by on the way, zero or negative: that much must be left. */
+  lowest: number
+  /** For somebody, by its name and at its price: it must still have them, and not be deleted. */
+  isTaken: boolean
+  /** Every figure of it counted: nobody else may have changed it. */
+  isExact: boolean
 }
 
 /** The first answer to a keyed stock change. `hash` tells whether a repetition asks for the same. */
@@ -206,11 +212,11 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
 
     /**
      * Each by one conditional update.
-     * @throws Outdated if one is not what it was read as, or has less than is taken
+     * @throws Outdated if one is not what its change rests on
      */
     async changeProducts(changes: readonly ProductChange[]): Promise<void> {
       const { matchedCount } = await models.products.collection.bulkWrite(
-        changes.map(({ base, now, stocked }) => {
+        changes.map(({ base, now, stocked, lowest, isTaken, isExact }) => {
           const { name, description, price, version, contentVersion, updatedAt } = now
           const stock = now.stock - base.stock
           const content = contentVersion !== base.contentVersion && {
@@ -223,8 +229,9 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
             updateOne: {
               filter: {
                 _id: new Types.ObjectId(base.productId),
-                version: base.version,
-                ...(stock < 0 && { stock: { $gte: -stock } }),
+                ...(isExact && { version: base.version }),
+                ...(isTaken && { name: base.name, price: base.price, deleted: false }),
+                ...(lowest < 0 && { stock: { $gte: -lowest } }),
               },
               hint: { _id: 1 },
               update: {
