@@ -48,19 +48,21 @@ const logger = await createLogger({ level: 'info', human: false, service: 'test'
 ${script}`,
   ]
 
-  it.each(['process.exit(1)', "throw new Error('no')", ''])(
-    'is everything if it ends by "%s"',
-    async (end) => {
-      const script = `logger.info('one'); await new Promise(setImmediate); logger.error('two'); logger.info('three'); ${end}`
-      const { stdout } = await promisify(execFile)(process.execPath, program(script)).catch((error) => error)
-      const messages = stdout
-        .split('\n')
-        .filter(Boolean)
-        .map((line: string) => JSON.parse(line).msg)
-      // What another thread is just writing may come last.
-      expect(messages.sort()).toEqual(['one', 'three', 'two'])
-    },
-  )
+  it.each(
+    ['process.exit(1)', "throw new Error('no')", ''].flatMap((end) => [
+      [end, 0],
+      [end, 10_000],
+    ]),
+  )('is everything if it ends by "%s", after %i characters that are being written', async (end, length) => {
+    const script = `logger.info({ x: 'x'.repeat(${length}) }, 'one'); logger.error('two'); logger.info('three'); ${end}`
+    const { stdout } = await promisify(execFile)(process.execPath, program(script)).catch((error) => error)
+    const messages = stdout
+      .split('\n')
+      .filter(Boolean)
+      .map((line: string) => JSON.parse(line).msg)
+    // What another thread is just writing may come last.
+    expect(messages.sort()).toEqual(['one', 'three', 'two'])
+  })
 
   it('holds nobody up whose log is not read', async () => {
     const script = `

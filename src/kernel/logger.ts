@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs'
 import { type DestinationStream, destination, pino } from 'pino'
 
 export type Logger = import('pino').Logger
@@ -48,12 +49,17 @@ function inChunks(fd: number): DestinationStream {
   const flush = () => {
     clearTimeout(timer)
     timer = undefined
-    if (chunk !== '') output.write(chunk)
+    output.write(chunk)
     chunk = ''
   }
   process.on('exit', () => {
-    flush()
     output.flushSync()
+    // Not by `write`: what another thread is to begin now is dropped.
+    try {
+      writeSync(fd, chunk)
+    } catch {
+      // Whoever does not read the log, or is gone, goes without its end.
+    }
   })
   return {
     write(line) {

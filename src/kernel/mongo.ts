@@ -183,7 +183,7 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
         void session.endSession().catch(() => undefined)
       }
       // Full jitter: those that collided once do not collide again. Nobody is in the way of what is merely outdated.
-      const wait = failure instanceof Outdated ? 0 : Math.random() * Math.min(2 ** attempt, 100)
+      const wait = failure instanceof Outdated ? 0 : Math.random() * Math.min(2 ** (attempt - 1), 100)
       if (remaining(call) <= wait) {
         throw dependencyUnavailable('the database did not commit in time', failure)
       }

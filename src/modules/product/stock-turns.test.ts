@@ -34,6 +34,12 @@ const stored = async (productId: string) =>
   (await host.shop.collections('product'))
     .collection('products')
     .findOne({ _id: new Types.ObjectId(productId) })
+/** How many queries of products MongoDB has answered. */
+const queries = async (): Promise<number> => {
+  const db = await host.shop.collections('product')
+  const { totals } = await db.admin().command({ top: 1 })
+  return totals[`${db.databaseName}.products`].queries.count
+}
 
 it('what another replica has sold meanwhile is not sold again', async () => {
   const productId = await product(5)
@@ -55,11 +61,47 @@ it('stock is held at the price that another replica has changed meanwhile', asyn
   expect(await reserve(productId)).toEqual(held)
 })
 
+it('what another replica has deleted meanwhile is not sold', async () => {
+  const productId = await product(5)
+  await reserve(productId)
+  await change(productId, { $set: { deleted: true }, $inc: { version: 1 } })
+  expect(await reserve(productId)).toMatchObject({ rejection: { code: 'unknown_product' } })
+})
+
+it('what is left when another replica has sold some is sold without asking again', async () => {
+  const productId = await product(5)
+  await reserve(productId)
+  await change(productId, { $inc: { stock: -3, stocked: -3, version: 1 } })
+  const before = await queries()
+  expect(await reserve(productId)).toMatchObject({ state: 'held' })
+  expect(await queries()).toBe(before)
+  expect(await stored(productId)).toMatchObject({ stock: 0, version: 4 })
+})
+
 it('nobody is refused for what was there a moment ago', async () => {
   const productId = await product(1)
   await reserve(productId)
   await change(productId, { $inc: { stock: 4, stocked: 4 } })
   expect(await reserve(productId, 3)).toMatchObject({ state: 'held' })
+})
+
+it('nobody is refused for what was there a moment ago, beside others who are not refused', async () => {
+  const productId = await product(3)
+  await reserve(productId)
+  await change(productId, { $inc: { stock: 4, stocked: 4, version: 1 } })
+  const outcomes = await Promise.all([reserve(productId), reserve(productId, 5)])
+  expect(outcomes).toMatchObject([{ state: 'held' }, { state: 'held' }])
+  expect(await stored(productId)).toMatchObject({ stock: 0 })
+})
+
+it('nobody gets what is only given back after him', async () => {
+  const productId = await product(8)
+  const orderId = randomBytes(12).toString('hex')
+  await reserve(productId, 3, orderId)
+  await change(productId, { $inc: { stock: -4, stocked: -4, version: 1 } })
+  const [reserved] = await Promise.all([reserve(productId, 3), port.release({ orderId }, call(500))])
+  expect(reserved).toMatchObject({ rejection: { items: [{ requested: 3, available: 1 }] } })
+  expect(await stored(productId)).toMatchObject({ stock: 4 })
 })
 
 it('a reserve that is repeated, among others that are not, is answered as it was', async () => {

@@ -49,8 +49,10 @@ const longestRest = 50
  * others then leaves them as much time as the turn took: they come to theirs, and who comes after finds more company.
  *
  * A turn is decided before its transaction, which then only writes, on what is presumed: that what is new is new, and
- * that a product is as this process left it. The condition of a write proves each of them. What no write proves, such
- * as a refusal, is decided again on what the transaction itself reads, and so is what turned out to be otherwise.
+ * that a product is as this process left it. The condition of a write proves as much of it as counted: for what is only
+ * taken that there is enough, at that price, whoever else takes some; for any other decision that it is exactly so. What
+ * no write proves, such as a refusal, is decided again on what the transaction itself reads, and so is what turned out
+ * to be otherwise.
  *
  * A product's `version` grows once per turn, and once more after each time that it was shown within the turn: one
  * version is never two representations.
@@ -273,9 +275,7 @@ function createTurn(facts: Facts) {
     /** Moves what was put in by as much as the stock, and changes the content along. */
     restock(productId: string, change: number, content?: ContentChange): void {
       const account = move(productId, change, content)
-      if (!account) return
-      account.stocked += change
-      account.isExact = true
+      if (account) account.stocked += change
     },
 
     record(entry: LedgerEntry): void {
