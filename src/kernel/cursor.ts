@@ -26,8 +26,12 @@ export interface Page<T> {
 }
 
 /** A page out of up to `limit + 1` rows: the one too many only tells that there is a next page. */
-export function pageOf<T>(rows: T[], limit: number, position: (last: T) => unknown): Page<T> {
+export function pageOf<T>(
+  rows: T[],
+  limit: number,
+  position: (last: T, data: readonly T[]) => unknown,
+): Page<T> {
   const data = rows.slice(0, limit)
   const last = data.at(-1)
-  return { data, nextCursor: rows.length > limit && last ? encodeCursor(position(last)) : null }
+  return { data, nextCursor: rows.length > limit && last ? encodeCursor(position(last, data)) : null }
 }

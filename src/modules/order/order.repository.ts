@@ -80,10 +80,16 @@ export interface OrderIdentity {
   userId: string
 }
 
-/** The sort key of a row of the list. */
+/** The sort key of the last row of a page, and whether none that was shown before it is of the same time. */
 export interface Position {
   createdAt: Date
   orderId: string
+  isAlone: boolean
+}
+
+export function positionOf({ createdAt, orderId }: Order, page: readonly Order[]): Position {
+  const before = page.at(-2)?.createdAt
+  return { createdAt, orderId, isAlone: before !== undefined && before.getTime() !== createdAt.getTime() }
 }
 
 export type OrderRepository = ReturnType<typeof createOrderRepository>
@@ -230,18 +236,21 @@ export function createOrderRepository(database: Database) {
       const owner = userId === undefined ? {} : { userId: new Types.ObjectId(userId) }
       let filter: mongoose.mongo.Filter<OrderDocument> = { ...owner, status: { $in: [...statuses] } }
       if (after) {
-        // Two ranges of the index for each status, all merged in order: nothing is read that is not of the page. With
-        // anything beside them, an owner too, MongoDB would rather read equal times again, or sort. Not told the index,
-        // it would weigh every other one for each range.
-        const { createdAt, orderId } = after
-        const behind = [
-          { createdAt: { $lt: createdAt } },
-          { createdAt, _id: { $lt: new Types.ObjectId(orderId) } },
-        ]
-        filter = {
-          $or: statuses.flatMap((status) => behind.map((range) => ({ ...owner, status, ...range }))),
+        const { createdAt, orderId, isAlone } = after
+        const _id = new Types.ObjectId(orderId)
+        if (isAlone) {
+          // One range of the index for each status, all merged in order, without the one row that was shown.
+          filter = { ...filter, createdAt: { $lte: createdAt }, _id: { $ne: _id } }
+        } else {
+          // Two ranges for each, which cost more, so that equal times are not read again. With anything beside them, an
+          // owner too, MongoDB would rather do so, or sort.
+          const behind = [{ createdAt: { $lt: createdAt } }, { createdAt, _id: { $lt: _id } }]
+          filter = {
+            $or: statuses.flatMap((status) => behind.map((range) => ({ ...owner, status, ...range }))),
+          }
         }
       }
+      // Not told the index, MongoDB would weigh every other one for each range.
       const hint = { ...(userId !== undefined && { userId: 1 }), status: 1, ...newestFirst }
       const documents = await database.run(call, (maxTimeMS) =>
         collection.find(filter, { hint, sort: newestFirst, limit: query.limit, maxTimeMS }).toArray(),

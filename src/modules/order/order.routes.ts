@@ -14,6 +14,7 @@ import type { RequestableStatus } from './order-status.ts'
 const position = z.strictObject({
   createdAt: z.iso.datetime().transform((value) => new Date(value)),
   orderId: id,
+  isAlone: z.boolean().default(false),
 })
 
 export function orderRoutes(service: OrderService, guard: Guard) {

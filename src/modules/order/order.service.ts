@@ -5,7 +5,7 @@ import { checkIfMatch, type IfMatch } from '../../kernel/preconditions.ts'
 import type { Principal } from '../../kernel/principal.ts'
 import type { Line, ProductPort } from '../product/contract.ts'
 import { completeCancelling } from './cancelling.ts'
-import type { OrderRepository, Position } from './order.repository.ts'
+import { type OrderRepository, type Position, positionOf } from './order.repository.ts'
 import { type Order, representation } from './order.ts'
 import {
   allowedSteps,
@@ -74,7 +74,7 @@ export function createOrderService({ orders, product }: { orders: OrderRepositor
       const statuses = query.status === undefined ? listedByDefault : [query.status]
       const { after, limit } = query
       const rows = await orders.list({ userId, statuses, after, limit: limit + 1 }, call)
-      const page = pageOf(rows, limit, ({ createdAt, orderId }) => ({ createdAt, orderId }))
+      const page = pageOf(rows, limit, positionOf)
       return { ...page, data: page.data.map(representation) }
     },
 
