@@ -29,10 +29,10 @@ export async function inTurn<Name extends string, T extends object>(
 }
 
 // Milliseconds.
-const pause = 500
+const pause = 250
 const patience = 60_000
 /** Commands in a pause: programs that nobody asks for anything send a few of their own. */
-const idleCommands = 50
+const idleCommands = 25
 
 /**
  * What one contender has begun and nobody waits for any more must not be in the next one's measurement: transactions

@@ -17,7 +17,7 @@ import { wrkVersion } from './wrk.ts'
 
 const scenarios: readonly Scenario[] = [reads, list, mixed, orders, logins, split, replicas, startup, growth]
 
-const usage = `npm run bench -- [scenario ...] [--quick] [--rounds 3] [--seconds 5] [--document folder]
+const usage = `npm run bench -- [scenario ...] [--quick] [--rounds 3] [--seconds 2] [--document folder]
 
 Measures Trivet against its peers with wrk; all scenarios (${scenarios.map(({ name }) => name).join(', ')}), or those
 that are named.
@@ -55,8 +55,8 @@ async function main(): Promise<number> {
   const effort: Effort = {
     quick,
     rounds: Number(values.rounds ?? (quick ? 1 : 3)),
-    seconds: Number(values.seconds ?? (quick ? 1 : 5)),
-    warmUpSeconds: quick ? 1 : 3,
+    seconds: Number(values.seconds ?? (quick ? 1 : 2)),
+    warmUpSeconds: quick ? 1 : 2,
   }
 
   const stage = await openStage(process.env.TRIVET_BENCH_MONGODB_URI, effort)

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect, isDeepStrictEqual } from 'node:util'
+import type { mongo } from 'mongoose'
 import { post, registerCustomers, signIn } from '../customers.ts'
 import { atMost, loadHead, loadRow, type Outcome, type Scenario, type Target } from '../outcome.ts'
 import { admin } from '../programs.ts'
@@ -9,6 +10,8 @@ import { openShop, type Shop } from '../shop.ts'
 import { ratioOf, type Spread } from '../spread.ts'
 import type { Stage } from '../stage.ts'
 import { type Load, load } from '../wrk.ts'
+
+type Collection = mongo.Collection
 
 const sizes = { full: [1_000, 10_000, 100_000, 1_000_000], quick: [1_000, 30_000] }
 const farPage = 1_000
@@ -36,7 +39,10 @@ share one. Orders are one customer's (one order in ${everyNth}), and all of them
       await seedProducts(shop.products, size)
       shops.set(size, shop)
     }
-    await written(stage)
+    await settled(
+      stage,
+      [...shops.values()].map(({ products }) => products.collection('products')),
+    )
 
     const urlOf = (size: number) => shops.get(size)?.program.url ?? ''
     const reading = (size: number) => (seconds: number) =>
@@ -169,7 +175,7 @@ async function orderLists(
   if (!customer) return []
   const { userId, token } = customer
   await seedOrders(shop.orders, orders, { userId, everyNth, customers: 10_000, products: orders })
-  await written(stage)
+  await settled(stage, [shop.orders.collection('orders')])
   const all = await signIn(url, admin.email, admin.password)
   return [
     {
@@ -182,9 +188,11 @@ async function orderLists(
   ]
 }
 
-/** What is still on its way to the disk must not be in the first measurement. */
-async function written({ client }: Stage): Promise<void> {
+/** What is still on its way to the disk must not be in the first measurement, nor what has never been read from there. */
+async function settled({ client }: Stage, collections: readonly Collection[]): Promise<void> {
   await client.db('admin').command({ fsync: 1 })
+  // By its ids, as a page of a list and a read by id find a document.
+  for (const collection of collections) await collection.findOne({ status: 'none' }, { hint: { _id: 1 } })
   await sleep(2_000)
 }
 

@@ -22,6 +22,8 @@ at that product in MongoDB: this is what it costs to have three. The processes a
     const ordering = (url: string, connections: number, seconds: number) =>
       load(url, { workload: 'order', products: 1, tokens }, { connections, seconds })
 
+    // A third of the load warms a process up in three times the time.
+    for (const url of urls) await ordering(url, 64, stage.effort.warmUpSeconds)
     const measured = await inTurn(stage, 'orders of one product', {
       'one replica': (seconds) => ordering(first.program.url, 64, seconds),
       'three replicas': async (seconds) =>
