@@ -102,7 +102,7 @@ ${markdownTable({ head: ['', ''], rows: machine })}
 ## Measure it yourself
 
 \`\`\`sh
-npm run bench                        # all of it, some ten minutes; writes this document
+npm run bench                        # all of it, some twelve minutes; writes this document
 npm run bench -- reads orders        # some of it; only prints
 npm run bench -- --quick             # whether it works, in a few minutes; its numbers mean nothing
 \`\`\`

@@ -211,15 +211,10 @@ function createTurn(facts: Facts) {
     return account
   }
 
-  const undeleted = (productId: string): Account | undefined => {
-    const account = accounts.get(productId)
-    return account && !account.now.deleted ? account : undefined
-  }
-
   const product = (productId: string): Product | undefined => {
-    const account = undeleted(productId)
+    const account = accounts.get(productId)
     if (account) account.isExact = true
-    return account?.now
+    return account?.now.deleted ? undefined : account?.now
   }
 
   return {
@@ -250,8 +245,8 @@ function createTurn(facts: Facts) {
     take(lines: readonly Line[]): Product[] | undefined {
       const taken: Account[] = []
       for (const { productId, quantity } of lines) {
-        const account = undeleted(productId)
-        if (!account || quantity > account.now.stock) return undefined
+        const account = accounts.get(productId)
+        if (!account || account.now.deleted || quantity > account.now.stock) return undefined
         taken.push(account)
       }
       for (const { productId, quantity } of lines) move(productId, -quantity)
