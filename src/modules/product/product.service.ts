@@ -14,7 +14,8 @@ import {
   stockBound,
 } from './product.ts'
 import { answerIdOf, type KeyedAnswer } from './stock.repository.ts'
-import type { StockTurn, StockTurns } from './stock-turns.ts'
+import type { StockTurn } from './stock-turn.ts'
+import type { StockTurns } from './stock-turns.ts'
 
 export interface NewProduct {
   name: string

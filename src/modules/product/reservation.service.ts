@@ -2,7 +2,8 @@ import { DomainError } from '../../kernel/errors.ts'
 import type { HeldLine, Line, ProductPort, Rejection, Reservation, ShortItem } from './contract.ts'
 import type { Product } from './product.ts'
 import type { ReservationRecord, StockRepository } from './stock.repository.ts'
-import type { StockTurn, StockTurns } from './stock-turns.ts'
+import type { StockTurn } from './stock-turn.ts'
+import type { StockTurns } from './stock-turns.ts'
 
 // What a release weighs in its turn: how many lines the order has shows when it is read.
 const linesOfRelease = 4

@@ -3,20 +3,9 @@ import { type Call, remaining } from '../../kernel/call.ts'
 import { DomainError, dependencyUnavailable, isDomainError } from '../../kernel/errors.ts'
 import { Outdated } from '../../kernel/mongo.ts'
 import { isDuplicateKey } from '../../kernel/mongo-errors.ts'
-import type { Line } from './contract.ts'
-import type { ContentChange } from './product.repository.ts'
-import type { Product } from './product.ts'
 import { createProductMemory } from './product-memory.ts'
-import type {
-  KeyedAnswer,
-  LedgerEntry,
-  ProductChange,
-  ReservationRecord,
-  StockReads,
-  StockRepository,
-  StockTransaction,
-  StoredProduct,
-} from './stock.repository.ts'
+import type { StockReads, StockRepository, StockTransaction } from './stock.repository.ts'
+import { createTurn, type Facts, type StockTurn } from './stock-turn.ts'
 
 /** One step that moves stock: what it looks at, and what it makes of it. */
 export interface StockMove<Result> {
@@ -133,15 +122,6 @@ export function createStockTurns(stock: StockRepository): StockTurns {
 type Batch = readonly Waiting<StockMove<unknown>>[]
 type Reads = readonly StockMove<unknown>['reads'][]
 
-/** What a turn is decided on. */
-interface Facts {
-  reservations: readonly ReservationRecord[]
-  answers: readonly (KeyedAnswer & { id: string })[]
-  products: readonly StoredProduct[]
-  /** All that were looked for, whether they exist or not. */
-  productIds: ReadonlySet<string>
-}
-
 interface Decided {
   turn: ReturnType<typeof createTurn>
   outcomes: (unknown | Error)[]
@@ -170,160 +150,4 @@ function decide(batch: Batch, facts: Facts): Decided {
     }
   })
   return { turn, outcomes }
-}
-
-/** A product while a turn is decided. */
-interface Account extends ProductChange {
-  readonly base: StoredProduct
-  now: StoredProduct
-  isShown: boolean
-}
-
-export type StockTurn = Omit<ReturnType<typeof createTurn>, 'isProvenByWriting' | 'products' | 'write'>
-
-function createTurn(facts: Facts) {
-  const at = new Date()
-  const accounts = new Map<string, Account>()
-  for (const product of facts.products) {
-    accounts.set(product.productId, {
-      ...{ base: product, now: product, stocked: 0, lowest: 0 },
-      ...{ isShown: true, isTaken: false, isExact: false },
-    })
-  }
-  const reservations = new Map(facts.reservations.map((record) => [record.orderId, record]))
-  const askedReservations = new Set<string>()
-  const changedReservations = new Set<string>()
-  const answers = new Map(facts.answers.map(({ id, ...answer }) => [id, answer]))
-  const askedAnswers = new Set<string>()
-  const newAnswers: (KeyedAnswer & { id: string })[] = []
-  const newProducts: Product[] = []
-  const entries: LedgerEntry[] = []
-
-  const move = (productId: string, change: number, content: ContentChange = {}): Account | undefined => {
-    const account = accounts.get(productId)
-    if (!account) return undefined
-    const { now, isShown } = account
-    const version = isShown ? now.version + 1 : now.version
-    const contentVersion = Object.keys(content).length > 0 ? version : now.contentVersion
-    account.now = { ...now, ...content, stock: now.stock + change, version, contentVersion, updatedAt: at }
-    account.lowest = Math.min(account.lowest, account.now.stock - account.base.stock)
-    account.isShown = false
-    return account
-  }
-
-  const product = (productId: string): Product | undefined => {
-    const account = accounts.get(productId)
-    if (account) account.isExact = true
-    return account?.now.deleted ? undefined : account?.now
-  }
-
-  return {
-    /** A product that is there and not deleted, as those before have left it, to decide on: it must be exactly so. */
-    product,
-
-    /** The same, for somebody to see: whatever comes after is a new version. */
-    show(productId: string): Product | undefined {
-      const account = accounts.get(productId)
-      if (account) account.isShown = true
-      return product(productId)
-    },
-
-    reservation(orderId: string): ReservationRecord | undefined {
-      askedReservations.add(orderId)
-      return reservations.get(orderId)
-    },
-
-    keep(record: ReservationRecord): void {
-      reservations.set(record.orderId, record)
-      changedReservations.add(record.orderId)
-    },
-
-    /**
-     * Takes all of it, if it is there, or nothing: whatever else others take or give back, as long as that much is left.
-     * @returns the product of each line
-     */
-    take(lines: readonly Line[]): Product[] | undefined {
-      const taken: Account[] = []
-      for (const { productId, quantity } of lines) {
-        const account = accounts.get(productId)
-        if (!account || account.now.deleted || quantity > account.now.stock) return undefined
-        taken.push(account)
-      }
-      for (const { productId, quantity } of lines) move(productId, -quantity)
-      return taken.map((account) => {
-        account.isTaken = true
-        return account.now
-      })
-    },
-
-    /** Never refused: deleted products get theirs back too, or their books would not balance. */
-    giveBack(lines: readonly Line[]): void {
-      for (const { productId, quantity } of lines) move(productId, quantity)
-    },
-
-    add(product: Omit<Product, 'version' | 'contentVersion' | 'createdAt' | 'updatedAt'>): Product {
-      const added = { ...product, version: 1, contentVersion: 1, createdAt: at, updatedAt: at }
-      newProducts.push(added)
-      return added
-    },
-
-    /** Moves what was put in by as much as the stock, and changes the content along. */
-    restock(productId: string, change: number, content?: ContentChange): void {
-      const account = move(productId, change, content)
-      if (account) account.stocked += change
-    },
-
-    record(entry: LedgerEntry): void {
-      entries.push(entry)
-    },
-
-    /** The first answer to a keyed stock change. */
-    answer(answerId: string): KeyedAnswer | undefined {
-      askedAnswers.add(answerId)
-      return answers.get(answerId)
-    },
-
-    keepAnswer(answerId: string, answer: KeyedAnswer): void {
-      answers.set(answerId, answer)
-      newAnswers.push({ id: answerId, ...answer })
-    },
-
-    /** Whether nothing was decided on but what the writes themselves have as their conditions. */
-    isProvenByWriting(): boolean {
-      return (
-        [...askedAnswers].every((answerId) => newAnswers.some(({ id }) => id === answerId)) &&
-        [...askedReservations].every((orderId) => changedReservations.has(orderId)) &&
-        [...facts.productIds].every((productId) => {
-          const account = accounts.get(productId)
-          return account !== undefined && account.base !== account.now
-        })
-      )
-    },
-
-    /** Those that were looked at, as they are afterwards. */
-    products: (): StoredProduct[] => [...accounts.values()].map(({ now }) => now),
-
-    /** @throws Outdated if a condition does not hold */
-    async write(transaction: StockTransaction): Promise<void> {
-      const changes = [...accounts.values()].filter(({ base, now }) => base !== now)
-      if (changes.length > 0) await transaction.changeProducts(changes)
-      if (newProducts.length > 0) await transaction.addProducts(newProducts)
-
-      const before = new Set(facts.reservations.map(({ orderId }) => orderId))
-      const changed = [...changedReservations].map(
-        (orderId) => reservations.get(orderId) as ReservationRecord,
-      )
-      const added = changed.filter(({ orderId }) => !before.has(orderId))
-      const released = changed.filter(({ orderId }) => before.has(orderId))
-      if (added.length > 0) await transaction.addReservations(added, at)
-      if (released.length > 0) {
-        await transaction.markReleased(
-          released.map(({ orderId }) => orderId),
-          at,
-        )
-      }
-      if (entries.length > 0) await transaction.record(entries, at)
-      if (newAnswers.length > 0) await transaction.addKeyedAnswers(newAnswers, at)
-    },
-  }
 }
