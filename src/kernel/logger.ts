@@ -36,7 +36,7 @@ export async function createLogger(options: {
 
 // Characters. Whoever reads the log and stands still costs lines of it, and not the shop.
 const longestBacklog = 16 * 1024 * 1024
-// Characters of one write: a reader's pipe takes it whole, so that nothing of it is left when the process exits.
+// Characters, after which a chunk is written at once: a pipe with room for it takes it whole.
 const longestChunk = 8 * 1024
 // Milliseconds. A write wakes another thread, which is more work than most requests are to the log.
 const longestWait = 10
@@ -58,7 +58,7 @@ function inChunks(fd: number): DestinationStream {
     try {
       writeSync(fd, chunk)
     } catch {
-      // Whoever does not read the log, or is gone, goes without its end.
+      // Whoever reads the log too slowly, or is gone, goes without its end.
     }
   })
   return {
