@@ -53,13 +53,16 @@ it('what another replica has sold meanwhile is not sold again', async () => {
   expect(await stored(productId)).toMatchObject({ stock: 0 })
 })
 
-it('stock is held at the price that another replica has changed meanwhile', async () => {
-  const productId = await product(5)
-  await reserve(productId)
-  await change(productId, { $set: { price: 700 }, $inc: { version: 1 } })
-  const held = { state: 'held', lines: [{ productId, quantity: 1, name: 'Cup', price: 700 }] }
-  expect(await reserve(productId)).toEqual(held)
-})
+it.each([{ name: 'Mug' }, { price: 700 }])(
+  'stock is held under the name and at the price that another replica has changed meanwhile: %j',
+  async (content) => {
+    const productId = await product(5)
+    await reserve(productId)
+    await change(productId, { $set: content, $inc: { version: 1 } })
+    const line = { productId, quantity: 1, name: 'Cup', price: 500, ...content }
+    expect(await reserve(productId)).toEqual({ state: 'held', lines: [line] })
+  },
+)
 
 it('what another replica has deleted meanwhile is not sold', async () => {
   const productId = await product(5)
