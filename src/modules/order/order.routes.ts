@@ -11,8 +11,7 @@ import type { OrderService } from './order.service.ts'
 import { type Order, representation } from './order.ts'
 import type { RequestableStatus } from './order-status.ts'
 
-// What a later release adds is not refused: it may run beside this one.
-const position = z.object({
+const position = z.strictObject({
   createdAt: z.iso.datetime().transform((value) => new Date(value)),
   orderId: id,
   isAlone: z.boolean().default(false),
