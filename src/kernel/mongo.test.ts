@@ -294,6 +294,13 @@ describe('a transaction', () => {
     return counters().find().sort({ _id: 1 }).toArray()
   }
 
+  const openTransactions = () => {
+    const own = { 'clientMetadata.application.name': `trivet ${prefix}`, transaction: { $exists: true } }
+    const admin = mongo.database('things').connection.getClient().db('admin')
+    const sessions = [{ $currentOp: { idleSessions: true } }, { $match: own }]
+    return admin.aggregate(sessions, { readConcern: { level: 'local' } }).toArray()
+  }
+
   it('takes effect as a whole', async () => {
     const result = await database.transaction(inTime(5_000), async (session) => {
       await counters().insertOne({ _id: 'a', n: 1 }, { session })
@@ -377,6 +384,28 @@ describe('a transaction', () => {
     await Promise.resolve()
     await expect(carriedOn).rejects.toThrow()
     expect(await settled()).toEqual([{ _id: 'a', n: 200 }])
+  })
+
+  it('whose deadline passes while its first command is on its way is not left open', async () => {
+    const way = await wayToMongodb(uri)
+    const far = open(way.uri)
+    await far.connect(new AbortController().signal)
+    const { connection, transaction, ping } = far.database('things')
+    // What has been connected stands still from here on; whatever else is sent connects anew, and overtakes it.
+    way.freeze()
+    let inserted: Promise<unknown> = Promise.resolve()
+    const late = transaction(inTime(150), (session) => {
+      inserted = connection.collection<Counter>('counters').insertOne({ _id: 'a', n: 1 }, { session })
+      return inserted
+    })
+    await expect(late).rejects.toMatchObject({ code: 'dependency_unavailable' })
+    await ping()
+    way.thaw()
+    await inserted
+    await vi.waitFor(async () => expect(await openTransactions()).toEqual([]), { timeout: 5_000 })
+    expect(await settled()).toEqual([])
+    await far.close()
+    await way.cut()
   })
 
   it('whose deadline passes between its work and its commit leaves nothing', async () => {

@@ -159,6 +159,7 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
   const untilCommitted: Database['transaction'] = async (call, work) => {
     for (let attempt = 1; ; attempt++) {
       let failure: unknown
+      let overdue: Promise<unknown> | undefined
       const session = await run(call, () => connection.startSession())
       try {
         session.startTransaction({
@@ -167,7 +168,10 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
           readPreference: 'primary',
           maxCommitTimeMS: Math.max(1, remaining(call)),
         })
-        const result = await withinDeadline(call, 'the database', work(session, Math.max(1, remaining(call))))
+        const working = work(session, Math.max(1, remaining(call)))
+        overdue = working
+        const result = await withinDeadline(call, 'the database', working)
+        overdue = undefined
         if (remaining(call) <= 0) throw dependencyUnavailable('the time for this request is over')
         failure = await run(call, () => commit(session, call))
         if (failure === undefined) return result
@@ -179,8 +183,7 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
         }
         failure = error
       } finally {
-        // Aborts what is still open. Where the server cannot be reached, its own limit ends the transaction.
-        void session.endSession().catch(() => undefined)
+        void endTransaction(session, overdue)
       }
       // Full jitter: those that collided once do not collide again. Nobody is in the way of what is merely outdated.
       const wait = failure instanceof Outdated ? 0 : Math.random() * Math.min(2 ** (attempt - 1), 100)
@@ -212,6 +215,23 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
         connection.db?.command({ ping: 1, maxTimeMS }),
       )
     },
+  }
+}
+
+// Milliseconds, once its deadline has passed. A command has had a time limit of its own until then.
+const overdueCommand = 1_000
+
+/**
+ * Aborts what is still open. A command that is on its way is waited for: it would begin the transaction after its abort,
+ * and nobody would end it. Where the server cannot be reached, its own limit does.
+ */
+async function endTransaction(session: mongoose.ClientSession, overdue?: Promise<unknown>): Promise<void> {
+  try {
+    if (overdue) await Promise.race([overdue, sleep(overdueCommand, undefined, { ref: false })])
+  } catch {
+    // Whoever asked for it has his answer.
+  } finally {
+    await session.endSession().catch(() => undefined)
   }
 }
 
