@@ -11,8 +11,6 @@ import { ratioOf, type Spread } from '../spread.ts'
 import type { Stage } from '../stage.ts'
 import { type Load, load } from '../wrk.ts'
 
-type Collection = mongo.Collection
-
 const sizes = { full: [1_000, 10_000, 100_000, 1_000_000], quick: [1_000, 30_000] }
 const farPage = 1_000
 const pageSize = 20
@@ -39,7 +37,7 @@ share one. Orders are one customer's (one order in ${everyNth}), and all of them
       await seedProducts(shop.products, size)
       shops.set(size, shop)
     }
-    await settled(
+    await warmedUp(
       stage,
       [...shops.values()].map(({ products }) => products.collection('products')),
     )
@@ -175,7 +173,7 @@ async function orderLists(
   if (!customer) return []
   const { userId, token } = customer
   await seedOrders(shop.orders, orders, { userId, everyNth, customers: 10_000, products: orders })
-  await settled(stage, [shop.orders.collection('orders')])
+  await warmedUp(stage, [shop.orders.collection('orders')])
   const all = await signIn(url, admin.email, admin.password)
   return [
     {
@@ -189,7 +187,7 @@ async function orderLists(
 }
 
 /** What is still on its way to the disk must not be in the first measurement, nor what has never been read from there. */
-async function settled({ client }: Stage, collections: readonly Collection[]): Promise<void> {
+async function warmedUp({ client }: Stage, collections: readonly mongo.Collection[]): Promise<void> {
   await client.db('admin').command({ fsync: 1 })
   // By its ids, as a page of a list and a read by id find a document.
   for (const collection of collections) await collection.findOne({ status: 'none' }, { hint: { _id: 1 } })

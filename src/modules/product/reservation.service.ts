@@ -1,6 +1,5 @@
 import { DomainError } from '../../kernel/errors.ts'
-import type { HeldLine, Line, ProductPort, Rejection, Reservation, ShortItem } from './contract.ts'
-import type { Product } from './product.ts'
+import type { Line, ProductPort, Rejection, Reservation, ShortItem } from './contract.ts'
 import type { ReservationRecord, StockRepository } from './stock.repository.ts'
 import type { StockTurn } from './stock-turn.ts'
 import type { StockTurns } from './stock-turns.ts'
@@ -59,20 +58,13 @@ export function createReservationService(stock: StockRepository, turns: StockTur
 
 /** Takes the stock of every line, if all of it is there, or of none. */
 function reserve(orderId: string, lines: Line[], turn: StockTurn): ReservationRecord {
-  const taken = turn.take(lines)
-  const record: ReservationRecord = taken
-    ? {
-        orderId,
-        state: 'held',
-        requested: lines,
-        held: lines.map((line, at) => heldLine(line, taken[at] as Product)),
-      }
+  const held = turn.take(lines)
+  const record: ReservationRecord = held
+    ? { orderId, state: 'held', requested: lines, held }
     : { orderId, state: 'rejected', requested: lines, rejection: rejectionOf(lines, turn) }
   turn.keep(record)
   return record
 }
-
-const heldLine = (line: Line, { name, price }: Product): HeldLine => ({ ...line, name, price })
 
 function rejectionOf(lines: readonly Line[], turn: StockTurn): Rejection {
   const items = lines.map(({ productId, quantity }) => ({

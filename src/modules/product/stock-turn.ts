@@ -1,4 +1,4 @@
-import type { Line } from './contract.ts'
+import type { HeldLine, Line } from './contract.ts'
 import type { ContentChange } from './product.repository.ts'
 import type { Product } from './product.ts'
 import type {
@@ -35,8 +35,13 @@ export function createTurn(facts: Facts) {
   const accounts = new Map<string, Account>()
   for (const product of facts.products) {
     accounts.set(product.productId, {
-      ...{ base: product, now: product, stocked: 0, lowest: 0 },
-      ...{ isShown: true, isTaken: false, isExact: false },
+      base: product,
+      now: product,
+      stocked: 0,
+      lowest: 0,
+      isShown: true,
+      isTaken: false,
+      isExact: false,
     })
   }
   const reservations = new Map(facts.reservations.map((record) => [record.orderId, record]))
@@ -89,20 +94,21 @@ export function createTurn(facts: Facts) {
 
     /**
      * Takes all of it, if it is there, or nothing: whatever else others take or give back, as long as that much is left.
-     * @returns the product of each line
+     * @returns the lines, each with its product's name and price
      */
-    take(lines: readonly Line[]): Product[] | undefined {
-      const taken: Account[] = []
-      for (const { productId, quantity } of lines) {
-        const account = accounts.get(productId)
-        if (!account || account.now.deleted || quantity > account.now.stock) return undefined
-        taken.push(account)
+    take(lines: readonly Line[]): HeldLine[] | undefined {
+      const held: HeldLine[] = []
+      for (const line of lines) {
+        const account = accounts.get(line.productId)
+        if (!account || account.now.deleted || line.quantity > account.now.stock) return undefined
+        const { name, price } = account.now
+        held.push({ ...line, name, price })
       }
-      for (const { productId, quantity } of lines) move(productId, -quantity)
-      return taken.map((account) => {
-        account.isTaken = true
-        return account.now
-      })
+      for (const { productId, quantity } of lines) {
+        const account = move(productId, -quantity)
+        if (account) account.isTaken = true
+      }
+      return held
     },
 
     /** Never refused: deleted products get theirs back too, or their books would not balance. */
