@@ -73,12 +73,14 @@ async function main(): Promise<number> {
       const shape = [...ports].map(([name, port]) => `${name} on ${port}`).join(', ')
       console.log(announcement(`split: ${shape}`, listener.port, lines))
     }
-    await stopped
+    const { reason } = await stopped
+    logger.info({ reason }, 'draining')
     await listener.close(config.drain.timeout)
     return Number(ending.crashed())
   } finally {
     await Promise.all(services.map((service) => service.stop()))
     await mongodb.close()
+    logger.info('stopped')
   }
 }
 

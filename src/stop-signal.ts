@@ -20,9 +20,14 @@ export interface Ending {
   reportTo(logger: Logger): void
 }
 
+// Milliseconds. A terminal sends Ctrl-C to all of its foreground processes, and npm passes on what it has heard: who
+// started this with npm has asked once, and the process hears of it twice.
+const heardTwice = 500
+
 /**
  * Whatever asks this process to end, once: SIGTERM, SIGINT, the end of a parent that it was forked by, or an error that
- * no code has caught. A second signal is from somebody who does not want to wait, and ends the process at once.
+ * no code has caught. A signal half a second after the first is from somebody who does not want to wait, and ends the
+ * process at once.
  */
 export function stopSignal(): Ending {
   const stop = new AbortController()
@@ -30,7 +35,9 @@ export function stopSignal(): Ending {
   const { signal } = stop
   let report = (reason: string, error: unknown) => console.error(reason, error)
   let crashed = false
+  let heardFirst = Number.POSITIVE_INFINITY
   const end = (reason: string) => {
+    if (!signal.aborted) heardFirst = performance.now()
     resolve({ reason })
     stop.abort()
   }
@@ -42,7 +49,7 @@ export function stopSignal(): Ending {
 
   for (const event of ['SIGTERM', 'SIGINT', 'disconnect'] as const) {
     process.on(event, () => {
-      if (signal.aborted) process.exit(1)
+      if (performance.now() - heardFirst > heardTwice) process.exit(1)
       end(event)
     })
   }

@@ -45,9 +45,30 @@ async function start(settings: Record<string, string> = {}): Promise<Process> {
   return { child, port, ready: once(child, 'message').then(() => undefined), ended, output: () => printed }
 }
 
-function endGroup(leader: number | undefined): void {
+/** As a user does, with a process group for it all. `ended` resolves when nobody is left who writes. */
+async function startByNpm(script: 'start' | 'split') {
+  const dataDir = await mkdtemp(join(tmpdir(), 'trivet-end-'))
+  const port = await freePort()
+  const { PATH = '', HOME = '' } = process.env
+  const env = { PATH, HOME, ...environment(), DATA_DIR: dataDir, PORT: String(port) }
+  const npm = spawn('npm', ['run', script], { env, cwd: dirname(dirname(main)), detached: true })
+  let printed = ''
+  for (const stream of [npm.stdout, npm.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      printed += chunk.toString()
+    })
+  }
+  const ended = once(npm, 'close')
+  onTestFinished(async () => {
+    signalGroup(npm.pid, 'SIGKILL')
+    await rm(dataDir, { recursive: true })
+  })
+  return { npm, port, ended, output: () => printed }
+}
+
+function signalGroup(leader: number | undefined, signal: NodeJS.Signals): void {
   try {
-    if (leader !== undefined) process.kill(-leader, 'SIGKILL')
+    if (leader !== undefined) process.kill(-leader, signal)
   } catch {
     // Nobody of it is left.
   }
@@ -129,8 +150,9 @@ describe('a process that is told to end', () => {
     await ready
     child.kill('SIGTERM')
     await eventually(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
-    child.kill('SIGINT')
+    const again = setInterval(() => child.kill('SIGINT'), 100)
     expect(await ended).toBe(1)
+    clearInterval(again)
     expect(output()).not.toContain('"msg":"stopped"')
   })
 
@@ -154,20 +176,22 @@ describe('a process that is told to end', () => {
     expect(printed).toContain('heard: SIGTERM SIGINT')
   })
 
-  it('hears of it also where npm was told, which starts it', async () => {
-    const dataDir = await mkdtemp(join(tmpdir(), 'trivet-end-'))
-    const port = await freePort()
-    const { PATH = '', HOME = '' } = process.env
-    const env = { PATH, HOME, ...environment(), DATA_DIR: dataDir, PORT: String(port) }
-    // A group of its own, so that nothing of it is left in any case.
-    const npm = spawn('npm', ['start'], { env, cwd: dirname(dirname(main)), detached: true, stdio: 'ignore' })
-    onTestFinished(async () => {
-      endGroup(npm.pid)
-      await rm(dataDir, { recursive: true })
-    })
+  it.each([
+    ['start', 'npm'],
+    // As a terminal does for Ctrl-C: the program hears of it twice, since npm passes on what both have heard.
+    ['start', 'all that npm has started'],
+    ['split', 'all that npm has started'],
+  ] as const)('after `npm run %s` drains where %s was told', async (script, told) => {
+    const { npm, port, ended, output } = await startByNpm(script)
     await eventually(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 200 }))
-    npm.kill('SIGTERM')
+    const { finish } = await unfinished(port)
+    if (told === 'npm') npm.kill('SIGTERM')
+    else signalGroup(npm.pid, 'SIGINT')
     await eventually(() => expect(ask(port, '/healthz')).rejects.toMatchObject({ code: 'ECONNREFUSED' }))
+    expect(await finish()).toMatch(/^HTTP\/1\.1 204 /)
+    await ended
+    const last = output().trimEnd().split('\n').at(-1) ?? ''
+    expect(JSON.parse(last)).toMatchObject({ service: script === 'split' ? 'front' : 'all', msg: 'stopped' })
   })
 
   it('while it waits for MongoDB ends with 0', async () => {
