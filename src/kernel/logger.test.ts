@@ -1,8 +1,9 @@
-import { execFile, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { PassThrough } from 'node:stream'
+import { open } from 'node:fs/promises'
+import { PassThrough, type Readable } from 'node:stream'
 import { promisify } from 'node:util'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { createLogger } from './logger.ts'
 
 async function logged(err: unknown): Promise<string> {
@@ -56,27 +57,83 @@ ${script}`,
   )('is everything if it ends by "%s", after %i characters that are being written', async (end, length) => {
     const script = `logger.info({ x: 'x'.repeat(${length}) }, 'one'); logger.error('two'); logger.info('three'); ${end}`
     const { stdout } = await promisify(execFile)(process.execPath, program(script)).catch((error) => error)
-    const messages = stdout
-      .split('\n')
-      .filter(Boolean)
-      .map((line: string) => JSON.parse(line).msg)
-    // What another thread is just writing may come last.
-    expect(messages.sort()).toEqual(['one', 'three', 'two'])
+    expect(linesOf(stdout).map((line) => JSON.parse(line).msg)).toEqual(['one', 'two', 'three'])
   })
 
-  it('holds nobody up whose log is not read', async () => {
-    const script = `
-for (let round = 0; round < 100; round++) {
-  logger.info('x'.repeat(10_000))
+  const linesOf = (log: string) => log.trimEnd().split('\n')
+
+  /** A program, its log on `stdout`. */
+  const started = (script: string, stdout: 'pipe' | number = 'pipe') => {
+    const child = spawn(process.execPath, program(script), { stdio: ['pipe', stdout, 'pipe'] })
+    onTestFinished(() => {
+      child.kill('SIGKILL')
+    })
+    return child
+  }
+  const read = (stream: Readable | null) => {
+    let all = ''
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      all += text
+    })
+    return () => all
+  }
+  const ended = (child: ChildProcess) => once(child, 'exit', { signal: AbortSignal.timeout(10_000) })
+  const said = (child: ChildProcess) => once(child.stderr as Readable, 'data').then(String)
+  const alive = 'process.stdin.resume()'
+
+  it('is there before the program ends', async () => {
+    const child = started(`logger.info('one'); ${alive}`)
+    const log = read(child.stdout)
+    await vi.waitFor(() => expect(log()).toContain('"msg":"one"'), { timeout: 5_000 })
+    expect(child.exitCode).toBeNull()
+  })
+
+  const muchMore = `
+for (let round = 0; round < 400; round++) {
+  logger.info('ä'.repeat(50_000))
   await new Promise(setImmediate)
 }
 console.error('goes on')`
-    const child = spawn(process.execPath, program(script), { stdio: ['ignore', 'pipe', 'pipe'] })
-    try {
-      const [said] = await once(child.stderr, 'data')
-      expect(String(said)).toBe('goes on\n')
-    } finally {
-      child.kill('SIGKILL')
-    }
+
+  it('holds nobody up whose log is not read, and is kept for its reader as far as there is room', async () => {
+    const child = started(`${muchMore}\n${alive}`)
+    expect(await said(child)).toBe('goes on\n')
+    const log = read(child.stdout)
+    const closed = once(child, 'close')
+    child.stdin?.end()
+    await closed
+    const lines = linesOf(log())
+    // Some 16 million characters of them, and what the pipe and the program's end have taken.
+    expect(lines.length).toBeGreaterThan(150)
+    expect(lines.length).toBeLessThan(380)
+    for (const line of lines) expect(JSON.parse(line).msg).toBe('ä'.repeat(50_000))
+  })
+
+  it('is whole for a reader who is only slow', async () => {
+    const script = `for (let n = 0; n < 20; n++) logger.info({ n }, 'x'.repeat(9_000))\nprocess.exit(0)`
+    const slow = ['-c', '"$0" "$@" | { sleep 0.5; cat; }', process.execPath, ...program(script)]
+    const { stdout } = await promisify(execFile)('sh', slow)
+    const numbers = linesOf(stdout).map((line) => JSON.parse(line).n)
+    expect(numbers).toEqual(Array.from({ length: 20 }, (_, n) => n))
+  })
+
+  it('keeps no program from ending whose log is not read', async () => {
+    const child = started(`${muchMore}\nprocess.exit(3)`)
+    expect(await ended(child)).toEqual([3, null])
+  })
+
+  it('keeps no program from ending, and from going on, whose reader is gone', async () => {
+    const child = started(`${muchMore}\nprocess.exit(3)`)
+    child.stdout?.destroy()
+    expect(await said(child)).toBe('goes on\n')
+    expect(await ended(child)).toEqual([3, null])
+  })
+
+  it('keeps no program from ending, and from going on, where there is no room', async () => {
+    const full = await open('/dev/full', 'w')
+    const child = started(`${muchMore}\nprocess.exit(3)`, full.fd)
+    expect(await said(child)).toBe('goes on\n')
+    expect(await ended(child)).toEqual([3, null])
+    await full.close()
   })
 })

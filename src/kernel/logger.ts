@@ -1,12 +1,12 @@
 import { writeSync } from 'node:fs'
-import { type DestinationStream, destination, pino } from 'pino'
+import { type DestinationStream, pino } from 'pino'
 
 export type Logger = import('pino').Logger
 
 /**
  * JSON lines on standard output, or the `output` that is given; a person at a terminal gets them coloured, where
- * pino-pretty is installed. Into a file descriptor those of 10 milliseconds are written together, by another thread, and
- * what is left as the process exits; what was said within that time of its being killed is lost.
+ * pino-pretty is installed. Into a file descriptor those of 10 milliseconds are written together, and what is left as
+ * the process exits; what was said within that time of its being killed is lost.
  */
 export async function createLogger(options: {
   level: string
@@ -14,7 +14,8 @@ export async function createLogger(options: {
   service: string
   output?: number | NodeJS.WritableStream
 }): Promise<Logger> {
-  const { level, service, output = 1 } = options
+  // Asking for it makes a pipe one that says that it is full, instead of holding up whoever writes.
+  const { level, service, output = process.stdout.fd } = options
   const settings = { level, base: { service }, serializers: { err: withoutMembers } }
   const plain = () => pino(settings, typeof output === 'number' ? inChunks(output) : output)
   if (!options.human) return plain()
@@ -36,36 +37,49 @@ export async function createLogger(options: {
 
 // Characters. Whoever reads the log and stands still costs lines of it, and not the shop.
 const longestBacklog = 16 * 1024 * 1024
-// Characters, after which a chunk is written at once: a pipe with room for it takes it whole.
-const longestChunk = 8 * 1024
-// Milliseconds. A write wakes another thread, which is more work than most requests are to the log.
+// Milliseconds. A write for each line would cost as much as the answer that it tells of.
 const longestWait = 10
+// Milliseconds until whoever reads has made room.
+const roomAfter = 2
+// Milliseconds of the process's end for whoever reads slowly.
+const longestEnd = 2_000
 
-/** Lines wait for each other: a write for each of them would cost as much as the answer that it tells of. */
+/** Lines wait for each other. What cannot be written, since nobody reads or there is no room, is lost. */
 function inChunks(fd: number): DestinationStream {
-  const output = destination({ fd, maxLength: longestBacklog })
-  let chunk = ''
-  let timer: NodeJS.Timeout | undefined
-  const flush = () => {
-    clearTimeout(timer)
-    timer = undefined
-    output.write(chunk)
-    chunk = ''
+  let lines = ''
+  let chunk = Buffer.alloc(0)
+  let isAwaited = false
+  /** @returns whether there is nothing left of it */
+  const write = (): boolean => {
+    if (chunk.length === 0) {
+      chunk = Buffer.from(lines)
+      lines = ''
+    }
+    try {
+      while (chunk.length > 0) chunk = chunk.subarray(writeSync(fd, chunk))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return false
+      chunk = chunk.subarray(chunk.length)
+    }
+    return lines === ''
+  }
+  const writeAfter = (milliseconds: number) => {
+    isAwaited = true
+    setTimeout(() => {
+      isAwaited = false
+      if (!write()) writeAfter(roomAfter)
+    }, milliseconds).unref()
   }
   process.on('exit', () => {
-    output.flushSync()
-    // Not by `write`: what another thread is to begin now is dropped.
-    try {
-      writeSync(fd, chunk)
-    } catch {
-      // Whoever reads the log too slowly, or is gone, goes without its end.
-    }
+    const end = performance.now() + longestEnd
+    const clock = new Int32Array(new SharedArrayBuffer(4))
+    while (!write() && performance.now() < end) Atomics.wait(clock, 0, 0, roomAfter)
   })
   return {
     write(line) {
-      chunk += line
-      if (chunk.length > longestChunk) flush()
-      else timer ??= setTimeout(flush, longestWait).unref()
+      if (chunk.length + lines.length > longestBacklog) return
+      lines += line
+      if (!isAwaited) writeAfter(longestWait)
     },
   }
 }
