@@ -154,6 +154,8 @@ export function createProductRepository(database: Database) {
       call: Call,
     ): Promise<Product | undefined> {
       const next = { $add: ['$version', 1] }
+      // Another replica's clock may be ahead.
+      const updatedAt = { $max: ['$updatedAt', new Date()] }
       const document = await database.run(call, (limit) =>
         products
           .findOneAndUpdate(
@@ -163,7 +165,7 @@ export function createProductRepository(database: Database) {
               contentVersion: base.contentVersion,
               ...(exactly && { version: base.version }),
             },
-            [{ $set: { ...literals(change), version: next, contentVersion: next, updatedAt: new Date() } }],
+            [{ $set: { ...literals(change), version: next, contentVersion: next, updatedAt } }],
             { returnDocument: 'after', updatePipeline: true, maxTimeMS: limit },
           )
           .lean(),
@@ -176,7 +178,7 @@ export function createProductRepository(database: Database) {
       const { modifiedCount } = await database.run(call, (limit) =>
         products.updateOne(
           { _id: productId, deleted: false, ...(version !== undefined && { version }) },
-          { $set: { deleted: true, updatedAt: new Date() }, $inc: { version: 1 } },
+          { $set: { deleted: true }, $max: { updatedAt: new Date() }, $inc: { version: 1 } },
           { maxTimeMS: limit },
         ),
       )

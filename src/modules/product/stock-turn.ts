@@ -59,7 +59,8 @@ export function createTurn(facts: Facts) {
     const { now, isShown } = account
     const version = isShown ? now.version + 1 : now.version
     const contentVersion = Object.keys(content).length > 0 ? version : now.contentVersion
-    account.now = { ...now, ...content, stock: now.stock + change, version, contentVersion, updatedAt: at }
+    const updatedAt = now.updatedAt > at ? now.updatedAt : at
+    account.now = { ...now, ...content, stock: now.stock + change, version, contentVersion, updatedAt }
     account.lowest = Math.min(account.lowest, account.now.stock - account.base.stock)
     account.isShown = false
     return account

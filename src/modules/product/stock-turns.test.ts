@@ -26,6 +26,12 @@ const reserve = (productId: string, quantity = 1, orderId = randomBytes(12).toSt
   port.reserve({ orderId, lines: [{ productId, quantity }] }, call(500))
 const product = async (stock: number): Promise<string> =>
   (await host.shop.product(host.shop.adminToken, { name: 'Cup', price: 5, stock })).productId
+/** @returns `updatedAt` of what is answered */
+const asAdmin = async (method: string, path: string, body: object) => {
+  const answer = await host.shop.request(method, path, { token: host.shop.adminToken, body })
+  expect(answer.status).toBe(200)
+  return answer.body.updatedAt
+}
 const change = async (productId: string, update: object) =>
   (await host.shop.collections('product'))
     .collection('products')
@@ -63,6 +69,25 @@ it.each([{ name: 'Mug' }, { price: 700 }])(
     expect(await reserve(productId)).toEqual({ state: 'held', lines: [line] })
   },
 )
+
+it.each<[string, (productId: string, version: number) => Promise<unknown>]>([
+  ['sold', (productId) => reserve(productId)],
+  [
+    'restocked',
+    (productId) => asAdmin('POST', `/products/${productId}/stock`, { change: 1, reason: 'found' }),
+  ],
+  ['renamed', (productId, version) => asAdmin('PUT', `/products/${productId}`, { name: 'Mug', version })],
+])('a product that is %s is no older than before, by whatever clock that was', async (_what, changed) => {
+  const productId = await product(5)
+  await reserve(productId)
+  const ahead = new Date(Date.now() + 60_000)
+  await change(productId, { $set: { updatedAt: ahead }, $inc: { version: 1 } })
+  const shown = await changed(productId, 3)
+  if (typeof shown === 'string') expect(shown).toBe(ahead.toISOString())
+  expect(await stored(productId)).toMatchObject({ version: 4, updatedAt: ahead })
+  const { body } = await host.shop.get(`/products/${productId}`)
+  expect(body.updatedAt).toBe(ahead.toISOString())
+})
 
 it('what another replica has deleted meanwhile is not sold', async () => {
   const productId = await product(5)

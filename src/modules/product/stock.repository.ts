@@ -236,7 +236,9 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
               hint: { _id: 1 },
               update: {
                 $inc: { stock, stocked, version: version - base.version },
-                $set: { ...content, updatedAt },
+                // Another replica's clock may be ahead.
+                $max: { updatedAt },
+                ...(content && { $set: content }),
               },
             },
           }
@@ -288,7 +290,7 @@ function createStockTransaction(models: Models, session: ClientSession, limit: n
       const { productId, version, stock, stocked } = seen
       const { modifiedCount } = await models.products.updateOne(
         { _id: productId, version, stock, stocked },
-        { $set: { ...right, updatedAt: new Date() }, $inc: { version: 1 } },
+        { $set: right, $max: { updatedAt: new Date() }, $inc: { version: 1 } },
         options,
       )
       return modifiedCount === 1
