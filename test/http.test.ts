@@ -266,6 +266,68 @@ describe('query parameters', () => {
   })
 })
 
+it.each<[string, string, unknown, object]>([
+  [
+    'GET',
+    '/products/?limit=1&limit=2',
+    undefined,
+    { parameter: 'limit', message: 'must be a string, and only one' },
+  ],
+  [
+    'GET',
+    '/products/?sort=age',
+    undefined,
+    { parameter: 'sort', message: 'must be one of newest, price, -price, name' },
+  ],
+  [
+    'GET',
+    `/orders?cursor=${'x'.repeat(4_001)}`,
+    undefined,
+    { parameter: 'cursor', message: 'must have at most 4000 characters' },
+  ],
+  [
+    'POST',
+    '/orders/create_order',
+    {},
+    { pointer: '/productList', message: 'is required, and must be an array' },
+  ],
+  [
+    'POST',
+    '/orders/create_order',
+    { productList: [] },
+    { pointer: '/productList', message: 'must not be empty' },
+  ],
+  [
+    'POST',
+    '/orders/create_order',
+    { productList: [{ productId: '0'.repeat(24), quantity: 0 }] },
+    { pointer: '/productList/0/quantity', message: 'must be at least 1' },
+  ],
+  [
+    'POST',
+    '/orders/create_order',
+    { productList: [{ productId: '0'.repeat(24), quantity: 1.5 }] },
+    { pointer: '/productList/0/quantity', message: 'must be an integer' },
+  ],
+  [
+    'POST',
+    '/products/create_product',
+    { name: 'Cup', price: '1', stock: 1 },
+    { pointer: '/price', message: 'must be a number' },
+  ],
+  [
+    'POST',
+    '/register',
+    { username: 'someone', email: 'nowhere', password: 'correct horse battery' },
+    { pointer: '/email', message: 'must be an e-mail address' },
+  ],
+])('what is refused is told what would be right: %s %s %j', async (method, path, body, fault) => {
+  expect(await client.request(method, path, { token: shop.adminToken, body })).toMatchObject({
+    status: 400,
+    body: { errors: [fault] },
+  })
+})
+
 describe('other origins', () => {
   it('are let in where the setting names them, and no others', async () => {
     const preflight = (origin: string) =>

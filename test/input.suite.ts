@@ -65,6 +65,9 @@ export function inputSuite(deployment: () => Deployment) {
       expect({ status, code: body.code }, label).toEqual({ status: 400, code: 'validation_failed' })
       const named = body.errors.map((fault: Record<string, string>) => fault.pointer ?? fault.parameter)
       expect(named, label).toContainEqual(expect.stringMatching(what))
+      for (const { message } of body.errors) {
+        expect(message, label).toMatch(/^(must |is required, and must |is not a (field|parameter) of )/)
+      }
     }
 
     /** Of every operation with one of these; nothing of the databases may change while it is asked. */

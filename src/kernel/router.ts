@@ -2,6 +2,7 @@ import { OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import type { Call } from './call.ts'
 import { type Fault, validationFailed } from './errors.ts'
+import { faultMessage } from './fault-messages.ts'
 import type { Principal } from './principal.ts'
 
 /** What the middleware leaves for handlers: the principal behind the guard, everything else always. */
@@ -15,6 +16,8 @@ export interface AppEnv {
     response?: Response
   }
 }
+
+z.config({ customError: faultMessage })
 
 /**
  * A router whose every refused input becomes one `validation_failed` that names each fault. What is added to it with
