@@ -21,7 +21,7 @@ const httpFiles = [
 /** What is said about data: schemas, in zod as it comes with @hono/zod-openapi, so that routes can be made of them. */
 const schemaFiles = [
   '^src/modules/[^/]+/(contract|settings|credentials|signing-keys)\\.ts$',
-  '^src/kernel/(config|cursor|port|retention|schemas)\\.ts$',
+  '^src/kernel/(config|cursor|fault-messages|port|retention|schemas)\\.ts$',
 ]
 
 /** @type {import('dependency-cruiser').IConfiguration} */

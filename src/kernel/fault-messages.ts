@@ -12,8 +12,7 @@ export const faultMessage: z.core.$ZodErrorMap = (issue) => {
       return isOneOfSeveral ? `must be ${wanted}, and only one` : `must be ${wanted}`
     }
     case 'too_small':
-      if (issue.minimum === 1 && issue.origin !== 'number' && issue.origin !== 'int')
-        return 'must not be empty'
+      if (issue.minimum === 1 && ['string', 'array'].includes(issue.origin)) return 'must not be empty'
       return `must ${bound(issue.origin, issue.inclusive === false ? 'more than' : 'at least', issue.minimum)}`
     case 'too_big':
       return `must ${bound(issue.origin, issue.inclusive === false ? 'less than' : 'at most', issue.maximum)}`
