@@ -1,5 +1,5 @@
 import { OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi'
-import type { Context } from 'hono'
+import type { MiddlewareHandler } from 'hono'
 import type { Call } from './call.ts'
 import { type Fault, validationFailed } from './errors.ts'
 import { faultMessage } from './fault-messages.ts'
@@ -26,17 +26,44 @@ z.config({ customError: faultMessage })
 export function createRouter(): OpenAPIHono<AppEnv> {
   const router = new OpenAPIHono<AppEnv>({ strict: false, defaultHook: refuse })
   const { openapi } = router
-  router.openapi = (route, handler, hook) => openapi(withStrictQuery(route), handler, hook)
+  router.openapi = (route, handler, hook) => openapi(withLightChecks(route), handler, hook)
   return router
 }
 
-/** A misspelt filter would give everything instead of what was asked for. */
-const withStrictQuery = <Route extends RouteConfig>(route: Route): Route => {
-  const query = (route.request?.query ?? z.object({})) as z.ZodObject
-  return { ...route, request: { ...route.request, query: query.strict() } }
+/**
+ * The validators of a description would gather all the headers of a request for the one that it names, and parse a query
+ * where there is none. Bodies and paths are left to them.
+ */
+function withLightChecks<Route extends RouteConfig>(route: Route): Route {
+  const { query, headers, ...request } = route.request ?? {}
+  const checks = [...[route.middleware ?? []].flat()]
+  // A misspelt filter would give everything instead of what was asked for.
+  if (!query) checks.push(refuseQuery)
+  if (headers) checks.push(checkHeaders(headers as z.ZodObject))
+  return {
+    ...route,
+    middleware: checks,
+    request: { ...request, ...(query && { query: (query as z.ZodObject).strict() }) },
+  }
 }
 
-function refuse(result: { success: boolean; target?: string; error?: z.ZodError }, _c: Context): undefined {
+const noQuery = z.strictObject({})
+const refuseQuery: MiddlewareHandler<AppEnv> = (c, next) => {
+  if (c.req.url.includes('?')) refuse({ ...noQuery.safeParse(c.req.query()), target: 'query' })
+  return next()
+}
+
+const checkHeaders =
+  (headers: z.ZodObject): MiddlewareHandler<AppEnv> =>
+  (c, next) => {
+    const named = Object.keys(headers.shape).map((name) => [name, c.req.header(name)])
+    const result = headers.safeParse(Object.fromEntries(named))
+    refuse({ ...result, target: 'header' })
+    c.req.addValidatedData('header', result.data ?? {})
+    return next()
+  }
+
+function refuse(result: { success: boolean; target?: string; error?: z.ZodError | undefined }): undefined {
   if (result.success || !result.error) return
   throw validationFailed(...result.error.issues.flatMap((issue) => faultsOf(issue, result.target === 'json')))
 }
