@@ -271,7 +271,7 @@ it.each<[string, string, unknown, object]>([
     'GET',
     '/products/?limit=1&limit=2',
     undefined,
-    { parameter: 'limit', message: 'must be a string, and only one' },
+    { parameter: 'limit', message: 'must be given only once' },
   ],
   [
     'GET',

@@ -50,7 +50,9 @@ async function startByNpm(script: 'start' | 'split') {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-end-'))
   const port = await freePort()
   const { PATH = '', HOME = '' } = process.env
-  const env = { PATH, HOME, ...environment(), DATA_DIR: dataDir, PORT: String(port) }
+  // npm's own advice would stand behind the program's last line.
+  const quiet = { npm_config_update_notifier: 'false' }
+  const env = { PATH, HOME, ...quiet, ...environment(), DATA_DIR: dataDir, PORT: String(port) }
   const npm = spawn('npm', ['run', script], { env, cwd: dirname(dirname(main)), detached: true })
   let printed = ''
   for (const stream of [npm.stdout, npm.stderr]) {
@@ -143,6 +145,17 @@ describe('a process that is told to end', () => {
     expect(answer).toMatch(/connection: close/i)
     expect(await ended).toBe(0)
     agent.destroy()
+  })
+
+  it('takes two signals at once for one', async () => {
+    const { child, port, ready, ended } = await start()
+    await ready
+    const { finish } = await unfinished(port)
+    child.kill('SIGTERM')
+    child.kill('SIGINT')
+    await eventually(() => expect(ask(port, '/healthz')).rejects.toThrow('ECONNREFUSED'))
+    expect(await finish()).toMatch(/^HTTP\/1\.1 204 /)
+    expect(await ended).toBe(0)
   })
 
   it('ends at once when it is told again', async () => {

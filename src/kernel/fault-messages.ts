@@ -5,11 +5,7 @@ export const faultMessage: z.core.$ZodErrorMap = (issue) => {
   switch (issue.code) {
     case 'invalid_type': {
       const wanted = types[issue.expected]
-      if (wanted === undefined) return undefined
-      if (issue.input === undefined) return `is required, and must be ${wanted}`
-      // As a query parameter that is repeated is.
-      const isOneOfSeveral = Array.isArray(issue.input) && issue.expected !== 'object'
-      return isOneOfSeveral ? `must be ${wanted}, and only one` : `must be ${wanted}`
+      return wanted && `${required(issue)}must be ${wanted}`
     }
     case 'too_small':
       if (issue.minimum === 1 && ['string', 'array'].includes(issue.origin)) return 'must not be empty'
@@ -17,15 +13,15 @@ export const faultMessage: z.core.$ZodErrorMap = (issue) => {
     case 'too_big':
       return `must ${bound(issue.origin, issue.inclusive === false ? 'less than' : 'at most', issue.maximum)}`
     case 'invalid_value':
-      return issue.values.length === 1
-        ? `must be ${String(issue.values[0])}`
-        : `must be one of ${issue.values.map(String).join(', ')}`
+      return `${required(issue)}must be ${issue.values.length === 1 ? '' : 'one of '}${issue.values.map(String).join(', ')}`
     case 'invalid_format':
       return formats[issue.format]
     default:
       return undefined
   }
 }
+
+const required = ({ input }: { input?: unknown }): string => (input === undefined ? 'is required, and ' : '')
 
 const types: Readonly<Record<string, string>> = {
   array: 'an array',

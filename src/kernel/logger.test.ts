@@ -111,10 +111,24 @@ console.error('goes on')`
 
   it('is whole for a reader who is only slow', async () => {
     const script = `for (let n = 0; n < 20; n++) logger.info({ n }, 'x'.repeat(9_000))\nprocess.exit(0)`
-    const slow = ['-c', '"$0" "$@" | { sleep 0.5; cat; }', process.execPath, ...program(script)]
+    const slow = ['-c', '"$0" "$@" | { sleep 0.4; cat; }', process.execPath, ...program(script)]
     const { stdout } = await promisify(execFile)('sh', slow)
     const numbers = linesOf(stdout).map((line) => JSON.parse(line).n)
     expect(numbers).toEqual(Array.from({ length: 20 }, (_, n) => n))
+  })
+
+  it('holds nobody up whose log is not read, and who shares it with a child that has ended', async () => {
+    const sharing = `
+import { spawnSync } from 'node:child_process'
+spawnSync(process.execPath, ['-e', 'console.log(1)'], { stdio: 'inherit' })
+${muchMore}
+${alive}`
+    const unread = ['-c', '"$0" "$@" | sleep 60', process.execPath, ...program(sharing)]
+    const shell = spawn('sh', unread, { stdio: ['pipe', 'ignore', 'pipe'], detached: true })
+    onTestFinished(() => {
+      if (shell.pid !== undefined) process.kill(-shell.pid, 'SIGKILL')
+    })
+    expect(await said(shell)).toBe('goes on\n')
   })
 
   it('keeps no program from ending whose log is not read', async () => {

@@ -1,4 +1,4 @@
-import { writeSync } from 'node:fs'
+import { constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { type DestinationStream, pino } from 'pino'
 
 export type Logger = import('pino').Logger
@@ -35,17 +35,34 @@ export async function createLogger(options: {
   )
 }
 
-// Characters. Whoever reads the log and stands still costs lines of it, and not the shop.
+// Characters, and bytes of what is being written. Whoever reads the log and stands still costs lines of it, and not the shop.
 const longestBacklog = 16 * 1024 * 1024
 // Milliseconds. A write for each line would cost as much as the answer that it tells of.
 const longestWait = 10
 // Milliseconds until whoever reads has made room.
 const roomAfter = 2
-// Milliseconds of the process's end for whoever reads slowly.
-const longestEnd = 2_000
+// Milliseconds of the process's end for whoever reads slowly: less than a parent waits after DRAIN_TIMEOUT.
+const longestEnd = 800
 
-/** Lines wait for each other. What cannot be written, since nobody reads or there is no room, is lost. */
-function inChunks(fd: number): DestinationStream {
+/**
+ * A pipe of our own, where the system can open it anew: whoever shares it may make it hold up whoever writes, as every
+ * child does that begins with it.
+ */
+function unshared(fd: number): number {
+  try {
+    if (!fstatSync(fd).isFIFO()) return fd
+    return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK)
+  } catch {
+    return fd
+  }
+}
+
+/**
+ * Lines wait for each other. What cannot be written, since nobody reads or there is no room, is lost. A pipe or a socket
+ * holds nobody up; a file or a terminal does for as long as writing takes.
+ */
+function inChunks(shared: number): DestinationStream {
+  const fd = unshared(shared)
   let lines = ''
   let chunk = Buffer.alloc(0)
   let isAwaited = false

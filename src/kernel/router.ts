@@ -17,13 +17,12 @@ export interface AppEnv {
   }
 }
 
-z.config({ customError: faultMessage })
-
 /**
  * A router whose every refused input becomes one `validation_failed` that names each fault. What is added to it with
  * `openapi` takes the query parameters of its description and no others.
  */
 export function createRouter(): OpenAPIHono<AppEnv> {
+  z.config({ customError: faultMessage })
   const router = new OpenAPIHono<AppEnv>({ strict: false, defaultHook: refuse })
   const { openapi } = router
   router.openapi = (route, handler, hook) => openapi(withLightChecks(route), handler, hook)
@@ -63,9 +62,26 @@ const checkHeaders =
     return next()
   }
 
-function refuse(result: { success: boolean; target?: string; error?: z.ZodError | undefined }): undefined {
-  if (result.success || !result.error) return
-  throw validationFailed(...result.error.issues.flatMap((issue) => faultsOf(issue, result.target === 'json')))
+interface Checked {
+  success: boolean
+  /** Where it stood. */
+  target?: string
+  /** What was checked. */
+  data?: unknown
+  error?: z.ZodError | undefined
+}
+
+function refuse({ success, error, target, data }: Checked): undefined {
+  if (success || !error) return
+  const isRepeated = ([name = '']: PropertyKey[]) =>
+    target === 'query' && Array.isArray((data as Record<PropertyKey, unknown> | undefined)?.[name])
+  throw validationFailed(
+    ...error.issues.flatMap((issue) =>
+      isRepeated(issue.path)
+        ? fault(issue.path.map(String), 'must be given only once', false)
+        : faultsOf(issue, target === 'json'),
+    ),
+  )
 }
 
 function faultsOf(issue: z.core.$ZodIssue, inBody: boolean): Fault[] {

@@ -27,9 +27,9 @@ const reserve = (productId: string, quantity = 1, orderId = randomBytes(12).toSt
 const product = async (stock: number): Promise<string> =>
   (await host.shop.product(host.shop.adminToken, { name: 'Cup', price: 5, stock })).productId
 /** @returns `updatedAt` of what is answered */
-const asAdmin = async (method: string, path: string, body: object) => {
+const asAdmin = async (method: string, path: string, body?: object) => {
   const answer = await host.shop.request(method, path, { token: host.shop.adminToken, body })
-  expect(answer.status).toBe(200)
+  expect(answer.status).toBeLessThan(300)
   return answer.body.updatedAt
 }
 const change = async (productId: string, update: object) =>
@@ -77,6 +77,7 @@ it.each<[string, (productId: string, version: number) => Promise<unknown>]>([
     (productId) => asAdmin('POST', `/products/${productId}/stock`, { change: 1, reason: 'found' }),
   ],
   ['renamed', (productId, version) => asAdmin('PUT', `/products/${productId}`, { name: 'Mug', version })],
+  ['deleted', (productId) => asAdmin('DELETE', `/products/${productId}`)],
 ])('a product that is %s is no older than before, by whatever clock that was', async (_what, changed) => {
   const productId = await product(5)
   await reserve(productId)
@@ -85,8 +86,6 @@ it.each<[string, (productId: string, version: number) => Promise<unknown>]>([
   const shown = await changed(productId, 3)
   if (typeof shown === 'string') expect(shown).toBe(ahead.toISOString())
   expect(await stored(productId)).toMatchObject({ version: 4, updatedAt: ahead })
-  const { body } = await host.shop.get(`/products/${productId}`)
-  expect(body.updatedAt).toBe(ahead.toISOString())
 })
 
 it('what another replica has deleted meanwhile is not sold', async () => {
