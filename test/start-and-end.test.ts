@@ -45,14 +45,13 @@ async function start(settings: Record<string, string> = {}): Promise<Process> {
   return { child, port, ready: once(child, 'message').then(() => undefined), ended, output: () => printed }
 }
 
-/** As a user does, with a process group for it all. `ended` resolves when nobody is left who writes. */
+/** As a user does, with a process group for it all. Ready; `ended` resolves when nobody is left who writes. */
 async function startByNpm(script: 'start' | 'split') {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-end-'))
-  const port = await freePort()
   const { PATH = '', HOME = '' } = process.env
   // npm's own advice would stand behind the program's last line.
   const quiet = { npm_config_update_notifier: 'false' }
-  const env = { PATH, HOME, ...quiet, ...environment(), DATA_DIR: dataDir, PORT: String(port) }
+  const env = { PATH, HOME, ...quiet, ...environment(), DATA_DIR: dataDir }
   const npm = spawn('npm', ['run', script], { env, cwd: dirname(dirname(main)), detached: true })
   let printed = ''
   for (const stream of [npm.stdout, npm.stderr]) {
@@ -65,6 +64,11 @@ async function startByNpm(script: 'start' | 'split') {
     signalGroup(npm.pid, 'SIGKILL')
     await rm(dataDir, { recursive: true })
   })
+  const port = await eventually(() => {
+    const [, found] = printed.match(/http:\/\/localhost:(\d+)/) ?? []
+    expect(found, printed).toBeDefined()
+    return Number(found)
+  })
   return { npm, port, ended, output: () => printed }
 }
 
@@ -76,7 +80,7 @@ function signalGroup(leader: number | undefined, signal: NodeJS.Signals): void {
   }
 }
 
-const eventually = (check: () => unknown) => vi.waitFor(check, { timeout: 15_000, interval: 20 })
+const eventually = <T>(check: () => T) => vi.waitFor(check, { timeout: 15_000, interval: 20 })
 
 /** Status and Connection header of an answer. */
 function ask(port: number, path: string, agent?: Agent): Promise<{ status?: number; connection?: string }> {
@@ -196,7 +200,6 @@ describe('a process that is told to end', () => {
     ['split', 'all that npm has started'],
   ] as const)('after `npm run %s` drains where %s was told', async (script, told) => {
     const { npm, port, ended, output } = await startByNpm(script)
-    await eventually(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 200 }))
     const { finish } = await unfinished(port)
     if (told === 'npm') npm.kill('SIGTERM')
     else signalGroup(npm.pid, 'SIGINT')
