@@ -312,6 +312,18 @@ it.each<[string, string, unknown, object]>([
   [
     'POST',
     '/products/create_product',
+    { name: 'Cup', price: 1 },
+    { pointer: '/stock', message: 'is required, and must be an integer' },
+  ],
+  [
+    'POST',
+    '/register',
+    { username: 'someone', password: 'correct horse battery' },
+    { pointer: '/email', message: 'is required, and must be a string' },
+  ],
+  [
+    'POST',
+    '/products/create_product',
     { name: 'Cup', price: '1', stock: 1 },
     { pointer: '/price', message: 'must be a number' },
   ],

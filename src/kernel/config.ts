@@ -77,7 +77,9 @@ export const rate = z
   })
   .refine(({ within }) => within <= longestPeriod, 'must be within 365d or less')
 
-const flag = z.enum(['true', 'false']).transform((value) => value === 'true')
+const flag = z
+  .enum(['true', 'false'], { error: 'must be true or false' })
+  .transform((value) => value === 'true')
 /** An integer in decimal digits. */
 export const integer = (min: number, max: number) =>
   z

@@ -4,7 +4,8 @@ import type { z } from '@hono/zod-openapi'
 export const faultMessage: z.core.$ZodErrorMap = (issue) => {
   switch (issue.code) {
     case 'invalid_type': {
-      const wanted = types[issue.expected]
+      // That an integer is wanted, zod says only of other numbers.
+      const wanted = types[isInteger(issue) ? 'int' : issue.expected]
       return wanted && `${required(issue)}must be ${wanted}`
     }
     case 'too_small':
@@ -20,6 +21,9 @@ export const faultMessage: z.core.$ZodErrorMap = (issue) => {
       return undefined
   }
 }
+
+const isInteger = ({ inst }: z.core.$ZodRawIssue): boolean =>
+  (inst?._zod.def as { format?: string } | undefined)?.format === 'safeint'
 
 const required = ({ input }: { input?: unknown }): string => (input === undefined ? 'is required, and ' : '')
 

@@ -272,8 +272,11 @@ export function createAuthService(options: {
 
     isEmpty: (call: Call) => users.isEmpty(call),
 
-    isRight: async ({ username, password }: Registration, call: Call): Promise<boolean> =>
-      passwords.verify(password, (await users.findByUsername(username, call))?.passwordHash, call),
+    /** Whether an admin has this name, and this password. */
+    async isAdmin({ username, password }: Registration, call: Call): Promise<boolean> {
+      const user = await users.findByUsername(username, call)
+      return user?.role === 'admin' && passwords.verify(password, user.passwordHash, call)
+    },
   }
 }
 

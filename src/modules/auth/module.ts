@@ -103,7 +103,7 @@ export const auth = defineModule({
         if (!config.demo) return []
         const admin = await demoAdmin(config.dataDir)
         if (await service.isEmpty(call)) await service.ensureAdmin(admin, call)
-        else if (!(await service.isRight(admin, call))) return []
+        else if (!(await service.isAdmin(admin, call))) return []
         return [`Admin      ${admin.username} / ${admin.password}   (demo; ${admin.email})`]
       },
     }
