@@ -34,6 +34,17 @@ export const environment = () => ({
   ...manyClients,
 })
 
+/** All that a process has printed, on either stream. */
+export function outputOf({ stdout, stderr }: ChildProcess): () => string {
+  let printed = ''
+  for (const stream of [stdout, stderr]) {
+    stream?.on('data', (chunk: Buffer) => {
+      printed += chunk.toString()
+    })
+  }
+  return () => printed
+}
+
 export async function deploy(shape: Shape, settings: Record<string, string> = {}): Promise<Deployment> {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-deployment-'))
   const script = fileURLToPath(new URL(`../src/${shapes[shape]}`, import.meta.url))
@@ -49,18 +60,13 @@ export async function deploy(shape: Shape, settings: Record<string, string> = {}
     silent: true,
     execArgv: [],
   })
-  let printed = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.on('data', (chunk: Buffer) => {
-      printed += chunk.toString()
-    })
-  }
+  const output = outputOf(child)
   const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
   const ready = new Promise<{ port: number; pids?: Record<string, number> }>((resolve) => {
     child.once('message', (message) => resolve(message as { port: number }))
   })
   const started = await Promise.race([ready, ended])
-  if (started === null || typeof started === 'number') throw new Error(`did not start:\n${printed}`)
+  if (started === null || typeof started === 'number') throw new Error(`did not start:\n${output()}`)
 
   const url = `http://127.0.0.1:${started.port}`
   const client = createClient((path, init) => fetch(`${url}${path}`, init))
@@ -72,7 +78,7 @@ export async function deploy(shape: Shape, settings: Record<string, string> = {}
     pids: started.pids ?? {},
     child,
     collections: own.collections,
-    output: () => printed,
+    output,
     async stop() {
       child.kill('SIGTERM')
       await own.close()

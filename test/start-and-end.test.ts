@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { freePort } from '../src/embedded/free-port.ts'
 import type { Grief } from './fixtures/crash-on-demand.ts'
-import { environment } from './processes.ts'
+import { environment, outputOf } from './processes.ts'
 
 interface Process {
   child: ChildProcess
@@ -30,19 +30,14 @@ async function start(settings: Record<string, string> = {}): Promise<Process> {
   const { PATH = '', HOME = '' } = process.env
   const env = { PATH, HOME, ...environment(), DATA_DIR: dataDir, PORT: String(port), ...settings }
   const child = fork(main, { env, silent: true, execArgv: ['--import', crashOnDemand] })
-  let printed = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.on('data', (chunk: Buffer) => {
-      printed += chunk.toString()
-    })
-  }
+  const output = outputOf(child)
   const ended = once(child, 'close').then(([code]) => code)
   onTestFinished(async () => {
     child.kill('SIGKILL')
     await ended
     await rm(dataDir, { recursive: true })
   })
-  return { child, port, ready: once(child, 'message').then(() => undefined), ended, output: () => printed }
+  return { child, port, ready: once(child, 'message').then(() => undefined), ended, output }
 }
 
 /** As a user does, with a process group for it all. Ready; `ended` resolves when nobody is left who writes. */
@@ -53,23 +48,18 @@ async function startByNpm(script: 'start' | 'split') {
   const quiet = { npm_config_update_notifier: 'false' }
   const env = { PATH, HOME, ...quiet, ...environment(), DATA_DIR: dataDir }
   const npm = spawn('npm', ['run', script], { env, cwd: dirname(dirname(main)), detached: true })
-  let printed = ''
-  for (const stream of [npm.stdout, npm.stderr]) {
-    stream.on('data', (chunk: Buffer) => {
-      printed += chunk.toString()
-    })
-  }
+  const output = outputOf(npm)
   const ended = once(npm, 'close')
   onTestFinished(async () => {
     signalGroup(npm.pid, 'SIGKILL')
     await rm(dataDir, { recursive: true })
   })
   const port = await eventually(() => {
-    const [, found] = printed.match(/http:\/\/localhost:(\d+)/) ?? []
-    expect(found, printed).toBeDefined()
+    const [, found] = output().match(/http:\/\/localhost:(\d+)/) ?? []
+    expect(found, output()).toBeDefined()
     return Number(found)
   })
-  return { npm, port, ended, output: () => printed }
+  return { npm, port, ended, output }
 }
 
 function signalGroup(leader: number | undefined, signal: NodeJS.Signals): void {
@@ -185,12 +175,9 @@ describe('a process that is told to end', () => {
   it('hears of it before it has loaded anything', async () => {
     const heard = new URL('fixtures/heard-before-loading.ts', import.meta.url).href
     const child = fork(main, { env: { SERVICE: 'none' }, silent: true, execArgv: ['--import', heard] })
-    let printed = ''
-    child.stdout?.on('data', (chunk: Buffer) => {
-      printed += chunk.toString()
-    })
+    const output = outputOf(child)
     await once(child, 'close')
-    expect(printed).toContain('heard: SIGTERM SIGINT')
+    expect(output()).toContain('heard: SIGTERM SIGINT')
   })
 
   it.each([

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { z } from '@hono/zod-openapi'
 import { isAddressRange } from './client-address.ts'
+import { faultMessage } from './fault-messages.ts'
 
 /** What the configuration has to know of a module. */
 export interface Configurable {
@@ -138,7 +139,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
 
   const read = <Schema extends z.ZodObject>(schema: Schema): z.infer<Schema> => {
     for (const variable of Object.keys(schema.shape)) readFile(variable)
-    const result = schema.safeParse(env)
+    const result = schema.safeParse(env, { error: faultMessage })
     if (result.success) return result.data
     for (const issue of result.error.issues) {
       const variable = String(issue.path[0] ?? '')

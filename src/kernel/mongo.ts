@@ -159,7 +159,7 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
   const untilCommitted: Database['transaction'] = async (call, work) => {
     for (let attempt = 1; ; attempt++) {
       let failure: unknown
-      let overdue: Promise<unknown> | undefined
+      let working: ReturnType<typeof work> | undefined
       const session = await run(call, () => connection.startSession())
       try {
         session.startTransaction({
@@ -168,10 +168,8 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
           readPreference: 'primary',
           maxCommitTimeMS: Math.max(1, remaining(call)),
         })
-        const working = work(session, Math.max(1, remaining(call)))
-        overdue = working
+        working = work(session, Math.max(1, remaining(call)))
         const result = await withinDeadline(call, 'the database', working)
-        overdue = undefined
         if (remaining(call) <= 0) throw dependencyUnavailable('the time for this request is over')
         failure = await run(call, () => commit(session, call))
         if (failure === undefined) return result
@@ -183,7 +181,7 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
         }
         failure = error
       } finally {
-        void endTransaction(session, overdue)
+        void endTransaction(session, working, call)
       }
       // Full jitter: those that collided once do not collide again. Nobody is in the way of what is merely outdated.
       const wait = failure instanceof Outdated ? 0 : Math.random() * Math.min(2 ** (attempt - 1), 100)
@@ -225,9 +223,13 @@ const overdueCommand = 1_000
  * Aborts what is still open. A command that is on its way is waited for: it would begin the transaction after its abort,
  * and nobody would end it. Where the server cannot be reached, its own limit does.
  */
-async function endTransaction(session: mongoose.ClientSession, overdue?: Promise<unknown>): Promise<void> {
+async function endTransaction(
+  session: mongoose.ClientSession,
+  working: Promise<unknown> | undefined,
+  { requestId }: Call,
+): Promise<void> {
   try {
-    if (overdue) await Promise.race([overdue, sleep(overdueCommand, undefined, { ref: false })])
+    if (working) await withinDeadline(callWithin(overdueCommand, requestId), 'the database', working)
   } catch {
     // Whoever asked for it has his answer.
   } finally {

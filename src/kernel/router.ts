@@ -35,7 +35,7 @@ export function createRouter(): OpenAPIHono<AppEnv> {
  */
 function withLightChecks<Route extends RouteConfig>(route: Route): Route {
   const { query, headers, ...request } = route.request ?? {}
-  const checks = [...[route.middleware ?? []].flat()]
+  const checks = [route.middleware ?? []].flat()
   // A misspelt filter would give everything instead of what was asked for.
   if (!query) checks.push(refuseQuery)
   if (headers) checks.push(checkHeaders(headers as z.ZodObject))

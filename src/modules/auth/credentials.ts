@@ -7,10 +7,7 @@ export const username = z
   .regex(/^[A-Za-z0-9._-]{3,30}$/, 'must have 3 to 30 of A-Z a-z 0-9 . _ -')
   .openapi({ example: 'ada' })
 
-export const email = z
-  .email({ error: ({ code }) => (code === 'invalid_format' ? 'must be an e-mail address' : undefined) })
-  .max(254)
-  .openapi({ example: 'ada@example.com' })
+export const email = z.email().max(254).openapi({ example: 'ada@example.com' })
 
 /** bcrypt reads no more than 72 bytes and stops at NUL: what it would not hash is refused, never cut. */
 export const passwordBytes = 72
