@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { announcement } from './announcement.ts'
+import { refuseArguments } from './command-line.ts'
 import { ConfigError, loadConfig } from './kernel/config.ts'
 import { createLogger } from './kernel/logger.ts'
 import { listen } from './listen.ts'
@@ -29,6 +30,7 @@ export async function serve(ending: Ending): Promise<number> {
 }
 
 async function run(ending: Ending): Promise<void> {
+  refuseArguments()
   const config = loadConfig(process.env, registry)
   const all = config.hosted.length === registry.length
   const logger = await createLogger({

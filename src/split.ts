@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { announcement } from './announcement.ts'
+import { refuseArguments } from './command-line.ts'
 import { freePort } from './embedded/free-port.ts'
 import { createFront } from './front.ts'
 import { ConfigError, loadConfig, urlVariable } from './kernel/config.ts'
@@ -17,6 +18,7 @@ import { stopSignal } from './stop-signal.ts'
  * service that dies is started again, as Kubernetes would: kill one and see.
  */
 async function main(): Promise<number> {
+  refuseArguments()
   const config = loadConfig({ ...process.env, SERVICE: 'all' }, registry)
   const human = !config.production && process.stdout.isTTY === true
   const logger = await createLogger({ level: config.logLevel, human, service: 'front' })
