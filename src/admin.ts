@@ -1,10 +1,11 @@
-import { parseArgs } from 'node:util'
+import { quoted, readCommandLine, UsageError } from './command-line.ts'
 import { compose } from './compose.ts'
 import { callWithin } from './kernel/call.ts'
 import { type Command, Refusal } from './kernel/command.ts'
 import { type Config, loadConfig } from './kernel/config.ts'
 import { isDomainError } from './kernel/errors.ts'
 import { createLogger, type Logger } from './kernel/logger.ts'
+import { nearestName } from './kernel/nearest-name.ts'
 import { openComposition } from './open-composition.ts'
 import { print } from './print.ts'
 import { registry } from './registry.ts'
@@ -17,7 +18,6 @@ const answerWithin = 30_000
 
 /** Exit codes: 0 done, 1 refused, 2 not understood or not possible now, 130 given up at the prompt (Ctrl-C). */
 async function main(): Promise<number> {
-  const { values, positionals } = parsed()
   const config = loadConfig(process.env, registry)
   // What is done goes into the audit trail; standard output is for the answer.
   const logger = await createLogger({
@@ -26,14 +26,17 @@ async function main(): Promise<number> {
     service: 'admin',
     output: process.stderr.fd,
   })
-  const [name, ...args] = positionals
   const described = await commandsOf(config, logger)
-  const command = described.find((candidate) => candidate.name === name)
-  if (values.help || command?.parameters.length !== args.length) {
-    const say = values.help ? console.log : console.error
-    say(usage(described))
-    return values.help ? 0 : 2
+  const asked = request(described)
+  if (asked === 'help') {
+    await print(usage(described))
+    return 0
   }
+  if (asked instanceof UsageError) {
+    console.error(`${asked.message}\n\n${usage(described)}`)
+    return 2
+  }
+  const { name, args, json } = asked
   const composition = await openComposition(config, logger, (line) => console.error(line))
   try {
     await composition.connect(AbortSignal.timeout(connectWithin))
@@ -41,21 +44,49 @@ async function main(): Promise<number> {
     const carriedOut = composition.commands.find((candidate) => candidate.name === name)
     const requestId = crypto.randomUUID()
     const answer = await carriedOut?.run(args, readSecret, () => callWithin(answerWithin, requestId))
-    await print(String(values.json ? JSON.stringify(answer?.json) : answer?.text))
+    await print(String(json ? JSON.stringify(answer?.json) : answer?.text))
     return 0
   } finally {
     await composition.close()
   }
 }
 
-function parsed() {
-  const options = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
+interface Request {
+  name: string
+  args: readonly string[]
+  json: boolean
+}
+
+/** What the command line asks for. No argument after the command's name is repeated: it may be a password. */
+function request(commands: readonly Command[]): Request | 'help' | UsageError {
   try {
-    return parseArgs({ options, allowPositionals: true })
-  } catch {
-    // Its own message repeats what it does not know, which may be a password.
-    throw new Error('the options are --json and --help; a name that begins with - comes after --')
+    const { isSet, positionals } = readCommandLine(['json'], { mayBeSecret: true })
+    if (isSet('help')) return 'help'
+    const [name, ...args] = positionals
+    const command = commands.find((candidate) => candidate.name === name)
+    if (name === undefined) throw new UsageError('the command is missing')
+    if (command === undefined) throw new UsageError(unknownCommand(name, commands))
+    const { parameters } = command
+    const missing = parameters.slice(args.length).map((parameter) => `<${parameter}>`)
+    if (missing.length > 0) throw new UsageError(`${name}: missing ${missing.join(' and ')}`)
+    const surplus = args.length - parameters.length
+    if (surplus > 0) {
+      throw new UsageError(`${name}: ${surplus} ${surplus === 1 ? 'argument' : 'arguments'} too many`)
+    }
+    return { name, args, json: isSet('json') }
+  } catch (error) {
+    if (error instanceof UsageError) return error
+    throw error
   }
+}
+
+function unknownCommand(name: string, commands: readonly Command[]): string {
+  const meant = nearestName(
+    name,
+    commands.map((command) => command.name),
+  )
+  const question = meant === undefined ? '' : `; did you mean ${meant}?`
+  return `there is no command ${quoted(name)}${question}`
 }
 
 /** What there is, of modules that are connected to nothing: a usage needs no database. */

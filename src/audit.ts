@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util'
+import { quoted, readCommandLine, UsageError } from './command-line.ts'
 import { type AuditReport, type ReportedFinding, runAudit } from './kernel/audit.ts'
 import { loadConfig } from './kernel/config.ts'
 import { createLogger } from './kernel/logger.ts'
@@ -21,14 +21,11 @@ const connectWithin = 5_000
 const readWithin = 300_000
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      repair: { type: 'boolean' },
-      json: { type: 'boolean' },
-      help: { type: 'boolean', short: 'h' },
-    },
-  })
-  if (values.help) {
+  const { isSet, positionals } = readCommandLine(['repair', 'json'], { mayBeSecret: false })
+  const [surplus] = positionals
+  if (surplus !== undefined)
+    throw new UsageError(`${quoted(surplus)} is an argument too many: there are only options`)
+  if (isSet('help')) {
     console.log(usage)
     return 0
   }
@@ -42,10 +39,10 @@ async function main(): Promise<number> {
       throw new Error('SERVICE: no module that is hosted here has an audit')
     await composition.connect(AbortSignal.timeout(connectWithin))
     const report = await runAudit(composition.audits, {
-      repair: values.repair ?? false,
+      repair: isSet('repair'),
       secondLookAfter: config.requestTimeout,
     })
-    await print(values.json ? JSON.stringify(report) : readable(report))
+    await print(isSet('json') ? JSON.stringify(report) : readable(report))
     return report.complete && report.findings.every(({ repaired }) => repaired !== undefined) ? 0 : 1
   } finally {
     await composition.close()
@@ -89,7 +86,8 @@ function rowOf({
 main().then(
   (code) => process.exit(code),
   (error: unknown) => {
-    console.error(error instanceof Error ? error.message : error)
+    const message = error instanceof Error ? error.message : error
+    console.error(error instanceof UsageError ? `${message}\n\n${usage}` : message)
     process.exit(2)
   },
 )

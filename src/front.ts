@@ -51,7 +51,7 @@ export function createFront(options: {
     const owner = owners.get(segment)
     for (const target of owner === undefined ? Object.values(urls) : [owner]) {
       try {
-        return await proxy(`${target}${pathname}${search}`, {
+        const answer = await proxy(`${target}${pathname}${search}`, {
           raw: c.req.raw,
           headers: endToEnd(c.req.raw.headers, {
             'x-request-id': c.get('call').requestId,
@@ -61,6 +61,8 @@ export function createFront(options: {
           // Of several that would do, one that hangs must not keep the others from answering.
           signal: AbortSignal.timeout(owner === undefined ? 1_000 : timeout),
         })
+        c.set('isForwarded', true)
+        return answer
       } catch (error) {
         if (c.req.raw.signal.aborted) cutShort()
         logger.warn({ target, error: String((error as Error).cause ?? error) }, 'no answer')

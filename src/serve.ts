@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { announcement } from './announcement.ts'
+import { announcement, briefLog, stopping } from './announcement.ts'
+import { refuseArguments } from './command-line.ts'
 import { ConfigError, loadConfig } from './kernel/config.ts'
-import { createLogger } from './kernel/logger.ts'
+import { createLogger, isBrief } from './kernel/logger.ts'
 import { listen } from './listen.ts'
 import { openComposition } from './open-composition.ts'
 import { registry } from './registry.ts'
@@ -29,11 +30,12 @@ export async function serve(ending: Ending): Promise<number> {
 }
 
 async function run(ending: Ending): Promise<void> {
+  refuseArguments()
   const config = loadConfig(process.env, registry)
   const all = config.hosted.length === registry.length
+  const shown = { level: config.logLevel, human: !config.production && process.stdout.isTTY === true }
   const logger = await createLogger({
-    level: config.logLevel,
-    human: !config.production && process.stdout.isTTY === true,
+    ...shown,
     service: all ? 'all' : config.hosted.join(','),
   })
   ending.reportTo(logger)
@@ -56,14 +58,22 @@ async function run(ending: Ending): Promise<void> {
     const listener = await listen(composition.app.fetch, config)
     void listener.failed.then((error) => ending.crash('the listener failed', error))
     const lines = await preparing
+    // By hand: a parent speaks for its children.
+    const brief = isBrief(shown) && !process.send
     // A parent (`npm run split`, tests) learns that its child is ready, and where.
     process.send?.({ port: listener.port, lines })
     if (!config.production && !process.send)
-      console.log(announcement(all ? 'one process' : config.hosted.join(', '), listener.port, lines))
+      console.log(
+        announcement(all ? 'one process' : config.hosted.join(', '), listener.port, [
+          ...lines,
+          ...(brief ? [briefLog] : []),
+        ]),
+      )
     logger.info({ hosted: config.hosted, port: listener.port }, 'ready')
 
     const { reason } = await stopped
     logger.info({ reason }, 'draining')
+    if (brief) console.log(stopping)
     composition.drain()
     listener.drain()
     await sleep(config.drain.delay)

@@ -2,11 +2,12 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { announcement } from './announcement.ts'
+import { announcement, briefLog, stopping } from './announcement.ts'
+import { refuseArguments } from './command-line.ts'
 import { freePort } from './embedded/free-port.ts'
 import { createFront } from './front.ts'
 import { ConfigError, loadConfig, urlVariable } from './kernel/config.ts'
-import { createLogger, type Logger } from './kernel/logger.ts'
+import { createLogger, isBrief, type Logger } from './kernel/logger.ts'
 import { listen } from './listen.ts'
 import { openMongodb } from './mongodb.ts'
 import { registry } from './registry.ts'
@@ -17,9 +18,10 @@ import { stopSignal } from './stop-signal.ts'
  * service that dies is started again, as Kubernetes would: kill one and see.
  */
 async function main(): Promise<number> {
+  refuseArguments()
   const config = loadConfig({ ...process.env, SERVICE: 'all' }, registry)
-  const human = !config.production && process.stdout.isTTY === true
-  const logger = await createLogger({ level: config.logLevel, human, service: 'front' })
+  const shown = { level: config.logLevel, human: !config.production && process.stdout.isTTY === true }
+  const logger = await createLogger({ ...shown, service: 'front' })
   const mongodb = await openMongodb(config, (line) => console.log(line))
   const ending = stopSignal()
   ending.reportTo(logger)
@@ -70,11 +72,15 @@ async function main(): Promise<number> {
       pids: Object.fromEntries(services.map(({ name, pid }) => [name, pid()])),
     })
     if (!process.send) {
-      const shape = [...ports].map(([name, port]) => `${name} on ${port}`).join(', ')
-      console.log(announcement(`split: ${shape}`, listener.port, lines))
+      const processes = services.map(
+        ({ name, pid }) => `${name.padEnd(10)} http://localhost:${ports.get(name)}   (process ${pid()})`,
+      )
+      const log = isBrief(shown) ? [briefLog] : []
+      console.log(announcement('split', listener.port, [...processes, ...lines, ...log]))
     }
     const { reason } = await stopped
     logger.info({ reason }, 'draining')
+    if (isBrief(shown) && !process.send) console.log(stopping)
     await listener.close(config.drain.timeout)
     return Number(ending.crashed())
   } finally {
@@ -104,6 +110,8 @@ function startService(name: string, env: NodeJS.ProcessEnv, drainTimeout: number
     const keepRunning = async () => {
       while (!stopping.signal.aborted) {
         const end = await run((lines) => {
+          // A person who has killed one wants to know when, and as what, it is there again.
+          if (started) logger.warn({ service: name, pid: child.pid }, 'the service is ready again')
           started = true
           resolve(lines)
         })

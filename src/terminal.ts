@@ -28,8 +28,9 @@ async function ask(prompt: string): Promise<string> {
   // As a terminal even where the output is a file: otherwise the terminal itself would show what is typed.
   const options = { prompt, silent: true, terminal: true, output: process.stderr }
   const line = await Promise.race([read(options).catch(() => undefined), stopped])
-  if (line !== undefined) return line
+  // The line break that was typed is as hidden as the rest.
   process.stderr.write('\n')
+  if (line !== undefined) return line
   throw new Canceled('canceled: nothing was changed')
 }
 

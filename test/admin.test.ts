@@ -117,8 +117,8 @@ describe('create', () => {
   })
 
   it.each([
-    ['a-secret-on-the-line', /never an argument/],
-    ['--a-secret-on-the-line', /the options are/],
+    ['a-secret-on-the-line', /1 argument too many/],
+    ['--a-secret-on-the-line', /argument 4 is no option: the options are/],
   ])('takes no password as an argument (%s), and does not repeat it', async (argument, reason) => {
     const outcome = await command('create', 'newcomer', 'new@example.com', argument)
     expect(outcome).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(reason) })
@@ -344,18 +344,32 @@ it('reset-password wins over an owner, or a thief, who changes it while the oper
 })
 
 describe('the command itself', () => {
-  it.each([
-    [[], 2],
-    [['dance'], 2],
-    [['promote'], 2],
-    [['--help'], 0],
-  ])('%j shows how it is used, and needs no database for that', async (args, code) => {
-    const outcome = await run({ ...environment, MONGODB_URI: 'mongodb://127.0.0.1:9' }, args)
-    expect(outcome.code).toBe(code)
-    const text = code === 0 ? outcome.stdout : outcome.stderr
-    for (const name of ['create', 'promote', 'demote', 'list', 'sign-out', 'reset-password'])
-      expect(text).toContain(name)
-  })
+  it.each<[string[], number, string]>([
+    [[], 2, 'the command is missing'],
+    [['dance'], 2, 'there is no command "dance"'],
+    [['creat', 'a', 'a@example.com'], 2, 'there is no command "creat"; did you mean create?'],
+    [['resetpassword', 'a'], 2, 'there is no command "resetpassword"; did you mean reset-password?'],
+    [['\u001b[31mred'], 2, 'there is no command "\\u001b[31mred"'],
+    [['promote'], 2, 'promote: missing <username or e-mail>'],
+    [['create'], 2, 'create: missing <username> and <e-mail>'],
+    [['create', 'a'], 2, 'create: missing <e-mail>'],
+    [['create', 'a', 'a@example.com', 'b'], 2, 'create: 1 argument too many'],
+    [['list', 'a', 'b'], 2, 'list: 2 arguments too many'],
+    [['list', '--frob'], 2, 'argument 2 is no option: the options are --json, --help'],
+    [['--jsn', 'list'], 2, 'argument 1 is no option (did you mean --json?)'],
+    [['list', '--json=yes'], 2, '--json takes no value'],
+    [['--help'], 0, 'npm run admin'],
+  ])(
+    '%j says what is wrong, and how it is used, and needs no database for that',
+    async (args, code, first) => {
+      const outcome = await run({ ...environment, MONGODB_URI: 'mongodb://127.0.0.1:9' }, args)
+      expect(outcome.code).toBe(code)
+      const text = code === 0 ? outcome.stdout : outcome.stderr
+      expect(text.split('\n')[0]).toContain(first)
+      for (const name of ['create', 'promote', 'demote', 'list', 'sign-out', 'reset-password'])
+        expect(text).toContain(`  ${name} `)
+    },
+  )
 
   it('ends with 2 where there is no database, or no module that has it', async () => {
     const away = await run({ ...environment, MONGODB_URI: 'mongodb://127.0.0.1:9' }, ['list'])
@@ -411,7 +425,8 @@ describe('at a terminal', () => {
       [`${secret}\r`, `${secret}\r`],
     )
     expect({ code, shown }).toMatchObject({ code: 0 })
-    expect(shown).toContain('typist is an admin now')
+    expect(shown).toMatch(/^new password: \r\nnew password, again: \r\n/)
+    expect(shown).toContain('\ntypist is an admin now')
     expect(shown).not.toContain(secret)
     // As it is between the two prompts.
     expect(processes).toContain('typist@example.com')
@@ -424,7 +439,8 @@ describe('at a terminal', () => {
       ['create', 'waverer', 'waverer@example.com'],
       ['this is the one\r', 'or maybe this one\r'],
     )
-    expect({ code, shown }).toMatchObject({ code: 1, shown: expect.stringContaining('are not the same') })
+    const reason = '\r\nnew password: the two are not the same\r\n'
+    expect({ code, shown }).toMatchObject({ code: 1, shown: expect.stringContaining(reason) })
     expect((await signIn('waverer', 'this is the one')).status).toBe(401)
   })
 

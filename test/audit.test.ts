@@ -555,7 +555,9 @@ it('raises no false alarm in a shop that is selling', async () => {
 })
 
 it.each([
-  ['an option that it does not know', ['--fix'], {}, 'fix'],
+  ['an option that it does not know', ['--fix'], {}, '"--fix" is no option: the options are --repair'],
+  ['an option that is almost right', ['--repiar'], {}, '(did you mean --repair?)'],
+  ['an argument that is no option', ['fix'], {}, '"fix" is an argument too many'],
   ['a setting that is wrong', [], { REQUEST_TIMEOUT: 'soon' }, 'REQUEST_TIMEOUT'],
   ['a service that has nothing to audit', [], { SERVICE: 'auth' }, 'SERVICE'],
   [

@@ -3,7 +3,6 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseEnv } from 'node:util'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { parse } from 'yaml'
 import { loadConfig } from '../src/kernel/config.ts'
@@ -53,15 +52,23 @@ const awaited = new Set(
 const lasting = all.filter(([name]) => !awaited.has(name))
 /** `${NAME:-value}` as it is where nobody has set NAME. */
 const unset = (text: string) => text.replaceAll(/\$\{\w+:-([^}]*)\}/g, '$1')
-const inProfile = (profile: string) =>
-  all.filter(([, { profiles = [profile] }]) => profiles.includes(profile)).map(([name]) => name)
+/** A service, and all that is started with it. */
+const startedWith = (name: string): string[] => [
+  ...new Set([name, ...Object.keys(services[name]?.depends_on ?? {}).flatMap(startedWith)]),
+]
+const shapes = {
+  /** `docker compose up` */
+  'one process': all.filter(([, { profiles }]) => profiles === undefined).map(([name]) => name),
+  /** `docker compose --profile split up nginx` */
+  split: startedWith('nginx'),
+}
 
 describe('the compose file', () => {
   it('has one container with everything unless told otherwise, and each module by itself where it is split', () => {
-    expect(parseEnv(read('.env'))).toEqual({ COMPOSE_PROFILES: 'monolith' })
     const common = ['mongodb', 'mongodb-setup', 'secrets']
-    expect(inProfile('monolith').sort()).toEqual([...common, 'trivet'].sort())
-    expect(inProfile('split').sort()).toEqual([...common, ...modules, 'nginx'].sort())
+    expect(shapes['one process'].sort()).toEqual([...common, 'trivet'].sort())
+    expect(shapes.split.sort()).toEqual([...common, ...modules, 'nginx'].sort())
+    for (const name of [...modules, 'nginx']) expect(services[name]?.profiles).toEqual(['split'])
     expect(services.trivet?.environment?.SERVICE).toBe('all')
     for (const name of modules) {
       expect(services[name]).toMatchObject({ environment: { SERVICE: name }, deploy: { replicas: 2 } })
@@ -69,10 +76,22 @@ describe('the compose file', () => {
   })
 
   it('publishes one port in either shape', () => {
-    for (const profile of ['monolith', 'split']) {
-      const published = inProfile(profile).flatMap((name) => services[name]?.ports ?? [])
+    for (const started of Object.values(shapes)) {
+      const published = started.flatMap((name) => services[name]?.ports ?? [])
       expect(published.map(unset)).toEqual(['3000:3000'])
     }
+  })
+
+  it('reads no secret from the environment, nor from .env', () => {
+    const variables = [...read('docker-compose.yml').matchAll(/\$\{?(\w+)/g)].map(([, variable]) => variable)
+    expect([...new Set(variables)].sort()).toEqual([
+      'ADMIN_EMAIL',
+      'ADMIN_USERNAME',
+      'EDGE_NETWORK',
+      'LOG_LEVEL',
+      'PORT',
+    ])
+    for (const [name, service] of all) expect(service, name).not.toHaveProperty('env_file')
   })
 
   it('builds the image once', () => {

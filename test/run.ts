@@ -3,27 +3,32 @@
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 
 const root = new URL('..', import.meta.url)
 const results = mkdtempSync(join(tmpdir(), 'trivet-results-'))
 const report = join(results, 'vitest.json')
 
-/** The package's own binaries, on the Node.js that runs this file. */
-function passes(title: string, command: string, ...args: string[]): boolean {
-  console.log(`\n> ${title}: ${[command, ...args].join(' ')}`)
-  const { status } = spawnSync(join('node_modules', '.bin', command), args, { cwd: root, stdio: 'inherit' })
+/** A program of a package, on the Node.js that runs this file. */
+function passes(title: string, program: string, ...args: string[]): boolean {
+  console.log(`\n> ${title}: ${[basename(program), ...args].join(' ')}`)
+  const options = { cwd: root, stdio: 'inherit' } as const
+  const { status } = spawnSync(process.execPath, [join('node_modules', program), ...args], options)
   return status === 0
 }
 
 const checks = [
-  passes('types', 'tsc'),
-  passes('lint', 'biome', 'check', '--error-on-warnings'),
-  passes('boundaries', 'depcruise', '--config', '.dependency-cruiser.mjs', 'src', 'test', 'bench'),
+  passes('types', 'typescript/bin/tsc'),
+  passes('lint', '@biomejs/biome/bin/biome', 'check', '--error-on-warnings'),
+  passes(
+    'boundaries',
+    'dependency-cruiser/bin/dependency-cruiser.mjs',
+    ...['--config', '.dependency-cruiser.mjs', 'src', 'test', 'bench'],
+  ),
 ]
 const vitest = passes(
   'tests',
-  'vitest',
+  'vitest/vitest.mjs',
   'run',
   '--reporter=default',
   '--reporter=json',

@@ -239,6 +239,15 @@ describe('a process that crashes', () => {
   })
 })
 
+it.each(['main.ts', 'split.ts'])('%s refuses arguments, and does not repeat them', async (program) => {
+  const file = fileURLToPath(new URL(`../src/${program}`, import.meta.url))
+  const child = fork(file, ['ADMIN_PASSWORD=hunter2', '--frob'], { silent: true, execArgv: [] })
+  const output = outputOf(child)
+  const [code] = await once(child, 'close')
+  expect({ code, output: output() }).toMatchObject({ code: 1, output: expect.stringContaining('PORT=4000') })
+  expect(output()).not.toMatch(/hunter2|frob| at /)
+})
+
 describe('the port of a process that starts', () => {
   it('is closed until it is ready: what does not probe would send there', async () => {
     const { child, port, ready, ended } = await start()

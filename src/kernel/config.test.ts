@@ -49,7 +49,7 @@ describe('defaults', () => {
       drain: { delay: 0, timeout: 10_000 },
       corsOrigins: [],
       trustedProxies: [],
-      logLevel: 'info',
+      logLevel: undefined,
       settings: {
         auth: {
           ACCESS_TOKEN_TTL: 15 * 60_000,

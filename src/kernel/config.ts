@@ -30,7 +30,8 @@ export interface Config {
   corsOrigins: readonly string[]
   /** Whose `X-Forwarded-For` counts: addresses and CIDR ranges. */
   trustedProxies: readonly string[]
-  logLevel: string
+  /** Unless it is set, what a terminal shows is less than what a machine reads. */
+  logLevel: string | undefined
   /** `iss` and `aud` of access tokens. */
   issuer: string
   /** What each hosted module's own `settings` made of the environment. */
@@ -201,7 +202,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
         .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
           error: 'must be trace, debug, info, warn, error, fatal or silent',
         })
-        .default('info'),
+        .optional(),
       ...Object.fromEntries(names.map((name) => [urlVariable(name), httpUrl.optional()])),
     }),
   )

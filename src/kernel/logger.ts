@@ -1,23 +1,33 @@
 import { constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { type DestinationStream, pino } from 'pino'
+import { terminalLog } from './terminal-log.ts'
 
 export type Logger = import('pino').Logger
 
+/** Whether a person at a terminal has not said what to show: warnings and errors then, in short. */
+export const isBrief = ({ level, human }: { level: string | undefined; human: boolean }): boolean =>
+  human && level === undefined
+
 /**
- * JSON lines on standard output, or the `output` that is given; a person at a terminal gets them coloured, where
- * pino-pretty is installed. Into a file descriptor those of 10 milliseconds are written together, and what is left as
+ * JSON lines on standard output, or the `output` that is given, from `info` on unless there is a `level`. A person at a
+ * terminal gets warnings and errors in short, or every line of the `level` that is given, coloured where pino-pretty is
+ * installed. Into a file descriptor those of 10 milliseconds are written together, and what is left as
  * the process exits; what was said within that time of its being killed is lost.
  */
 export async function createLogger(options: {
-  level: string
+  level: string | undefined
   human: boolean
   service: string
   output?: number | NodeJS.WritableStream
 }): Promise<Logger> {
   // Asking for it makes a pipe one that says that it is full, instead of holding up whoever writes.
-  const { level, service, output = process.stdout.fd } = options
+  const { service, output = process.stdout.fd } = options
+  const brief = isBrief(options)
+  const level = options.level ?? (brief ? 'warn' : 'info')
   const settings = { level, base: { service }, serializers: { err: withoutMembers } }
   const plain = () => pino(settings, typeof output === 'number' ? inChunks(output) : output)
+  if (brief)
+    return pino(settings, terminalLog(output === process.stderr.fd ? process.stderr : process.stdout))
   if (!options.human) return plain()
   const pretty = await import('pino-pretty').then(({ default: make }) => make).catch(() => undefined)
   if (!pretty) return plain()

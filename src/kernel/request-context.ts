@@ -50,7 +50,7 @@ export function requestContext(options: {
       status: c.res.status,
       ms: Math.round((performance.now() - started) * 10) / 10,
     }
-    if (c.res.status >= 500) logger.error(line, 'request')
+    if (c.res.status >= 500 && !c.get('isForwarded')) logger.error(line, 'request')
     else logger.info(line, 'request')
   }
 }

@@ -12,6 +12,8 @@ export interface AppEnv {
     principal: Principal
     /** Of the answer, whatever it is; by lower-case names. Middleware adds its own here. */
     headers: Record<string, string>
+    /** Whether another process has made the answer, and has logged why the request failed. */
+    isForwarded?: boolean
     /** An answer that has them already. */
     response?: Response
   }

@@ -13,8 +13,10 @@ const healthyWithin = 120_000
 let environment: Record<string, string>
 let client: Client
 
-const compose = (profile: string, ...args: string[]) =>
-  docker(['compose', '--project-name', project, '--profile', profile, ...args], environment)
+const compose = (shape: string, ...args: string[]) => {
+  const profile = shape === 'split' ? ['--profile', 'split'] : []
+  return docker(['compose', '--project-name', project, ...profile, ...args], environment)
+}
 
 describe.skipIf(noDocker)('the compose file, as it is started', () => {
   beforeAll(async () => {
@@ -25,25 +27,29 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
     )
   })
   afterAll(async () => {
-    for (const profile of ['monolith', 'split'])
-      await compose(profile, 'down', '--volumes', '--timeout', '20')
+    await compose('split', 'down', '--volumes', '--timeout', '20')
   })
 
   const shapes = [
-    { profile: 'monolith', member: 'trivet', containers: ['trivet', 'mongodb'] },
-    { profile: 'split', member: 'auth', containers: ['nginx', 'auth', 'product', 'order', 'mongodb'] },
+    { shape: 'one process', named: [], member: 'trivet', containers: ['trivet', 'mongodb'] },
+    {
+      shape: 'split',
+      named: ['nginx'],
+      member: 'auth',
+      containers: ['nginx', 'auth', 'product', 'order', 'mongodb'],
+    },
   ]
   let order: { orderId: string; token: string } | undefined
 
-  const asAdmin = async (profile: string, member: string): Promise<string> => {
-    const password = await compose(profile, 'exec', '-T', member, 'cat', '/run/secrets/trivet/ADMIN_PASSWORD')
+  const asAdmin = async (shape: string, member: string): Promise<string> => {
+    const password = await compose(shape, 'exec', '-T', member, 'cat', '/run/secrets/trivet/ADMIN_PASSWORD')
     const body = { username: 'admin', password }
     return (await persist(() => client.post('/login', { body }), healthyWithin)).body.accessToken
   }
 
   /** A product is put on sale, and bought. */
-  const trade = async (profile: string, member: string) => {
-    const adminToken = await asAdmin(profile, member)
+  const trade = async (shape: string, member: string) => {
+    const adminToken = await asAdmin(shape, member)
     const { productId } = await client.product(adminToken)
     const { token } = await client.customer()
     const lines = [{ productId, quantity: 2 }]
@@ -56,51 +62,51 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
     return { orderId: body.orderId as string, token }
   }
 
-  const healthy = async (profile: string) => {
+  const healthy = async (shape: string) => {
     await vi.waitFor(
       async () => {
-        const states = await compose(profile, 'ps', '--format', '{{.Service}} {{.Health}}')
+        const states = await compose(shape, 'ps', '--format', '{{.Service}} {{.Health}}')
         expect(states.split('\n').filter((line) => !line.endsWith(' healthy'))).toEqual([])
       },
       { timeout: healthyWithin, interval: 500 },
     )
   }
 
-  describe.each(shapes)('with the profile $profile', ({ profile, member, containers }) => {
+  describe.each(shapes)('in the shape $shape', ({ shape, named, member, containers }) => {
     beforeAll(async () => {
-      await compose(profile, 'up', '--detach', '--build', '--wait')
+      await compose(shape, 'up', '--detach', '--build', '--wait', ...named)
     })
-    afterAll(() => compose(profile, 'down', '--timeout', '20'))
+    afterAll(() => compose(shape, 'down', '--timeout', '20'))
 
     it('sells, and has what was bought before it took that shape', async () => {
       if (order) {
         const { status } = await client.get(`/orders/${order.orderId}`, { token: order.token })
         expect(status).toBe(200)
       }
-      order = await trade(profile, member)
+      order = await trade(shape, member)
       expect(await client.get('/internal/product/reserve')).toMatchObject({ status: 404 })
     })
 
     it('is well again, with all that it had, after any container was restarted', async () => {
       const known = order ?? { orderId: '', token: '' }
       for (const container of containers) {
-        await compose(profile, 'restart', '--timeout', '20', container)
-        await healthy(profile)
+        await compose(shape, 'restart', '--timeout', '20', container)
+        await healthy(shape)
         const read = () => client.get(`/orders/${known.orderId}`, { token: known.token })
         const { body } = await persist(read, healthyWithin)
         expect(body).toMatchObject({ orderId: known.orderId, status: 'confirmed' })
       }
-      await trade(profile, member)
+      await trade(shape, member)
     })
 
     it('starts again what has crashed', async () => {
       const id =
-        (await compose(profile, 'ps', '--quiet', profile === 'split' ? 'order' : member)).split('\n')[0] ?? ''
+        (await compose(shape, 'ps', '--quiet', shape === 'split' ? 'order' : member)).split('\n')[0] ?? ''
       const pid = await docker(['inspect', id, '--format', '{{.State.Pid}}'])
       // From outside, where that is allowed: a container that Docker is told to kill stays dead.
       execFileSync('kill', ['-9', pid])
-      await healthy(profile)
-      await trade(profile, member)
+      await healthy(shape)
+      await trade(shape, member)
     })
 
     it('keeps MongoDB to itself, and each secret to who needs it', async () => {
@@ -114,20 +120,20 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
         '--eval',
         'db.orders.findOne()',
       ]
-      await expect(compose(profile, ...bare)).rejects.toThrow(/requires authentication/)
-      if (profile !== 'split') return
-      const uri = await compose(profile, 'exec', '-T', 'product', 'cat', '/run/secrets/trivet/MONGODB_URI')
+      await expect(compose(shape, ...bare)).rejects.toThrow(/requires authentication/)
+      if (shape !== 'split') return
+      const uri = await compose(shape, 'exec', '-T', 'product', 'cat', '/run/secrets/trivet/MONGODB_URI')
       const foreign = ['exec', '-T', 'mongodb', 'mongosh', uri, '--quiet', '--eval']
       await expect(
-        compose(profile, ...foreign, 'db.getSiblingDB("trivet_order").orders.findOne()'),
+        compose(shape, ...foreign, 'db.getSiblingDB("trivet_order").orders.findOne()'),
       ).rejects.toThrow(/not authorized/)
-      const files = await compose(profile, 'exec', '-T', 'product', 'ls', '/run/secrets/trivet')
+      const files = await compose(shape, 'exec', '-T', 'product', 'ls', '/run/secrets/trivet')
       expect(files.split('\n').sort()).toEqual(['INTERNAL_SECRET', 'MONGODB_URI'])
     })
 
     it('ends every container of its own with 0', async () => {
-      await compose(profile, 'stop', '--timeout', '20')
-      const own = await compose(profile, 'ps', '--all', '--format', '{{.Service}} {{.ExitCode}}')
+      await compose(shape, 'stop', '--timeout', '20')
+      const own = await compose(shape, 'ps', '--all', '--format', '{{.Service}} {{.ExitCode}}')
       expect(own.split('\n').filter((line) => !line.endsWith(' 0'))).toEqual([])
       expect((await attempt(() => client.get('/healthz'))).status).toBe(0)
     })

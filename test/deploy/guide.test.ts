@@ -35,8 +35,7 @@ describe.skipIf(noDocker)('the guide to compose', () => {
     }
   })
   afterAll(async () => {
-    await docker(['compose', '--profile', 'split', 'down', '--volumes', '--timeout', '20'], environment)
-    await docker(['compose', '--profile', 'monolith', 'down', '--volumes', '--timeout', '20'], environment)
+    await docker(['compose', '--profile', '*', 'down', '--volumes', '--timeout', '20'], environment)
     await rm(folder, { recursive: true })
   })
 

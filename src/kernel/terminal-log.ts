@@ -1,0 +1,91 @@
+import { styleText } from 'node:util'
+import type { DestinationStream } from 'pino'
+
+/** Requests whose cause is kept until their own line comes. */
+const mostPendingCauses = 100
+const standardWidth = 80
+
+interface Line extends Record<string, unknown> {
+  level: number
+  time: number
+  service: string
+  module?: string
+  msg?: string
+  requestId?: string
+  err?: { message: string; stack?: string }
+}
+
+/** Members of a line that the short form leaves out, or shows without their names. */
+const unnamed = [
+  'level',
+  'time',
+  'service',
+  'module',
+  'msg',
+  'requestId',
+  'traceparent',
+  'err',
+  'method',
+  'path',
+  'status',
+  'ms',
+]
+
+/**
+ * Writes each log line as one line that fits the terminal's width. A request that failed is one line too: its cause is
+ * logged first, and is shown where the request itself is logged. Of a crash the whole stack is shown.
+ */
+export function terminalLog(terminal: NodeJS.WriteStream): DestinationStream {
+  const causes = new Map<string, string>()
+  return {
+    write(json) {
+      const line = JSON.parse(json) as Line
+      const { requestId } = line
+      const isRequest = line.status !== undefined
+      if (requestId !== undefined && line.err && !isRequest) {
+        causes.set(requestId, messageOf(line))
+        for (const [oldest] of causes) if (causes.size > mostPendingCauses) causes.delete(oldest)
+        return
+      }
+      const cause = requestId === undefined ? undefined : causes.get(requestId)
+      if (requestId !== undefined) causes.delete(requestId)
+      const head = `${new Date(line.time).toTimeString().slice(0, 8)} ${labelOf(line.level)} `
+      const text = `${sourceOf(line)}${isRequest ? requestOf(line, cause) : messageOf(line)}`
+      const room = (terminal.columns || standardWidth) - head.length
+      const colour = line.level >= 50 ? 'red' : 'yellow'
+      const stack = line.level >= 60 && line.err?.stack ? `${line.err.stack}\n` : ''
+      terminal.write(`${styleText(colour, head, { stream: terminal })}${fitted(text, room)}\n${stack}`)
+    },
+  }
+}
+
+const labelOf = (level: number): string =>
+  level >= 60 ? 'FATAL' : level >= 50 ? 'ERROR' : level >= 40 ? 'WARN ' : 'INFO '
+
+function sourceOf({ service, module }: Line): string {
+  const source = module ?? (service === 'all' ? undefined : service)
+  return source === undefined ? '' : `${source}: `
+}
+
+function requestOf({ method, path, status }: Line, cause: string | undefined): string {
+  const reason = cause === undefined ? '' : `: ${cause}`
+  return `${status} ${method} ${path}${reason}`
+}
+
+function messageOf(line: Line): string {
+  const { msg = '', err, method, path } = line
+  const reason = err?.message ?? ''
+  // Where the message is that of the error, the error's has its causes behind it.
+  const said = reason.startsWith(msg) ? reason : [msg, reason].filter((part) => part !== '').join(': ')
+  const request = method === undefined ? '' : `${method} ${path}`
+  const members = Object.entries(line)
+    .filter(([name]) => !unnamed.includes(name))
+    .map(([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value) : value}`)
+  return [said, request, ...members].filter((part) => part !== '').join(' ')
+}
+
+/** On one line, without characters that would change the terminal, and with an ellipsis where it is too long. */
+function fitted(text: string, width: number): string {
+  const line = text.replaceAll(/[\s\p{Cc}\p{Cf}]+/gu, ' ').trim()
+  return line.length <= width ? line : `${line.slice(0, Math.max(0, width - 1))}…`
+}
