@@ -31,7 +31,9 @@ export function createApp(options: {
   const { config, hosted, readiness, logger } = options
   const app = createRouter()
 
-  const described = new Set(options.modules.flatMap(({ api }) => Object.values(api).map(({ method }) => method)))
+  const described = new Set(
+    options.modules.flatMap(({ api }) => Object.values(api).map(({ method }) => method)),
+  )
   const isDescribed = (method: string) => [...described].some((each) => each.toUpperCase() === method)
   /** Answers a request that no route takes: 404, or by the methods that its path has, 405, or 204 to OPTIONS. */
   const refuseRoute = (c: Context<AppEnv>): Response => {
@@ -89,7 +91,7 @@ function documentOf(modules: readonly AnyModule[]) {
     bearerFormat: 'JWT',
     description: 'the `accessToken` of POST /login',
   })
-  return described.getOpenAPI31Document({
+  const document = described.getOpenAPI31Document({
     openapi: '3.1.0',
     info: {
       title: 'Trivet',
@@ -105,6 +107,28 @@ function documentOf(modules: readonly AnyModule[]) {
       { name: 'Operations', description: 'For operators and machines' },
     ],
   })
+  return withSharedProblems(document)
+}
+
+interface DescribedOperation {
+  responses: Record<string, { content?: Record<string, { examples?: object }> }>
+}
+
+/** Moves what describes problems to the components, by the codes in it: most of it is the same for many operations. */
+function withSharedProblems(document: ReturnType<OpenAPIHono['getOpenAPI31Document']>) {
+  const shared: Record<string, object> = {}
+  for (const path of Object.values(document.paths ?? {})) {
+    for (const { responses } of Object.values(path as Record<string, DescribedOperation>)) {
+      for (const [status, response] of Object.entries(responses)) {
+        const codes = Object.keys(response.content?.['application/problem+json']?.examples ?? {})
+        if (codes.length === 0) continue
+        const name = codes.join('.')
+        shared[name] = response
+        Object.assign(responses, { [status]: { $ref: `#/components/responses/${name}` } })
+      }
+    }
+  }
+  return { ...document, components: { ...document.components, responses: shared } }
 }
 
 /** The routes that match a request, middleware left out, in the order and by the match that dispatch uses. */

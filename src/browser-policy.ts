@@ -80,7 +80,8 @@ export const crossOrigin =
       }),
     })
     await next()
-    const isPreflight = c.req.method === 'OPTIONS' && c.req.header('Access-Control-Request-Method') !== undefined
+    const isPreflight =
+      c.req.method === 'OPTIONS' && c.req.header('Access-Control-Request-Method') !== undefined
     if (!isPreflight || !isLetIn) return
     // It succeeds where the route is missing or fails, too: only then may the page read the answer that says so.
     const allow = c.res.headers.get('allow')

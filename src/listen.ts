@@ -204,7 +204,9 @@ function send(response: ServerResponse, error: DomainError): void {
 /** The answer to a request that the adapter could not hand on, or to one that it was handed back without an answer. */
 function answerTo(error: unknown): Response {
   const isMalformed = error instanceof RequestError
-  const { body, ...init } = refusal(isMalformed ? malformed() : new DomainError('internal_error', 'no answer'))
+  const { body, ...init } = refusal(
+    isMalformed ? malformed() : new DomainError('internal_error', 'no answer'),
+  )
   return new Response(body, init)
 }
 

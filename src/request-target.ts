@@ -24,8 +24,11 @@ export function faultOfHost({ rawHeaders, httpVersion }: IncomingMessage): strin
     if (host !== undefined) return 'must be there only once'
     host = rawHeaders[at + 1] ?? ''
   }
-  if (host === undefined) return httpVersion === '1.0' ? undefined : 'is required by HTTP/1.1, and may be empty'
-  return isAuthority(host) ? undefined : 'must be a host name or address, with a port or without (RFC 9110, 7.2)'
+  if (host === undefined)
+    return httpVersion === '1.0' ? undefined : 'is required by HTTP/1.1, and may be empty'
+  return isAuthority(host)
+    ? undefined
+    : 'must be a host name or address, with a port or without (RFC 9110, 7.2)'
 }
 
 /** The origin form (`/path?query`) of a request's target (RFC 9112, 3.2), or undefined if it has none. */

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { METHODS } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -6,13 +7,13 @@ import { type Deployment, deploy, type Shape, shapes } from './processes.ts'
 import { converse, exchange, exchangeHalfClosed, type RawAnswer, requestText } from './raw-exchange.ts'
 
 // What HTTP itself asks of a server, of real processes in both shapes. Both must answer with the same bytes.
-const requestTimeout = 2_000
+const origin = 'https://shop.example'
 let deployments: Record<Shape, Deployment>
 let operations: Operation[]
 beforeAll(async () => {
   const [alone, split] = await Promise.all(
     (['one process', 'split'] as const).map((shape) =>
-      deploy(shape, { REQUEST_TIMEOUT: `${requestTimeout}ms` }),
+      deploy(shape, { REQUEST_TIMEOUT: '2s', CORS_ORIGINS: origin }),
     ),
   )
   deployments = { 'one process': alone as Deployment, split: split as Deployment }
@@ -187,11 +188,13 @@ describe('the methods of a path', () => {
         }),
       )
       const options = await askBoth(requestText('OPTIONS', filled(path)))
-      expect({ status: options.status, allow: headerOf(options, 'allow'), body: options.body }, path).toEqual({
-        status: 204,
-        allow: allowed.join(', '),
-        body: '',
-      })
+      expect({ status: options.status, allow: headerOf(options, 'allow'), body: options.body }, path).toEqual(
+        {
+          status: 204,
+          allow: allowed.join(', '),
+          body: '',
+        },
+      )
     }
   })
 
@@ -235,6 +238,15 @@ describe('the methods of a path', () => {
     }
   })
 
+  it('are the same for pages of another origin', async () => {
+    const headers = { Origin: origin, 'Access-Control-Request-Method': 'POST' }
+    for (const path of ['/products/create_product', '/login', '/healthz', '/nowhere', '/internal', '*']) {
+      await askBoth(requestText('OPTIONS', path, { Origin: origin }))
+      await askBoth(requestText('OPTIONS', path, headers))
+      await askBoth(requestText('OPTIONS', path, { ...headers, Origin: 'https://evil.example' }))
+    }
+  })
+
   it('of the server are those of all its routes', async () => {
     const all = new Set(operations.flatMap(({ path }) => documented(path)))
     const allow = inOrder.filter((method) => all.has(method)).join(', ')
@@ -245,9 +257,12 @@ describe('the methods of a path', () => {
     expect(headerOf(tunnel, 'allow')).toBe(allow)
   })
 
-  it.each(['BREW', 'get', 'TRACK', 'G', 'GETT'])('have names that HTTP knows, which %s is not', async (method) => {
-    expectProblem(await askBoth(requestText(method, '/products')), 400, 'validation_failed', method)
-  })
+  it.each(['BREW', 'get', 'TRACK', 'G', 'GETT'])(
+    'have names that HTTP knows, which %s is not',
+    async (method) => {
+      expectProblem(await askBoth(requestText(method, '/products')), 400, 'validation_failed', method)
+    },
+  )
 })
 
 it.each(bothShapes)('HEAD tells the length of the answer to GET: %s', async (shape) => {
@@ -292,75 +307,99 @@ describe.each(bothShapes)('a client that closes its side after its request, %s',
 
   it('in the middle of it is told that it was no request', async () => {
     const head = 'POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
-    for (const part of ['GET /hea', `${head}Content-Length: 100\r\n\r\n{`, `${head}Transfer-Encoding: chunked\r\n\r\n1\r\n`]) {
+    for (const part of [
+      'GET /hea',
+      `${head}Content-Length: 100\r\n\r\n{`,
+      `${head}Transfer-Encoding: chunked\r\n\r\n1\r\n`,
+    ]) {
       expectProblem(await send(part), 400, 'validation_failed', part)
     }
   })
 })
 
-describe.each(bothShapes)('a client that does not send its body in time, %s', (shape) => {
-  const requestId = () => `slow-${Math.random().toString(36).slice(2)}`
+describe('a client that does not send its body in time', () => {
+  const requestId = () => `slow-${randomUUID()}`
 
   const head = (id: string, more: string) =>
-    `POST /login HTTP/1.1\r\nHost: x\r\nX-Request-Id: ${id}\r\nContent-Type: application/json\r\n${more}\r\n\r\n`
+    `POST /login HTTP/1.1\r\nHost: x\r\nOrigin: ${origin}\r\nX-Request-Id: ${id}\r\nContent-Type: application/json\r\n${more}\r\n\r\n`
 
-  /** The log lines of a request, once there is one. */
-  const logged = (id: string) =>
+  /** The most severe of the levels that a shape has logged of a request, once there is one. */
+  const levelOf = (shape: Shape, id: string): Promise<number> =>
     vi.waitFor(() => {
-      const lines = deployments[shape]
-        .output()
-        .split('\n')
-        .filter((line) => line.includes(id))
-      expect(lines).not.toEqual([])
-      return lines.map((line) => JSON.parse(line))
+      const lines = deployments[shape].output().split('\n')
+      const levels = lines.filter((line) => line.includes(id)).map((line) => JSON.parse(line).level)
+      expect(levels).not.toEqual([])
+      return Math.max(...levels)
     })
+  const warning = 40
 
-  it.each([
-    ['announced, and nothing of it comes', 'Content-Length: 100', ''],
-    ['announced, and a part of it comes', 'Content-Length: 100', '{"email":'],
-    ['in chunks, and none comes', 'Transfer-Encoding: chunked', ''],
-    ['in chunks, and not all of them come', 'Transfer-Encoding: chunked', '3\r\n{"e\r\n'],
-    ['larger than is read', 'Content-Length: 2000000', '{'],
-  ])('is told so, and that is no error: %s', async (_, framing, part) => {
-    const id = requestId()
-    const answer = await exchange(deployments[shape].url, head(id, framing) + part)
-    expectProblem(answer, 408, 'request_timeout', framing)
-    expect(headerOf(answer, 'connection')).toBe('close')
-    const levels = (await logged(id)).map(({ level }) => level)
-    expect(Math.max(...levels)).toBeLessThan(40)
+  /** At once, since each takes as long as a request may. */
+  const inBothShapes = <Case>(cases: Case[], check: (shape: Shape, each: Case) => Promise<void>) =>
+    Promise.all(bothShapes.flatMap((shape) => cases.map((each) => check(shape, each))))
+
+  it('is told so, and that is no error', async () => {
+    const cases: [string, string, string][] = [
+      ['announced, and nothing of it comes', 'Content-Length: 100', ''],
+      ['announced, and a part of it comes', 'Content-Length: 100', '{"email":'],
+      ['in chunks, and none comes', 'Transfer-Encoding: chunked', ''],
+      ['in chunks, and not all of them come', 'Transfer-Encoding: chunked', '3\r\n{"e\r\n'],
+      ['larger than is read', 'Content-Length: 2000000', '{'],
+      [
+        'larger than is read, and not announced',
+        'Transfer-Encoding: chunked',
+        `200000\r\n${' '.repeat(0x200000)}`,
+      ],
+    ]
+    await inBothShapes(cases, async (shape, [what, framing, part]) => {
+      const id = requestId()
+      const answer = await exchange(deployments[shape].url, head(id, framing) + part)
+      expectProblem(answer, 408, 'request_timeout', `${shape}, ${what}`)
+      expect(headerOf(answer, 'connection'), what).toBe('close')
+      expect(headerOf(answer, 'access-control-allow-origin'), what).toBe(origin)
+      expect(headerOf(answer, 'vary'), what).toBe('Origin')
+      expect(await levelOf(shape, id), what).toBeLessThan(warning)
+    })
   })
 
   it('is told so while it goes on sending a little at a time', async () => {
-    const answer = await converse(deployments[shape].url, (socket) => {
-      socket.write(head(requestId(), 'Content-Length: 100000'))
-      const dripping = setInterval(() => socket.write(' '), 50)
-      socket.once('close', () => clearInterval(dripping))
+    await inBothShapes([1, 2, 3, 4, 5], async (shape) => {
+      const answer = await converse(deployments[shape].url, (socket) => {
+        socket.write(head(requestId(), 'Content-Length: 100000'))
+        const dripping = setInterval(() => socket.write(' '), 20)
+        socket.once('close', () => clearInterval(dripping))
+      })
+      expectProblem(answer, 408, 'request_timeout', shape)
     })
-    expectProblem(answer, 408, 'request_timeout', 'dripping')
   })
 
   it('is no error either if it goes away', async () => {
-    for (const framing of ['Content-Length: 100', 'Transfer-Encoding: chunked', 'Content-Length: 2000000']) {
+    const framings = ['Content-Length: 100', 'Transfer-Encoding: chunked', 'Content-Length: 2000000']
+    await inBothShapes(framings, async (shape, framing) => {
       const id = requestId()
       const gone = converse(deployments[shape].url, (socket) => {
         socket.write(`${head(id, framing)}1`, () => setTimeout(() => socket.resetAndDestroy(), 50))
       })
       await expect(gone).rejects.toThrow('no answer')
-      const levels = (await logged(id)).map(({ level }) => level)
-      expect(Math.max(...levels), framing).toBeLessThan(40)
-    }
+      expect(await levelOf(shape, id), `${shape}, ${framing}`).toBeLessThan(warning)
+    })
   })
 
   it('is answered if it is slow, and yet in time', async () => {
     const body = JSON.stringify({ email: 'nothing@example.com', password: 'nothing at all' })
-    const answer = await converse(deployments[shape].url, async (socket) => {
-      socket.write(head(requestId(), `Connection: close\r\nContent-Length: ${body.length}`))
-      for (const part of [body.slice(0, 10), body.slice(10)]) {
-        await sleep(100)
-        socket.write(part)
-      }
+    const framings = [
+      [`Content-Length: ${body.length}`, body.slice(0, 10), body.slice(10)],
+      ['Transfer-Encoding: chunked', `${body.length.toString(16)}\r\n`, `${body}\r\n0\r\n\r\n`],
+    ]
+    await inBothShapes(framings, async (shape, [framing, ...parts]) => {
+      const answer = await converse(deployments[shape].url, async (socket) => {
+        socket.write(head(requestId(), `Connection: close\r\n${framing}`))
+        for (const part of parts) {
+          await sleep(100)
+          socket.write(part)
+        }
+      })
+      expectProblem(answer, 401, 'invalid_credentials', shape)
     })
-    expectProblem(answer, 401, 'invalid_credentials', 'slow')
   })
 })
 
@@ -368,7 +407,12 @@ describe('what is refused before it is read', () => {
   it('is a problem document', async () => {
     const long = requestText('GET', '/healthz', { 'X-Long': 'x'.repeat(20_000) })
     expectProblem(await askBoth(long), 431, 'headers_too_large', 'a header')
-    expectProblem(await askBoth(requestText('GET', `/${'x'.repeat(20_000)}`)), 431, 'headers_too_large', 'target')
+    expectProblem(
+      await askBoth(requestText('GET', `/${'x'.repeat(20_000)}`)),
+      431,
+      'headers_too_large',
+      'target',
+    )
     expectProblem(await askBoth('nonsense\r\n\r\n'), 400, 'validation_failed', 'nonsense')
     const extended = 'POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;'
     expectProblem(await askBoth(`${extended}${'x'.repeat(20_000)}\r\n`), 413, 'body_too_large', 'a chunk')

@@ -147,7 +147,10 @@ const shownPath = 100
 const shown = (path: string): string => (path.length > shownPath ? `${path.slice(0, shownPath)}…` : path)
 
 export const routeNotFound = (path: string): DomainError =>
-  new DomainError('route_not_found', `${shown(path)}: there is no such route; GET /docs lists those that there are`)
+  new DomainError(
+    'route_not_found',
+    `${shown(path)}: there is no such route; GET /docs lists those that there are`,
+  )
 
 /** @param allowed the methods that the path has */
 export const methodNotAllowed = (method: string, path: string, allowed: readonly string[]): DomainError =>
