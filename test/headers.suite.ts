@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Answer } from './client.ts'
+import type { Answer, RequestOptions } from './client.ts'
 import { type Operation, operationsOf } from './documented.ts'
 import type { Deployment } from './processes.ts'
 import { exchange, requestText } from './raw-exchange.ts'
@@ -257,13 +257,13 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
         expect(exposed.sort()).toEqual([...seen, 'idempotent-replayed', 'retry-after'].sort())
       })
 
-      it.each([
+      it.each<[number, string, string, RequestOptions]>([
         [405, 'GET', '/login', {}],
         [413, 'POST', '/login', { raw: ' '.repeat(1_100_000) }],
         [415, 'POST', '/login', { raw: '{}', headers: { 'Content-Type': 'text/plain' } }],
         [401, 'GET', '/profile', {}],
-      ])('may read why they are refused: %i', async (status, method, path, { headers, ...options }) => {
-        const answer = await shop.request(method, path, { ...options, headers: { ...headers, Origin } })
+      ])('may read why they are refused: %i', async (status, method, path, sent) => {
+        const answer = await shop.request(method, path, { ...sent, headers: { ...sent.headers, Origin } })
         expect(answer.status).toBe(status)
         expect(answer.headers.get('access-control-allow-origin')).toBe(Origin)
         expect(answer.headers.get('vary')).toBe('Origin')
