@@ -1,20 +1,24 @@
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { HTTPException } from 'hono/http-exception'
-import { TrieRouter } from 'hono/router/trie-router'
 import { crossOrigin, securityHeaders } from './browser-policy.ts'
 import { bodyBound, bodyLimit } from './kernel/body-limit.ts'
 import type { Config } from './kernel/config.ts'
 import { DomainError, dependencyUnavailable, type ErrorCode, isDomainError } from './kernel/errors.ts'
-import { problemResponse } from './kernel/http-errors.ts'
+import { methodNotAllowed, problemResponse, routeNotFound } from './kernel/http-errors.ts'
 import type { Logger } from './kernel/logger.ts'
 import type { AnyModule, StartedModule } from './kernel/module.ts'
 import { requestContext } from './kernel/request-context.ts'
+import { respond } from './kernel/response.ts'
 import { type AppEnv, createRouter } from './kernel/router.ts'
 import { credentialGuard } from './kernel/service-credential.ts'
 import { operatorApi, operatorRoutes, type Readiness } from './operator-routes.ts'
+import { wholeServer } from './request-target.ts'
 
 const internal = '/internal/'
+
+// In the order that `Allow` has them. Hono answers HEAD wherever there is GET, and `refuseRoute` answers OPTIONS.
+const routedMethods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
 /** The HTTP application: middleware once, the hosted modules' routes, and the document of the whole API. */
 export function createApp(options: {
@@ -26,6 +30,25 @@ export function createApp(options: {
 }) {
   const { config, hosted, readiness, logger } = options
   const app = createRouter()
+
+  const described = new Set(
+    options.modules.flatMap(({ api }) => Object.values(api).map(({ method }) => method)),
+  )
+  const isDescribed = (method: string) => [...described].some((each) => each.toUpperCase() === method)
+  /** Answers a request that no route takes: 404, or by the methods that its path has, 405, or 204 to OPTIONS. */
+  const refuseRoute = (c: Context<AppEnv>): Response => {
+    const { method, path } = c.req
+    const hasRoute = (candidate: string) => {
+      const [route] = matchedRoutes(app, candidate, path)
+      return route !== undefined && route.handler !== refuseRoute
+    }
+    // `OPTIONS *` asks about the server as a whole (RFC 9110, 9.3.7), whichever of its services is asked.
+    const routed = routedMethods.filter(path === wholeServer ? isDescribed : hasRoute)
+    if (routed.length === 0) return problemResponse(c, routeNotFound(path))
+    const allowed = [...routed.flatMap((each) => (each === 'GET' ? ['GET', 'HEAD'] : [each])), 'OPTIONS']
+    if (method === 'OPTIONS') return respond(c, null, 204, { allow: allowed.join(', ') })
+    return problemResponse(c, methodNotAllowed(method, path, allowed))
+  }
 
   app.use(requestContext({ timeout: config.requestTimeout, headers: securityHeaders, logger }))
   if (config.corsOrigins.length > 0) app.use(crossOrigin(config.corsOrigins))
@@ -40,6 +63,8 @@ export function createApp(options: {
     return next()
   })
   for (const [name, module] of hosted) {
+    // A path that is written out has its own methods alone: `GET /products/create_product` asks for no product.
+    for (const [method, path] of takenByPatterns(module.routes)) app.on(method, path, refuseRoute)
     app.route('/', module.routes)
     if (module.internal && config.internalSecrets) {
       app.use(`${internal}${name}/*`, credentialGuard(config.internalSecrets, name))
@@ -47,16 +72,7 @@ export function createApp(options: {
     }
   }
 
-  const methodsOf = routedMethods(app)
-  app.notFound((c) => {
-    const allowed = methodsOf(c.req.path)
-    if (allowed.length === 0) {
-      return problemResponse(c, new DomainError('route_not_found', `${c.req.path}: there is no such route`))
-    }
-    c.get('headers').allow = allowed.join(', ')
-    const message = `${c.req.method}: ${c.req.path} has ${allowed.join(', ')}`
-    return problemResponse(c, new DomainError('method_not_allowed', message, { allowed }))
-  })
+  app.notFound(refuseRoute)
   app.onError((error, c) => problemResponse(c, toDomainError(error, c, logger)))
   return app
 }
@@ -75,7 +91,7 @@ function documentOf(modules: readonly AnyModule[]) {
     bearerFormat: 'JWT',
     description: 'the `accessToken` of POST /login',
   })
-  return described.getOpenAPI31Document({
+  const document = described.getOpenAPI31Document({
     openapi: '3.1.0',
     info: {
       title: 'Trivet',
@@ -91,20 +107,47 @@ function documentOf(modules: readonly AnyModule[]) {
       { name: 'Operations', description: 'For operators and machines' },
     ],
   })
+  return withSharedProblems(document)
 }
 
-/** What may be asked of a path, for 405 and its `Allow`: Hono itself only knows that nothing matched. */
-function routedMethods(app: OpenAPIHono<AppEnv>): (path: string) => string[] {
-  const router = new TrieRouter<string>()
-  for (const { method, path } of app.routes) {
-    if (method !== 'ALL') router.add('ALL', path, method)
+interface DescribedOperation {
+  responses: Record<string, { content?: Record<string, { examples?: object }> }>
+}
+
+/** Moves what describes problems to the components, by the codes in it: most of it is the same for many operations. */
+function withSharedProblems(document: ReturnType<OpenAPIHono['getOpenAPI31Document']>) {
+  const shared: Record<string, object> = {}
+  for (const path of Object.values(document.paths ?? {})) {
+    for (const { responses } of Object.values(path as Record<string, DescribedOperation>)) {
+      for (const [status, response] of Object.entries(responses)) {
+        const codes = Object.keys(response.content?.['application/problem+json']?.examples ?? {})
+        if (codes.length === 0) continue
+        const name = codes.join('.')
+        shared[name] = response
+        Object.assign(responses, { [status]: { $ref: `#/components/responses/${name}` } })
+      }
+    }
   }
-  return (path) => {
-    const [matched] = router.match('ALL', path)
-    const methods = new Set(matched.map(([method]) => method))
-    if (methods.has('GET')) methods.add('HEAD')
-    return [...methods]
-  }
+  return { ...document, components: { ...document.components, responses: shared } }
+}
+
+/** The routes that match a request, middleware left out, in the order and by the match that dispatch uses. */
+function matchedRoutes({ router }: OpenAPIHono<AppEnv>, method: string, path: string) {
+  const [matched] = router.match(method, path)
+  return matched.map(([[, route]]) => route).filter((route) => route.method !== 'ALL')
+}
+
+/** The methods that a path without parameters has only by way of a pattern that matches it too, such as `/{id}`. */
+function takenByPatterns(routes: OpenAPIHono<AppEnv>): [method: string, path: string][] {
+  const written = new Set(routes.routes.map(({ path }) => path).filter((path) => !/[:*]/.test(path)))
+  return [...written].flatMap((path) =>
+    routedMethods
+      .filter((method) => {
+        const matched = matchedRoutes(routes, method, path)
+        return matched.length > 0 && matched.every((route) => route.path !== path)
+      })
+      .map((method): [string, string] => [method, path]),
+  )
 }
 
 // What Hono and its validators throw of their own.

@@ -3,7 +3,7 @@ import { crossOrigin, securityHeaders } from './browser-policy.ts'
 import { bodyBound, bodyLimit, cutShort } from './kernel/body-limit.ts'
 import { createClientOf } from './kernel/client-address.ts'
 import { DomainError, dependencyUnavailable } from './kernel/errors.ts'
-import { problemResponse } from './kernel/http-errors.ts'
+import { methodNotAllowed, problemResponse, routeNotFound } from './kernel/http-errors.ts'
 import type { Logger } from './kernel/logger.ts'
 import type { AnyModule } from './kernel/module.ts'
 import { requestContext } from './kernel/request-context.ts'
@@ -38,21 +38,23 @@ export function createFront(options: {
 
   front.all('*', async (c) => {
     const { pathname, search } = new URL(c.req.url)
-    const segment = firstSegment(c.req.path)
-    // A body can be sent once: only what has none goes on to the next service.
-    const repeatable = c.req.method === 'GET' || c.req.method === 'HEAD'
-    if (segment === 'internal' || segment === 'metrics') {
-      throw new DomainError('route_not_found', `${pathname}: there is no such route`)
-    }
-    if (!methods.includes(c.req.method)) {
-      c.get('headers').allow = methods.join(', ')
-      throw new DomainError('method_not_allowed', `${c.req.method}: no route has it`, { allowed: methods })
-    }
+    const { path } = c.req
+    const segment = firstSegment(path)
+    if (segment === 'internal' || segment === 'metrics') throw routeNotFound(path)
+    // `fetch` does not send TRACE, which no path has: what the path has instead, the answer to OPTIONS says.
+    const isTrace = c.req.method === 'TRACE'
+    const method = isTrace ? 'OPTIONS' : c.req.method
+    // Only what takes no action goes on to the next service.
+    const isSafe = ['GET', 'HEAD', 'OPTIONS'].includes(method)
+    // As a whole before any service hears of it: a service is not to wait for a client that is slow.
+    const body = isSafe ? null : await c.req.arrayBuffer().catch(cutShort)
     const owner = owners.get(segment)
     for (const target of owner === undefined ? Object.values(urls) : [owner]) {
+      let answer: Response
       try {
-        const answer = await proxy(`${target}${pathname}${search}`, {
-          raw: c.req.raw,
+        answer = await proxy(`${target}${pathname}${search}`, {
+          method,
+          body,
           headers: endToEnd(c.req.raw.headers, {
             'x-request-id': c.get('call').requestId,
             'x-forwarded-for': clientOf(c).address,
@@ -61,13 +63,16 @@ export function createFront(options: {
           // Of several that would do, one that hangs must not keep the others from answering.
           signal: AbortSignal.timeout(owner === undefined ? 1_000 : timeout),
         })
-        c.set('isForwarded', true)
-        return answer
       } catch (error) {
         if (c.req.raw.signal.aborted) cutShort()
         logger.warn({ target, error: String((error as Error).cause ?? error) }, 'no answer')
-        if (!repeatable) break
+        if (!isSafe) break
+        continue
       }
+      const allow = answer.headers.get('allow')
+      if (isTrace && allow !== null) throw methodNotAllowed('TRACE', path, allow.split(', '))
+      c.set('isForwarded', true)
+      return answer
     }
     throw dependencyUnavailable(`the service behind /${segment} is not available`)
   })
@@ -80,10 +85,18 @@ export function createFront(options: {
   return front
 }
 
-const methods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH']
-
-// RFC 9110, 7.6.1; and `Expect`, which this server has answered by reading the body.
-const hopByHop = ['connection', 'expect', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade']
+// RFC 9110, 7.6.1; `Expect`, which this server has answered by reading the body; and what `fetch` sets by itself.
+const hopByHop = [
+  'connection',
+  'content-length',
+  'expect',
+  'host',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]
 
 function endToEnd(received: Headers, added: Record<string, string>): Record<string, string> {
   const headers = new Headers(received)

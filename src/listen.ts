@@ -1,11 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import { type AddressInfo, type Socket, Server as TcpServer } from 'node:net'
-import { getRequestListener } from '@hono/node-server'
+import { getRequestListener, RequestError } from '@hono/node-server'
 import { securityHeaders } from './browser-policy.ts'
 import { ConfigError } from './kernel/config.ts'
 import { DomainError, validationFailed } from './kernel/errors.ts'
-import { problemOf } from './kernel/http-errors.ts'
+import { answerOf, methodNotAllowed } from './kernel/http-errors.ts'
 import { LinkedList } from './kernel/linked-list.ts'
+import { faultOfHost, originForm } from './request-target.ts'
 
 export interface Listener {
   port: number
@@ -43,6 +44,9 @@ const timeLimits = (requestTimeout: number): TimeLimits => ({
 // connection should also be who closes it, or a request now and then meets one that is just being closed.
 const keepAlive = 75_000
 
+// Of the URL that a request is handed on with: Node.js's adapter would take it from the Host, and refuse some that are valid.
+const fixedHost = 'localhost'
+
 // Bytes of a request's head. Node.js has the same by default, unless its command line says otherwise.
 const headBound = 16 * 1024
 
@@ -52,27 +56,33 @@ export async function listen(
   { port, host, requestTimeout = 0 }: { port: number; host: string; requestTimeout?: number },
   limits = timeLimits(requestTimeout),
 ): Promise<Listener> {
-  const refuse = (socket: Socket, answer: string) => {
+  const refuse = (socket: Socket, error: DomainError) => {
     // Node.js has left the socket to us: an error of it that nobody hears would end the process.
     socket.on('error', () => socket.destroy())
-    socket.end(answer)
+    socket.end(written(error))
     // Not at once, or what is still on its way here would take the answer from the client.
     setTimeout(() => socket.destroy(), limits.linger).unref()
   }
-  const answer = getRequestListener(fetch, { errorHandler: malformedResponse })
+  const answer = getRequestListener(fetch, { errorHandler: answerTo })
   const inFlight = new LinkedList<ServerResponse>()
   let draining = false
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     if (draining) response.shouldKeepAlive = false
     const place = inFlight.add(response)
     response.once('close', () => inFlight.remove(place))
+    const fault = faultOfHost(request)
+    if (fault) return send(response, validationFailed({ parameter: 'Host', message: fault }))
+    const target = originForm(request)
+    if (target === undefined) return send(response, malformed())
+    request.url = target
+    request.headers.host = fixedHost
     return answer(request, response)
   }
   const drain = () => {
     draining = true
     for (const { value } of inFlight) value.shouldKeepAlive = false
   }
-  // Left to the listener, which has an answer for a request without a host; Node.js would send an empty one.
+  // The listener checks the Host itself: Node.js would refuse an empty one, and accept two.
   const server = createServer(
     {
       requireHostHeader: false,
@@ -89,6 +99,9 @@ export async function listen(
     arrivals.set(socket, performance.now())
     socket.once('close', () => arrivals.delete(socket))
   })
+  // A client may close its side once it has sent its request, and still waits for the answer (RFC 9112, 9.6). Node.js does
+  // not document this property; without it an answer that takes more than a moment is thrown away.
+  Object.assign(server, { httpAllowHalfOpen: true })
   server.setTimeout(limits.idle)
   // As many as the bound has room for: Node.js would drop those after the first 2,000 without a word.
   server.maxHeadersCount = 0
@@ -100,10 +113,10 @@ export async function listen(
     if (unanswered?.req.complete && socket.writable) {
       unanswered.shouldKeepAlive = false
       socket.on('error', () => socket.destroy())
-    } else if (socket.writable) refuse(socket, refusalOf(error))
+    } else if (socket.writable) refuse(socket, refusalOf(error, limits))
     else socket.destroy()
   })
-  server.on('connect', (_request, socket: Socket) => refuse(socket, written(noTunnels())))
+  server.on('connect', (_request, socket: Socket) => refuse(socket, noTunnels()))
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const taken = error.code === 'EADDRINUSE'
@@ -175,45 +188,57 @@ async function nobodyAtTheDoor(server: Server, within: number): Promise<void> {
 const malformed = (): DomainError =>
   validationFailed({ parameter: 'request', message: 'must be a well-formed HTTP/1.1 request (RFC 9112)' })
 
-const problemHeaders = () => ({
-  ...securityHeaders,
-  'content-type': 'application/problem+json',
-  'x-request-id': crypto.randomUUID(),
-})
-
-function malformedResponse(): Response {
-  const headers = problemHeaders()
-  const body = { ...problemOf(malformed()), requestId: headers['x-request-id'] }
-  return new Response(JSON.stringify(body), { status: 400, headers })
+/** The status, headers and body of an answer that no route gives, and that ends the connection. */
+function refusal(error: DomainError) {
+  const requestId = crypto.randomUUID()
+  const { status, headers, body } = answerOf(error, requestId)
+  const closing = { 'content-length': String(Buffer.byteLength(body)), connection: 'close' }
+  return { status, headers: { ...securityHeaders, 'x-request-id': requestId, ...headers, ...closing }, body }
 }
 
-// As Node.js answers them by itself.
-const ownStatuses: Record<string, number> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }
-
-function refusalOf({ code = '' }: NodeJS.ErrnoException): string {
-  const status = ownStatuses[code]
-  if (status === undefined) return written(malformed())
-  return headOf(status, { ...securityHeaders, connection: 'close' })
+function send(response: ServerResponse, error: DomainError): void {
+  const { status, headers, body } = refusal(error)
+  response.writeHead(status, headers).end(body)
 }
 
-const noTunnels = (): DomainError =>
-  new DomainError('method_not_allowed', 'CONNECT: this is no proxy', {
-    allowed: ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'],
-  })
+/** The answer to a request that the adapter could not hand on, or to one that it was handed back without an answer. */
+function answerTo(error: unknown): Response {
+  const isMalformed = error instanceof RequestError
+  const { body, ...init } = refusal(
+    isMalformed ? malformed() : new DomainError('internal_error', 'no answer'),
+  )
+  return new Response(body, init)
+}
 
-/** The problem document, where there is no response to write it to. */
-function written(error: DomainError): string {
-  const headers = {
-    ...problemHeaders(),
-    ...(error.members.allowed ? { allow: [error.members.allowed].join(', ') } : {}),
+const seconds = (milliseconds: number) => `${milliseconds / 1_000} s`
+
+function refusalOf({ code }: NodeJS.ErrnoException, { head, request }: TimeLimits): DomainError {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return new DomainError(
+        'headers_too_large',
+        `the request line and the header fields must have ${headBound} bytes or fewer together`,
+      )
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return new DomainError('body_too_large', 'the extensions of a chunk must have 16384 bytes or fewer')
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return new DomainError(
+        'request_timeout',
+        `the header fields must arrive within ${seconds(head)}, and the whole request within ${seconds(request)}`,
+      )
+    default:
+      return malformed()
   }
-  const problem = problemOf(error)
-  const body = JSON.stringify({ ...problem, requestId: headers['x-request-id'] })
-  const framing = { 'content-length': String(Buffer.byteLength(body)), connection: 'close' }
-  return headOf(Number(problem.status), { ...headers, ...framing }) + body
 }
 
-function headOf(status: number, headers: Readonly<Record<string, string>>): string {
+// Those of all routes together: the target of CONNECT is another server, and no path.
+const noTunnels = (): DomainError =>
+  methodNotAllowed('CONNECT', 'this server', ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS'])
+
+/** The refusal, where there is no response to write it to. */
+function written(error: DomainError): string {
+  const { status, headers, body } = refusal(error)
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
-  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n`
+  const date = new Date().toUTCString()
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ndate: ${date}\r\n${lines.join('')}\r\n${body}`
 }

@@ -2,10 +2,9 @@ import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import { serveStatic } from '@hono/node-server/serve-static'
 import { createRoute, z } from '@hono/zod-openapi'
-import { html } from 'hono/html'
 import { ownPagePolicy } from './browser-policy.ts'
 import { DomainError } from './kernel/errors.ts'
-import { isErrorCode, problemResponse, problems } from './kernel/http-errors.ts'
+import { isErrorCode, problemResponse, problems, routeNotFound } from './kernel/http-errors.ts'
 import { errors, json } from './kernel/openapi.ts'
 import { respond, respondJson } from './kernel/response.ts'
 import { createRouter } from './kernel/router.ts'
@@ -32,7 +31,7 @@ export const operatorApi = {
     path: '/healthz',
     tags,
     summary: 'Alive',
-    responses: { 200: { description: 'The process is alive', content: json(status) } },
+    responses: { 200: { description: 'The process is alive', content: json(status) }, ...errors() },
   }),
   readyz: createRoute({
     method: 'get',
@@ -52,6 +51,7 @@ export const operatorApi = {
         description: 'OpenAPI 3.1, the whole API, from any service',
         content: json(z.record(z.string(), z.unknown())),
       },
+      ...errors(),
     },
   }),
   reference: createRoute({
@@ -59,7 +59,7 @@ export const operatorApi = {
     path: '/docs',
     tags,
     summary: 'The reference, for people',
-    responses: { 200: { description: 'A page that works without internet access', ...html200 } },
+    responses: { 200: { description: 'A page that works without internet access', ...html200 }, ...errors() },
   }),
   problem: createRoute({
     method: 'get',
@@ -104,7 +104,10 @@ export function operatorRoutes(document: () => object, readiness: Readiness) {
   })
 
   router.get(operatorApi.reference.path, (c) =>
-    c.html(referencePage, 200, { 'Content-Security-Policy': ownPagePolicy }),
+    respond(c, referencePage, 200, {
+      'content-type': 'text/html; charset=UTF-8',
+      'content-security-policy': ownPagePolicy,
+    }),
   )
   const assets = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
   router.get(
@@ -117,7 +120,7 @@ export function operatorRoutes(document: () => object, readiness: Readiness) {
 
   router.get('/problems/:code', (c) => {
     const code = c.req.param('code')
-    if (!isErrorCode(code)) throw new DomainError('route_not_found', `${code}: there is no such problem`)
+    if (!isErrorCode(code)) throw routeNotFound(c.req.path)
     const { status, title } = problems[code]
     return respondJson(c, { code, status, title }, 200)
   })
@@ -126,7 +129,7 @@ export function operatorRoutes(document: () => object, readiness: Readiness) {
 }
 
 // Everything comes from this process: no CDN, no inline script.
-const referencePage = html`<!doctype html>
+const referencePage = `<!doctype html>
 <html lang="en">
   <head>
     <meta charset="utf-8">

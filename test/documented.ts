@@ -14,10 +14,23 @@ export interface Operation {
   responses: Record<string, Json>
 }
 
+/** What a reference within the document stands for. */
+export const componentOf = (document: Json, $ref: string): Json =>
+  $ref
+    .split('/')
+    .slice(1)
+    .reduce((inside, key) => inside[key], document)
+
 export const operationsOf = (document: Json): Operation[] =>
   Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods as Json).map(([method, operation]) => ({
       ...(operation as Operation),
+      responses: Object.fromEntries(
+        Object.entries((operation as Operation).responses).map(([status, response]) => [
+          status,
+          response.$ref ? componentOf(document, response.$ref) : response,
+        ]),
+      ),
       name: `${method.toUpperCase()} ${path}`,
       method: method.toUpperCase(),
       path,

@@ -189,6 +189,17 @@ export function endToEndSuite(shape: Shape) {
       }
     })
 
+    it('says what may be asked of a path, though no other origin is let in', async () => {
+      const headers = { Origin: 'https://shop.example', 'Access-Control-Request-Method': 'POST' }
+      for (const sent of [{}, headers]) {
+        const answer = await shop.request('OPTIONS', '/orders/create_order', { headers: sent })
+        expect(answer).toMatchObject({ status: 204, body: '' })
+        expect(answer.headers.get('allow')).toBe('POST, OPTIONS')
+        expect(answer.headers.get('access-control-allow-origin')).toBeNull()
+        expect((await shop.request('OPTIONS', '/nowhere', { headers: sent })).status).toBe(404)
+      }
+    })
+
     it('carries the request id through', async () => {
       const headers = { 'X-Request-Id': `e2e-${shape.replace(' ', '-')}` }
       const { token } = await shop.customer()

@@ -109,13 +109,14 @@ it("says what browsers may do with its own answers, and leaves a service's word 
   expect(passedOn.headers.get('content-security-policy')).toBe('policy of auth')
 })
 
+const preflight = async () => {
+  const headers = { Origin: shopOrigin, 'Access-Control-Request-Method': 'POST' }
+  const answer = await front.request('OPTIONS', '/orders/create_order', { headers })
+  return [answer.status, answer.headers.get('access-control-allow-methods')]
+}
+
 it('answers other origins by itself, whatever becomes of the request', async () => {
-  received = []
-  const preflight = { Origin: shopOrigin, 'Access-Control-Request-Method': 'POST' }
-  const allowed = await front.request('OPTIONS', '/orders/create_order', { headers: preflight })
-  expect(allowed.status).toBe(204)
-  expect(allowed.headers.get('access-control-allow-methods')).toContain('POST')
-  expect(received).toEqual([])
+  expect(await preflight()).toEqual([204, expect.stringContaining('POST')])
   for (const path of ['/profile', '/internal']) {
     const { headers } = await front.get(path, { headers: { Origin: shopOrigin } })
     expect(headers.get('access-control-allow-origin')).toBe(shopOrigin)
@@ -131,7 +132,12 @@ it('takes the rest to any service that answers, and says 503 where none is', asy
   services.get('auth')?.closeAllConnections()
   expect(await front.get('/docs')).toMatchObject({ status: 200, body: { service: 'product' } })
   const gone = await front.get('/profile', { headers: { Origin: shopOrigin } })
-  expect(gone).toMatchObject({ status: 503, body: { code: 'dependency_unavailable' } })
+  expect(gone).toMatchObject({ status: 503, body: { code: 'dependency_unavailable', retryAfter: 1 } })
+  expect(gone.headers.get('retry-after')).toBe('1')
   expect(gone.headers.get('x-frame-options')).toBe('DENY')
   expect(gone.headers.get('access-control-allow-origin')).toBe(shopOrigin)
+  services.get('order')?.close()
+  services.get('order')?.closeAllConnections()
+  expect((await front.get('/orders')).status).toBe(503)
+  expect(await preflight()).toEqual([204, expect.stringContaining('POST')])
 })

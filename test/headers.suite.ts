@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Answer } from './client.ts'
+import type { Answer, RequestOptions } from './client.ts'
 import { type Operation, operationsOf } from './documented.ts'
 import type { Deployment } from './processes.ts'
 import { exchange, requestText } from './raw-exchange.ts'
@@ -57,13 +57,17 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
       operations = operationsOf((await shop.get('/openapi.json')).body)
     })
 
-    const ask = async (name: string, token?: string): Promise<Answer> => {
+    const ask = async (
+      name: string,
+      token?: string,
+      headers: Record<string, string> = {},
+    ): Promise<Answer> => {
       const { path, body }: ValidRequest = await validRequests[name as OperationName](
         shop,
         people,
         people.boss,
       )
-      return shop.request(name.split(' ')[0] ?? '', path, { body, token })
+      return shop.request(name.split(' ')[0] ?? '', path, { body, token, headers })
     }
 
     it('tell browsers to do nothing with an answer, be it good or a refusal', async () => {
@@ -191,8 +195,78 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
           expect(answer.headers.get('access-control-allow-methods')).toContain('POST')
           expect(answer.headers.get('access-control-allow-headers')).toContain('Authorization')
           expect(answer.headers.get('vary')).toContain('Origin')
+          expect(answer.headers.get('allow')).toBe('POST, OPTIONS')
           expectPolicy(answer.headers, 'preflight')
         }
+      })
+
+      const Origin = origins[0] ?? ''
+      const listIn = (headers: Headers, name: string) => headers.get(name)?.split(', ') ?? []
+
+      it('say in the preflight what they may send: what the API reads, and what traces have', async () => {
+        const described = operations.flatMap(({ parameters = [] }) =>
+          parameters.filter((each) => each.in === 'header').map(({ name }) => name),
+        )
+        expect(described).toContain('If-None-Match')
+        const headers = { Origin, 'Access-Control-Request-Method': 'PUT' }
+        const answer = await shop.request('OPTIONS', '/products/0123456789abcdef01234567', { headers })
+        const allowed = listIn(answer.headers, 'access-control-allow-headers')
+        const traces = ['traceparent', 'tracestate', 'baggage']
+        expect(allowed).toEqual(expect.arrayContaining([...described, ...traces, 'X-Request-Id']))
+        const methods = operations.map(({ method }) => method)
+        expect(listIn(answer.headers, 'access-control-allow-methods').sort()).toEqual(
+          [...new Set([...methods, 'HEAD'])].sort(),
+        )
+      })
+
+      it('have their preflight answered where no route is, so that they can read the 404', async () => {
+        const headers = { Origin, 'Access-Control-Request-Method': 'PUT' }
+        const answer = await shop.request('OPTIONS', '/nowhere', { headers })
+        expect(answer).toMatchObject({ status: 204, body: '' })
+        expect(answer.headers.get('allow')).toBeNull()
+        expect(answer.headers.get('content-type')).toBeNull()
+        expect(answer.headers.get('access-control-allow-origin')).toBe(Origin)
+      })
+
+      it('learn from an OPTIONS that is no preflight what a path has', async () => {
+        const options = (path: string) => shop.request('OPTIONS', path, { headers: { Origin } })
+        const answer = await options('/login')
+        expect(answer).toMatchObject({ status: 204, body: '' })
+        expect(answer.headers.get('allow')).toBe('POST, OPTIONS')
+        expect(answer.headers.get('access-control-allow-origin')).toBe(Origin)
+        expect(await options('/nowhere')).toMatchObject({ status: 404, body: { code: 'route_not_found' } })
+      })
+
+      it('may read every header that an answer has for them', async () => {
+        // What browsers let a page read, and what is for browsers, caches and connections.
+        const others =
+          /^(access-control-.*|cache-control|connection|content-.*|date|keep-alive|last-modified|transfer-encoding|vary)$/
+        const seen = new Set<string>()
+        let exposed: string[] = []
+        const look = ({ headers }: Answer) => {
+          for (const [name] of headers) if (!others.test(name) && !(name in policy)) seen.add(name)
+          exposed = listIn(headers, 'access-control-expose-headers').map((name) => name.toLowerCase())
+          for (const name of seen) expect(exposed).toContain(name)
+        }
+        for (const { name } of operations) {
+          for (const token of [people.boss.token, undefined]) look(await ask(name, token, { Origin }))
+        }
+        look(await shop.request('PATCH', '/nowhere', { headers: { Origin } }))
+        look(await shop.request('PATCH', '/login', { headers: { Origin } }))
+        // None of the tests' requests is asked to wait, or replayed.
+        expect(exposed.sort()).toEqual([...seen, 'idempotent-replayed', 'retry-after'].sort())
+      })
+
+      it.each<[number, string, string, RequestOptions]>([
+        [405, 'GET', '/login', {}],
+        [413, 'POST', '/login', { raw: ' '.repeat(1_100_000) }],
+        [415, 'POST', '/login', { raw: '{}', headers: { 'Content-Type': 'text/plain' } }],
+        [401, 'GET', '/profile', {}],
+      ])('may read why they are refused: %i', async (status, method, path, sent) => {
+        const answer = await shop.request(method, path, { ...sent, headers: { ...sent.headers, Origin } })
+        expect(answer.status).toBe(status)
+        expect(answer.headers.get('access-control-allow-origin')).toBe(Origin)
+        expect(answer.headers.get('vary')).toBe('Origin')
       })
 
       it.each([

@@ -156,7 +156,17 @@ describe('a client that is slow on purpose', () => {
     ],
   ])('with %s is told so', async (_, limits, beginning) => {
     await open(async (request) => new Response(await request.text()), limits)
-    expect(await drip(beginning).received).toMatch(/^HTTP\/1\.1 408 /)
+    const [head, body = ''] = (await drip(beginning).received).split('\r\n\r\n')
+    expect(head).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/)
+    expect(head).toMatch(/^content-type: application\/problem\+json$/m)
+    expect(head).toMatch(/^connection: close$/m)
+    expect(JSON.parse(body)).toMatchObject({ status: 408, code: 'request_timeout' })
+  })
+
+  it('with its second request is told so, after the answer to the first', async () => {
+    await open(() => new Response('fine'), { head: 200 })
+    const received = await drip('GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nX-Slow: ').received
+    expect(received).toMatch(/^HTTP\/1\.1 200 .*fineHTTP\/1\.1 408 .*"code":"request_timeout"/s)
   })
 
   it('with its first byte is shut out', async () => {
@@ -187,6 +197,70 @@ describe('a client that is slow on purpose', () => {
     socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
     await cancelled
     socket.destroy()
+  })
+})
+
+describe('a client that closes its side', () => {
+  /** Sends this and closes its side; resolves with what it has received once the server closes the other. */
+  const sendAndClose = (text: string): Promise<string> =>
+    new Promise((resolve) => {
+      const socket = connect({ port: listener.port, host: '127.0.0.1', allowHalfOpen: true })
+      let received = ''
+      socket.on('error', () => {})
+      socket.on('data', (data) => {
+        received += data.toString()
+      })
+      socket.once('close', () => resolve(received))
+      socket.end(text)
+    })
+  const request = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
+
+  it('is answered however long that takes, and then no longer connected', async () => {
+    const asked = Promise.withResolvers<void>()
+    const answered = Promise.withResolvers<Response>()
+    await open(() => {
+      asked.resolve()
+      return answered.promise
+    })
+    const received = sendAndClose(request)
+    await asked.promise
+    for (let round = 0; round < 20; round++) await new Promise((resolve) => setImmediate(resolve))
+    answered.resolve(new Response('fine'))
+    expect(await received).toMatch(/^HTTP\/1\.1 200 .*fine$/s)
+  })
+
+  it('without having asked, or between two requests, holds no connection', async () => {
+    await open(() => new Response('fine'))
+    expect(await sendAndClose('')).toBe('')
+    const socket = connect({ port: listener.port, host: '127.0.0.1', allowHalfOpen: true })
+    const closed = new Promise((resolve) => socket.once('close', resolve))
+    socket.write(request)
+    socket.once('data', () => socket.end())
+    await closed
+  })
+
+  it('and is not answered does not keep the server from closing', async () => {
+    const asked = Promise.withResolvers<void>()
+    await open(() => {
+      asked.resolve()
+      return new Promise(() => {})
+    })
+    const received = sendAndClose(request)
+    await asked.promise
+    await listener.close(200)
+    expect(await received).toBe('')
+  })
+})
+
+describe('an application that fails', () => {
+  it.each([
+    ['with an error', new Error('the application failed')],
+    ['with something else', 'a text'],
+  ])('%s is no fault of the request', async (_, thrown) => {
+    await open(() => Promise.reject(thrown))
+    const answer = await fetch(`http://127.0.0.1:${listener.port}/`)
+    expect(answer.status).toBe(500)
+    expect(await answer.json()).toMatchObject({ code: 'internal_error' })
   })
 })
 

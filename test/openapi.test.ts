@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { problems } from '../src/kernel/http-errors.ts'
 import { registry } from '../src/registry.ts'
 import type { Json } from './client.ts'
+import { componentOf, type Operation, operationsOf } from './documented.ts'
 import { type Shop, startComposition, startShop } from './shop.ts'
 
 let shop: Shop
@@ -13,27 +14,14 @@ beforeAll(async () => {
 })
 afterAll(() => shop.close())
 
-interface Operation {
-  name: string
-  security?: unknown
-  parameters?: { name: string; in: string; required?: boolean }[]
-  requestBody?: Json
-  responses: Record<string, Json>
-}
-
-const operations = (): Operation[] =>
-  Object.entries(document.paths).flatMap(([path, methods]) =>
-    Object.entries(methods as Json).map(([method, operation]) => ({
-      name: `${method.toUpperCase()} ${path}`,
-      ...(operation as Omit<Operation, 'name'>),
-    })),
-  )
+const operations = (): Operation[] => operationsOf(document)
 
 /** Every code that the error answers of an operation show, under the status that the table gives it. */
 const codesOf = ({ responses }: Operation): string[] =>
   Object.entries(responses).flatMap(([status, response]) => {
     const examples = response.content?.['application/problem+json']?.examples ?? {}
     for (const code of Object.keys(examples)) {
+      if (status === 'default') continue
       expect(problems[code as keyof typeof problems].status).toBe(Number(status))
     }
     return Object.keys(examples)
@@ -103,7 +91,9 @@ it('leaves out no route but those between services, and the files of the referen
   const others = [...new Set(routed)].filter((route) => !documented.has(route.replace(/\/$/, '')))
   expect(others.length).toBeGreaterThan(0)
   const known = /^(POST \/internal\/(auth|product)\/\w+|GET \/docs\/assets\/\S+)$/
-  for (const route of others) expect(route).toMatch(known)
+  // These refuse a method that only `/{id}` has.
+  const refusals = /^(GET|PUT|DELETE) \/(products\/create_product|orders\/create_order)$/
+  for (const route of others.filter((each) => !refusals.test(each))) expect(route).toMatch(known)
   await close()
 })
 
@@ -136,9 +126,35 @@ describe('the answers', () => {
 
   it('of every route together have every code', () => {
     const shown = new Set(operations().flatMap(codesOf))
-    const missing = Object.keys(problems).filter((code) => !shown.has(code))
-    // It belongs to no route.
-    expect(missing).toEqual(['method_not_allowed'])
+    expect(Object.keys(problems).filter((code) => !shown.has(code))).toEqual([])
+  })
+
+  it('of every route have what any request may be refused with, and a default for the rest', () => {
+    for (const { name, responses } of operations()) {
+      expect(Object.keys(responses), name).toEqual(
+        expect.arrayContaining(['400', '408', '431', '500', '503', 'default']),
+      )
+    }
+  })
+
+  it('that ask for patience say for how long', () => {
+    const patient = operations().flatMap(({ name, responses }) =>
+      ['429', '503'].flatMap((status) => (responses[status] ? [{ name, ...responses[status] }] : [])),
+    )
+    expect(patient.length).toBeGreaterThan(20)
+    for (const { name, headers, content } of patient) {
+      expect(headers, name).toHaveProperty('Retry-After')
+      const { schema, examples } = content['application/problem+json']
+      for (const { value } of Object.values<Json>(examples)) expect(value.retryAfter, name).toBeGreaterThan(0)
+      for (const { $ref } of schema.anyOf ?? [schema]) {
+        const described = JSON.stringify(componentOf(document, $ref))
+        expect(described, name).toContain('"retryAfter"')
+      }
+    }
+  })
+
+  it('are described once, which keeps the document small', () => {
+    expect(JSON.stringify(document).length).toBeLessThan(80_000)
   })
 
   it('have examples that their own schema accepts', () => {

@@ -1,6 +1,6 @@
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 
-/** An answer as it came over the wire: every header line by itself, names in lower case. */
+/** An answer as it came over the wire: every header line by itself, names in lower case. What follows it is in `body`. */
 export interface RawAnswer {
   status: number
   headers: [string, string][]
@@ -9,6 +9,19 @@ export interface RawAnswer {
 
 /** Sends these very bytes, and takes what comes until the connection ends. */
 export const exchange = (url: string, ...parts: (string | Buffer)[]): Promise<RawAnswer> =>
+  converse(url, (socket) => {
+    for (const part of parts) socket.write(part)
+  })
+
+/** The same of a client that closes its side once it has sent them (`nc -N`). */
+export const exchangeHalfClosed = (url: string, ...parts: (string | Buffer)[]): Promise<RawAnswer> =>
+  converse(url, (socket) => {
+    for (const part of parts) socket.write(part)
+    socket.end()
+  })
+
+/** Takes what comes until the connection ends; `send` writes to it. */
+export const converse = (url: string, send: (socket: Socket) => void): Promise<RawAnswer> =>
   new Promise((resolve, reject) => {
     const { hostname, port } = new URL(url)
     const socket = connect(Number(port), hostname)
@@ -30,7 +43,7 @@ export const exchange = (url: string, ...parts: (string | Buffer)[]): Promise<Ra
       })
       resolve({ status, headers, body: body.join('\r\n\r\n') })
     })
-    for (const part of parts) socket.write(part)
+    send(socket)
   })
 
 /** The text of a request that asks to close the connection after it. */

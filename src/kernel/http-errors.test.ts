@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
-import { DomainError } from './errors.ts'
-import { errorOf, problemOf, problems } from './http-errors.ts'
+import { DomainError, type ErrorCode } from './errors.ts'
+import { answerOf, errorOf, problemOf, problems } from './http-errors.ts'
 
 describe('the table of errors', () => {
   it('is the one that is documented', async () => {
@@ -11,6 +11,31 @@ describe('the table of errors', () => {
       Number(status),
     ])
     expect(rows).toEqual(Object.entries(problems).map(([code, { status }]) => [code, status]))
+  })
+})
+
+describe('the answer to an error', () => {
+  it('says in its body, as in its header, after how many seconds to try again', () => {
+    const patient = Object.entries(problems).filter(([, { status }]) => status === 429 || status === 503)
+    expect(patient).toHaveLength(3)
+    for (const [code] of patient) {
+      for (const [members, seconds] of [
+        [{}, 1],
+        [{ retryAfter: 7 }, 7],
+      ] as const) {
+        const { headers, body } = answerOf(new DomainError(code as ErrorCode, 'later', members), 'r')
+        expect({ header: headers['retry-after'], member: JSON.parse(body).retryAfter }, code).toEqual({
+          header: String(seconds),
+          member: seconds,
+        })
+      }
+    }
+  })
+
+  it('says nothing of that where trying again is of no use', () => {
+    const { headers, body } = answerOf(new DomainError('forbidden', 'no'), 'r')
+    expect(headers).toEqual({ 'content-type': 'application/problem+json' })
+    expect(JSON.parse(body)).not.toHaveProperty('retryAfter')
   })
 })
 

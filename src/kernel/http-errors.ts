@@ -4,9 +4,9 @@ import { DomainError, type ErrorCode } from './errors.ts'
 import { respond } from './response.ts'
 
 interface Problem {
-  status: 400 | 401 | 403 | 404 | 405 | 409 | 412 | 413 | 415 | 422 | 428 | 429 | 500 | 503
+  status: 400 | 401 | 403 | 404 | 405 | 408 | 409 | 412 | 413 | 415 | 422 | 428 | 429 | 431 | 500 | 503
   title: string
-  /** Seconds for `Retry-After`. */
+  /** Seconds, for the member of this name and for `Retry-After`, where the error does not say how many. */
   retryAfter?: number
   /** The members that this code has beyond those of every problem. */
   members?: z.ZodRawShape
@@ -19,7 +19,6 @@ const fault = z.union([
 const shortItem = z.object({ productId: z.string(), requested: z.int(), available: z.int() })
 
 const unknownOrder = {
-  retryAfter: z.int().optional().openapi({ description: 'seconds, as in the header' }),
   orderId: z.string().optional().openapi({ description: 'of an order whose outcome is not known yet' }),
 }
 
@@ -40,6 +39,7 @@ export const problems: Record<ErrorCode, Problem> = {
     title: 'The route does not have this method',
     members: { allowed: z.array(z.string()) },
   },
+  request_timeout: { status: 408, title: 'The request took too long to arrive' },
   email_taken: { status: 409, title: 'The e-mail address is taken' },
   username_taken: { status: 409, title: 'The username is taken' },
   version_conflict: {
@@ -57,7 +57,6 @@ export const problems: Record<ErrorCode, Problem> = {
     status: 409,
     title: 'The first request with this key is still running',
     retryAfter: 1,
-    members: { retryAfter: z.int().openapi({ description: 'seconds, as in the header' }) },
   },
   precondition_failed: { status: 412, title: 'If-Match does not match' },
   body_too_large: { status: 413, title: 'The body is too large' },
@@ -69,12 +68,8 @@ export const problems: Record<ErrorCode, Problem> = {
   },
   idempotency_key_reused: { status: 422, title: 'The key was used for another request' },
   precondition_required: { status: 428, title: 'Name the version that the change is based on' },
-  rate_limited: {
-    status: 429,
-    title: 'Too many attempts',
-    retryAfter: 1,
-    members: { retryAfter: z.int().openapi({ description: 'seconds, as in the header' }) },
-  },
+  rate_limited: { status: 429, title: 'Too many attempts', retryAfter: 1 },
+  headers_too_large: { status: 431, title: 'The header fields are too large' },
   internal_error: { status: 500, title: 'Internal error' },
   dependency_unavailable: {
     status: 503,
@@ -127,12 +122,40 @@ const challenges: Partial<Record<ErrorCode, string>> = {
 const retryAfterOf = ({ members }: DomainError) =>
   typeof members.retryAfter === 'number' ? { retryAfter: members.retryAfter } : {}
 
-export function problemResponse(c: Context, error: DomainError): Response {
+/** The status, headers and body of the answer that tells a client of an error. */
+export function answerOf(error: DomainError, requestId: string | undefined) {
   const { status, retryAfter } = { ...problems[error.code], ...retryAfterOf(error) }
-  const requestId = c.get('call')?.requestId
-  return respond(c, JSON.stringify({ ...problemOf(error), requestId }), status, {
+  const { allowed } = error.members
+  const headers: Record<string, string> = {
     'content-type': 'application/problem+json',
     ...(status === 401 && { 'www-authenticate': challenges[error.code] ?? 'Bearer' }),
+    ...(status === 405 && Array.isArray(allowed) && { allow: allowed.join(', ') }),
     ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
-  })
+  }
+  // What is undefined is left out of the text.
+  return { status, headers, body: JSON.stringify({ ...problemOf(error), retryAfter, requestId }) }
 }
+
+export function problemResponse(c: Context, error: DomainError): Response {
+  const { status, headers, body } = answerOf(error, c.get('call')?.requestId)
+  return respond(c, body, status, headers)
+}
+
+// The longest path that a message repeats, in characters: an answer does not grow with the request.
+const shownPath = 100
+
+const shown = (path: string): string => (path.length > shownPath ? `${path.slice(0, shownPath)}…` : path)
+
+export const routeNotFound = (path: string): DomainError =>
+  new DomainError(
+    'route_not_found',
+    `${shown(path)}: there is no such route; GET /docs lists those that there are`,
+  )
+
+/** @param allowed the methods that the path has */
+export const methodNotAllowed = (method: string, path: string, allowed: readonly string[]): DomainError =>
+  new DomainError(
+    'method_not_allowed',
+    `${method}: ${shown(path)} has ${allowed.join(', ')}; GET /docs describes them`,
+    { allowed },
+  )

@@ -15,12 +15,15 @@ const problem = z
   })
   .openapi('Problem', { description: 'RFC 9457 problem document; some codes have members of their own' })
 
+const seconds = z.int().openapi({ description: 'seconds, as in the header Retry-After' })
+
 const schemas = new Map<ErrorCode, z.ZodType>()
 
 /** One component per code that has members of its own; the plain problem for the others. */
 function schemaOf(code: ErrorCode): z.ZodType {
-  const { members } = problems[code]
-  if (!members) return problem
+  const { retryAfter, ...rest } = problems[code]
+  const members = { ...(retryAfter !== undefined && { retryAfter: seconds }), ...rest.members }
+  if (Object.keys(members).length === 0) return problem
   const known = schemas.get(code)
   if (known) return known
   const name = `${code.replace(/(^|_)(\w)/g, (_, __, letter: string) => letter.toUpperCase())}Problem`
@@ -37,6 +40,7 @@ const exampleOf = (code: ErrorCode) => ({
     status: problems[code].status,
     code,
     detail: problems[code].title,
+    retryAfter: problems[code].retryAfter,
     requestId: 'b1f2c3d4-0000-4000-8000-000000000000',
     ...examples[code],
   },
@@ -57,8 +61,16 @@ const examples: Partial<Record<ErrorCode, object>> = {
 const retryAfter = { 'Retry-After': { description: 'seconds', schema: { type: 'integer' as const } } }
 const challenge = { 'WWW-Authenticate': { description: 'RFC 6750', schema: { type: 'string' as const } } }
 
-/** What any route may answer, whatever it does. */
-const anywhere = ['internal_error', 'dependency_unavailable'] as const
+/** What any route may answer, whatever it does: the first three of them to a request that is not fit to be carried out. */
+const anywhere = [
+  'validation_failed',
+  'request_timeout',
+  'headers_too_large',
+  'internal_error',
+  'dependency_unavailable',
+] as const
+/** What a path answers to a request that none of its operations describes. */
+const undescribed = ['route_not_found', 'method_not_allowed'] as const
 /** What a guarded route answers to a missing, wrong or expired token. */
 export const signedIn = ['unauthenticated', 'invalid_token', 'token_expired'] as const
 /** What a route that takes a body answers to one that it cannot read. */
@@ -71,23 +83,31 @@ export const withBody = [
 
 /** The error answers of a route, grouped by status, each code with its example. */
 export function errors(...codes: ErrorCode[]) {
-  const responses: Record<number, { description: string; headers?: object; content: object }> = {}
-  for (const status of new Set([...codes, ...anywhere].map((code) => problems[code].status))) {
-    const here = [...new Set([...codes, ...anywhere])].filter((code) => problems[code].status === status)
-    const distinct = [...new Set(here.map(schemaOf))] as [z.ZodType, ...z.ZodType[]]
+  const responses: Record<string, object> = {}
+  const all = [...new Set([...codes, ...anywhere])]
+  for (const status of new Set(all.map((code) => problems[code].status))) {
+    const here = all.filter((code) => problems[code].status === status)
     responses[status] = {
-      description: here.map((code) => `\`${code}\`: ${problems[code].title}`).join('\n\n'),
+      ...problemsOf(here),
       ...(status === 401 && { headers: challenge }),
       ...(here.some((code) => problems[code].retryAfter !== undefined) && { headers: retryAfter }),
-      content: {
-        'application/problem+json': {
-          schema: distinct.length === 1 ? distinct[0] : z.union(distinct),
-          examples: Object.fromEntries(here.map((code) => [code, exampleOf(code)])),
-        },
-      },
     }
   }
+  responses.default = problemsOf(undescribed)
   return responses as unknown as Record<never, never>
+}
+
+function problemsOf(codes: readonly ErrorCode[]) {
+  const distinct = [...new Set(codes.map(schemaOf))] as [z.ZodType, ...z.ZodType[]]
+  return {
+    description: codes.map((code) => `\`${code}\`: ${problems[code].title}`).join('\n\n'),
+    content: {
+      'application/problem+json': {
+        schema: distinct.length === 1 ? distinct[0] : z.union(distinct),
+        examples: Object.fromEntries(codes.map((code) => [code, exampleOf(code)])),
+      },
+    },
+  }
 }
 
 export const json = <Schema extends z.ZodType>(schema: Schema) => ({ 'application/json': { schema } })

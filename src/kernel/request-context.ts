@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
+import type { HttpBindings } from '@hono/node-server'
 import type { Context, MiddlewareHandler } from 'hono'
 import { type Call, requestIdFormat, withinDeadline } from './call.ts'
+import { DomainError } from './errors.ts'
 import type { Logger } from './logger.ts'
 import type { AppEnv } from './router.ts'
 
@@ -12,8 +14,8 @@ const grace = 250
 
 /**
  * Gives every request its call (deadline, request id, trace) and its log line, every answer the `headers` that all of
- * them carry (by lower-case names; a handler's own of the same name stays), and ends with 503 what is not answered
- * `timeout` milliseconds after it came.
+ * them carry (by lower-case names; a handler's own of the same name stays). Ends what is not answered `timeout`
+ * milliseconds after it came: with 408 if the client is still sending its body, with 503 otherwise.
  */
 export function requestContext(options: {
   timeout: number
@@ -35,10 +37,13 @@ export function requestContext(options: {
     try {
       await withinDeadline({ ...call, deadline: call.deadline + grace }, 'the request', next())
     } catch (error) {
-      logger.error(
-        { requestId: call.requestId, method: c.req.method, path: c.req.path, timeout },
-        'request timed out',
-      )
+      const line = { requestId: call.requestId, method: c.req.method, path: c.req.path, timeout }
+      if (isAwaitingBody(c)) {
+        logger.info(line, 'the client did not send its request in time')
+        c.get('headers').connection = 'close'
+        throw new DomainError('request_timeout', `the whole request must arrive within ${timeout / 1_000} s`)
+      }
+      logger.error(line, 'request timed out')
       throw error
     }
     completeHeaders(c)
@@ -53,6 +58,12 @@ export function requestContext(options: {
     if (c.res.status >= 500 && !c.get('isForwarded')) logger.error(line, 'request')
     else logger.info(line, 'request')
   }
+}
+
+/** Whether a body is being read whose end the client has not sent yet. */
+function isAwaitingBody(c: Context<AppEnv>): boolean {
+  const { incoming } = (c.env ?? {}) as Partial<HttpBindings>
+  return incoming !== undefined && incoming.readableFlowing === true && !incoming.complete
 }
 
 /** For an answer that was not made by `respond`. */

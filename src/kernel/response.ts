@@ -12,7 +12,10 @@ export function respond(
   status: StatusCode,
   headers: Readonly<Record<string, string>> = {},
 ): Response {
-  const response = new Response(body, { status, headers: { ...c.get('headers'), ...headers } })
+  const all = { ...c.get('headers'), ...headers }
+  // Hono leaves the body out of an answer to HEAD, and with it the length that it would have to GET.
+  if (c.req.method === 'HEAD' && body !== null) all['content-length'] = String(Buffer.byteLength(body))
+  const response = new Response(body, { status, headers: all })
   c.set('response', response)
   return response
 }
