@@ -3,8 +3,8 @@
 FROM node:26-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
-# bcrypt brings its binaries along. Without what nothing here reads at run time: source maps, types, other platforms.
-RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund \
+# The image has its own Node.js, and bcrypt brings its binaries along. Without what nothing here reads at run time: source maps, types, other platforms.
+RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund \
   && find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.cts' -o -name '*.d.mts' \) -delete \
   && find node_modules/bcrypt/prebuilds -mindepth 1 -maxdepth 1 ! -name 'linux-*' -exec rm -r {} +
 

@@ -65,7 +65,8 @@ export function createFront(options: {
         })
       } catch (error) {
         if (c.req.raw.signal.aborted) cutShort()
-        logger.warn({ target, error: String((error as Error).cause ?? error) }, 'no answer')
+        const { requestId } = c.get('call')
+        logger.warn({ requestId, target, err: (error as Error).cause ?? error }, 'no answer')
         if (!isSafe) break
         continue
       }

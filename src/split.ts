@@ -111,7 +111,7 @@ function startService(name: string, env: NodeJS.ProcessEnv, drainTimeout: number
       while (!stopping.signal.aborted) {
         const end = await run((lines) => {
           // A person who has killed one wants to know when, and as what, it is there again.
-          if (started) logger.warn({ service: name, pid: child.pid }, 'the service is ready again')
+          if (started) logger.warn({ ready: name, pid: child.pid }, 'ready again')
           started = true
           resolve(lines)
         })

@@ -391,10 +391,11 @@ describe('at a terminal', () => {
     args: readonly string[],
     typed: readonly string[],
     line = '',
+    settings: Record<string, string> = {},
   ): Promise<{ code: number | null; shown: string; processes: string }> {
     const quoted = [process.execPath, script, ...args].map((part) => `'${part}'`).join(' ')
     const child = spawn('script', ['-qefc', `${quoted} ${line}`, '/dev/null'], {
-      env: { ...environment, TERM: 'dumb' },
+      env: { ...environment, TERM: 'dumb', ...settings },
     })
     onTestFinished(() => void child.kill('SIGKILL'))
     let shown = ''
@@ -461,7 +462,8 @@ describe('at a terminal', () => {
   it('keeps the log out of what is written to a file', async () => {
     const { username } = await shop.customer()
     const file = join(shop.dataDir, 'answer.json')
-    const { code, shown } = await atTerminal(['promote', username, '--json'], [], `> '${file}'`)
+    const line = `--json > '${file}'`
+    const { code, shown } = await atTerminal(['promote', username], [], line, { LOG_LEVEL: 'info' })
     expect({ code, shown }).toMatchObject({ code: 0, shown: expect.stringContaining('auth.role_changed') })
     expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ username, role: 'admin' })
   })

@@ -45,7 +45,7 @@ async function startByNpm(script: 'start' | 'split') {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-end-'))
   const { PATH = '', HOME = '' } = process.env
   // npm's own advice would stand behind the program's last line.
-  const quiet = { npm_config_update_notifier: 'false' }
+  const quiet = { npm_config_update_notifier: 'false', LOG_LEVEL: 'info' }
   const env = { PATH, HOME, ...quiet, ...environment(), DATA_DIR: dataDir }
   const npm = spawn('npm', ['run', script], { env, cwd: dirname(dirname(main)), detached: true })
   const output = outputOf(npm)

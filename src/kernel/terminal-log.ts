@@ -44,7 +44,8 @@ export function terminalLog(terminal: NodeJS.WriteStream): DestinationStream {
       const isRequest = line.status !== undefined
       if (requestId !== undefined && line.err && !isRequest) {
         causes.set(requestId, messageOf(line))
-        for (const [oldest] of causes) if (causes.size > mostPendingCauses) causes.delete(oldest)
+        const [oldest = ''] = causes.keys()
+        if (causes.size > mostPendingCauses) causes.delete(oldest)
         return
       }
       const cause = requestId === undefined ? undefined : causes.get(requestId)
