@@ -31,19 +31,19 @@ export function createApp(options: {
   const { config, hosted, readiness, logger } = options
   const app = createRouter()
 
-  const described = new Set(
-    options.modules.flatMap(({ api }) => Object.values(api).map(({ method }) => method)),
+  const everyMethod = new Set(
+    options.modules.flatMap(({ api }) => Object.values(api).map(({ method }) => method.toUpperCase())),
   )
-  const isDescribed = (method: string) => [...described].some((each) => each.toUpperCase() === method)
   /** Answers a request that no route takes: 404, or by the methods that its path has, 405, or 204 to OPTIONS. */
   const refuseRoute = (c: Context<AppEnv>): Response => {
     const { method, path } = c.req
+    // `OPTIONS *` asks about the server as a whole (RFC 9110, 9.3.7), whichever of its services is asked.
+    const isOfServer = method === 'OPTIONS' && path === wholeServer
     const hasRoute = (candidate: string) => {
       const [route] = matchedRoutes(app, candidate, path)
       return route !== undefined && route.handler !== refuseRoute
     }
-    // `OPTIONS *` asks about the server as a whole (RFC 9110, 9.3.7), whichever of its services is asked.
-    const routed = routedMethods.filter(path === wholeServer ? isDescribed : hasRoute)
+    const routed = routedMethods.filter((each) => (isOfServer ? everyMethod.has(each) : hasRoute(each)))
     if (routed.length === 0) return problemResponse(c, routeNotFound(path))
     const allowed = [...routed.flatMap((each) => (each === 'GET' ? ['GET', 'HEAD'] : [each])), 'OPTIONS']
     if (method === 'OPTIONS') return respond(c, null, 204, { allow: allowed.join(', ') })

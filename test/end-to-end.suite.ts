@@ -189,15 +189,11 @@ export function endToEndSuite(shape: Shape) {
       }
     })
 
-    it('says what may be asked of a path, though no other origin is let in', async () => {
-      const headers = { Origin: 'https://shop.example', 'Access-Control-Request-Method': 'POST' }
-      for (const sent of [{}, headers]) {
-        const answer = await shop.request('OPTIONS', '/orders/create_order', { headers: sent })
-        expect(answer).toMatchObject({ status: 204, body: '' })
-        expect(answer.headers.get('allow')).toBe('POST, OPTIONS')
-        expect(answer.headers.get('access-control-allow-origin')).toBeNull()
-        expect((await shop.request('OPTIONS', '/nowhere', { headers: sent })).status).toBe(404)
-      }
+    it('says by OPTIONS what may be asked of a path', async () => {
+      const answer = await shop.request('OPTIONS', '/orders/create_order')
+      expect(answer).toMatchObject({ status: 204, body: '' })
+      expect(answer.headers.get('allow')).toBe('POST, OPTIONS')
+      expect((await shop.request('OPTIONS', '/nowhere')).status).toBe(404)
     })
 
     it('carries the request id through', async () => {
@@ -306,7 +302,7 @@ export function endToEndSuite(shape: Shape) {
     it('is closed to pages of other origins, unless it is told otherwise', async () => {
       const headers = { Origin: 'https://shop.example', 'Access-Control-Request-Method': 'POST' }
       const preflight = await shop.request('OPTIONS', '/orders/create_order', { headers })
-      expect(preflight).toMatchObject({ status: 405, body: { code: 'method_not_allowed' } })
+      expect(preflight).toMatchObject({ status: 204, body: '' })
       const read = await shop.get('/products/', { headers })
       expect(read.status).toBe(200)
       for (const answer of [preflight, read]) {
