@@ -102,17 +102,10 @@ export async function compose(options: {
   let jobs: ReturnType<typeof startJobs> | undefined
   const hostedModules = modules.filter(({ name }) => hosted.has(name))
 
-  /** All databases are looked at before anything is changed in one of them. */
-  const refuseNewer = () =>
-    refuseNewerData(
-      hostedModules.flatMap(({ name, migrations }) => {
-        const { db } = mongo.database(name).connection
-        return db ? [{ db, migrations }] : []
-      }),
-    )
   const migrateAll = async (signal: AbortSignal, prepareModule: (name: string) => Promise<string[]>) => {
     await mongo.tryWriting(hostedModules.map(({ name }) => name))
-    await refuseNewer()
+    // All of them, before anything is changed in one of them.
+    await refuseNewerData(mongo, hostedModules)
     const lines: string[] = []
     for (const { name, migrations } of hostedModules) {
       lines.push(...(await migrate(mongo, name, migrations, () => prepareModule(name), logger, signal)))
@@ -132,7 +125,7 @@ export async function compose(options: {
 
     commands: [...hosted.values()].flatMap((module) => module.commands ?? []),
 
-    connect: (signal) => mongo.connect(signal, refuseNewer),
+    connect: (signal) => mongo.connect(signal, () => refuseNewerData(mongo, hostedModules)),
 
     async migrate(signal) {
       await mongo.connect(signal, () => migrateAll(signal, async () => []))

@@ -48,24 +48,29 @@ async function notesInTheWay(db: Db, migrations: readonly Migration[]): Promise<
 }
 
 /**
- * Looks before anything is changed whether a newer program, with which this one cannot share data, has been at work in
- * one of the databases.
+ * Looks whether a newer program has been at work in one of the modules' databases, with which this one cannot share them.
  * @throws ConfigError that names the migrations
  */
 export async function refuseNewerData(
-  databases: readonly { db: Db; migrations: readonly Migration[] }[],
+  mongo: Pick<Mongo, 'database'>,
+  modules: readonly { name: string; migrations: readonly Migration[] }[],
 ): Promise<void> {
   const faults = await Promise.all(
-    databases.map(async ({ db, migrations }) => {
-      const names = await notesInTheWay(db, migrations)
-      return names.length === 0 ? [] : [newerDataFault(db, names)]
+    modules.map(async ({ name, migrations }) => {
+      const { db } = mongo.database(name).connection
+      return db ? newerDataFaults(db, migrations) : []
     }),
   )
   if (faults.flat().length > 0) throw new ConfigError(faults.flat())
 }
 
-const newerDataFault = (db: Db, names: readonly string[]): string =>
-  `MONGODB_DATABASE: ${db.databaseName} has migrations that this version does not know and cannot work with: ${names.join(', ')}. Start the version that applied them, or a later one; or restore a backup from before them. If another program owns this database, set MONGODB_DATABASE to a name that is free`
+async function newerDataFaults(db: Db, migrations: readonly Migration[]): Promise<string[]> {
+  const names = await notesInTheWay(db, migrations)
+  if (names.length === 0) return []
+  return [
+    `MONGODB_DATABASE: ${db.databaseName} has migrations that this version does not know and cannot work with: ${names.join(', ')}. Start the version that applied them, or a later one; or restore a backup from before them. If another program owns this database, set MONGODB_DATABASE to a name that is free`,
+  ]
+}
 
 /**
  * Creates a collection unless it is there, whoever creates it at the same time. For those that a transaction writes to:
@@ -143,7 +148,8 @@ async function underLock<T>(db: Db, signal: AbortSignal | undefined, work: () =>
 
 async function applyMissing(db: Db, migrations: readonly Migration[], logger: Logger): Promise<void> {
   // Again: a newer process may have been here since the first look.
-  await refuseNewerData([{ db, migrations }])
+  const faults = await newerDataFaults(db, migrations)
+  if (faults.length > 0) throw new ConfigError(faults)
   const applied = db.collection<Note>('migrations')
   const names = migrations.map(({ name }) => name)
   const known = await applied.find({ _id: { $in: names } }, { maxTimeMS: lockLease }).toArray()
