@@ -23,6 +23,8 @@ export interface Deployment {
    * @param failure what the driver threw, if it did
    */
   obstacle(failure?: unknown): Obstacle | undefined
+  /** The message of an obstacle that no waiting mends, if there is one. */
+  unusable(): string | undefined
   /** Whether the driver has given up every server of the URI: this client never finds one again. */
   isAbandoned(): boolean
 }
@@ -66,6 +68,8 @@ export function createDeployment(): Deployment {
   let answers = new Map<string, Hello | Error>()
   let servers: ReadonlyMap<string, mongoose.mongo.ServerDescription> = new Map()
   let followed: Client | undefined
+  /** Kept, since every operation asks for it. */
+  let fault: string | undefined
 
   /** What no waiting mends about a server. */
   const faultOf = (address: string, hello: Hello): string | undefined => {
@@ -113,9 +117,9 @@ export function createDeployment(): Deployment {
       const answer = answers.get(address)
       return answer instanceof Error || !answer ? undefined : faultOf(address, answer)
     })
-    const [fault] = faults
-    if (writable.length > 0) return fault === undefined ? undefined : { kind: 'unusable', message: fault }
-    if (fault !== undefined && !faults.includes(undefined)) return { kind: 'unusable', message: fault }
+    const [first] = faults
+    if (first !== undefined && !faults.includes(undefined)) return { kind: 'unusable', message: first }
+    if (writable.length > 0) return undefined
     const states = addresses.map((address, at) => faults[at] ?? stateOf(address, answers.get(address)))
     const isSettingUp = addresses.every((address, at) => {
       const answer = answers.get(address)
@@ -128,6 +132,11 @@ export function createDeployment(): Deployment {
 
   const known = () => [...new Set([...answers.keys(), ...servers.keys()])]
 
+  const lookAgain = () => {
+    const found = ofServers()
+    fault = found?.kind === 'unusable' ? found.message : undefined
+  }
+
   return {
     follow(client) {
       if (client === followed) return
@@ -136,10 +145,17 @@ export function createDeployment(): Deployment {
       const heard = new Map<string, Hello | Error>()
       answers = heard
       servers = new Map()
-      client.on('serverHeartbeatSucceeded', ({ connectionId, reply }) => heard.set(connectionId, reply))
-      client.on('serverHeartbeatFailed', ({ connectionId, failure }) => heard.set(connectionId, failure))
+      lookAgain()
+      const hear = (address: string, answer: Hello | Error) => {
+        heard.set(address, answer)
+        lookAgain()
+      }
+      client.on('serverHeartbeatSucceeded', ({ connectionId, reply }) => hear(connectionId, reply))
+      client.on('serverHeartbeatFailed', ({ connectionId, failure }) => hear(connectionId, failure))
       client.on('topologyDescriptionChanged', ({ newDescription }) => {
-        if (client === followed) servers = newDescription.servers
+        if (client !== followed) return
+        servers = newDescription.servers
+        lookAgain()
       })
     },
 
@@ -149,6 +165,8 @@ export function createDeployment(): Deployment {
       if (found?.kind === 'unusable' || failure === undefined) return found
       return ofFailure(failure) ?? found
     },
+
+    unusable: () => fault,
 
     isAbandoned: () => answers.size > 0 && servers.size === 0,
   }

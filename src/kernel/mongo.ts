@@ -4,7 +4,13 @@ import { type Call, callWithin, remaining, withinDeadline } from './call.ts'
 import { ConfigError } from './config.ts'
 import { dependencyUnavailable, isDomainError } from './errors.ts'
 import type { Logger } from './logger.ts'
-import { createDeployment, refuseOldVersion, tryWriting, unauthorizedFault } from './mongo-deployment.ts'
+import {
+  createDeployment,
+  type Deployment,
+  refuseOldVersion,
+  tryWriting,
+  unauthorizedFault,
+} from './mongo-deployment.ts'
 import { hasLabel, isCutOff, isDuplicateKey, isSocketError, isUnavailable } from './mongo-errors.ts'
 import { createStallWatch, type StallWatch } from './stalled-transactions.ts'
 
@@ -107,11 +113,8 @@ export function createMongo(options: {
   const databaseName = (module: string) => `${options.database}_${module}`
   const database = (module: string) => connection.useDb(databaseName(module), { useCache: true })
 
-  const unusable = () => {
-    const obstacle = deployment.obstacle()
-    return obstacle?.kind === 'unusable' ? obstacle.message : undefined
-  }
-
+  let isOpen = false
+  let isClosed = false
   /** Returns at once where there is a connection. */
   const open = async (): Promise<void> => {
     // Longer than any request may take, so that it only ever ends what a dead server left hanging.
@@ -120,6 +123,7 @@ export function createMongo(options: {
     // The driver forgets a server that it cannot use: what that says of itself is heard before.
     deployment.follow(connection.getClient())
     await opening
+    isOpen = true
   }
 
   /** Why an attempt to connect, or what followed it, is to be repeated. What need not be is thrown. */
@@ -138,7 +142,7 @@ export function createMongo(options: {
   }
 
   return {
-    database: (module) => createDatabase(database(module), watch, unusable),
+    database: (module) => createDatabase(database(module), watch, deployment),
 
     async connect(signal, work = async () => undefined as never) {
       refuseUnreadable(uri)
@@ -177,12 +181,13 @@ export function createMongo(options: {
     },
 
     async ping() {
-      if (deployment.isAbandoned()) {
+      if (isClosed) throw dependencyUnavailable('the connection is closed')
+      if (!isOpen || deployment.isAbandoned()) {
+        isOpen = false
         await connection.close()
         await open()
       }
-      const reason = unusable()
-      if (reason !== undefined) throw dependencyUnavailable(reason)
+      refuseUnusable(deployment)
       const call = callWithin(selectionTimeout, 'ping')
       await withinDeadline(
         call,
@@ -191,7 +196,7 @@ export function createMongo(options: {
       )
     },
 
-    unusable,
+    unusable: deployment.unusable,
 
     async unhurried(module, work) {
       const patient = { ...limits, socketTimeoutMS: unhurriedTimeout }
@@ -205,7 +210,10 @@ export function createMongo(options: {
       }
     },
 
-    close: () => connection.close(),
+    close() {
+      isClosed = true
+      return connection.close()
+    },
   }
 }
 
@@ -223,21 +231,25 @@ function refuseUnreadable(uri: string): void {
   }
 }
 
+/** What is written to a server that has taken the place of another would be missing there. */
+function refuseUnusable(deployment: Deployment): void {
+  const reason = deployment.unusable()
+  if (reason !== undefined) throw dependencyUnavailable('the database cannot be used', new Error(reason))
+}
+
 function createDatabase(
   connection: mongoose.Connection,
   watch: StallWatch,
-  unusable: () => string | undefined,
+  deployment: Deployment,
 ): Database {
-  const isAway = (error: unknown) =>
-    isUnavailable(error) || (error instanceof mongoose.mongo.MongoError && unusable() !== undefined)
-
   const run: Database['run'] = async (call, work) => {
     const limit = remaining(call)
     if (limit <= 0) throw dependencyUnavailable('the time for this request is over')
+    refuseUnusable(deployment)
     try {
       return await watch(withinDeadline(call, 'the database', work(limit)))
     } catch (error) {
-      throw isAway(error) ? dependencyUnavailable('the database is not available', error) : error
+      throw isUnavailable(error) ? dependencyUnavailable('the database is not available', error) : error
     }
   }
 
@@ -260,7 +272,9 @@ function createDatabase(
         if (failure === undefined) return result
       } catch (error) {
         if (!(error instanceof Outdated) && !isCutOff(error) && !isDuplicateKey(error)) {
-          throw isAway(error) ? dependencyUnavailable('the database did not commit in time', error) : error
+          throw isUnavailable(error)
+            ? dependencyUnavailable('the database did not commit in time', error)
+            : error
         }
         failure = error
       } finally {
