@@ -26,7 +26,7 @@ async function main(): Promise<number> {
   const ending = stopSignal()
   ending.reportTo(logger)
   const { stopped } = ending
-  void mongodb.lost.then((message) => ending.crash(message))
+  void mongodb.lost.then((message) => ending.crash('the embedded MongoDB has ended', message))
   if (config.mongodb.uri !== undefined) {
     const connected = await Promise.race([canBeUsed(config, mongodb.uri, logger, ending.signal), stopped])
     if (connected !== true) return Number(ending.crashed())

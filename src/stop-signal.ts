@@ -15,7 +15,7 @@ export interface Ending {
   /** Whether there was anything that no code has caught: the process then ends with 1. */
   crashed(): boolean
   /** For what this process cannot go on without. What no code catches gets here by itself. */
-  crash(reason: string, error?: unknown): void
+  crash(reason: string, error: unknown): void
   /** Where crashes are written from now on; on standard error until then. */
   reportTo(logger: Logger): void
 }
@@ -41,7 +41,7 @@ export function stopSignal(): Ending {
     resolve({ reason })
     stop.abort()
   }
-  const crash = (reason: string, error?: unknown) => {
+  const crash = (reason: string, error: unknown) => {
     crashed = true
     report(reason, error)
     end(reason)

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +9,7 @@ import { mongo } from 'mongoose'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { findMongod } from '../src/embedded/mongod-binary.ts'
 import type { Report } from './fixtures/embedded-mongod.ts'
+import { outputOf } from './processes.ts'
 
 /** A process that has the embedded MongoDB of a data directory open. */
 interface Opener {
@@ -246,28 +247,6 @@ describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_00
     await last?.close()
   })
 
-  test('that cannot be started again is lost after three attempts, and one message says so', async () => {
-    const folder = await temporaryFolder()
-    const broken = join(folder, 'broken')
-    const binary = join(folder, 'mongod')
-    const real = await findMongod(process.env, () => undefined)
-    const refuse = `[ -e '${broken}' ] && [ "$1" != --version ] && exit 14`
-    await writeFile(binary, `#!/bin/sh\n${refuse}\nexec '${real}' "$@"\n`, { mode: 0o755 })
-    const owner = await open(await temporaryFolder(), { MONGOD_BINARY: binary })
-    await writeFile(broken, '')
-    process.kill(await mongodPid(owner.uri), 'SIGKILL')
-    const lost = await vi.waitFor(
-      () => {
-        const found = owner.reports.flatMap((report) => ('lost' in report ? [report.lost] : []))
-        expect(found).toHaveLength(1)
-        return found[0]
-      },
-      { timeout: 20_000 },
-    )
-    expect(lost).toMatch(/could not be started again: mongod ended with exit code 14/)
-    await owner.close()
-  })
-
   test('ends when its owner is killed, and the next start has the data', async () => {
     const { dataDir, owner, mongod } = await started()
     owner.process.kill('SIGKILL')
@@ -298,6 +277,42 @@ describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_00
     expect(isAlive(mongod)).toBe(false)
   })
 })
+
+test('a process whose MongoDB is killed goes on, or ends with one message if it cannot be started again', async () => {
+  const folder = await temporaryFolder()
+  const broken = join(folder, 'broken')
+  const binary = join(folder, 'mongod')
+  const real = await findMongod(process.env, () => undefined)
+  const refuse = `[ -e '${broken}' ] && [ "$1" != --version ] && exit 14`
+  await writeFile(binary, `#!/bin/sh\n${refuse}\nexec '${real}' "$@"\n`, { mode: 0o755 })
+  const dataDir = await temporaryFolder()
+  const { PATH = '', HOME = '' } = process.env
+  const env = { PATH, HOME, MONGOD_BINARY: binary, DATA_DIR: dataDir, PORT: '0', BCRYPT_COST: '4' }
+  const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+  const child = fork(main, { env, silent: true, execArgv: [] })
+  running.add(child)
+  const output = outputOf(child)
+  const [{ port }] = await once(child, 'message')
+  const { uri } = JSON.parse(await readFile(join(dataDir, 'mongod.json'), 'utf8'))
+  const former = await mongodPid(uri)
+  process.kill(former, 'SIGKILL')
+  const { mongod } = await nextMongod(uri, former)
+  await vi.waitFor(
+    async () => {
+      const { status } = await fetch(`http://127.0.0.1:${port}/products`)
+      expect(status).toBe(200)
+      expect(await (await fetch(`http://127.0.0.1:${port}/readyz`)).json()).toEqual({ status: 'ready' })
+    },
+    { timeout: 20_000, interval: 100 },
+  )
+
+  await writeFile(broken, '')
+  process.kill(mongod, 'SIGKILL')
+  await ended(child)
+  expect(child.exitCode).toBe(1)
+  expect(output().match(/could not be started again: mongod ended with exit code 14/g)).toHaveLength(1)
+  expect(output()).not.toMatch(/^ +at /m)
+}, 90_000)
 
 /** The mongod that answers there after the former one, and the process that has opened it. */
 const nextMongod = (uri: string, former: number) =>
