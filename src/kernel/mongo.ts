@@ -115,8 +115,11 @@ export function createMongo(options: {
 
   let isOpen = false
   let isClosed = false
-  /** Returns at once where there is a connection. */
+  /** Returns at once where there is a client: the driver itself finds its servers again, unless it has given up all. */
   const open = async (): Promise<void> => {
+    if (isOpen && !deployment.isAbandoned()) return
+    if (isOpen) await connection.close()
+    isOpen = false
     // Longer than any request may take, so that it only ever ends what a dead server left hanging.
     const socketTimeoutMS = options.requestTimeout + 5_000
     const opening = connection.openUri(uri, { ...limits, socketTimeoutMS, maxPoolSize: 100 })
@@ -124,6 +127,7 @@ export function createMongo(options: {
     deployment.follow(connection.getClient())
     await opening
     isOpen = true
+    if (isClosed) await connection.close()
   }
 
   /** Why an attempt to connect, or what followed it, is to be repeated. What need not be is thrown. */
@@ -182,11 +186,7 @@ export function createMongo(options: {
 
     async ping() {
       if (isClosed) throw dependencyUnavailable('the connection is closed')
-      if (!isOpen || deployment.isAbandoned()) {
-        isOpen = false
-        await connection.close()
-        await open()
-      }
+      await open()
       refuseUnusable(deployment)
       const call = callWithin(selectionTimeout, 'ping')
       await withinDeadline(
