@@ -84,7 +84,7 @@ export default {
         path: '^src/',
         pathNot: [
           '\\.repository\\.ts$',
-          '^src/kernel/(mongo|mongo-errors|stalled-transactions)\\.ts$',
+          '^src/kernel/(mongo|mongo-deployment|mongo-errors|stalled-transactions)\\.ts$',
           '^src/embedded/',
           ...tests,
         ],

@@ -6,14 +6,19 @@ import type { Config } from './kernel/config.ts'
 import { createHttpClient } from './kernel/http-client.ts'
 import { startJobs } from './kernel/jobs.ts'
 import type { Logger } from './kernel/logger.ts'
-import { migrate } from './kernel/migrations.ts'
+import { migrate, refuseNewerData } from './kernel/migrations.ts'
 import type { AnyModule, StartedModule } from './kernel/module.ts'
 import { createMongo } from './kernel/mongo.ts'
 import type { Port } from './kernel/port.ts'
 import { createCredentialIssuer } from './kernel/service-credential.ts'
+import { createReadiness } from './readiness.ts'
 
 // Milliseconds for a module to see to its accounts and demo data, once it has the lock.
 const prepareWithin = 30_000
+
+// Milliseconds. There everything starts at once, and MongoDB gets its members and accounts while the services wait for it:
+// for as long as deploy/mongodb/initiate.js takes at most.
+const setUpInProductionWithin = 300_000
 
 export interface Composition {
   app: ReturnType<typeof createApp>
@@ -45,10 +50,16 @@ export async function compose(options: {
   logger: Logger
   /** What every local port is wrapped in. Tests check there that nothing crosses but what HTTP would carry. */
   wrapPort?: (port: Port<object>, implementation: object) => object
+  /** A monotonic clock, in milliseconds: how long the database has been away. */
+  now?: () => number
 }): Promise<Composition> {
-  const { config, modules, logger, wrapPort = (_port, implementation) => implementation } = options
-  const mongo = createMongo({ ...config.mongodb, requestTimeout: config.requestTimeout, logger })
-  const databases = config.hosted.map((name) => mongo.database(name))
+  const { config, modules, logger, wrapPort = (_port, implementation) => implementation, now } = options
+  const mongo = createMongo({
+    ...config.mongodb,
+    requestTimeout: config.requestTimeout,
+    logger,
+    ...(config.production && { setUpWithin: setUpInProductionWithin }),
+  })
   const credential = config.internalSecrets && createCredentialIssuer(config.internalSecrets[0])
   const hosted = new Map<string, StartedModule>()
   const starting = new Set<string>()
@@ -87,21 +98,20 @@ export async function compose(options: {
     if (config.hosted.includes(module.name)) await start(module)
   }
 
-  const missing = new Set(config.hosted.flatMap((name) => [`database of ${name}`, `migrations of ${name}`]))
-  let draining = false
+  const readiness = createReadiness({ hosted: config.hosted, mongo, logger, ...(now && { now }) })
   let jobs: ReturnType<typeof startJobs> | undefined
-  const readiness = {
-    started: () => ({ missing: [...missing] }),
-    async ready() {
-      const gone = draining ? ['draining'] : [...missing]
-      if (gone.length > 0) return { missing: gone }
-      const answers = await Promise.allSettled(databases.map((database) => database.ping()))
-      return {
-        missing: config.hosted
-          .filter((_, at) => answers[at]?.status === 'rejected')
-          .map((name) => `database of ${name}`),
-      }
-    },
+  const hostedModules = modules.filter(({ name }) => hosted.has(name))
+
+  const migrateAll = async (signal: AbortSignal, prepareModule: (name: string) => Promise<string[]>) => {
+    await mongo.tryWriting(hostedModules.map(({ name }) => name))
+    // All of them, before anything is changed in one of them.
+    await refuseNewerData(mongo, hostedModules)
+    const lines: string[] = []
+    for (const { name, migrations } of hostedModules) {
+      lines.push(...(await migrate(mongo, name, migrations, () => prepareModule(name), logger, signal)))
+      readiness.done(`migrations of ${name}`)
+    }
+    return lines
   }
 
   return {
@@ -115,25 +125,20 @@ export async function compose(options: {
 
     commands: [...hosted.values()].flatMap((module) => module.commands ?? []),
 
-    connect: (signal) => mongo.connect(signal),
+    connect: (signal) => mongo.connect(signal, () => refuseNewerData(mongo, hostedModules)),
 
     async migrate(signal) {
-      for (const { name, migrations } of modules) {
-        if (hosted.has(name)) await migrate(mongo, name, migrations, async () => undefined, logger, signal)
-      }
+      await mongo.connect(signal, () => migrateAll(signal, async () => []))
     },
 
     async prepare(signal) {
-      await mongo.connect(signal)
-      for (const name of config.hosted) missing.delete(`database of ${name}`)
-      const lines: string[] = []
-      for (const module of modules) {
-        const started = hosted.get(module.name)
-        if (!started) continue
-        const prepareModule = async () => (await started.prepare?.(callWithin(prepareWithin, 'boot'))) ?? []
-        lines.push(...(await migrate(mongo, module.name, module.migrations, prepareModule, logger, signal)))
-        missing.delete(`migrations of ${module.name}`)
-      }
+      const lines = await mongo.connect(signal, () => {
+        for (const name of config.hosted) readiness.done(`database of ${name}`)
+        return migrateAll(
+          signal,
+          async (name) => (await hosted.get(name)?.prepare?.(callWithin(prepareWithin, 'boot'))) ?? [],
+        )
+      })
       jobs = startJobs(
         [...hosted.values()].flatMap((module) => module.jobs ?? []),
         logger,
@@ -142,11 +147,12 @@ export async function compose(options: {
     },
 
     drain() {
-      draining = true
+      readiness.drain()
       void jobs?.stop()
     },
 
     async close() {
+      readiness.drain()
       await jobs?.stop()
       await mongo.close()
     },

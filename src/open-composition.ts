@@ -1,7 +1,7 @@
 import { type Composition, compose } from './compose.ts'
 import type { Config } from './kernel/config.ts'
 import type { Logger } from './kernel/logger.ts'
-import { openMongodb } from './mongodb.ts'
+import { type OpenMongodb, openMongodb } from './mongodb.ts'
 import { registry } from './registry.ts'
 
 /** The hosted modules on the MongoDB of the settings, for whatever a process wants with them. */
@@ -9,7 +9,7 @@ export async function openComposition(
   config: Config,
   logger: Logger,
   log: (line: string) => void,
-): Promise<Composition> {
+): Promise<Composition & Pick<OpenMongodb, 'lost'>> {
   const mongodb = await openMongodb(config, log)
   const composition = await compose({
     config: { ...config, mongodb: { ...config.mongodb, uri: mongodb.uri } },
@@ -18,6 +18,7 @@ export async function openComposition(
   })
   return {
     ...composition,
+    lost: mongodb.lost,
     async close() {
       await composition.close()
       await mongodb.close()

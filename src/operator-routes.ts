@@ -11,18 +11,30 @@ import { createRouter } from './kernel/router.ts'
 
 /** What keeps the process from receiving traffic, by name; empty when nothing does. */
 export interface Missing {
-  missing: string[]
+  missing: readonly string[]
+  /** What to do about it, where that is known. */
+  reason?: string
 }
 
 export interface Readiness {
   /** Whether the start has come to its end: database found, migrations applied. */
   started(): Missing | Promise<Missing>
-  /** Whether requests should be sent here now: started, not draining, and the database answers. */
-  ready(): Promise<Missing>
+  /** Whether requests should be sent here now, and which databases do not answer at the moment. */
+  ready(): Promise<Missing & { unavailable: readonly string[] }>
 }
 
 const tags = ['Operations']
 const status = z.object({ status: z.string() })
+const ready = status.extend({
+  unavailable: z
+    .array(z.string())
+    .optional()
+    .openapi({
+      description:
+        'the databases that have not answered for less than 30 s, which an election of MongoDB takes; absent when all of them answer',
+      example: ['database of auth'],
+    }),
+})
 const html200 = { content: { 'text/html': { schema: z.string() } } }
 
 export const operatorApi = {
@@ -38,8 +50,9 @@ export const operatorApi = {
     path: '/readyz',
     tags,
     summary: 'May receive traffic',
-    description: 'Its own database and migrations, never another module. 503 names what is missing.',
-    responses: { 200: { description: 'Ready', content: json(status) }, ...errors() },
+    description:
+      'The process has started, applied its migrations, and is not draining. Another module never counts. A database that has been away for less than 30 s is named in `unavailable` and leaves the process ready. 503 names in `missing` what is missing; a database is missing after 30 s, or at once if the server that answers cannot be used.',
+    responses: { 200: { description: 'Ready', content: json(ready) }, ...errors() },
   }),
   document: createRoute({
     method: 'get',
@@ -90,9 +103,12 @@ export function operatorRoutes(document: () => object, readiness: Readiness) {
   router.get(operatorApi.healthz.path, (c) => respondJson(c, { status: 'alive' }, 200))
 
   router.get(operatorApi.readyz.path, async (c) => {
-    const { missing } = await readiness.ready()
-    if (missing.length === 0) return respondJson(c, { status: 'ready' }, 200)
-    const error = new DomainError('dependency_unavailable', `not ready: ${missing.join(', ')}`, { missing })
+    const { missing, reason, unavailable } = await readiness.ready()
+    if (missing.length === 0) {
+      return respondJson(c, { status: 'ready', ...(unavailable.length > 0 && { unavailable }) }, 200)
+    }
+    const message = [`not ready: ${missing.join(', ')}`, ...(reason ? [reason] : [])].join('; ')
+    const error = new DomainError('dependency_unavailable', message, { missing })
     return problemResponse(c, error)
   })
 

@@ -47,6 +47,7 @@ async function run(ending: Ending): Promise<void> {
   ])
   // There is nothing yet to end in order: Ctrl-C ends a download at once.
   if ('reason' in composition) return
+  void composition.lost.then((message) => ending.crash('the embedded MongoDB has ended', message))
   void stopped.then(async () => {
     await sleep(config.drain.timeout)
     logger.error({ timeout: config.drain.timeout }, 'did not drain in time')

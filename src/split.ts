@@ -6,8 +6,10 @@ import { announcement, briefLog, stopping } from './announcement.ts'
 import { refuseArguments } from './command-line.ts'
 import { freePort } from './embedded/free-port.ts'
 import { createFront } from './front.ts'
-import { ConfigError, loadConfig, urlVariable } from './kernel/config.ts'
+import { type Config, ConfigError, loadConfig, urlVariable } from './kernel/config.ts'
 import { createLogger, isBrief, type Logger } from './kernel/logger.ts'
+import { refuseNewerData } from './kernel/migrations.ts'
+import { createMongo } from './kernel/mongo.ts'
 import { listen } from './listen.ts'
 import { openMongodb } from './mongodb.ts'
 import { registry } from './registry.ts'
@@ -26,6 +28,11 @@ async function main(): Promise<number> {
   const ending = stopSignal()
   ending.reportTo(logger)
   const { stopped } = ending
+  void mongodb.lost.then((message) => ending.crash('the embedded MongoDB has ended', message))
+  if (config.mongodb.uri !== undefined) {
+    const connected = await Promise.race([canBeUsed(config, mongodb.uri, logger, ending.signal), stopped])
+    if (connected !== true) return Number(ending.crashed())
+  }
   const ports = new Map<string, number>()
   for (const [at, { name }] of registry.entries()) {
     ports.set(name, config.port === 0 ? await freePort() : config.port + 1 + at)
@@ -87,6 +94,21 @@ async function main(): Promise<number> {
     await Promise.all(services.map((service) => service.stop()))
     await mongodb.close()
     logger.info('stopped')
+  }
+}
+
+/** Looked at once for all: otherwise each service would say the same of a MongoDB that cannot be used. */
+async function canBeUsed(config: Config, uri: string, logger: Logger, signal: AbortSignal): Promise<true> {
+  const { mongodb, requestTimeout } = config
+  const mongo = createMongo({ ...mongodb, uri, requestTimeout, logger })
+  try {
+    await mongo.connect(signal, async () => {
+      await mongo.tryWriting(registry.map(({ name }) => name))
+      await refuseNewerData(mongo, registry)
+    })
+    return true
+  } finally {
+    await mongo.close()
   }
 }
 

@@ -6,7 +6,7 @@ import mongoose from 'mongoose'
 import { describe, expect, inject, onTestFinished, test, vi } from 'vitest'
 import { compose } from '../src/compose.ts'
 import type { Call } from '../src/kernel/call.ts'
-import { loadConfig } from '../src/kernel/config.ts'
+import { ConfigError, loadConfig } from '../src/kernel/config.ts'
 import type { Job } from '../src/kernel/jobs.ts'
 import type { Migration } from '../src/kernel/migrations.ts'
 import { type AnyModule, defineModule } from '../src/kernel/module.ts'
@@ -90,6 +90,7 @@ async function composed(
   })
   return {
     ...composition,
+    database,
     prepare: () => composition.prepare(new AbortController().signal),
     async get(path: string) {
       const answer = await composition.app.request(path)
@@ -308,6 +309,72 @@ describe('readiness', () => {
     })
     await split.prepare()
     expect((await split.get('/readyz')).status).toBe(200)
+  })
+})
+
+describe('a database with migrations that this version does not know', () => {
+  const known = [{ name: '001-first', up: async () => {} }]
+  type Note = { _id: unknown; at?: Date; needs?: string | null }
+
+  /** What stops the boot of two modules, the second of which finds these notes in its database. */
+  async function bootWith(...notes: Note[]) {
+    const { module } = caller()
+    const up = vi.fn(async () => {})
+    const modules = [greeter('local', [{ name: '001-first', up }]), { ...module, migrations: known }]
+    const process = await composed(modules)
+    const own = await mongoose.createConnection(uri).asPromise()
+    onTestFinished(() => own.close())
+    const applied = own.useDb(`${process.database}_caller`).collection<{ _id: unknown }>('migrations')
+    if (notes.length > 0) await applied.insertMany(notes)
+    const failure = await process.prepare().then(
+      () => undefined,
+      (error: Error) => error,
+    )
+    return { failure, up, process, applied }
+  }
+
+  test('stops the boot before any database is changed, with one message that lists them', async () => {
+    const { failure, up } = await bootWith(
+      { _id: '777-later' },
+      { _id: '888-much-later', needs: '777-later' },
+    )
+    expect(failure).toBeInstanceOf(ConfigError)
+    const { faults } = failure as ConfigError
+    expect(faults).toEqual([expect.stringMatching(/^MONGODB_DATABASE: \w+_caller has migrations/)])
+    expect(faults[0]).toContain('777-later, 888-much-later')
+    expect(faults[0]).toMatch(/Start the version that applied them, or a later one; or restore a backup/)
+    expect(up).not.toHaveBeenCalled()
+  })
+
+  test('stops npm run audit as well', async () => {
+    const { process } = await bootWith({ _id: '777-later' })
+    await expect(process.connect(new AbortController().signal)).rejects.toThrow('777-later')
+  })
+
+  test('does not stop it where an older version goes on with them, or one that knows what they need', async () => {
+    const { failure } = await bootWith(
+      { _id: '777-later', needs: null },
+      { _id: '888-contract', needs: '001-first' },
+    )
+    expect(failure).toBeUndefined()
+  })
+
+  test('says so of the notes of another program, no more than twenty of them', async () => {
+    const notes = Array.from({ length: 1_000 }, (_, at) => ({
+      _id: new mongoose.Types.ObjectId(),
+      fileName: at,
+    }))
+    const { failure } = await bootWith(...notes)
+    expect((failure as ConfigError).faults).toEqual([
+      expect.stringMatching(/If another program owns this database, set MONGODB_DATABASE/),
+    ])
+    expect(failure?.message.match(/[0-9a-f]{24}/g)).toHaveLength(20)
+  })
+
+  test('is what a migration leaves of itself: whether older versions go on with it', async () => {
+    const { failure, applied } = await bootWith()
+    expect(failure).toBeUndefined()
+    expect(await applied.find().toArray()).toMatchObject([{ _id: '001-first', needs: null }])
   })
 })
 

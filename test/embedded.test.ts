@@ -1,20 +1,23 @@
 import { type ChildProcess, execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { mongo } from 'mongoose'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { findMongod } from '../src/embedded/mongod-binary.ts'
 import type { Report } from './fixtures/embedded-mongod.ts'
+import { outputOf } from './processes.ts'
 
 /** A process that has the embedded MongoDB of a data directory open. */
 interface Opener {
   uri: string
   owned: boolean
   process: ChildProcess
+  /** What it has reported since it opened: lines of the log, and why it has lost its MongoDB. */
+  reports: Report[]
   /** Closes it and waits until the process has ended, by itself. */
   close(): Promise<void>
 }
@@ -47,8 +50,10 @@ async function open(dataDir: string, environment: NodeJS.ProcessEnv = {}): Promi
   const child = fork(fixture, { execArgv: [], env: { ...process.env, ...environment, DATA_DIR: dataDir } })
   running.add(child)
   child.once('exit', () => running.delete(child))
+  const reports: Report[] = []
   const { uri, owned } = await new Promise<{ uri: string; owned: boolean }>((resolve, reject) => {
     child.on('message', (report: Report) => {
+      reports.push(report)
       if ('error' in report) reject(new Error(report.error))
       if ('uri' in report) resolve(report)
     })
@@ -59,7 +64,7 @@ async function open(dataDir: string, environment: NodeJS.ProcessEnv = {}): Promi
     await ended(child)
     expect(child.exitCode).toBe(0)
   }
-  return { uri, owned, process: child, close }
+  return { uri, owned, process: child, reports, close }
 }
 
 /** What `use` makes of a client of its own. */
@@ -180,7 +185,7 @@ function accepts(address: { host: string; port: number } | { path: string }): Pr
 }
 
 /** Most of their time is waiting, each for processes of its own. */
-describe.concurrent('the embedded MongoDB of a data directory', () => {
+describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_000 }, () => {
   test('keeps its data over a restart, also under another port', async ({ onTestFinished }) => {
     const dataDir = await temporaryFolder()
     const first = await open(dataDir)
@@ -209,17 +214,37 @@ describe.concurrent('the embedded MongoDB of a data directory', () => {
     for (const { close } of openers) await close()
   })
 
-  test('is not taken from its next owner by one whose mongod crashed', async () => {
-    const dataDir = await temporaryFolder()
-    const first = await open(dataDir)
-    process.kill(await mongodPid(first.uri), 'SIGKILL')
-    const second = await open(dataDir)
-    expect(second.owned).toBe(true)
-    await first.close()
+  test('that is killed is started again by its owner, with its data, where all others find it', async () => {
+    const { dataDir, owner, mongod } = await started()
+    const attached = await open(dataDir)
+    process.kill(mongod, 'SIGKILL')
+    const second = await nextMongod(owner.uri, mongod)
+    expect(second.opener).toBe(owner.process.pid)
+    expect(await read(attached.uri)).toEqual([1])
+    expect(owner.reports).toContainEqual({ log: expect.stringMatching(/has ended.*starting it again/) })
+
+    process.kill(parentOf(second.mongod), 'SIGKILL')
+    expect((await nextMongod(owner.uri, second.mongod)).opener).toBe(owner.process.pid)
+    expect(isAlive(second.mongod)).toBe(false)
     const third = await open(dataDir)
-    expect(third).toMatchObject({ owned: false, uri: second.uri })
-    await third.close()
-    await second.close()
+    expect(third).toMatchObject({ owned: false, uri: owner.uri })
+    for (const opener of [third, attached, owner]) await opener.close()
+  })
+
+  test('whose owner ends is started again on its port by a process that is attached to it', async () => {
+    const { dataDir, owner, mongod } = await started()
+    const others = [await open(dataDir), await open(dataDir)]
+    owner.process.kill('SIGKILL')
+    const next = await nextMongod(owner.uri, mongod)
+    const at = others.findIndex((other) => other.process.pid === next.opener)
+    const [newOwner] = others.splice(at, 1)
+    const [last] = others
+    await write(owner.uri, 2)
+    await newOwner?.close()
+    // In order this time, and again there is one left that needs it.
+    expect((await nextMongod(owner.uri, next.mongod)).opener).toBe(last?.process.pid)
+    expect(await read(owner.uri)).toEqual([1, 2])
+    await last?.close()
   })
 
   test('ends when its owner is killed, and the next start has the data', async () => {
@@ -252,6 +277,53 @@ describe.concurrent('the embedded MongoDB of a data directory', () => {
     expect(isAlive(mongod)).toBe(false)
   })
 })
+
+test('a process whose MongoDB is killed goes on, or ends with one message if it cannot be started again', async () => {
+  const folder = await temporaryFolder()
+  const broken = join(folder, 'broken')
+  const binary = join(folder, 'mongod')
+  const real = await findMongod(process.env, () => undefined)
+  const refuse = `[ -e '${broken}' ] && [ "$1" != --version ] && exit 14`
+  await writeFile(binary, `#!/bin/sh\n${refuse}\nexec '${real}' "$@"\n`, { mode: 0o755 })
+  const dataDir = await temporaryFolder()
+  const { PATH = '', HOME = '' } = process.env
+  const env = { PATH, HOME, MONGOD_BINARY: binary, DATA_DIR: dataDir, PORT: '0', BCRYPT_COST: '4' }
+  const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+  const child = fork(main, { env, silent: true, execArgv: [] })
+  running.add(child)
+  const output = outputOf(child)
+  const [{ port }] = await once(child, 'message')
+  const { uri } = JSON.parse(await readFile(join(dataDir, 'mongod.json'), 'utf8'))
+  const former = await mongodPid(uri)
+  process.kill(former, 'SIGKILL')
+  const { mongod } = await nextMongod(uri, former)
+  await vi.waitFor(
+    async () => {
+      const { status } = await fetch(`http://127.0.0.1:${port}/products`)
+      expect(status).toBe(200)
+      expect(await (await fetch(`http://127.0.0.1:${port}/readyz`)).json()).toEqual({ status: 'ready' })
+    },
+    { timeout: 20_000, interval: 100 },
+  )
+
+  await writeFile(broken, '')
+  process.kill(mongod, 'SIGKILL')
+  await ended(child)
+  expect(child.exitCode).toBe(1)
+  expect(output().match(/could not be started again: mongod ended with exit code 14/g)).toHaveLength(1)
+  expect(output()).not.toMatch(/^ +at /m)
+}, 90_000)
+
+/** The mongod that answers there after the former one, and the process that has opened it. */
+const nextMongod = (uri: string, former: number) =>
+  vi.waitFor(
+    async () => {
+      const mongod = await mongodPid(uri)
+      expect(mongod).not.toBe(former)
+      return { mongod, opener: parentOf(parentOf(mongod)) }
+    },
+    { timeout: 25_000, interval: 200 },
+  )
 
 async function started() {
   const dataDir = await temporaryFolder()

@@ -88,3 +88,20 @@ export async function deploy(shape: Shape, settings: Record<string, string> = {}
     },
   }
 }
+
+/** Runs a script of the program to its end. */
+export async function runProgram(script: string, args: readonly string[], settings: Record<string, string>) {
+  const dataDir = await mkdtemp(join(tmpdir(), 'trivet-program-'))
+  const { PATH = '', HOME = '' } = process.env
+  const env = { PATH, HOME, ...environment(), DATA_DIR: dataDir, ...settings }
+  const path = fileURLToPath(new URL(`../src/${script}`, import.meta.url))
+  const child = fork(path, [...args], { env, silent: true, execArgv: [] })
+  const output = outputOf(child)
+  try {
+    const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+    return { code, output: output() }
+  } finally {
+    child.kill('SIGKILL')
+    await rm(dataDir, { recursive: true, force: true })
+  }
+}

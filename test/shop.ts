@@ -42,10 +42,13 @@ interface Options {
   logger?: Logger
   /** What stands between modules of this process, instead of the check that HTTP could carry it. */
   wrapPort?: (port: Port<object>, implementation: object) => object
+  /** The clock of readiness, in milliseconds. */
+  now?: () => number
 }
 
 /** The program in this process, on databases of its own, not yet connected to them. */
-export async function startComposition({ environment, logger, wrapPort = checkedPort }: Options = {}) {
+export async function startComposition(options: Options = {}) {
+  const { environment, logger, wrapPort = checkedPort, now } = options
   const uri = inject('mongodbUri')
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-shop-'))
   const config = loadConfig(
@@ -70,6 +73,7 @@ export async function startComposition({ environment, logger, wrapPort = checked
     modules: registry,
     logger: logger ?? (await quiet),
     wrapPort,
+    ...(now && { now }),
   })
   const close = async () => {
     await composition.close()

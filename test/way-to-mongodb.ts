@@ -1,8 +1,11 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 
-/** A way to the server that can be cut, and frozen. */
-export async function wayToMongodb(uri: string) {
+/**
+ * A way to the server that can be cut, and frozen.
+ * @param change what becomes of an answer on its way; it stays as long as it was
+ */
+export async function wayToMongodb(uri: string, change = (answer: Buffer) => answer) {
   const { hostname, port } = new URL(uri)
   const sockets = new Set<Socket>()
   const server = createServer((near) => {
@@ -12,7 +15,8 @@ export async function wayToMongodb(uri: string) {
       [far, near],
     ] as const) {
       sockets.add(socket)
-      socket.pipe(other)
+      if (socket === near) socket.pipe(other)
+      else socket.on('data', (answer: Buffer) => other.write(change(answer)))
       socket.on('error', () => other.destroy())
       socket.on('close', () => {
         sockets.delete(socket)

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -10,14 +11,22 @@ import { findMongod } from './mongod-binary.ts'
 
 /** A running local MongoDB: a one-node replica set, since transactions need one. */
 export interface EmbeddedMongo {
+  /** Stays the same for as long as it is open. */
   uri: string
   /** Whether this process started it. Closing it stops it then, and leaves another's alone. */
-  owned: boolean
+  readonly owned: boolean
+  /** Resolves with what to tell the user, once it has ended for good and could not be started again. */
+  lost: Promise<string>
   close(): Promise<void>
 }
 
 const replicaSet = 'trivet'
 const startWithin = 60_000
+const startAgainWithin = 15_000
+const lookAtOwnerEveryMs = 500
+const mostRestartsInAMinute = 5
+const mostFailuresInARow = 3
+const restartAfterFailureMs = 1_000
 
 /** What the owner leaves in the data directory for others to find it by. */
 const ownerFile = z.object({ uri: z.string(), owner: z.int(), mongod: z.int() })
@@ -25,43 +34,142 @@ type Owner = z.infer<typeof ownerFile>
 
 /**
  * The MongoDB of a data directory: the one that runs there already, or a new one. Of several that start at once, the
- * one whose mongod gets hold of the directory's own lock is the owner; the others attach to it.
+ * one whose mongod gets hold of the directory's own lock is the owner; the others attach to it. A mongod that ends
+ * unexpectedly is started again, on its port: by its owner or, if that has ended too, by one of those that are attached.
  * @throws Error if there is no mongod to start or it does not come up in a minute
  */
 export async function openEmbeddedMongo(options: {
   dataDir: string
   log: (line: string) => void
 }): Promise<EmbeddedMongo> {
+  const { log } = options
   const directory = resolve(options.dataDir)
-  const file = join(directory, 'mongod.json')
-  const database = join(directory, 'mongodb')
-  await mkdir(database, { recursive: true })
-  const patience = Date.now() + startWithin
+  await mkdir(databaseOf(directory), { recursive: true })
+  const closing = new AbortController()
+  const { signal } = closing
+  let running = await attachOrStart(directory, log, signal)
+  const { uri } = running
+  const { promise: lost, resolve: lose } = Promise.withResolvers<string>()
+
+  /** @returns why it cannot be started again, or undefined once it runs again */
+  const startAgain = async (): Promise<string | undefined> => {
+    for (let failures = 1; ; failures++) {
+      try {
+        // A folder that was removed is not to be filled with an empty database.
+        await access(databaseOf(directory))
+        running = await attachOrStart(directory, log, signal, Number(new URL(uri).port))
+        break
+      } catch (error) {
+        if (signal.aborted) return undefined
+        if (failures >= mostFailuresInARow) return (error as Error).message
+        await pause(restartAfterFailureMs, signal)
+      }
+    }
+    if (running.uri === uri) return undefined
+    return `another process has started it at ${new URL(running.uri).host}: start this process again`
+  }
+
+  const keepRunning = async (): Promise<void> => {
+    let restarts: number[] = []
+    for (;;) {
+      const end = await endOf(running, directory, signal)
+      if (signal.aborted) return
+      log(`The embedded MongoDB has ended (${end}): starting it again; its log is ${logOf(directory)}`)
+      const now = performance.now()
+      restarts = [...restarts.filter((at) => now - at < 60_000), now]
+      const failure =
+        restarts.length > mostRestartsInAMinute
+          ? `it has ended ${restarts.length} times within a minute`
+          : await startAgain()
+      if (signal.aborted) return
+      if (failure !== undefined) {
+        return lose(`The embedded MongoDB could not be started again: ${failure}; see ${logOf(directory)}`)
+      }
+      log('The embedded MongoDB runs again')
+    }
+  }
+  const kept = keepRunning()
+
+  return {
+    uri,
+    get owned() {
+      return running.started !== undefined
+    },
+    lost,
+    async close() {
+      closing.abort()
+      await kept
+      await leave(directory, running)
+    },
+  }
+}
+
+/** A MongoDB that runs, and how it was started if that was here. */
+interface Running {
+  uri: string
+  started?: Started
+}
+
+/** @param port where it has to be, since there are processes that look for it there */
+async function attachOrStart(
+  directory: string,
+  log: (line: string) => void,
+  signal: AbortSignal,
+  port?: number,
+): Promise<Running> {
+  const file = ownerFileOf(directory)
+  const patience = performance.now() + (port === undefined ? startWithin : startAgainWithin)
   let binary: string | undefined
   for (;;) {
-    const running = await findRunning(file)
-    if (running) return { uri: running, owned: false, close: async () => {} }
-    binary ??= await findMongod(process.env, options.log)
-    const started = await start(binary, directory, database, options.log)
+    const uri = await findRunning(file)
+    if (uri) return { uri }
+    binary ??= await findMongod(process.env, log)
+    const started = await start(binary, directory, signal, port)
     if (started !== 'in use') {
       const owner: Owner = { uri: started.uri, owner: process.pid, mongod: started.pid }
       await writeFile(`${file}.new`, JSON.stringify(owner), { mode: 0o600 })
       await rename(`${file}.new`, file)
       await writeFile(portFileOf(directory), String(started.port))
-      const close = async () => {
-        // After a crash of this mongod, it may be the next owner's by now.
-        if ((await readOwner(file))?.mongod === started.pid) await rm(file, { force: true })
-        await started.stop()
-      }
-      return { uri: started.uri, owned: true, close }
+      return { uri: started.uri, started }
     }
-    if (Date.now() > patience)
+    if (performance.now() > patience)
       throw new Error(
-        `${database} is in use by a mongod that cannot be reached, or is no use; see ${logOf(directory)}`,
+        `${databaseOf(directory)}${port === undefined ? '' : ` or port ${port}`} is in use by a program that cannot be reached, or is no use; see ${logOf(directory)}`,
       )
-    await sleep(100)
+    await sleep(100, undefined, { signal })
   }
 }
+
+/** Resolves with how it ended, as soon as there is something to start again; or when the signal says so. */
+async function endOf({ started }: Running, directory: string, signal: AbortSignal): Promise<string> {
+  if (started) {
+    const code = await Promise.race([started.ended, once(signal, 'abort')])
+    // The watchdog alone may have ended.
+    if (!signal.aborted) await endProcess(started.pid)
+    return `exit code ${code}`
+  }
+  for (;;) {
+    await pause(lookAtOwnerEveryMs, signal)
+    if (signal.aborted) return ''
+    const owner = await readOwner(ownerFileOf(directory))
+    if (owner === undefined) return 'with the process that had started it'
+    // Its owner starts it again, for as long as there is one.
+    if (!isAlive(owner.owner)) return `with process ${owner.owner}, which had started it`
+  }
+}
+
+/** Stops what was started here. */
+async function leave(directory: string, { started }: Running): Promise<void> {
+  if (started === undefined) return
+  const file = ownerFileOf(directory)
+  // After a crash of this mongod, it may be the next owner's by now.
+  if ((await readOwner(file))?.mongod === started.pid) await rm(file, { force: true })
+  await started.stop()
+}
+
+/** Does not keep the process running, and ends with the signal. */
+const pause = (milliseconds: number, signal: AbortSignal): Promise<void> =>
+  sleep(milliseconds, undefined, { signal, ref: false }).catch(() => undefined)
 
 /** The URI of a MongoDB whose owner lives. One that outlived its owner is ended, and not attached to. */
 async function findRunning(file: string): Promise<string | undefined> {
@@ -70,9 +178,7 @@ async function findRunning(file: string): Promise<string | undefined> {
   const pid = await serverPid(owner.uri)
   if (pid !== owner.mongod) return undefined
   if (isAlive(owner.owner)) return owner.uri
-  endProcess(owner.mongod)
-  // Not for ever: where nobody collects dead processes, as in a container without an init, it stays in the list.
-  for (let looks = 0; looks < 40 && isAlive(owner.mongod); looks++) await sleep(50)
+  await endProcess(owner.mongod)
   return undefined
 }
 
@@ -105,33 +211,42 @@ function isAlive(pid: number): boolean {
   }
 }
 
-function endProcess(pid: number): void {
+async function endProcess(pid: number): Promise<void> {
   try {
     process.kill(pid, 'SIGKILL')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
+  // Not for ever: where nobody collects dead processes, as in a container without an init, it stays in the list.
+  for (let looks = 0; looks < 40 && isAlive(pid); looks++) await sleep(50)
 }
 
 interface Started {
   uri: string
   port: number
   pid: number
+  /** Resolves with its exit code. */
+  ended: Promise<number>
   stop(): Promise<void>
 }
 
+const databaseOf = (directory: string): string => join(directory, 'mongodb')
+const ownerFileOf = (directory: string): string => join(directory, 'mongod.json')
 const logOf = (directory: string): string => join(directory, 'mongod.log')
 const portFileOf = (directory: string): string => join(directory, 'mongod.port')
 
 async function start(
   binary: string,
   directory: string,
-  database: string,
-  log: (line: string) => void,
+  signal: AbortSignal,
+  onPort?: number,
 ): Promise<Started | 'in use'> {
   // The port of last time, if it is free: processes that were attached then find it again.
   const lastPort = await readFile(portFileOf(directory), 'utf8').catch(() => '')
-  const port = await freePort(Number(lastPort) || 0)
+  const port = await freePort(onPort ?? (Number(lastPort) || 0))
+  // The mongod before it may be on its way out.
+  if (onPort !== undefined && port !== onPort) return 'in use'
+  const database = databaseOf(directory)
   const logFile = logOf(directory)
   const watchdog = spawn(
     process.execPath,
@@ -153,9 +268,7 @@ async function start(
   )
   watchdog.stderr?.resume()
   const ended = new Promise<number>((done) => watchdog.once('exit', (code) => done(code ?? 1)))
-  let stopping = false
   const stop = async () => {
-    stopping = true
     watchdog.ref()
     watchdog.stdin?.end()
     await ended
@@ -163,18 +276,14 @@ async function start(
 
   const uri = `mongodb://127.0.0.1:${port}/?replicaSet=${replicaSet}`
   const givingUp = new AbortController()
-  const up = initiate(port, AbortSignal.any([givingUp.signal, AbortSignal.timeout(startWithin)]))
+  const up = initiate(port, AbortSignal.any([signal, givingUp.signal, AbortSignal.timeout(startWithin)]))
   const outcome = await Promise.race([up, ended]).catch(async (cause: unknown) => {
     await stop()
     throw new Error(`mongod did not come up in ${startWithin / 1_000} s; see ${logFile}`, { cause })
   })
   if (typeof outcome === 'object') {
     releaseEventLoop(watchdog)
-    void ended.then((code) => {
-      if (!stopping)
-        log(`The embedded MongoDB has ended (exit code ${code}); see ${logFile}, and start again.`)
-    })
-    return { uri, port, pid: outcome.pid, stop }
+    return { uri, port, pid: outcome.pid, ended, stop }
   }
   // Without this it would go on knocking at a port that may soon be another mongod's.
   givingUp.abort()
@@ -182,7 +291,7 @@ async function start(
   // DBPathInUse, the exit code of a mongod that finds another one's lock.
   if (outcome === 100) return 'in use'
   // AddressAlreadyInUse: somebody took the port between the look and the start.
-  if (outcome === 48) return start(binary, directory, database, log)
+  if (outcome === 48) return start(binary, directory, signal, onPort)
   throw new Error(`mongod ended with exit code ${outcome} while starting; see ${logFile}`)
 }
 

@@ -23,7 +23,7 @@ afterEach(() => {
 })
 
 afterAll(async () => {
-  for (const module of ['replicas', 'crashed', 'failing', 'renewed', 'held']) {
+  for (const module of ['replicas', 'crashed', 'failing', 'renewed', 'held', 'contracted']) {
     await mongo.database(module).connection.dropDatabase()
   }
   await mongo.close()
@@ -97,6 +97,18 @@ describe('migrations', () => {
     ran.length = 0
     expect(await run('failing', migrations, prepare)).toBe('prepared')
     expect(ran).toEqual([])
+  })
+
+  it('that end what older versions rest on leave in their note what a version has to know', async () => {
+    const up = async () => {}
+    const expand = { name: '001-expand', up }
+    const contract = { name: '002-contract', needs: '001-expand', up }
+    const prepare = async () => 'prepared'
+    await run('contracted', [expand, contract], prepare)
+    expect(await run('contracted', [expand], prepare)).toBe('prepared')
+    await expect(run('contracted', [{ name: '000-before', up }], prepare)).rejects.toThrow(
+      /has migrations that this version does not know and cannot work with: 002-contract\./,
+    )
   })
 
   it('a holder of the lock that dies delays the others by its lease and no longer', async () => {

@@ -204,7 +204,7 @@ describe('a server that goes away', () => {
     const way = await wayToMongodb(uri)
     const far = open(way.uri)
     await far.connect(new AbortController().signal)
-    const { connection, run, transaction, ping } = far.database('things')
+    const { connection, run, transaction } = far.database('things')
     const find = (milliseconds: number) =>
       run(inTime(milliseconds), () => connection.collection('counters').findOne({ _id: 'a' as never }))
     expect(await find(5_000)).toBeNull()
@@ -219,7 +219,7 @@ describe('a server that goes away', () => {
     expect(performance.now() - started).toBeLessThan(800)
 
     await way.mend()
-    await vi.waitFor(() => ping(), { timeout: 10_000 })
+    await vi.waitFor(() => far.ping(), { timeout: 10_000 })
     expect(await find(5_000)).toBeNull()
     await far.close()
     await way.cut()
@@ -390,7 +390,7 @@ describe('a transaction', () => {
     const way = await wayToMongodb(uri)
     const far = open(way.uri)
     await far.connect(new AbortController().signal)
-    const { connection, transaction, ping } = far.database('things')
+    const { connection, transaction } = far.database('things')
     // What has been connected stands still from here on; whatever else is sent connects anew, and overtakes it.
     way.freeze()
     let inserted: Promise<unknown> = Promise.resolve()
@@ -399,7 +399,7 @@ describe('a transaction', () => {
       return inserted
     })
     await expect(late).rejects.toMatchObject({ code: 'dependency_unavailable' })
-    await ping()
+    await far.ping()
     way.thaw()
     await inserted
     await vi.waitFor(async () => expect(await openTransactions()).toEqual([]), { timeout: 5_000 })

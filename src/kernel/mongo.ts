@@ -2,8 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import mongoose from 'mongoose'
 import { type Call, callWithin, remaining, withinDeadline } from './call.ts'
 import { ConfigError } from './config.ts'
-import { dependencyUnavailable } from './errors.ts'
+import { dependencyUnavailable, isDomainError } from './errors.ts'
 import type { Logger } from './logger.ts'
+import {
+  createDeployment,
+  type Deployment,
+  refuseOldVersion,
+  tryWriting,
+  unauthorizedFault,
+} from './mongo-deployment.ts'
 import { hasLabel, isCutOff, isDuplicateKey, isSocketError, isUnavailable } from './mongo-errors.ts'
 import { createStallWatch, type StallWatch } from './stalled-transactions.ts'
 
@@ -35,8 +42,6 @@ export interface Database {
    * minutes later (`minSnapshotHistoryWindowInSeconds`)
    */
   snapshot<T>(call: Call, work: (options: SnapshotOptions) => Promise<T>): Promise<T>
-  /** @throws if the database does not answer within two seconds */
-  ping(): Promise<void>
 }
 
 /**
@@ -54,8 +59,19 @@ export interface SnapshotOptions {
 /** The process's one connection pool. */
 export interface Mongo {
   database(module: string): Database
-  /** Waits for the server with backoff, as long as it takes: a process without one is alive but not ready. */
-  connect(signal: AbortSignal): Promise<void>
+  /**
+   * Waits for the server with backoff, as long as it takes: a process without one is alive but not ready. Then does the
+   * work, once more if the server goes away meanwhile.
+   * @param work is safe to repeat
+   * @throws ConfigError that says what to do, if no waiting mends what is found
+   */
+  connect<T = void>(signal: AbortSignal, work?: () => Promise<T>): Promise<T>
+  /** @throws ConfigError if the account may not write to each of the modules' databases in a transaction */
+  tryWriting(modules: readonly string[]): Promise<void>
+  /** @throws if the server does not answer within two seconds, or cannot be used */
+  ping(): Promise<void>
+  /** Why the server that answers now, instead of the one that was connected to, cannot be used. */
+  unusable(): string | undefined
   /**
    * A module's database over a connection of its own, with an hour's socket timeout: building an index takes as long as
    * it takes.
@@ -73,8 +89,11 @@ export function createMongo(options: {
   database: string
   requestTimeout: number
   logger: Logger
+  /** Milliseconds that a replica set may take to be initiated, and its accounts to be created. */
+  setUpWithin?: number
 }): Mongo {
-  const { uri, logger } = options
+  const { uri, logger, setUpWithin = 10_000 } = options
+  const deployment = createDeployment()
   // Names the shop too: two on one cluster leave each other's transactions alone.
   const appName = `trivet ${options.database}`
   const limits: mongoose.ConnectOptions = {
@@ -92,28 +111,92 @@ export function createMongo(options: {
   const connection = mongoose.createConnection()
   const watch = createStallWatch(connection, { appName, logger })
   const databaseName = (module: string) => `${options.database}_${module}`
+  const database = (module: string) => connection.useDb(databaseName(module), { useCache: true })
+
+  let isOpen = false
+  let isClosed = false
+  /** Returns at once where there is a client: the driver itself finds its servers again, unless it has given up all. */
+  const open = async (): Promise<void> => {
+    if (isOpen && !deployment.isAbandoned()) return
+    if (isOpen) await connection.close()
+    isOpen = false
+    // Longer than any request may take, so that it only ever ends what a dead server left hanging.
+    const socketTimeoutMS = options.requestTimeout + 5_000
+    const opening = connection.openUri(uri, { ...limits, socketTimeoutMS, maxPoolSize: 100 })
+    // The driver forgets a server that it cannot use: what that says of itself is heard before.
+    deployment.follow(connection.getClient())
+    await opening
+    isOpen = true
+    if (isClosed) await connection.close()
+  }
+
+  /** Why an attempt to connect, or what followed it, is to be repeated. What need not be is thrown. */
+  const passing = (error: unknown, isConnected: boolean) => {
+    if (error instanceof ConfigError) throw error
+    const fault = unauthorizedFault(error, connection)
+    if (fault) throw fault
+    const isPassing = isUnavailable(error) || isDomainError(error, 'dependency_unavailable')
+    const obstacle = deployment.obstacle(error) ?? {
+      kind: 'away',
+      message: error instanceof Error ? error.message : String(error),
+    }
+    if (obstacle.kind === 'unusable') throw new ConfigError([obstacle.message])
+    if (isConnected && !isPassing) throw error
+    return obstacle
+  }
 
   return {
-    database: (module) => createDatabase(connection.useDb(databaseName(module), { useCache: true }), watch),
+    database: (module) => createDatabase(database(module), watch, deployment),
 
-    async connect(signal) {
+    async connect(signal, work = async () => undefined as never) {
       refuseUnreadable(uri)
+      let setUpBy = Number.POSITIVE_INFINITY
       for (let wait = 100; ; wait = Math.min(wait * 2, 5_000)) {
+        let isConnected = false
         try {
-          // Longer than any request may take, so that it only ever ends what a dead server left hanging.
-          const socketTimeoutMS = options.requestTimeout + 5_000
-          await connection.openUri(uri, { ...limits, socketTimeoutMS, maxPoolSize: 100 })
-          break
+          await open()
+          const found = deployment.obstacle()
+          if (found) throw dependencyUnavailable(found.message)
+          isConnected = true
+          await refuseOldVersion(connection)
+          await warnOfLongTransactions(connection, logger)
+          return await work()
         } catch (error) {
-          if (signal.aborted) throw error
-          logger.warn({ error: String(error), retryInMs: wait }, 'waiting for MongoDB')
+          const { kind, message } = passing(error, isConnected)
+          if (kind === 'away') setUpBy = Number.POSITIVE_INFINITY
+          else setUpBy = Math.min(setUpBy, performance.now() + setUpWithin)
+          const giveUp = () =>
+            kind === 'away' ? dependencyUnavailable(message, error) : new ConfigError([message])
+          if (signal.aborted || performance.now() >= setUpBy) throw giveUp()
+          logger.warn({ error: message, retryInMs: wait }, 'waiting for MongoDB')
           await sleep(wait, undefined, { signal }).catch(() => {
-            throw error
+            throw giveUp()
           })
         }
       }
-      await warnOfLongTransactions(connection, logger)
     },
+
+    async tryWriting(modules) {
+      const tried = await Promise.allSettled(modules.map((module) => tryWriting(database(module))))
+      const failures = tried.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []))
+      const faults = failures.flatMap((failure) => (failure instanceof ConfigError ? failure.faults : []))
+      if (faults.length > 0) throw new ConfigError([...new Set(faults)])
+      if (failures.length > 0) throw failures[0]
+    },
+
+    async ping() {
+      if (isClosed) throw dependencyUnavailable('the connection is closed')
+      await open()
+      refuseUnusable(deployment)
+      const call = callWithin(selectionTimeout, 'ping')
+      await withinDeadline(
+        call,
+        'the database',
+        connection.getClient().db('admin').command({ ping: 1, maxTimeMS: selectionTimeout }),
+      )
+    },
+
+    unusable: deployment.unusable,
 
     async unhurried(module, work) {
       const patient = { ...limits, socketTimeoutMS: unhurriedTimeout }
@@ -127,7 +210,10 @@ export function createMongo(options: {
       }
     },
 
-    close: () => connection.close(),
+    close() {
+      isClosed = true
+      return connection.close()
+    },
   }
 }
 
@@ -145,10 +231,21 @@ function refuseUnreadable(uri: string): void {
   }
 }
 
-function createDatabase(connection: mongoose.Connection, watch: StallWatch): Database {
+/** What is written to a server that has taken the place of another would be missing there. */
+function refuseUnusable(deployment: Deployment): void {
+  const reason = deployment.unusable()
+  if (reason !== undefined) throw dependencyUnavailable('the database cannot be used', new Error(reason))
+}
+
+function createDatabase(
+  connection: mongoose.Connection,
+  watch: StallWatch,
+  deployment: Deployment,
+): Database {
   const run: Database['run'] = async (call, work) => {
     const limit = remaining(call)
     if (limit <= 0) throw dependencyUnavailable('the time for this request is over')
+    refuseUnusable(deployment)
     try {
       return await watch(withinDeadline(call, 'the database', work(limit)))
     } catch (error) {
@@ -206,12 +303,6 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
       } finally {
         void session.endSession().catch(() => undefined)
       }
-    },
-
-    async ping() {
-      await run(callWithin(selectionTimeout, 'ping'), async (maxTimeMS) =>
-        connection.db?.command({ ping: 1, maxTimeMS }),
-      )
     },
   }
 }

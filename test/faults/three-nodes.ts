@@ -1,12 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { mongo } from 'mongoose'
-import { freePort } from '../../src/embedded/free-port.ts'
+import type { mongo } from 'mongoose'
 import { findMongod } from '../../src/embedded/mongod-binary.ts'
+import { ask, createNode, type Node, type OwnNode, until } from '../mongod-node.ts'
 
 /** A replica set of three nodes that die and come back. */
 export interface ThreeNodes {
@@ -19,19 +16,7 @@ export interface ThreeNodes {
   close(): Promise<void>
 }
 
-/** One node, at the same port and with the same data from one life to the next. */
-export interface Node {
-  host: string
-  start(): Promise<void>
-}
-
-interface OwnNode extends Node {
-  kill(): Promise<void>
-}
-
 const replicaSet = 'trivet'
-// Two cores carry all of it: what is usual here is slow elsewhere.
-const patience = 60_000
 
 export async function startThreeNodes(): Promise<ThreeNodes> {
   const binary = await findMongod(process.env, (line) => console.log(line))
@@ -42,7 +27,8 @@ export async function startThreeNodes(): Promise<ThreeNodes> {
     await rm(directory, { recursive: true, force: true })
   }
   try {
-    for (const name of ['a', 'b', 'c']) nodes.push(await createNode(binary, join(directory, name)))
+    for (const name of ['a', 'b', 'c'])
+      nodes.push(await createNode(binary, join(directory, name), ['--replSet', replicaSet]))
     await Promise.all(nodes.map((node) => node.start()))
     const hosts = nodes.map(({ host }) => host)
     const [first = ''] = hosts
@@ -81,77 +67,6 @@ export async function startThreeNodes(): Promise<ThreeNodes> {
   } catch (error) {
     await close()
     throw error
-  }
-}
-
-async function createNode(binary: string, dbpath: string): Promise<OwnNode> {
-  const port = await freePort()
-  const host = `127.0.0.1:${port}`
-  const args = [
-    ...['--dbpath', dbpath, '--port', String(port), '--bind_ip', '127.0.0.1', '--replSet', replicaSet],
-    ...['--logpath', `${dbpath}.log`, '--logappend', '--oplogSize', '64', '--wiredTigerCacheSizeGB', '0.25'],
-    '--nounixsocket',
-    ...['--setParameter', 'transactionLifetimeLimitSeconds=10'],
-    ...['--setParameter', 'diagnosticDataCollectionEnabled=false'],
-    // Where the watchdog has to end it, nobody is left that it could hand over to.
-    ...['--setParameter', 'shutdownTimeoutMillisForSignaledShutdown=100'],
-  ]
-  await mkdir(dbpath)
-  let running: { watchdog: ChildProcess; pid?: number; ended: Promise<void> } | undefined
-
-  return {
-    host,
-    async start() {
-      // It ends mongod when this process is gone, however that ends.
-      const watchdog = spawn(process.execPath, [watchdogScript, binary, ...args], {
-        stdio: ['pipe', 'ignore', 'inherit'],
-      })
-      const ended = new Promise<void>((resolve) => watchdog.once('exit', () => resolve()))
-      running = { watchdog, ended }
-      const up = until(`${host} answers`, async () => Number((await ask(host, { serverStatus: 1 })).pid))
-      const pid = await Promise.race([up, ended])
-      if (pid === undefined) throw new Error(`mongod at ${host} has ended`)
-      running = { watchdog, pid, ended }
-    },
-    async kill() {
-      if (!running) return
-      const { watchdog, pid, ended } = running
-      running = undefined
-      if (pid === undefined) watchdog.stdin?.end()
-      else if (watchdog.exitCode === null) process.kill(pid, 'SIGKILL')
-      await ended
-    },
-  }
-}
-
-const watchdogScript = fileURLToPath(new URL('../../src/embedded/watchdog.ts', import.meta.url))
-
-/** One command to one node, whatever its state. */
-async function ask(host: string, command: mongo.Document): Promise<mongo.Document> {
-  const client = new mongo.MongoClient(`mongodb://${host}/?directConnection=true`, {
-    serverSelectionTimeoutMS: 2_000,
-    connectTimeoutMS: 2_000,
-    socketTimeoutMS: 10_000,
-  })
-  try {
-    return await client.db('admin').command(command)
-  } finally {
-    await client.close()
-  }
-}
-
-/** @throws what stood in the way last, if it takes longer than `patience` */
-async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
-  const limit = Date.now() + patience
-  for (let cause: unknown; ; ) {
-    try {
-      const found = await look()
-      if (found !== undefined) return found
-    } catch (error) {
-      cause = error
-    }
-    if (Date.now() > limit) throw new Error(`not within ${patience} ms: ${what}`, { cause })
-    await sleep(100)
   }
 }
 
