@@ -121,4 +121,14 @@ const [program = '', ...args] = process.argv.slice(2)
 // Without a file Node.js would say on each start that there is none.
 const settings =
   program.startsWith('src/') && existsSync(join(root, '.env')) ? ['--env-file-if-exists=.env'] : []
-endAs(await run(nodeJs(), [...settings, program, ...args]))
+
+const env = { ...process.env }
+const omitsDevelopment = /\bdev\b/.test(env.npm_config_omit ?? '') || env.npm_config_production === 'true'
+// npm sets NODE_ENV where its settings omit development dependencies. Production never starts without a MONGODB_URI.
+if (env.NODE_ENV === 'production' && omitsDevelopment && !env.MONGODB_URI && !env.MONGODB_URI_FILE) {
+  console.error(
+    "npm's setting omit=dev has set NODE_ENV=production: without MONGODB_URI it is not taken over.",
+  )
+  delete env.NODE_ENV
+}
+endAs(await run(nodeJs(), [...settings, program, ...args], { env }))
