@@ -1,6 +1,6 @@
 // `node scripts/run.mjs FILE ARGUMENT...` runs `node FILE ARGUMENT...` on the Node.js of package-lock.json, with all of
 // its packages installed. Every npm script starts here, on whatever Node.js (20 or later) the machine has.
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const { platform, arch } = process
 const windows = platform === 'win32'
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
 // Node.js 26 comes as one package for each platform, and needs no install script.
 const runtime = {
@@ -59,21 +60,42 @@ function missingPackage() {
   })?.[0]
 }
 
-function install() {
+/**
+ * Runs a program to its end. It is told what this process is told: nothing is left behind that still writes.
+ * @returns {Promise<{ code: number | null, signal: string | null }>}
+ */
+function run(command, args, options) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: root, stdio: 'inherit', ...options })
+    const forward = (signal) => {
+      // On Windows the console tells the program itself, and `kill` would end it at once.
+      if (!windows) child.kill(signal)
+    }
+    for (const signal of signals) process.on(signal, forward)
+    child.once('error', (error) => fail(`${command} could not be started: ${error.message}`))
+    child.once('exit', (code, signal) => {
+      for (const forwarded of signals) process.off(forwarded, forward)
+      resolve({ code, signal })
+    })
+  })
+}
+
+/** Ends as the program has ended. */
+function endAs({ code, signal }) {
+  if (signal) process.kill(process.pid, signal)
+  process.exit(code ?? 1)
+}
+
+async function install() {
   console.log('Installing dependencies (npm ci), once per change of package-lock.json ...')
   // Without node_modules/.bin: npm ci removes the Node.js there, and must not run on what it removes.
   const path = (process.env.PATH ?? '')
     .split(delimiter)
     .filter((entry) => !entry.endsWith(join('node_modules', '.bin')))
     .join(delimiter)
-  const { status, error } = spawnSync('npm', npmCi, {
-    cwd: root,
-    stdio: 'inherit',
-    shell: windows,
-    env: { ...process.env, PATH: path },
-  })
-  if (error) fail(`npm could not be started, which installs the packages: ${error.message}`)
-  if (status !== 0) fail(`npm ci ended with exit code ${status}: its own message is above.`)
+  const ended = await run('npm', npmCi, { shell: windows, env: { ...process.env, PATH: path } })
+  if (ended.signal || ended.code > 128) endAs(ended)
+  if (ended.code !== 0) fail(`npm ci ended with exit code ${ended.code}: its own message is above.`)
   const missing = missingPackage()
   if (missing !== undefined)
     fail(
@@ -93,23 +115,20 @@ function nodeJs() {
 
 if (Number.parseInt(process.versions.node, 10) < 20)
   fail(`Node.js 20 or later is needed; this is ${process.version}.`)
-if (missingPackage() !== undefined) install()
+if (missingPackage() !== undefined) await install()
 
 const [program = '', ...args] = process.argv.slice(2)
 // Without a file Node.js would say on each start that there is none.
 const settings =
   program.startsWith('src/') && existsSync(join(root, '.env')) ? ['--env-file-if-exists=.env'] : []
-const child = spawn(nodeJs(), [...settings, program, ...args], { cwd: root, stdio: 'inherit' })
-child.once('error', (error) => fail(`Node.js could not be started: ${error.message}`))
-child.once('exit', (code, signal) => {
-  if (signal) {
-    process.removeAllListeners(signal)
-    process.kill(process.pid, signal)
-  } else process.exit(code)
-})
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-  process.on(signal, () => {
-    // On Windows the console tells the program itself, and `kill` would end it at once.
-    if (!windows) child.kill(signal)
-  })
+
+const env = { ...process.env }
+const omitsDevelopment = /\bdev\b/.test(env.npm_config_omit ?? '') || env.npm_config_production === 'true'
+// npm sets NODE_ENV where its settings omit development dependencies. Production never starts without a MONGODB_URI.
+if (env.NODE_ENV === 'production' && omitsDevelopment && !env.MONGODB_URI && !env.MONGODB_URI_FILE) {
+  console.error(
+    "npm's setting omit=dev has set NODE_ENV=production: without MONGODB_URI it is not taken over.",
+  )
+  delete env.NODE_ENV
 }
+endAs(await run(nodeJs(), [...settings, program, ...args], { env }))

@@ -48,7 +48,7 @@ describe('scripts/run.mjs, in a project with a dependency of each kind', () => {
   let project: string
   const program = `
 const { name } = require('needed')
-console.log(JSON.stringify({ name, dev: require('needed-dev').name, args: process.argv.slice(2), setting: process.env.SETTING }))
+console.log(JSON.stringify({ name, dev: require('needed-dev').name, args: process.argv.slice(2), setting: process.env.SETTING, mode: process.env.NODE_ENV }))
 process.exitCode = Number(process.env.CODE ?? 0)
 `
   beforeAll(async () => {
@@ -57,7 +57,6 @@ process.exitCode = Number(process.env.CODE ?? 0)
     await mkdir(join(project, 'scripts'), { recursive: true })
     await mkdir(join(project, 'src'))
     await copyFile(join(root, 'scripts', 'run.mjs'), join(project, 'scripts', 'run.mjs'))
-    await copyFile(join(root, 'exec.cmd'), join(project, 'exec.cmd'))
     await writeFile(join(project, 'src', 'main.cjs'), program)
     for (const name of ['needed', 'needed-dev']) {
       const folder = join(project, name)
@@ -134,6 +133,8 @@ process.exitCode = Number(process.env.CODE ?? 0)
       stdout: expect.stringContaining('Installing dependencies (npm ci)'),
     })
     expect(answer(ran)).toMatchObject({ name: 'needed', dev: 'needed-dev' })
+    // npm sets it for scripts where it leaves out development dependencies.
+    expect(answer(ran).mode).toBeUndefined()
     await writeFile(npmrc(), '')
   })
 
@@ -142,6 +143,8 @@ process.exitCode = Number(process.env.CODE ?? 0)
     const ran = await start({ CODE: '7' }, '--option', 'two words', '$HOME')
     expect(ran.stdout).not.toContain('Installing')
     expect(ran.code).toBe(7)
+    const production = { NODE_ENV: 'production', npm_config_omit: 'dev', MONGODB_URI: 'mongodb://shop' }
+    expect(answer(await start(production)).mode).toBe('production')
     expect(answer(ran).args).toEqual(['--option', 'two words', '$HOME'])
   })
 
