@@ -19,12 +19,21 @@ export interface OrderDocument {
   version: number
   leaseUntil: Date
   undo?: boolean
-  /** Of the last step: tells whose it was. */
+  /** Every change of status that took effect, the oldest first. Orders from before there was this field lack some. */
+  steps?: TakenStep[]
+  /** The id of the last take-over, and on replicas of before `steps` of the last step. */
   stepId?: string
   confirmation?: { at: Date; version: number }
   rejection?: Rejection
   createdAt: Date
   updatedAt: Date
+}
+
+/** A change of status, as it is stored for good: three at most in the life of an order. */
+interface TakenStep {
+  id: string
+  status: OrderStatus
+  at: Date
 }
 
 const orderSchema = new Schema<OrderDocument>(
@@ -46,6 +55,17 @@ const orderSchema = new Schema<OrderDocument>(
     version: { type: Number, required: true },
     leaseUntil: { type: Date, required: true },
     undo: { type: Boolean },
+    steps: {
+      type: [
+        {
+          _id: false,
+          id: { type: String },
+          status: { type: String, enum: orderStatuses },
+          at: { type: Date },
+        },
+      ],
+      default: undefined,
+    },
     stepId: { type: String },
     confirmation: { type: { _id: false, at: Date, version: Number }, default: undefined },
     rejection: { type: Schema.Types.Mixed },
@@ -103,6 +123,8 @@ const longestWrite = 2_000
 /** A compare-and-set: what must still hold of the order, and what it is to be. */
 interface Step {
   stepId: string
+  /** Whether it is to another status, or only moves the lease. */
+  movesStatus: boolean
   expected: mongoose.mongo.Filter<OrderDocument>
   next: Order
 }
@@ -132,38 +154,64 @@ export function createOrderRepository(database: Database) {
     async (batch, call) => {
       const steps = batch.map(({ request }) => request)
       const within = shortened(call, longestWrite)
-      const { matchedCount } = await database.run(within, (maxTimeMS) =>
-        collection.bulkWrite(steps.map(updateOf), {
-          maxTimeMS,
-          ordered: false,
-          ignoreUndefined: true,
-        }),
-      )
-      if (matchedCount === steps.length) return steps.map(({ next }) => next)
-      // Somebody came first, and the server does not say to whom: what is stored does.
-      const stored = await database.run(within, (maxTimeMS) =>
-        orders
-          .find({ $or: steps.map(({ next }) => ({ userId: next.userId, _id: next.orderId })) })
-          .maxTimeMS(maxTimeMS)
-          .lean(),
-      )
-      const taken = new Set(stored.map((document) => document.stepId))
-      return steps.map(({ stepId, next }) => (taken.has(stepId) ? next : undefined))
+      // What is read back is at least as new as what was written, also if another server has become the primary between.
+      const session = await database.connection.startSession({ causalConsistency: true })
+      try {
+        const { matchedCount } = await database.run(within, (maxTimeMS) =>
+          collection.bulkWrite(steps.map(updateOf), {
+            session,
+            maxTimeMS,
+            ordered: false,
+            ignoreUndefined: true,
+          }),
+        )
+        if (matchedCount === steps.length) return steps.map(({ next }) => next)
+        // Another request came first, and the server does not say to which order: what is stored does.
+        const stored = await database.run(within, (maxTimeMS) =>
+          orders
+            .find({ $or: steps.map(({ next }) => ({ userId: next.userId, _id: next.orderId })) }, null, {
+              session,
+            })
+            .maxTimeMS(maxTimeMS)
+            .lean(),
+        )
+        const taken = new Set(stored.flatMap(idsOfSteps))
+        return steps.map(({ stepId, next }) => (taken.has(stepId) ? next : undefined))
+      } finally {
+        void session.endSession().catch(() => undefined)
+      }
     },
   )
 
-  const findLatest = async (
+  const findOne = async (
     filter: { userId: string } & ({ _id: string } | { key: string }),
+    level: 'majority' | 'linearizable',
     call: Call,
   ): Promise<Order | undefined> => {
     const document = await database.run(call, (limit) =>
-      orders.findOne(filter).read('primary').readConcern('linearizable').maxTimeMS(limit).lean(),
+      orders.findOne(filter).read('primary').readConcern(level).maxTimeMS(limit).lean(),
     )
     return document ? orderOf(document) : undefined
   }
 
-  const change = (order: Order, expected: Step['expected'], changes: Partial<Order>, call: Call) =>
-    compareAndSet({ stepId: newId(), expected, next: { ...order, ...changes } }, call)
+  /**
+   * A linearizable read sees every write that was acknowledged before it began, on whichever server. It also writes, and
+   * waits for that: on a single server for the next round of its journal (100 ms by default). A majority read may be
+   * older, which makes no difference to what never changes any more.
+   */
+  const findLatest = async (
+    filter: Parameters<typeof findOne>[0],
+    isFinal: (order: Order) => boolean,
+    call: Call,
+  ): Promise<Order | undefined> => {
+    const order = await findOne(filter, 'majority', call)
+    return order && isFinal(order) ? order : findOne(filter, 'linearizable', call)
+  }
+
+  const change = (order: Order, expected: Step['expected'], changes: Partial<Order>, call: Call) => {
+    const movesStatus = changes.status !== undefined
+    return compareAndSet({ stepId: newId(), movesStatus, expected, next: { ...order, ...changes } }, call)
+  }
 
   /** To another status, which is a new version. */
   const step = (
@@ -216,12 +264,16 @@ export function createOrderRepository(database: Database) {
       return document ? orderOf(document) : undefined
     },
 
-    /** After a lost race: sees every write that was acknowledged before it began, on whichever node. */
-    findLatest: ({ orderId, userId }: OrderIdentity, call: Call) =>
-      findLatest({ userId, _id: orderId }, call),
+    /**
+     * After a lost race: the order as the latest acknowledged write left it.
+     * @param isFinal whether what the caller makes of such an order never changes: a slightly older state is enough then
+     */
+    findLatest: ({ orderId, userId }: OrderIdentity, isFinal: (order: Order) => boolean, call: Call) =>
+      findLatest({ userId, _id: orderId }, isFinal, call),
 
     /** The order that has this key, as `findLatest`. */
-    findLatestByKey: (userId: string, key: string, call: Call) => findLatest({ userId, key }, call),
+    findLatestByKey: (userId: string, key: string, isFinal: (order: Order) => boolean, call: Call) =>
+      findLatest({ userId, key }, isFinal, call),
 
     async list(
       query: {
@@ -306,8 +358,20 @@ const newId = (): string => new Types.ObjectId().toHexString()
 const asRead = ({ version }: Order, ...statuses: OrderStatus[]) => ({ status: { $in: statuses }, version })
 const asLeased = ({ status, leaseUntil }: Order) => ({ status, leaseUntil: new Date(leaseUntil) })
 
+/**
+ * The ids of all steps to another status, and of the last take-over. A take-over that follows another one presupposes
+ * that the lease of the first has ended.
+ */
+const idsOfSteps = ({ steps, stepId }: OrderDocument): (string | undefined)[] =>
+  Array.isArray(steps) ? [...steps.map((step) => step?.id), stepId] : [stepId]
+
 /** All that a step may change. */
-const updateOf = ({ stepId, expected, next }: Step): mongoose.mongo.AnyBulkWriteOperation<OrderDocument> => {
+const updateOf = ({
+  stepId,
+  movesStatus,
+  expected,
+  next,
+}: Step): mongoose.mongo.AnyBulkWriteOperation<OrderDocument> => {
   const { lines, totalAmount, status, version, undo, confirmation, rejection, updatedAt } = next
   const leaseUntil = new Date(next.leaseUntil)
   return {
@@ -316,9 +380,11 @@ const updateOf = ({ stepId, expected, next }: Step): mongoose.mongo.AnyBulkWrite
       hint: { _id: 1 },
       update: {
         $set: {
-          ...{ lines, totalAmount, status, version, confirmation, rejection, leaseUntil, updatedAt, stepId },
+          ...{ lines, totalAmount, status, version, confirmation, rejection, leaseUntil, updatedAt },
           ...(undo && { undo }),
+          ...(!movesStatus && { stepId }),
         },
+        ...(movesStatus && { $push: { steps: { id: stepId, status, at: updatedAt } } }),
         ...(next.key === undefined && { $unset: { key: 1 } }),
       },
     },
