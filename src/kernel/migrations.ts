@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type Indexes, makeMissing } from './indexes.ts'
 import type { Logger } from './logger.ts'
 import type { Db, Mongo } from './mongo.ts'
 import { isDuplicateKey } from './mongo-errors.ts'
@@ -8,8 +9,13 @@ import { isDuplicateKey } from './mongo-errors.ts'
 export interface Migration {
   /** Unique in its module, never changed once released. */
   name: string
+  /**
+   * Made before `up`, and again at a later start if one is missing then, as after a restore without indexes. A migration
+   * that drops one also takes it out of the list of the one that made it.
+   */
+  indexes?: Indexes
   /** Safe to repeat: a process may die between its end and the note that it was done. */
-  up(db: Db): Promise<void>
+  up?(db: Db): Promise<void>
 }
 
 const namespaceExists = 48
@@ -93,8 +99,10 @@ async function applyMissing(db: Db, migrations: readonly Migration[], logger: Lo
   const known = await applied.find({}, { maxTimeMS: lockLease }).toArray()
   const done = new Set(known.map((migration) => migration._id))
   for (const migration of migrations) {
-    if (done.has(migration.name)) continue
-    await migration.up(db)
+    const isDone = done.has(migration.name)
+    if (migration.indexes) await makeMissing(db, migration.indexes, isDone, logger)
+    if (isDone) continue
+    await migration.up?.(db)
     const note = { $set: { at: new Date() } }
     await applied.updateOne({ _id: migration.name }, note, { upsert: true, maxTimeMS: lockLease })
     logger.info({ database: db.databaseName, migration: migration.name }, 'migration applied')

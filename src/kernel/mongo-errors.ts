@@ -7,6 +7,12 @@ export const hasLabel = (error: unknown, label: string): boolean =>
 export const isDuplicateKey = (error: unknown): error is mongoose.mongo.MongoServerError =>
   error instanceof mongoose.mongo.MongoServerError && error.code === 11000
 
+/** A query that names an index which is not there, or hidden. */
+export const isMissingHint = (error: unknown): boolean =>
+  error instanceof mongoose.mongo.MongoServerError &&
+  error.code === 2 &&
+  error.message.includes('hint provided does not correspond to an existing index')
+
 /**
  * Which of an unordered insert are there already: their places in it. Any other failure is thrown as it is, a write
  * concern that was not met too.

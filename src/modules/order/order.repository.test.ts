@@ -21,8 +21,8 @@ beforeAll(async () => {
   })
   await mongo.connect(new AbortController().signal)
   database = mongo.database('order')
-  elsewhere = createOrderRepository(database)
-  here = createOrderRepository({
+  elsewhere = createOrderRepository(database, await quiet)
+  const interfered: Database = {
     ...database,
     async run(call, work) {
       const result = await database.run(call, work)
@@ -31,7 +31,8 @@ beforeAll(async () => {
       await interference?.()
       return result
     },
-  })
+  }
+  here = createOrderRepository(interfered, await quiet)
 })
 afterAll(async () => {
   await database.connection.dropDatabase()

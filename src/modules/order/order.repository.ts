@@ -2,6 +2,8 @@ import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
 import { batched } from '../../kernel/batching.ts'
 import { type Call, shortened } from '../../kernel/call.ts'
+import { createIndexedReads } from '../../kernel/indexed-reads.ts'
+import type { Logger } from '../../kernel/logger.ts'
 import { type Database, insertMany, strictSchema } from '../../kernel/mongo.ts'
 import { duplicatesOf } from '../../kernel/mongo-errors.ts'
 import type { HeldLine, Line, Rejection } from '../product/contract.ts'
@@ -133,8 +135,9 @@ interface Step {
  * Every change of an order is a compare-and-set on what was read: undefined says that it was lost. Inserts that wait are
  * sent to MongoDB in one command, and so are compare-and-sets, each with its own condition.
  */
-export function createOrderRepository(database: Database) {
+export function createOrderRepository(database: Database, logger: Logger) {
   const orders = orderModel(database)
+  const indexed = createIndexedReads(database, logger)
   // Mongoose types it by what it calls a document.
   const collection = orders.collection as unknown as mongoose.mongo.Collection<OrderDocument>
 
@@ -303,9 +306,13 @@ export function createOrderRepository(database: Database) {
         }
       }
       // Not told the index, MongoDB would weigh every other one for each range.
-      const hint = { ...(userId !== undefined && { userId: 1 }), status: 1, ...newestFirst }
-      const documents = await database.run(call, (maxTimeMS) =>
-        collection.find(filter, { hint, sort: newestFirst, limit: query.limit, maxTimeMS }).toArray(),
+      const index = {
+        ...(userId !== undefined && { userId: 1 as const }),
+        status: 1 as const,
+        ...newestFirst,
+      }
+      const documents = await indexed(call, { collection: 'orders', index }, (options) =>
+        collection.find(filter, { ...options, sort: newestFirst, limit: query.limit }).toArray(),
       )
       return documents.map(orderOf)
     },

@@ -2,6 +2,8 @@ import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
 import { batched } from '../../kernel/batching.ts'
 import { type Call, shortened } from '../../kernel/call.ts'
+import { createIndexedReads } from '../../kernel/indexed-reads.ts'
+import type { Logger } from '../../kernel/logger.ts'
 import { type Database, strictSchema } from '../../kernel/mongo.ts'
 import type { Product, SortOrder } from './product.ts'
 
@@ -86,8 +88,9 @@ const longestRead = 2_000
 export type ProductRepository = ReturnType<typeof createProductRepository>
 
 /** The catalogue: everything about products but what moves stock. */
-export function createProductRepository(database: Database) {
+export function createProductRepository(database: Database, logger: Logger) {
   const products = productModel(database)
+  const indexed = createIndexedReads(database, logger)
   // Mongoose types it by what it calls a document.
   const collection = products.collection as unknown as mongoose.mongo.Collection<ProductDocument>
 
@@ -129,13 +132,12 @@ export function createProductRepository(database: Database) {
           { [field]: key, _id: { [beyond]: new Types.ObjectId(productId) } },
         ]
       }
-      const documents = await database.run(call, (maxTimeMS) =>
+      const documents = await indexed(call, { collection: 'products', index }, (options) =>
         collection
           .find(filter, {
-            hint: index,
+            ...options,
             sort: { [field]: direction, _id: direction },
             limit: query.limit,
-            maxTimeMS,
             ...(field === 'name' && { collation: nameCollation }),
           })
           .toArray(),
