@@ -147,7 +147,7 @@ describe('indexes that are missing', () => {
   it('or there without being unique stop the start, with the way to put it right', async () => {
     const orders = (await shop.collections('order')).collection('orders')
     const key = { userId: 1, key: 1 } as const
-    await orders.dropIndex(key)
+    await orders.dropIndex('userId_1_key_1')
     await orders.createIndex(key, { name: 'mine' })
     await expect(start()).rejects.toThrow('db.orders.dropIndex("mine")')
     await orders.dropIndex('mine')
@@ -157,7 +157,7 @@ describe('indexes that are missing', () => {
   it('are not made beside one of the same key that an operator has given another name', async () => {
     const orders = (await shop.collections('order')).collection('orders')
     const key = { status: 1, createdAt: -1, _id: -1 } as const
-    await orders.dropIndex(key)
+    await orders.dropIndex('status_1_createdAt_-1__id_-1')
     await orders.createIndex(key, { name: 'mine' })
     await start()
     const there = (await everyIndex()).filter((index) => JSON.stringify(index.key) === JSON.stringify(key))

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import mongoose from 'mongoose'
-import { type Call, callWithin, remaining, withinDeadline } from './call.ts'
+import { type Call, callWithin, remaining, shortened, withinDeadline } from './call.ts'
 import { ConfigError } from './config.ts'
-import { dependencyUnavailable } from './errors.ts'
+import { dependencyUnavailable, isDomainError } from './errors.ts'
 import type { Logger } from './logger.ts'
 import { hasLabel, isCutOff, isDuplicateKey, isSocketError, isUnavailable } from './mongo-errors.ts'
 import { createStallWatch, type StallWatch } from './stalled-transactions.ts'
@@ -25,9 +25,15 @@ export interface Database {
    * is checked last before the commit, so that nothing takes effect later than it, plus the time that the server
    * gives an open transaction (`transactionLifetimeLimitSeconds`).
    * @param work is repeated: it must have no effect but through the session
+   * @param commitsWithinMs by then its commit must have begun
    * @throws DomainError `dependency_unavailable` as `run`; whether the commit took place is then not known
+   * @throws Undecided if its commit has not begun in time: it had no effect
    */
-  transaction<T>(call: Call, work: (session: mongoose.ClientSession, limit: number) => Promise<T>): Promise<T>
+  transaction<T>(
+    call: Call,
+    work: (session: mongoose.ClientSession, limit: number) => Promise<T>,
+    commitsWithinMs?: number,
+  ): Promise<T>
   /**
    * Reads, find and aggregate alone, that all see the one moment of the first of them.
    * @param work passes the options to each of them: a read concern of its own, or an inherited one, is no snapshot
@@ -44,6 +50,9 @@ export interface Database {
  * effect and is decided anew, as after a write conflict.
  */
 export class Outdated extends Error {}
+
+/** A transaction that did not come to its commit in the time that it was given: it had no effect. */
+export class Undecided extends Error {}
 
 export interface SnapshotOptions {
   session: mongoose.ClientSession
@@ -156,9 +165,14 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
     }
   }
 
-  const untilCommitted: Database['transaction'] = async (call, work) => {
+  const untilCommitted: Database['transaction'] = async (call, work, commitsWithinMs) => {
+    const deciding = commitsWithinMs === undefined ? call : shortened(call, commitsWithinMs)
+    // The server may find the time to be over a little earlier than this process.
+    const isOverIn = (milliseconds: number) =>
+      deciding.deadline < call.deadline && remaining(deciding) <= milliseconds + earliness
     for (let attempt = 1; ; attempt++) {
       let failure: unknown
+      let isCommitting = false
       let working: ReturnType<typeof work> | undefined
       const session = await run(call, () => connection.startSession())
       try {
@@ -168,12 +182,19 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
           readPreference: 'primary',
           maxCommitTimeMS: Math.max(1, remaining(call)),
         })
-        working = work(session, Math.max(1, remaining(call)))
-        const result = await withinDeadline(call, 'the database', working)
+        working = work(session, Math.max(1, remaining(deciding)))
+        const result = await withinDeadline(deciding, 'the database', working)
         if (remaining(call) <= 0) throw dependencyUnavailable('the time for this request is over')
+        isCommitting = true
         failure = await run(call, () => commit(session, call))
         if (failure === undefined) return result
       } catch (error) {
+        if (
+          !isCommitting &&
+          isOverIn(0) &&
+          (isDomainError(error, 'dependency_unavailable') || isUnavailable(error))
+        )
+          throw new Undecided('the transaction did not come to its commit', { cause: error })
         if (!(error instanceof Outdated) && !isCutOff(error) && !isDuplicateKey(error)) {
           throw isUnavailable(error)
             ? dependencyUnavailable('the database did not commit in time', error)
@@ -181,13 +202,15 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
         }
         failure = error
       } finally {
-        void endTransaction(session, working, call)
+        void endTransaction(connection, session, working, call)
       }
       // Full jitter: those that collided once do not collide again. Nobody is in the way of what is merely outdated.
       const wait = failure instanceof Outdated ? 0 : Math.random() * Math.min(2 ** (attempt - 1), 100)
       if (remaining(call) <= wait) {
         throw dependencyUnavailable('the database did not commit in time', failure)
       }
+      if (isOverIn(wait))
+        throw new Undecided('the transaction did not come to its commit', { cause: failure })
       if (wait > 0) await sleep(wait)
     }
   }
@@ -196,7 +219,7 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
     connection,
     run,
 
-    transaction: (call, work) => watch(untilCommitted(call, work)),
+    transaction: (...transaction) => watch(untilCommitted(...transaction)),
 
     async snapshot(call, work) {
       const session = await run(call, () => connection.startSession({ snapshot: true }))
@@ -216,25 +239,42 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
   }
 }
 
+// Milliseconds.
+const earliness = 5
+
 // Milliseconds, once its deadline has passed. A command has had a time limit of its own until then.
 const overdueCommand = 1_000
+// Milliseconds: what the transaction has written stands in the way of others.
+const firstAbortAfter = 50
 
 /**
  * Aborts what is still open. A command that is on its way is waited for: it would begin the transaction after its abort,
- * and nobody would end it. Where the server cannot be reached, its own limit does.
+ * and nobody would end it. So the transaction is aborted twice where that takes long: at first what it has written, and then
+ * what has begun since. Where the server cannot be reached, its own limit does.
  */
 async function endTransaction(
+  connection: mongoose.Connection,
   session: mongoose.ClientSession,
   working: Promise<unknown> | undefined,
   { requestId }: Call,
 ): Promise<void> {
-  try {
-    if (working) await withinDeadline(callWithin(overdueCommand, requestId), 'the database', working)
-  } catch {
-    // Whoever asked for it has his answer.
-  } finally {
-    await session.endSession().catch(() => undefined)
+  const settledWithin = async (milliseconds: number) => {
+    if (!working) return true
+    const call = callWithin(milliseconds, requestId)
+    const settled = working.then(
+      () => true,
+      () => true,
+    )
+    return withinDeadline(call, 'the database', settled).catch(() => false)
   }
+  if (!(await settledWithin(firstAbortAfter))) {
+    const abort = { abortTransaction: 1, maxTimeMS: overdueCommand }
+    const aborted = connection.getClient().db('admin').command(abort, { session })
+    // There may be nothing to abort yet.
+    aborted.catch(() => undefined)
+    await settledWithin(overdueCommand - firstAbortAfter)
+  }
+  await session.endSession().catch(() => undefined)
 }
 
 /**

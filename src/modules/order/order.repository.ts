@@ -1,11 +1,12 @@
 import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
-import { batched } from '../../kernel/batching.ts'
+import { batched, orAlone } from '../../kernel/batching.ts'
 import { type Call, shortened } from '../../kernel/call.ts'
+import { dependencyUnavailable } from '../../kernel/errors.ts'
 import { createIndexedReads } from '../../kernel/indexed-reads.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import { type Database, insertMany, strictSchema } from '../../kernel/mongo.ts'
-import { duplicatesOf } from '../../kernel/mongo-errors.ts'
+import { failuresOf, isDuplicateKey, isOwnDuplicate, isUnavailable } from '../../kernel/mongo-errors.ts'
 import type { HeldLine, Line, Rejection } from '../product/contract.ts'
 import type { Order, OrderLine } from './order.ts'
 import { type OrderStatus, orderStatuses } from './order-status.ts'
@@ -119,7 +120,7 @@ export type OrderRepository = ReturnType<typeof createOrderRepository>
 // How many orders one command writes, and how many may wait for theirs.
 const ordersPerCommand = 500
 const waitingOrders = 2_000
-// Milliseconds for one command. One that hangs is not to take from those that wait behind it all the time they have.
+// Milliseconds for one command.
 const longestWrite = 2_000
 
 /** A compare-and-set: what must still hold of the order, and what it is to be. */
@@ -143,30 +144,37 @@ export function createOrderRepository(database: Database, logger: Logger) {
 
   const insert = batched<OrderDocument, Order | undefined>(
     { name: 'the orders to be stored', inFlight: 2, bound: waitingOrders, most: ordersPerCommand },
-    async (batch, call) => {
+    orAlone(async (batch, call) => {
       const documents = batch.map(({ request }) => request)
-      const duplicates = await database.run(shortened(call, longestWrite), (maxTimeMS) =>
-        duplicatesOf(insertMany(orders, documents, { maxTimeMS, ordered: false })),
+      const { failures } = await database.run(shortened(call, longestWrite), (maxTimeMS) =>
+        failuresOf(insertMany(orders, documents, { maxTimeMS, ordered: false })),
       )
-      return documents.map((document, at) => (duplicates.has(at) ? undefined : orderOf(document)))
-    },
+      return documents.map((document, at) => {
+        const failure = failures.get(at)
+        // Stored by an attempt before, whose answer did not come in time.
+        if (!failure || isOwnDuplicate(failure)) return orderOf(document)
+        return isDuplicateKey(failure) ? undefined : errorOf(failure)
+      })
+    }),
   )
 
   const compareAndSet = batched<Step, Order | undefined>(
     { name: 'the orders to be changed', inFlight: 1, bound: waitingOrders, most: ordersPerCommand },
-    async (batch, call) => {
+    orAlone(async (batch, call) => {
       const steps = batch.map(({ request }) => request)
       const within = shortened(call, longestWrite)
       // What is read back is at least as new as what was written, also if another server has become the primary between.
       const session = await database.connection.startSession({ causalConsistency: true })
       try {
-        const { matchedCount } = await database.run(within, (maxTimeMS) =>
-          collection.bulkWrite(steps.map(updateOf), {
-            session,
-            maxTimeMS,
-            ordered: false,
-            ignoreUndefined: true,
-          }),
+        const { failures, matchedCount } = await database.run(within, (maxTimeMS) =>
+          failuresOf(
+            collection.bulkWrite(steps.map(updateOf), {
+              session,
+              maxTimeMS,
+              ordered: false,
+              ignoreUndefined: true,
+            }),
+          ),
         )
         if (matchedCount === steps.length) return steps.map(({ next }) => next)
         // Another request came first, and the server does not say to which order: what is stored does.
@@ -179,11 +187,15 @@ export function createOrderRepository(database: Database, logger: Logger) {
             .lean(),
         )
         const taken = new Set(stored.flatMap(idsOfSteps))
-        return steps.map(({ stepId, next }) => (taken.has(stepId) ? next : undefined))
+        return steps.map(({ stepId, next }, at) => {
+          const failure = failures.get(at)
+          if (failure) return errorOf(failure)
+          return taken.has(stepId) ? next : undefined
+        })
       } finally {
         void session.endSession().catch(() => undefined)
       }
-    },
+    }),
   )
 
   const findOne = async (
@@ -357,6 +369,10 @@ export function createOrderRepository(database: Database, logger: Logger) {
       step(order, asRead(order, order.status), { status: to }, call),
   }
 }
+
+/** Of one write among others. */
+const errorOf = (failure: Error): Error =>
+  isUnavailable(failure) ? dependencyUnavailable('the database is not available', failure) : failure
 
 const newestFirst = { createdAt: -1, _id: -1 } as const
 

@@ -114,7 +114,11 @@ export interface StockRepository {
   /** Outside any transaction. */
   reads(call: Call): StockReads
   /** @see Database.transaction */
-  transaction<T>(call: Call, work: (stock: StockTransaction) => Promise<T>): Promise<T>
+  transaction<T>(
+    call: Call,
+    work: (stock: StockTransaction) => Promise<T>,
+    commitsWithinMs?: number,
+  ): Promise<T>
   /** Ids of orders with a held reservation, ascending, from behind `after` on. */
   holds(after: string | undefined, limit: number, call: Call): Promise<string[]>
 }
@@ -138,8 +142,12 @@ export function createStockRepository(database: Database): StockRepository {
   return {
     newId: () => new Types.ObjectId().toHexString(),
 
-    transaction: (call, work) =>
-      database.transaction(call, (session, limit) => work(createStockTransaction(models, session, limit))),
+    transaction: (call, work, commitsWithinMs) =>
+      database.transaction(
+        call,
+        (session, limit) => work(createStockTransaction(models, session, limit)),
+        commitsWithinMs,
+      ),
 
     reads: (call) =>
       createStockReads(models, (read) => database.run(call, (maxTimeMS) => read({ maxTimeMS }))),
