@@ -277,17 +277,25 @@ async function endTransaction(
   await session.endSession().catch(() => undefined)
 }
 
+// Milliseconds for an attempt at a commit but the last one.
+const firstCommitMs = 400
+
 /**
- * Repeated while the outcome is unknown, which is safe: the server answers a repeated commit with what it did.
+ * Repeated while the outcome is unknown, or does not come, which is safe: the server answers a repeated commit with what it
+ * did.
  * @returns undefined; or, if nothing of the transaction took effect and it can be decided anew, why
  */
 async function commit(session: mongoose.ClientSession, call: Call): Promise<unknown> {
-  for (;;) {
+  for (let attempt = 1; ; attempt++) {
     try {
-      return await session.commitTransaction()
+      const isShort = attempt === 1 && remaining(call) > 2 * firstCommitMs
+      return await session.commitTransaction(isShort ? { timeoutMS: firstCommitMs } : {})
     } catch (error) {
       if (hasLabel(error, 'TransientTransactionError')) return error
-      const isUnknown = hasLabel(error, 'UnknownTransactionCommitResult') || isSocketError(error)
+      const isUnknown =
+        hasLabel(error, 'UnknownTransactionCommitResult') ||
+        error instanceof mongoose.mongo.MongoOperationTimeoutError ||
+        isSocketError(error)
       if (!isUnknown || remaining(call) <= 0) throw error
       await sleep(10 + Math.random() * 40)
     }

@@ -7,6 +7,7 @@ import { createIndexedReads } from '../../kernel/indexed-reads.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import { type Database, insertMany, strictSchema } from '../../kernel/mongo.ts'
 import { failuresOf, isDuplicateKey, isOwnDuplicate, isUnavailable } from '../../kernel/mongo-errors.ts'
+import { spoilt, wholeOnly } from '../../kernel/spoilt-documents.ts'
 import type { HeldLine, Line, Rejection } from '../product/contract.ts'
 import type { Order, OrderLine } from './order.ts'
 import { type OrderStatus, orderStatuses } from './order-status.ts'
@@ -80,6 +81,42 @@ const orderSchema = new Schema<OrderDocument>(
 
 export const orderModel = (database: Database): mongoose.Model<OrderDocument> =>
   database.connection.models.Order ?? database.connection.model<OrderDocument>('Order', orderSchema)
+
+/**
+ * Whether a document is what this program writes, as far as that can be told from the document alone. A newer version of it
+ * may have statuses of its own.
+ */
+export const isWhole = (document: OrderDocument): boolean => {
+  const { _id, userId, key, linesHash, status, lines, totalAmount, version, leaseUntil, confirmation } =
+    document
+  return (
+    _id instanceof Types.ObjectId &&
+    userId instanceof Types.ObjectId &&
+    (key === undefined || typeof key === 'string') &&
+    typeof linesHash === 'string' &&
+    typeof status === 'string' &&
+    Array.isArray(lines) &&
+    lines.every(isWholeLine) &&
+    (totalAmount === null || Number.isSafeInteger(totalAmount)) &&
+    Number.isSafeInteger(version) &&
+    leaseUntil instanceof Date &&
+    (confirmation === undefined || confirmation === null || confirmation.at instanceof Date) &&
+    document.createdAt instanceof Date &&
+    document.updatedAt instanceof Date
+  )
+}
+
+const isWholeLine = (line: OrderLine | null): boolean =>
+  typeof line?.productId === 'string' &&
+  Number.isSafeInteger(line.quantity) &&
+  (line.name === null || typeof line.name === 'string') &&
+  (line.price === null || Number.isSafeInteger(line.price))
+
+/** @throws Error if it is spoilt */
+const wholeOrderOf = (document: OrderDocument): Order => {
+  if (!isWhole(document)) throw spoilt('order', String(document._id))
+  return orderOf(document)
+}
 
 export const orderOf = (document: OrderDocument): Order => ({
   orderId: document._id.toHexString(),
@@ -206,7 +243,7 @@ export function createOrderRepository(database: Database, logger: Logger) {
     const document = await database.run(call, (limit) =>
       orders.findOne(filter).read('primary').readConcern(level).maxTimeMS(limit).lean(),
     )
-    return document ? orderOf(document) : undefined
+    return document ? wholeOrderOf(document) : undefined
   }
 
   /**
@@ -276,7 +313,7 @@ export function createOrderRepository(database: Database, logger: Logger) {
     ): Promise<Order | undefined> {
       const filter = { ...(userId !== undefined && { userId }), _id: orderId }
       const document = await database.run(call, (limit) => orders.findOne(filter).maxTimeMS(limit).lean())
-      return document ? orderOf(document) : undefined
+      return document ? wholeOrderOf(document) : undefined
     },
 
     /**
@@ -323,8 +360,16 @@ export function createOrderRepository(database: Database, logger: Logger) {
         status: 1 as const,
         ...newestFirst,
       }
-      const documents = await indexed(call, { collection: 'orders', index }, (options) =>
-        collection.find(filter, { ...options, sort: newestFirst, limit: query.limit }).toArray(),
+      const documents = await wholeOnly({ what: 'order', isWhole, logger }, (without) =>
+        indexed(call, { collection: 'orders', index }, (options) =>
+          collection
+            .find(without.length > 0 ? { $and: [filter, { _id: { $nin: without } }] } : filter, {
+              ...options,
+              sort: newestFirst,
+              limit: query.limit,
+            })
+            .toArray(),
+        ),
       )
       return documents.map(orderOf)
     },

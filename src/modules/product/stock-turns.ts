@@ -6,7 +6,7 @@ import { Outdated } from '../../kernel/mongo.ts'
 import { isDuplicateKey } from '../../kernel/mongo-errors.ts'
 import { createProductMemory } from './product-memory.ts'
 import type { StockReads, StockRepository, StockTransaction } from './stock.repository.ts'
-import { createTurn, type Facts, type StockTurn } from './stock-turn.ts'
+import { createTurn, type Facts, Spoilt, type StockTurn } from './stock-turn.ts'
 
 /** One step that moves stock: what it looks at, and what it makes of it. */
 export interface StockMove<Result> {
@@ -167,15 +167,24 @@ interface Decided {
   outcomes: (unknown | Error)[]
 }
 
+const nothing = { whole: [], spoilt: [] }
+
 async function lookUp(reads: Reads, source: StockReads): Promise<Facts> {
   const orderIds = new Set(reads.flatMap(({ orderId }) => orderId ?? []))
   const answerIds = new Set(reads.flatMap(({ answerId }) => answerId ?? []))
-  const reservations = orderIds.size > 0 ? await source.reservations([...orderIds]) : []
-  const answers = answerIds.size > 0 ? await source.keyedAnswers([...answerIds]) : []
+  const reservations = orderIds.size > 0 ? await source.reservations([...orderIds]) : nothing
+  const answers = answerIds.size > 0 ? await source.keyedAnswers([...answerIds]) : nothing
   const productIds = new Set(reads.flatMap((each) => each.productIds ?? []))
-  for (const { requested } of reservations) for (const line of requested) productIds.add(line.productId)
-  const products = productIds.size > 0 ? await source.products([...productIds]) : []
-  return { reservations, answers, products, productIds }
+  for (const { requested } of reservations.whole) for (const line of requested) productIds.add(line.productId)
+  const products = productIds.size > 0 ? await source.products([...productIds]) : nothing
+  for (const id of products.spoilt) productIds.delete(id)
+  return {
+    reservations: reservations.whole,
+    answers: answers.whole,
+    products: products.whole,
+    productIds,
+    spoilt: new Set([...reservations.spoilt, ...answers.spoilt, ...products.spoilt]),
+  }
 }
 
 function decide(batch: Batch, facts: Facts): Decided {
@@ -185,7 +194,7 @@ function decide(batch: Batch, facts: Facts): Decided {
     try {
       return request.decide(turn)
     } catch (error) {
-      if (error instanceof DomainError) return error
+      if (error instanceof DomainError || error instanceof Spoilt) return error
       throw error
     }
   })
