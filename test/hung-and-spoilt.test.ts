@@ -135,7 +135,7 @@ describe('a product that is spoilt', () => {
     await edit('product', 'products', spoilt, spoiling)
     const reads = [spoilt, ...productIds].map((productId) => shop.get(`/products/${productId}`))
     expect(statuses(await Promise.all(reads))).toEqual([500, ...all(200)])
-    expect(lines.filter(({ level }) => level === 50)).toHaveLength(1)
+    expect(lines.some(({ level }) => level === 50)).toBe(true)
 
     const mixed = shop.order(
       ada.token,

@@ -186,7 +186,7 @@ function createDatabase(connection: mongoose.Connection, watch: StallWatch): Dat
         const result = await withinDeadline(deciding, 'the database', working)
         if (remaining(call) <= 0) throw dependencyUnavailable('the time for this request is over')
         isCommitting = true
-        failure = await run(call, () => commit(session, call))
+        failure = await run(call, () => commit(connection, session, call))
         if (failure === undefined) return result
       } catch (error) {
         if (
@@ -277,7 +277,7 @@ async function endTransaction(
   await session.endSession().catch(() => undefined)
 }
 
-// Milliseconds for an attempt at a commit but the last one.
+// Milliseconds for the first attempt at a commit.
 const firstCommitMs = 400
 
 /**
@@ -285,17 +285,32 @@ const firstCommitMs = 400
  * did.
  * @returns undefined; or, if nothing of the transaction took effect and it can be decided anew, why
  */
-async function commit(session: mongoose.ClientSession, call: Call): Promise<unknown> {
-  for (let attempt = 1; ; attempt++) {
+async function commit(
+  connection: mongoose.Connection,
+  session: mongoose.ClientSession,
+  call: Call,
+): Promise<unknown> {
+  for (;;) {
     try {
-      const isShort = attempt === 1 && remaining(call) > 2 * firstCommitMs
-      return await session.commitTransaction(isShort ? { timeoutMS: firstCommitMs } : {})
+      const first = shortened(call, firstCommitMs)
+      const committed = session.commitTransaction()
+      return await withinDeadline(first, 'the database', committed).catch((error: unknown) => {
+        if (!isDomainError(error)) throw error
+        // The driver takes no second commit while it waits for the first one: it is sent past that.
+        const again = {
+          commitTransaction: 1,
+          writeConcern: { w: 'majority', j: true },
+          maxTimeMS: Math.max(1, remaining(call)),
+        }
+        return connection
+          .getClient()
+          .db('admin')
+          .command(again, { session })
+          .then(() => undefined)
+      })
     } catch (error) {
       if (hasLabel(error, 'TransientTransactionError')) return error
-      const isUnknown =
-        hasLabel(error, 'UnknownTransactionCommitResult') ||
-        error instanceof mongoose.mongo.MongoOperationTimeoutError ||
-        isSocketError(error)
+      const isUnknown = hasLabel(error, 'UnknownTransactionCommitResult') || isSocketError(error)
       if (!isUnknown || remaining(call) <= 0) throw error
       await sleep(10 + Math.random() * 40)
     }
