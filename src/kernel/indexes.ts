@@ -1,12 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
-import type mongoose from 'mongoose'
 import { ConfigError } from './config.ts'
 import type { Logger } from './logger.ts'
-import type { Db } from './mongo.ts'
+import type { Db, IndexDescription, IndexInDatabase } from './mongo.ts'
 import { isDuplicateKey } from './mongo-errors.ts'
 
 /** What an index is to be: as `createIndexes` takes it. */
-export type Index = mongoose.mongo.IndexDescription & { key: Readonly<Record<string, 1 | -1>> }
+export type Index = IndexDescription & { key: Readonly<Record<string, 1 | -1>> }
 
 /** Indexes by the name of their collection. */
 export type Indexes = Readonly<Record<string, readonly Index[]>>
@@ -51,7 +50,7 @@ export async function makeMissing(
   }
 }
 
-async function existing(db: Db, collection: string): Promise<mongoose.mongo.IndexDescriptionInfo[]> {
+async function existing(db: Db, collection: string): Promise<IndexInDatabase[]> {
   try {
     return await db.collection(collection).indexes({ maxTimeMS: longestLook })
   } catch (error) {
@@ -61,7 +60,7 @@ async function existing(db: Db, collection: string): Promise<mongoose.mongo.Inde
 }
 
 // Key order counts, and collation as far as it was asked for: the server adds its defaults.
-const isSame = (found: mongoose.mongo.IndexDescriptionInfo, { key, collation }: Index): boolean =>
+const isSame = (found: IndexInDatabase, { key, collation }: Index): boolean =>
   isDeepStrictEqual(Object.entries(found.key), Object.entries(key)) &&
   found.collation?.locale === collation?.locale &&
   found.collation?.strength === collation?.strength
@@ -86,5 +85,5 @@ async function make(db: Db, collection: string, indexes: readonly Index[]): Prom
   }
 }
 
-const notUnique = (db: Db, collection: string, { name }: mongoose.mongo.IndexDescriptionInfo): string =>
+const notUnique = (db: Db, collection: string, { name }: IndexInDatabase): string =>
   `MONGODB_URI: the index "${name}" of ${db.databaseName}.${collection} must be unique: drop it with db.${collection}.dropIndex("${name}"), and start again, which makes the right one`

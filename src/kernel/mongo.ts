@@ -9,6 +9,9 @@ import { createStallWatch, type StallWatch } from './stalled-transactions.ts'
 
 /** A database as the driver has it, without models: what migrations work on. */
 export type Db = NonNullable<mongoose.Connection['db']>
+/** An index, as it is asked for and as the server lists it. */
+export type IndexDescription = mongoose.mongo.IndexDescription
+export type IndexInDatabase = mongoose.mongo.IndexDescriptionInfo
 
 /** One module's own database. Reads are `majority`, writes `w: majority, j: true`, each with a time limit. */
 export interface Database {
