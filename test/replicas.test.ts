@@ -70,3 +70,22 @@ it('count every stock change that comes to both at once', async () => {
   )
   expect((await replica(1).get(`/products/${productId}`)).body).toMatchObject({ stock: 20, version: 21 })
 })
+
+it('answer a step that took effect with 200, though the other has the next step at once', async () => {
+  const { token } = await replica(0).customer()
+  const { productId } = await replica(0).product(replica(0).adminToken, { stock: 100 })
+  const step = (n: number, orderId: string, status: string) =>
+    replica(n).put(`/orders/${orderId}`, { token: replica(n).adminToken, body: { status } })
+  const outcomes = await Promise.all(
+    Array.from({ length: 30 }, async () => {
+      const { orderId } = (await replica(0).order(token, [{ productId, quantity: 1 }])).body
+      // Two ask one replica for the same, so that it has to tell which of them took the step.
+      const shipping = [step(0, orderId, 'shipped'), step(0, orderId, 'shipped')]
+      let delivered = await step(1, orderId, 'delivered')
+      while (delivered.status === 409) delivered = await step(1, orderId, 'delivered')
+      const statuses = (await Promise.all(shipping)).map(({ status }) => status)
+      return [...statuses.sort(), delivered.status]
+    }),
+  )
+  expect(outcomes).toEqual(Array(30).fill([200, 409, 200]))
+})

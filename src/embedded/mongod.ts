@@ -255,6 +255,8 @@ async function start(
       binary,
       ...['--dbpath', database, '--port', String(port), '--bind_ip', '127.0.0.1', '--replSet', replicaSet],
       ...['--logpath', logFile, '--logappend', '--oplogSize', '128', '--wiredTigerCacheSizeGB', '0.5'],
+      // A linearizable read on a single server waits for the next round of the journal, which comes every 100 ms by default.
+      ...['--journalCommitInterval', '10'],
       // Its socket file in /tmp would outlive a mongod that is killed.
       ...(process.platform === 'win32' ? [] : ['--nounixsocket']),
       // See "a process that is killed inside a transaction" in the README.

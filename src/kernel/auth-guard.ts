@@ -3,7 +3,7 @@ import { z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import { decode, verify } from 'hono/jwt'
 import { LRUCache } from 'lru-cache'
-import { type Call, withinDeadline } from './call.ts'
+import { type Call, orAskedAgain, withinDeadline } from './call.ts'
 import { DomainError, dependencyUnavailable } from './errors.ts'
 import type { Logger } from './logger.ts'
 import { type Principal, type Role, roles } from './principal.ts'
@@ -118,6 +118,8 @@ function kidOf(token: string): string {
 
 const refreshAfter = 300_000
 const askAgainAfter = 30_000
+// Milliseconds that a fetch may hang, before it is begun anew for all that wait for it.
+const firstFetchMs = 800
 
 /**
  * Holds the key set: fetched at first use, again in the background every five minutes, and at most once in 30 s
@@ -136,7 +138,7 @@ export function createKeyCache(source: KeySource, logger: Logger) {
   const fetchKeys = (call: Call): Promise<void> => {
     if (fetching) return latest
     fetching = true
-    latest = source({}, call)
+    latest = orAskedAgain(call, firstFetchMs, 'auth', (within) => source({}, within))
       .then((keys) => {
         // Auth always has a key to sign with. Whatever says otherwise would sign everybody out.
         if (keys.length === 0) throw dependencyUnavailable('auth answered with a key set that has no keys')

@@ -1,4 +1,5 @@
-import { atDeadline, type Call } from './call.ts'
+import pLimit from 'p-limit'
+import { afterMs, atDeadline, type Call, orAskedAgain, shortened } from './call.ts'
 import { DomainError, dependencyUnavailable } from './errors.ts'
 import { LinkedList } from './linked-list.ts'
 
@@ -14,6 +15,22 @@ interface Entry<Request, Result> extends Waiting<Request> {
   settle(outcome: Result | Error): void
 }
 
+/** A result, what is thrown at the caller, or a promise of one of the two. */
+export type Outcome<Result> = Result | Error | Promise<Result>
+
+/** Answers each request of a batch, in their order. What it throws itself goes to all of them. */
+export type CarryOut<Request, Result> = (
+  batch: readonly Waiting<Request>[],
+  call: Call,
+) => Promise<readonly Outcome<Result>[]>
+
+// Milliseconds that a batch keeps the next one from its place. One that takes longer may hang, and the requests behind it
+// have nothing to do with that.
+const keepsPlaceMs = 400
+// Milliseconds for requests that are carried out together, and how many at a time are then carried out each alone.
+const togetherMs = 400
+const mostAlone = 32
+
 /**
  * Requests that wait are carried out together, in the order they came: one round trip for all of them. Nobody waits for
  * company: with nothing under way, what has come in this round of the event loop begins at its end. What comes while
@@ -21,9 +38,10 @@ interface Entry<Request, Result> extends Waiting<Request> {
  *
  * @param options `name`: what is waited for, in messages. `inFlight`: batches at a time. `bound`: requests that may wait.
  * `most`: what one batch takes on, in requests or as `weigh` says; a request that is more than that goes alone. `rest`:
- * milliseconds from the end of a batch until the next one may take its place
- * @param carryOut answers each of the batch, a result or what is thrown at its caller, in their order; what it throws
- * itself goes to all of them. Its call has the deadline of whoever waits longest, by which it must be done
+ * milliseconds from the end of a batch until the next one may take its place. `keepsPlace`: milliseconds after which a batch
+ * that is still under way makes room for the next one beside it
+ * @param carryOut its call has the latest deadline of the batch, by which it must be done. What it answers with a promise is
+ * no longer under way, and counts towards `bound` until it is settled
  * @returns the batched function; it throws DomainError `overloaded` when too many wait, `dependency_unavailable` at the
  * deadline of its own call
  */
@@ -35,12 +53,14 @@ export function batched<Request, Result>(
     most: number
     weigh?: (request: Request) => number
     rest?: () => number
+    keepsPlace?: number
   },
-  carryOut: (batch: readonly Waiting<Request>[], call: Call) => Promise<readonly (Result | Error)[]>,
+  carryOut: CarryOut<Request, Result>,
 ): (request: Request, call: Call) => Promise<Result> {
-  const { name, inFlight, bound, most, weigh = () => 1, rest = () => 0 } = options
+  const { name, inFlight, bound, most, weigh = () => 1, rest = () => 0, keepsPlace = keepsPlaceMs } = options
   const waiting = new LinkedList<Entry<Request, Result>>()
   let underWay = 0
+  let promised = 0
   let planned = false
 
   const nextBatch = (): Entry<Request, Result>[] => {
@@ -59,25 +79,44 @@ export function batched<Request, Result>(
   const carryOutNext = async (): Promise<void> => {
     const batch = nextBatch()
     underWay += 1
-    let outcomes: readonly (Result | Error)[]
+    let hasPlace = true
+    const makeRoom = () => {
+      if (!hasPlace) return
+      hasPlace = false
+      underWay -= 1
+      begin()
+    }
+    const isInTime =
+      Number.isFinite(inFlight) && Number.isFinite(keepsPlace)
+        ? afterMs(keepsPlace, makeRoom)
+        : () => undefined
+    let outcomes: readonly Outcome<Result>[]
     try {
       outcomes = await carryOut(batch, lastCall(batch))
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error(String(thrown))
       outcomes = batch.map(() => error)
     }
-    const next = () => {
-      underWay -= 1
-      begin()
-    }
-    const pause = rest()
+    isInTime()
+    const pause = hasPlace ? rest() : 0
     // Before the answers: while these are being written, the next batch is on its way.
-    if (pause > 0) setTimeout(next, pause)
-    else next()
+    if (pause > 0) setTimeout(makeRoom, pause)
+    else makeRoom()
     for (const [at, entry] of batch.entries()) {
-      entry.settle(
-        at in outcomes ? (outcomes[at] as Result | Error) : new Error(`${name} left out a request`),
-      )
+      const outcome = at in outcomes ? outcomes[at] : new Error(`${name} left out a request`)
+      if (outcome instanceof Promise) void settleLater(entry, outcome)
+      else entry.settle(outcome as Result | Error)
+    }
+  }
+
+  const settleLater = async (entry: Entry<Request, Result>, outcome: Promise<Result>): Promise<void> => {
+    promised += 1
+    try {
+      entry.settle(await outcome)
+    } catch (thrown) {
+      entry.settle(thrown instanceof Error ? thrown : new Error(String(thrown)))
+    } finally {
+      promised -= 1
     }
   }
 
@@ -88,7 +127,7 @@ export function batched<Request, Result>(
 
   return (request, call) =>
     new Promise<Result>((resolve, reject) => {
-      if (waiting.size >= bound) {
+      if (waiting.size + promised >= bound) {
         reject(new DomainError('overloaded', `${bound} are waiting for ${name}; try again shortly`))
         return
       }
@@ -115,6 +154,51 @@ export function batched<Request, Result>(
 }
 
 /**
+ * Requests are carried out together and, where that fails or takes longer than 400 ms, each alone: what is wrong with one of
+ * them, or hangs because of it, is no matter of the others.
+ * @param carryOut is safe to repeat, also while an earlier attempt may still take effect
+ */
+export function orAlone<Request, Result>(carryOut: CarryOut<Request, Result>): CarryOut<Request, Result> {
+  const turns = pLimit(mostAlone)
+  return async (batch, call) => {
+    if (batch.length === 1) return carryOut(batch, call)
+    try {
+      return await carryOut(batch, shortened(call, togetherMs))
+    } catch {
+      return batch.map((waiting) =>
+        turns(async () => {
+          const [outcome] = await carryOut([waiting], waiting.call)
+          if (outcome instanceof Error) throw outcome
+          return outcome as Result
+        }),
+      )
+    }
+  }
+}
+
+/** A queue for each key, which is there for as long as something waits in it. */
+export function perKey<Request, Result>(create: () => (request: Request, call: Call) => Promise<Result>) {
+  const queues = new Map<string, { ask: ReturnType<typeof create>; asking: number }>()
+  return {
+    has: (key: string): boolean => queues.has(key),
+    async ask(key: string, request: Request, call: Call): Promise<Result> {
+      const queue = queues.get(key) ?? { ask: create(), asking: 0 }
+      queues.set(key, queue)
+      queue.asking += 1
+      try {
+        return await queue.ask(request, call)
+      } finally {
+        queue.asking -= 1
+        if (queue.asking === 0) queues.delete(key)
+      }
+    },
+  }
+}
+
+// Milliseconds for a list that many may wait for. It is asked for once more then.
+const firstListMs = 500
+
+/**
  * Equal reads that wait share one, which always begins after each of them came, at most two of a kind at a time.
  *
  * @param keyOf equal for equal requests
@@ -125,28 +209,16 @@ export function shared<Request, Result>(
   read: (request: Request, call: Call) => Promise<Result>,
 ): (request: Request, call: Call) => Promise<Result> {
   const { name, bound, keyOf } = options
-  const kinds = new Map<string, { ask: (request: Request, call: Call) => Promise<Result>; asking: number }>()
-  const newKind = () => ({
-    ask: batched<Request, Result>({ name, inFlight: 2, bound, most: bound }, async (batch, call) => {
-      const result = await read(batch[0]?.request as Request, call)
+  const kinds = perKey<Request, Result>(() =>
+    batched({ name, inFlight: 2, bound, most: bound }, async (batch, call) => {
+      const request = batch[0]?.request as Request
+      const result = await orAskedAgain(call, firstListMs, name, (within) => read(request, within))
       return batch.map(() => result)
     }),
-    asking: 0,
-  })
-  return async (request, call) => {
-    const key = keyOf(request)
-    const kind = kinds.get(key) ?? newKind()
-    kinds.set(key, kind)
-    kind.asking += 1
-    try {
-      return await kind.ask(request, call)
-    } finally {
-      kind.asking -= 1
-      if (kind.asking === 0) kinds.delete(key)
-    }
-  }
+  )
+  return (request, call) => kinds.ask(keyOf(request), request, call)
 }
 
 /** Nobody waits any longer than the last of them; each one's own deadline counts besides. */
-const lastCall = (batch: readonly Waiting<unknown>[]): Call =>
+export const lastCall = (batch: readonly Waiting<unknown>[]): Call =>
   batch.reduce((last, { call }) => (call.deadline > last.deadline ? call : last), batch[0]?.call as Call)

@@ -1,4 +1,4 @@
-import { dependencyUnavailable } from './errors.ts'
+import { dependencyUnavailable, isDomainError } from './errors.ts'
 import { LinkedList } from './linked-list.ts'
 
 /** What accompanies every piece of work on behalf of one request, within a process and between processes. */
@@ -73,6 +73,31 @@ export function atDeadline({ deadline }: Call, end: () => void): () => void {
   })
   clock ??= setInterval(endOverdue, lateness)
   return takeBack
+}
+
+/** As `atDeadline`, so many milliseconds from now. */
+export const afterMs = (milliseconds: number, end: () => void): (() => void) =>
+  atDeadline(callWithin(milliseconds, ''), end)
+
+/**
+ * Work that reads is begun once more where it has not answered within `firstMs`, and then has all the time of the call: a
+ * command or a connection that hangs costs that much and no more.
+ */
+export async function orAskedAgain<T>(
+  call: Call,
+  firstMs: number,
+  what: string,
+  work: (call: Call) => Promise<T>,
+): Promise<T> {
+  const first = shortened(call, firstMs)
+  try {
+    return await withinDeadline(first, what, work(first))
+  } catch (error) {
+    // The server may have found the time to be over a little earlier than this process.
+    const isTimeUp = isDomainError(error, 'dependency_unavailable') && remaining(first) <= lateness
+    if (!isTimeUp || remaining(call) <= lateness) throw error
+    return work(call)
+  }
 }
 
 /**

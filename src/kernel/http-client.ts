@@ -23,8 +23,15 @@ export interface HttpClient {
       attempts?: number
     },
   ): Promise<T>
+  /**
+   * Waits before another attempt at what failed, with jitter.
+   * @param attempt how many there have been
+   * @returns false if there may not be another: for want of time, attempts, or budget for all calls of this client
+   */
+  mayRepeat(call: Call, attempt: number): Promise<boolean>
 }
 
+/** Attempts at a call, the first included. */
 const attemptsOfCall = 3
 const longestBackoff = 300
 const breakAfter = 5
@@ -52,7 +59,17 @@ export function createHttpClient(options: {
   breaker.onReset(() => logger.info({ target }, 'calls succeed again'))
   let retries: number = budget.most
 
+  const mayRepeat = async (call: Call, attempt: number, attempts = attemptsOfCall): Promise<boolean> => {
+    const wait = Math.random() * Math.min(30 * 2 ** attempt, longestBackoff)
+    if (attempt >= attempts || retries < 1 || remaining(call) <= wait) return false
+    retries -= 1
+    await sleep(wait)
+    return true
+  }
+
   return {
+    mayRepeat: (call, attempt) => mayRepeat(call, attempt),
+
     async request(call, { method, path, body, parse, attempts = attemptsOfCall }) {
       retries = Math.min(budget.most, retries + budget.perCall)
 
@@ -82,10 +99,7 @@ export function createHttpClient(options: {
           if (error instanceof BrokenCircuitError) {
             throw dependencyUnavailable(`${target} is not available`, error)
           }
-          const wait = Math.random() * Math.min(30 * 2 ** attempt, longestBackoff)
-          if (!isFailure(error) || attempt === attempts || retries < 1 || remaining(call) <= wait) throw error
-          retries -= 1
-          await sleep(wait)
+          if (!isFailure(error) || !(await mayRepeat(call, attempt, attempts))) throw error
         }
       }
     },

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ConfigError } from './config.ts'
+import { type Indexes, makeMissing } from './indexes.ts'
 import type { Logger } from './logger.ts'
 import type { Db, Mongo } from './mongo.ts'
 import { isDuplicateKey } from './mongo-errors.ts'
@@ -14,8 +15,13 @@ export interface Migration {
    * goes on; with its own name none does. It is for the last step of "expand and contract" (docs/migrations.md).
    */
   needs?: string
+  /**
+   * Made before `up`, and again at a later start if one is missing then, as after a restore without indexes. A migration
+   * that drops one also takes it out of the list of the one that made it.
+   */
+  indexes?: Indexes
   /** Safe to repeat: a process may die between its end and the note that it was done. */
-  up(db: Db): Promise<void>
+  up?(db: Db): Promise<void>
 }
 
 /** What a database keeps of an applied migration, for the programs that come after, newer and older ones. */
@@ -155,8 +161,10 @@ async function applyMissing(db: Db, migrations: readonly Migration[], logger: Lo
   const known = await applied.find({ _id: { $in: names } }, { maxTimeMS: lockLease }).toArray()
   const done = new Set(known.map((migration) => migration._id))
   for (const migration of migrations) {
-    if (done.has(migration.name)) continue
-    await migration.up(db)
+    const isDone = done.has(migration.name)
+    if (migration.indexes) await makeMissing(db, migration.indexes, isDone, logger)
+    if (isDone) continue
+    await migration.up?.(db)
     const note = { $set: { at: new Date(), needs: migration.needs ?? null } }
     await applied.updateOne({ _id: migration.name }, note, { upsert: true, maxTimeMS: lockLease })
     logger.info({ database: db.databaseName, migration: migration.name }, 'migration applied')

@@ -7,22 +7,41 @@ export const hasLabel = (error: unknown, label: string): boolean =>
 export const isDuplicateKey = (error: unknown): error is mongoose.mongo.MongoServerError =>
   error instanceof mongoose.mongo.MongoServerError && error.code === 11000
 
+/** A query that names an index which is not there, or hidden. */
+export const isMissingHint = (error: unknown): boolean =>
+  error instanceof mongoose.mongo.MongoServerError &&
+  error.code === 2 &&
+  error.message.includes('hint provided does not correspond to an existing index')
+
 /**
- * Which of an unordered insert are there already: their places in it. Any other failure is thrown as it is, a write
- * concern that was not met too.
+ * What failed of an unordered bulk write, by its place in it: the rest took effect. Any other failure is thrown as it is, a
+ * write concern that was not met too.
  */
-export async function duplicatesOf(insert: Promise<unknown>): Promise<ReadonlySet<number>> {
+export async function failuresOf(
+  write: Promise<unknown>,
+): Promise<{ failures: ReadonlyMap<number, mongoose.mongo.MongoServerError>; matchedCount: number }> {
   try {
-    await insert
-    return new Set()
+    const result = (await write) as Partial<mongoose.mongo.BulkWriteResult> | undefined
+    return { failures: new Map(), matchedCount: result?.matchedCount ?? 0 }
   } catch (error) {
     if (!(error instanceof mongoose.mongo.MongoBulkWriteError)) throw error
     const failures = [error.writeErrors].flat()
-    const areDuplicates = failures.length > 0 && failures.every(({ code }) => code === 11000)
-    if (!areDuplicates || error.result.getWriteConcernError()) throw error
-    return new Set(failures.map(({ index }) => index))
+    if (failures.length === 0 || error.result.getWriteConcernError()) throw error
+    return {
+      failures: new Map(
+        failures.map(({ index, code, errmsg }) => [
+          index,
+          new mongoose.mongo.MongoServerError({ message: errmsg ?? '', code }),
+        ]),
+      ),
+      matchedCount: error.result.matchedCount,
+    }
   }
 }
+
+/** Of a duplicate key: whether the document itself is there already, under its `_id`. */
+export const isOwnDuplicate = (error: mongoose.mongo.MongoServerError): boolean =>
+  isDuplicateKey(error) && error.message.includes(' index: _id_ ')
 
 // Server errors that say "not now" rather than "not so": time limits, elections, shutdown, write concern timeouts,
 // locks, cursors and snapshots that are gone, operations whose session somebody has ended.

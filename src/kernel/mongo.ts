@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import mongoose from 'mongoose'
-import { type Call, callWithin, remaining, withinDeadline } from './call.ts'
+import { type Call, callWithin, remaining, shortened, withinDeadline } from './call.ts'
 import { ConfigError } from './config.ts'
 import { dependencyUnavailable, isDomainError } from './errors.ts'
 import type { Logger } from './logger.ts'
@@ -16,6 +16,9 @@ import { createStallWatch, type StallWatch } from './stalled-transactions.ts'
 
 /** A database as the driver has it, without models: what migrations work on. */
 export type Db = NonNullable<mongoose.Connection['db']>
+/** An index, as it is asked for and as the server lists it. */
+export type IndexDescription = mongoose.mongo.IndexDescription
+export type IndexInDatabase = mongoose.mongo.IndexDescriptionInfo
 
 /** One module's own database. Reads are `majority`, writes `w: majority, j: true`, each with a time limit. */
 export interface Database {
@@ -32,9 +35,15 @@ export interface Database {
    * is checked last before the commit, so that nothing takes effect later than it, plus the time that the server
    * gives an open transaction (`transactionLifetimeLimitSeconds`).
    * @param work is repeated: it must have no effect but through the session
+   * @param commitsWithinMs by then its commit must have begun
    * @throws DomainError `dependency_unavailable` as `run`; whether the commit took place is then not known
+   * @throws Undecided if its commit has not begun in time: it had no effect
    */
-  transaction<T>(call: Call, work: (session: mongoose.ClientSession, limit: number) => Promise<T>): Promise<T>
+  transaction<T>(
+    call: Call,
+    work: (session: mongoose.ClientSession, limit: number) => Promise<T>,
+    commitsWithinMs?: number,
+  ): Promise<T>
   /**
    * Reads, find and aggregate alone, that all see the one moment of the first of them.
    * @param work passes the options to each of them: a read concern of its own, or an inherited one, is no snapshot
@@ -49,6 +58,9 @@ export interface Database {
  * effect and is decided anew, as after a write conflict.
  */
 export class Outdated extends Error {}
+
+/** A transaction that did not come to its commit in the time that it was given: it had no effect. */
+export class Undecided extends Error {}
 
 export interface SnapshotOptions {
   session: mongoose.ClientSession
@@ -253,9 +265,14 @@ function createDatabase(
     }
   }
 
-  const untilCommitted: Database['transaction'] = async (call, work) => {
+  const untilCommitted: Database['transaction'] = async (call, work, commitsWithinMs) => {
+    const deciding = commitsWithinMs === undefined ? call : shortened(call, commitsWithinMs)
+    // The server may find the time to be over a little earlier than this process.
+    const isOverIn = (milliseconds: number) =>
+      deciding.deadline < call.deadline && remaining(deciding) <= milliseconds + earliness
     for (let attempt = 1; ; attempt++) {
       let failure: unknown
+      let isCommitting = false
       let working: ReturnType<typeof work> | undefined
       const session = await run(call, () => connection.startSession())
       try {
@@ -265,12 +282,19 @@ function createDatabase(
           readPreference: 'primary',
           maxCommitTimeMS: Math.max(1, remaining(call)),
         })
-        working = work(session, Math.max(1, remaining(call)))
-        const result = await withinDeadline(call, 'the database', working)
+        working = work(session, Math.max(1, remaining(deciding)))
+        const result = await withinDeadline(deciding, 'the database', working)
         if (remaining(call) <= 0) throw dependencyUnavailable('the time for this request is over')
-        failure = await run(call, () => commit(session, call))
+        isCommitting = true
+        failure = await run(call, () => commit(connection, session, call))
         if (failure === undefined) return result
       } catch (error) {
+        if (
+          !isCommitting &&
+          isOverIn(0) &&
+          (isDomainError(error, 'dependency_unavailable') || isUnavailable(error))
+        )
+          throw new Undecided('the transaction did not come to its commit', { cause: error })
         if (!(error instanceof Outdated) && !isCutOff(error) && !isDuplicateKey(error)) {
           throw isUnavailable(error)
             ? dependencyUnavailable('the database did not commit in time', error)
@@ -278,13 +302,15 @@ function createDatabase(
         }
         failure = error
       } finally {
-        void endTransaction(session, working, call)
+        void endTransaction(connection, session, working, call)
       }
       // Full jitter: those that collided once do not collide again. Nobody is in the way of what is merely outdated.
       const wait = failure instanceof Outdated ? 0 : Math.random() * Math.min(2 ** (attempt - 1), 100)
       if (remaining(call) <= wait) {
         throw dependencyUnavailable('the database did not commit in time', failure)
       }
+      if (isOverIn(wait))
+        throw new Undecided('the transaction did not come to its commit', { cause: failure })
       if (wait > 0) await sleep(wait)
     }
   }
@@ -293,7 +319,7 @@ function createDatabase(
     connection,
     run,
 
-    transaction: (call, work) => watch(untilCommitted(call, work)),
+    transaction: (...transaction) => watch(untilCommitted(...transaction)),
 
     async snapshot(call, work) {
       const session = await run(call, () => connection.startSession({ snapshot: true }))
@@ -307,35 +333,75 @@ function createDatabase(
   }
 }
 
+// Milliseconds.
+const earliness = 5
+
 // Milliseconds, once its deadline has passed. A command has had a time limit of its own until then.
 const overdueCommand = 1_000
+// Milliseconds: what the transaction has written stands in the way of others.
+const firstAbortAfter = 50
 
 /**
  * Aborts what is still open. A command that is on its way is waited for: it would begin the transaction after its abort,
- * and nobody would end it. Where the server cannot be reached, its own limit does.
+ * and nobody would end it. So the transaction is aborted twice where that takes long: at first what it has written, and then
+ * what has begun since. Where the server cannot be reached, its own limit does.
  */
 async function endTransaction(
+  connection: mongoose.Connection,
   session: mongoose.ClientSession,
   working: Promise<unknown> | undefined,
   { requestId }: Call,
 ): Promise<void> {
-  try {
-    if (working) await withinDeadline(callWithin(overdueCommand, requestId), 'the database', working)
-  } catch {
-    // Whoever asked for it has his answer.
-  } finally {
-    await session.endSession().catch(() => undefined)
+  const settledWithin = async (milliseconds: number) => {
+    if (!working) return true
+    const call = callWithin(milliseconds, requestId)
+    const settled = working.then(
+      () => true,
+      () => true,
+    )
+    return withinDeadline(call, 'the database', settled).catch(() => false)
   }
+  if (!(await settledWithin(firstAbortAfter))) {
+    const abort = { abortTransaction: 1, maxTimeMS: overdueCommand }
+    const aborted = connection.getClient().db('admin').command(abort, { session })
+    // There may be nothing to abort yet.
+    aborted.catch(() => undefined)
+    await settledWithin(overdueCommand - firstAbortAfter)
+  }
+  await session.endSession().catch(() => undefined)
 }
 
+// Milliseconds for the first attempt at a commit.
+const firstCommitMs = 400
+
 /**
- * Repeated while the outcome is unknown, which is safe: the server answers a repeated commit with what it did.
+ * Repeated while the outcome is unknown, or does not come, which is safe: the server answers a repeated commit with what it
+ * did.
  * @returns undefined; or, if nothing of the transaction took effect and it can be decided anew, why
  */
-async function commit(session: mongoose.ClientSession, call: Call): Promise<unknown> {
+async function commit(
+  connection: mongoose.Connection,
+  session: mongoose.ClientSession,
+  call: Call,
+): Promise<unknown> {
   for (;;) {
     try {
-      return await session.commitTransaction()
+      const first = shortened(call, firstCommitMs)
+      const committed = session.commitTransaction()
+      return await withinDeadline(first, 'the database', committed).catch((error: unknown) => {
+        if (!isDomainError(error)) throw error
+        // The driver takes no second commit while it waits for the first one: it is sent past that.
+        const again = {
+          commitTransaction: 1,
+          writeConcern: { w: 'majority', j: true },
+          maxTimeMS: Math.max(1, remaining(call)),
+        }
+        return connection
+          .getClient()
+          .db('admin')
+          .command(again, { session })
+          .then(() => undefined)
+      })
     } catch (error) {
       if (hasLabel(error, 'TransientTransactionError')) return error
       const isUnknown = hasLabel(error, 'UnknownTransactionCommitResult') || isSocketError(error)

@@ -20,14 +20,24 @@ const doubled = (calls: Calls): unknown[] => calls.map(({ request }) => ({ resul
 /** A service that answers as it is told to, and what it was sent. */
 function connected(answer: (calls: Calls) => unknown[]) {
   const requests: Calls[] = []
+  const repeated: [string, number][] = []
+  let mayRepeat = true
   const http: HttpClient = {
+    async mayRepeat({ requestId }, attempt) {
+      if (!mayRepeat || attempt >= 3) return false
+      repeated.push([requestId, attempt])
+      return true
+    },
     async request(_call, { body, parse }) {
       const { calls } = body as { calls: Calls }
       requests.push(calls)
       return parse({ outcomes: answer(calls) })
     },
   }
-  return { client: portClient(port, http), requests }
+  const refuse = () => {
+    mayRepeat = false
+  }
+  return { client: portClient(port, http), requests, repeated, refuse }
 }
 
 describe('calls that are made in one round of the event loop', () => {
@@ -71,27 +81,44 @@ describe('calls that are made in one round of the event loop', () => {
     )
     expect(good).toEqual({ status: 'fulfilled', value: { n: 0 } })
     expect(refused).toMatchObject({ reason: { code: 'idempotency_key_reused' } })
-    expect(failed).toMatchObject({ reason: { code: 'dependency_unavailable' } })
+    expect(failed).toMatchObject({ reason: { code: 'dependency_unavailable', message: 'late' } })
   })
 
-  it('fail as a request where all of them fail, so that the client tries again', async () => {
-    const thrown: unknown[] = []
-    const failing: HttpClient = {
-      async request(_call, { body, parse }) {
-        const { calls } = body as { calls: Calls }
-        const problem = problemOf(dependencyUnavailable('the database is not available'))
-        try {
-          return parse({ outcomes: calls.map(() => ({ problem })) })
-        } catch (error) {
-          thrown.push(error)
-          return parse({ outcomes: doubled(calls) })
-        }
-      },
-    }
-    const client = portClient(port, failing)
-    const asked = [1, 2].map((n) => client.double({ n }, inTime(`no-${n}`)))
-    expect(await Promise.all(asked)).toEqual([{ n: 2 }, { n: 4 }])
-    expect(thrown).toMatchObject([{ code: 'dependency_unavailable' }])
+  it('are repeated each by itself where it fails, and keep no other waiting', async () => {
+    const problem = problemOf(dependencyUnavailable('the database is not available'))
+    const { client, requests, repeated } = connected((calls) =>
+      calls.map(({ request: { n } }) =>
+        n === 1 && requests.length < 3 ? { problem } : { result: { n: n * 2 } },
+      ),
+    )
+    const ended: number[] = []
+    const asked = [0, 1, 2].map(async (n) => {
+      const answer = await client.double({ n }, inTime(`no-${n}`))
+      ended.push(n)
+      return answer
+    })
+    expect(await Promise.all(asked)).toEqual([{ n: 0 }, { n: 2 }, { n: 4 }])
+    expect(ended.at(-1)).toBe(1)
+    expect(requests.map((calls) => calls.map(({ request: { n } }) => n))).toEqual([[0, 1, 2], [1], [1]])
+    expect(repeated).toEqual([
+      ['no-1', 1],
+      ['no-1', 2],
+    ])
+  })
+
+  it('are not repeated where there is no budget or no time, nor where the fault would be the same', async () => {
+    const late = connected((calls) =>
+      calls.map(() => ({ problem: problemOf(dependencyUnavailable('late')) })),
+    )
+    late.refuse()
+    await expect(late.client.double({ n: 1 }, inTime('one'))).rejects.toMatchObject({ message: 'late' })
+    expect(late.requests).toHaveLength(1)
+    const fault = problemOf(new DomainError('internal_error', 'a spoilt document'))
+    const faulty = connected((calls) => calls.map(() => ({ problem: fault })))
+    await expect(faulty.client.double({ n: 1 }, inTime('one'))).rejects.toMatchObject({
+      code: 'dependency_unavailable',
+    })
+    expect(faulty.requests).toHaveLength(1)
   })
 
   it.each([

@@ -65,15 +65,38 @@ export function portRoutes<Type>(port: Port<Type>, implementation: Type, logger:
   return router
 }
 
+/** The failure of one call, in an answer of a service that has answered: it says nothing about the others. */
+class CallFailed extends Error {
+  override readonly cause: DomainError
+  readonly mayRepeat: boolean
+  constructor(cause: DomainError, mayRepeat: boolean) {
+    super(cause.message)
+    this.cause = cause
+    this.mayRepeat = mayRepeat
+  }
+}
+
 /**
  * The client's side: an implementation of the port like any other. Calls of one operation that are made in the same
- * round of the event loop travel in one request; each has its own deadline, and its own outcome.
+ * round of the event loop travel in one request; each has its own deadline, and its own outcome. A call that fails is
+ * repeated by itself, before its deadline, and within the client's budget of retries.
  */
 export function portClient<Type>(port: Port<Type>, http: HttpClient): Type {
   const client: Record<string, (request: unknown, call: Call) => Promise<unknown>> = {}
   for (const name of Object.keys(port.operations) as (keyof Type & string)[]) {
     const { result: schema } = port.operations[name]
-    client[name] = batched<unknown, unknown>(
+    const outcomeOf = (outcome: z.infer<typeof outcomesSchema>['outcomes'][number]): unknown => {
+      if ('problem' in outcome) {
+        const error = errorOf(outcome.problem)
+        // A fault over there is the same at the next attempt.
+        const isFault = !error || error.code === 'internal_error'
+        if (isFault) return new CallFailed(dependencyUnavailable(`${port.name} failed`, error), false)
+        return error.code === 'dependency_unavailable' ? new CallFailed(error, true) : error
+      }
+      const result = schema.safeParse(outcome.result)
+      return result.success ? result.data : new CallFailed(unknownFormat(port.name, result.error), false)
+    }
+    const ask = batched<unknown, unknown>(
       {
         name: port.name,
         inFlight: Number.POSITIVE_INFINITY,
@@ -89,22 +112,20 @@ export function portClient<Type>(port: Port<Type>, http: HttpClient): Type {
           parse: (answer) => {
             const { outcomes = [] } = outcomesSchema.safeParse(answer).data ?? {}
             if (outcomes.length !== calls.length) throw unknownFormat(port.name)
-            const results = outcomes.map((outcome) => {
-              if ('problem' in outcome) {
-                const error = errorOf(outcome.problem)
-                const isFault = !error || error.code === 'internal_error'
-                return isFault ? dependencyUnavailable(`${port.name} failed`, error) : error
-              }
-              const result = schema.safeParse(outcome.result)
-              return result.success ? result.data : unknownFormat(port.name, result.error)
-            })
-            // What failed for all of them is worth another attempt, and a sign that the service is in trouble.
-            const failures = results.filter((result) => isDomainError(result, 'dependency_unavailable'))
-            if (failures.length === results.length) throw failures[0]
-            return results
+            return outcomes.map(outcomeOf)
           },
         }),
     )
+    client[name] = async (request, call) => {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return await ask(request, call)
+        } catch (error) {
+          if (!(error instanceof CallFailed)) throw error
+          if (!error.mayRepeat || !(await http.mayRepeat(call, attempt))) throw error.cause
+        }
+      }
+    }
   }
   return client as Type
 }

@@ -30,15 +30,15 @@ export const retentionSettings = z.object({
  */
 export const expire = (migration: string, collection: string, which: Record<string, unknown>): Migration => ({
   name: migration,
-  async up(db) {
-    await db.collection(collection).createIndexes([
+  indexes: {
+    [collection]: [
       {
         name,
         key: { updatedAt: 1 },
         expireAfterSeconds: byDefault / 1_000,
         partialFilterExpression: which,
       },
-    ])
+    ],
   },
 })
 

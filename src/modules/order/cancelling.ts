@@ -18,5 +18,5 @@ export async function completeCancelling(
 ): Promise<Order> {
   await withinDeadline(call, 'product', product.release({ orderId: order.orderId }, call))
   const cancelled = await orders.finishCancelling(order, call)
-  return cancelled ?? (await orders.findLatest(order, call)) ?? order
+  return cancelled ?? (await orders.findLatest(order, ({ status }) => status === 'cancelled', call)) ?? order
 }

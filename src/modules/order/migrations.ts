@@ -4,25 +4,25 @@ import { expire } from '../../kernel/retention.ts'
 export const orderMigrations: Migration[] = [
   {
     name: '001-indexes',
-    async up(db) {
-      await db.collection('orders').createIndexes([
+    indexes: {
+      orders: [
         // One order per user and key, whatever arrives at once: what the idempotency of buying rests on.
         { key: { userId: 1, key: 1 }, unique: true, partialFilterExpression: { key: { $exists: true } } },
         { key: { userId: 1, status: 1, createdAt: -1, _id: -1 } },
         { key: { status: 1, createdAt: -1, _id: -1 } },
-      ])
+      ],
     },
   },
   {
     name: '002-unfinished-orders',
-    async up(db) {
+    indexes: {
       // Holds the few orders that are at work or left behind, and none of those that are done.
-      await db.collection('orders').createIndexes([
+      orders: [
         {
           key: { status: 1, leaseUntil: 1 },
           partialFilterExpression: { status: { $in: ['pending', 'cancelling'] } },
         },
-      ])
+      ],
     },
   },
   // Nothing holds stock for a rejected order, and it never changes again. A retry finds its answer for as long as keys

@@ -19,7 +19,7 @@ export const order = defineModule({
   settings: () => retentionSettings,
   needs: { auth: authPort, product: productPort },
   start({ database, needs, settings, config, logger }) {
-    const orders = createOrderRepository(database)
+    const orders = createOrderRepository(database, logger)
     const scans = createOrderScans(database)
     const service = createOrderService({ orders, product: needs.product })
     const guard = authGuard({ keys: needs.auth.publicKeys, issuer: config.issuer, logger })

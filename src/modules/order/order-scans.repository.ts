@@ -3,22 +3,12 @@ import { Types } from 'mongoose'
 import type { Call } from '../../kernel/call.ts'
 import type { Database } from '../../kernel/mongo.ts'
 import { idFormat } from '../../kernel/schemas.ts'
-import { type OrderDocument, orderModel, orderOf } from './order.repository.ts'
+import { isWhole, type OrderDocument, orderModel, orderOf } from './order.repository.ts'
 import type { Order } from './order.ts'
 import { orderStatuses } from './order-status.ts'
 
-/** Whether a document is what this program writes, as far as that can be told from the document alone. */
-const isWhole = (document: OrderDocument): boolean => {
-  const { _id, userId, status, lines, version, leaseUntil } = document
-  return (
-    _id instanceof Types.ObjectId &&
-    userId instanceof Types.ObjectId &&
-    orderStatuses.includes(status) &&
-    Array.isArray(lines) &&
-    Number.isSafeInteger(version) &&
-    leaseUntil instanceof Date
-  )
-}
+const isKnown = (document: OrderDocument): boolean =>
+  isWhole(document) && orderStatuses.includes(document.status)
 
 export const isId = (value: string): boolean => idFormat.test(value)
 
@@ -42,9 +32,9 @@ export function createOrderScans(database: Database) {
         .map((document) => document as OrderDocument)
         .toArray(),
     )
-    const malformed = documents.filter((document) => !isWhole(document))
+    const malformed = documents.filter((document) => !isKnown(document))
     return {
-      orders: documents.filter(isWhole).map(orderOf),
+      orders: documents.filter(isKnown).map(orderOf),
       malformed: malformed.map(({ _id }) => String(_id)),
     }
   }
@@ -84,7 +74,7 @@ export function createOrderScans(database: Database) {
         orders.find(filter).sort({ leaseUntil: 1 }).limit(limit).maxTimeMS(maxTimeMS).lean(),
       )
       // One that somebody has spoilt is the audit's; it must not keep the others waiting.
-      return documents.filter(isWhole).map(orderOf)
+      return documents.filter(isKnown).map(orderOf)
     },
   }
 }

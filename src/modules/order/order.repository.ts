@@ -1,9 +1,13 @@
 import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
-import { batched } from '../../kernel/batching.ts'
+import { batched, orAlone } from '../../kernel/batching.ts'
 import { type Call, shortened } from '../../kernel/call.ts'
+import { dependencyUnavailable } from '../../kernel/errors.ts'
+import { createIndexedReads } from '../../kernel/indexed-reads.ts'
+import type { Logger } from '../../kernel/logger.ts'
 import { type Database, insertMany, strictSchema } from '../../kernel/mongo.ts'
-import { duplicatesOf } from '../../kernel/mongo-errors.ts'
+import { failuresOf, isDuplicateKey, isOwnDuplicate, isUnavailable } from '../../kernel/mongo-errors.ts'
+import { spoilt, wholeOnly } from '../../kernel/spoilt-documents.ts'
 import type { HeldLine, Line, Rejection } from '../product/contract.ts'
 import type { Order, OrderLine } from './order.ts'
 import { type OrderStatus, orderStatuses } from './order-status.ts'
@@ -19,12 +23,21 @@ export interface OrderDocument {
   version: number
   leaseUntil: Date
   undo?: boolean
-  /** Of the last step: tells whose it was. */
+  /** Every change of status that took effect, the oldest first. Orders from before there was this field lack some. */
+  steps?: TakenStep[]
+  /** The id of the last take-over, and on replicas of before `steps` of the last step. */
   stepId?: string
   confirmation?: { at: Date; version: number }
   rejection?: Rejection
   createdAt: Date
   updatedAt: Date
+}
+
+/** A change of status, as it is stored for good: three at most in the life of an order. */
+interface TakenStep {
+  id: string
+  status: OrderStatus
+  at: Date
 }
 
 const orderSchema = new Schema<OrderDocument>(
@@ -46,6 +59,17 @@ const orderSchema = new Schema<OrderDocument>(
     version: { type: Number, required: true },
     leaseUntil: { type: Date, required: true },
     undo: { type: Boolean },
+    steps: {
+      type: [
+        {
+          _id: false,
+          id: { type: String },
+          status: { type: String, enum: orderStatuses },
+          at: { type: Date },
+        },
+      ],
+      default: undefined,
+    },
     stepId: { type: String },
     confirmation: { type: { _id: false, at: Date, version: Number }, default: undefined },
     rejection: { type: Schema.Types.Mixed },
@@ -57,6 +81,42 @@ const orderSchema = new Schema<OrderDocument>(
 
 export const orderModel = (database: Database): mongoose.Model<OrderDocument> =>
   database.connection.models.Order ?? database.connection.model<OrderDocument>('Order', orderSchema)
+
+/**
+ * Whether a document is what this program writes, as far as that can be told from the document alone. A newer version of it
+ * may have statuses of its own.
+ */
+export const isWhole = (document: OrderDocument): boolean => {
+  const { _id, userId, key, linesHash, status, lines, totalAmount, version, leaseUntil, confirmation } =
+    document
+  return (
+    _id instanceof Types.ObjectId &&
+    userId instanceof Types.ObjectId &&
+    (key === undefined || typeof key === 'string') &&
+    typeof linesHash === 'string' &&
+    typeof status === 'string' &&
+    Array.isArray(lines) &&
+    lines.every(isWholeLine) &&
+    (totalAmount === null || Number.isSafeInteger(totalAmount)) &&
+    Number.isSafeInteger(version) &&
+    leaseUntil instanceof Date &&
+    (confirmation === undefined || confirmation === null || confirmation.at instanceof Date) &&
+    document.createdAt instanceof Date &&
+    document.updatedAt instanceof Date
+  )
+}
+
+const isWholeLine = (line: OrderLine | null): boolean =>
+  typeof line?.productId === 'string' &&
+  Number.isSafeInteger(line.quantity) &&
+  (line.name === null || typeof line.name === 'string') &&
+  (line.price === null || Number.isSafeInteger(line.price))
+
+/** @throws Error if it is spoilt */
+const wholeOrderOf = (document: OrderDocument): Order => {
+  if (!isWhole(document)) throw spoilt('order', String(document._id))
+  return orderOf(document)
+}
 
 export const orderOf = (document: OrderDocument): Order => ({
   orderId: document._id.toHexString(),
@@ -97,12 +157,14 @@ export type OrderRepository = ReturnType<typeof createOrderRepository>
 // How many orders one command writes, and how many may wait for theirs.
 const ordersPerCommand = 500
 const waitingOrders = 2_000
-// Milliseconds for one command. One that hangs is not to take from those that wait behind it all the time they have.
+// Milliseconds for one command.
 const longestWrite = 2_000
 
 /** A compare-and-set: what must still hold of the order, and what it is to be. */
 interface Step {
   stepId: string
+  /** Whether it is to another status, or only moves the lease. */
+  movesStatus: boolean
   expected: mongoose.mongo.Filter<OrderDocument>
   next: Order
 }
@@ -111,59 +173,97 @@ interface Step {
  * Every change of an order is a compare-and-set on what was read: undefined says that it was lost. Inserts that wait are
  * sent to MongoDB in one command, and so are compare-and-sets, each with its own condition.
  */
-export function createOrderRepository(database: Database) {
+export function createOrderRepository(database: Database, logger: Logger) {
   const orders = orderModel(database)
+  const indexed = createIndexedReads(database, logger)
   // Mongoose types it by what it calls a document.
   const collection = orders.collection as unknown as mongoose.mongo.Collection<OrderDocument>
 
   const insert = batched<OrderDocument, Order | undefined>(
     { name: 'the orders to be stored', inFlight: 2, bound: waitingOrders, most: ordersPerCommand },
-    async (batch, call) => {
+    orAlone(async (batch, call) => {
       const documents = batch.map(({ request }) => request)
-      const duplicates = await database.run(shortened(call, longestWrite), (maxTimeMS) =>
-        duplicatesOf(insertMany(orders, documents, { maxTimeMS, ordered: false })),
+      const { failures } = await database.run(shortened(call, longestWrite), (maxTimeMS) =>
+        failuresOf(insertMany(orders, documents, { maxTimeMS, ordered: false })),
       )
-      return documents.map((document, at) => (duplicates.has(at) ? undefined : orderOf(document)))
-    },
+      return documents.map((document, at) => {
+        const failure = failures.get(at)
+        // Stored by an attempt before, whose answer did not come in time.
+        if (!failure || isOwnDuplicate(failure)) return orderOf(document)
+        return isDuplicateKey(failure) ? undefined : errorOf(failure)
+      })
+    }),
   )
 
   const compareAndSet = batched<Step, Order | undefined>(
     { name: 'the orders to be changed', inFlight: 1, bound: waitingOrders, most: ordersPerCommand },
-    async (batch, call) => {
+    orAlone(async (batch, call) => {
       const steps = batch.map(({ request }) => request)
       const within = shortened(call, longestWrite)
-      const { matchedCount } = await database.run(within, (maxTimeMS) =>
-        collection.bulkWrite(steps.map(updateOf), {
-          maxTimeMS,
-          ordered: false,
-          ignoreUndefined: true,
-        }),
-      )
-      if (matchedCount === steps.length) return steps.map(({ next }) => next)
-      // Somebody came first, and the server does not say to whom: what is stored does.
-      const stored = await database.run(within, (maxTimeMS) =>
-        orders
-          .find({ $or: steps.map(({ next }) => ({ userId: next.userId, _id: next.orderId })) })
-          .maxTimeMS(maxTimeMS)
-          .lean(),
-      )
-      const taken = new Set(stored.map((document) => document.stepId))
-      return steps.map(({ stepId, next }) => (taken.has(stepId) ? next : undefined))
-    },
+      // What is read back is at least as new as what was written, also if another server has become the primary between.
+      const session = await database.connection.startSession({ causalConsistency: true })
+      try {
+        const { failures, matchedCount } = await database.run(within, (maxTimeMS) =>
+          failuresOf(
+            collection.bulkWrite(steps.map(updateOf), {
+              session,
+              maxTimeMS,
+              ordered: false,
+              ignoreUndefined: true,
+            }),
+          ),
+        )
+        if (matchedCount === steps.length) return steps.map(({ next }) => next)
+        // Another request came first, and the server does not say to which order: what is stored does.
+        const stored = await database.run(within, (maxTimeMS) =>
+          orders
+            .find({ $or: steps.map(({ next }) => ({ userId: next.userId, _id: next.orderId })) }, null, {
+              session,
+            })
+            .maxTimeMS(maxTimeMS)
+            .lean(),
+        )
+        const taken = new Set(stored.flatMap(idsOfSteps))
+        return steps.map(({ stepId, next }, at) => {
+          const failure = failures.get(at)
+          if (failure) return errorOf(failure)
+          return taken.has(stepId) ? next : undefined
+        })
+      } finally {
+        void session.endSession().catch(() => undefined)
+      }
+    }),
   )
 
-  const findLatest = async (
+  const findOne = async (
     filter: { userId: string } & ({ _id: string } | { key: string }),
+    level: 'majority' | 'linearizable',
     call: Call,
   ): Promise<Order | undefined> => {
     const document = await database.run(call, (limit) =>
-      orders.findOne(filter).read('primary').readConcern('linearizable').maxTimeMS(limit).lean(),
+      orders.findOne(filter).read('primary').readConcern(level).maxTimeMS(limit).lean(),
     )
-    return document ? orderOf(document) : undefined
+    return document ? wholeOrderOf(document) : undefined
   }
 
-  const change = (order: Order, expected: Step['expected'], changes: Partial<Order>, call: Call) =>
-    compareAndSet({ stepId: newId(), expected, next: { ...order, ...changes } }, call)
+  /**
+   * A linearizable read sees every write that was acknowledged before it began, on whichever server. It also writes, and
+   * waits for that: on a single server for the next round of its journal (100 ms by default). A majority read may be
+   * older, which makes no difference to what never changes any more.
+   */
+  const findLatest = async (
+    filter: Parameters<typeof findOne>[0],
+    isFinal: (order: Order) => boolean,
+    call: Call,
+  ): Promise<Order | undefined> => {
+    const order = await findOne(filter, 'majority', call)
+    return order && isFinal(order) ? order : findOne(filter, 'linearizable', call)
+  }
+
+  const change = (order: Order, expected: Step['expected'], changes: Partial<Order>, call: Call) => {
+    const movesStatus = changes.status !== undefined
+    return compareAndSet({ stepId: newId(), movesStatus, expected, next: { ...order, ...changes } }, call)
+  }
 
   /** To another status, which is a new version. */
   const step = (
@@ -213,15 +313,19 @@ export function createOrderRepository(database: Database) {
     ): Promise<Order | undefined> {
       const filter = { ...(userId !== undefined && { userId }), _id: orderId }
       const document = await database.run(call, (limit) => orders.findOne(filter).maxTimeMS(limit).lean())
-      return document ? orderOf(document) : undefined
+      return document ? wholeOrderOf(document) : undefined
     },
 
-    /** After a lost race: sees every write that was acknowledged before it began, on whichever node. */
-    findLatest: ({ orderId, userId }: OrderIdentity, call: Call) =>
-      findLatest({ userId, _id: orderId }, call),
+    /**
+     * After a lost race: the order as the latest acknowledged write left it.
+     * @param isFinal whether what the caller makes of such an order never changes: a slightly older state is enough then
+     */
+    findLatest: ({ orderId, userId }: OrderIdentity, isFinal: (order: Order) => boolean, call: Call) =>
+      findLatest({ userId, _id: orderId }, isFinal, call),
 
     /** The order that has this key, as `findLatest`. */
-    findLatestByKey: (userId: string, key: string, call: Call) => findLatest({ userId, key }, call),
+    findLatestByKey: (userId: string, key: string, isFinal: (order: Order) => boolean, call: Call) =>
+      findLatest({ userId, key }, isFinal, call),
 
     async list(
       query: {
@@ -251,9 +355,21 @@ export function createOrderRepository(database: Database) {
         }
       }
       // Not told the index, MongoDB would weigh every other one for each range.
-      const hint = { ...(userId !== undefined && { userId: 1 }), status: 1, ...newestFirst }
-      const documents = await database.run(call, (maxTimeMS) =>
-        collection.find(filter, { hint, sort: newestFirst, limit: query.limit, maxTimeMS }).toArray(),
+      const index = {
+        ...(userId !== undefined && { userId: 1 as const }),
+        status: 1 as const,
+        ...newestFirst,
+      }
+      const documents = await wholeOnly({ what: 'order', isWhole, logger }, (without) =>
+        indexed(call, { collection: 'orders', index }, (options) =>
+          collection
+            .find(without.length > 0 ? { $and: [filter, { _id: { $nin: without } }] } : filter, {
+              ...options,
+              sort: newestFirst,
+              limit: query.limit,
+            })
+            .toArray(),
+        ),
       )
       return documents.map(orderOf)
     },
@@ -299,6 +415,10 @@ export function createOrderRepository(database: Database) {
   }
 }
 
+/** Of one write among others. */
+const errorOf = (failure: Error): Error =>
+  isUnavailable(failure) ? dependencyUnavailable('the database is not available', failure) : failure
+
 const newestFirst = { createdAt: -1, _id: -1 } as const
 
 const newId = (): string => new Types.ObjectId().toHexString()
@@ -306,8 +426,20 @@ const newId = (): string => new Types.ObjectId().toHexString()
 const asRead = ({ version }: Order, ...statuses: OrderStatus[]) => ({ status: { $in: statuses }, version })
 const asLeased = ({ status, leaseUntil }: Order) => ({ status, leaseUntil: new Date(leaseUntil) })
 
+/**
+ * The ids of all steps to another status, and of the last take-over. A take-over that follows another one presupposes
+ * that the lease of the first has ended.
+ */
+const idsOfSteps = ({ steps, stepId }: OrderDocument): (string | undefined)[] =>
+  Array.isArray(steps) ? [...steps.map((step) => step?.id), stepId] : [stepId]
+
 /** All that a step may change. */
-const updateOf = ({ stepId, expected, next }: Step): mongoose.mongo.AnyBulkWriteOperation<OrderDocument> => {
+const updateOf = ({
+  stepId,
+  movesStatus,
+  expected,
+  next,
+}: Step): mongoose.mongo.AnyBulkWriteOperation<OrderDocument> => {
   const { lines, totalAmount, status, version, undo, confirmation, rejection, updatedAt } = next
   const leaseUntil = new Date(next.leaseUntil)
   return {
@@ -316,9 +448,11 @@ const updateOf = ({ stepId, expected, next }: Step): mongoose.mongo.AnyBulkWrite
       hint: { _id: 1 },
       update: {
         $set: {
-          ...{ lines, totalAmount, status, version, confirmation, rejection, leaseUntil, updatedAt, stepId },
+          ...{ lines, totalAmount, status, version, confirmation, rejection, leaseUntil, updatedAt },
           ...(undo && { undo }),
+          ...(!movesStatus && { stepId }),
         },
+        ...(movesStatus && { $push: { steps: { id: stepId, status, at: updatedAt } } }),
         ...(next.key === undefined && { $unset: { key: 1 } }),
       },
     },

@@ -402,32 +402,3 @@ describe('listing orders', () => {
     },
   )
 })
-
-it('an order that somebody has locked in MongoDB holds the others up for two seconds, not for all their time', async () => {
-  const [locked, { productId }] = await Promise.all([buy(), product()])
-  const session = await lock(locked.orderId)
-  try {
-    // Confirmed by the same process, and so behind it.
-    const began = performance.now()
-    const behind = shop.order(ada.token, [{ productId, quantity: 1 }])
-    const cancelled = setStatus(locked.orderId, 'cancelled', ada.token)
-    expect((await behind).body).toMatchObject({ status: 'confirmed' })
-    expect(performance.now() - began).toBeLessThan(3_000)
-    await cancelled
-  } finally {
-    await session.abortTransaction()
-    await session.endSession()
-  }
-})
-
-/** Writes an order in a transaction that is left open. */
-async function lock(orderId: string) {
-  const { client, databaseName } = await shop.collections('order')
-  const session = client.startSession()
-  session.startTransaction()
-  await client
-    .db(databaseName)
-    .collection('orders')
-    .updateOne({ _id: new Types.ObjectId(orderId) }, { $set: { lock: 1 } }, { session })
-  return session
-}

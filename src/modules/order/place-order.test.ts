@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { unbalancedBooks } from '../../../test/books.ts'
 import type { Account, Answer } from '../../../test/client.ts'
 import { type InterferedShop, startInterferedShop } from '../../../test/interfered-shop.ts'
+import { recordCommands, recordedUri } from '../../../test/recorded-commands.ts'
 import { dependencyUnavailable } from '../../kernel/errors.ts'
 
 let shop: InterferedShop
@@ -297,4 +298,41 @@ describe('a cancellation that cannot finish at once', () => {
       expect(await stockOf(productId)).toBe(10)
     },
   )
+})
+
+// On a single server a linearizable read waits for the next round of the journal: six times what a first order takes.
+it('a replay, and a cancellation that comes twice at once, read nothing linearizable where the order is final', async () => {
+  await open({ MONGODB_URI: recordedUri() })
+  const [{ productId }, gone] = await Promise.all([product(5), product()])
+  await shop.delete(`/products/${gone.productId}`, { token: shop.adminToken })
+  const bodies = [
+    { key: 'confirmed', lines: [{ productId, quantity: 2 }] },
+    { key: 'rejected', lines: [{ productId, quantity: 100 }] },
+    { key: 'unknown', lines: [{ productId: gone.productId, quantity: 1 }] },
+  ]
+  const placeAll = () =>
+    Promise.all(bodies.map(({ key, lines }) => shop.order(ada.token, lines, { 'Idempotency-Key': key })))
+  const first = await placeAll()
+  const shipped = first[0]?.body.orderId
+  await shop.put(`/orders/${shipped}`, { token: shop.adminToken, body: { status: 'shipped' } })
+  const cancelled = (await place(productId, 'cancelled')).body.orderId
+
+  const commands = recordCommands()
+  const replayed = await placeAll()
+  const reused = await shop.order(ada.token, [{ productId, quantity: 1 }], { 'Idempotency-Key': 'confirmed' })
+  const twice = await Promise.all([cancel(cancelled), cancel(cancelled)])
+  const afterwards = await place(productId, 'cancelled')
+  commands.stop()
+
+  expect(replayed.map(({ status }) => status)).toEqual([201, 409, 422])
+  expect(replayed.map(({ body: { requestId: _, ...body } }) => body)).toEqual(
+    first.map(({ body: { requestId: _, ...body } }) => body),
+  )
+  expect(replayed[0]?.headers.get('idempotent-replayed')).toBe('true')
+  expect(reused.body.code).toBe('idempotency_key_reused')
+  expect(twice.map(({ status, body }) => [status, body.status])).toEqual(Array(2).fill([200, 'cancelled']))
+  expect(afterwards).toMatchObject({ status: 201, body: { orderId: cancelled, status: 'confirmed' } })
+  const levels = commands.take().map(({ command }) => command.readConcern?.level)
+  expect(levels).toContain('majority')
+  expect(levels).not.toContain('linearizable')
 })

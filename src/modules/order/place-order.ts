@@ -43,7 +43,7 @@ export async function placeOrder(
   if (inserted) return knownAs(orderId, call, () => settle(inserted))
 
   // Only a key can be in the way. Its order may be undone, and so lose the key, before it is read.
-  const earlier = await orders.findLatestByKey(userId, key ?? '', call)
+  const earlier = await orders.findLatestByKey(userId, key ?? '', isAnswered, call)
   if (!earlier) throw inProgress(1)
   if (earlier.linesHash !== linesHash) {
     throw new DomainError(
@@ -67,7 +67,7 @@ export async function placeOrder(
     const settled = await record(order, reservation)
     if (settled) return { ...answerOf(settled), replayed: false }
     // Somebody else moved it on: an owner who cancelled, or a retry that took over.
-    const latest = await orders.findLatest(order, call)
+    const latest = await orders.findLatest(order, isAnswered, call)
     if (!latest) throw new DomainError('internal_error', `order ${order.orderId} vanished`)
     return { ...answerOf(latest), replayed: false }
   }
@@ -91,6 +91,13 @@ async function knownAs<T>(orderId: string, call: Call, work: () => Promise<T>): 
     throw new DomainError(error.code, message, { orderId, retryAfter }, { cause: error })
   }
 }
+
+/**
+ * Whether every request with this order's key is answered the same from now on. One that was undone, or may yet be, has
+ * given its key away, or will.
+ */
+const isAnswered = ({ status, confirmation, undo }: Order): boolean =>
+  confirmation !== undefined || status === 'rejected' || (status === 'cancelled' && !undo)
 
 /** What an order that is past `pending` answers to the request that placed it, and to every retry. */
 function answerOf(order: Order): Omit<Placement, 'replayed'> {

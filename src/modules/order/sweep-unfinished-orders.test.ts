@@ -231,7 +231,7 @@ describe.concurrent('the sweeper', () => {
       })
       context.onTestFinished(() => mongo.close())
       await mongo.connect(new AbortController().signal)
-      const orders = createOrderRepository(mongo.database('order'))
+      const orders = createOrderRepository(mongo.database('order'), await quiet)
       const call = { deadline: Date.now() + 20_000, requestId: 'sweep' }
       const product = { release: vi.fn(unreachable) } as unknown as ProductPort
       const read = async () => {

@@ -11,6 +11,8 @@ import type { OrderScans } from './order-scans.repository.ts'
 export const patienceWithPending = 10_000
 const batch = 200
 const atOnce = 25
+/** Orders that may fail before a round ends: as many are a sign that all others fail too. */
+const mostFailures = 5
 /** How long the work on one order may take at least, however short requests are: nobody waits for it. Milliseconds. */
 const leastTime = 4_000
 
@@ -38,20 +40,20 @@ export const sweepUnfinishedOrders = (options: Options): Job => ({
     const unfinished = await options.scans.unfinished({ ...since, limit: batch }, within())
     const rest = unfinished.values()
     let settled = 0
-    let failure: unknown
+    const failures: unknown[] = []
     const work = async () => {
       for (const order of rest) {
-        // What fails for one, the product service being away, fails for the others too: they can wait for the next round.
-        if (signal.aborted || failure !== undefined) return
+        // Where the product service is away, the others can wait for the next round. What is wrong with one is none of theirs.
+        if (signal.aborted || failures.length >= mostFailures) return
         try {
           if (await finish(options, order, within())) settled += 1
         } catch (error) {
-          failure = error
+          failures.push(error)
         }
       }
     }
     await Promise.all(Array.from({ length: atOnce }, work))
-    if (failure !== undefined) throw failure
+    if (failures.length > 0) throw failures[0]
     return { done: settled, more: unfinished.length === batch }
   },
 })

@@ -32,12 +32,12 @@ export function auditStock({ books, stock }: { books: BooksRepository; stock: St
   }
 
   const faultsOf = (seen: ProductBooks): Finding[] => {
-    const { productId: subject, version, stock, stocked, held, answered, ledger } = seen
+    const { productId: subject, stock, stocked, held, answered, ledger } = seen
     const account = `stock ${stock} + held ${held}, stocked ${stocked}, ledger ${ledger}`
     const findings: Finding[] = []
     const find = (code: string, complaint: string, more: Partial<Finding> = {}) =>
       findings.push({ code, subject, message: `${complaint}: ${account}`, ...more })
-    if (![version, stock, stocked].every(Number.isSafeInteger)) {
+    if (!seen.isWhole) {
       find('product_malformed', 'is not stored as products are', { promisesTooMuch: true })
     } else if (held !== answered) {
       find('holds_malformed', `has holds that contradict themselves (${answered})`, { promisesTooMuch: true })

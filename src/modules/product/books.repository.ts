@@ -1,10 +1,13 @@
 import type { Types } from 'mongoose'
 import type { Call } from '../../kernel/call.ts'
 import type { Database } from '../../kernel/mongo.ts'
+import { isWhole, type ProductDocument } from './product.repository.ts'
 
 /** The three accounts of a product, deleted or not: `stock` + `held`, `stocked`, and `ledger`. */
 export interface ProductBooks {
   productId: string
+  /** Whether the product is stored as this program stores products. */
+  isWhole: boolean
   version: number
   stock: number
   stocked: number
@@ -55,11 +58,10 @@ export const createBooksRepository = (database: Database): BooksRepository => ({
       const held = await sumsOfHolds('requested')
       const answered = await sumsOfHolds('held')
       const ledger = await sums('stockLedger', [{ $group: { _id: '$productId', sum: { $sum: '$change' } } }])
-      const products = database.connection
-        .collection<Pick<ProductBooks, 'version' | 'stock' | 'stocked'> & { _id: Types.ObjectId }>('products')
-        .find({}, { ...options, projection: { version: 1, stock: 1, stocked: 1 } })
+      const products = database.connection.collection<ProductDocument>('products').find({}, options)
       let read = 0
-      for await (const { _id, ...account } of products) {
+      for await (const document of products) {
+        const { _id, version, stock, stocked } = document
         const productId = String(_id)
         const sum = held.get(productId) ?? 0
         held.delete(productId)
@@ -67,7 +69,8 @@ export const createBooksRepository = (database: Database): BooksRepository => ({
         if (productIds && !productIds.has(productId)) continue
         each({
           productId,
-          ...account,
+          isWhole: isWhole(document),
+          ...{ version, stock, stocked },
           held: sum,
           answered: answered.get(productId) ?? 0,
           ledger: ledger.get(productId) ?? 0,

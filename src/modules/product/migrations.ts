@@ -8,20 +8,20 @@ const day = 86_400
 export const productMigrations: Migration[] = [
   {
     name: '001-collections-and-indexes',
+    indexes: {
+      products: [
+        { key: { createdAt: -1, _id: -1 }, ...notDeleted },
+        { key: { price: 1, _id: 1 }, ...notDeleted },
+        { key: { name: 1, _id: 1 }, ...notDeleted, collation: nameCollation },
+      ],
+      stockLedger: [{ key: { productId: 1, at: 1 } }],
+      // Kept at least 24 h, as the contract says; a day more so that no clock decides.
+      stockChangeAnswers: [{ key: { at: 1 }, expireAfterSeconds: 2 * day }],
+    },
     async up(db) {
       for (const name of ['products', 'reservations', 'stockLedger', 'stockChangeAnswers']) {
         await ensureCollection(db, name)
       }
-      await db.collection('products').createIndexes([
-        { key: { createdAt: -1, _id: -1 }, ...notDeleted },
-        { key: { price: 1, _id: 1 }, ...notDeleted },
-        { key: { name: 1, _id: 1 }, ...notDeleted, collation: nameCollation },
-      ])
-      await db.collection('stockLedger').createIndexes([{ key: { productId: 1, at: 1 } }])
-      // Kept at least 24 h, as the contract says; a day more so that no clock decides.
-      await db
-        .collection('stockChangeAnswers')
-        .createIndexes([{ key: { at: 1 }, expireAfterSeconds: 2 * day }])
     },
   },
   // A reservation that holds nothing is there to refuse, or to answer again, a reserve that comes late. The last one is

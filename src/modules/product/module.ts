@@ -22,7 +22,7 @@ export const product = defineModule({
   settings: () => retentionSettings,
   needs: { auth: authPort },
   start({ database, needs, settings, config, logger }) {
-    const products = createProductRepository(database)
+    const products = createProductRepository(database, logger)
     const stock = createStockRepository(database)
     const turns = createStockTurns(stock)
     const service = createProductService({ products, newId: stock.newId, turns })

@@ -20,9 +20,12 @@ const product = (n: number, stock = 1): StoredProduct => ({
 
 /** What a memory has to read, and what it then knows. */
 async function recalled(memory: ReturnType<typeof createProductMemory>, ...ids: string[]) {
-  const read = vi.fn(async (unknown: readonly string[]) => unknown.map((id) => product(Number(id), 99)))
-  const products = await memory.recall(ids, read)
-  return { read: read.mock.calls.flatMap(([unknown]) => unknown), stocks: products.map(({ stock }) => stock) }
+  const read = vi.fn(async (unknown: readonly string[]) => ({
+    whole: unknown.map((id) => product(Number(id), 99)),
+    spoilt: [],
+  }))
+  const { whole } = await memory.recall(ids, read)
+  return { read: read.mock.calls.flatMap(([unknown]) => unknown), stocks: whole.map(({ stock }) => stock) }
 }
 
 it('knows what it was told, and reads the rest', async () => {

@@ -1,4 +1,4 @@
-import type { StoredProduct } from './stock.repository.ts'
+import type { Found, StoredProduct } from './stock.repository.ts'
 
 // Milliseconds that a product is presumed to be as this process left it: few, so that what is changed by hand soon shows.
 const rememberedFor = 1_000
@@ -15,8 +15,8 @@ export function createProductMemory() {
     /** Those that are remembered, and the others as `read` finds them. */
     async recall(
       productIds: readonly string[],
-      read: (productIds: readonly string[]) => Promise<StoredProduct[]>,
-    ): Promise<StoredProduct[]> {
+      read: (productIds: readonly string[]) => Promise<Found<StoredProduct>>,
+    ): Promise<Found<StoredProduct>> {
       const readSince = performance.now() - rememberedFor
       const unknown: string[] = []
       const remembered: StoredProduct[] = []
@@ -25,7 +25,9 @@ export function createProductMemory() {
         if (entry && entry.readAt > readSince) remembered.push(entry)
         else unknown.push(productId)
       }
-      return unknown.length > 0 ? remembered.concat(await read(unknown)) : remembered
+      if (unknown.length === 0) return { whole: remembered, spoilt: [] }
+      const { whole, spoilt } = await read(unknown)
+      return { whole: remembered.concat(whole), spoilt }
     },
 
     keep(products: readonly StoredProduct[]): void {

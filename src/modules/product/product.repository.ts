@@ -1,8 +1,11 @@
 import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
 import { batched } from '../../kernel/batching.ts'
-import { type Call, shortened } from '../../kernel/call.ts'
+import { type Call, orAskedAgain, shortened } from '../../kernel/call.ts'
+import { createIndexedReads } from '../../kernel/indexed-reads.ts'
+import type { Logger } from '../../kernel/logger.ts'
 import { type Database, strictSchema } from '../../kernel/mongo.ts'
+import { spoilt, wholeOnly } from '../../kernel/spoilt-documents.ts'
 import type { Product, SortOrder } from './product.ts'
 
 export interface ProductDocument {
@@ -40,6 +43,19 @@ const productSchema = new Schema<ProductDocument>(
 
 export const productModel = (database: Database): mongoose.Model<ProductDocument> =>
   database.connection.models.Product ?? database.connection.model<ProductDocument>('Product', productSchema)
+
+/** Whether a document is what this program writes, as far as that can be told from the document alone. */
+export const isWhole = (document: ProductDocument): boolean => {
+  const { _id, name, description, price, stock, stocked, version, contentVersion, deleted } = document
+  return (
+    _id instanceof Types.ObjectId &&
+    [name, description].every((text) => typeof text === 'string') &&
+    [price, stock, stocked, version, contentVersion].every(Number.isSafeInteger) &&
+    typeof deleted === 'boolean' &&
+    document.createdAt instanceof Date &&
+    document.updatedAt instanceof Date
+  )
+}
 
 export const productOf = (document: ProductDocument): Product => ({
   productId: document._id.toHexString(),
@@ -80,32 +96,32 @@ export interface ContentChange {
 // How many products one query asks for, and how many requests may wait for theirs.
 const productsPerRead = 500
 const waitingReads = 10_000
-// Milliseconds for one query. One that hangs is not to take from those that wait behind it all the time they have.
+// Milliseconds for one query; it is asked once more then.
+const firstReadMs = 400
 const longestRead = 2_000
 
 export type ProductRepository = ReturnType<typeof createProductRepository>
 
 /** The catalogue: everything about products but what moves stock. */
-export function createProductRepository(database: Database) {
+export function createProductRepository(database: Database, logger: Logger) {
   const products = productModel(database)
+  const indexed = createIndexedReads(database, logger)
   // Mongoose types it by what it calls a document.
   const collection = products.collection as unknown as mongoose.mongo.Collection<ProductDocument>
 
+  const name = 'the products'
   const find = batched<string, Product | undefined>(
-    { name: 'the products', inFlight: 2, bound: waitingReads, most: productsPerRead },
+    { name, inFlight: 2, bound: waitingReads, most: productsPerRead },
     async (batch, call) => {
       const ids = [...new Set(batch.map(({ request }) => request))].map((id) => new Types.ObjectId(id))
       // By nothing but the id, which MongoDB has a short way for.
       const filter = { _id: ids.length === 1 ? ids[0] : { $in: ids } }
-      const documents = await database.run(shortened(call, longestRead), (maxTimeMS) =>
-        collection.find(filter, { maxTimeMS, limit: ids.length, batchSize: ids.length }).toArray(),
+      const documents = await orAskedAgain(shortened(call, longestRead), firstReadMs, name, (within) =>
+        database.run(within, (maxTimeMS) =>
+          collection.find(filter, { maxTimeMS, limit: ids.length, batchSize: ids.length }).toArray(),
+        ),
       )
-      const found = new Map(
-        documents.map((document) => [
-          document._id.toHexString(),
-          document.deleted ? undefined : productOf(document),
-        ]),
-      )
+      const found = new Map(documents.map((document) => [document._id.toHexString(), foundAs(document)]))
       return batch.map(({ request }) => found.get(request))
     },
   )
@@ -129,16 +145,17 @@ export function createProductRepository(database: Database) {
           { [field]: key, _id: { [beyond]: new Types.ObjectId(productId) } },
         ]
       }
-      const documents = await database.run(call, (maxTimeMS) =>
-        collection
-          .find(filter, {
-            hint: index,
-            sort: { [field]: direction, _id: direction },
-            limit: query.limit,
-            maxTimeMS,
-            ...(field === 'name' && { collation: nameCollation }),
-          })
-          .toArray(),
+      const documents = await wholeOnly({ what: 'product', isWhole, logger }, (without) =>
+        indexed(call, { collection: 'products', index }, (options) =>
+          collection
+            .find(without.length > 0 ? { $and: [filter, { _id: { $nin: without } }] } : filter, {
+              ...options,
+              sort: { [field]: direction, _id: direction },
+              limit: query.limit,
+              ...(field === 'name' && { collation: nameCollation }),
+            })
+            .toArray(),
+        ),
       )
       return documents.map(productOf)
     },
@@ -189,6 +206,11 @@ export function createProductRepository(database: Database) {
       return (await database.run(call, (limit) => products.findOne().maxTimeMS(limit).lean())) === null
     },
   }
+}
+
+function foundAs(document: ProductDocument): Product | Error | undefined {
+  if (!isWhole(document)) return spoilt('product', document._id.toHexString())
+  return document.deleted ? undefined : productOf(document)
 }
 
 /** In an update pipeline a string that starts with `$` would be read as a field path. */

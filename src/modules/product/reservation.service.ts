@@ -46,9 +46,9 @@ export function createReservationService(stock: StockRepository, turns: StockTur
       ),
 
     async reservations({ orderIds }, call) {
-      const records = await stock.reads(call).reservations(orderIds)
+      const { whole } = await stock.reads(call).reservations(orderIds)
       return {
-        reservations: records.map((record) => ({ orderId: record.orderId, reservation: outcomeOf(record) })),
+        reservations: whole.map((record) => ({ orderId: record.orderId, reservation: outcomeOf(record) })),
       }
     },
 

@@ -15,9 +15,14 @@ export interface Facts {
   reservations: readonly ReservationRecord[]
   answers: readonly (KeyedAnswer & { id: string })[]
   products: readonly StoredProduct[]
-  /** All that were looked for, whether they exist or not. */
+  /** All that were looked for, whether they exist or not, but for those that are spoilt. */
   productIds: ReadonlySet<string>
+  /** Ids of documents that are not stored as they should be. */
+  spoilt: ReadonlySet<string>
 }
+
+/** What is thrown at a move that needs a document which is not stored as it should be. */
+export class Spoilt extends Error {}
 
 /** A product while a turn is decided. */
 interface Account extends ProductChange {
@@ -53,6 +58,13 @@ export function createTurn(facts: Facts) {
   const newProducts: Product[] = []
   const entries: LedgerEntry[] = []
 
+  /** @throws Spoilt */
+  const checkWhole = (what: string, ...ids: readonly string[]): void => {
+    const id = ids.find((each) => facts.spoilt.has(each))
+    if (id !== undefined)
+      throw new Spoilt(`${what} ${id} is not stored as it should be: npm run audit says more`)
+  }
+
   const move = (productId: string, change: number, content: ContentChange = {}): Account | undefined => {
     const account = accounts.get(productId)
     if (!account) return undefined
@@ -67,6 +79,7 @@ export function createTurn(facts: Facts) {
   }
 
   const product = (productId: string): Product | undefined => {
+    checkWhole('product', productId)
     const account = accounts.get(productId)
     if (account) account.isExact = true
     return account?.now.deleted ? undefined : account?.now
@@ -84,6 +97,7 @@ export function createTurn(facts: Facts) {
     },
 
     reservation(orderId: string): ReservationRecord | undefined {
+      checkWhole('the reservation of order', orderId)
       askedReservations.add(orderId)
       return reservations.get(orderId)
     },
@@ -98,6 +112,7 @@ export function createTurn(facts: Facts) {
      * @returns the lines, each with its product's name and price
      */
     take(lines: readonly Line[]): HeldLine[] | undefined {
+      checkWhole('product', ...lines.map(({ productId }) => productId))
       const held: HeldLine[] = []
       for (const line of lines) {
         const account = accounts.get(line.productId)
@@ -114,6 +129,7 @@ export function createTurn(facts: Facts) {
 
     /** Never refused: deleted products get theirs back too, or their books would not balance. */
     giveBack(lines: readonly Line[]): void {
+      checkWhole('product', ...lines.map(({ productId }) => productId))
       for (const { productId, quantity } of lines) move(productId, quantity)
     },
 
@@ -135,6 +151,7 @@ export function createTurn(facts: Facts) {
 
     /** The first answer to a keyed stock change. */
     answer(answerId: string): KeyedAnswer | undefined {
+      checkWhole('the answer', answerId)
       askedAnswers.add(answerId)
       return answers.get(answerId)
     },

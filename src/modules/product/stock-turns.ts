@@ -1,11 +1,12 @@
-import { batched, type Waiting } from '../../kernel/batching.ts'
+import pLimit from 'p-limit'
+import { batched, lastCall, type Outcome, perKey, type Waiting } from '../../kernel/batching.ts'
 import { type Call, remaining } from '../../kernel/call.ts'
 import { DomainError, dependencyUnavailable, isDomainError } from '../../kernel/errors.ts'
 import { Outdated } from '../../kernel/mongo.ts'
 import { isDuplicateKey } from '../../kernel/mongo-errors.ts'
 import { createProductMemory } from './product-memory.ts'
 import type { StockReads, StockRepository, StockTransaction } from './stock.repository.ts'
-import { createTurn, type Facts, type StockTurn } from './stock-turn.ts'
+import { createTurn, type Facts, Spoilt, type StockTurn } from './stock-turn.ts'
 
 /** One step that moves stock: what it looks at, and what it makes of it. */
 export interface StockMove<Result> {
@@ -31,6 +32,11 @@ const mostOutdated = 3
 // Milliseconds.
 const longestRest = 50
 
+// Milliseconds until the commit of a turn that all share, and how many turns that are apart from it run at a time.
+const togetherMs = 350
+const mostApart = 50
+const mayWait = 2_000
+
 /**
  * Group commit. All that moves stock waits here in line, and those that wait are carried out in one transaction: one
  * conditional `$inc` per product, whatever is in the turn. Transactions of one process that met on a hot product would
@@ -50,7 +56,11 @@ export function createStockTurns(stock: StockRepository): StockTurns {
   const memory = createProductMemory()
   let rest = 0
 
-  const carryOut = async (batch: Batch, call: Call): Promise<(unknown | Error)[]> => {
+  const carryOut = async (
+    batch: Batch,
+    call: Call,
+    commitsWithinMs?: number,
+  ): Promise<(unknown | Error)[]> => {
     const reads = batch.map(({ request }) => request.reads)
     const presumedReads = reads.map(({ isNew, ...each }) => (isNew ? { productIds: each.productIds } : each))
     const outside = stock.reads(call)
@@ -85,7 +95,7 @@ export function createStockTurns(stock: StockRepository): StockTurns {
     }
 
     try {
-      const { turn, outcomes } = await stock.transaction(call, attempt)
+      const { turn, outcomes } = await stock.transaction(call, attempt, commitsWithinMs)
       memory.keep(turn.products())
       return outcomes
     } finally {
@@ -93,31 +103,61 @@ export function createStockTurns(stock: StockRepository): StockTurns {
     }
   }
 
-  /** What one of them makes impossible, such as a product that somebody has spoilt by hand, is no matter of the others. */
-  const carryOutApart = async (batch: Batch, call: Call): Promise<(unknown | Error)[]> => {
+  const line = {
+    name: 'the stock queue',
+    inFlight: 1,
+    bound: mayWait,
+    most: linesPerTurn,
+    weigh: ({ lines }: StockMove<unknown>) => lines,
+    rest: () => rest,
+  }
+
+  // Moves of the same products, apart from all others, one turn after the other.
+  const apart = pLimit(mostApart)
+  const linesApart = perKey(() =>
+    batched<StockMove<unknown>, unknown>({ ...line, keepsPlace: Number.POSITIVE_INFINITY }, (batch, call) =>
+      apart(() => eachForItself(batch, call)),
+    ),
+  )
+
+  const eachForItself = async (batch: Batch, call: Call): Promise<(unknown | Error)[]> => {
     try {
       return await carryOut(batch, call)
     } catch (error) {
       if (batch.length === 1 || isDomainError(error, 'dependency_unavailable')) return batch.map(() => error)
-      const half = Math.ceil(batch.length / 2)
-      const first = await carryOutApart(batch.slice(0, half), call)
-      return [...first, ...(await carryOutApart(batch.slice(half), call))]
+      const outcomes: unknown[] = []
+      for (const waiting of batch) outcomes.push(...(await eachForItself([waiting], waiting.call)))
+      return outcomes
     }
   }
 
-  const turns = batched<StockMove<unknown>, unknown>(
-    {
-      name: 'the stock queue',
-      inFlight: 1,
-      bound: 2_000,
-      most: linesPerTurn,
-      weigh: ({ lines }) => lines,
-      rest: () => rest,
-    },
-    carryOutApart,
-  )
-  return turns as StockTurns
+  /**
+   * A turn that fails, or does not come to its commit in time, is carried out apart, by products: what one of them makes
+   * impossible, such as a product that is locked or not stored as it should be, is no matter of the others. While moves of
+   * the same products are still at work there, later ones join them and stay out of the turn that all share.
+   */
+  const together = async (batch: Batch): Promise<Outcome<unknown>[]> => {
+    const goesApart = batch.map(({ request }) => linesApart.has(keyOf(request)))
+    const turn = batch.filter((_, at) => !goesApart[at])
+    let outcomes: (unknown | Error)[] | undefined
+    try {
+      outcomes = turn.length > 0 ? await carryOut(turn, lastCall(turn), togetherMs) : []
+    } catch (error) {
+      // Whether it took effect is not known.
+      if (isDomainError(error, 'dependency_unavailable')) outcomes = turn.map(() => error)
+    }
+    const results = outcomes?.values()
+    return batch.map(({ request, call }, at) =>
+      results && !goesApart[at] ? results.next().value : linesApart.ask(keyOf(request), request, call),
+    )
+  }
+
+  return batched<StockMove<unknown>, unknown>(line, together) as StockTurns
 }
+
+/** The same for moves that want the same products. */
+const keyOf = ({ reads: { productIds = [], orderId = '' } }: StockMove<unknown>): string =>
+  productIds.length > 0 ? [...productIds].sort().join() : orderId
 
 type Batch = readonly Waiting<StockMove<unknown>>[]
 type Reads = readonly StockMove<unknown>['reads'][]
@@ -127,15 +167,24 @@ interface Decided {
   outcomes: (unknown | Error)[]
 }
 
+const nothing = { whole: [], spoilt: [] }
+
 async function lookUp(reads: Reads, source: StockReads): Promise<Facts> {
   const orderIds = new Set(reads.flatMap(({ orderId }) => orderId ?? []))
   const answerIds = new Set(reads.flatMap(({ answerId }) => answerId ?? []))
-  const reservations = orderIds.size > 0 ? await source.reservations([...orderIds]) : []
-  const answers = answerIds.size > 0 ? await source.keyedAnswers([...answerIds]) : []
+  const reservations = orderIds.size > 0 ? await source.reservations([...orderIds]) : nothing
+  const answers = answerIds.size > 0 ? await source.keyedAnswers([...answerIds]) : nothing
   const productIds = new Set(reads.flatMap((each) => each.productIds ?? []))
-  for (const { requested } of reservations) for (const line of requested) productIds.add(line.productId)
-  const products = productIds.size > 0 ? await source.products([...productIds]) : []
-  return { reservations, answers, products, productIds }
+  for (const { requested } of reservations.whole) for (const line of requested) productIds.add(line.productId)
+  const products = productIds.size > 0 ? await source.products([...productIds]) : nothing
+  for (const id of products.spoilt) productIds.delete(id)
+  return {
+    reservations: reservations.whole,
+    answers: answers.whole,
+    products: products.whole,
+    productIds,
+    spoilt: new Set([...reservations.spoilt, ...answers.spoilt, ...products.spoilt]),
+  }
 }
 
 function decide(batch: Batch, facts: Facts): Decided {
@@ -145,7 +194,7 @@ function decide(batch: Batch, facts: Facts): Decided {
     try {
       return request.decide(turn)
     } catch (error) {
-      if (error instanceof DomainError) return error
+      if (error instanceof DomainError || error instanceof Spoilt) return error
       throw error
     }
   })

@@ -3,7 +3,7 @@ import type { Call } from '../../kernel/call.ts'
 import { type Database, insertMany, Outdated, strictSchema } from '../../kernel/mongo.ts'
 import type { ProductBooks } from './books.repository.ts'
 import type { HeldLine, Line, Rejection } from './contract.ts'
-import { type ProductDocument, productModel, productOf } from './product.repository.ts'
+import { isWhole, type ProductDocument, productModel, productOf } from './product.repository.ts'
 import type { Product, ProductRepresentation } from './product.ts'
 
 /** A reservation as stored, under the id of its order. A tombstone (released before reserved) has no lines. */
@@ -106,6 +106,34 @@ const keyedAnswerSchema = new Schema<KeyedAnswerDocument>(
   { ...strictSchema, collection: 'stockChangeAnswers' },
 )
 
+const isWholeReservation = ({ state, requested, held, rejection }: ReservationDocument): boolean =>
+  Array.isArray(requested) &&
+  requested.every((line) => typeof line?.productId === 'string' && Number.isSafeInteger(line.quantity)) &&
+  (state === 'released' ||
+    (state === 'held' &&
+      Array.isArray(held) &&
+      held.every((line) => typeof line?.name === 'string' && Number.isSafeInteger(line.price))) ||
+    (state === 'rejected' && typeof rejection?.code === 'string'))
+
+const isWholeAnswer = ({ hash, product, rejection }: KeyedAnswerDocument): boolean =>
+  typeof hash === 'string' &&
+  (typeof product?.productId === 'string' || typeof rejection?.message === 'string')
+
+/** Of what is there, what can be read, and the ids of what is spoilt. */
+export interface Found<Kind> {
+  whole: Kind[]
+  spoilt: string[]
+}
+
+function sorted<Document extends { _id: unknown }, Kind>(
+  documents: readonly Document[],
+  isWhole: (document: Document) => boolean,
+  read: (document: Document) => Kind,
+): Found<Kind> {
+  const spoilt = documents.filter((document) => !isWhole(document)).map(({ _id }) => String(_id))
+  return { whole: documents.filter(isWhole).map(read), spoilt }
+}
+
 /** What is there of what was asked for. */
 export type StockReads = ReturnType<typeof createStockReads>
 export type StockTransaction = ReturnType<typeof createStockTransaction>
@@ -114,7 +142,11 @@ export interface StockRepository {
   /** Outside any transaction. */
   reads(call: Call): StockReads
   /** @see Database.transaction */
-  transaction<T>(call: Call, work: (stock: StockTransaction) => Promise<T>): Promise<T>
+  transaction<T>(
+    call: Call,
+    work: (stock: StockTransaction) => Promise<T>,
+    commitsWithinMs?: number,
+  ): Promise<T>
   /** Ids of orders with a held reservation, ascending, from behind `after` on. */
   holds(after: string | undefined, limit: number, call: Call): Promise<string[]>
 }
@@ -138,8 +170,12 @@ export function createStockRepository(database: Database): StockRepository {
   return {
     newId: () => new Types.ObjectId().toHexString(),
 
-    transaction: (call, work) =>
-      database.transaction(call, (session, limit) => work(createStockTransaction(models, session, limit))),
+    transaction: (call, work, commitsWithinMs) =>
+      database.transaction(
+        call,
+        (session, limit) => work(createStockTransaction(models, session, limit)),
+        commitsWithinMs,
+      ),
 
     reads: (call) =>
       createStockReads(models, (read) => database.run(call, (maxTimeMS) => read({ maxTimeMS }))),
@@ -180,26 +216,35 @@ function createStockReads(
   run: <Documents>(read: (options: ReadOptions) => Promise<Documents>) => Promise<Documents>,
 ) {
   return {
-    async reservations(orderIds: readonly string[]): Promise<ReservationRecord[]> {
+    async reservations(orderIds: readonly string[]): Promise<Found<ReservationRecord>> {
       const documents = await run((options) =>
         models.reservations.find({ _id: { $in: [...orderIds] } }, null, options).lean(),
       )
-      return documents.map(recordOf)
+      return sorted(documents, isWholeReservation, recordOf)
     },
 
-    async products(productIds: readonly string[]): Promise<StoredProduct[]> {
+    async products(productIds: readonly string[]): Promise<Found<StoredProduct>> {
       const readAt = performance.now()
       const documents = await run((options) =>
         models.products.find({ _id: { $in: [...productIds] } }, null, options).lean(),
       )
-      return documents.map((document) => ({ ...productOf(document), deleted: document.deleted, readAt }))
+      return sorted(documents, isWhole, (document) => ({
+        ...productOf(document),
+        deleted: document.deleted,
+        readAt,
+      }))
     },
 
-    async keyedAnswers(ids: readonly string[]): Promise<(KeyedAnswer & { id: string })[]> {
+    async keyedAnswers(ids: readonly string[]): Promise<Found<KeyedAnswer & { id: string }>> {
       const documents = await run((options) =>
         models.answers.find({ _id: { $in: [...ids] } }, null, options).lean(),
       )
-      return documents.map(({ _id, hash, product, rejection }) => ({ id: _id, hash, product, rejection }))
+      return sorted(documents, isWholeAnswer, ({ _id, ...answer }) => ({
+        id: _id,
+        hash: answer.hash,
+        product: answer.product,
+        rejection: answer.rejection,
+      }))
     },
   }
 }

@@ -1,0 +1,151 @@
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { databaseName, quiet } from '../../../test/shop.ts'
+import { type Call, callWithin } from '../../kernel/call.ts'
+import { createMongo, type Database, type Mongo } from '../../kernel/mongo.ts'
+import { createOrderRepository, type OrderRepository } from './order.repository.ts'
+import type { Order } from './order.ts'
+
+// Two replicas work on the same orders. The one has a step between the write of the other and what that reads back.
+
+let mongo: Mongo
+let database: Database
+let here: OrderRepository
+let elsewhere: OrderRepository
+let afterWriteHere: (() => Promise<unknown>) | undefined
+beforeAll(async () => {
+  mongo = createMongo({
+    uri: inject('mongodbUri'),
+    database: databaseName(),
+    requestTimeout: 20_000,
+    logger: await quiet,
+  })
+  await mongo.connect(new AbortController().signal)
+  database = mongo.database('order')
+  elsewhere = createOrderRepository(database, await quiet)
+  const interfered: Database = {
+    ...database,
+    async run(call, work) {
+      const result = await database.run(call, work)
+      const interference = afterWriteHere
+      afterWriteHere = undefined
+      await interference?.()
+      return result
+    },
+  }
+  here = createOrderRepository(interfered, await quiet)
+})
+afterAll(async () => {
+  await database.connection.dropDatabase()
+  await mongo.close()
+})
+
+const call = (): Call => callWithin(20_000, 'test')
+const place = async (): Promise<Order> => {
+  const orderId = elsewhere.newId()
+  const request = { userId: elsewhere.newId(), key: orderId, lines: [{ productId: orderId, quantity: 1 }] }
+  const order = await elsewhere.insert({ orderId, ...request, linesHash: '', leaseUntil: Date.now() }, call())
+  if (!order) throw new Error('the order is there already')
+  return order
+}
+const taken = (order: Order | undefined): Order => {
+  if (!order) throw new Error('the step was lost')
+  return order
+}
+const held = (order: Order) => order.lines.map((line) => ({ ...line, name: 'Cup', price: 500 }))
+const placeConfirmed = async () => {
+  const order = await place()
+  return taken(await elsewhere.confirm(order, held(order), call()))
+}
+
+describe('a step that took effect is known as such when another replica has taken the next one meanwhile', () => {
+  const cases: [
+    string,
+    () => Promise<Order>,
+    (order: Order) => Promise<Order | undefined>,
+    (order: Order) => unknown,
+  ][] = [
+    [
+      'confirmed, then cancelled',
+      place,
+      (order) => here.confirm(order, held(order), call()),
+      (order) => elsewhere.beginCancelling(order, Date.now(), call()),
+    ],
+    [
+      'shipped, then delivered',
+      placeConfirmed,
+      (order) => here.advance(order, 'shipped', call()),
+      (order) => elsewhere.advance(order, 'delivered', call()),
+    ],
+    [
+      'cancelling, then taken over and cancelled',
+      placeConfirmed,
+      (order) => here.beginCancelling(order, Date.now(), call()),
+      async (order) => {
+        const owned = taken(await elsewhere.takeOver(order, Date.now() + 1_000, call()))
+        taken(await elsewhere.finishCancelling(owned, call()))
+      },
+    ],
+    [
+      'undone, then cancelled',
+      place,
+      (order) => here.beginUndo(order, Date.now(), call()),
+      (order) => elsewhere.finishCancelling(order, call()),
+    ],
+    [
+      'taken over, then cancelled',
+      place,
+      (order) => here.takeOver(order, Date.now() + 1_000, call()),
+      (order) => elsewhere.beginCancelling(order, Date.now(), call()),
+    ],
+  ]
+
+  it.each(cases)('%s', async (_what, prepare, stepHere, stepElsewhere) => {
+    const [order, other] = await Promise.all([prepare(), place()])
+    afterWriteHere = async () => {
+      const now = await elsewhere.find(order, call())
+      await stepElsewhere(taken(now))
+    }
+    // The second one is lost, so that what is stored has to tell which of the two took effect.
+    const stale = { ...other, version: 7 }
+    const [step, lost] = await Promise.all([
+      stepHere(order),
+      here.reject(stale, { code: 'unknown_product', productIds: [] }, call()),
+    ])
+    expect(lost).toBeUndefined()
+    expect(step).toMatchObject({ orderId: order.orderId })
+    expect(await elsewhere.find(order, call())).not.toMatchObject({
+      version: order.version,
+      leaseUntil: order.leaseUntil,
+    })
+  })
+})
+
+it('each change of status is kept with its time, and a take-over is none', async () => {
+  const order = await place()
+  const owned = taken(await here.takeOver(order, Date.now() + 1_000, call()))
+  const confirmed = taken(await here.confirm(owned, held(order), call()))
+  const cancelling = taken(await here.beginCancelling(confirmed, Date.now(), call()))
+  const cancelled = taken(await here.finishCancelling(cancelling, call()))
+  const stored = await database.connection.collection('orders').findOne({ key: order.key })
+  expect(stored?.steps).toMatchObject([
+    { status: 'confirmed', at: confirmed.updatedAt },
+    { status: 'cancelling', at: cancelling.updatedAt },
+    { status: 'cancelled', at: cancelled.updatedAt },
+  ])
+})
+
+it('a replica that knows no list of steps takes its own beside one that does', async () => {
+  const order = await placeConfirmed()
+  // As a replica of before wrote it.
+  const orders = database.connection.collection('orders')
+  await orders.updateOne({ key: order.key }, { $set: { status: 'shipped', version: 3, stepId: 'theirs' } })
+  const [, delivered] = await Promise.all([
+    here.advance(order, 'shipped', call()),
+    here.advance({ ...order, status: 'shipped', version: 3 }, 'delivered', call()),
+  ])
+  expect(delivered).toMatchObject({ status: 'delivered' })
+  expect(await orders.findOne({ key: order.key })).toMatchObject({
+    stepId: 'theirs',
+    steps: [{ status: 'confirmed' }, { status: 'delivered' }],
+  })
+})
