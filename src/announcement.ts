@@ -1,6 +1,5 @@
 /** What a person who started Trivet wants to know first. */
-export function announcement(shape: string, port: number, lines: readonly string[]): string {
-  const url = `http://localhost:${port}`
+export function announcement(shape: string, url: string, lines: readonly string[]): string {
   const facts = [`API        ${url}`, `Reference  ${url}/docs`, ...lines]
   return ['', `Trivet is ready (${shape})`, ...facts.map((fact) => `  ${fact}`), ''].join('\n')
 }

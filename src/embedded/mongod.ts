@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { mkdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -7,17 +8,26 @@ import { mongo } from 'mongoose'
 import { z } from 'zod'
 import { freePort } from './free-port.ts'
 import { findMongod } from './mongod-binary.ts'
+import { causeOf, complaintsIn, isLockedByAnother, lastOf, MongodFailure } from './mongod-failure.ts'
+
+export { MongodFailure }
 
 /** A running local MongoDB: a one-node replica set, since transactions need one. */
 export interface EmbeddedMongo {
   uri: string
   /** Whether this process started it. Closing it stops it then, and leaves another's alone. */
   owned: boolean
+  /** The id of the process that started it. */
+  owner: number
+  /** Why it has ended, if it has; of another process's it is not known. */
+  failure(): Promise<MongodFailure | undefined>
   close(): Promise<void>
 }
 
 const replicaSet = 'trivet'
 const startWithin = 60_000
+// mongod ends at some write in its first seconds where there is less.
+const leastSpaceBytes = 32 * 1_048_576
 
 /** What the owner leaves in the data directory for others to find it by. */
 const ownerFile = z.object({ uri: z.string(), owner: z.int(), mongod: z.int() })
@@ -26,7 +36,7 @@ type Owner = z.infer<typeof ownerFile>
 /**
  * The MongoDB of a data directory: the one that runs there already, or a new one. Of several that start at once, the
  * one whose mongod gets hold of the directory's own lock is the owner; the others attach to it.
- * @throws Error if there is no mongod to start or it does not come up in a minute
+ * @throws MongodFailure if there is no mongod to start, it does not come up in a minute, or its disk is full
  */
 export async function openEmbeddedMongo(options: {
   dataDir: string
@@ -40,7 +50,8 @@ export async function openEmbeddedMongo(options: {
   let binary: string | undefined
   for (;;) {
     const running = await findRunning(file)
-    if (running) return { uri: running, owned: false, close: async () => {} }
+    if (running) return { ...running, owned: false, failure: async () => undefined, close: async () => {} }
+    await refuseFullDisk(directory)
     binary ??= await findMongod(process.env, options.log)
     const started = await start(binary, directory, database, options.log)
     if (started !== 'in use') {
@@ -53,35 +64,55 @@ export async function openEmbeddedMongo(options: {
         if ((await readOwner(file))?.mongod === started.pid) await rm(file, { force: true })
         await started.stop()
       }
-      return { uri: started.uri, owned: true, close }
+      return { uri: started.uri, owned: true, owner: process.pid, failure: started.failure, close }
     }
     if (Date.now() > patience)
-      throw new Error(
+      throw new MongodFailure(
         `${database} is in use by a mongod that cannot be reached, or is no use; see ${logOf(directory)}`,
+        { isOfDataDir: true },
       )
     await sleep(100)
   }
 }
 
 /** The URI of a MongoDB whose owner lives. One that outlived its owner is ended, and not attached to. */
-async function findRunning(file: string): Promise<string | undefined> {
+async function findRunning(file: string): Promise<Pick<EmbeddedMongo, 'uri' | 'owner'> | undefined> {
   const owner = await readOwner(file)
   if (owner === undefined) return undefined
   const pid = await serverPid(owner.uri)
   if (pid !== owner.mongod) return undefined
-  if (isAlive(owner.owner)) return owner.uri
+  if (isAlive(owner.owner)) return { uri: owner.uri, owner: owner.owner }
   endProcess(owner.mongod)
   // Not for ever: where nobody collects dead processes, as in a container without an init, it stays in the list.
   for (let looks = 0; looks < 40 && isAlive(owner.mongod); looks++) await sleep(50)
   return undefined
 }
 
+/** A damaged file says nothing; one that cannot be read is another user's, as its mongod is. */
 async function readOwner(file: string): Promise<Owner | undefined> {
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+    return ''
+  })
   try {
-    return ownerFile.parse(JSON.parse(await readFile(file, 'utf8')))
+    return ownerFile.parse(JSON.parse(text))
   } catch {
     return undefined
   }
+}
+
+async function freeBytes(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory)
+  return bavail * bsize
+}
+
+async function refuseFullDisk(directory: string): Promise<void> {
+  const available = await freeBytes(directory)
+  if (available >= leastSpaceBytes) return
+  const [free, least] = [available, leastSpaceBytes].map((bytes) => Math.floor(bytes / 1_048_576))
+  throw new MongodFailure(`only ${free} MiB are free on its disk, and MongoDB needs ${least} MiB`, {
+    isOfDataDir: true,
+  })
 }
 
 async function serverPid(uri: string): Promise<number | undefined> {
@@ -117,8 +148,11 @@ interface Started {
   uri: string
   port: number
   pid: number
+  failure(): Promise<MongodFailure | undefined>
   stop(): Promise<void>
 }
+
+const longestPrinted = 65_536
 
 const logOf = (directory: string): string => join(directory, 'mongod.log')
 const portFileOf = (directory: string): string => join(directory, 'mongod.port')
@@ -133,6 +167,10 @@ async function start(
   const lastPort = await readFile(portFileOf(directory), 'utf8').catch(() => '')
   const port = await freePort(Number(lastPort) || 0)
   const logFile = logOf(directory)
+  const logBegin = await stat(logFile).then(
+    ({ size }) => size,
+    () => 0,
+  )
   const watchdog = spawn(
     process.execPath,
     [
@@ -149,10 +187,26 @@ async function start(
       ...['--setParameter', 'shutdownTimeoutMillisForSignaledShutdown=100'],
     ],
     // A group of its own: Ctrl-C in a terminal is for the parent, which ends mongod when it is done with it.
-    { stdio: ['pipe', 'ignore', 'pipe'], detached: true },
+    { stdio: ['pipe', 'pipe', 'pipe'], detached: true },
   )
-  watchdog.stderr?.resume()
+  // Before it has opened its log, mongod prints its complaints.
+  let printed = ''
+  for (const stream of [watchdog.stdout, watchdog.stderr])
+    stream?.on('data', (chunk: Buffer) => {
+      printed = (printed + chunk.toString()).slice(-longestPrinted)
+    })
   const ended = new Promise<number>((done) => watchdog.once('exit', (code) => done(code ?? 1)))
+  const printedAll = once(watchdog, 'close')
+  const failureBy = async (event: string): Promise<MongodFailure> => {
+    await Promise.race([printedAll, sleep(200)])
+    const complaints = await complaintsIn(logFile, logBegin, printed)
+    // With a full disk there is no room in the log either.
+    const isFull = (await freeBytes(directory)) < leastSpaceBytes
+    const cause = isFull ? 'no space is left on the disk' : (causeOf(complaints) ?? lastOf(complaints))
+    return new MongodFailure(`${cause ? `${cause}; ` : ''}mongod ${event}; see ${logFile}`, {
+      isOfDataDir: cause !== undefined,
+    })
+  }
   let stopping = false
   const stop = async () => {
     stopping = true
@@ -164,9 +218,9 @@ async function start(
   const uri = `mongodb://127.0.0.1:${port}/?replicaSet=${replicaSet}`
   const givingUp = new AbortController()
   const up = initiate(port, AbortSignal.any([givingUp.signal, AbortSignal.timeout(startWithin)]))
-  const outcome = await Promise.race([up, ended]).catch(async (cause: unknown) => {
+  const outcome = await Promise.race([up, ended]).catch(async () => {
     await stop()
-    throw new Error(`mongod did not come up in ${startWithin / 1_000} s; see ${logFile}`, { cause })
+    throw await failureBy(`did not come up in ${startWithin / 1_000} s`)
   })
   if (typeof outcome === 'object') {
     releaseEventLoop(watchdog)
@@ -174,22 +228,28 @@ async function start(
       if (!stopping)
         log(`The embedded MongoDB has ended (exit code ${code}); see ${logFile}, and start again.`)
     })
-    return { uri, port, pid: outcome.pid, stop }
+    const failure = async () => {
+      // The connection is lost a moment before the end is seen.
+      const code = await Promise.race([ended, sleep(1_000, undefined, { ref: false })])
+      return code === undefined || stopping ? undefined : failureBy(`has ended with exit code ${code}`)
+    }
+    return { uri, port, pid: outcome.pid, failure, stop }
   }
   // Without this it would go on knocking at a port that may soon be another mongod's.
   givingUp.abort()
   up.catch(() => undefined)
-  // DBPathInUse, the exit code of a mongod that finds another one's lock.
-  if (outcome === 100) return 'in use'
+  // The exit code for a folder that cannot be used; another one's lock is one cause of several.
+  if (outcome === 100 && isLockedByAnother(await complaintsIn(logFile, logBegin, printed))) return 'in use'
   // AddressAlreadyInUse: somebody took the port between the look and the start.
   if (outcome === 48) return start(binary, directory, database, log)
-  throw new Error(`mongod ended with exit code ${outcome} while starting; see ${logFile}`)
+  throw await failureBy(`ended with exit code ${outcome} while starting`)
 }
 
 /** The child does not keep its parent running: a parent that forgets to close ends all the same, and mongod with it. */
 function releaseEventLoop(child: ChildProcess): void {
   child.unref()
-  for (const stream of [child.stdin, child.stderr]) (stream as { unref?(): void } | null)?.unref?.()
+  for (const stream of [child.stdin, child.stdout, child.stderr])
+    (stream as { unref?(): void } | null)?.unref?.()
 }
 
 /**
