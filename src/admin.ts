@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 import { compose } from './compose.ts'
 import { callWithin } from './kernel/call.ts'
 import { type Command, Refusal } from './kernel/command.ts'
-import { type Config, loadConfig } from './kernel/config.ts'
+import { almostSettingWarning, type Config, loadConfig } from './kernel/config.ts'
 import { isDomainError } from './kernel/errors.ts'
 import { createLogger, type Logger } from './kernel/logger.ts'
 import { openComposition } from './open-composition.ts'
@@ -19,6 +19,7 @@ const answerWithin = 30_000
 async function main(): Promise<number> {
   const { values, positionals } = parsed()
   const config = loadConfig(process.env, registry)
+  for (const almost of config.almostSettings) console.error(almostSettingWarning(almost))
   // What is done goes into the audit trail; standard output is for the answer.
   const logger = await createLogger({
     level: config.logLevel,

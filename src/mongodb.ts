@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs'
 import { isAbsolute, relative } from 'node:path'
 import type { Config } from './kernel/config.ts'
-import { StartFailure } from './kernel/config-error.ts'
+import { ConfigError, StartFailure } from './kernel/config-error.ts'
 import { dataDirFault, inDataDir } from './kernel/data-dir.ts'
 
 export interface OpenMongodb {
@@ -21,6 +22,8 @@ export async function openMongodb(config: Config, log: (line: string) => void): 
   const { uri } = config.mongodb
   if (uri !== undefined)
     return { uri, description: hostsOf(uri), failure: async () => undefined, close: async () => {} }
+  if (!existsSync(new URL('embedded/mongod.ts', import.meta.url)))
+    throw new ConfigError(['MONGODB_URI is required: this installation has no embedded MongoDB'])
   // Only on demand: production never gets here, and has not got its packages.
   const { openEmbeddedMongo, MongodFailure } = await import('./embedded/mongod.ts')
   const asStartFailure = (error: unknown): unknown => {

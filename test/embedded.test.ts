@@ -14,6 +14,8 @@ import type { Report } from './fixtures/embedded-mongod.ts'
 interface Opener {
   uri: string
   owned: boolean
+  /** The process id of its owner. */
+  owner: number
   process: ChildProcess
   /** Closes it and waits until the process has ended, by itself. */
   close(): Promise<void>
@@ -47,19 +49,21 @@ async function open(dataDir: string, environment: NodeJS.ProcessEnv = {}): Promi
   const child = fork(fixture, { execArgv: [], env: { ...process.env, ...environment, DATA_DIR: dataDir } })
   running.add(child)
   child.once('exit', () => running.delete(child))
-  const { uri, owned } = await new Promise<{ uri: string; owned: boolean }>((resolve, reject) => {
-    child.on('message', (report: Report) => {
-      if ('error' in report) reject(new Error(report.error))
-      if ('uri' in report) resolve(report)
-    })
-    child.once('exit', (code, signal) => reject(new Error(`the opener ended with ${signal ?? code}`)))
-  })
+  const { uri, owned, owner } = await new Promise<{ uri: string; owned: boolean; owner: number }>(
+    (resolve, reject) => {
+      child.on('message', (report: Report) => {
+        if ('error' in report) reject(new Error(report.error))
+        if ('uri' in report) resolve(report)
+      })
+      child.once('exit', (code, signal) => reject(new Error(`the opener ended with ${signal ?? code}`)))
+    },
+  )
   const close = async () => {
     child.send('close')
     await ended(child)
     expect(child.exitCode).toBe(0)
   }
-  return { uri, owned, process: child, close }
+  return { uri, owned, owner, process: child, close }
 }
 
 /** What `use` makes of a client of its own. */
@@ -156,7 +160,7 @@ describe('the embedded MongoDB', () => {
 
   test('is shared with a second process, whose end leaves it running', async () => {
     const second = await open(dataDir)
-    expect(second).toMatchObject({ owned: false, uri: owner.uri })
+    expect(second).toMatchObject({ owned: false, uri: owner.uri, owner: owner.process.pid })
     await write(second.uri, 1)
     await second.close()
     expect(await read(owner.uri)).toEqual([1])

@@ -23,7 +23,7 @@ const causes: readonly (readonly [RegExp, string])[] = [
     /Permission denied|Operation not permitted|read-only directory/,
     'the user of this process has no right to its files',
   ],
-  [/Too many open files/, 'a process may have too few files open (ulimit -n)'],
+  [/Too many open files|EMFILE/, 'a process may have too few files open (ulimit -n)'],
   [
     /Is a directory|Not a directory|not a directory/,
     'a folder is in the place of one of its files, or a file in the place of a folder',

@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -36,6 +35,7 @@ type Owner = z.infer<typeof ownerFile>
 /**
  * The MongoDB of a data directory: the one that runs there already, or a new one. Of several that start at once, the
  * one whose mongod gets hold of the directory's own lock is the owner; the others attach to it.
+ * @param options.dataDir a folder that exists
  * @throws MongodFailure if there is no mongod to start, it does not come up in a minute, or its disk is full
  */
 export async function openEmbeddedMongo(options: {
@@ -45,7 +45,9 @@ export async function openEmbeddedMongo(options: {
   const directory = resolve(options.dataDir)
   const file = join(directory, 'mongod.json')
   const database = join(directory, 'mongodb')
-  await mkdir(database, { recursive: true })
+  await mkdir(database).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST' || !(await stat(database)).isDirectory()) throw error
+  })
   const patience = Date.now() + startWithin
   let binary: string | undefined
   for (;;) {
@@ -195,14 +197,22 @@ async function start(
     stream?.on('data', (chunk: Buffer) => {
       printed = (printed + chunk.toString()).slice(-longestPrinted)
     })
-  const ended = new Promise<number>((done) => watchdog.once('exit', (code) => done(code ?? 1)))
-  const printedAll = once(watchdog, 'close')
+  const ended = new Promise<number>((done) => {
+    watchdog.once('exit', (code) => done(code ?? 1))
+    watchdog.once('error', (error) => {
+      printed += error.message
+      done(1)
+    })
+  })
+  const printedAll = new Promise((done) => watchdog.once('close', done))
   const failureBy = async (event: string): Promise<MongodFailure> => {
     await Promise.race([printedAll, sleep(200)])
     const complaints = await complaintsIn(logFile, logBegin, printed)
     // With a full disk there is no room in the log either.
     const isFull = (await freeBytes(directory)) < leastSpaceBytes
-    const cause = isFull ? 'no space is left on the disk' : (causeOf(complaints) ?? lastOf(complaints))
+    const cause = isFull
+      ? 'no space is left on the disk'
+      : (causeOf(`${complaints}${printed}`) ?? lastOf(complaints))
     return new MongodFailure(`${cause ? `${cause}; ` : ''}mongod ${event}; see ${logFile}`, {
       isOfDataDir: cause !== undefined,
     })
