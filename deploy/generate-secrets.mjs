@@ -67,7 +67,10 @@ function compose(folder) {
   for (const [name, generate] of Object.entries(generators)) {
     const path = join(folder, 'all', name)
     if (!existsSync(path)) writeSecret(path, generate(), 0)
+    // A file that an operator has put there may end with a line end, which would be part of a URI.
     all[name] = readFileSync(path, 'utf8')
+      .replace(/^\uFEFF/, '')
+      .trimEnd()
   }
   const { mongodb, monolith, auth, product, order, internal } = shares(all, 'mongodb:27017')
   const { JWT_PRIVATE_KEYS, ADMIN_PASSWORD } = auth

@@ -5,8 +5,7 @@ export const briefLog = 'Log        warnings and errors; LOG_LEVEL=info shows ea
 export const stopping = '\nTrivet is stopping. Ctrl-C once more ends it at once.'
 
 /** What a person who started Trivet wants to know first. */
-export function announcement(shape: string, port: number, lines: readonly string[]): string {
-  const url = `http://localhost:${port}`
+export function announcement(shape: string, url: string, lines: readonly string[]): string {
   const facts = [`API        ${url}`, `Reference  ${url}/docs`, ...lines]
   return ['', `Trivet is ready (${shape})`, ...facts.map((fact) => `  ${fact}`), ''].join('\n')
 }

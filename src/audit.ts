@@ -1,6 +1,6 @@
 import { quoted, readCommandLine, UsageError } from './command-line.ts'
 import { type AuditReport, type ReportedFinding, runAudit } from './kernel/audit.ts'
-import { loadConfig } from './kernel/config.ts'
+import { almostSettingWarning, loadConfig } from './kernel/config.ts'
 import { createLogger } from './kernel/logger.ts'
 import { openComposition } from './open-composition.ts'
 import { print } from './print.ts'
@@ -30,6 +30,7 @@ async function main(): Promise<number> {
     return 0
   }
   const config = loadConfig(process.env, registry)
+  for (const almost of config.almostSettings) console.error(almostSettingWarning(almost))
   const logger = await createLogger({ level: 'silent', human: false, service: 'audit' })
   const composition = await openComposition({ ...config, requestTimeout: readWithin }, logger, (line) =>
     console.error(line),
@@ -53,7 +54,7 @@ function readable({ checked, complete, findings }: AuditReport): string {
   const counts = Object.entries(checked).map(([what, count]) => `${count} ${what}`)
   const repaired = findings.filter((finding) => finding.repaired !== undefined).length
   const summary = [
-    `Looked at ${counts.join(', ')}: ${findings.length} finding(s)`,
+    `Looked at ${counts.join(', ')}: ${findings.length} ${findings.length === 1 ? 'finding' : 'findings'}`,
     ...(repaired > 0 ? [`${repaired} repaired`] : []),
     ...(complete ? [] : ['and there may be more: run it again']),
   ].join(', ')

@@ -1,11 +1,18 @@
 import { get } from 'node:http'
+import { settingFromFile, settingsOf } from './kernel/environment.ts'
 
 /**
  * `node src/healthcheck.ts [PATH]`, for containers that have no other client: asks the process that listens on PORT
  * here for PATH (`/healthz` unless told), and ends with 0 if it answers 200 within two seconds, else with 1 and a line
  * that says why.
  */
-const { PORT: port = '3000', HOST: host = '' } = process.env
+const settings = settingsOf(process.env)
+const setting = (name: string): string | undefined => {
+  const file = settings[`${name}_FILE`]
+  return settings[name] ?? (file === undefined ? undefined : settingFromFile(file))
+}
+const port = setting('PORT') ?? '3000'
+const host = (setting('HOST') ?? '').trim().replace(/^\[(.*)\]$/, '$1')
 const [path = '/healthz'] = process.argv.slice(2)
 const any = ['', '0.0.0.0', '::']
 

@@ -2,10 +2,12 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse, S
 import { type AddressInfo, type Socket, Server as TcpServer } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import { securityHeaders } from './browser-policy.ts'
-import { ConfigError } from './kernel/config.ts'
+import { ConfigError } from './kernel/config-error.ts'
 import { DomainError, validationFailed } from './kernel/errors.ts'
 import { answerOf, methodNotAllowed } from './kernel/http-errors.ts'
 import { LinkedList } from './kernel/linked-list.ts'
+import { isSystemError } from './kernel/system-error.ts'
+import { listenFault } from './listen-address.ts'
 import { faultOfHost, originForm } from './request-target.ts'
 
 export interface Listener {
@@ -50,10 +52,18 @@ const fixedHost = 'localhost'
 // Bytes of a request's head. Node.js has the same by default, unless its command line says otherwise.
 const headBound = 16 * 1024
 
-/** @throws ConfigError if the port is in use */
+/**
+ * @param dataDir where a process that listens there already may have left a note of it
+ * @throws ConfigError if the process cannot listen there
+ */
 export async function listen(
   fetch: (request: Request) => Response | Promise<Response>,
-  { port, host, requestTimeout = 0 }: { port: number; host: string; requestTimeout?: number },
+  {
+    port,
+    host,
+    requestTimeout = 0,
+    dataDir,
+  }: { port: number; host: string; requestTimeout?: number; dataDir?: string },
   limits = timeLimits(requestTimeout),
 ): Promise<Listener> {
   const refuse = (socket: Socket, error: DomainError) => {
@@ -118,11 +128,14 @@ export async function listen(
   })
   server.on('connect', (_request, socket: Socket) => refuse(socket, noTunnels()))
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const taken = error.code === 'EADDRINUSE'
-      reject(taken ? new ConfigError([`PORT ${port} is in use by another program: set another one`]) : error)
-    })
+    const refused = async (error: Error) => {
+      reject(
+        isSystemError(error) ? new ConfigError([await listenFault(error, { host, port }, dataDir)]) : error,
+      )
+    }
+    server.once('error', refused)
     server.listen(port, host, () => {
+      server.off('error', refused)
       const failed = new Promise<Error>((fail) => server.on('error', fail))
       const close = (patience: number) => {
         drain()

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { keepCompiled } from './compile-cache.ts'
+import { reportFailure } from './start-failure.ts'
 import { stopSignal } from './stop-signal.ts'
 
 /**
@@ -9,5 +10,10 @@ import { stopSignal } from './stop-signal.ts'
 const ending = stopSignal()
 // Beside the packages: whoever may write there may change what runs in any case.
 keepCompiled(fileURLToPath(new URL('../node_modules/.compiled', import.meta.url)))
-const { serve } = await import('./serve.ts')
-process.exit(await serve(ending))
+const code = await import('./serve.ts')
+  .then(({ serve }) => serve(ending))
+  .catch((error: unknown) => {
+    reportFailure(error)
+    return 1
+  })
+process.exit(code)

@@ -4,12 +4,15 @@ import type { Logger } from './kernel/logger.ts'
 import { type OpenMongodb, openMongodb } from './mongodb.ts'
 import { registry } from './registry.ts'
 
-/** The hosted modules on the MongoDB of the settings, for whatever a process wants with them. */
+/**
+ * The hosted modules on the MongoDB of the settings, for whatever a process wants with them.
+ * @returns also a line that says which MongoDB that is
+ */
 export async function openComposition(
   config: Config,
   logger: Logger,
   log: (line: string) => void,
-): Promise<Composition & Pick<OpenMongodb, 'lost'>> {
+): Promise<Composition & Pick<OpenMongodb, 'lost'> & { mongodb: string }> {
   const mongodb = await openMongodb(config, log)
   const composition = await compose({
     config: { ...config, mongodb: { ...config.mongodb, uri: mongodb.uri } },
@@ -18,6 +21,7 @@ export async function openComposition(
   })
   return {
     ...composition,
+    mongodb: mongodb.description,
     lost: mongodb.lost,
     async close() {
       await composition.close()

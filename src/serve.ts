@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { announcement, briefLog, stopping } from './announcement.ts'
 import { refuseArguments } from './command-line.ts'
-import { ConfigError, loadConfig } from './kernel/config.ts'
+import { almostSettingWarning, loadConfig } from './kernel/config.ts'
 import { createLogger, isBrief } from './kernel/logger.ts'
 import { listen } from './listen.ts'
+import { refuseTaken, urlOf } from './listen-address.ts'
+import { noteListening } from './listening-note.ts'
 import { openComposition } from './open-composition.ts'
 import { registry } from './registry.ts'
 import type { Ending } from './stop-signal.ts'
@@ -18,15 +20,11 @@ const closesWithin = 1_000
 /**
  * What a process does: config, compose, listen, drain on SIGTERM; nothing else.
  * @returns its exit code
+ * @throws StartFailure
  */
 export async function serve(ending: Ending): Promise<number> {
-  try {
-    await run(ending)
-    return ending.crashed() ? 1 : 0
-  } catch (error) {
-    console.error(error instanceof ConfigError ? error.message : error)
-    return 1
-  }
+  await run(ending)
+  return ending.crashed() ? 1 : 0
 }
 
 async function run(ending: Ending): Promise<void> {
@@ -40,6 +38,9 @@ async function run(ending: Ending): Promise<void> {
   })
   ending.reportTo(logger)
   const { signal, stopped } = ending
+  for (const almost of config.almostSettings) logger.warn(almost, almostSettingWarning(almost))
+  // Where the embedded MongoDB may have to be fetched first. Elsewhere a balancer could take this for the open port.
+  if (config.mongodb.uri === undefined) await refuseTaken([config], config.dataDir)
 
   const composition = await Promise.race([
     openComposition(config, logger, (line) => console.log(line)),
@@ -53,8 +54,11 @@ async function run(ending: Ending): Promise<void> {
     logger.error({ timeout: config.drain.timeout }, 'did not drain in time')
     process.exit(1)
   })
+  let forget = async () => {}
   try {
     const preparing = composition.prepare(signal)
+    // It goes on when the process cannot listen; its failure is then not what is reported.
+    preparing.catch(() => undefined)
     await Promise.race([preparing, sleep(portOpensAfter)])
     const listener = await listen(composition.app.fetch, config)
     void listener.failed.then((error) => ending.crash('the listener failed', error))
@@ -63,13 +67,13 @@ async function run(ending: Ending): Promise<void> {
     const brief = isBrief(shown) && !process.send
     // A parent (`npm run split`, tests) learns that its child is ready, and where.
     process.send?.({ port: listener.port, lines })
-    if (!config.production && !process.send)
-      console.log(
-        announcement(all ? 'one process' : config.hosted.join(', '), listener.port, [
-          ...lines,
-          ...(brief ? [briefLog] : []),
-        ]),
-      )
+    if (!config.production && !process.send) {
+      const { host, dataDir } = config
+      const { port } = listener
+      forget = await noteListening(dataDir, { host, ports: [port] }, logger)
+      const facts = [`MongoDB    ${composition.mongodb}`, ...lines, ...(brief ? [briefLog] : [])]
+      console.log(announcement(all ? 'one process' : config.hosted.join(', '), urlOf({ host, port }), facts))
+    }
     logger.info({ hosted: config.hosted, port: listener.port }, 'ready')
 
     const { reason } = await stopped
@@ -82,6 +86,7 @@ async function run(ending: Ending): Promise<void> {
   } catch (error) {
     if (!signal.aborted) throw error
   } finally {
+    await forget()
     await composition.close()
   }
   logger.info('stopped')

@@ -6,13 +6,17 @@ import { announcement, briefLog, stopping } from './announcement.ts'
 import { refuseArguments } from './command-line.ts'
 import { freePort } from './embedded/free-port.ts'
 import { createFront } from './front.ts'
-import { type Config, ConfigError, loadConfig, urlVariable } from './kernel/config.ts'
+import { almostSettingWarning, type Config, loadConfig, urlVariable } from './kernel/config.ts'
+import { ConfigError, StartFailure } from './kernel/config-error.ts'
 import { createLogger, isBrief, type Logger } from './kernel/logger.ts'
 import { refuseNewerData } from './kernel/migrations.ts'
 import { createMongo } from './kernel/mongo.ts'
 import { listen } from './listen.ts'
+import { type ListenAddress, refuseTaken, urlOf } from './listen-address.ts'
+import { noteListening } from './listening-note.ts'
 import { openMongodb } from './mongodb.ts'
 import { registry } from './registry.ts'
+import { reportFailure } from './start-failure.ts'
 import { stopSignal } from './stop-signal.ts'
 
 /**
@@ -24,6 +28,9 @@ async function main(): Promise<number> {
   const config = loadConfig({ ...process.env, SERVICE: 'all' }, registry)
   const shown = { level: config.logLevel, human: !config.production && process.stdout.isTTY === true }
   const logger = await createLogger({ ...shown, service: 'front' })
+  for (const almost of config.almostSettings) logger.warn(almost, almostSettingWarning(almost))
+  const addresses = addressesOf(config)
+  await refuseTaken(addresses, config.dataDir)
   const mongodb = await openMongodb(config, (line) => console.log(line))
   const ending = stopSignal()
   ending.reportTo(logger)
@@ -53,10 +60,13 @@ async function main(): Promise<number> {
   }
   // What was given as a file is settled by the value.
   const files = Object.keys(own).map((variable) => [`${variable}_FILE`, ''])
-  const shared = { ...process.env, ...Object.fromEntries(files), ...own }
+  // A warning of these has been given.
+  const almost = config.almostSettings.map(({ variable }) => [variable, ''])
+  const shared = { ...process.env, ...Object.fromEntries([...almost, ...files]), ...own }
   const services = [...ports].map(([name, port]) =>
     startService(name, { ...shared, SERVICE: name, PORT: String(port) }, config.drain.timeout, logger),
   )
+  let forget = async () => {}
   try {
     const allReady = Promise.all(services.map((service) => service.ready))
     const ready = await Promise.race([allReady, stopped])
@@ -79,11 +89,15 @@ async function main(): Promise<number> {
       pids: Object.fromEntries(services.map(({ name, pid }) => [name, pid()])),
     })
     if (!process.send) {
+      const { host, dataDir } = config
+      const all = [listener.port, ...ports.values()]
+      forget = await noteListening(dataDir, { host, ports: all }, logger)
       const processes = services.map(
         ({ name, pid }) => `${name.padEnd(10)} http://localhost:${ports.get(name)}   (process ${pid()})`,
       )
       const log = isBrief(shown) ? [briefLog] : []
-      console.log(announcement('split', listener.port, [...processes, ...lines, ...log]))
+      const facts = [`MongoDB    ${mongodb.description}`, ...processes, ...lines, ...log]
+      console.log(announcement('split', urlOf({ host, port: listener.port }), facts))
     }
     const { reason } = await stopped
     logger.info({ reason }, 'draining')
@@ -91,6 +105,7 @@ async function main(): Promise<number> {
     await listener.close(config.drain.timeout)
     return Number(ending.crashed())
   } finally {
+    await forget()
     await Promise.all(services.map((service) => service.stop()))
     await mongodb.close()
     logger.info('stopped')
@@ -110,6 +125,21 @@ async function canBeUsed(config: Config, uri: string, logger: Logger, signal: Ab
   } finally {
     await mongo.close()
   }
+}
+
+/**
+ * Where the front and the services listen.
+ * @throws ConfigError if there are not as many ports
+ */
+function addressesOf({ host, port }: Config): ListenAddress[] {
+  const last = 65_535 - registry.length
+  if (port > last)
+    throw new ConfigError([
+      `PORT must be ${last} or less: the services listen on the ${registry.length} ports after it`,
+    ])
+  if (port === 0) return [{ host, port }]
+  const services = registry.map((_, at) => ({ host: '127.0.0.1', port: port + 1 + at }))
+  return [{ host, port }, ...services]
 }
 
 const restartAfter = 500
@@ -138,7 +168,9 @@ function startService(name: string, env: NodeJS.ProcessEnv, drainTimeout: number
           resolve(lines)
         })
         if (stopping.signal.aborted || !started) {
-          reject(new ConfigError([`${name} ended with ${end} before it was ready; see above`]))
+          reject(
+            new StartFailure(`${name} ended with ${end} before it was ready: its own message stands above`),
+          )
           return
         }
         logger.warn({ ended: name, with: end }, 'a service ended: starting it again')
@@ -160,7 +192,7 @@ function startService(name: string, env: NodeJS.ProcessEnv, drainTimeout: number
 main().then(
   (code) => process.exit(code),
   (error: unknown) => {
-    console.error(error instanceof ConfigError ? error.message : error)
+    reportFailure(error)
     process.exit(1)
   },
 )

@@ -43,7 +43,8 @@ async function firstLine(what: string): Promise<string> {
   const end = input.indexOf('\n')
   const bytes = end < 0 ? input : input.subarray(0, end)
   if (bytes.length > longestLine) throw new Refusal(`${what}: the first line of standard input is too long`)
-  const line = decode(bytes)?.replace(/\r$/, '')
+  // Some shells end a line with a blank: `echo secret | ...` does on Windows.
+  const line = decode(bytes)?.trimEnd()
   if (line === undefined) throw new Refusal(`${what}: the first line of standard input has to be UTF-8`)
   if (line === '')
     throw new Refusal(`${what}: standard input is empty; its first line has to be the password`)

@@ -119,7 +119,7 @@ it('finds nothing in a shop where all is right, and says what it looked at', asy
   const { database } = await copyOfShop()
   expect(await audit(environment(database))).toMatchObject({
     code: 0,
-    stdout: 'Looked at 6 orders, 4 holds, 3 products: 0 finding(s)\n',
+    stdout: 'Looked at 6 orders, 4 holds, 3 products: 0 findings\n',
     stderr: '',
   })
   expect((await auditReport(environment(database))).report).toEqual({
@@ -522,7 +522,7 @@ it('prints a table that people can read, and ends with 1 while something is left
     'MODULE   FINDING    OF                        WHAT',
     `product  stock_off  ${cup.productId}  ${seen} (${note})`,
     '',
-    `Looked at 6 orders, 4 holds, 3 products: 1 finding(s)${summary}`,
+    `Looked at 6 orders, 4 holds, 3 products: 1 finding${summary}`,
     '',
   ]
   const found = await audit(environment(copy.database))

@@ -15,6 +15,8 @@ import { outputOf } from './processes.ts'
 interface Opener {
   uri: string
   owned: boolean
+  /** The process id of its owner. */
+  owner: number
   process: ChildProcess
   /** What it has reported since it opened: lines of the log, and why it has lost its MongoDB. */
   reports: Report[]
@@ -51,20 +53,22 @@ async function open(dataDir: string, environment: NodeJS.ProcessEnv = {}): Promi
   running.add(child)
   child.once('exit', () => running.delete(child))
   const reports: Report[] = []
-  const { uri, owned } = await new Promise<{ uri: string; owned: boolean }>((resolve, reject) => {
-    child.on('message', (report: Report) => {
-      reports.push(report)
-      if ('error' in report) reject(new Error(report.error))
-      if ('uri' in report) resolve(report)
-    })
-    child.once('exit', (code, signal) => reject(new Error(`the opener ended with ${signal ?? code}`)))
-  })
+  const { uri, owned, owner } = await new Promise<{ uri: string; owned: boolean; owner: number }>(
+    (resolve, reject) => {
+      child.on('message', (report: Report) => {
+        reports.push(report)
+        if ('error' in report) reject(new Error(report.error))
+        if ('uri' in report) resolve(report)
+      })
+      child.once('exit', (code, signal) => reject(new Error(`the opener ended with ${signal ?? code}`)))
+    },
+  )
   const close = async () => {
     child.send('close')
     await ended(child)
     expect(child.exitCode).toBe(0)
   }
-  return { uri, owned, process: child, reports, close }
+  return { uri, owned, owner, process: child, reports, close }
 }
 
 /** What `use` makes of a client of its own. */
@@ -161,7 +165,7 @@ describe('the embedded MongoDB', () => {
 
   test('is shared with a second process, whose end leaves it running', async () => {
     const second = await open(dataDir)
-    expect(second).toMatchObject({ owned: false, uri: owner.uri })
+    expect(second).toMatchObject({ owned: false, uri: owner.uri, owner: owner.process.pid })
     await write(second.uri, 1)
     await second.close()
     expect(await read(owner.uri)).toEqual([1])

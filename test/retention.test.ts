@@ -85,5 +85,5 @@ it('is a setting, which also applies to a database that is there already', async
 it('is no shorter than keys are kept', async () => {
   const start = startShop({ environment: { RETENTION: '47h' } })
   // Two modules have this setting: that is one fault.
-  await expect(start).rejects.toThrow('1 fault(s):\n  - RETENTION must be 2d or more')
+  await expect(start).rejects.toThrow('1 fault:\n  - RETENTION must be 2d or more')
 })

@@ -512,7 +512,7 @@ describe.each(Object.keys(shapes) as Shape[])('a boot, %s', (shape) => {
     const { code, output } = await boot({ ...wrong, ...admin })
     expect(code).toBe(1)
     const [head, ...faults] = output.trimEnd().split('\n')
-    expect(head).toBe('The configuration has 8 fault(s):')
+    expect(head).toBe('The configuration has 8 faults:')
     const named = faults.map((fault) => /^ {2}- (\w+) /.exec(fault)?.[1]).toSorted()
     expect(named).toEqual(Object.keys(wrong).toSorted())
     for (const secret of [hidden, key.d, other.d]) expect(output).not.toContain(secret)

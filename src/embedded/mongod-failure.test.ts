@@ -1,0 +1,52 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, it, onTestFinished } from 'vitest'
+import { causeOf, complaintsIn, isLockedByAnother, lastOf } from './mongod-failure.ts'
+
+const line = (severity: string, attr: object) =>
+  JSON.stringify({
+    t: { $date: '2026-11-29T00:58:06.373+00:00' },
+    s: severity,
+    c: 'WT',
+    id: 22435,
+    msg: 'm',
+    attr,
+  })
+
+it.each([
+  ['a full disk', { error: 28, message: { error_str: 'No space left on device' } }, /no space is left/],
+  ['a quota', { error: 122, message: { error_str: 'Disk quota exceeded' } }, /quota is used up/],
+  [
+    'rights',
+    { error: 'IllegalOperation: Attempted to create a lock file on a read-only directory: /x' },
+    /no right/,
+  ],
+  ['rights of a file', { message: { msg: '/x/WiredTiger.wt: open: Permission denied' } }, /no right/],
+  ['a disk that is read-only', { message: { error_str: 'Read-only file system' } }, /read-only/],
+  ['open files', { message: { error_str: 'Too many open files' } }, /too few files open/],
+  [
+    'another version',
+    { error: 'Location: Invalid featureCompatibilityVersion' },
+    /another version of MongoDB/,
+  ],
+  ['damaged data', { message: { error_str: 'WT_TRY_SALVAGE: database corruption detected' } }, /damaged/],
+])('what mongod logs of %s is told in plain words', (_what, attr, cause) => {
+  expect(causeOf(line('E', attr))).toMatch(cause)
+})
+
+it('what mongod complains of is read from the end that its log had before, and from what it printed', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'trivet-log-'))
+  onTestFinished(() => rm(folder, { recursive: true }))
+  const log = join(folder, 'mongod.log')
+  const before = `${line('E', { error: 'of last time' })}\n`
+  const now = [line('I', { error: 'none' }), line('E', { error: 'DBPathInUse: "mongod.lock" is locked' })]
+  await writeFile(log, `${before}${now.join('\n')}\n`)
+  const complaints = await complaintsIn(log, before.length, '')
+  expect(complaints).toBe(now[1])
+  expect(isLockedByAnother(complaints)).toBe(true)
+  expect(lastOf(complaints)).toBe('DBPathInUse: "mongod.lock" is locked')
+  const printed = line('F', { error: { errmsg: 'logpath should name a file' } })
+  expect(await complaintsIn(folder, 0, printed)).toBe(printed)
+  expect(lastOf(printed)).toBe('logpath should name a file')
+})

@@ -1,0 +1,127 @@
+import { isOneEditAway } from './one-edit.ts'
+
+/** A variable that is no setting, and the setting that was probably meant by it. */
+export interface AlmostSetting {
+  variable: string
+  meant: string
+}
+
+/**
+ * Why there is this list: a variable that no program reads is silence, and an operator who wrote `MONGO_URL` would see
+ * orders go into a database that was not meant. So names that other programs use for the same thing are known here, and
+ * typing errors are found by comparison. It errs on the side of silence: an environment is full of other programs'
+ * variables.
+ */
+const otherNames: Readonly<Record<string, readonly string[]>> = {
+  ACCESS_TOKEN_TTL: [
+    'JWT_EXPIRES_IN',
+    'JWT_EXPIRATION',
+    'JWT_TTL',
+    'ACCESS_TOKEN_EXPIRES_IN',
+    'ACCESS_TOKEN_LIFETIME',
+  ],
+  ADMIN_EMAIL: ['ADMIN_MAIL'],
+  ADMIN_PASSWORD: ['ADMIN_PASS', 'ADMIN_PWD'],
+  ADMIN_USERNAME: ['ADMIN_USER', 'ADMIN_NAME'],
+  AUTH_URL: ['AUTH_SERVICE_URL'],
+  BCRYPT_COST: ['BCRYPT_ROUNDS', 'BCRYPT_SALT_ROUNDS', 'SALT_ROUNDS'],
+  CORS_ORIGINS: ['ALLOWED_ORIGINS', 'CORS_ALLOWED_ORIGINS', 'CORS_ALLOW_ORIGINS'],
+  DATA_DIR: ['DATA_DIRECTORY'],
+  DEMO: ['DEMO_MODE', 'DEMO_DATA'],
+  DRAIN_TIMEOUT: ['SHUTDOWN_TIMEOUT', 'GRACEFUL_SHUTDOWN_TIMEOUT'],
+  HOST: ['BIND_ADDRESS', 'BIND_HOST', 'LISTEN_ADDRESS', 'LISTEN_HOST', 'SERVER_HOST'],
+  INTERNAL_SECRET: ['SERVICE_SECRET', 'INTERNAL_TOKEN', 'INTERNAL_API_KEY'],
+  JWT_PRIVATE_KEYS: [
+    'JWT_SECRET',
+    'JWT_SECRET_KEY',
+    'JWT_KEY',
+    'JWT_KEYS',
+    'JWT_SIGNING_KEY',
+    'JWT_SIGNING_KEYS',
+  ],
+  LOG_LEVEL: ['LOGGING_LEVEL', 'PINO_LOG_LEVEL'],
+  MONGODB_DATABASE: [
+    'MONGODB_DB',
+    'MONGODB_NAME',
+    'MONGO_DB',
+    'MONGO_DATABASE',
+    'MONGO_DB_NAME',
+    'MONGODB_DB_NAME',
+  ],
+  MONGODB_URI: [
+    ...['MONGO_URL', 'MONGO_URI', 'MONGODB_URL', 'MONGOURL', 'MONGOURI', 'MONGOOSE_URI', 'MONGOOSE_URL'],
+    ...[
+      'MONGODB_CONNECTION_STRING',
+      'MONGO_CONNECTION_STRING',
+      'MONGODB_CONNECTION_URI',
+      'MONGODB_HOST',
+      'MONGO_HOST',
+    ],
+  ],
+  NODE_ENV: ['NODE_ENVIRONMENT'],
+  PORT: ['PORTS', 'LISTEN_PORT', 'SERVER_PORT'],
+  PRODUCT_URL: ['PRODUCT_SERVICE_URL'],
+  REFRESH_TOKEN_TTL: ['JWT_REFRESH_EXPIRES_IN', 'REFRESH_TOKEN_EXPIRES_IN', 'REFRESH_TOKEN_LIFETIME'],
+  TRUSTED_PROXIES: ['TRUST_PROXY', 'TRUST_PROXIES'],
+}
+
+// Other programs use these for databases of every kind.
+const forAnyDatabase = ['DATABASE_URL', 'DATABASE_URI', 'DB_URL', 'DB_URI', 'DB_CONNECTION_STRING']
+
+/**
+ * @param environment without empty variables
+ * @param settings the names of all settings, those of modules that this process does not host among them
+ */
+export function almostSettings(
+  environment: Readonly<Record<string, string>>,
+  settings: readonly string[],
+): AlmostSetting[] {
+  const known = settings.flatMap((setting) => [setting, `${setting}_FILE`])
+  const meantBy = (variable: string): string | undefined => {
+    const value = environment[variable] ?? ''
+    // Kubernetes tells every container of every service like that: the port of one named `trivet` is TRIVET_PORT.
+    if (known.includes(variable) || /^(?:tcp|udp|sctp):\/\//.test(value)) return undefined
+    const name = variable.toUpperCase().replace(/[^A-Z0-9]+/g, '_')
+    const isFile = name.endsWith('_FILE')
+    const setting = settingMeant(isFile ? name.slice(0, -'_FILE'.length) : name, settings, value)
+    if (setting !== undefined) return isFile ? `${setting}_FILE` : setting
+    return known.find((candidate) => isMistyped(name, candidate))
+  }
+  return Object.keys(environment).flatMap((variable) => {
+    const meant = meantBy(variable)
+    return meant === undefined ? [] : [{ variable, meant }]
+  })
+}
+
+function settingMeant(name: string, settings: readonly string[], value: string): string | undefined {
+  if (forAnyDatabase.includes(name) && value.startsWith('mongodb')) return 'MONGODB_URI'
+  const withoutExtras = name.replace(/^TRIVET_/, '').replace(/_(?:MS|SEC|SECS|SECONDS)$/, '')
+  const [other] = Object.entries(otherNames).find(([, names]) => names.includes(withoutExtras)) ?? []
+  if (other !== undefined) return other
+  return settings.find((setting) => withoutExtras === setting)
+}
+
+const withoutUnderscores = (name: string): string => name.replaceAll('_', '')
+const sortedWords = (name: string): string => name.split('_').sort().join('_')
+
+// Short names are one letter away from too many others, such as HOST from POST; AUTH_URL is from OAUTH_URL.
+const shortestCompared = 7
+const shortestWithAnotherBeginning = 9
+
+function isMistyped(name: string, setting: string): boolean {
+  if (name === setting) return true
+  const [joined, right] = [withoutUnderscores(name), withoutUnderscores(setting)]
+  // HISTFILE is one letter away from HOST_FILE.
+  if (withoutUnderscores(setting.replace(/_FILE$/, '')).length < shortestCompared) return false
+  if (right.length < shortestWithAnotherBeginning && name[0] !== setting[0]) return false
+  if (isOneEditAway(joined, right) || sortedWords(name) === sortedWords(setting)) return true
+  const [words, rightWords] = [name.split('_'), setting.split('_')]
+  // One typing error in each long word.
+  return (
+    words.length === rightWords.length &&
+    words.every((word, at) => {
+      const rightWord = rightWords[at] ?? ''
+      return word === rightWord || (rightWord.length > 4 && isOneEditAway(word, rightWord))
+    })
+  )
+}
