@@ -50,9 +50,15 @@ export function requestContext(options: {
       status: c.res.status,
       ms: Math.round((performance.now() - started) * 10) / 10,
     }
-    if (c.res.status >= 500) logger.error(line, 'request')
-    else logger.info(line, 'request')
+    logger[levelOf(c)](line, 'request')
   }
+}
+
+/** A probe that is refused tells of a start or an end, which is no error. One that succeeds is logged with the level `debug`. */
+function levelOf(c: Context<AppEnv>): 'debug' | 'info' | 'error' {
+  const failed = c.res.status >= 500
+  if (c.get('probe')) return failed ? 'info' : 'debug'
+  return failed ? 'error' : 'info'
 }
 
 /** For an answer that was not made by `respond`. */
