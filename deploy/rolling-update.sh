@@ -39,7 +39,10 @@ start_one_more() {
   old=$(replicas_of "$service" "$@")
   count=$(($(echo "$old" | wc -l) + 1))
   compose "$@" up --detach --no-build --no-deps --no-recreate --scale "$service=$count" "$service"
-  new=$(replicas_of "$service" "$@" | grep -vxF "$old")
+  new=$(replicas_of "$service" "$@" | grep -vxF "$old") || {
+    echo "compose has started no new replica of $service" >&2
+    return 1
+  }
   deadline=$(($(date +%s) + healthy_within_seconds))
   until is_healthy "$new"; do
     if [ "$(date +%s)" -ge "$deadline" ]; then

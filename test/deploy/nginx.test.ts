@@ -434,7 +434,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     expect(received[0]?.headers).toMatchObject({ host: 'localhost' })
   })
 
-  it('logs every request once, with the method that the client sent', async () => {
+  it('logs every request once, with the method that the client sent, and no probe that succeeds', async () => {
     await all(first)
     const ids: Record<string, string> = {}
     const send = async (method: string, path: string, id: string) => {
@@ -446,12 +446,21 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     answers.set(first, (request) => request.resume().on('end', () => request.socket.destroy()))
     for (const method of methods) await send(method, '/orders/1?secret=1', `lost-${method}`)
     await send('TRACE', '/orders/1', 'refused-TRACE')
+    for (const path of ['/healthz', '/readyz', '/readyz/?by=balancer'])
+      await send('GET', path, `failed-${path.replaceAll(/\W/g, '.')}`)
+    answers.set(first, fine)
+    for (const path of ['/healthz', '/readyz', '/readyz/?by=balancer']) {
+      await exchange(nginx.url, requestText('GET', path, { 'X-Request-Id': 'probe' }))
+    }
+    answers.set(first, (request) => request.resume().on('end', () => request.socket.destroy()))
     await send('POST', '/internal', 'refused-POST')
     // NGINX passes on what is no HTTP as it is, and has no status for it.
     answers.set(first, (request) => request.socket.end('nonsense\r\n\r\n'))
     await expect(send('GET', '/orders/1', 'nonsense')).rejects.toThrow('no answer')
     await vi.waitFor(async () => {
-      const lines = (await nginx.logged()).filter(({ requestId }) => ids[requestId])
+      const logged = await nginx.logged()
+      expect(logged.filter(({ requestId }) => requestId === 'probe')).toEqual([])
+      const lines = logged.filter(({ requestId }) => ids[requestId])
       expect(lines.map(({ requestId, method }) => [requestId, method])).toEqual(Object.entries(ids))
       expect(lines.filter(({ requestId }) => requestId.startsWith('lost'))).toEqual(
         methods.map((method) => expect.objectContaining({ method, path: '/orders/1', status: 503 })),
