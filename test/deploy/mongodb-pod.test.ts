@@ -16,9 +16,9 @@ describe.skipIf(noDocker)('the container that waits for the own name of a MongoD
   let command: string[] = []
   beforeAll(async () => {
     await docker(['network', 'create', '--subnet', '10.87.249.0/24', network])
-    const rendered: (Manifest & IStatefulSet)[] = await render(manifests)
-    const statefulSet = rendered.find(({ kind }) => kind === 'StatefulSet')
-    const containers = statefulSet?.spec?.template.spec?.initContainers ?? []
+    const rendered = await render(manifests)
+    const statefulSet = rendered.find(({ kind }) => kind === 'StatefulSet') as Manifest & IStatefulSet
+    const containers = statefulSet.spec?.template.spec?.initContainers ?? []
     const found = containers.find(({ name }) => name === 'own-name')
     image = found?.image ?? ''
     command = found?.command ?? []
