@@ -9,13 +9,6 @@ RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund \
   && find node_modules/bcrypt/prebuilds -mindepth 1 -maxdepth 1 ! -name 'linux-*' -exec rm -r {} +
 
 FROM node:26-slim
-ARG VERSION=dev
-ARG REVISION=unknown
-LABEL org.opencontainers.image.title="Trivet" \
-  org.opencontainers.image.description="An e-commerce back end: auth, product and order, as one process or one each" \
-  org.opencontainers.image.version="$VERSION" \
-  org.opencontainers.image.revision="$REVISION" \
-  org.opencontainers.image.base.name="docker.io/library/node:26-slim"
 ENV NODE_ENV=production
 WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
@@ -28,3 +21,11 @@ EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "src/healthcheck.ts"]
 # Node.js itself is process 1. It hears SIGTERM, and starts no processes that somebody would have to collect.
 CMD ["node", "src/main.ts"]
+# Last: whatever follows an argument that changes is built anew.
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Trivet" \
+  org.opencontainers.image.description="An e-commerce back end: auth, product and order, as one process or one each" \
+  org.opencontainers.image.version="$VERSION" \
+  org.opencontainers.image.revision="$REVISION" \
+  org.opencontainers.image.base.name="docker.io/library/node:26-slim"

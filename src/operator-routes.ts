@@ -100,9 +100,13 @@ export function operatorRoutes(document: () => object, readiness: Readiness) {
   const router = createRouter()
 
   // Not by `openapi`, which refuses parameters that it does not know: what probes a process may add some of its own.
-  router.get(operatorApi.healthz.path, (c) => respondJson(c, { status: 'alive' }, 200))
+  router.get(operatorApi.healthz.path, (c) => {
+    c.set('probe', true)
+    return respondJson(c, { status: 'alive' }, 200)
+  })
 
   router.get(operatorApi.readyz.path, async (c) => {
+    c.set('probe', true)
     const { missing, reason, unavailable } = await readiness.ready()
     if (missing.length === 0) {
       return respondJson(c, { status: 'ready', ...(unavailable.length > 0 && { unavailable }) }, 200)

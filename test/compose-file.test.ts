@@ -11,7 +11,7 @@ import { registry } from '../src/registry.ts'
 
 interface Service {
   image: string
-  build?: string
+  build?: { context: string; args: Record<string, string> }
   profiles?: string[]
   user?: string
   read_only?: boolean
@@ -28,6 +28,9 @@ interface Service {
   stop_grace_period?: string
   deploy?: { replicas: number }
   depends_on?: Record<string, { condition: string }>
+  mem_limit?: string
+  pids_limit?: number
+  logging?: { driver: string; options: Record<string, string> }
 }
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -59,8 +62,8 @@ const startedWith = (name: string): string[] => [
 const shapes = {
   /** `docker compose up` */
   'one process': all.filter(([, { profiles }]) => profiles === undefined).map(([name]) => name),
-  /** `docker compose --profile split up nginx` */
-  split: startedWith('nginx'),
+  /** `docker compose up auth product order nginx` */
+  split: [...new Set([...modules, 'nginx'].flatMap(startedWith))],
 }
 
 describe('the compose file', () => {
@@ -90,15 +93,50 @@ describe('the compose file', () => {
       'EDGE_NETWORK',
       'LOG_LEVEL',
       'PORT',
+      'REVISION',
+      'VERSION',
     ])
     for (const [name, service] of all) expect(service, name).not.toHaveProperty('env_file')
   })
 
-  it('builds the image once', () => {
-    expect(all.filter(([, { build }]) => build).map(([name]) => name)).toEqual(['secrets'])
-    for (const [, { image, environment }] of all) {
-      if (environment?.SERVICE) expect(image).toBe(services.secrets?.image)
-    }
+  it.each(['one process', 'split'] as const)(
+    'builds the image of the program once, in the shape %s',
+    (shape) => {
+      const built = shapes[shape].filter((name) => services[name]?.build)
+      expect(built).toHaveLength(1)
+      const { image, build } = services[built[0] ?? ''] ?? {}
+      expect(build).toEqual({
+        context: '.',
+        // biome-ignore-start lint/suspicious/noTemplateCurlyInString: compose fills them in
+        args: { VERSION: '${VERSION:-dev}', REVISION: '${REVISION:-unknown}' },
+        // biome-ignore-end lint/suspicious/noTemplateCurlyInString: compose fills them in
+      })
+      expect(new Set(hosts.map(([, host]) => host.image))).toEqual(new Set([image]))
+    },
+  )
+
+  it('makes secrets with the image that the program is built on, which a new version leaves as it is', () => {
+    const bases = [...read('Dockerfile').matchAll(/^FROM (\S+)/gm)].map(([, base]) => base)
+    expect(new Set(bases)).toEqual(new Set([services.secrets?.image]))
+  })
+
+  // Where compose replaces a container, it stops all that depend on it.
+  it.each(all.filter(([name]) => !hosts.some(([host]) => host === name)))(
+    'has %s depend on nothing that a new version of the program replaces',
+    (name) => {
+      const needs = (of: string): string[] =>
+        Object.keys(services[of]?.depends_on ?? {}).flatMap((needed) => [needed, ...needs(needed)])
+      expect(hosts.filter(([host]) => needs(name).includes(host)).map(([host]) => host)).toEqual([])
+    },
+  )
+
+  it.each(all)('bounds the memory, the processes and the log of %s', (_, service) => {
+    expect(service.mem_limit).toMatch(/^\d+[mg]$/)
+    expect(service.pids_limit).toBeGreaterThanOrEqual(64)
+    expect(service.logging).toEqual({
+      driver: 'json-file',
+      options: { 'max-size': expect.stringMatching(/^\d+m$/), 'max-file': expect.stringMatching(/^\d+$/) },
+    })
   })
 
   it('names only what there is', () => {
@@ -119,7 +157,6 @@ describe('the compose file', () => {
     (_, service) => {
       expect(service.healthcheck?.test?.[0]).toBe('CMD')
       expect(service.restart).toBe('unless-stopped')
-      expect(Object.keys(service.depends_on ?? {})).not.toEqual([])
       for (const [needed, { condition }] of Object.entries(service.depends_on ?? {})) {
         expect(condition).toBe(awaited.has(needed) ? 'service_completed_successfully' : 'service_healthy')
       }
@@ -199,6 +236,13 @@ describe('the compose file', () => {
     const text = read('docker-compose.yml')
     expect(text).not.toMatch(/mongodb(\+srv)?:\/\/\S+:\S+@/)
     expect(text).not.toMatch(/(PASSWORD|SECRET|KEYS|KEY|TOKEN): \S/)
+  })
+})
+
+describe('the image', () => {
+  it('is told its version last, since all that follows is built anew for each', () => {
+    const instructions = [...read('Dockerfile').matchAll(/^([A-Z]+) /gm)].map(([, name]) => name)
+    expect(instructions.slice(-3)).toEqual(['ARG', 'ARG', 'LABEL'])
   })
 })
 

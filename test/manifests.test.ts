@@ -243,12 +243,19 @@ const ingressController: Party = {
   namespace: 'nginx-ingress',
   labels: { 'app.kubernetes.io/name': 'nginx-ingress' },
 }
+const prometheus: Party = {
+  name: 'Prometheus',
+  namespace: 'monitoring',
+  labels: { 'app.kubernetes.io/name': 'prometheus' },
+}
 const elsewhere: Party = { name: 'MongoDB elsewhere', labels: {}, address: '10.1.2.3' }
 const strangers: Party[] = [
   { name: 'a pod beside them', namespace, labels: { app: 'other' } },
   { name: 'a pod called like the ingress controller', namespace, labels: ingressController.labels },
   { name: 'a pod beside the ingress controller', namespace: 'nginx-ingress', labels: { app: 'other' } },
   { name: 'a pod called like a service', namespace: 'other', labels: { 'app.kubernetes.io/name': 'order' } },
+  { name: 'a pod called like Prometheus', namespace: 'other', labels: prometheus.labels },
+  { name: 'a pod beside Prometheus', namespace: 'monitoring', labels: { app: 'other' } },
   { name: 'a pod called like DNS', namespace: 'other', labels: dns.labels },
   { name: 'a pod beside DNS', namespace: 'kube-system', labels: { 'k8s-app': 'metrics-server' } },
   { name: 'the internet', labels: {}, address: '203.0.113.7' },
@@ -458,6 +465,13 @@ describe.each(renderings)('%s', (directory, manifests) => {
       expect(livenessProbe).toMatchObject(probe(operatorApi.healthz.path))
       const patience = (livenessProbe?.periodSeconds ?? 0) * (livenessProbe?.failureThreshold ?? 0)
       expect(patience).toBeGreaterThanOrEqual(15)
+      // A frozen process: it gets neither an answer out nor the signal that tells it to end.
+      const { timeoutSeconds = 1, terminationGracePeriodSeconds } = livenessProbe ?? {}
+      const restartedAfter =
+        patience +
+        timeoutSeconds +
+        (terminationGracePeriodSeconds ?? podOf(deployment).terminationGracePeriodSeconds ?? 30)
+      expect(restartedAfter).toBeLessThanOrEqual(36)
     })
 
     test('asks for what it needs, and gets no more than its limits', () => {
@@ -598,6 +612,12 @@ describe.each(renderings)('%s', (directory, manifests) => {
     for (const deployment of deployments) {
       expect(configOf(manifests, deployment).mongodb.uri).toContain(`@${hosts.join()}/`)
     }
+    const ownName = podOf(statefulSet).initContainers?.find(({ name }) => name === 'own-name')
+    expect(ownName?.command?.at(-1)).toContain(`"$HOSTNAME.${serviceName}"`)
+    expect(ownName?.env).toContainEqual({
+      name: 'POD_IP',
+      valueFrom: { fieldRef: { fieldPath: 'status.podIP' } },
+    })
   })
 
   describe('the Ingress', () => {
@@ -658,11 +678,12 @@ describe.each(renderings)('%s', (directory, manifests) => {
     const [mongodb] = all(manifests, 'StatefulSet').map(({ metadata }) => metadata.name)
     // Base does not say where MongoDB is.
     const database = mongodb ?? (directory === 'base' ? undefined : elsewhere.name)
-    const parties = [...pods, dns, ingressController, elsewhere, ...strangers]
+    const parties = [...pods, dns, ingressController, prometheus, elsewhere, ...strangers]
     const inside = parties.filter((party) => party.namespace === namespace).map(({ name }) => name)
     const needed: Connection[] = [
       ...calls,
       ...services.map(({ name }): Connection => [ingressController.name, name, '3000/TCP']),
+      ...services.map(({ name }): Connection => [prometheus.name, name, '3000/TCP']),
       ...(database ? services.map(({ name }): Connection => [name, database, '27017/TCP']) : []),
       ...(mongodb ? [[mongodb, mongodb, '27017/TCP'] as Connection] : []),
       ...inside.flatMap((name): Connection[] => [

@@ -123,6 +123,14 @@ describe('a process that is told to end', () => {
     expect(await ended).toBe(0)
     expect(output()).toContain('"reason":"SIGTERM"')
     expect(output()).toContain('"msg":"stopped"')
+    // A probe that succeeds is not logged, and one that is refused is no error.
+    const probes = output()
+      .split('\n')
+      .filter((line) => line.includes('"path":"/readyz"') || line.includes('"path":"/healthz"'))
+      .map((line) => JSON.parse(line))
+    const info = 30
+    expect(probes.length).toBeGreaterThan(0)
+    for (const line of probes) expect(line).toMatchObject({ level: info, status: 503, msg: 'request' })
   })
 
   it('answers what is in flight, however idle its other connections are', async () => {

@@ -55,9 +55,18 @@ export function requestContext(options: {
       status: c.res.status,
       ms: Math.round((performance.now() - started) * 10) / 10,
     }
-    if (c.res.status >= 500 && !c.get('isForwarded')) logger.error(line, 'request')
-    else logger.info(line, 'request')
+    logger[levelOf(c)](line, 'request')
   }
+}
+
+/**
+ * A probe that is refused tells of a start or an end, which is no error. One that succeeds is logged with the level
+ * `debug`. What a gateway passes on is logged as an error by the service that answered.
+ */
+function levelOf(c: Context<AppEnv>): 'debug' | 'info' | 'error' {
+  const failed = c.res.status >= 500
+  if (c.get('probe')) return failed ? 'info' : 'debug'
+  return failed && !c.get('isForwarded') ? 'error' : 'info'
 }
 
 /** Whether a body is being read whose end the client has not sent yet. */

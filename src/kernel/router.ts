@@ -10,6 +10,8 @@ export interface AppEnv {
   Variables: {
     call: Call
     principal: Principal
+    /** Whether the request is one of those that ask every few seconds how the process is. */
+    probe?: boolean
     /** Of the answer, whatever it is; by lower-case names. Middleware adds its own here. */
     headers: Record<string, string>
     /** Whether another process has made the answer, and has logged why the request failed. */

@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { freePort } from '../../src/embedded/free-port.ts'
 import { type Client, createClient } from '../client.ts'
 import { attempt, persist } from '../faults/attempts.ts'
-import { docker, noDocker } from './docker.ts'
+import { docker, noDocker, run } from './docker.ts'
+import { startVisitors } from './visitors.ts'
 
 if (noDocker) console.log(`skipped: ${noDocker}`)
 
@@ -34,7 +35,7 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
     { shape: 'one process', named: [], member: 'trivet', containers: ['trivet', 'mongodb'] },
     {
       shape: 'split',
-      named: ['nginx'],
+      named: ['auth', 'product', 'order', 'nginx'],
       member: 'auth',
       containers: ['nginx', 'auth', 'product', 'order', 'mongodb'],
     },
@@ -106,6 +107,84 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
       // From outside, where that is allowed: a container that Docker is told to kill stays dead.
       execFileSync('kill', ['-9', pid])
       await healthy(shape)
+      await trade(shape, member)
+    })
+
+    /** Of `docker compose`, for the commands that name no service. */
+    const options = ['--project-name', project, ...(shape === 'split' ? ['--profile', 'split'] : [])]
+    const updated = named.filter((name) => name !== 'nginx')
+    /** When each container of MongoDB and NGINX was started. */
+    const startsOfOthers = async () => {
+      const others = containers.filter((name) => ['mongodb', 'nginx'].includes(name))
+      const ids = await compose(shape, 'ps', '--quiet', ...others)
+      return docker(['inspect', '--format', '{{.Name}} {{.State.StartedAt}}', ...ids.split('\n').sort()])
+    }
+    /** The revision in the image of each container of the program. */
+    const revisions = async () => {
+      const hosts = shape === 'split' ? ['auth', 'product', 'order'] : ['trivet']
+      const ids = await compose(shape, 'ps', '--quiet', ...hosts)
+      const format = '{{index .Config.Labels "org.opencontainers.image.revision"}}'
+      return (await docker(['inspect', '--format', format, ...ids.split('\n')])).split('\n')
+    }
+    /** Requests that are sent while something is done, and that are not answered as they should be. */
+    const visited = async (what: string, work: () => Promise<unknown>) => {
+      const adminToken = await asAdmin(shape, member)
+      const register = () => vi.waitFor(() => client.customer(), { timeout: healthyWithin, interval: 1_000 })
+      const visitors = startVisitors({ ...client, adminToken }, [await register(), await register()], 1)
+      await work()
+      await visitors.stop()
+      const { visits } = visitors
+      const failed = visits.filter(({ complaint }) => complaint !== undefined)
+      const lost = failed.filter(
+        ({ status, complaint = '' }) => status === 0 || /cannot be reached/.test(complaint),
+      )
+      console.log(
+        `${what} (${shape}): ${visits.length} requests, ${failed.length} failed, ${lost.length} lost`,
+      )
+      expect(visits.length).toBeGreaterThan(100)
+      return { failed, lost }
+    }
+
+    it('gets a new version while MongoDB and NGINX go on, and replicas lose no request', async () => {
+      const before = await startsOfOthers()
+      const update = () =>
+        run('deploy/rolling-update.sh', options, {
+          ...environment,
+          REVISION: `rolling-${member}`,
+        })
+      const { lost } = await visited('a rolling update', update)
+      expect(await startsOfOthers()).toBe(before)
+      expect(await revisions()).toEqual(Array(shape === 'split' ? 6 : 1).fill(`rolling-${member}`))
+      await healthy(shape)
+      // One process is one container on one port.
+      if (shape === 'split') expect(lost).toEqual([])
+    })
+
+    it('gets a new version at once while MongoDB and NGINX go on', async () => {
+      const before = await startsOfOthers()
+      const build = { ...environment, REVISION: `at-once-${member}` }
+      const up = ['--project-name', project, 'up', '--build', '--detach', '--wait', ...updated]
+      await visited('a new version at once', () => docker(['compose', ...up], build))
+      expect(await startsOfOthers()).toBe(before)
+      expect(await revisions()).toEqual(Array(shape === 'split' ? 6 : 1).fill(`at-once-${member}`))
+      await trade(shape, member)
+    })
+
+    it('removes a new replica that does not become healthy, and leaves the old ones', async () => {
+      if (shape !== 'split') return
+      const known = await compose(shape, 'ps', '--all', '--quiet')
+      const update = run('deploy/rolling-update.sh', options, {
+        ...environment,
+        // It ends at once, and again at each start.
+        LOG_LEVEL: 'none-such',
+        HEALTHY_WITHIN_SECONDS: '20',
+      })
+      await expect(update).rejects.toThrow(
+        /LOG_LEVEL[\s\S]*the new replica of auth was not healthy within 20 s/,
+      )
+      expect((await compose(shape, 'ps', '--all', '--quiet')).split('\n').sort()).toEqual(
+        known.split('\n').sort(),
+      )
       await trade(shape, member)
     })
 

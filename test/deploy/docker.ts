@@ -13,16 +13,24 @@ export const noDocker: string | undefined = (() => {
   return undefined
 })()
 
+/** `docker` with these arguments, as `run`. */
+export const docker = (args: readonly string[], env: Record<string, string> = {}): Promise<string> =>
+  run('docker', args, env)
+
 /**
- * `docker` with these arguments, in the project's folder.
+ * A program with these arguments, in the project's folder.
  * @returns what it has printed on standard output
  * @throws Error with what it has printed on standard error
  */
-export function docker(args: readonly string[], env: Record<string, string> = {}): Promise<string> {
+export function run(
+  program: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const options = { cwd: root, env: { ...process.env, ...env }, timeout: longest, maxBuffer: 2 ** 26 }
-    execFile('docker', [...args], options, (error, stdout, stderr) => {
-      if (error) reject(new Error(`docker ${args.join(' ')}: ${stderr.slice(-4_000)}`, { cause: error }))
+    execFile(program, [...args], options, (error, stdout, stderr) => {
+      if (error) reject(new Error(`${program} ${args.join(' ')}: ${stderr.slice(-4_000)}`, { cause: error }))
       else resolve(stdout.trim())
     })
   })

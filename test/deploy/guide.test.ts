@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -27,6 +27,8 @@ describe.skipIf(noDocker)('the guide to compose', () => {
   let environment: Record<string, string>
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'trivet-guide-'))
+    // The commands are written for the project's folder.
+    await symlink(join(root, 'deploy'), join(folder, 'deploy'))
     environment = {
       COMPOSE_PROJECT_NAME: `trivet-guide-${randomUUID().slice(0, 8)}`,
       COMPOSE_FILE: join(root, 'docker-compose.yml'),
@@ -61,6 +63,6 @@ describe.skipIf(noDocker)('the guide to compose', () => {
     expect(printed).toContain('admin@example.com')
     expect(printed).toContain('complete')
     expect(printed.match(/Looked at 1 orders.*0 finding\(s\)/g)).toHaveLength(2)
-    expect(await readdir(folder)).toEqual(['backup.tgz', 'secrets.tgz'])
+    expect(await readdir(folder)).toEqual(['backup.tgz', 'deploy', 'secrets.tgz'])
   })
 })

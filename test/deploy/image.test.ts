@@ -8,6 +8,8 @@ import { docker, noDocker } from './docker.ts'
 if (noDocker) console.log(`skipped: ${noDocker}`)
 
 const image = 'trivet-test'
+/** It is built on that, and compose makes its secrets with that. */
+const base = 'node:26-slim'
 const settings = {
   SERVICE: 'all',
   // Nothing answers there: it waits.
@@ -28,8 +30,8 @@ describe.skipIf(noDocker)('the image', () => {
       '.',
     ])
     const size = Number(await docker(['image', 'inspect', image, '--format', '{{.Size}}']))
-    const base = Number(await docker(['image', 'inspect', 'node:26-slim', '--format', '{{.Size}}']))
-    console.log(`image: ${megabytes(size)}, of which ${megabytes(base)} are node:26-slim`)
+    const ofBase = Number(await docker(['image', 'inspect', base, '--format', '{{.Size}}']))
+    console.log(`image: ${megabytes(size)}, of which ${megabytes(ofBase)} are ${base}`)
     console.log(await inside('du -sm /app/node_modules /app/src | sed "s/^/  /"'))
   })
 
@@ -92,7 +94,7 @@ describe.skipIf(noDocker)('the image', () => {
   )
 
   it('starts with nothing to write to, is alive while it waits for its database, and ends with 0', async () => {
-    const { name, state, until } = await run()
+    const { name, state, until } = await run({ ...settings, LOG_LEVEL: 'debug' })
     await until('waiting for MongoDB')
     await until('"path":"/healthz"')
     expect(await state('Health.Status')).not.toBe('unhealthy')
@@ -105,7 +107,7 @@ describe.skipIf(noDocker)('the image', () => {
     const mounts = ['--volume', `${script}:/generate-secrets.mjs:ro`, '--tmpfs', '/secrets']
     const generate = 'node /generate-secrets.mjs compose /secrets'
     const inThere = (commands: string) =>
-      docker(['run', '--rm', '--user', 'root', ...mounts, image, 'sh', '-ec', commands])
+      docker(['run', '--rm', '--user', 'root', ...mounts, base, 'sh', '-ec', commands])
     const password = 'cat /secrets/mongodb-setup/ROOT_PASSWORD; echo'
     const [first, second] = (await inThere(`${generate}; ${password}; ${generate}; ${password}`)).split('\n')
     expect(first).toMatch(/^[\w-]{32}$/)

@@ -1,12 +1,15 @@
+import { rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { isDeepStrictEqual } from 'node:util'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { securityHeaders } from '../../src/browser-policy.ts'
 import { freePort } from '../../src/embedded/free-port.ts'
+import { isErrorCode, problems } from '../../src/kernel/http-errors.ts'
 import { registry } from '../../src/registry.ts'
 import { type Client, createClient } from '../client.ts'
-import { exchange, requestText } from '../raw-exchange.ts'
+import { exchange, type RawAnswer, requestText } from '../raw-exchange.ts'
 import { type Names, startNames } from './names.ts'
-import { type Nginx, nginxBinary, startNginx } from './nginx.ts'
+import { type Nginx, nginxBinary, startIngressController, startNginx } from './nginx.ts'
 
 if (!nginxBinary) console.log('skipped: nginx is not installed (Debian: apt-get install nginx)')
 
@@ -26,7 +29,40 @@ let names: Names
 let nginx: Nginx
 let client: Client
 
-const fine: Answer = (_, response) => response.end('{}')
+/** What a problem document says of a replica that cannot be reached, and of one that takes too long. */
+const lost = 'the service cannot be reached, or was lost before it answered'
+const late = 'the service did not answer in time'
+
+/** An answer of NGINX's own is a problem document of this code, as the API itself would write it. */
+function expectProblem(
+  { status, headers, body }: Awaited<ReturnType<Client['get']>> | RawAnswer,
+  code: string,
+) {
+  const document = typeof body === 'string' ? JSON.parse(body) : body
+  const sent = Object.fromEntries(headers)
+  expect(document).toMatchObject({
+    type: `/problems/${code}`,
+    code,
+    status,
+    title: expect.any(String),
+    detail: expect.any(String),
+    requestId: sent['x-request-id'],
+  })
+  if (isErrorCode(code)) {
+    const { title, status: own, retryAfter } = problems[code]
+    expect({ title: document.title, status, retryAfter: document.retryAfter }).toEqual({
+      title,
+      status: own,
+      retryAfter,
+    })
+  } else expect(code).toBe('headers_too_large')
+  expect(sent).toMatchObject({ ...securityHeaders, 'content-type': 'application/problem+json' })
+  expect(sent['retry-after']).toBe(document.retryAfter?.toString())
+  expect(sent.allow).toBe(document.allowed?.join(', '))
+}
+
+/** The body is read to its end: a connection that is closed before would be lost for NGINX. */
+const fine: Answer = (request, response) => request.resume().on('end', () => response.end('{}'))
 /** What NGINX asks for a service by its name for. */
 const pathOf = new Map([
   ['auth', '/profile'],
@@ -90,7 +126,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
   })
 
   it.each(['POST', 'PUT', 'DELETE', 'PATCH'])(
-    'says 502 of a %s that a replica was lost with, and lets no other carry it out again',
+    'says 503 of a %s that a replica was lost with, and lets no other carry it out again',
     async (method) => {
       await all(first, second)
       const lose: Answer = (request) => request.resume().on('end', () => request.socket.destroy())
@@ -100,11 +136,8 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
         body: { some: 'thing' },
         headers: { 'X-Request-Id': 'once' },
       })
-      expect(answer).toMatchObject({
-        status: 502,
-        body: { status: 502, code: 'dependency_unavailable', requestId: 'once' },
-      })
-      expect(answer.headers.get('retry-after')).toBe('1')
+      expect(answer).toMatchObject({ status: 503, body: { requestId: 'once', detail: lost } })
+      expectProblem(answer, 'dependency_unavailable')
       expect(received).toEqual([expect.objectContaining({ method, url: '/orders/1' })])
     },
   )
@@ -143,7 +176,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     const lose: Answer = (request) => request.resume().on('end', () => request.socket.destroy())
     answers.set(first, lose)
     answers.set(second, lose)
-    expect((await client.request(method, path, { headers, body: {} })).status).toBe(502)
+    expect((await client.request(method, path, { headers, body: {} })).status).toBe(503)
     expect(received).toHaveLength(1)
   })
 
@@ -152,7 +185,8 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     answers.set(first, () => undefined)
     answers.set(second, () => undefined)
     const answer = await client.post('/orders/create_order', { headers: key, body: {} })
-    expect(answer).toMatchObject({ status: 504, body: { status: 504, code: 'dependency_unavailable' } })
+    expect(answer).toMatchObject({ status: 503, body: { detail: late } })
+    expectProblem(answer, 'dependency_unavailable')
     expect(received).toHaveLength(1)
   })
 
@@ -183,14 +217,15 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
   })
 
   it.each(['POST', 'PUT'])(
-    'waits for a %s for longer than the API may take, and then says 504',
+    'waits for a %s for longer than the API may take, and then says 503',
     async (method) => {
       await all(first)
       answers.set(first, (_, response) => setTimeout(() => response.end('{}'), 4_500))
       expect((await client.request(method, '/orders/1', { body: {} })).status).toBe(200)
       answers.set(first, () => undefined)
       const answer = await client.request(method, '/orders/1', { body: {} })
-      expect(answer).toMatchObject({ status: 504, body: { status: 504, code: 'dependency_unavailable' } })
+      expect(answer).toMatchObject({ status: 503, body: { detail: late } })
+      expectProblem(answer, 'dependency_unavailable')
       expect(received).toHaveLength(2)
     },
   )
@@ -217,7 +252,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
   it('shuts no replica out after failures', async () => {
     await all(first)
     answers.set(first, (request) => request.socket.destroy())
-    for (let n = 0; n < 10; n++) expect((await client.get('/products/')).status).toBe(502)
+    for (let n = 0; n < 10; n++) expect((await client.get('/products/')).status).toBe(503)
     answers.set(first, fine)
     expect((await client.get('/products/')).status).toBe(200)
   })
@@ -257,14 +292,14 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     expect(received).toEqual([])
   })
 
-  it.each(['/POST', '/PUT', '/REPEATABLE', '/PROBLEM'])(
+  it.each(['/POST', '/PUT', '/REPEATABLE', '/DISGUISED', '/PUT/order/orders/1', '/PROBLEM'])(
     'keeps %s, which is its own, from clients',
     async (path) => {
       await all(first)
       await client.get(path)
       // A path like any other for the service that answers.
       expect(received.every(({ url }) => url === path)).toBe(true)
-      expect((await client.post(path, { body: {} })).status).not.toBe(502)
+      expect((await client.post(path, { body: {} })).status).not.toBe(503)
     },
   )
 
@@ -274,34 +309,171 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
       const answer = await client.request(method, '/products/create_product', {
         raw: 'x'.repeat(1024 * 1024 + 1),
       })
-      expect(answer).toMatchObject({ status: 413, body: { status: 413, code: 'body_too_large' } })
+      expectProblem(answer, 'body_too_large')
     }
     expect((await client.post('/products/create_product', { raw: 'x'.repeat(1024 * 1024) })).status).toBe(200)
     expect(received).toHaveLength(1)
   })
 
   const chunk = `fffff\r\n${'x'.repeat(0xfffff)}\r\n`
-  it.each<[string, number, string, string[]]>([
-    ['a request line that is none', 400, 'validation_failed', ['GET /a b c HTTP/1.1\r\nHost: x\r\n\r\n']],
-    ['a path that leads out', 400, 'validation_failed', [requestText('GET', '/../x')]],
-    ['a method that it does not take', 405, 'method_not_allowed', [requestText('TRACE', '/products/')]],
+  const chunked = { 'Transfer-Encoding': 'chunked' }
+  it.each<[string, string, string[]]>([
+    ['a request line that is none', 'validation_failed', ['GET /a b c HTTP/1.1\r\nHost: x\r\n\r\n']],
+    ['a path that leads out', 'validation_failed', [requestText('GET', '/../x')]],
+    ['a method in lower case', 'validation_failed', [requestText('get', '/products/')]],
+    ['a request without a host', 'validation_failed', ['GET / HTTP/1.1\r\nConnection: close\r\n\r\n']],
+    ['a version of HTTP that it does not know', 'validation_failed', ['GET / HTTP/2.0\r\nHost: x\r\n\r\n']],
     [
-      'headers that are too large',
-      431,
+      'a length that is none',
       'validation_failed',
-      [requestText('GET', '/', { A: 'x'.repeat(20_000) })],
+      [requestText('POST', '/orders', { 'Content-Length': '1x' })],
+    ],
+    [
+      'a transfer encoding that it does not know',
+      'validation_failed',
+      [requestText('POST', '/orders', { 'Transfer-Encoding': 'gzip' })],
+    ],
+    [
+      'a chunk that is none, in a POST',
+      'validation_failed',
+      [requestText('POST', '/orders', chunked), 'x\r\n\r\n'],
+    ],
+    [
+      'a chunk that is none, in a PUT',
+      'validation_failed',
+      [requestText('PUT', '/orders/1', chunked), 'x\r\n\r\n'],
+    ],
+    ['a path that is not for clients', 'route_not_found', [requestText('GET', '/internal')]],
+    ['a TRACE', 'method_not_allowed', [requestText('TRACE', '/products/')]],
+    ['a header that is too large', 'headers_too_large', [requestText('GET', '/', { A: 'x'.repeat(20_000) })]],
+    [
+      'headers that are too large together',
+      'headers_too_large',
+      [
+        requestText(
+          'PUT',
+          '/orders/1',
+          Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`A-${n}`, 'x'.repeat(12_000)])),
+        ),
+      ],
+    ],
+    ['a path that is too long', 'headers_too_large', [requestText('GET', `/products/${'x'.repeat(20_000)}`)]],
+    [
+      'a path that is too long for the socket alone',
+      'headers_too_large',
+      [requestText('DELETE', `/products/${'x'.repeat(16_384 - 34)}`)],
     ],
     [
       'a body that turns out to be too large',
-      413,
       'body_too_large',
-      [requestText('PUT', '/products/1', { 'Transfer-Encoding': 'chunked' }), chunk, chunk, '0\r\n\r\n'],
+      [requestText('PUT', '/products/1', chunked), chunk, chunk, '0\r\n\r\n'],
     ],
-  ])('answers %s as the API does', async (_, status, code, parts) => {
+  ])('answers %s as the API does', async (_, code, parts) => {
     await all(first)
-    const answer = await exchange(nginx.url, ...parts)
-    expect(answer.status).toBe(status)
-    expect(JSON.parse(answer.body)).toMatchObject({ status, code, requestId: expect.any(String) })
+    expectProblem(await exchange(nginx.url, ...parts), code)
+    expect(received).toEqual([])
+  })
+
+  it.each<[string, number, string]>([
+    ['it says 400 of', 400, 'validation_failed'],
+    ['it says 404 of', 404, 'product_not_found'],
+    ['it says 405 of', 405, 'method_not_allowed'],
+    ['it says 413 of', 413, 'body_too_large'],
+    ['it says 500 of', 500, 'internal_error'],
+    ['it says 503 of', 503, 'overloaded'],
+  ])('leaves the answer of a service as it is where %s a request', async (_, status, code) => {
+    await all(first)
+    const document = JSON.stringify({ code, status, detail: 'its own' })
+    const type = { 'Content-Type': 'application/problem+json' }
+    answers.set(first, (_request, response) => response.writeHead(status, type).end(document))
+    for (const method of ['GET', 'POST', 'PUT', 'DELETE']) {
+      const { body } = await client.request(method, '/orders/1')
+      expect(body).toEqual({ code, status, detail: 'its own' })
+    }
+  })
+
+  it.each(['GET', 'POST', 'PUT', 'DELETE'])(
+    'says 503 of a %s for a service that is nowhere',
+    async (method) => {
+      await all()
+      const answer = await client.request(method, '/orders/1')
+      expect(answer.body.detail).toBe(lost)
+      expectProblem(answer, 'dependency_unavailable')
+      await all(nobody)
+      expectProblem(await client.request(method, '/orders/1'), 'dependency_unavailable')
+    },
+  )
+
+  it.each(['GET', 'PUT'])('says 503 of a %s whose answer has a malformed header', async (method) => {
+    await all(first)
+    answers.set(first, (request) => request.socket.end('HTTP/1.1 200 OK\r\nA\0: b\r\n\r\n'))
+    expectProblem(await client.request(method, '/orders/1'), 'dependency_unavailable')
+  })
+
+  it('says 503 of a read that no replica answers, after both were asked', async () => {
+    await all(first, second)
+    answers.set(first, () => undefined)
+    answers.set(second, () => undefined)
+    const answer = await client.get('/orders')
+    expect(answer.body.detail).toBe(late)
+    expectProblem(answer, 'dependency_unavailable')
+    expect(new Set(received.map(({ by }) => by))).toEqual(new Set([first, second]))
+  })
+
+  it('answers HEAD with the status and headers of a problem, and no body', async () => {
+    await all(nobody)
+    const { status, headers, body } = await exchange(nginx.url, requestText('HEAD', '/products/'))
+    expect({ status, body }).toEqual({ status: 503, body: '' })
+    expect(Object.fromEntries(headers)).toMatchObject({ 'retry-after': '1' })
+  })
+
+  it('takes a request of HTTP/1.0 without a host to a service, as balancers send it', async () => {
+    await all(first)
+    const { status } = await exchange(nginx.url, 'GET /healthz HTTP/1.0\r\n\r\n')
+    expect(status).toBe(200)
+    expect(received[0]?.headers).toMatchObject({ host: 'localhost' })
+  })
+
+  it('logs every request once, with the method that the client sent, and no probe that succeeds', async () => {
+    await all(first)
+    const ids: Record<string, string> = {}
+    const send = async (method: string, path: string, id: string) => {
+      ids[id] = method
+      await exchange(nginx.url, requestText(method, path, { 'X-Request-Id': id }))
+    }
+    const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+    for (const method of methods) await send(method, '/orders/1?secret=1', `fine-${method}`)
+    answers.set(first, (request) => request.resume().on('end', () => request.socket.destroy()))
+    for (const method of methods) await send(method, '/orders/1?secret=1', `lost-${method}`)
+    await send('TRACE', '/orders/1', 'refused-TRACE')
+    for (const path of ['/healthz', '/readyz', '/readyz/?by=balancer'])
+      await send('GET', path, `failed-${path.replaceAll(/\W/g, '.')}`)
+    answers.set(first, fine)
+    for (const path of ['/healthz', '/readyz', '/readyz/?by=balancer']) {
+      await exchange(nginx.url, requestText('GET', path, { 'X-Request-Id': 'probe' }))
+    }
+    answers.set(first, (request) => request.resume().on('end', () => request.socket.destroy()))
+    await send('POST', '/internal', 'refused-POST')
+    // NGINX passes on what is no HTTP as it is, and has no status for it.
+    answers.set(first, (request) => request.socket.end('nonsense\r\n\r\n'))
+    await expect(send('GET', '/orders/1', 'nonsense')).rejects.toThrow('no answer')
+    await vi.waitFor(async () => {
+      const logged = await nginx.logged()
+      expect(logged.filter(({ requestId }) => requestId === 'probe')).toEqual([])
+      const lines = logged.filter(({ requestId }) => ids[requestId])
+      expect(lines.map(({ requestId, method }) => [requestId, method])).toEqual(Object.entries(ids))
+      expect(lines.filter(({ requestId }) => requestId.startsWith('lost'))).toEqual(
+        methods.map((method) => expect.objectContaining({ method, path: '/orders/1', status: 503 })),
+      )
+    })
+  })
+
+  it('says 500 of what it cannot carry out itself', async () => {
+    await all(first)
+    await rm(nginx.bodies, { recursive: true })
+    // A body of that size is kept in a file.
+    const answer = await client.post('/orders', { raw: 'x'.repeat(500_000) })
+    expectProblem(answer, 'internal_error')
     expect(received).toEqual([])
   })
 
@@ -334,4 +506,63 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
       })
     },
   )
+})
+
+describe.skipIf(!nginxBinary)('an ingress controller with the values that are shipped', () => {
+  let answer: Answer = fine
+  let pod: Server
+  let controller: Nginx
+  beforeAll(async () => {
+    pod = createServer((request, response) => answer(request, response))
+    const own = await freePort()
+    await new Promise<void>((resolve) => pod.listen(own, first, resolve))
+    controller = await startIngressController(nginxBinary ?? '', `${first}:${own}`)
+    client = createClient((path, init) => fetch(`${controller.url}${path}`, init))
+  })
+  afterAll(async () => {
+    await controller.stop()
+    pod.close().closeAllConnections()
+  })
+
+  it.each(['GET', 'POST', 'PUT', 'DELETE'])(
+    'says 503 of a %s for a Service without a pod',
+    async (method) => {
+      const sent = await client.request(method, '/orders', { headers: { 'X-Request-Id': 'once' } })
+      expect(sent.body).toMatchObject({ detail: lost, requestId: 'once' })
+      expectProblem(sent, 'dependency_unavailable')
+    },
+  )
+
+  it('says 503 where a pod is lost with a request, and where it does not answer in time', async () => {
+    answer = (request) => request.socket.destroy()
+    expectProblem(await client.get('/products'), 'dependency_unavailable')
+    answer = () => undefined
+    const timedOut = await client.get('/products')
+    expect(timedOut.body.detail).toBe(late)
+    expectProblem(timedOut, 'dependency_unavailable')
+  })
+
+  it.each<[string, string, string]>([
+    [
+      'a transfer encoding',
+      'validation_failed',
+      requestText('POST', '/products', { 'Transfer-Encoding': 'gzip' }),
+    ],
+    ['a version of HTTP', 'validation_failed', 'GET / HTTP/2.0\r\nHost: x\r\n\r\n'],
+    [
+      'a header of that size',
+      'headers_too_large',
+      requestText('GET', '/products', { A: 'x'.repeat(40_000) }),
+    ],
+    ['a path of that length', 'headers_too_large', requestText('GET', `/products/${'x'.repeat(40_000)}`)],
+  ])('refuses %s that it does not take as the API does', async (_, code, text) => {
+    expectProblem(await exchange(controller.url, text), code)
+  })
+
+  it.each([400, 404, 405, 413, 500, 503])('leaves the %i of a pod as it is', async (status) => {
+    const document = { code: 'x', status, detail: 'its own' }
+    answer = (_, response) =>
+      response.writeHead(status, { 'Content-Type': 'application/problem+json' }).end(JSON.stringify(document))
+    expect(await client.get('/products')).toMatchObject({ status, body: document })
+  })
 })

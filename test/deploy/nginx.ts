@@ -4,14 +4,20 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { parse } from 'yaml'
 import { freePort } from '../../src/embedded/free-port.ts'
 
 const template = new URL('../../deploy/nginx/nginx.conf.template', import.meta.url)
+const controllerValues = new URL('../../deploy/nginx/ingress-controller-values.yaml', import.meta.url)
 
 /** NGINX with the configuration that is shipped. */
 export interface Nginx {
   url: string
   port: number
+  /** The folder where bodies are kept that are too large for memory. */
+  bodies: string
+  /** The lines of the access log. */
+  logged(): Promise<{ requestId: string; method: string; path: string; status: number }[]>
   /** What its log says of connections to replicas that were lost with a request on them. */
   lost(): string[]
   stop(): Promise<void>
@@ -30,21 +36,70 @@ export async function startNginx(
   binary: string,
   { resolver, servicePort }: { resolver: string; servicePort: number },
 ): Promise<Nginx> {
+  const shipped = await readFile(template, 'utf8')
+  return run(binary, (directory, port) =>
+    rendered(shipped, {
+      NGINX_LOCAL_RESOLVERS: resolver,
+      NGINX_ACCESS_LOG: join(directory, 'access.log'),
+      NGINX_DIRECTORY: directory,
+      NGINX_PORT: String(port),
+      // One, so that whoever has asked for a name has asked for all.
+      NGINX_WORKERS: '1',
+      SERVICE_PORT: String(servicePort),
+    }),
+  )
+}
+
+/**
+ * NGINX as the F5 ingress controller configures it: the snippets that are shipped stand in its configuration, and a
+ * Service without a pod is a server that answers 502.
+ * @param pods the host and port that `/products` leads to; `/orders` leads to a Service without a pod
+ */
+export async function startIngressController(binary: string, pods: string): Promise<Nginx> {
+  const { controller } = parse(await readFile(controllerValues, 'utf8'))
+  const { 'http-snippets': ofHttp, 'server-snippets': ofServer } = controller.config.entries
+  return run(
+    binary,
+    (directory, port) => `
+      worker_processes 1;
+      pid ${directory}/nginx.pid;
+      error_log stderr notice;
+      events {}
+      http {
+        access_log ${directory}/access.log;
+        client_body_temp_path ${directory}/body;
+        proxy_temp_path ${directory}/proxy;
+        fastcgi_temp_path ${directory}/fastcgi;
+        uwsgi_temp_path ${directory}/uwsgi;
+        scgi_temp_path ${directory}/scgi;
+        proxy_read_timeout 500ms;
+        ${ofHttp}
+        server {
+          listen 127.0.0.1:${port};
+          ${ofServer}
+          location /products { proxy_pass http://${pods}; }
+          location /orders { proxy_pass http://unix:${directory}/none.sock; }
+        }
+        server {
+          listen unix:${directory}/none.sock;
+          return 502;
+        }
+      }`,
+  )
+}
+
+/** NGINX in a folder of its own, on a port of its own. */
+async function run(
+  binary: string,
+  configurationOf: (directory: string, port: number) => string,
+): Promise<Nginx> {
   const directory = await mkdtemp(join(tmpdir(), 'trivet-nginx-'))
   const port = await freePort()
   const configuration = join(directory, 'nginx.conf')
-  const shipped = rendered(await readFile(template, 'utf8'), {
-    NGINX_LOCAL_RESOLVERS: resolver,
-    NGINX_ACCESS_LOG: join(directory, 'access.log'),
-    NGINX_DIRECTORY: directory,
-    NGINX_PORT: String(port),
-    // One, so that whoever has asked for a name has asked for all.
-    NGINX_WORKERS: '1',
-    SERVICE_PORT: String(servicePort),
-  })
+  const accessLog = join(directory, 'access.log')
   // Root may not hand its folder to somebody else.
   const user = process.getuid?.() === 0 ? 'user root; ' : ''
-  await writeFile(configuration, shipped)
+  await writeFile(configuration, configurationOf(directory, port))
 
   const child = spawn(binary, ['-c', configuration, '-e', 'stderr', '-g', `${user}daemon off;`], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -61,6 +116,11 @@ export async function startNginx(
   return {
     url: `http://127.0.0.1:${port}`,
     port,
+    bodies: join(directory, 'body'),
+    async logged() {
+      const lines = (await readFile(accessLog, 'utf8')).trimEnd().split('\n')
+      return lines.map((line) => JSON.parse(line))
+    },
     lost: () =>
       printed
         .split('\n')

@@ -36,7 +36,7 @@ export interface ReplicatedService {
   replicas: readonly [Replica, Replica]
 }
 
-/** Services of two replicas each behind NGINX, as `docker compose --profile split up` has them. */
+/** Services of two replicas each behind NGINX, as `docker compose up auth product order nginx` has them. */
 export interface ReplicatedShop extends RunningShop {
   nginx: Nginx
   services: readonly ReplicatedService[]

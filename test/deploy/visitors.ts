@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Account, Answer, Json } from '../client.ts'
+import type { Account, Answer, Client, Json } from '../client.ts'
 import { attempt } from '../faults/attempts.ts'
 import { type Chance, createChance } from '../faults/chance.ts'
-import type { RunningShop } from '../faults/fleet.ts'
 
 /** One request and what came of it. */
 export interface Visit {
@@ -22,7 +21,11 @@ export interface Visitors {
   stop(): Promise<void>
 }
 
-export function startVisitors(shop: RunningShop, accounts: readonly Account[], seed: number): Visitors {
+export function startVisitors(
+  shop: Client & { adminToken: string },
+  accounts: readonly Account[],
+  seed: number,
+): Visitors {
   const visits: Visit[] = []
   let stopping = false
   let seen = ''
