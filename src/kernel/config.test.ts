@@ -287,7 +287,9 @@ describe('a value of the wrong form is refused', () => {
 
   it('ADMIN_EMAIL that is none, in the words that a request is refused with', () => {
     const admin = { ADMIN_USERNAME: 'boss', ADMIN_PASSWORD: 'correct horse battery' }
-    expect(faultsOf({ ...admin, ADMIN_EMAIL: 'nowhere' })).toEqual(['ADMIN_EMAIL must be an e-mail address'])
+    expect(faultsOf({ ...admin, ADMIN_EMAIL: 'nowhere' })).toEqual([
+      'ADMIN_EMAIL must be an e-mail address such as ada@example.com, with an international domain in its ASCII form (xn--...)',
+    ])
   })
 
   it('JWT_PRIVATE_KEYS whose halves do not belong together, or that share a kid', () => {
