@@ -318,7 +318,7 @@ it.each<[string, string, unknown, object]>([
     'POST',
     '/register',
     { username: 'someone', email: 'nowhere', password: 'correct horse battery' },
-    { pointer: '/email', message: 'must be an e-mail address' },
+    { pointer: '/email', message: expect.stringMatching(/^must be an e-mail address such as/) },
   ],
 ])('what is refused is told what would be right: %s %s %j', async (method, path, body, fault) => {
   expect(await client.request(method, path, { token: shop.adminToken, body })).toMatchObject({

@@ -380,6 +380,111 @@ export function inputSuite(deployment: () => Deployment) {
       })
     })
 
+    const register = (changes: Record<string, string>) => {
+      const own = randomUUID().slice(0, 12)
+      const body = { username: `u-${own}`, email: `${own}@example.com`, password: 'staple horse battery 9' }
+      return shop.post('/register', { body: { ...body, ...changes } })
+    }
+
+    it('of an e-mail address is what browsers accept, at registration and at sign-in', async () => {
+      const addresses = [
+        ...['xn--p1ai', 'xn--e1afmkfd.xn--p1ai', 'localhost', 'example.museum', '1.example'].map(
+          (host) => `a@${host}`,
+        ),
+        ..."&/!=#%'*+?^_`{|}~.$-".split('').map((character) => `a${character}b@example.com`),
+        '.a..b.@example.com',
+        `a@${'b'.repeat(63)}.example`,
+        `${'a'.repeat(242)}@example.com`,
+      ]
+      for (const address of addresses) {
+        // Every one of them another address than in the other shape and in other tests.
+        const email = `${randomUUID().slice(0, 8)}${address}`.slice(-254)
+        expect((await register({ email })).status, email).toBe(201)
+        const body = { email: email.toUpperCase(), password: 'staple horse battery 9' }
+        expect((await shop.post('/login', { body })).status, email).toBe(200)
+      }
+    })
+
+    it.each([
+      'nobody',
+      '@example.com',
+      'a@',
+      'a@b@example.com',
+      'a b@example.com',
+      'a@example..com',
+      'a@-example.com',
+      'a@example-.com',
+      'a@example.com.',
+      'a@exam_ple.com',
+      '"a b"@example.com',
+      'a@[127.0.0.1]',
+      'a(b)@example.com',
+      'a,b@example.com',
+      'a@пример.рф',
+      'ä@example.com',
+      ' a@example.com',
+      'a@example.com\n',
+      `a@${'b'.repeat(64)}.com`,
+    ])('of an e-mail address is refused where browsers refuse it: %j', async (email) => {
+      const message = expect.stringMatching(/^must be an e-mail address such as ada@example.com, .*xn--/)
+      const { status, body } = await register({ email })
+      expect({ status, errors: body.errors }).toEqual({
+        status: 400,
+        errors: [{ pointer: '/email', message }],
+      })
+    })
+
+    it('of an e-mail address is measured before it is searched', async () => {
+      const message = 'must have at most 254 characters'
+      for (const email of [
+        `${'a'.repeat(243)}@example.com`,
+        'a@'.repeat(400_000),
+        `a@${'b.'.repeat(400_000)}`,
+      ]) {
+        const { status, body } = await register({ email })
+        expect({ status, errors: body.errors }).toEqual({
+          status: 400,
+          errors: [{ pointer: '/email', message }],
+        })
+      }
+    })
+
+    it.each([
+      'aaaaaaaa',
+      '00000000',
+      '12341234',
+      'abcdefgh',
+      'password123456',
+      'Password123!',
+      'Passw0rd!',
+      'Summer2024!',
+      'admin1234',
+    ])('of a password is refused where it is easily guessed: %s', async (password) => {
+      const message = expect.stringMatching(/^must not be (easily guessed|one of the most common)/)
+      const { status, body } = await register({ password })
+      expect({ status, errors: body.errors }).toEqual({
+        status: 400,
+        errors: [{ pointer: '/password', message }],
+      })
+    })
+
+    it.each([
+      ['zero width', '\u200b\u2060'],
+      ['Hangul fillers', '\u3164'],
+      ['blank Braille', '\u2800\u2800'],
+      ['tags', '\u{e0041}'],
+    ])('of a name is refused where nothing of it is visible: %s', async (_what, name) => {
+      const { status, body } = await shop.post('/products/create_product', {
+        token: shop.adminToken,
+        body: { name, price: 1, stock: 1 },
+      })
+      const message = 'must have 1 to 200 characters, at least one of them visible'
+      expect({ status, errors: body.errors }).toEqual({
+        status: 400,
+        errors: [{ pointer: '/name', message }],
+      })
+    })
+
     it('of one e-mail address that many register at once opens one account', async () => {
       const email = `${randomUUID()}@example.com`
       const answers = await Promise.all(

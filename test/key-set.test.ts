@@ -1,3 +1,4 @@
+import type { RequestListener } from 'node:http'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { generatePrivateKey, publicKeyOf } from '../src/modules/auth/signing-keys.ts'
 import {
@@ -113,6 +114,34 @@ describe('an unknown kid', () => {
         }
       })
       expect(fetches).toBe(1)
+      await close()
+    }
+  })
+})
+
+describe('a process that has no keys yet', () => {
+  const once =
+    (first: RequestListener): RequestListener =>
+    (request, response) => {
+      front.answer = to(auth.fetch)
+      first(request, response)
+    }
+
+  it.each([
+    ['is gone', gone],
+    ['fails', answering('<html>Oops</html>', 500)],
+    ['is not ready', answering('{"code":"dependency_unavailable","detail":"not ready"}', 503)],
+    ['has no keys', answering('{"keys":[]}')],
+    ['does not answer', () => {}],
+  ])('asks again within the same request where one replica of auth %s', async (_, first) => {
+    const fresh = await startServices(front.url, { REQUEST_TIMEOUT: '2s' })
+    const token = await issuedWith(key)
+    for (const { show, close } of fresh) {
+      front.answer = once(first)
+      const fetches = await fetchesBy(async () => {
+        expect(await Promise.all([show(token), show(token)])).toEqual(['accepted', 'accepted'])
+      })
+      expect(fetches).toBe(2)
       await close()
     }
   })

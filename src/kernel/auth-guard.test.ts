@@ -6,6 +6,7 @@ import { quiet } from '../../test/shop.ts'
 import { generatePrivateKey, type PrivateKey, publicKeyOf } from '../modules/auth/signing-keys.ts'
 import { createTokenIssuer } from '../modules/auth/tokens.ts'
 import { authGuard, createKeyCache, type KeySource, type PublicKey } from './auth-guard.ts'
+import { callWithin, withinDeadline } from './call.ts'
 import { DomainError, dependencyUnavailable } from './errors.ts'
 import { problemResponse } from './http-errors.ts'
 import { createRouter } from './router.ts'
@@ -413,6 +414,20 @@ describe('the key set', () => {
     }
     state.fails = false
     expect((await ask(authorization)).status).toBe(200)
+  })
+
+  it('that another request fetches first, and has less time for, is fetched again for this one', async () => {
+    let fetches = 0
+    const keyOf = createKeyCache(async (_request, within) => {
+      fetches += 1
+      if (fetches === 1) return withinDeadline(within, 'auth', new Promise<PublicKey[]>(() => {}))
+      return [known]
+    }, logger)
+    const hurried = keyOf(key.kid, callWithin(50, 'hurried'))
+    const patient = [1, 2].map((n) => keyOf(key.kid, callWithin(10_000, `patient-${n}`)))
+    await expect(hurried).rejects.toMatchObject({ code: 'dependency_unavailable' })
+    expect(await Promise.all(patient)).toEqual([known, known])
+    expect(fetches).toBe(2)
   })
 
   it('is not asked for on behalf of what is no token', async () => {

@@ -133,11 +133,14 @@ export function createKeyCache(source: KeySource, logger: Logger) {
   let askedForUnknownAt = 0
   let fetching = false
   let latest = Promise.resolve()
+  /** Deadline of the fetch that is `latest`. */
+  let latestDeadline = 0
 
   /** The one that is under way, if there is one. */
   const fetchKeys = (call: Call): Promise<void> => {
     if (fetching) return latest
     fetching = true
+    latestDeadline = call.deadline
     latest = orAskedAgain(call, firstFetchMs, 'auth', (within) => source({}, within))
       .then((keys) => {
         // Auth always has a key to sign with. Whatever says otherwise would sign everybody out.
@@ -149,6 +152,20 @@ export function createKeyCache(source: KeySource, logger: Logger) {
         fetching = false
       })
     return latest
+  }
+
+  /** For a request that cannot be answered without keys: waits as long as that request may. */
+  const fetchFirst = async (call: Call): Promise<void> => {
+    for (;;) {
+      const fetched = fetchKeys(call)
+      const deadline = latestDeadline
+      try {
+        return await withinDeadline(call, 'auth', fetched)
+      } catch (error) {
+        // A fetch that another request began ends with the time of that one, and this request may have more.
+        if (deadline >= call.deadline) throw error
+      }
+    }
   }
 
   const inBackground = (call: Call) => {
@@ -163,7 +180,7 @@ export function createKeyCache(source: KeySource, logger: Logger) {
   return async (kid: string, call: Call): Promise<PublicKey | undefined> => {
     const now = Date.now()
     if (refreshAt === undefined) {
-      await withinDeadline(call, 'auth', fetchKeys(call))
+      await fetchFirst(call)
       // That was the fetch for this kid, too.
       if (!known.has(kid)) askedForUnknownAt = now
     } else if (now > refreshAt) inBackground(call)

@@ -477,7 +477,9 @@ describe('a value of the wrong form is refused', () => {
 
   it('ADMIN_EMAIL that is none, in the words that a request is refused with', () => {
     const admin = { ADMIN_USERNAME: 'boss', ADMIN_PASSWORD: 'correct horse battery' }
-    expect(faultsOf({ ...admin, ADMIN_EMAIL: 'nowhere' })).toEqual(['ADMIN_EMAIL must be an e-mail address'])
+    expect(faultsOf({ ...admin, ADMIN_EMAIL: 'nowhere' })).toEqual([
+      'ADMIN_EMAIL must be an e-mail address such as ada@example.com, with an international domain in its ASCII form (xn--...)',
+    ])
   })
 
   it('JWT_PRIVATE_KEYS whose halves do not belong together, or that share a kid', () => {
@@ -588,10 +590,11 @@ describe('production', () => {
     const admin = { ADMIN_USERNAME: 'boss', ADMIN_EMAIL: 'chief@example.com' }
     for (const [ADMIN_PASSWORD, reason] of [
       ['trustno1', /^ADMIN_PASSWORD must not be one of the most common/],
+      ['Summer2024!!', /^ADMIN_PASSWORD must not be easily guessed: .*common word or name and a date/],
       ['the Boss of all', /^ADMIN_PASSWORD must not contain the username/],
       ['Chief of staff', /^ADMIN_PASSWORD must not contain the e-mail/],
-      ['eleven char', /^ADMIN_PASSWORD must have 12 characters or more/],
-      ['éléphants ♥', /^ADMIN_PASSWORD must have 12 characters or more/],
+      ['zebra-cloud', /^ADMIN_PASSWORD must have 12 characters or more/],
+      ['wçqzk ♥ jxé', /^ADMIN_PASSWORD must have 12 characters or more/],
     ] as const) {
       expect(faultsOf({ ...production, ...admin, ADMIN_PASSWORD })).toEqual([expect.stringMatching(reason)])
       expect(faultsOf({ ...admin, ADMIN_PASSWORD })).toEqual([])

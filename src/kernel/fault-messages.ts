@@ -38,7 +38,6 @@ const types: Readonly<Record<string, string>> = {
 
 const formats: Readonly<Record<string, string>> = {
   datetime: 'must be a time as in 2026-11-23T10:15:00.000Z (RFC 3339, UTC)',
-  email: 'must be an e-mail address',
 }
 
 const bound = (origin: string, comparison: string, limit: number | bigint): string => {

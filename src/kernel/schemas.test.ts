@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { id, idempotencyKey, limit, money, text, timestamp } from './schemas.ts'
+import { id, idempotencyKey, limit, money, text, timestamp, visiblePattern } from './schemas.ts'
 
 const messages = (result: { error?: { issues: { message: string }[] } | undefined }) =>
   result.error?.issues.map((issue) => issue.message) ?? []
@@ -41,7 +41,7 @@ describe('an amount', () => {
 describe('text', () => {
   const name = text(1, 5)
   const wellFormed = 'must be well-formed Unicode without NUL'
-  const bounds = 'must have 1 to 5 characters, not only white space'
+  const bounds = 'must have 1 to 5 characters, at least one of them visible'
 
   it.each(['a', 'abcde', ' a ', 'Ünïcö', '日本語', 'a\nb'])('"%s" is taken as it is', (value) => {
     expect(name.parse(value)).toBe(value)
@@ -54,6 +54,44 @@ describe('text', () => {
 
   it.each(['', ' ', '\t\n ', '\u00a0\u2003', 'abcdef'])('"%s" is empty, blank or too long', (value) => {
     expect(messages(name.safeParse(value))).toEqual([bounds])
+  })
+
+  it.each([
+    ['zero width', '\u200b\u200c\u200d'],
+    ['joiners of words', '\u2060\ufeff'],
+    ['soft hyphens', '\u00ad'],
+    ['a Mongolian vowel separator', '\u180e'],
+    ['Hangul fillers', '\u115f\u1160\u3164\uffa0'],
+    ['blank Braille', '\u2800'],
+    ['variation selectors', '\ufe0f\u{e0100}'],
+    ['tags', '\u{e0041}\u{e007f}'],
+    ['marks of direction', '\u202e\u2066\u200f\u061c'],
+    ['a grapheme joiner', '\u034f'],
+    ['control characters', '\u0001\u001b\u007f\u0085'],
+    ['invisible operators', '\u2061\u2064'],
+    ['musical format characters', '\u{1d173}'],
+    ['marks of annotation', '\ufff9\ufffb'],
+    ['white space between invisible characters', '\u200b \u3000\u2060'],
+  ])('of %s alone is blank', (_what, value) => {
+    expect(messages(name.safeParse(value))).toEqual([bounds])
+    expect(text(1, 9).parse(`${value}é`)).toBe(`${value}é`)
+    expect(text(0, 5).parse(value)).toBe(value)
+  })
+
+  it.each(['👩\u200d🔬', 'א\u200fב', 'می\u200cخو', '\u202eabc', '\u0301', '-', '\u{1f9ff}'])(
+    '%j has a visible character, and is taken as it is',
+    (value) => {
+      expect(name.parse(value)).toBe(value)
+    },
+  )
+
+  it('is described in the document as it is checked, as far as U+FFFF', () => {
+    const described = new RegExp(visiblePattern, 'u')
+    const differs = Array.from({ length: 0x10000 }, (_, code) => code)
+      .filter((code) => code > 0 && (code < 0xd800 || code > 0xdfff))
+      .map((code) => String.fromCharCode(code))
+      .filter((character) => described.test(character) !== name.safeParse(character).success)
+    expect(differs.map((character) => character.charCodeAt(0).toString(16))).toEqual([])
   })
 
   it.each(['\ud83d', 'a\ude00', '\ude00\ud83d', 'a\0', '\0'])('%j is refused', (value) => {

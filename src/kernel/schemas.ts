@@ -13,8 +13,23 @@ export const id = z
 export const timestamp = z.iso.datetime({ precision: 3 }).openapi({ example: '2026-11-23T10:15:00.000Z' })
 
 /**
+ * A character that can be seen: no white space, no control or format character, none that is drawn as nothing, such as
+ * U+200B, the Hangul fillers and the blank of Braille. Combining marks and unassigned characters have a shape on screens.
+ */
+const visible = /[^\p{White_Space}\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\u2800]/u
+
+/**
+ * The same for the document, whose regular expressions know no Unicode properties in every language (JSON Schema 2020-12,
+ * 6.4). What it cannot say is beyond U+FFFF: format characters there, such as tags, are no visible ones either.
+ */
+export const visiblePattern =
+  '[^\\u0000-\\u0020\\u007f-\\u00a0\\u00ad\\u034f\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890\\u0891\\u08e2\\u115f\\u1160\\u1680\\u17b4\\u17b5' +
+  '\\u180b-\\u180f\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u2800\\u3000\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb]'
+
+/**
  * Text for people, counted in code points as JSON Schema counts (RFC 8259 characters). NUL and unpaired surrogates
- * are refused because the database could not give them back as they came.
+ * are refused because the database could not give them back as they came. Marks of direction
+ * are taken: names of two scripts need them, and a page isolates what it shows (`<bdi>`).
  */
 export const text = (min: number, max: number) =>
   z
@@ -26,11 +41,11 @@ export const text = (min: number, max: number) =>
     .refine(
       (value) => {
         const characters = [...value].length
-        return characters >= min && characters <= max && (min === 0 || value.trim() !== '')
+        return characters >= min && characters <= max && (min === 0 || visible.test(value))
       },
-      `must have ${min} to ${max} characters${min === 0 ? '' : ', not only white space'}`,
+      `must have ${min} to ${max} characters${min === 0 ? '' : ', at least one of them visible'}`,
     )
-    .openapi({ type: 'string', minLength: min, maxLength: max, ...(min > 0 && { pattern: '\\S' }) })
+    .openapi({ type: 'string', minLength: min, maxLength: max, ...(min > 0 && { pattern: visiblePattern }) })
 
 const isMoney = (value: number) => /^-?\d+(\.\d{1,2})?$/.test(String(value))
 

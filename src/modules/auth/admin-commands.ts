@@ -2,7 +2,8 @@ import type { Call } from '../../kernel/call.ts'
 import { type Answer, type Command, Refusal } from '../../kernel/command.ts'
 import type { AuthService } from './auth.service.ts'
 import { email, password, username } from './credentials.ts'
-import { weaknessOf } from './password-policy.ts'
+import { findWeakness } from './find-weakness.ts'
+import type { Names } from './password-policy.ts'
 import type { User } from './user.repository.ts'
 
 /** What operators do with accounts. Whoever may run these may do anything that an admin may, and is not asked who they are. */
@@ -16,7 +17,7 @@ export const adminCommands = (service: AuthService): Command[] => [
         username: valid(username, 'username', name),
         email: valid(email, 'e-mail', address),
       }
-      const password = await newPassword(account, secret)
+      const password = await newPassword(account, secret, call)
       const user = await service.createAdmin({ ...account, password }, call())
       return answer(`${user.username} is an admin now (${user.userId})`, user)
     },
@@ -75,7 +76,7 @@ export const adminCommands = (service: AuthService): Command[] => [
     summary: 'gives any account a new password, and signs it out everywhere',
     async run([name = ''], secret, call) {
       const user = await accountOf(service, name, call())
-      const password = await newPassword(user, secret)
+      const password = await newPassword(user, secret, call)
       if (!(await service.resetPassword(user, password, call()))) throw unknownAccount(name)
       return answer(`${user.username} has a new password, and is signed out everywhere`, user)
     },
@@ -120,11 +121,12 @@ function valid(schema: Schema, what: string, value: string): string {
 }
 
 async function newPassword(
-  account: { username: string; email: string },
+  account: Names,
   secret: (what: string) => Promise<string>,
+  call: () => Call,
 ): Promise<string> {
   const chosen = valid(password, 'password', await secret('new password'))
-  const weakness = weaknessOf(chosen, account)
+  const weakness = await findWeakness(chosen, account, call())
   if (weakness) throw new Refusal(`password: ${weakness}`)
   return chosen
 }

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto'
 import { type Call, remaining } from '../../kernel/call.ts'
 import type { Client } from '../../kernel/client-address.ts'
 import { DomainError, isDomainError, validationFailed } from '../../kernel/errors.ts'
+import { findWeakness } from './find-weakness.ts'
 import type { KnownClientRepository } from './known-client.repository.ts'
-import { weaknessOf } from './password-policy.ts'
+import type { Names } from './password-policy.ts'
 import type { Passwords } from './passwords.ts'
 import type { RefreshTokens } from './refresh-tokens.ts'
 import type { FieldsOf, RecordEvent } from './security-events.ts'
@@ -135,7 +136,6 @@ export function createAuthService(options: {
 
   return {
     async register(registration: Registration, { address, network }: Client, call: Call): Promise<User> {
-      refuseWeak('/password', registration.password, registration)
       const fromAddress = { limit: limits.registrationsOfAddress, key: network }
       const names = {
         email_taken: { limit: limits.registrationsOfName, key: keyOf('email', registration.email) },
@@ -145,6 +145,7 @@ export function createAuthService(options: {
       return throttled(fields, async () => {
         await refuseThrottled([fromAddress, ...Object.values(names)], call)
         await countOne(fromAddress, call)
+        await refuseWeak('/password', registration.password, registration, call)
         try {
           const user = await add(registration, 'customer', call)
           record('registered', { requestId: call.requestId, address, userId: user.userId })
@@ -210,7 +211,7 @@ export function createAuthService(options: {
       for (let changed = false; !changed; ) {
         const user = await users.find(userId, call)
         if (!user) throw goneAccount()
-        refuseWeak('/newPassword', newPassword, user)
+        await refuseWeak('/newPassword', newPassword, user, call)
         if (!(await checkPassword(userId, user, currentPassword, client, 'password_change', call))) {
           throw new DomainError('invalid_credentials', 'currentPassword: is not the password of this account')
         }
@@ -287,8 +288,8 @@ export function createAuthService(options: {
 const keyOf = (kind: 'email' | 'username', name: string): string =>
   createHash('sha256').update(`${kind} ${name.toLowerCase()}`).digest('base64url')
 
-function refuseWeak(pointer: string, password: string, account: { username: string; email: string }): void {
-  const weakness = weaknessOf(password, account)
+async function refuseWeak(pointer: string, password: string, account: Names, call: Call): Promise<void> {
+  const weakness = await findWeakness(password, account, call)
   if (weakness) throw validationFailed({ pointer, message: weakness })
 }
 

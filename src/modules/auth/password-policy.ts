@@ -1,32 +1,24 @@
-import { createRequire } from 'node:module'
+import { commonPasswords, estimate } from './password-strength.ts'
 
-const require = createRequire(import.meta.url)
+/** Words that attackers of this program try first (OWASP ASVS 5, 6.2.11). SECURITY.md lists them. */
+export const contextWords = ['trivet']
 
-let common: ReadonlySet<string> | undefined
-/**
- * The passwords that appear most often in breaches, in lower case: some 18,000 that are long enough to be chosen. They
- * are 13 MB, which a process does without until the first password is chosen; loading them takes some 20 ms, at once.
- */
-function commonPasswords(): ReadonlySet<string> {
-  if (common) return common
-  const { dictionary }: typeof import('@zxcvbn-ts/language-common') = require('@zxcvbn-ts/language-common')
-  common = new Set(dictionary['passwords-common'].filter((password) => password.length >= 8))
-  return common
+/** What a password names of the account that it belongs to must not help to guess it. */
+export interface Names {
+  username: string
+  email: string
 }
 
-/** What whoever attacks this program tries first (6.2.11). SECURITY.md lists them. */
-export const contextWords = ['trivet']
+/** zxcvbn's score 3, of 4: "safely unguessable", also for an attacker who has the hash. */
+const guessesNeeded = 1e8
 
 /**
  * Why an account should not have this password, which has the right form: undefined if nothing speaks against it.
- * What is in it counts in any case (OWASP ASVS 5, 6.2.4 and 6.2.11).
+ * Words in it count in any case (OWASP ASVS 5, 6.2.4 and 6.2.11).
  */
-export function weaknessOf(
-  password: string,
-  account: { username: string; email: string },
-): string | undefined {
+export function weaknessOf(password: string, account: Names): string | undefined {
   const lowerCase = password.toLowerCase()
-  if (commonPasswords().has(lowerCase)) return 'must not be one of the most common passwords'
+  if (commonPasswords.includes(lowerCase)) return 'must not be one of the most common passwords'
   const contains = (name: string) => lowerCase.includes(name.toLowerCase())
   const word = contextWords.find(contains)
   if (word) return `must not contain "${word}"`
@@ -35,5 +27,14 @@ export function weaknessOf(
   // Shorter ones are part of too many words.
   if (contains(account.email) || (mailbox.length >= 4 && contains(mailbox)))
     return 'must not contain the e-mail address, or what stands before its @'
-  return undefined
+
+  const { guesses, patterns } = estimate(password, wordsOf(account))
+  if (guesses >= guessesNeeded) return undefined
+  const made = patterns.length > 0 ? `is made of ${patterns.join(' and ')}` : 'has too few characters'
+  return `must not be easily guessed: it ${made}; three unrelated words or 10 random characters are better`
 }
+
+const wordsOf = ({ username, email }: Names): string[] =>
+  [username, ...email.split('@'), ...`${username} ${email}`.split(/[^A-Za-z0-9]+/), ...contextWords]
+    .filter((word) => word.length >= 3)
+    .map((word) => word.toLowerCase())

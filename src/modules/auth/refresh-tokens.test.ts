@@ -456,7 +456,7 @@ describe('whatever is done in whatever order', () => {
             pass(action.seconds * 1_000)
             now += action.seconds
           } else if (action.do === 'password') {
-            const newPassword = `password number ${at}`
+            const newPassword = `copper violin thunder ${at}`
             const body = { currentPassword: password, newPassword }
             expect((await shop.put('/profile/password', { token: ada.token, body })).status).toBe(204)
             password = newPassword

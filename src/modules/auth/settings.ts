@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { duration, integer, rate } from '../../kernel/config.ts'
 import { email, password, username } from './credentials.ts'
-import { weaknessOf } from './password-policy.ts'
+import { findWeaknessNow } from './find-weakness.ts'
 import { isExample, parsePrivateKeys } from './signing-keys.ts'
 
 /** In production. An admin's is worth more guesses than a customer's. */
@@ -69,7 +69,7 @@ function adminWeakness(settings: unknown): string | undefined {
   if (chosen === undefined) return undefined
   const account = { username: String(ADMIN_USERNAME ?? ''), email: String(ADMIN_EMAIL ?? '') }
   const named = account.username !== '' && account.email !== ''
-  const weakness = named ? weaknessOf(chosen, account) : undefined
+  const weakness = named ? findWeaknessNow(chosen, account) : undefined
   if (weakness !== undefined || [...chosen].length >= adminPasswordCharacters) return weakness
   return `must have ${adminPasswordCharacters} characters or more when NODE_ENV=production`
 }

@@ -1,0 +1,146 @@
+import { createRequire } from 'node:module'
+import { type MatchExtended, ZxcvbnFactory } from '@zxcvbn-ts/core'
+import { adjacencyGraphs, dictionary as common } from '@zxcvbn-ts/language-common'
+
+/** The passwords that appear most often in breaches, in lower case: the most frequent one first. */
+export const commonPasswords: readonly string[] = common['passwords-common']
+
+/** How many guesses an attacker needs at most, and of which patterns the password consists. */
+export interface Estimate {
+  guesses: number
+  patterns: readonly string[]
+}
+
+/**
+ * Estimates by zxcvbn (Wheeler, USENIX Security 2016). The estimator knows one way to write a password; a guessing
+ * program tries several. So the estimate is the lowest of those of several spellings (`spellingsOf`).
+ *
+ * Only the first 40 characters count, and no more than 4 readings of replaced letters (`p4ssw0rd`) are tried: both bound
+ * the time, which grows with the square of the length.
+ * @param names words that belong to the account, in lower case
+ */
+export function estimate(password: string, names: readonly string[]): Estimate {
+  const estimates = spellingsOf(password).map(({ text, factor }): Estimate => {
+    if (text === '') return { guesses: factor, patterns: [] }
+    const { guesses, sequence } = zxcvbn.check(text, [...names])
+    // zxcvbn adds the guesses for all passwords of fewer parts. Attackers try a decorated word before those.
+    const ofFewerParts = sequence.length > 1 ? 10_000 ** (sequence.length - 1) : 0
+    return {
+      guesses: (guesses - ofFewerParts) * factor,
+      patterns: [...new Set(sequence.flatMap((match) => patternOf(match) ?? []))],
+    }
+  })
+  return estimates.reduce((lowest, next) => (next.guesses < lowest.guesses ? next : lowest))
+}
+
+interface Spelling {
+  text: string
+  /** How many times as many guesses the password needs as this spelling of it. */
+  factor: number
+}
+
+function spellingsOf(password: string): Spelling[] {
+  const plain = plainForm(password)
+  const ofCase = plain === password ? 1 : caseFactor(password)
+  const spellings = [{ text: plain, factor: ofCase }]
+
+  const latin = onLatinKeys(password)
+  if (latin !== undefined) spellings.push({ text: latin, factor: ofCase })
+
+  const marks = plain.match(decoration)
+  if (marks) {
+    // As the estimator counts any one character. White space, and a mark that comes three times, separates: which one it is,
+    // is guessed once.
+    const factors = [...Map.groupBy(marks, (mark) => mark)].map(([mark, { length }]) =>
+      length >= 3 || /\s/.test(mark) ? 10 * length : 10 ** length,
+    )
+    const factor = factors.reduce((product, next) => product * next, ofCase)
+    spellings.push({ text: plain.replace(decoration, ''), factor })
+  }
+  return spellings
+}
+
+/** What is no letter, no digit and no part of one. */
+const decoration = /[^\p{L}\p{N}\p{M}]/gu
+
+/** In lower case, in the usual width, without accents and invisible characters: `Contraseña` and `contrasena` are one. */
+const plainForm = (text: string): string =>
+  text
+    .normalize('NFKD')
+    .replace(/[\u0300-\u036f]|\p{Default_Ignorable_Code_Point}/gu, '')
+    .normalize('NFC')
+    .toLowerCase()
+
+/** Words that begin with a capital and capitals alone are tried first. */
+const caseFactor = (password: string): number =>
+  /\p{L}\p{Lu}/u.test(password) && /\p{Ll}/u.test(password) ? 10 : 2
+
+const cyrillicKeys = 'йцукенгшщзхъфывапролджэячсмитьбюё'
+const latinKeys = "qwertyuiop[]asdfghjkl;'zxcvbnm,.`"
+
+/** The keys of a Cyrillic password, as a Latin keyboard names them: the common passwords of both are listed that way. */
+function onLatinKeys(password: string): string | undefined {
+  const lowerCase = password.normalize('NFKC').toLowerCase()
+  if (!/[а-яё]/.test(lowerCase)) return undefined
+  return lowerCase.replace(/[а-яё]/g, (letter) => latinKeys.charAt(cyrillicKeys.indexOf(letter)))
+}
+
+/** What a part of a password is called in a message; undefined where it is of no known pattern. */
+function patternOf({ pattern, dictionaryName }: MatchExtended): string | undefined {
+  switch (pattern) {
+    case 'dictionary':
+      return dictionaryName === 'userInputs' ? 'a name of the account' : 'a common word or name'
+    case 'spatial':
+      return 'neighbouring keys'
+    case 'repeat':
+      return 'a repeated block'
+    case 'sequence':
+    case 'wordSequence':
+      return 'a sequence'
+    case 'date':
+    case 'regex':
+      return 'a date'
+    default:
+      return undefined
+  }
+}
+
+const calendarLanguages = ['en', 'de', 'es', 'fr', 'it', 'nl', 'pl', 'pt', 'sv']
+const seasons =
+  'spring summer autumn fall winter frühling sommer herbst printemps été automne hiver primavera verano otoño invierno ' +
+  'estate autunno inverno verão outono lente zomer herfst wiosna lato jesień zima vår sommar höst vinter'
+const numbers = 'one two three four five six seven eight nine ten eleven twelve'
+
+/** Months, days of the week, seasons and numbers: passwords that have to be changed regularly are made of these. */
+function calendarWords(): string[] {
+  const names = calendarLanguages.flatMap((language) =>
+    (['long', 'short'] as const).flatMap((width) => {
+      const month = new Intl.DateTimeFormat(language, { month: width, timeZone: 'UTC' })
+      const weekday = new Intl.DateTimeFormat(language, { weekday: width, timeZone: 'UTC' })
+      return [
+        ...Array.from({ length: 12 }, (_, at) => month.format(Date.UTC(2024, at))),
+        ...Array.from({ length: 7 }, (_, at) => weekday.format(Date.UTC(2024, 0, 1 + at))),
+      ]
+    }),
+  )
+  const words = [...names, ...seasons.split(' '), ...numbers.split(' ')].map(plainForm)
+  return [...new Set(words)].filter((word) => word.length >= 3)
+}
+
+// Two lists of the package: all of them would take twice the memory and three times the time to load.
+const require = createRequire(import.meta.url)
+const english = (list: 'commonWords' | 'firstnames'): string[] =>
+  require(`@zxcvbn-ts/language-en/dist/${list}.json.cjs`)
+
+const zxcvbn = new ZxcvbnFactory({
+  dictionary: {
+    ...common,
+    words: english('commonWords'),
+    names: english('firstnames'),
+    // The prefix makes the estimator look for several of these in a row.
+    'months-and-seasons': calendarWords(),
+  },
+  graphs: adjacencyGraphs,
+  l33tMaxSubstitutions: 4,
+  maxLength: 40,
+})
