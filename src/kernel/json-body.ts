@@ -1,9 +1,9 @@
 import parseContentType from 'fast-content-type-parse'
 import type { Context } from 'hono'
+import type { AppEnv } from './app-env.ts'
 import { cutShort } from './body-limit.ts'
 import { DomainError } from './errors.ts'
 import { elementsOf } from './header-list.ts'
-import type { AppEnv } from './router.ts'
 
 /** Fields and entries of a body that are looked at. A valid order of 100 lines has 302. */
 export const valuesBound = 500

@@ -1,6 +1,6 @@
 import type { MiddlewareHandler } from 'hono'
+import type { AppEnv } from './app-env.ts'
 import { excerpt, validationFailed } from './errors.ts'
-import type { AppEnv } from './router.ts'
 
 /** Parameters of a query that are looked at. No route has as many, so that more of them are a fault in any case. */
 export const queryBound = 100

@@ -1,24 +1,13 @@
 import { OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
-import type { Call } from './call.ts'
+import type { AppEnv } from './app-env.ts'
 import { type Fault, refusedInput } from './errors.ts'
 import { faultMessage } from './fault-messages.ts'
 import { faultsOf, type Part } from './input-faults.ts'
 import { readJson, valuesBound } from './json-body.ts'
 import { queryBound, queryOf } from './parameters.ts'
-import type { Principal } from './principal.ts'
 
-/** What the middleware leaves for handlers: the principal behind the guard, everything else always. */
-export interface AppEnv {
-  Variables: {
-    call: Call
-    principal: Principal
-    /** Of the answer, whatever it is; by lower-case names. Middleware adds its own here. */
-    headers: Record<string, string>
-    /** An answer that has them already. */
-    response?: Response
-  }
-}
+export type { AppEnv }
 
 /**
  * A router whose every refused input becomes one `validation_failed` that names what is wrong with path, query, headers
