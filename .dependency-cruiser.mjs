@@ -15,13 +15,13 @@ const honoJwt = packages('hono/dist/(types/)?(middleware|utils)/(jwt|jwk)/')
 const httpFiles = [
   '^src/modules/[^/]+/([^/]+\\.(api|routes)|http)\\.ts$',
   '^src/(app|browser-policy|front|listen|operator-routes)\\.ts$',
-  '^src/kernel/(auth-guard|body-limit|client-address|http-errors|module|openapi|port-http|preconditions|request-context|response|router|service-credential)\\.ts$',
+  '^src/kernel/(auth-guard|body-limit|client-address|http-errors|json-body|module|openapi|parameters|port-http|preconditions|request-context|response|router|service-credential)\\.ts$',
 ]
 
 /** What is said about data: schemas, in zod as it comes with @hono/zod-openapi, so that routes can be made of them. */
 const schemaFiles = [
   '^src/modules/[^/]+/(contract|settings|credentials|signing-keys)\\.ts$',
-  '^src/kernel/(config|cursor|fault-messages|port|retention|schemas)\\.ts$',
+  '^src/kernel/(config|cursor|fault-messages|input-faults|port|retention|schemas)\\.ts$',
 ]
 
 /** @type {import('dependency-cruiser').IConfiguration} */

@@ -1,13 +1,13 @@
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import { HTTPException } from 'hono/http-exception'
 import { crossOrigin, securityHeaders } from './browser-policy.ts'
 import { bodyBound, bodyLimit } from './kernel/body-limit.ts'
 import type { Config } from './kernel/config.ts'
-import { DomainError, dependencyUnavailable, type ErrorCode, isDomainError } from './kernel/errors.ts'
+import { DomainError, dependencyUnavailable, isDomainError } from './kernel/errors.ts'
 import { methodNotAllowed, problemResponse, routeNotFound } from './kernel/http-errors.ts'
 import type { Logger } from './kernel/logger.ts'
 import type { AnyModule, StartedModule } from './kernel/module.ts'
+import { refuseMalformedEscapes } from './kernel/parameters.ts'
 import { requestContext } from './kernel/request-context.ts'
 import { respond } from './kernel/response.ts'
 import { type AppEnv, createRouter } from './kernel/router.ts'
@@ -52,6 +52,7 @@ export function createApp(options: {
 
   app.use(requestContext({ timeout: config.requestTimeout, headers: securityHeaders, logger }))
   if (config.corsOrigins.length > 0) app.use(crossOrigin(config.corsOrigins))
+  app.use(refuseMalformedEscapes)
   app.use(bodyLimit(bodyBound))
 
   const describe = () => documentOf(options.modules)
@@ -150,20 +151,12 @@ function takenByPatterns(routes: OpenAPIHono<AppEnv>): [method: string, path: st
   )
 }
 
-// What Hono and its validators throw of their own.
-const ofStatus: Record<number, [ErrorCode, string]> = {
-  400: ['malformed_json', 'the body must be JSON (RFC 8259)'],
-  415: ['unsupported_media_type', 'Content-Type: must be application/json'],
-}
-
 function toDomainError(error: Error, c: Context<AppEnv>, logger: Logger): DomainError {
   const { requestId } = c.get('call')
   if (isDomainError(error)) {
     if (error.code === 'dependency_unavailable') logger.warn({ requestId, err: error }, error.message)
     if (error.code !== 'internal_error') return error
   }
-  const known = error instanceof HTTPException ? ofStatus[error.status] : undefined
-  if (known) return new DomainError(...known)
   logger.error({ requestId, err: error }, 'unexpected error')
   return new DomainError('internal_error', 'something went wrong; the log has it under this request id')
 }

@@ -3,6 +3,7 @@ import { crossOrigin, securityHeaders } from './browser-policy.ts'
 import { bodyBound, bodyLimit, cutShort } from './kernel/body-limit.ts'
 import { createClientOf } from './kernel/client-address.ts'
 import { DomainError, dependencyUnavailable } from './kernel/errors.ts'
+import { elementsOf } from './kernel/header-list.ts'
 import { methodNotAllowed, problemResponse, routeNotFound } from './kernel/http-errors.ts'
 import type { Logger } from './kernel/logger.ts'
 import type { AnyModule } from './kernel/module.ts'
@@ -101,8 +102,8 @@ const hopByHop = [
 
 function endToEnd(received: Headers, added: Record<string, string>): Record<string, string> {
   const headers = new Headers(received)
-  for (const name of [...hopByHop, ...(received.get('connection') ?? '').split(',')]) {
-    if (name.trim() !== '') headers.delete(name.trim())
+  for (const name of [...hopByHop, ...elementsOf(received.get('connection') ?? '')]) {
+    headers.delete(name)
   }
   return { ...Object.fromEntries(headers), ...added }
 }

@@ -15,7 +15,7 @@ export interface RequestOptions {
   /** Sent as JSON. */
   body?: unknown
   /** Sent as it is. */
-  raw?: string
+  raw?: string | Uint8Array<ArrayBuffer>
 }
 
 export interface Account {

@@ -174,6 +174,149 @@ export function inputSuite(deployment: () => Deployment) {
         })
       })
 
+      it('is refused where its bytes are not UTF-8, in a name, in a value, or as a whole', async () => {
+        const bytes = (text: string, encoding: BufferEncoding) => new Uint8Array(Buffer.from(text, encoding))
+        await ofEach(hasBody, async (operation) => {
+          const { path, body = {} } = await make(operation)
+          const raws = Object.keys(body).flatMap((field) => [
+            bytes(JSON.stringify({ ...body, [field]: 'caf\u00e9' }), 'latin1'),
+            bytes(JSON.stringify({ ...body, [`caf\u00e9${field}`]: 1 }), 'latin1'),
+            bytes(JSON.stringify(body), 'utf16le'),
+          ])
+          await changingNothing(operation.name, async () => {
+            for (const raw of raws) {
+              const answer = await shop.request(operation.method, path, { token: people.boss.token, raw })
+              expect(answer, operation.name).toMatchObject({ status: 400, body: { code: 'malformed_json' } })
+            }
+          })
+        })
+      })
+
+      it('never lets one password do for another: halves of characters, NUL, bytes that are no character', async () => {
+        const username = `u-${randomUUID().slice(0, 8)}`
+        const account = { username, email: `${username}@example.com` }
+        const password = 'staple h\ufffdrse battery 9'
+        for (const other of ['staple h\ud83drse battery 9', 'staple h\0rse battery 9']) {
+          expectRefused(
+            await shop.post('/register', { body: { ...account, password: other } }),
+            /^\/password$/,
+            JSON.stringify(other),
+          )
+        }
+        expect((await shop.post('/register', { body: { ...account, password } })).status).toBe(201)
+        const signIn = (raw: string | Buffer<ArrayBuffer>) =>
+          shop.post('/login', { raw: new Uint8Array(Buffer.from(raw)) })
+        const attempt = JSON.stringify({ username, password })
+        expect((await signIn(attempt)).status).toBe(200)
+        for (const written of ['\\ud83d', '\\ude00', '\\u0000', '\\ufffd\\u0000']) {
+          const answer = await signIn(attempt.replace('\ufffd', written))
+          expect(answer, written).toMatchObject({ status: 401, body: { code: 'invalid_credentials' } })
+        }
+        const latin1 = Buffer.from(attempt.replace('\ufffd', '\u00ff'), 'latin1')
+        expect(await signIn(latin1)).toMatchObject({ status: 400, body: { code: 'malformed_json' } })
+      })
+
+      it('is what its media type says, and not compressed', async () => {
+        await ofEach(hasBody, async (operation) => {
+          const valid = await make(operation)
+          await changingNothing(operation.name, async () => {
+            const wrong: Record<string, string>[] = [
+              { 'Content-Type': 'text/plain' },
+              { 'Content-Type': 'application/problem+json' },
+              { 'Content-Type': 'application/json, text/plain' },
+              { 'Content-Type': 'application/json; charset=iso-8859-1' },
+              { 'Content-Encoding': 'gzip' },
+              { 'Content-Encoding': 'identity, br' },
+            ]
+            for (const headers of wrong) {
+              const answer = await ask(operation, valid, headers)
+              expect(answer, `${operation.name} ${JSON.stringify(headers)}`).toMatchObject({
+                status: 415,
+                body: {
+                  code: 'unsupported_media_type',
+                  detail: expect.stringContaining(`${Object.keys(headers)[0]}: `),
+                },
+              })
+            }
+          })
+          const forms = {
+            'Content-Type': 'Application/JSON ;charset="UTF-8"; profile="a;b";',
+            'Content-Encoding': ', identity',
+          }
+          expect((await ask(operation, valid, forms)).status, operation.name).toBeLessThan(300)
+        })
+      })
+
+      it('is not what two Content-Type lines say, nor none at all', async () => {
+        const body = JSON.stringify({ username: 'nobody', password: 'x' })
+        const length = `Content-Length: ${body.length}`
+        for (const types of [
+          ['Content-Type: application/json', 'Content-Type: application/json'],
+          ['Content-Type: application/json', 'Content-Type: text/plain'],
+          ['Content-Type:'],
+          [],
+        ]) {
+          const head = ['POST /login HTTP/1.1', 'Host: shop.example', 'Connection: close', length, ...types]
+          const answer = await exchange(shop.url, `${head.join('\r\n')}\r\n\r\n${body}`)
+          expect(answer, types.join()).toMatchObject({
+            status: 415,
+            body: expect.stringContaining('unsupported_media_type'),
+          })
+        }
+      })
+
+      it('is told all that is wrong with it, at once', async () => {
+        const named = async (method: string, path: string, body: object) => {
+          const answer = await shop.request(method, path, { token: people.boss.token, body })
+          expect(answer).toMatchObject({ status: 400, body: { code: 'validation_failed' } })
+          return answer.body.errors.map(
+            (fault: Record<string, string>) => `${fault.pointer ?? fault.parameter}: ${fault.message}`,
+          )
+        }
+        const eitherName = ': must name either email or username'
+        const noPassword = '/password: is required, and must be a string'
+        expect(await named('POST', '/login', {})).toEqual([noPassword, eitherName])
+        expect(await named('POST', '/login', { pasword: 'x' })).toEqual([
+          noPassword,
+          '/pasword: is not a field of this request; did you mean password?',
+          eitherName,
+        ])
+        expect(await named('POST', '/register', {})).toHaveLength(3)
+        const { productId } = await shop.product(people.boss.token)
+        expect(await named('POST', `/products/${productId}/stock`, { quantity: 5 })).toEqual([
+          '/change: is required, and must be an integer',
+          '/quantity: is not a field of this request; did you mean change?',
+        ])
+        expect(await named('PUT', `/products/${productId}`, { prise: 3 })).toEqual([
+          '/prise: is not a field of this request; did you mean price?',
+          ': must name at least one of name, description, price, stock',
+        ])
+        expect(await named('PUT', '/products/nothing?force=1', { price: -1, stock: 0.5 })).toEqual([
+          'id: must be an id: 24 lower-case hex digits',
+          'force: is not a parameter of this request; the parameters are: none',
+          '/price: must be at least 0',
+          '/stock: must be an integer',
+        ])
+      })
+
+      it('has at most 20 of its faults listed, and is refused with what many values hide', async () => {
+        const fields = Array.from({ length: 100_000 }, (_, at) => `"${at.toString(36)}":0`).join()
+        const token = people.ada.token
+        const many = await shop.post('/login', { raw: `{${fields}}` })
+        expect(many).toMatchObject({ status: 400, body: { code: 'validation_failed' } })
+        expect(many.body.errors).toHaveLength(20)
+        expect(many.body.errorCount).toBeGreaterThan(20)
+        const line = { productId: '0'.repeat(24), quantity: 1 }
+        expectRefused(await shop.order(token, Array(2_000).fill(line)), /^\/productList$/, '2,000 lines')
+        const again = '"productList":[],'.repeat(10_000)
+        const order = JSON.stringify({ productList: [line] }).slice(1)
+        expectRefused(
+          await shop.post('/orders/create_order', { token, raw: `{${again}${order}` }),
+          /^(\/productList)?$/,
+          'a field 10,000 times',
+        )
+      })
+
       it('counts as it was checked where a key comes twice: the last one, and no other', async () => {
         const token = people.ada.token
         const { productId } = await shop.product(people.boss.token)
@@ -318,6 +461,25 @@ export function inputSuite(deployment: () => Deployment) {
       })
     })
 
+    it.each([
+      ['/products/%FF', 'path'],
+      ['/products/%', 'path'],
+      ['/products/%zz', 'path'],
+      ['/products/%C0%AF', 'path'],
+      ['/products/%ED%A0%80', 'path'],
+      ['/problems/%E9', 'path'],
+      ['/nowhere/%FF', 'path'],
+      ['/products/%E9?limit=%E9', 'path'],
+      ['/products?sort=%FF', 'sort'],
+      ['/products?limit=1&cursor=%E2%82', 'cursor'],
+      ['/products?limit=1%', 'limit'],
+      ['/products?%FF=1', '%FF'],
+      ['/healthz?probe=%FF', 'probe'],
+    ])('is refused in %s, whose escapes are not UTF-8', async (path, parameter) => {
+      const answer = await shop.get(path, { token: people.boss.token })
+      expectRefused(answer, new RegExp(`^${parameter}$`), path)
+    })
+
     it('in paths is refused where an operator stands for an id', async () => {
       const ids = [
         '{"$gt":""}',
@@ -357,22 +519,128 @@ export function inputSuite(deployment: () => Deployment) {
     })
 
     describe('in headers', () => {
+      it('is a list of quoted entity tags in a precondition of a write, or is refused', async () => {
+        const conditional = operations.filter(({ parameters = [] }) =>
+          parameters.some(({ name }) => name === 'If-Match'),
+        )
+        expect(conditional.length).toBeGreaterThanOrEqual(4)
+        for (const operation of conditional) {
+          for (const name of ['If-Match', 'If-None-Match']) {
+            for (const value of [
+              '2',
+              '"2',
+              "'2'",
+              'W/2',
+              'w/"2"',
+              '*, "2"',
+              '"2" "3"',
+              '',
+              ',',
+              'caf\u00e9',
+            ]) {
+              const answer = await ask(operation, await make(operation), { [name]: value })
+              const label = `${operation.name} ${name}: ${value}`
+              expectRefused(answer, new RegExp(`^${name}$`), label)
+              expect(answer.body.errors[0].message, label).toContain('quoted, such as "3"')
+            }
+          }
+        }
+      })
+
+      it('keeps a write from happening where a precondition does not hold', async () => {
+        const conditional = operations.filter(({ parameters = [] }) =>
+          parameters.some(({ name }) => name === 'If-Match'),
+        )
+        for (const operation of conditional) {
+          const valid = await make(operation)
+          const { body } = await shop.get(valid.path, { token: people.boss.token })
+          const current = `"${body.version}"`
+          await changingNothing(operation.name, async () => {
+            const failing: Record<string, string>[] = [
+              { 'If-None-Match': '*' },
+              { 'If-None-Match': current },
+              { 'If-None-Match': `W/${current}` },
+              { 'If-None-Match': `, "99",,${current} ,` },
+              { 'If-Match': '"99"' },
+              { 'If-Match': `W/${current}` },
+              { 'If-Match': '"99", , "caf\u00e9"' },
+              { 'If-Match': current, 'If-None-Match': '*' },
+              { 'If-Match': '"99"', 'If-None-Match': '"98"' },
+            ]
+            for (const headers of failing) {
+              const answer = await ask(operation, valid, headers)
+              const label = `${operation.name} ${JSON.stringify(headers)}`
+              expect(answer, label).toMatchObject({ status: 412, body: { code: 'precondition_failed' } })
+            }
+          })
+          const holding = { 'If-Match': `, ,"99" ,${current},`, 'If-None-Match': '"98",, W/"99"' }
+          const answer = await ask(operation, valid, holding)
+          expect(answer.status, `${operation.name} ${JSON.stringify(answer.body)}`).toBeLessThan(300)
+        }
+      })
+
+      it('is one list, in however many lines it comes', async () => {
+        const product = await shop.product(people.boss.token)
+        const remove = (...lines: string[]) =>
+          exchange(
+            shop.url,
+            [
+              `DELETE /products/${product.productId} HTTP/1.1`,
+              'Host: shop.example',
+              'Connection: close',
+              `Authorization: Bearer ${people.boss.token}`,
+              ...lines,
+              '\r\n',
+            ].join('\r\n'),
+          )
+        expect((await remove('If-Match: "7"', 'If-Match: "8"')).status).toBe(412)
+        expect((await remove('If-Match: *', 'If-Match: "1"')).status).toBe(400)
+        expect((await remove('If-None-Match: "7"', 'If-None-Match: "1"')).status).toBe(412)
+        expect((await remove('If-Match: "7"', 'If-Match: "1"')).status).toBe(204)
+      })
+
+      it('is refused if it is a key that is not visible ASCII', async () => {
+        const keyed = operations.filter(({ parameters = [] }) =>
+          parameters.some(({ name }) => name === 'Idempotency-Key'),
+        )
+        expect(keyed.length).toBeGreaterThanOrEqual(2)
+        for (const operation of keyed) {
+          const valid = await make(operation)
+          await changingNothing(operation.name, async () => {
+            for (const key of ['caf\u00e9', '\u00ff', 'a b', 'a, b', 'k'.repeat(256)]) {
+              const answer = await ask(operation, valid, { 'Idempotency-Key': key })
+              expectRefused(answer, /^Idempotency-Key$/, `${operation.name} ${key}`)
+            }
+          })
+        }
+        expect(
+          await shop.get('/profile', { headers: { Authorization: 'Bearer \u00ff\u00fe' } }),
+        ).toMatchObject({
+          status: 401,
+          body: { code: 'invalid_token' },
+        })
+        const { headers } = await shop.get('/healthz', { headers: { 'X-Request-Id': 'caf\u00e9' } })
+        expect(headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/)
+      })
+
       it('is text and nothing else where an operator stands', async () => {
         const described = operations.flatMap((operation) =>
           (operation.parameters ?? [])
             .filter((each) => each.in === 'header')
             .map(({ name }) => ({ operation, name })),
         )
-        expect(described.length).toBeGreaterThanOrEqual(6)
+        expect(described.length).toBeGreaterThanOrEqual(12)
         for (const { operation, name } of described) {
           for (const operator of ['{"$gt":""}', '{"$ne":null}', '__proto__', 'constructor']) {
             const label = `${operation.name} ${name}: ${operator}`
             const { status, headers, body } = await ask(operation, await make(operation), {
               [name]: operator,
             })
-            // No key is like another, and no version is called so: If-None-Match lets pass, If-Match refuses.
-            const refused = { status: 412, code: 'precondition_failed' }
-            if (name === 'If-Match') expect({ status, code: body.code }, label).toEqual(refused)
+            // No key is like another. A precondition that cannot be read lets a read pass and refuses a write.
+            const isWrite = operation.method !== 'GET'
+            const isRefused = isWrite && /^If-(None-)?Match$/.test(name)
+            const refused = { status: 400, code: 'validation_failed' }
+            if (isRefused) expect({ status, code: body.code }, label).toEqual(refused)
             else expect([200, 201], label).toContain(status)
             expect(headers.get('idempotent-replayed'), label).toBeNull()
           }

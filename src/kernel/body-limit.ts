@@ -1,6 +1,6 @@
 import type { MiddlewareHandler } from 'hono'
+import type { AppEnv } from './app-env.ts'
 import { DomainError } from './errors.ts'
-import type { AppEnv } from './router.ts'
 
 /** Bytes that a request's body may have. */
 export const bodyBound = 1024 * 1024

@@ -67,7 +67,8 @@ describe('behind trusted proxies', () => {
     ['the proxy that a range does not have', '192.0.2.81', '198.51.100.7', '192.0.2.81'],
     ['the proxy where there is no header', '10.1.2.3', [], '10.1.2.3'],
     ['the proxy where its entry is no address', '10.1.2.3', '198.51.100.7, somebody', '10.1.2.3'],
-    ['the proxy where its entry is empty', '10.1.2.3', '198.51.100.7,', '10.1.2.3'],
+    ['the proxy where there are only empty entries', '10.1.2.3', ' ,,', '10.1.2.3'],
+    ['what stands beside empty entries, which are none', '10.1.2.3', ',198.51.100.7 , ,', '198.51.100.7'],
     ['the outermost proxy where all are trusted', '10.1.2.3', '10.0.0.7, 10.0.0.8', '10.0.0.7'],
     ['an address with a port', '10.1.2.3', '198.51.100.7:4711', '198.51.100.7'],
     ['an IPv6 address in brackets', '10.1.2.3', '[2001:db8::7]:4711', '2001:db8::7'],
@@ -81,6 +82,11 @@ describe('behind trusted proxies', () => {
     ['over a proxy on a socket of both kinds', '::ffff:10.1.2.3', '198.51.100.7', '198.51.100.7'],
   ])('is %s', async (_what, peer, forwarded, address) => {
     expect(await addressOf(peer, forwarded, trusted)).toBe(address)
+  })
+
+  it('is the outermost of the last 20 where there are more that are trusted', async () => {
+    const long = `10.0.0.1, ${'10.0.0.2,'.repeat(20)}`
+    expect(await addressOf('10.1.2.3', long, trusted)).toBe('10.0.0.2')
   })
 
   it('is found at once in the longest header there may be', async () => {

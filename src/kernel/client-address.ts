@@ -2,6 +2,10 @@ import { BlockList, isIP, isIPv6, SocketAddress } from 'node:net'
 import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import { expandIPv6 } from 'hono/utils/ipaddr'
+import { elementsOf } from './header-list.ts'
+
+// Addresses of X-Forwarded-For that are looked at: no request comes by so many trusted proxies.
+const longestChain = 20
 
 /** Where a request comes from. */
 export interface Client {
@@ -33,7 +37,7 @@ export function createClientOf(
   }
   return (c) => {
     const { incoming } = (c.env ?? {}) as Partial<HttpBindings>
-    const forwarded = c.req.header('X-Forwarded-For')?.split(',') ?? []
+    const forwarded = elementsOf(c.req.header('X-Forwarded-For') ?? '').slice(-longestChain)
     let address = plain(incoming?.socket.remoteAddress ?? '')
     if (forwarded.length > 0 && !heard && isIP(address) > 0 && !trusted.check(address, familyOf(address))) {
       heard = true

@@ -8,10 +8,10 @@ export const encodeCursor = (position: unknown): string =>
 /** @throws DomainError `validation_failed` for one that `encodeCursor` did not make. */
 export function decodeCursor<T>(schema: z.ZodType<T>, cursor: string): T {
   try {
-    const position = schema.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString()))
-    // Node skips over what is not base64url: what is damaged there is damaged all the same.
-    if (Buffer.from(cursor, 'base64url').toString('base64url') === cursor) return position
-    throw new Error('not base64url')
+    const position: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
+    // Node.js skips over what is not base64url and replaces what is not UTF-8: neither comes back as it was.
+    if (encodeCursor(position) === cursor) return schema.parse(position)
+    throw new Error('not made by encodeCursor')
   } catch {
     throw validationFailed({
       parameter: 'cursor',

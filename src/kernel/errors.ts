@@ -61,11 +61,26 @@ export const dependencyUnavailable = (message: string, cause?: unknown): DomainE
 /** One faulty input: `pointer` (RFC 6901) into the body, or the name of a path, query or header parameter. */
 export type Fault = { pointer: string; message: string } | { parameter: string; message: string }
 
-export const validationFailed = (...errors: Fault[]): DomainError =>
-  new DomainError(
-    'validation_failed',
-    errors
-      .map((fault) => `${'pointer' in fault ? fault.pointer || 'body' : fault.parameter}: ${fault.message}`)
-      .join('; '),
-    { errors },
-  )
+/** Faults that a refusal lists at most: an answer never grows with what was sent. */
+export const listedFaults = 20
+
+export const validationFailed = (...errors: Fault[]): DomainError => refusedInput(errors, errors.length)
+
+/**
+ * The refusal of a request with faults.
+ * @param count how many faults were found, if more than are listed; what is found in the part that was looked at
+ */
+export function refusedInput(faults: readonly Fault[], count: number): DomainError {
+  const errors = faults.slice(0, listedFaults)
+  const message = errors
+    .map((fault) => `${'pointer' in fault ? fault.pointer || 'body' : fault.parameter}: ${fault.message}`)
+    .join('; ')
+  return new DomainError('validation_failed', message, {
+    errors,
+    ...(count > errors.length && { errorCount: count }),
+  })
+}
+
+/** A text without its end, if it is longer than so many UTF-16 units. */
+export const excerpt = (text: string, most: number): string =>
+  (text.length > most ? `${text.slice(0, most)}…` : text).toWellFormed()

@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import { DomainError, type ErrorCode } from './errors.ts'
+import { DomainError, type ErrorCode, excerpt, listedFaults } from './errors.ts'
 import { respond } from './response.ts'
 
 interface Problem {
@@ -24,7 +24,17 @@ const unknownOrder = {
 
 /** The one table from code to HTTP. */
 export const problems: Record<ErrorCode, Problem> = {
-  validation_failed: { status: 400, title: 'The request is not valid', members: { errors: z.array(fault) } },
+  validation_failed: {
+    status: 400,
+    title: 'The request is not valid',
+    members: {
+      errors: z.array(fault).max(listedFaults),
+      errorCount: z
+        .int()
+        .optional()
+        .openapi({ description: 'how many faults were found, if more than are listed' }),
+    },
+  },
   malformed_json: { status: 400, title: 'The body is not JSON' },
   unauthenticated: { status: 401, title: 'Sign in first' },
   invalid_token: { status: 401, title: 'The token is not valid' },
@@ -58,9 +68,12 @@ export const problems: Record<ErrorCode, Problem> = {
     title: 'The first request with this key is still running',
     retryAfter: 1,
   },
-  precondition_failed: { status: 412, title: 'If-Match does not match' },
+  precondition_failed: { status: 412, title: 'A precondition does not hold' },
   body_too_large: { status: 413, title: 'The body is too large' },
-  unsupported_media_type: { status: 415, title: 'The body has to be application/json' },
+  unsupported_media_type: {
+    status: 415,
+    title: 'The body has to be application/json in UTF-8, uncompressed',
+  },
   unknown_product: {
     status: 422,
     title: 'A product does not exist',
@@ -83,6 +96,9 @@ export const problems: Record<ErrorCode, Problem> = {
 export const isErrorCode = (code: unknown): code is ErrorCode =>
   typeof code === 'string' && Object.hasOwn(problems, code)
 
+// UTF-16 units of a `detail`. The members have everything.
+const detailBound = 500
+
 /** The problem document (RFC 9457) of an error, without the members that belong to one response. */
 export function problemOf(error: DomainError): Record<string, unknown> {
   const { status, title } = problems[error.code]
@@ -91,7 +107,7 @@ export function problemOf(error: DomainError): Record<string, unknown> {
     title,
     status,
     code: error.code,
-    detail: error.message,
+    detail: excerpt(error.message, detailBound),
     ...error.members,
   }
 }

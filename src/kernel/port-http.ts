@@ -1,9 +1,18 @@
 import { z } from '@hono/zod-openapi'
 import { batched } from './batching.ts'
 import { type Call, requestIdFormat } from './call.ts'
-import { DomainError, dependencyUnavailable, isDomainError, validationFailed } from './errors.ts'
+import {
+  DomainError,
+  dependencyUnavailable,
+  excerpt,
+  type Fault,
+  isDomainError,
+  refusedInput,
+  validationFailed,
+} from './errors.ts'
 import type { HttpClient } from './http-client.ts'
 import { errorOf, problemOf } from './http-errors.ts'
+import { readJson } from './json-body.ts'
 import type { Logger } from './logger.ts'
 import type { Port } from './port.ts'
 import { respondJson } from './response.ts'
@@ -41,14 +50,23 @@ export function portRoutes<Type>(port: Port<Type>, implementation: Type, logger:
     const { request: schema } = port.operations[name]
     const operation = implementation[name] as (request: unknown, call: Call) => Promise<unknown>
     router.post(path(port.name, name), async (c) => {
-      const calls = callsSchema.safeParse(await c.req.json().catch(() => undefined))
+      // Other services are trusted with as many values as a body has room for.
+      const { value } = await readJson(c, Number.POSITIVE_INFINITY)
+      const calls = callsSchema.safeParse(value)
       if (!calls.success)
         throw validationFailed({ pointer: '/calls', message: `must list 1 to ${most} calls` })
+      const requests = calls.data.calls.map(({ request, call }) => ({
+        parsed: schema.safeParse(request),
+        call,
+      }))
+      // A whole list of them is a caller of another version: one answer for all, which does not grow with the list.
+      const faults = requests.flatMap(({ parsed: { error } }, at) => (error ? [unreadable(at, error)] : []))
+      if (faults.length === requests.length) throw refusedInput(faults, faults.length)
       const outcomes = await Promise.all(
-        calls.data.calls.map(async ({ request, call }) => {
+        requests.map(async ({ parsed, call }) => {
+          // As short as can be: there may be hundreds of them beside one that can be carried out.
+          if (!parsed.success) return { problem: { code: 'validation_failed' } }
           try {
-            const parsed = schema.safeParse(request)
-            if (!parsed.success) throw validationFailed({ pointer: '', message: parsed.error.message })
             // No call may act, or keep others waiting, for longer than a request here may take.
             const deadline = Math.min(call.deadline, c.get('call').deadline)
             return { result: await operation(parsed.data, { ...call, deadline }) }
@@ -64,6 +82,12 @@ export function portRoutes<Type>(port: Port<Type>, implementation: Type, logger:
   }
   return router
 }
+
+/** Of a call's faults the first: there are as many calls as there may be bytes. */
+const unreadable = (at: number, { issues: [issue] }: z.ZodError): Fault => ({
+  pointer: `/calls/${at}/request${(issue?.path ?? []).map((name) => `/${String(name)}`).join('')}`,
+  message: excerpt(issue?.message ?? '', 200),
+})
 
 /** The failure of one call, in an answer of a service that has answered: it says nothing about the others. */
 class CallFailed extends Error {

@@ -6,34 +6,59 @@ import type { AppEnv } from './router.ts'
 export const etag = (version: number): string => `"${version}"`
 
 const entityTag = '(?:W/)?"[\\x21\\x23-\\x7e\\x80-\\xff]*"'
-const listOfTags = new RegExp(`^\\s*${entityTag}(?:\\s*,\\s*${entityTag})*\\s*$`)
+// RFC 9110, 5.6.1: a recipient ignores empty elements.
+const listOfTags = new RegExp(`^[ \\t,]*${entityTag}(?:[ \\t]*,[ \\t,]*${entityTag})*[ \\t,]*$`)
 
-/** The entity tags of a list; none of one that is malformed. */
-const tagsOf = (header: string): string[] =>
-  listOfTags.test(header) ? (header.match(new RegExp(entityTag, 'g')) ?? []) : []
+/** `*`, or a list of entity tags as they are written (RFC 9110, 8.8.3), weak ones with their `W/`. */
+export type EntityTags = '*' | readonly string[]
 
-/** The If-Match header (RFC 9110, 13.1.1): `*`, or the entity tags that it lists; undefined if there is none. */
-export type IfMatch = '*' | readonly string[]
+/** The value of If-Match or If-None-Match; undefined if it is malformed. */
+export function parseEntityTags(header: string): EntityTags | undefined {
+  if (header.trim() === '*') return '*'
+  return listOfTags.test(header) ? (header.match(new RegExp(entityTag, 'g')) ?? undefined) : undefined
+}
 
-export const parseIfMatch = (header: string | undefined): IfMatch | undefined =>
-  header === undefined ? undefined : header.trim() === '*' ? '*' : tagsOf(header)
+/** What a request asks of the version that it acts on. */
+export interface Preconditions {
+  ifMatch?: EntityTags | undefined
+  ifNoneMatch?: EntityTags | undefined
+}
 
-/** Strong comparison: a weak tag never matches. */
-export const matches = (ifMatch: IfMatch, version: number): boolean =>
-  ifMatch === '*' || ifMatch.includes(etag(version))
+/** The preconditions of a write, from its headers as they were checked. */
+export const preconditionsOf = (headers: {
+  'If-Match'?: EntityTags | undefined
+  'If-None-Match'?: EntityTags | undefined
+}): Preconditions => ({ ifMatch: headers['If-Match'], ifNoneMatch: headers['If-None-Match'] })
 
-/** @throws DomainError `precondition_failed` unless If-Match is absent or names the version */
-export function checkIfMatch(ifMatch: IfMatch | undefined, version: number): void {
-  if (ifMatch !== undefined && !matches(ifMatch, version)) {
+/** Whether they may hold of one version and not of the next, so that a write must be of the version that was checked. */
+export const nameVersions = ({ ifMatch, ifNoneMatch }: Preconditions): boolean =>
+  [ifMatch, ifNoneMatch].some((tags) => tags !== undefined && tags !== '*')
+
+/** If-Match compares strongly (RFC 9110, 8.8.3.2): a weak tag never matches. */
+const matchesStrongly = (tags: EntityTags, version: number): boolean =>
+  tags === '*' || tags.includes(etag(version))
+
+/** If-None-Match compares weakly. */
+const matchesWeakly = (tags: EntityTags, version: number): boolean =>
+  tags === '*' || tags.includes(etag(version)) || tags.includes(`W/${etag(version)}`)
+
+/**
+ * Of a write to what exists, in the order of RFC 9110, 13.2.2.
+ * @throws DomainError `precondition_failed`
+ */
+export function checkPreconditions({ ifMatch, ifNoneMatch }: Preconditions, version: number): void {
+  if (ifMatch !== undefined && !matchesStrongly(ifMatch, version)) {
     throw new DomainError('precondition_failed', `If-Match: the current version is ${etag(version)}`)
+  }
+  if (ifNoneMatch !== undefined && matchesWeakly(ifNoneMatch, version)) {
+    throw new DomainError('precondition_failed', `If-None-Match: the current version is ${etag(version)}`)
   }
 }
 
-/** Sets the ETag and tells whether If-None-Match (RFC 9110, 13.1.2, weak comparison) asks for a 304 instead. */
+/** Sets the ETag and tells whether If-None-Match (RFC 9110, 13.1.2) asks for a 304 instead. */
 export function notModified(c: Context<AppEnv>, version: number): boolean {
-  const current = etag(version)
-  c.get('headers').etag = current
+  c.get('headers').etag = etag(version)
   const header = c.req.header('If-None-Match')
-  if (header === undefined) return false
-  return header.trim() === '*' || tagsOf(header).some((tag) => tag.replace(/^W\//, '') === current)
+  const tags = header === undefined ? undefined : parseEntityTags(header)
+  return tags !== undefined && matchesWeakly(tags, version)
 }

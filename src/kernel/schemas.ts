@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import { toMinorUnits } from './money.ts'
+import { parseEntityTags } from './preconditions.ts'
 
 /** The building blocks of every request schema. */
 
@@ -11,6 +12,20 @@ export const id = z
   .openapi({ example: '66f2a1b0c3d4e5f60718293a' })
 
 export const timestamp = z.iso.datetime({ precision: 3 }).openapi({ example: '2026-11-23T10:15:00.000Z' })
+
+/** How many code points a text has, which is how JSON Schema counts characters (RFC 8259). */
+export function charactersOf(value: string): number {
+  let count = 0
+  for (const _character of value) count += 1
+  return count
+}
+
+/** Whether a text has so many characters. Of one that is far too long, they are not counted. */
+export const hasCharacters = (value: string, min: number, max: number): boolean => {
+  if (value.length > 2 * max) return false
+  const characters = charactersOf(value)
+  return characters >= min && characters <= max
+}
 
 /**
  * A character that can be seen: no white space, no control or format character, none that is drawn as nothing, such as
@@ -39,13 +54,16 @@ export const text = (min: number, max: number) =>
       'must be well-formed Unicode without NUL',
     )
     .refine(
-      (value) => {
-        const characters = [...value].length
-        return characters >= min && characters <= max && (min === 0 || visible.test(value))
-      },
+      (value) => hasCharacters(value, min, max) && (min === 0 || visible.test(value)),
       `must have ${min} to ${max} characters${min === 0 ? '' : ', at least one of them visible'}`,
     )
     .openapi({ type: 'string', minLength: min, maxLength: max, ...(min > 0 && { pattern: visiblePattern }) })
+
+/** Of a rule about a whole object: it is checked even if a field has a fault, so that one answer names all of them. */
+export const alongWithFields = {
+  when: ({ value }: { value: unknown }) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value),
+}
 
 const isMoney = (value: number) => /^-?\d+(\.\d{1,2})?$/.test(String(value))
 
@@ -84,9 +102,33 @@ export const idempotencyKey = z
     example: 'basket-4711',
   })
 
-export const ifMatch = z.string().optional().openapi({ description: 'RFC 9110, 13.1.1', example: '"3"' })
+const quotedTags = 'must be * or a list of entity tags, which are quoted, such as "3" or "3", "4"'
 
+/** `*`, or the entity tags of a list. A malformed one is refused: it may be meant to keep a write from happening. */
+const entityTags = (description: string) =>
+  z
+    .string()
+    .transform((header, context) => {
+      const tags = parseEntityTags(header)
+      if (tags) return tags
+      context.addIssue({ code: 'custom', message: quotedTags })
+      return z.NEVER
+    })
+    .optional()
+    .openapi({ type: 'string', description, example: '"3"' })
+
+/** The headers of a write that preconditions may keep from happening. */
+export const preconditions = z.object({
+  'If-Match': entityTags(
+    'RFC 9110, 13.1.1: `*`, or quoted entity tags, of which one must be that of the current version; 412 otherwise',
+  ),
+  'If-None-Match': entityTags(
+    'RFC 9110, 13.1.2: `*`, or quoted entity tags, of which none may be that of the current version; 412 otherwise',
+  ),
+})
+
+/** Of a read. One that is malformed asks for nothing, so that the whole answer is right. */
 export const ifNoneMatch = z.string().optional().openapi({
-  description: 'RFC 9110, 13.1.2',
+  description: 'RFC 9110, 13.1.2: 304 if it is `*` or has the entity tag of the current version',
   example: '"3"',
 })

@@ -2,7 +2,7 @@ import { createRoute, z } from '@hono/zod-openapi'
 import { publicKey } from '../../kernel/auth-guard.ts'
 import { bearer, body, errors, json, locationHeader, signedIn, withBody } from '../../kernel/openapi.ts'
 import { roles } from '../../kernel/principal.ts'
-import { id, timestamp } from '../../kernel/schemas.ts'
+import { alongWithFields, id, timestamp } from '../../kernel/schemas.ts'
 import { email, password, username } from './credentials.ts'
 
 const tags = ['Accounts']
@@ -31,6 +31,7 @@ const login = z
   })
   .refine(({ email, username }) => (email === undefined) !== (username === undefined), {
     message: 'must name either email or username',
+    ...alongWithFields,
   })
   .openapi('Login', {
     oneOf: [{ required: ['email'] }, { required: ['username'] }],

@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi'
+import { charactersOf } from '../../kernel/schemas.ts'
 
 /** What a username, an e-mail address and a password may be. */
 
@@ -32,7 +33,7 @@ export const passwordBytes = 72
 
 export const password = z
   .string()
-  .refine((value) => [...value].length >= 8, 'must have 8 characters or more')
+  .refine((value) => value.length >= 16 || charactersOf(value) >= 8, 'must have 8 characters or more')
   .refine(
     (value) => Buffer.byteLength(value) <= passwordBytes,
     `must have ${passwordBytes} bytes of UTF-8 or fewer`,

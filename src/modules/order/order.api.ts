@@ -17,9 +17,9 @@ import {
   cursor,
   id,
   idempotencyKey,
-  ifMatch,
   ifNoneMatch,
   limit,
+  preconditions,
   timestamp,
 } from '../../kernel/schemas.ts'
 import { orderStatuses, requestableStatuses } from './order-status.ts'
@@ -146,7 +146,7 @@ export const orderApi = {
     summary: 'Ship, deliver or cancel an order',
     description: 'Owners may only cancel.',
     security: bearer,
-    request: { params, headers: z.object({ 'If-Match': ifMatch }), body: body(statusChange) },
+    request: { params, headers: preconditions, body: body(statusChange) },
     responses: {
       ...changed,
       ...errors(
@@ -166,7 +166,7 @@ export const orderApi = {
     summary: 'Cancel an order',
     description: 'Again: 200, and nothing more happens.',
     security: bearer,
-    request: { params, headers: z.object({ 'If-Match': ifMatch }) },
+    request: { params, headers: preconditions },
     responses: {
       ...changed,
       ...errors(

@@ -1,15 +1,13 @@
 import { z } from '@hono/zod-openapi'
-import type { Context } from 'hono'
 import type { Guard } from '../../kernel/auth-guard.ts'
 import { decodeCursor } from '../../kernel/cursor.ts'
-import { etag, notModified, parseIfMatch } from '../../kernel/preconditions.ts'
+import { etag, notModified, preconditionsOf } from '../../kernel/preconditions.ts'
 import { respond, respondJson } from '../../kernel/response.ts'
-import { type AppEnv, createRouter } from '../../kernel/router.ts'
+import { createRouter } from '../../kernel/router.ts'
 import { id } from '../../kernel/schemas.ts'
 import { orderApi } from './order.api.ts'
 import type { OrderService } from './order.service.ts'
-import { type Order, representation } from './order.ts'
-import type { RequestableStatus } from './order-status.ts'
+import { representation } from './order.ts'
 
 const position = z.strictObject({
   createdAt: z.iso.datetime().transform((value) => new Date(value)),
@@ -48,21 +46,20 @@ export function orderRoutes(service: OrderService, guard: Guard) {
     return respondJson(c, representation(order), 200)
   })
 
-  const change = async (c: Context<AppEnv>, orderId: string, to: RequestableStatus): Promise<Order> => {
-    const ifMatch = parseIfMatch(c.req.header('If-Match'))
-    const order = await service.changeStatus(orderId, to, ifMatch, c.get('principal'), c.get('call'))
-    return order
-  }
-
   router.openapi({ ...orderApi.changeStatus, middleware }, async (c) => {
-    const order = await change(c, c.req.valid('param').id, c.req.valid('json').status)
+    const { status } = c.req.valid('json')
+    const conditions = preconditionsOf(c.req.valid('header'))
+    const { id } = c.req.valid('param')
+    const order = await service.changeStatus(id, status, conditions, c.get('principal'), c.get('call'))
     return respondJson(c, representation(order), order.status === 'cancelling' ? 202 : 200, {
       etag: etag(order.version),
     })
   })
 
   router.openapi({ ...orderApi.cancel, middleware }, async (c) => {
-    const order = await change(c, c.req.valid('param').id, 'cancelled')
+    const conditions = preconditionsOf(c.req.valid('header'))
+    const { id } = c.req.valid('param')
+    const order = await service.changeStatus(id, 'cancelled', conditions, c.get('principal'), c.get('call'))
     return respondJson(c, representation(order), order.status === 'cancelling' ? 202 : 200, {
       etag: etag(order.version),
     })

@@ -1,7 +1,7 @@
 import type { Call } from '../../kernel/call.ts'
 import { type Page, pageOf } from '../../kernel/cursor.ts'
 import { DomainError, dependencyUnavailable, isDomainError } from '../../kernel/errors.ts'
-import { checkIfMatch, type IfMatch } from '../../kernel/preconditions.ts'
+import { checkPreconditions, type Preconditions } from '../../kernel/preconditions.ts'
 import type { Principal } from '../../kernel/principal.ts'
 import type { Line, ProductPort } from '../product/contract.ts'
 import { completeCancelling } from './cancelling.ts'
@@ -85,7 +85,7 @@ export function createOrderService({ orders, product }: { orders: OrderRepositor
     async changeStatus(
       orderId: string,
       to: RequestableStatus,
-      ifMatch: IfMatch | undefined,
+      conditions: Preconditions,
       principal: Principal,
       call: Call,
     ): Promise<Order> {
@@ -93,7 +93,7 @@ export function createOrderService({ orders, product }: { orders: OrderRepositor
         const order = await visible(orderId, principal, call)
         if (!mayRequest(principal.role, to))
           throw new DomainError('forbidden', `status: only an admin sets ${to}`)
-        checkIfMatch(ifMatch, order.version)
+        checkPreconditions(conditions, order.version)
         const allowed = allowedSteps(principal.role, order.status)
         if (!allowed.includes(to) && !(to === 'cancelled' && order.status === 'cancelled')) {
           throw new DomainError(

@@ -13,14 +13,15 @@ import {
   withBody,
 } from '../../kernel/openapi.ts'
 import {
+  alongWithFields,
   amount,
   cursor,
   id,
   idempotencyKey,
-  ifMatch,
   ifNoneMatch,
   limit,
   money,
+  preconditions,
   text,
   timestamp,
 } from '../../kernel/schemas.ts'
@@ -77,6 +78,7 @@ const productUpdate = z
   })
   .refine((update) => changeable.some((field) => update[field] !== undefined), {
     message: `must name at least one of ${changeable.join(', ')}`,
+    ...alongWithFields,
   })
   .openapi('ProductUpdate', { example: { price: 17.5, version: 3 } })
 
@@ -142,7 +144,7 @@ export const productApi = {
     description:
       'Names the version it is based on, as `version` or If-Match. With `version`, an update that sets `stock` is stale as soon as anything has changed; one that does not, only when name, description or price has.',
     security: bearer,
-    request: { params, headers: z.object({ 'If-Match': ifMatch }), body: body(productUpdate) },
+    request: { params, headers: preconditions, body: body(productUpdate) },
     responses: {
       200: { description: 'The product as it is now', headers: etagHeader, content: json(product) },
       ...errors(
@@ -187,7 +189,7 @@ export const productApi = {
     description:
       'Gone for readers and buyers; orders keep their copy of its name and price and can be cancelled.',
     security: bearer,
-    request: { params, headers: z.object({ 'If-Match': ifMatch }) },
+    request: { params, headers: preconditions },
     responses: {
       204: { description: 'Deleted' },
       ...errors('validation_failed', ...admin, 'product_not_found', 'precondition_failed'),

@@ -3,7 +3,7 @@ import type { Context } from 'hono'
 import type { Guard } from '../../kernel/auth-guard.ts'
 import { decodeCursor } from '../../kernel/cursor.ts'
 import { validationFailed } from '../../kernel/errors.ts'
-import { etag, notModified, parseIfMatch } from '../../kernel/preconditions.ts'
+import { etag, notModified, preconditionsOf } from '../../kernel/preconditions.ts'
 import { respond, respondJson } from '../../kernel/response.ts'
 import { type AppEnv, createRouter } from '../../kernel/router.ts'
 import { id, idFormat } from '../../kernel/schemas.ts'
@@ -50,8 +50,8 @@ export function productRoutes(service: ProductService, guard: Guard) {
         message: `must be ${id}, as in the path, or be left out`,
       })
     }
-    const ifMatch = parseIfMatch(c.req.header('If-Match'))
-    const product = await service.update(id, { ...update, ifMatch }, c.get('principal'), c.get('call'))
+    const conditions = preconditionsOf(c.req.valid('header'))
+    const product = await service.update(id, { ...update, ...conditions }, c.get('principal'), c.get('call'))
     return respondJson(c, representation(product), 200, { etag: etag(product.version) })
   })
 
@@ -71,7 +71,7 @@ export function productRoutes(service: ProductService, guard: Guard) {
   })
 
   router.openapi({ ...productApi.remove, middleware: guard('admin') }, async (c) => {
-    await service.remove(c.req.valid('param').id, parseIfMatch(c.req.header('If-Match')), c.get('call'))
+    await service.remove(c.req.valid('param').id, preconditionsOf(c.req.valid('header')), c.get('call'))
     return respond(c, null, 204)
   })
 

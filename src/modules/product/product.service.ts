@@ -3,7 +3,7 @@ import { shared } from '../../kernel/batching.ts'
 import type { Call } from '../../kernel/call.ts'
 import { type Page, pageOf } from '../../kernel/cursor.ts'
 import { DomainError, dependencyUnavailable, validationFailed } from '../../kernel/errors.ts'
-import { checkIfMatch, type IfMatch } from '../../kernel/preconditions.ts'
+import { checkPreconditions, nameVersions, type Preconditions } from '../../kernel/preconditions.ts'
 import type { Principal } from '../../kernel/principal.ts'
 import { type Position, type ProductRepository, positionOf } from './product.repository.ts'
 import {
@@ -26,9 +26,8 @@ export interface NewProduct {
 }
 
 /** The fields to change, and the versions that the change is based on. */
-export interface ProductUpdate extends Partial<NewProduct> {
+export interface ProductUpdate extends Partial<NewProduct>, Preconditions {
   version?: number | undefined
-  ifMatch?: IfMatch | undefined
 }
 
 export interface StockChange {
@@ -109,21 +108,16 @@ export function createProductService(options: {
       ),
 
     async update(productId: string, update: ProductUpdate, by: Principal, call: Call): Promise<Product> {
-      const { version, ifMatch, stock: newStock, ...content } = update
-      if (version === undefined && ifMatch === undefined) {
-        throw new DomainError(
-          'precondition_required',
-          'version: send the version that you read, or an If-Match header',
-        )
-      }
+      const { version: _version, ifMatch: _ifMatch, ifNoneMatch, stock: newStock, ...content } = update
+      // What If-None-Match forbids is refused for that, once the version is known.
+      if (ifNoneMatch === undefined) requireVersion(update)
       if (newStock === undefined) {
         return untilSettled(async () => {
           const current = await found(productId, call)
-          checkPreconditions(current, update)
+          checkBase(current, update)
           const change = differences(current, content)
           if (Object.keys(change).length === 0) return current
-          const exactly = ifMatch !== undefined && ifMatch !== '*'
-          return products.changeContent(current, change, exactly, call)
+          return products.changeContent(current, change, nameVersions(update), call)
         })
       }
       return turns(
@@ -133,7 +127,7 @@ export function createProductService(options: {
           decide(turn) {
             // Shown in any case: as it was, as it is then, or in the refusal.
             const current = existing(turn.show(productId), productId)
-            checkPreconditions(current, update)
+            checkBase(current, update)
             const change = differences(current, content)
             const moved = newStock - current.stock
             if (moved !== 0 || Object.keys(change).length > 0) turn.restock(productId, moved, change)
@@ -195,12 +189,12 @@ export function createProductService(options: {
       )
     },
 
-    async remove(productId: string, ifMatch: IfMatch | undefined, call: Call): Promise<void> {
+    async remove(productId: string, conditions: Preconditions, call: Call): Promise<void> {
       await untilSettled(async () => {
         const current = await found(productId, call)
-        checkIfMatch(ifMatch, current.version)
-        const exactly = ifMatch !== undefined && ifMatch !== '*'
-        const done = await products.markDeleted(productId, exactly ? current.version : undefined, call)
+        checkPreconditions(conditions, current.version)
+        const version = nameVersions(conditions) ? current.version : undefined
+        const done = await products.markDeleted(productId, version, call)
         return done || undefined
       })
     },
@@ -216,12 +210,22 @@ const keyReused = () =>
     'Idempotency-Key: was used for another stock change; repeat that one unchanged, or use a new key',
   )
 
+function requireVersion({ version, ifMatch }: ProductUpdate): void {
+  if (version !== undefined || ifMatch !== undefined) return
+  throw new DomainError(
+    'precondition_required',
+    'version: send the version that you read, or an If-Match header',
+  )
+}
+
 /**
  * If-Match names the exact version. A `version` in the body is stale for an update that sets `stock` as soon as
  * anything has changed, so that it never overwrites a reservation; for any other once the content has changed.
  */
-function checkPreconditions(current: Product, { version, ifMatch, stock }: ProductUpdate): void {
-  checkIfMatch(ifMatch, current.version)
+function checkBase(current: Product, update: ProductUpdate): void {
+  checkPreconditions(update, current.version)
+  requireVersion(update)
+  const { version, stock } = update
   if (version === undefined) return
   const oldest = stock === undefined ? current.contentVersion : current.version
   if (version < oldest || version > current.version) {

@@ -1,0 +1,31 @@
+import { expect, it } from 'vitest'
+import { queryBound, queryOf } from './parameters.ts'
+
+it.each<[string, object]>([
+  ['/products', {}],
+  ['/products?', {}],
+  ['/products?limit=1', { limit: '1' }],
+  ['/products?limit', { limit: '' }],
+  ['/products?q=a+b%20c&sort=-price', { q: 'a b c', sort: '-price' }],
+  ['/products?q=caf%C3%A9', { q: 'café' }],
+  ['/products?a=1&a=2&a=3', { a: ['1', '2', '3'] }],
+  ['/products?&&a=1&', { a: '1' }],
+  ['/products?a=b=c?d', { a: 'b=c?d' }],
+])('the parameters of %s', (url, values) => {
+  expect(queryOf(`http://shop.example${url}`)).toEqual({ values, isWhole: true })
+})
+
+it('a parameter may be called like something that every object has', () => {
+  const { values } = queryOf('/?__proto__=1&constructor=2')
+  expect(Object.entries(values)).toEqual([
+    ['__proto__', '1'],
+    ['constructor', '2'],
+  ])
+})
+
+it('of more parameters than any route has, the first are read', () => {
+  const { values, isWhole } = queryOf(`/?${Array.from({ length: 5_000 }, (_, at) => `p${at}=1`).join('&')}`)
+  expect(isWhole).toBe(false)
+  expect(Object.keys(values)).toHaveLength(queryBound)
+  expect(queryOf(`/?${'&'.repeat(5_000)}limit=1`)).toEqual({ values: {}, isWhole: false })
+})
