@@ -120,7 +120,7 @@ process.exitCode = Number(process.env.CODE ?? 0)
   it.each<[string, Record<string, string>]>([
     ['ignore-scripts=true', {}],
     ['omit[]=dev\nomit[]=optional\nomit[]=peer\nengine-strict=true', {}],
-    ['production=true\noptional=false\nstrict-peer-deps=true\nlegacy-peer-deps=true', {}],
+    ['optional=false\nstrict-peer-deps=true\nlegacy-peer-deps=true', {}],
     ['package-lock=false\nloglevel=silent\nglobal=true\ninstall-strategy=linked\ndry-run=true', {}],
     ['offline=true\nbin-links=false\nforeground-scripts=true', {}],
     ['', { npm_config_ignore_scripts: 'true', npm_config_omit: 'dev', NODE_ENV: 'production' }],
