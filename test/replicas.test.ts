@@ -84,8 +84,8 @@ it('answer a step that took effect with 200, though the other has the next step 
       let delivered = await step(1, orderId, 'delivered')
       while (delivered.status === 409) delivered = await step(1, orderId, 'delivered')
       const statuses = (await Promise.all(shipping)).map(({ status }) => status)
-      return [...statuses.sort(), delivered.status]
+      return { shipped: statuses.filter((status) => status === 200).length, delivered: delivered.status }
     }),
   )
-  expect(outcomes).toEqual(Array(30).fill([200, 409, 200]))
+  expect(outcomes).toEqual(Array(30).fill({ shipped: 1, delivered: 200 }))
 })
