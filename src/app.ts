@@ -34,6 +34,7 @@ export function createApp(options: {
   const everyMethod = new Set(
     options.modules.flatMap(({ api }) => Object.values(api).map(({ method }) => method.toUpperCase())),
   )
+  let longestRoute = 0
   /** Answers a request that no route takes: 404, or by the methods that its path has, 405, or 204 to OPTIONS. */
   const refuseRoute = (c: Context<AppEnv>): Response => {
     const { method, path } = c.req
@@ -42,6 +43,11 @@ export function createApp(options: {
     const hasRoute = (candidate: string) => {
       const [route] = matchedRoutes(app, candidate, path)
       return route !== undefined && route.handler !== refuseRoute
+    }
+    // Matching takes long for paths of many segments, and no route has as many: such a path is not matched by each method.
+    longestRoute ||= Math.max(...app.routes.map((route) => route.path.split('/').length))
+    if (path.split('/', longestRoute + 2).length > longestRoute + 1) {
+      return problemResponse(c, routeNotFound(path))
     }
     const routed = routedMethods.filter((each) => (isOfServer ? everyMethod.has(each) : hasRoute(each)))
     if (routed.length === 0) return problemResponse(c, routeNotFound(path))

@@ -73,7 +73,7 @@ async function open(dataDir: string, environment: NodeJS.ProcessEnv = {}): Promi
 
 /** What `use` makes of a client of its own. */
 async function withClient<Result>(uri: string, use: (client: mongo.MongoClient) => Promise<Result>) {
-  const client = new mongo.MongoClient(uri, { serverSelectionTimeoutMS: 5_000 })
+  const client = new mongo.MongoClient(uri, { serverSelectionTimeoutMS: 5_000, socketTimeoutMS: 5_000 })
   try {
     return await use(client)
   } finally {
@@ -326,7 +326,7 @@ const nextMongod = (uri: string, former: number) =>
       expect(mongod).not.toBe(former)
       return { mongod, opener: parentOf(parentOf(mongod)) }
     },
-    { timeout: 25_000, interval: 200 },
+    { timeout: 60_000, interval: 200 },
   )
 
 async function started() {

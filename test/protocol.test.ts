@@ -124,7 +124,7 @@ describe('the target of a request', () => {
     ['http://a?b', 404],
     ['//a/healthz', 404],
     ['/products//', 404],
-    ['/%', 404],
+    ['/%', 400],
   ])('is found: %s is %i', async (target, status) => {
     expect((await askBoth(requestText('GET', target))).status).toBe(status)
   })

@@ -2,33 +2,11 @@ import { z } from '@hono/zod-openapi'
 import { describe, expect, it } from 'vitest'
 import { listedFaults, refusedInput } from './errors.ts'
 import { problemOf } from './http-errors.ts'
-import { closestTo, faultsOf, type Part } from './input-faults.ts'
+import { faultsOf, type Part } from './input-faults.ts'
 import { createRouter } from './router.ts'
 
 // Sets the messages.
 createRouter()
-
-const names = ['name', 'description', 'price', 'stock', 'version']
-
-it.each([
-  ['nam', 'name'],
-  ['Name', 'name'],
-  ['NAME', 'name'],
-  ['prise', 'price'],
-  ['discription', 'description'],
-  ['descripton', 'description'],
-  ['desc', 'description'],
-  ['vers', 'version'],
-])('%s is almost %s', (written, meant) => {
-  expect(closestTo(written, names)).toBe(meant)
-})
-
-it.each(['amount', 'x', '', 'st', 'label', '__proto__', 'constructor', 'name'.repeat(100_000)])(
-  '%s is like none of them',
-  (written) => {
-    expect(closestTo(written, names)).toBeUndefined()
-  },
-)
 
 const faults = (schema: z.ZodType, input: unknown, part: Part = 'body') => {
   const { error } = schema.safeParse(input)

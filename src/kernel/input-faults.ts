@@ -1,6 +1,6 @@
 import type { z } from '@hono/zod-openapi'
-import { distance } from 'fastest-levenshtein'
 import { excerpt, type Fault, listedFaults } from './errors.ts'
+import { nearestName } from './nearest-name.ts'
 
 /** Which part of a request was checked. */
 export type Part = 'body' | 'path' | 'query' | 'header'
@@ -41,7 +41,7 @@ function unknownKeys(
   // A name that is nothing like the one field that is missing still stands for it, if it is the only one too many.
   const instead = keys.length === 1 && missing.length === 1 ? missing[0] : undefined
   return keys.slice(0, listedFaults).map((key) => {
-    const meant = closestTo(key, known) ?? instead
+    const meant = nearestName(key, known) ?? instead
     const list = known.join(', ') || 'none'
     const hint = meant === undefined ? '' : `; did you mean ${meant}?`
     const message =
@@ -50,21 +50,6 @@ function unknownKeys(
         : `is not a parameter of this request${hint}${hint ? ' The' : '; the'} parameters are: ${list}`
     return fault(part, [...path, key], message)
   })
-}
-
-// Names are short: of what is much longer than any of them, the distance would only cost time.
-const longestName = 40
-
-/** The name that was probably meant: at most one letter in three is another, or it begins like the name. */
-export function closestTo(written: string, names: readonly string[]): string | undefined {
-  if (written.length > longestName) return undefined
-  const lowerCase = written.toLowerCase()
-  const near = names
-    .map((name) => ({ name, away: distance(lowerCase, name.toLowerCase()) }))
-    .filter(({ name, away }) => away <= Math.max(1, Math.floor(Math.min(name.length, lowerCase.length) / 3)))
-    .sort((a, b) => a.away - b.away)
-  const isBeginning = (name: string) => lowerCase.length >= 3 && name.toLowerCase().startsWith(lowerCase)
-  return near[0]?.name ?? names.find(isBeginning)
 }
 
 // Of a pointer or a parameter, no more of a name is told back.

@@ -1,14 +1,16 @@
 import { distance } from 'fastest-levenshtein'
 
-/** A longer one is no slip of the keyboard, and its distance takes long to compute. */
-const longestName = 64
+// Names are short: the distance of a text that is much longer than any of them would only cost time.
+const longestName = 40
 
-/** The name that was probably meant: of those that differ in a third of their letters at most, the one that differs least. */
-export function nearestName(given: string, names: Iterable<string>): string | undefined {
-  if (given.length > longestName) return undefined
-  const [nearest] = [...names]
-    .map((name) => ({ name, differs: distance(given.toLowerCase(), name.toLowerCase()) }))
-    .filter(({ name, differs }) => differs <= Math.ceil(name.length / 3))
-    .sort((one, other) => one.differs - other.differs)
-  return nearest?.name
+/** The name that was probably meant: one letter in three differs at most, or the name begins with what was written. */
+export function nearestName(written: string, names: readonly string[]): string | undefined {
+  if (written.length > longestName) return undefined
+  const lowerCase = written.toLowerCase()
+  const near = names
+    .map((name) => ({ name, away: distance(lowerCase, name.toLowerCase()) }))
+    .filter(({ name, away }) => away <= Math.max(1, Math.floor(Math.min(name.length, lowerCase.length) / 3)))
+    .sort((one, other) => one.away - other.away)
+  const isBeginning = (name: string) => lowerCase.length >= 3 && name.toLowerCase().startsWith(lowerCase)
+  return near[0]?.name ?? names.find(isBeginning)
 }

@@ -1,4 +1,4 @@
-import { describe, expect, inject, it, type TestContext, vi } from 'vitest'
+import { beforeAll, describe, expect, inject, it, type TestContext, vi } from 'vitest'
 import { unbalancedBooks } from '../../../test/books.ts'
 import { startInterferedShop } from '../../../test/interfered-shop.ts'
 import { databaseName, quiet } from '../../../test/shop.ts'
@@ -47,6 +47,13 @@ async function open({ onTestFinished }: TestContext, environment: Record<string,
 
   return { shop, ada, stockOf, place, read, becomes, leavePending }
 }
+
+// The first check of a password loads dictionaries, for which a loaded machine may take longer than a request has here.
+beforeAll(async () => {
+  const shop = await startInterferedShop()
+  await shop.customer()
+  await shop.close()
+})
 
 describe.concurrent('an order that is left pending', () => {
   it.for(['the request', 'the answer'])(
