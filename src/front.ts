@@ -10,6 +10,10 @@ import type { AnyModule } from './kernel/module.ts'
 import { requestContext } from './kernel/request-context.ts'
 import { createRouter } from './kernel/router.ts'
 
+// Of several services that would do, one that hangs must not keep the others from answering. Longer than the second that
+// `/readyz` takes while MongoDB does not answer.
+const anyServiceWithinMs = 1_500
+
 /**
  * What the ingress does, for `npm run split`: each path to the module whose routes begin like it, anything else to
  * whichever service answers, and nothing to `/internal` and `/metrics`.
@@ -61,8 +65,7 @@ export function createFront(options: {
             'x-forwarded-for': clientOf(c).address,
           }),
           redirect: 'manual',
-          // Of several that would do, one that hangs must not keep the others from answering.
-          signal: AbortSignal.timeout(owner === undefined ? 1_000 : timeout),
+          signal: AbortSignal.timeout(owner === undefined ? anyServiceWithinMs : timeout),
         })
       } catch (error) {
         if (c.req.raw.signal.aborted) cutShort()
