@@ -7,6 +7,7 @@ import { elementsOf } from './kernel/header-list.ts'
 import { methodNotAllowed, problemResponse, routeNotFound } from './kernel/http-errors.ts'
 import type { Logger } from './kernel/logger.ts'
 import type { AnyModule } from './kernel/module.ts'
+import { refuseMalformedEscapes } from './kernel/parameters.ts'
 import { requestContext } from './kernel/request-context.ts'
 import { createRouter } from './kernel/router.ts'
 
@@ -39,6 +40,7 @@ export function createFront(options: {
   const front = createRouter()
   front.use(requestContext({ timeout, headers: securityHeaders, logger }))
   if (corsOrigins.length > 0) front.use(crossOrigin(corsOrigins))
+  front.use(refuseMalformedEscapes)
   front.use(bodyLimit(bodyBound))
 
   front.all('*', async (c) => {

@@ -2,11 +2,11 @@ import { Types } from 'mongoose'
 import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import type { Account, Answer } from './client.ts'
-import { type Shop, startShop } from './shop.ts'
+import { loadPasswordCheck, type Shop, startShop } from './shop.ts'
 import { wayToMongodb } from './way-to-mongodb.ts'
 
-// What is wrong with one document, or hangs, is no matter of the requests that are carried out together with it. The time of a
-// request is less than the two seconds that a command may take: one that waited for such a command would be answered 503.
+// A document that is spoilt or locked, or a command that hangs, does not affect the requests that are carried out together with
+// it. The time of a request is less than the two seconds that a command may take: one that waited for such a command would be answered 503.
 
 const lines: { level: number; msg: string; ids?: string[] }[] = []
 const logger = pino({}, { write: (line: string) => lines.push(JSON.parse(line)) })
@@ -14,6 +14,7 @@ let way: Awaited<ReturnType<typeof wayToMongodb>>
 let shop: Shop
 let ada: Account
 beforeAll(async () => {
+  await loadPasswordCheck()
   way = await wayToMongodb(inject('mongodbUri'))
   shop = await startShop({ environment: { MONGODB_URI: way.uri, REQUEST_TIMEOUT: '1900ms' }, logger })
   ada = await shop.customer()
@@ -106,6 +107,23 @@ describe('a document that is locked', () => {
     expect([beside, behind].map(statuses)).toEqual([all(201), all(201)])
     await unlock()
     await locked
+  })
+
+  it('(a product) in many different baskets holds up no order of other products', async () => {
+    const [locked = ''] = await products()
+    const together = await Promise.all(Array.from({ length: 8 }, () => products()))
+    const unlock = await lock('product', 'products', locked)
+    const baskets = together.flat().map((productId) =>
+      shop.order(
+        ada.token,
+        [locked, productId].map((id) => ({ productId: id, quantity: 1 })),
+      ),
+    )
+    const productIds = await products()
+    expect(statuses(await ordersOf(productIds))).toEqual(all(201))
+    expect(statuses(await ordersOf(productIds))).toEqual(all(201))
+    await unlock()
+    expect(statuses(await Promise.all(baskets)).every((status) => [201, 503].includes(status))).toBe(true)
   })
 
   it('(a product) holds up those who want it alone', async () => {

@@ -4,15 +4,21 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inject } from 'vitest'
 import { compose } from '../src/compose.ts'
+import { callWithin } from '../src/kernel/call.ts'
 import { loadConfig } from '../src/kernel/config.ts'
 import { createLogger, type Logger } from '../src/kernel/logger.ts'
 import type { Port } from '../src/kernel/port.ts'
+import { findWeakness } from '../src/modules/auth/find-weakness.ts'
 import { registry } from '../src/registry.ts'
 import { checkedPort } from './checked-port.ts'
 import { type Client, createClient } from './client.ts'
 import { type Collections, openCollections } from './collections.ts'
 
 export const admin = { username: 'boss', email: 'boss@example.com', password: 'the head of all shops' }
+
+/** Loads the dictionaries for the first check of a password: a loaded machine may need longer than a short request has. */
+export const loadPasswordCheck = (): Promise<unknown> =>
+  findWeakness(admin.password, admin, callWithin(30_000, 'test'))
 
 export const quiet: Promise<Logger> = createLogger({ level: 'silent', human: false, service: 'test' })
 

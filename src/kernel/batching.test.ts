@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { batched, shared, type Waiting } from './batching.ts'
-import type { Call } from './call.ts'
-import { DomainError } from './errors.ts'
+import { batched, orAlone, shared, type Waiting } from './batching.ts'
+import { type Call, withinDeadline } from './call.ts'
+import { DomainError, dependencyUnavailable } from './errors.ts'
 
 const inTime = (milliseconds = 10_000): Call => ({
   deadline: Date.now() + milliseconds,
@@ -29,6 +29,65 @@ function controlled(options: Partial<Parameters<typeof batched>[0]> = {}) {
 }
 
 const batchesOf = ({ batches }: ReturnType<typeof controlled>) => batches.map(({ requests }) => requests)
+
+describe('what is carried out together, or alone where that seems to hang', () => {
+  const answersAfter = (milliseconds: number) => {
+    const sizes: number[] = []
+    const carryOut = orAlone<number, number>(async (batch, call) => {
+      sizes.push(batch.length)
+      const answered = new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
+      await withinDeadline(call, 'the work', answered)
+      return batch.map(({ request }) => request)
+    })
+    const ask = async (requests: readonly number[]) => {
+      const call = inTime()
+      const outcomes = await carryOut(
+        requests.map((request) => ({ request, call })),
+        call,
+      )
+      return Promise.all(outcomes)
+    }
+    return { ask, sizes }
+  }
+
+  it('is together again once all of it has turned out to be slow', async () => {
+    const { ask, sizes } = answersAfter(450)
+    const requests = Array.from({ length: 20 }, (_, at) => at)
+    expect(await ask(requests)).toEqual(requests)
+    expect(sizes).toEqual([20, ...Array(20).fill(1)])
+    expect(await ask(requests)).toEqual(requests)
+    expect(sizes.slice(21)).toEqual([20])
+  })
+
+  it('fails together where the database is not available', async () => {
+    let attempts = 0
+    const carryOut = orAlone<number, number>(async () => {
+      attempts += 1
+      throw dependencyUnavailable('the database is not available')
+    })
+    const call = inTime()
+    const batch = [1, 2].map((request) => ({ request, call }))
+    await expect(carryOut(batch, call)).rejects.toMatchObject({ code: 'dependency_unavailable' })
+    expect(attempts).toBe(1)
+  })
+})
+
+it('a batch that has made room for the next one still counts as waiting', async () => {
+  const work = controlled({ bound: 2, keepsPlace: 20 })
+  const late = [work.ask(1, inTime()), work.ask(2, inTime())]
+  await expect.poll(() => work.batches.length).toBe(1)
+  // The first batch makes room, and the next one begins beside it.
+  await expect
+    .poll(() =>
+      work.ask(3, inTime()).then(
+        () => 'answered',
+        (error: DomainError) => error.code,
+      ),
+    )
+    .toBe('overloaded')
+  work.batches[0]?.end()
+  expect(await Promise.all(late)).toEqual([1, 2])
+})
 
 it('requests that nobody can weigh are refused, and keep no other from its turn', async () => {
   const work = controlled({

@@ -1,6 +1,6 @@
 import pLimit from 'p-limit'
-import { afterMs, atDeadline, type Call, orAskedAgain, shortened } from './call.ts'
-import { DomainError, dependencyUnavailable } from './errors.ts'
+import { afterMs, atDeadline, type Call, isOver, orAskedAgain, shortened } from './call.ts'
+import { DomainError, dependencyUnavailable, isDomainError } from './errors.ts'
 import { LinkedList } from './linked-list.ts'
 
 /** A request that waits to be carried out, and on whose behalf. */
@@ -24,12 +24,45 @@ export type CarryOut<Request, Result> = (
   call: Call,
 ) => Promise<readonly Outcome<Result>[]>
 
-// Milliseconds that a batch keeps the next one from its place. One that takes longer may hang, and the requests behind it
-// have nothing to do with that.
+// A batch keeps the next one from its place for at least so long. One that takes longer may hang, and the requests behind
+// it have nothing to do with that.
 const keepsPlaceMs = 400
-// Milliseconds for requests that are carried out together, and how many at a time are then carried out each alone.
+// Requests that are carried out together have at least so long, and so many at a time are then carried out each alone.
 const togetherMs = 400
 const mostAlone = 32
+
+/** How long work may take before it counts as hanging. */
+export interface Patience {
+  ms(): number
+  /** Counts how long a piece of work took. */
+  note(tookMs: number): void
+  /** Counts how long the work takes, if it succeeds. */
+  watch<T>(work: () => Promise<T>): Promise<T>
+}
+
+// Each piece of work leaves so much of the longest time before it.
+const keptOfLongest = 0.9
+
+/**
+ * Work counts as hanging after `leastMs`, or after twice as long as such work has taken lately. A database that is merely
+ * slow must not be taken for one that hangs: everything would be sent to it again, in more commands than before.
+ */
+export function createPatience(leastMs: number): Patience {
+  let longestMs = 0
+  const note = (tookMs: number) => {
+    longestMs = Math.max(tookMs, longestMs * keptOfLongest)
+  }
+  return {
+    ms: () => Math.max(leastMs, 2 * longestMs),
+    note,
+    async watch(work) {
+      const began = performance.now()
+      const result = await work()
+      note(performance.now() - began)
+      return result
+    },
+  }
+}
 
 /**
  * Requests that wait are carried out together, in the order they came: one round trip for all of them. Nobody waits for
@@ -38,10 +71,10 @@ const mostAlone = 32
  *
  * @param options `name`: what is waited for, in messages. `inFlight`: batches at a time. `bound`: requests that may wait.
  * `most`: what one batch takes on, in requests or as `weigh` says; a request that is more than that goes alone. `rest`:
- * milliseconds from the end of a batch until the next one may take its place. `keepsPlace`: milliseconds after which a batch
- * that is still under way makes room for the next one beside it
- * @param carryOut its call has the latest deadline of the batch, by which it must be done. What it answers with a promise is
- * no longer under way, and counts towards `bound` until it is settled
+ * milliseconds from the end of a batch until the next one may take its place. `keepsPlace`: milliseconds
+ * after which a batch that is still under way makes room for the next one beside it, or more where batches take long
+ * @param carryOut its call has the latest deadline of the batch, by which it must be done. What it answers with a promise,
+ * and a batch that has made room, is no longer under way, and counts towards `bound` until it is settled
  * @returns the batched function; it throws DomainError `overloaded` when too many wait, `dependency_unavailable` at the
  * deadline of its own call
  */
@@ -59,6 +92,7 @@ export function batched<Request, Result>(
 ): (request: Request, call: Call) => Promise<Result> {
   const { name, inFlight, bound, most, weigh = () => 1, rest = () => 0, keepsPlace = keepsPlaceMs } = options
   const waiting = new LinkedList<Entry<Request, Result>>()
+  const patience = createPatience(keepsPlace)
   let underWay = 0
   let promised = 0
   let planned = false
@@ -86,18 +120,24 @@ export function batched<Request, Result>(
       underWay -= 1
       begin()
     }
+    let isLate = false
     const isInTime =
       Number.isFinite(inFlight) && Number.isFinite(keepsPlace)
-        ? afterMs(keepsPlace, makeRoom)
+        ? afterMs(patience.ms(), () => {
+            isLate = true
+            promised += batch.length
+            makeRoom()
+          })
         : () => undefined
     let outcomes: readonly Outcome<Result>[]
     try {
-      outcomes = await carryOut(batch, lastCall(batch))
+      outcomes = await patience.watch(() => carryOut(batch, lastCall(batch)))
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error(String(thrown))
       outcomes = batch.map(() => error)
     }
     isInTime()
+    if (isLate) promised -= batch.length
     const pause = hasPlace ? rest() : 0
     // Before the answers: while these are being written, the next batch is on its way.
     if (pause > 0) setTimeout(makeRoom, pause)
@@ -154,25 +194,44 @@ export function batched<Request, Result>(
 }
 
 /**
- * Requests are carried out together and, where that fails or takes longer than 400 ms, each alone: what is wrong with one of
- * them, or hangs because of it, is no matter of the others.
+ * Carries requests out together. Where that fails or seems to hang, each is carried out alone, so that one request that is
+ * impossible, or that hangs, does not affect the others. A database that is not available fails all of them at once.
  * @param carryOut is safe to repeat, also while an earlier attempt may still take effect
  */
 export function orAlone<Request, Result>(carryOut: CarryOut<Request, Result>): CarryOut<Request, Result> {
   const turns = pLimit(mostAlone)
+  const patience = createPatience(togetherMs)
   return async (batch, call) => {
     if (batch.length === 1) return carryOut(batch, call)
+    const together = shortened(call, patience.ms())
     try {
-      return await carryOut(batch, shortened(call, togetherMs))
-    } catch {
+      return await patience.watch(() => carryOut(batch, together))
+    } catch (error) {
+      if (isDomainError(error, 'dependency_unavailable') && !isOver(together)) throw error
+      const noteFirst = firstOf(patience)
       return batch.map((waiting) =>
         turns(async () => {
-          const [outcome] = await carryOut([waiting], waiting.call)
+          const [outcome] = await noteFirst(() => carryOut([waiting], waiting.call))
           if (outcome instanceof Error) throw outcome
           return outcome as Result
         }),
       )
     }
+  }
+}
+
+/**
+ * Of several pieces of work, the first that succeeds counts: it tells whether the database is slow as a whole, or only one
+ * of the pieces hangs.
+ */
+export function firstOf(patience: Patience) {
+  let isNoted = false
+  return async <T>(work: () => Promise<T>): Promise<T> => {
+    const began = performance.now()
+    const result = await work()
+    if (!isNoted) patience.note(performance.now() - began)
+    isNoted = true
+    return result
   }
 }
 

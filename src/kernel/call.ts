@@ -75,6 +75,9 @@ export function atDeadline({ deadline }: Call, end: () => void): () => void {
   return takeBack
 }
 
+/** Whether the deadline has passed, or passes too soon for another attempt. */
+export const isOver = (call: Call): boolean => remaining(call) <= lateness
+
 /** As `atDeadline`, so many milliseconds from now. */
 export const afterMs = (milliseconds: number, end: () => void): (() => void) =>
   atDeadline(callWithin(milliseconds, ''), end)

@@ -48,7 +48,9 @@ function checkType(header: string): void {
   const { type, parameters } = parseContentType.safeParse(header)
   if (type !== 'application/json') throw unsupported('Content-Type: must be application/json')
   const { charset = 'utf-8' } = parameters
-  if (!/^utf-?8$/i.test(charset)) throw unsupported('Content-Type: the charset must be utf-8, or be left out')
+  const isGivenTwice = (header.match(/;\s*charset\s*=/gi) ?? []).length > 1
+  if (isGivenTwice || !/^utf-?8$/i.test(charset))
+    throw unsupported('Content-Type: the charset must be utf-8, or be left out')
 }
 
 function checkCoding(c: Context<AppEnv>): void {

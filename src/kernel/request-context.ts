@@ -41,7 +41,10 @@ export function requestContext(options: {
       if (isAwaitingBody(c)) {
         logger.info(line, 'the client did not send its request in time')
         c.get('headers').connection = 'close'
-        throw new DomainError('request_timeout', `the whole request must arrive within ${timeout / 1_000} s`)
+        throw new DomainError(
+          'request_timeout',
+          'the body must arrive before the time for the request is over',
+        )
       }
       logger.error(line, 'request timed out')
       throw error

@@ -29,9 +29,10 @@ export const hasCharacters = (value: string, min: number, max: number): boolean 
 
 /**
  * A character that can be seen: no white space, no control or format character, none that is drawn as nothing, such as
- * U+200B, the Hangul fillers and the blank of Braille. Combining marks and unassigned characters have a shape on screens.
+ * U+200B, the Hangul fillers, the blank of Braille and the empty notehead. Combining marks and unassigned characters have a shape on screens.
  */
-const visible = /[^\p{White_Space}\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\u2800]/u
+const visible =
+  /[^\p{White_Space}\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\u2800\u{1d159}]/u
 
 /**
  * The same for the document, whose regular expressions know no Unicode properties in every language (JSON Schema 2020-12,
@@ -39,7 +40,7 @@ const visible = /[^\p{White_Space}\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\u
  */
 export const visiblePattern =
   '[^\\u0000-\\u0020\\u007f-\\u00a0\\u00ad\\u034f\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890\\u0891\\u08e2\\u115f\\u1160\\u1680\\u17b4\\u17b5' +
-  '\\u180b-\\u180f\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u2800\\u3000\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb]'
+  '\\u180b-\\u180f\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u2800\\u3000\\u3164\\ufdd0-\\ufdef\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb\\ufffe\\uffff]'
 
 /**
  * Text for people, counted in code points as JSON Schema counts (RFC 8259 characters). NUL and unpaired surrogates

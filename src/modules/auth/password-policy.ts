@@ -17,15 +17,17 @@ const guessesNeeded = 1e8
  * Words in it count in any case (OWASP ASVS 5, 6.2.4 and 6.2.11).
  */
 export function weaknessOf(password: string, account: Names): string | undefined {
-  const lowerCase = password.toLowerCase()
-  if (commonPasswords.includes(lowerCase)) return 'must not be one of the most common passwords'
-  const contains = (name: string) => lowerCase.includes(name.toLowerCase())
+  if (commonPasswords.includes(password.toLowerCase())) return 'must not be one of the most common passwords'
+  const written = lettersAndDigits(password)
+  const contains = (name: string) => {
+    const wanted = lettersAndDigits(name)
+    return wanted.length >= shortestName && written.includes(wanted)
+  }
   const word = contextWords.find(contains)
   if (word) return `must not contain "${word}"`
   if (contains(account.username)) return 'must not contain the username'
   const [mailbox = ''] = account.email.split('@')
-  // Shorter ones are part of too many words.
-  if (contains(account.email) || (mailbox.length >= 4 && contains(mailbox)))
+  if (contains(account.email) || contains(mailbox))
     return 'must not contain the e-mail address, or what stands before its @'
 
   const { guesses, patterns } = estimate(password, wordsOf(account))
@@ -33,6 +35,16 @@ export function weaknessOf(password: string, account: Names): string | undefined
   const made = patterns.length > 0 ? `is made of ${patterns.join(' and ')}` : 'has too few characters'
   return `must not be easily guessed: it ${made}; three unrelated words or 10 random characters are better`
 }
+
+// A shorter name is part of too many words. The estimate takes it into account.
+const shortestName = 4
+
+/** In lower case, without accents and separators: `Marie.Curie` and `mariecurie` are one name. */
+const lettersAndDigits = (text: string): string =>
+  text
+    .normalize('NFKD')
+    .replace(/[^\p{L}\p{N}]/gu, '')
+    .toLowerCase()
 
 const wordsOf = ({ username, email }: Names): string[] =>
   [username, ...email.split('@'), ...`${username} ${email}`.split(/[^A-Za-z0-9]+/), ...contextWords]

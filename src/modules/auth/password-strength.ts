@@ -109,7 +109,14 @@ const calendarLanguages = ['en', 'de', 'es', 'fr', 'it', 'nl', 'pl', 'pt', 'sv']
 const seasons =
   'spring summer autumn fall winter frühling sommer herbst printemps été automne hiver primavera verano otoño invierno ' +
   'estate autunno inverno verão outono lente zomer herfst wiosna lato jesień zima vår sommar höst vinter'
-const numbers = 'one two three four five six seven eight nine ten eleven twelve'
+const numbers =
+  'one two three four five six seven eight nine ten eleven twelve un deux trois quatre eins zwei drei vier uno dos tres ' +
+  'cuatro quattro um dois een twee drie raz dwa trzy raz раз два три'
+// "Password", "secret", "hello" and "I love you" in languages that are not in the lists of the package.
+const favourites =
+  'wachtwoord lösenord adgangskode passord salasana heslo hasło jelszó parola şifre matkhau katasandi senha пароль секрет ' +
+  'привет любовь люблю κωδικος αγαπη كلمة السر كلمةالسر حبيبي รหัสผ่าน สวัสดี 密码 我爱你 パスワード 비밀번호 사랑해 ' +
+  'woaini nihao aishiteru konnichiwa saranghae dkssud tkfkdgo voorjaar najaar namaste merhaba'
 
 /** Months, days of the week, seasons and numbers: passwords that have to be changed regularly are made of these. */
 function calendarWords(): string[] {
@@ -123,7 +130,7 @@ function calendarWords(): string[] {
       ]
     }),
   )
-  const words = [...names, ...seasons.split(' '), ...numbers.split(' ')].map(plainForm)
+  const words = [...names, ...`${seasons} ${numbers} ${favourites}`.split(' ')].map(plainForm)
   return [...new Set(words)].filter((word) => word.length >= 3)
 }
 

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, inject, it, type TestContext, vi } from 'vitest'
 import { unbalancedBooks } from '../../../test/books.ts'
 import { startInterferedShop } from '../../../test/interfered-shop.ts'
-import { databaseName, quiet } from '../../../test/shop.ts'
+import { databaseName, loadPasswordCheck, quiet } from '../../../test/shop.ts'
 import { dependencyUnavailable } from '../../kernel/errors.ts'
 import { createMongo } from '../../kernel/mongo.ts'
 import type { ProductPort } from '../product/contract.ts'
@@ -48,12 +48,7 @@ async function open({ onTestFinished }: TestContext, environment: Record<string,
   return { shop, ada, stockOf, place, read, becomes, leavePending }
 }
 
-// The first check of a password loads dictionaries, for which a loaded machine may take longer than a request has here.
-beforeAll(async () => {
-  const shop = await startInterferedShop()
-  await shop.customer()
-  await shop.close()
-})
+beforeAll(loadPasswordCheck)
 
 describe.concurrent('an order that is left pending', () => {
   it.for(['the request', 'the answer'])(

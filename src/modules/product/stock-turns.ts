@@ -1,5 +1,13 @@
 import pLimit from 'p-limit'
-import { batched, lastCall, type Outcome, perKey, type Waiting } from '../../kernel/batching.ts'
+import {
+  batched,
+  createPatience,
+  firstOf,
+  lastCall,
+  type Outcome,
+  perKey,
+  type Waiting,
+} from '../../kernel/batching.ts'
 import { type Call, remaining } from '../../kernel/call.ts'
 import { DomainError, dependencyUnavailable, isDomainError } from '../../kernel/errors.ts'
 import { Outdated } from '../../kernel/mongo.ts'
@@ -32,14 +40,17 @@ const mostOutdated = 3
 // Milliseconds.
 const longestRest = 50
 
-// Milliseconds until the commit of a turn that all share, and how many turns that are apart from it run at a time.
+// The turn that all share has at least so long until its commit.
 const togetherMs = 350
-const mostApart = 50
+// Turns that are apart from it, and that run at a time: those of known products, and those of orders that are looked up first.
+const mostApart = 25
+// With so many moves of one product apart, all further ones of that product wait in one line.
+const crowdedFrom = 2
 const mayWait = 2_000
 
 /**
- * Group commit. All that moves stock waits here in line, and those that wait are carried out in one transaction: one
- * conditional `$inc` per product, whatever is in the turn. Transactions of one process that met on a hot product would
+ * Group commit. All that moves stock waits here in line, and those that wait are carried out in one transaction, unless
+ * one of them makes it impossible (`together`): one conditional `$inc` per product, whatever is in the turn. Transactions of one process that met on a hot product would
  * only abort each other; those of several processes still meet, and a turn that does is decided anew. Whoever has met
  * others then leaves them as much time as the turn took: they come to theirs, and who comes after finds more company.
  *
@@ -99,7 +110,8 @@ export function createStockTurns(stock: StockRepository): StockTurns {
       memory.keep(turn.products())
       return outcomes
     } finally {
-      rest = attempts > 1 ? Math.min(performance.now() - began, longestRest) : 0
+      const isShared = commitsWithinMs !== undefined
+      if (isShared) rest = attempts > 1 ? Math.min(performance.now() - began, longestRest) : 0
     }
   }
 
@@ -113,12 +125,40 @@ export function createStockTurns(stock: StockRepository): StockTurns {
   }
 
   // Moves of the same products, apart from all others, one turn after the other.
-  const apart = pLimit(mostApart)
+  const ofProducts = pLimit(mostApart)
+  const ofOrders = pLimit(mostApart)
   const linesApart = perKey(() =>
-    batched<StockMove<unknown>, unknown>({ ...line, keepsPlace: Number.POSITIVE_INFINITY }, (batch, call) =>
-      apart(() => eachForItself(batch, call)),
-    ),
+    batched<StockMove<unknown>, unknown>({ ...line, keepsPlace: Number.POSITIVE_INFINITY }, (batch, call) => {
+      const slots = batch.some(({ request }) => productsOf(request).length > 0) ? ofProducts : ofOrders
+      return slots(() => eachForItself(batch, call))
+    }),
   )
+  /** How many moves of each product are apart. */
+  const movesApart = new Map<string, number>()
+
+  /** A product that is locked must not hold a slot for each basket that it is in. */
+  const lineOf = (move: StockMove<unknown>): string =>
+    productsOf(move).find((productId) => (movesApart.get(productId) ?? 0) >= crowdedFrom) ?? keyOf(move)
+
+  const countApart = (move: StockMove<unknown>, change: 1 | -1) => {
+    for (const productId of productsOf(move)) {
+      const count = (movesApart.get(productId) ?? 0) + change
+      if (count > 0) movesApart.set(productId, count)
+      else movesApart.delete(productId)
+    }
+  }
+
+  const moveApart = async (request: StockMove<unknown>, call: Call): Promise<unknown> => {
+    const key = lineOf(request)
+    countApart(request, 1)
+    try {
+      return await linesApart.ask(key, request, call)
+    } finally {
+      countApart(request, -1)
+    }
+  }
+
+  const patience = createPatience(togetherMs)
 
   const eachForItself = async (batch: Batch, call: Call): Promise<(unknown | Error)[]> => {
     try {
@@ -132,32 +172,43 @@ export function createStockTurns(stock: StockRepository): StockTurns {
   }
 
   /**
-   * A turn that fails, or does not come to its commit in time, is carried out apart, by products: what one of them makes
-   * impossible, such as a product that is locked or not stored as it should be, is no matter of the others. While moves of
-   * the same products are still at work there, later ones join them and stay out of the turn that all share.
+   * A turn that fails, or does not come to its commit in time, is carried out apart, by products, so that a product that is
+   * locked, or not stored as it should be, does not affect the others. While moves of the same products are still at work
+   * there, later ones join them and stay out of the turn that all share.
    */
   const together = async (batch: Batch): Promise<Outcome<unknown>[]> => {
-    const goesApart = batch.map(({ request }) => linesApart.has(keyOf(request)))
-    const turn = batch.filter((_, at) => !goesApart[at])
+    const results = batch.map(({ request, call }): Promise<unknown> | undefined => {
+      if (!linesApart.has(lineOf(request))) return undefined
+      const result = moveApart(request, call)
+      // It may fail while the shared turn is still under way, before its caller waits for it.
+      result.catch(() => undefined)
+      return result
+    })
+    const turn = batch.filter((_, at) => results[at] === undefined)
+    if (turn.length === 0) return results as Promise<unknown>[]
     let outcomes: (unknown | Error)[] | undefined
     try {
-      outcomes = turn.length > 0 ? await carryOut(turn, lastCall(turn), togetherMs) : []
+      outcomes = await patience.watch(() => carryOut(turn, lastCall(turn), patience.ms()))
     } catch (error) {
       // Whether it took effect is not known.
       if (isDomainError(error, 'dependency_unavailable')) outcomes = turn.map(() => error)
     }
-    const results = outcomes?.values()
-    return batch.map(({ request, call }, at) =>
-      results && !goesApart[at] ? results.next().value : linesApart.ask(keyOf(request), request, call),
-    )
+    const shared = outcomes?.values()
+    const noteFirst = firstOf(patience)
+    return batch.map(({ request, call }, at) => {
+      if (results[at]) return results[at]
+      return shared ? shared.next().value : noteFirst(() => moveApart(request, call))
+    })
   }
 
   return batched<StockMove<unknown>, unknown>(line, together) as StockTurns
 }
 
+const productsOf = ({ reads }: StockMove<unknown>): readonly string[] => reads.productIds ?? []
+
 /** The same for moves that want the same products. */
-const keyOf = ({ reads: { productIds = [], orderId = '' } }: StockMove<unknown>): string =>
-  productIds.length > 0 ? [...productIds].sort().join() : orderId
+const keyOf = (move: StockMove<unknown>): string =>
+  [...productsOf(move)].sort().join() || (move.reads.orderId ?? '')
 
 type Batch = readonly Waiting<StockMove<unknown>>[]
 type Reads = readonly StockMove<unknown>['reads'][]
