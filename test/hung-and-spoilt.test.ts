@@ -189,6 +189,7 @@ describe('an order that is spoilt', () => {
     expect(statuses(listed)).toEqual([200, 200])
     for (const { body } of listed) expect(body.data).toHaveLength(5)
 
+    expect((await shop.get(`/orders/${spoilt}`, { token: ada.token })).status).toBe(500)
     const cancel = (orderId: string) => shop.delete(`/orders/${orderId}`, { token: ada.token })
     const [failed, ...cancelled] = await Promise.all([spoilt, ...orderIds].map(cancel))
     expect(statuses(cancelled)).toEqual(all(200))
