@@ -67,6 +67,10 @@ replace_each() {
 }
 
 running=$(compose "$@" ps --services --status running)
+if ! echo "$running" | grep -qxE 'trivet|auth|product|order'; then
+  echo 'no service of the shop runs, so that there is nothing to replace: start it with docker compose up, or name its profile (--profile split)' >&2
+  exit 1
+fi
 # In either shape one service builds the image for all.
 if echo "$running" | grep -qx trivet; then
   compose "$@" build trivet

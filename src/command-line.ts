@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { ConfigError } from './kernel/config.ts'
+import { ConfigError } from './kernel/config-error.ts'
 import { nearestName } from './kernel/nearest-name.ts'
 
 /** What is wrong with the arguments that a program was started with. */

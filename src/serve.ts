@@ -63,7 +63,7 @@ async function run(ending: Ending): Promise<void> {
     const listener = await listen(composition.app.fetch, config)
     void listener.failed.then((error) => ending.crash('the listener failed', error))
     const lines = await preparing
-    // By hand: a parent speaks for its children.
+    // Only a process that was started by hand prints the short form: a parent process prints for its children.
     const brief = isBrief(shown) && !process.send
     // A parent (`npm run split`, tests) learns that its child is ready, and where.
     process.send?.({ port: listener.port, lines })

@@ -162,7 +162,7 @@ function startService(name: string, env: NodeJS.ProcessEnv, drainTimeout: number
     const keepRunning = async () => {
       while (!stopping.signal.aborted) {
         const end = await run((lines) => {
-          // A person who has killed one wants to know when, and as what, it is there again.
+          // The line tells an operator that the process runs again, and its new id.
           if (started) logger.warn({ ready: name, pid: child.pid }, 'ready again')
           started = true
           resolve(lines)

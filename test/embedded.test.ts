@@ -314,6 +314,7 @@ test('a process whose MongoDB is killed goes on, or ends with one message if it 
   process.kill(mongod, 'SIGKILL')
   await ended(child)
   expect(child.exitCode).toBe(1)
+  expect(output()).toContain('The embedded MongoDB has ended (killed by a signal)')
   expect(output().match(/could not be started again: mongod ended with exit code 14/g)).toHaveLength(1)
   expect(output()).not.toMatch(/^ +at /m)
 }, 90_000)

@@ -154,6 +154,29 @@ describe('indexes that are missing', () => {
     await start()
   })
 
+  it('or unique for other documents stop the start, with the way to put it right', async () => {
+    const orders = (await shop.collections('order')).collection('orders')
+    await orders.dropIndex('userId_1_key_1')
+    const partialFilterExpression = { key: { $exists: true }, undo: true }
+    await orders.createIndex({ userId: 1, key: 1 }, { name: 'mine', unique: true, partialFilterExpression })
+    await expect(start()).rejects.toThrow(
+      'must have the partialFilterExpression {"key":{"$exists":true}}: drop it with db.orders.dropIndex("mine")',
+    )
+    await orders.dropIndex('mine')
+    await start()
+  })
+
+  it('or let no documents expire any more stop the start, with the way to put it right', async () => {
+    const families = (await shop.collections('auth')).collection('refreshFamilies')
+    await families.dropIndex('expiry')
+    await families.createIndex({ expiresAt: 1 }, { name: 'mine' })
+    await expect(start()).rejects.toThrow(
+      'must have expireAfterSeconds: drop it with db.refreshFamilies.dropIndex("mine")',
+    )
+    await families.dropIndex('mine')
+    await start()
+  })
+
   it('are not made beside one of the same key that an operator has given another name', async () => {
     const orders = (await shop.collections('order')).collection('orders')
     const key = { status: 1, createdAt: -1, _id: -1 } as const

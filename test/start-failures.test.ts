@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -140,6 +140,29 @@ it('an installation without its packages says in one line what is missing, and w
   const { output, ended } = run(join(folder, 'src', 'main.ts'), {})
   expect(await ended).toBe(1)
   expect(output()).toMatch(/^The program cannot start: the package \S+ is missing\. Run npm ci in .+\n$/)
+})
+
+describe('an installation without the dictionaries of passwords says in one line what is missing', () => {
+  it.each<[string, Record<string, string>]>([
+    ['when auth starts', {}],
+    [
+      'when the configuration has a password to check',
+      { ADMIN_USERNAME: 'ada', ADMIN_EMAIL: 'ada@example.com', ADMIN_PASSWORD: 'copper violin thunder' },
+    ],
+  ])('%s', async (_when, settings) => {
+    const folder = await temporaryFolder()
+    const packages = fileURLToPath(new URL('../node_modules', import.meta.url))
+    await cp(source, join(folder, 'src'), { recursive: true })
+    await mkdir(join(folder, 'node_modules'))
+    for (const name of await readdir(packages)) {
+      if (name !== '@zxcvbn-ts') await symlink(join(packages, name), join(folder, 'node_modules', name))
+    }
+    const { output, ended } = run(join(folder, 'src', 'main.ts'), settings)
+    expect(await ended).toBe(1)
+    expect(output()).toMatch(
+      /^The program cannot start: the package @zxcvbn-ts\S+ is missing\. Run npm ci in .+\n$/,
+    )
+  })
 })
 
 it('an installation without the embedded MongoDB, such as the image, says that MONGODB_URI is required', async () => {

@@ -99,7 +99,9 @@ export async function openEmbeddedMongo(options: {
       log('The embedded MongoDB runs again')
     }
   }
-  const kept = keepRunning()
+  const kept = keepRunning().catch((error: Error) =>
+    lose(`The embedded MongoDB could not be started again: ${error.message}; see ${logOf(directory)}`),
+  )
 
   return {
     uri,
@@ -164,7 +166,7 @@ async function endOf({ started }: Running, directory: string, signal: AbortSigna
     const code = await Promise.race([started.ended, once(signal, 'abort')])
     // The watchdog alone may have ended.
     if (!signal.aborted) await endProcess(started.pid)
-    return `exit code ${code}`
+    return code === endedBySignal ? 'killed by a signal' : `exit code ${code}`
   }
   for (;;) {
     await pause(lookAtOwnerEveryMs, signal)
@@ -254,7 +256,7 @@ async function endProcess(pid: number): Promise<void> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
-  // Not for ever: where nobody collects dead processes, as in a container without an init, it stays in the list.
+  // The wait has a limit, since a dead process stays in the list where no parent collects it, as in a container without an init.
   for (let looks = 0; looks < 40 && isAlive(pid); looks++) await sleep(50)
 }
 
@@ -268,6 +270,8 @@ interface Started {
 }
 
 const longestPrinted = 65_536
+// The exit code of the watchdog for a mongod that a signal has ended.
+const endedBySignal = 128
 
 const databaseOf = (directory: string): string => join(directory, 'mongodb')
 const ownerFileOf = (directory: string): string => join(directory, 'mongod.json')
@@ -361,7 +365,8 @@ async function start(
   if (outcome === 100 && isLockedByAnother(await complaintsIn(logFile, logBegin, printed))) return 'in use'
   // AddressAlreadyInUse: somebody took the port between the look and the start.
   if (outcome === 48) return start(binary, directory, signal, onPort)
-  throw await failureBy(`ended with exit code ${outcome} while starting`)
+  const end = outcome === endedBySignal ? 'was killed by a signal' : `ended with exit code ${outcome}`
+  throw await failureBy(`${end} while starting`)
 }
 
 /** The child does not keep its parent running: a parent that forgets to close ends all the same, and mongod with it. */
@@ -384,6 +389,8 @@ async function initiate(port: number, signal: AbortSignal): Promise<{ pid: numbe
     const client = new mongo.MongoClient(`mongodb://${host}/?directConnection=true`, {
       serverSelectionTimeoutMS: 500,
       connectTimeoutMS: 500,
+      // A mongod that is frozen keeps its connections and answers nothing.
+      socketTimeoutMS: 5_000,
     })
     try {
       return await becomePrimary(client.db('admin'), host, signal)

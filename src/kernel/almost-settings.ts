@@ -7,10 +7,9 @@ export interface AlmostSetting {
 }
 
 /**
- * Why there is this list: a variable that no program reads is silence, and an operator who wrote `MONGO_URL` would see
- * orders go into a database that was not meant. So names that other programs use for the same thing are known here, and
- * typing errors are found by comparison. It errs on the side of silence: an environment is full of other programs'
- * variables.
+ * Names that other programs use for the same settings. The program ignores variables that it does not know: an operator who
+ * sets `MONGO_URL` gets no error, and the orders go into the default database. Typing errors are found by comparison. A
+ * doubtful case gets no warning, since an environment has many variables of other programs.
  */
 const otherNames: Readonly<Record<string, readonly string[]>> = {
   ACCESS_TOKEN_TTL: [

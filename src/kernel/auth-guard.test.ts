@@ -430,6 +430,21 @@ describe('the key set', () => {
     expect(fetches).toBe(2)
   })
 
+  it('that cannot be fetched at first is fetched once for all that wait for it', async () => {
+    const { promise, reject } = Promise.withResolvers<PublicKey[]>()
+    let fetches = 0
+    const keyOf = createKeyCache(() => {
+      fetches += 1
+      return promise
+    }, logger)
+    const waiting = Array.from({ length: 1_000 }, (_, at) =>
+      keyOf(key.kid, callWithin(5_000 + at, `waiting-${at}`)).catch(String),
+    )
+    reject(new Error('no answer'))
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set(['Error: no answer']))
+    expect(fetches).toBe(1)
+  })
+
   it('is not asked for on behalf of what is no token', async () => {
     const { state, fetchKeys } = source()
     const ask = guarded(fetchKeys)

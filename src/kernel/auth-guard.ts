@@ -120,6 +120,7 @@ const refreshAfter = 300_000
 const askAgainAfter = 30_000
 // Milliseconds that a fetch may hang, before it is begun anew for all that wait for it.
 const firstFetchMs = 800
+const sharedFetchMs = 10_000
 
 /**
  * Holds the key set: fetched at first use, again in the background every five minutes, and at most once in 30 s
@@ -133,14 +134,11 @@ export function createKeyCache(source: KeySource, logger: Logger) {
   let askedForUnknownAt = 0
   let fetching = false
   let latest = Promise.resolve()
-  /** Deadline of the fetch that is `latest`. */
-  let latestDeadline = 0
 
   /** The one that is under way, if there is one. */
   const fetchKeys = (call: Call): Promise<void> => {
     if (fetching) return latest
     fetching = true
-    latestDeadline = call.deadline
     latest = orAskedAgain(call, firstFetchMs, 'auth', (within) => source({}, within))
       .then((keys) => {
         // Auth always has a key to sign with. Whatever says otherwise would sign everybody out.
@@ -154,23 +152,15 @@ export function createKeyCache(source: KeySource, logger: Logger) {
     return latest
   }
 
+  /** A fetch that several requests wait for does not end with the time of the one that began it. */
+  const sharedFetch = (call: Call) => fetchKeys({ ...call, deadline: Date.now() + sharedFetchMs })
+
   /** For a request that cannot be answered without keys: waits as long as that request may. */
-  const fetchFirst = async (call: Call): Promise<void> => {
-    for (;;) {
-      const fetched = fetchKeys(call)
-      const deadline = latestDeadline
-      try {
-        return await withinDeadline(call, 'auth', fetched)
-      } catch (error) {
-        // A fetch that another request began ends with the time of that one, and this request may have more.
-        if (deadline >= call.deadline) throw error
-      }
-    }
-  }
+  const fetchFirst = (call: Call): Promise<void> => withinDeadline(call, 'auth', sharedFetch(call))
 
   const inBackground = (call: Call) => {
     if (fetching) return
-    fetchKeys({ ...call, deadline: Date.now() + 10_000 }).catch((error: unknown) => {
+    sharedFetch(call).catch((error: unknown) => {
       // Not with every request: what is known goes on serving meanwhile.
       refreshAt = Date.now() + askAgainAfter
       logger.warn({ error: String(error) }, 'the key set could not be refreshed; using the known one')

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { atDeadline, callWithin, withinDeadline } from './call.ts'
+import { atDeadline, callWithin, orAskedAgain, withinDeadline } from './call.ts'
 
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => {
@@ -54,4 +54,18 @@ it('gives the outcome of work that is done in time', async () => {
   expect(await withinDeadline(callWithin(100, 'a'), 'it', Promise.resolve(1))).toBe(1)
   const failed = withinDeadline(callWithin(100, 'a'), 'it', Promise.reject(new Error('no')))
   await expect(failed).rejects.toThrow('no')
+})
+
+it('waits no longer than the deadline for work that is begun once more', async () => {
+  let begun = 0
+  const work = () => {
+    begun += 1
+    return new Promise(() => undefined)
+  }
+  const refused = expect(orAskedAgain(callWithin(300, 'a'), 100, 'it', work)).rejects.toMatchObject({
+    code: 'dependency_unavailable',
+  })
+  await vi.advanceTimersByTimeAsync(330)
+  await refused
+  expect(begun).toBe(2)
 })

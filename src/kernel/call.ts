@@ -99,7 +99,7 @@ export async function orAskedAgain<T>(
     // The server may have found the time to be over a little earlier than this process.
     const isTimeUp = isDomainError(error, 'dependency_unavailable') && remaining(first) <= lateness
     if (!isTimeUp || remaining(call) <= lateness) throw error
-    return work(call)
+    return withinDeadline(call, what, work(call))
   }
 }
 

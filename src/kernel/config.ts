@@ -7,8 +7,6 @@ import { settingFromFile, settingsOf } from './environment.ts'
 import { faultMessage } from './fault-messages.ts'
 import { originFault } from './origins.ts'
 
-export { ConfigError }
-
 /** What the configuration has to know of a module. */
 export interface Configurable {
   name: string

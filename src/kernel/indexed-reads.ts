@@ -10,7 +10,7 @@ interface Source {
 }
 
 /**
- * A read through one index of a collection, which it names.
+ * Reads a collection through one index, which it tells MongoDB to use (`hint`).
  * @param read passes the options on to each query. It is repeated without `hint` where there is no such index
  * @throws DomainError as `Database.run`; `overloaded` if too many wait to be read without their index
  */

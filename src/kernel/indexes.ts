@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { ConfigError } from './config.ts'
+import { ConfigError } from './config-error.ts'
 import type { Logger } from './logger.ts'
 import type { Db, IndexDescription, IndexInDatabase } from './mongo.ts'
 import { isDuplicateKey } from './mongo-errors.ts'
@@ -21,7 +21,8 @@ const longestLook = 15_000
  * index is for.
  *
  * @param isExpected whether each was made before: to find one missing is worth a warning then
- * @throws ConfigError if a unique index is not unique any more, or cannot be made because of what is stored
+ * @throws ConfigError if a unique index is not unique any more or covers other documents, if an index that lets documents
+ *   expire does so no more, or if one cannot be made because of what is stored
  */
 export async function makeMissing(
   db: Db,
@@ -34,8 +35,10 @@ export async function makeMissing(
     const missing = wanted.filter((index) => !there.some((found) => isSame(found, index)))
     const where = { database: db.databaseName, collection }
     for (const index of wanted) {
-      const found = there.find((candidate) => isSame(candidate, index))
-      if (found && index.unique && !found.unique) throw new ConfigError([notUnique(db, collection, found)])
+      const candidates = there.filter((candidate) => isSame(candidate, index))
+      const found = candidates.find((candidate) => !lacks(candidate, index)) ?? candidates.at(0)
+      const lack = found && lacks(found, index)
+      if (found && lack) throw new ConfigError([unfit(db, collection, found, lack)])
       if (found?.hidden) {
         const message = `an index is hidden, and what needs it is slow: db.${collection}.unhideIndex("${found.name}") shows it`
         logger.warn({ ...where, index: found.name }, message)
@@ -65,6 +68,21 @@ const isSame = (found: IndexInDatabase, { key, collation }: Index): boolean =>
   found.collation?.locale === collation?.locale &&
   found.collation?.strength === collation?.strength
 
+/** What an index of the right key does not do, as `unfit` says it. How soon documents expire is a setting. */
+function lacks(found: IndexInDatabase, index: Index): string | undefined {
+  if (index.unique && !found.unique) return 'be unique'
+  if (index.unique && !isDeepStrictEqual(found.partialFilterExpression, index.partialFilterExpression)) {
+    const { partialFilterExpression: filter } = index
+    return filter
+      ? `have the partialFilterExpression ${JSON.stringify(filter)}`
+      : 'have no partialFilterExpression'
+  }
+  if (index.expireAfterSeconds !== undefined && found.expireAfterSeconds === undefined) {
+    return 'have expireAfterSeconds'
+  }
+  return undefined
+}
+
 async function make(db: Db, collection: string, indexes: readonly Index[]): Promise<void> {
   try {
     await db.collection(collection).createIndexes([...indexes])
@@ -85,5 +103,5 @@ async function make(db: Db, collection: string, indexes: readonly Index[]): Prom
   }
 }
 
-const notUnique = (db: Db, collection: string, { name }: IndexInDatabase): string =>
-  `MONGODB_URI: the index "${name}" of ${db.databaseName}.${collection} must be unique: drop it with db.${collection}.dropIndex("${name}"), and start again, which makes the right one`
+const unfit = (db: Db, collection: string, { name }: IndexInDatabase, lack: string): string =>
+  `MONGODB_URI: the index "${name}" of ${db.databaseName}.${collection} must ${lack}: drop it with db.${collection}.dropIndex("${name}"), and start again, which makes the right one`

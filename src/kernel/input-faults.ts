@@ -52,7 +52,7 @@ function unknownKeys(
   })
 }
 
-// Of a pointer or a parameter, no more of a name is told back.
+// The answer repeats so many characters of a name in a pointer or a parameter at most.
 const namedCharacters = 40
 
 function fault(part: Part, path: readonly PropertyKey[], message: string): Fault {

@@ -34,7 +34,7 @@ export async function readJson(c: Context<AppEnv>, most = valuesBound): Promise<
   const end = endOf(text, most)
   try {
     if (end === undefined) return { value: JSON.parse(text), isWhole: true }
-    // Nobody needs the rest to know that the body is refused. That it was cut off on its way shows at its end.
+    // The body is refused in any case, so that the rest is not read. The end of the text shows whether it was cut off on its way.
     if (!/[\]}]\s*$/.test(text.slice(-100))) throw new Error('the body is not complete')
     return { value: JSON.parse(text.slice(0, end.at) + end.closing), isWhole: false }
   } catch {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ConfigError } from './config.ts'
+import { ConfigError } from './config-error.ts'
 import { type Indexes, makeMissing } from './indexes.ts'
 import type { Logger } from './logger.ts'
 import type { Db, Mongo } from './mongo.ts'

@@ -1,5 +1,5 @@
 import mongoose from 'mongoose'
-import { ConfigError } from './config.ts'
+import { ConfigError } from './config-error.ts'
 import { isUnavailable } from './mongo-errors.ts'
 
 type Client = mongoose.mongo.MongoClient
@@ -161,7 +161,7 @@ export function createDeployment(): Deployment {
 
     obstacle(failure) {
       const found = ofServers()
-      // What a server says of itself explains most of what fails with it.
+      // The answers of the servers name the cause more exactly than most failures of the driver.
       if (found?.kind === 'unusable' || failure === undefined) return found
       return ofFailure(failure) ?? found
     },
@@ -209,10 +209,7 @@ function hintOf(error: Error, isEncrypted: boolean): string | undefined {
   if (isUntrusted(error)) {
     return `MONGODB_URI asks for TLS, and the server's certificate is not trusted (${message}): name the authority that signed it (tlsCAFile=), or a host that the certificate is for`
   }
-  if (
-    isEncrypted &&
-    /before secure TLS connection|wrong version number|packet length too long/.test(message)
-  ) {
+  if (isEncrypted && isUnencrypted(error)) {
     return `MONGODB_URI asks for TLS (tls=true), which the server may not speak (${message})`
   }
   if (!isEncrypted && /closed/.test(message)) {

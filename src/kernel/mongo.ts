@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import mongoose from 'mongoose'
 import { type Call, callWithin, remaining, shortened, withinDeadline } from './call.ts'
-import { ConfigError } from './config.ts'
+import { ConfigError } from './config-error.ts'
 import { dependencyUnavailable, isDomainError } from './errors.ts'
 import type { Logger } from './logger.ts'
 import {
@@ -243,7 +243,10 @@ function refuseUnreadable(uri: string): void {
   }
 }
 
-/** What is written to a server that has taken the place of another would be missing there. */
+/**
+ * Refuses to use a server that does not fit MONGODB_URI. It may have taken the place of the right server, which would lack what
+ * is written here.
+ */
 function refuseUnusable(deployment: Deployment): void {
   const reason = deployment.unusable()
   if (reason !== undefined) throw dependencyUnavailable('the database cannot be used', new Error(reason))
@@ -342,9 +345,9 @@ const overdueCommand = 1_000
 const firstAbortAfter = 50
 
 /**
- * Aborts what is still open. A command that is on its way is waited for: it would begin the transaction after its abort,
- * and nobody would end it. So the transaction is aborted twice where that takes long: at first what it has written, and then
- * what has begun since. Where the server cannot be reached, its own limit does.
+ * Aborts what is still open. It waits for a command that is on its way, which would begin the transaction after its abort and
+ * leave it open. Where that takes long, it aborts the transaction twice: at first what it has written, and then what has
+ * begun since. A server that cannot be reached aborts the transaction at its own limit.
  */
 async function endTransaction(
   connection: mongoose.Connection,

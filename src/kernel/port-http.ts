@@ -83,7 +83,7 @@ export function portRoutes<Type>(port: Port<Type>, implementation: Type, logger:
   return router
 }
 
-/** Of a call's faults the first: there are as many calls as there may be bytes. */
+/** The first fault of a call alone: a body may have very many calls. */
 const unreadable = (at: number, { issues: [issue] }: z.ZodError): Fault => ({
   pointer: `/calls/${at}/request${(issue?.path ?? []).map((name) => `/${String(name)}`).join('')}`,
   message: excerpt(issue?.message ?? '', 200),

@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import type { Call } from './call.ts'
-import { ConfigError, duration } from './config.ts'
+import { duration } from './config.ts'
+import { ConfigError } from './config-error.ts'
 import type { Migration } from './migrations.ts'
 import type { Database } from './mongo.ts'
 

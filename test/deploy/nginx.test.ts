@@ -374,6 +374,13 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     expect(received).toEqual([])
   })
 
+  it('names in Allow the methods that routes have', async () => {
+    const answer = await exchange(nginx.url, requestText('TRACE', '/products/'))
+    const methods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS']
+    expect(new Map(answer.headers).get('allow')).toBe(methods.join(', '))
+    expect(JSON.parse(answer.body).allowed).toEqual(methods)
+  })
+
   it.each<[string, number, string]>([
     ['it says 400 of', 400, 'validation_failed'],
     ['it says 404 of', 404, 'product_not_found'],

@@ -211,10 +211,10 @@ export function createAuthService(options: {
       for (let changed = false; !changed; ) {
         const user = await users.find(userId, call)
         if (!user) throw goneAccount()
-        await refuseWeak('/newPassword', newPassword, user, call)
         if (!(await checkPassword(userId, user, currentPassword, client, 'password_change', call))) {
           throw new DomainError('invalid_credentials', 'currentPassword: is not the password of this account')
         }
+        await refuseWeak('/newPassword', newPassword, user, call)
         // Not if the hash is another one meanwhile: of another password, or upgraded by a sign-in.
         changed = await users.changePassword(user, await passwords.hash(newPassword, call), call)
       }

@@ -47,3 +47,8 @@ it('the configuration gets its answer at once', () => {
   expect(findWeaknessNow('password123', account)).toBe(mostCommon)
   expect(findWeaknessNow('copper violin thunder', account)).toBeUndefined()
 })
+
+it('the configuration gets a failure of the check at once', () => {
+  const nobody = { username: 'ada' } as typeof account
+  expect(() => findWeaknessNow('copper violin thunder', nobody)).toThrow(TypeError)
+})

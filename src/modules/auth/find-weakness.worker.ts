@@ -1,6 +1,6 @@
 import type { MessagePort } from 'node:worker_threads'
 import { parentPort } from 'node:worker_threads'
-import { type Names, weaknessOf } from './password-policy.ts'
+import type { Names } from './password-policy.ts'
 
 /** The thread of `find-weakness.ts`. */
 
@@ -13,13 +13,27 @@ export interface Question {
   answered: Int32Array
 }
 
-export interface Answer {
-  weakness: string | undefined
+export type Answer = { weakness: string | undefined } | Failure
+
+export interface Failure {
+  failure: unknown
+  /** The code of an error of Node.js. */
+  code: string | undefined
 }
 
-parentPort?.on('message', ({ password, account, port, answered }: Question) => {
-  const answer: Answer = { weakness: weaknessOf(password, account) }
-  port.postMessage(answer)
+/** The policy is loaded here, so that a failure to load it is an answer, too. */
+async function answerTo({ password, account }: Question): Promise<Answer> {
+  try {
+    const { weaknessOf } = await import('./password-policy.ts')
+    return { weakness: weaknessOf(password, account) }
+  } catch (error) {
+    return { failure: error, code: (error as NodeJS.ErrnoException).code }
+  }
+}
+
+parentPort?.on('message', async (question: Question) => {
+  const { port, answered } = question
+  port.postMessage(await answerTo(question))
   Atomics.store(answered, 0, 1)
   Atomics.notify(answered, 0)
 })

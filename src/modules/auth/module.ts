@@ -1,6 +1,7 @@
 import { authGuard } from '../../kernel/auth-guard.ts'
 import { createClientOf } from '../../kernel/client-address.ts'
-import { ConfigError, type Rate } from '../../kernel/config.ts'
+import type { Rate } from '../../kernel/config.ts'
+import { ConfigError } from '../../kernel/config-error.ts'
 import { isDomainError } from '../../kernel/errors.ts'
 import { defineModule } from '../../kernel/module.ts'
 import { adminCommands } from './admin-commands.ts'
@@ -9,6 +10,7 @@ import { authRoutes } from './auth.routes.ts'
 import { createAuthService } from './auth.service.ts'
 import type { AuthPort } from './contract.ts'
 import { demoAdmin } from './demo-admin.ts'
+import { requireDictionaries } from './find-weakness.ts'
 import { connectAuth } from './http.ts'
 import { createKnownClientRepository } from './known-client.repository.ts'
 import { authMigrations } from './migrations.ts'
@@ -30,6 +32,7 @@ export const auth = defineModule({
   migrations: authMigrations,
   needs: {},
   async start({ database, settings, config, logger }) {
+    requireDictionaries()
     const privateKeys = settings.JWT_PRIVATE_KEYS ?? (await developmentKeys(config.dataDir))
     const publicKeys = privateKeys.map(publicKeyOf)
     const port: AuthPort = { publicKeys: async () => publicKeys }

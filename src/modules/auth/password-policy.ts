@@ -3,7 +3,7 @@ import { commonPasswords, estimate } from './password-strength.ts'
 /** Words that attackers of this program try first (OWASP ASVS 5, 6.2.11). SECURITY.md lists them. */
 export const contextWords = ['trivet']
 
-/** What a password names of the account that it belongs to must not help to guess it. */
+/** The names of an account. A password that contains one of them is easier to guess. */
 export interface Names {
   username: string
   email: string

@@ -174,6 +174,13 @@ describe('the hash', () => {
   })
 })
 
+it('a change with a wrong current password is refused before the new password is looked at', async () => {
+  const ada = await shop.customer()
+  const body = { currentPassword: 'not the one', newPassword: 'password123' }
+  const answer = await shop.put('/profile/password', { token: ada.token, body })
+  expect(answer).toMatchObject({ status: 401, body: { code: 'invalid_credentials' } })
+})
+
 it('the same password again is a change, too: it ends every session', async () => {
   const ada = await shop.customer()
   const body = { currentPassword: ada.password, newPassword: ada.password }

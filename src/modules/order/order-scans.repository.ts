@@ -10,6 +10,9 @@ import { orderStatuses } from './order-status.ts'
 const isKnown = (document: OrderDocument): boolean =>
   isWhole(document) && orderStatuses.includes(document.status)
 
+// How often unfinished orders are read again without what is spoilt.
+const mostRounds = 5
+
 export const isId = (value: string): boolean => idFormat.test(value)
 
 /** Orders, and the ids of what is among them and cannot be read as one. */
@@ -22,15 +25,13 @@ export type OrderScans = ReturnType<typeof createOrderScans>
 
 /** What goes through everybody's orders, and may visit every shard: the sweeper and the audit. */
 export function createOrderScans(database: Database) {
-  const orders = orderModel(database)
+  // Mongoose types it by what it calls a document.
+  const collection = orderModel(database).collection as unknown as mongoose.mongo.Collection<OrderDocument>
 
   /** Past the schema, which would refuse to look for what does not fit it. */
   const scan = async (ids: object, limit: number, call: Call): Promise<Scan> => {
     const documents = await database.run(call, (maxTimeMS) =>
-      orders.collection
-        .find(ids, { sort: { _id: 1 }, limit, maxTimeMS })
-        .map((document) => document as OrderDocument)
-        .toArray(),
+      collection.find(ids, { sort: { _id: 1 }, limit, maxTimeMS }).toArray(),
     )
     const malformed = documents.filter((document) => !isKnown(document))
     return {
@@ -64,17 +65,30 @@ export function createOrderScans(database: Database) {
       }: { pendingSince: number; cancellingSince: number; limit: number },
       call: Call,
     ): Promise<Order[]> {
-      const filter: mongoose.QueryFilter<OrderDocument> = {
+      const filter: mongoose.mongo.Filter<OrderDocument> = {
         $or: [
           { status: 'pending', leaseUntil: { $lt: new Date(pendingSince) } },
           { status: 'cancelling', leaseUntil: { $lt: new Date(cancellingSince) } },
         ],
       }
-      const documents = await database.run(call, (maxTimeMS) =>
-        orders.find(filter).sort({ leaseUntil: 1 }).limit(limit).maxTimeMS(maxTimeMS).lean(),
-      )
-      // One that somebody has spoilt is the audit's; it must not keep the others waiting.
-      return documents.filter(isKnown).map(orderOf)
+      // A spoilt order is the audit's. The orders are read again without the spoilt ones, which would hide the others.
+      const without: OrderDocument['_id'][] = []
+      for (let round = 1; ; round++) {
+        const documents = await database.run(call, (maxTimeMS) =>
+          collection
+            .find(without.length > 0 ? { ...filter, _id: { $nin: without } } : filter, {
+              sort: { leaseUntil: 1 },
+              limit,
+              maxTimeMS,
+            })
+            .toArray(),
+        )
+        const known = documents.filter(isKnown)
+        if (known.length === documents.length || documents.length < limit || round === mostRounds) {
+          return known.map(orderOf)
+        }
+        without.push(...documents.filter((document) => !isKnown(document)).map(({ _id }) => _id))
+      }
     },
   }
 }

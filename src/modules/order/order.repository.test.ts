@@ -1,9 +1,11 @@
+import { Types } from 'mongoose'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { databaseName, quiet } from '../../../test/shop.ts'
 import { type Call, callWithin } from '../../kernel/call.ts'
 import { createMongo, type Database, type Mongo } from '../../kernel/mongo.ts'
 import { createOrderRepository, type OrderRepository } from './order.repository.ts'
 import type { Order } from './order.ts'
+import { createOrderScans } from './order-scans.repository.ts'
 
 // Two replicas work on the same orders. The one has a step between the write of the other and what that reads back.
 
@@ -148,4 +150,19 @@ it('a replica that knows no list of steps takes its own beside one that does', a
     stepId: 'theirs',
     steps: [{ status: 'confirmed' }, { status: 'delivered' }],
   })
+})
+
+it('unfinished orders are found behind as many spoilt ones as are read at once', async () => {
+  const orders = database.connection.collection('orders')
+  const later = Date.now() + 60_000
+  const scan = () =>
+    createOrderScans(database).unfinished({ pendingSince: later, cancellingSince: later, limit: 3 }, call())
+  const spoilt = await Promise.all(Array.from({ length: 7 }, place))
+  const ids = spoilt.map(({ orderId }) => new Types.ObjectId(orderId))
+  const first = new Date(0)
+  await orders.updateMany({ _id: { $in: ids } }, { $set: { lines: [null], leaseUntil: first } })
+  const { orderId } = await place()
+  await orders.updateOne({ _id: new Types.ObjectId(orderId) }, { $set: { leaseUntil: new Date(1) } })
+  expect((await scan())[0]?.orderId).toBe(orderId)
+  await orders.deleteMany({ _id: { $in: ids } })
 })

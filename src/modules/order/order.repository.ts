@@ -87,8 +87,19 @@ export const orderModel = (database: Database): mongoose.Model<OrderDocument> =>
  * may have statuses of its own.
  */
 export const isWhole = (document: OrderDocument): boolean => {
-  const { _id, userId, key, linesHash, status, lines, totalAmount, version, leaseUntil, confirmation } =
-    document
+  const {
+    _id,
+    userId,
+    key,
+    linesHash,
+    status,
+    lines,
+    totalAmount,
+    version,
+    leaseUntil,
+    steps,
+    confirmation,
+  } = document
   return (
     _id instanceof Types.ObjectId &&
     userId instanceof Types.ObjectId &&
@@ -100,6 +111,7 @@ export const isWhole = (document: OrderDocument): boolean => {
     (totalAmount === null || Number.isSafeInteger(totalAmount)) &&
     Number.isSafeInteger(version) &&
     leaseUntil instanceof Date &&
+    (steps === undefined || Array.isArray(steps)) &&
     (confirmation === undefined || confirmation === null || confirmation.at instanceof Date) &&
     document.createdAt instanceof Date &&
     document.updatedAt instanceof Date

@@ -43,7 +43,7 @@ export const sweepUnfinishedOrders = (options: Options): Job => ({
     const failures: unknown[] = []
     const work = async () => {
       for (const order of rest) {
-        // Where the product service is away, the others can wait for the next round. What is wrong with one is none of theirs.
+        // Where the product service is away, the others can wait for the next round. A fault of one order does not concern the others.
         if (signal.aborted || failures.length >= mostFailures) return
         try {
           if (await finish(options, order, within())) settled += 1
