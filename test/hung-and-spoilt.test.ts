@@ -110,7 +110,7 @@ describe('a document that is locked', () => {
   })
 
   it('(a product) in many different baskets holds up no order of other products', async () => {
-    const [locked = ''] = await products()
+    const [locked = ''] = await products({ stock: 100 })
     const together = await Promise.all(Array.from({ length: 8 }, () => products()))
     const unlock = await lock('product', 'products', locked)
     const baskets = together.flat().map((productId) =>
