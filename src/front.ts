@@ -51,7 +51,7 @@ export function createFront(options: {
     // `fetch` does not send TRACE, which no path has: what the path has instead, the answer to OPTIONS says.
     const isTrace = c.req.method === 'TRACE'
     const method = isTrace ? 'OPTIONS' : c.req.method
-    // Only what takes no action goes on to the next service.
+    // Only a safe method (RFC 9110, 9.2.1) is tried again on the next service.
     const isSafe = ['GET', 'HEAD', 'OPTIONS'].includes(method)
     // As a whole before any service hears of it: a service is not to wait for a client that is slow.
     const body = isSafe ? null : await c.req.arrayBuffer().catch(cutShort)

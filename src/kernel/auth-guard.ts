@@ -118,7 +118,7 @@ function kidOf(token: string): string {
 
 const refreshAfter = 300_000
 const askAgainAfter = 30_000
-// Milliseconds that a fetch may hang, before it is begun anew for all that wait for it.
+// A fetch that has not answered by then is begun once more, for all requests that wait for it.
 const firstFetchMs = 800
 const sharedFetchMs = 10_000
 

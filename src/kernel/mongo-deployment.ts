@@ -68,7 +68,7 @@ export function createDeployment(): Deployment {
   let answers = new Map<string, Hello | Error>()
   let servers: ReadonlyMap<string, mongoose.mongo.ServerDescription> = new Map()
   let followed: Client | undefined
-  /** Kept, since every operation asks for it. */
+  /** Derived only when a server answers, since every database operation asks for it. */
   let fault: string | undefined
 
   /** What no waiting mends about a server. */
