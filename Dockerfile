@@ -18,7 +18,7 @@ COPY src ./src
 USER node
 EXPOSE 3000
 # Alive, not ready: what restarts unhealthy containers must not restart all of them because the database is away.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "src/healthcheck.ts"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "src/cli/healthcheck.ts"]
 # Node.js itself is process 1. It hears SIGTERM, and starts no processes that somebody would have to collect.
 CMD ["node", "src/main.ts"]
 # Last: whatever follows an argument that changes is built anew.

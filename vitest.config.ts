@@ -4,8 +4,8 @@ export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     // `npm run test:deploy`
-    exclude: ['test/deploy/**'],
-    globalSetup: ['test/shared-mongod.ts'],
+    exclude: ['test/deployment/live/**'],
+    globalSetup: ['test/support/shared-mongod.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // The machine's two cores also carry mongod and the processes that the tests start.

@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/faults/**/*.test.ts'],
-    globalSetup: ['test/shared-mongod.ts'],
+    globalSetup: ['test/support/shared-mongod.ts'],
     env: { FAULTS: process.env.FAULTS ?? '100' },
     fileParallelism: false,
     testTimeout: 3_600_000,

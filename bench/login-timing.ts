@@ -2,10 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { loadConfig } from '../src/kernel/config.ts'
-import { createLogger } from '../src/kernel/logger.ts'
-import { openComposition } from '../src/open-composition.ts'
-import { registry } from '../src/registry.ts'
+import { loadConfig } from '#kernel/config/load-config.ts'
+import { createLogger } from '#kernel/logger.ts'
+import { openComposition } from '#src/host/open-composition.ts'
+import { registry } from '#src/registry.ts'
 
 // `npm run bench:login`: whether the time of an answer tells if an account exists. Signs in with a wrong password, to an
 // account that exists, to one that does not and to one whose hash is of a lower cost, in turn, and compares the medians.

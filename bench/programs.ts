@@ -5,7 +5,7 @@ import { get } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { freePort } from '../src/embedded/free-port.ts'
+import { freePort } from '#src/embedded/free-port.ts'
 import type { Stage } from './stage.ts'
 
 /** A program under measurement: a process of its own, which answers on `url`. */
@@ -65,9 +65,9 @@ export const startPeer = (stage: Stage, peer: Peer, database: string): Promise<P
     NODE_ENV: 'production',
   })
 
-/** `node src/audit.ts`: @returns whether it finds that all is in order, and what it says */
+/** `node src/cli/audit.ts`: @returns whether it finds that all is in order, and what it says */
 export async function audit(stage: Stage, database: string): Promise<{ ok: boolean; says: string }> {
-  const child = spawn(process.execPath, [pathOf('../src/audit.ts')], {
+  const child = spawn(process.execPath, [pathOf('../src/cli/audit.ts')], {
     env: { ...environment(), ...settingsOf(stage, database) },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

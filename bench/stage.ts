@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { mongo } from 'mongoose'
-import { openEmbeddedMongo } from '../src/embedded/mongod.ts'
+import { openEmbeddedMongo } from '#src/embedded/mongod.ts'
 
 /** How long and how often is measured. */
 export interface Effort {

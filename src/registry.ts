@@ -1,4 +1,4 @@
-import type { AnyModule } from './kernel/module.ts'
+import type { AnyModule } from '#kernel/module.ts'
 import { auth } from './modules/auth/module.ts'
 import { order } from './modules/order/module.ts'
 import { product } from './modules/product/module.ts'

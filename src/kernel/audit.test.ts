@@ -119,7 +119,7 @@ describe('a repair', () => {
   })
 
   it.each([
-    ['promises too much already', [found('cups', [], [{ ...fault('cup'), promisesTooMuch: true }]).audited]],
+    ['promises too much already', [found('cups', [], [{ ...fault('cup'), oversells: true }]).audited]],
     ['was not looked at to the end', [looking('cups', [], false, [[]]).audited]],
     ['is not audited', []],
   ])('that gives something back to another module is not done while that one %s', async (_, others) => {

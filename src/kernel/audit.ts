@@ -13,7 +13,7 @@ export interface Finding {
    */
   repair?(): Promise<string | undefined>
   /** More is promised than there is: its repair, if there is one, comes before all others and waits for nobody. */
-  promisesTooMuch?: boolean
+  oversells?: boolean
   /** The module that gets back what the repair gives up. It must be audited too, and not promise too much already. */
   givesBackTo?: string
 }
@@ -113,7 +113,7 @@ export async function runAudit(
   }
   if (!options.repair) return report
 
-  const promisingTooMuch = entries.filter(({ finding }) => finding.promisesTooMuch)
+  const promisingTooMuch = entries.filter(({ finding }) => finding.oversells)
   for (const entry of promisingTooMuch) await repair(entry)
   const stillDoes = (name: string) =>
     promisingTooMuch.some(({ module, reported }) => module.module === name && !reported.repaired)
@@ -123,7 +123,7 @@ export async function runAudit(
   for (const module of sorted) {
     const claimants = module.neededBy.filter((name) => unexplained.has(name) || !isAudited(name))
     for (const entry of entries) {
-      const { promisesTooMuch, givesBackTo } = entry.finding
+      const { oversells: promisesTooMuch, givesBackTo } = entry.finding
       if (entry.module !== module || promisesTooMuch) continue
       const unready = givesBackTo !== undefined && (stillDoes(givesBackTo) || !isAudited(givesBackTo))
       const waitsFor = unready ? [...claimants, givesBackTo] : claimants

@@ -18,7 +18,7 @@ function controlled(options: Partial<Parameters<typeof batched>[0]> = {}) {
     fail(error: Error): void
   }[] = []
   const ask = batched<number, number>(
-    { name: 'the work', inFlight: 1, bound: 100, most: 100, ...(options as object) },
+    { name: 'the work', maxConcurrent: 1, maxWaiting: 100, maxBatchWeight: 100, ...(options as object) },
     (batch: readonly Waiting<number>[], call) =>
       new Promise((resolve, reject) => {
         const requests = batch.map(({ request }) => request)
@@ -73,7 +73,7 @@ describe('what is carried out together, or alone where that seems to hang', () =
 })
 
 it('a batch that has made room for the next one still counts as waiting', async () => {
-  const work = controlled({ bound: 2, keepsPlace: 20 })
+  const work = controlled({ maxWaiting: 2, makesRoomAfterMs: 20 })
   const late = [work.ask(1, inTime()), work.ask(2, inTime())]
   await expect.poll(() => work.batches.length).toBe(1)
   // The first batch makes room, and the next one begins beside it.
@@ -91,7 +91,7 @@ it('a batch that has made room for the next one still counts as waiting', async 
 
 it('requests that nobody can weigh are refused, and keep no other from its turn', async () => {
   const work = controlled({
-    weigh: (request) => {
+    weightOf: (request) => {
       if (request === 2) throw new Error('no weight')
       return 1
     },
@@ -106,7 +106,7 @@ it('requests that nobody can weigh are refused, and keep no other from its turn'
 
 it('a rest is kept between two batches, and what came by its end makes up the next one', async () => {
   let rest = 30
-  const work = controlled({ rest: () => rest })
+  const work = controlled({ pauseMs: () => rest })
   const first = work.ask(1, inTime())
   await round()
   const later = [work.ask(2, inTime())]
@@ -153,7 +153,7 @@ describe('requests that wait', () => {
   })
 
   it('are in as many batches at a time as may be, and no more', async () => {
-    const work = controlled({ inFlight: 2 })
+    const work = controlled({ maxConcurrent: 2 })
     const asked: Promise<number>[] = []
     for (const request of [1, 2, 3]) {
       asked.push(work.ask(request, inTime()))
@@ -169,7 +169,7 @@ describe('requests that wait', () => {
   })
 
   it('come in the order in which they were asked for, as many as a batch takes on', async () => {
-    const work = controlled({ most: 10, weigh: ((request: number) => request) as never })
+    const work = controlled({ maxBatchWeight: 10, weightOf: ((request: number) => request) as never })
     const asked = [4, 6, 1, 50, 2].map((request) => work.ask(request, inTime()))
     for (let turn = 0; turn < 4; turn++) {
       await round()
@@ -182,7 +182,7 @@ describe('requests that wait', () => {
   })
 
   it('are no more than the bound: one more is overloaded at once', async () => {
-    const work = controlled({ bound: 2 })
+    const work = controlled({ maxWaiting: 2 })
     const first = work.ask(0, inTime())
     await round()
     const waiting = [work.ask(1, inTime()), work.ask(2, inTime())]
@@ -266,7 +266,7 @@ describe('equal reads', () => {
   it('share one that begins after each of them came; others are apart from them', async () => {
     const reads: { key: string; end(): void }[] = []
     const ask = shared<string, string>(
-      { name: 'the list', bound: 10, keyOf: (key) => key },
+      { name: 'the list', maxWaiting: 10, keyOf: (key) => key },
       (key) =>
         new Promise((resolve) => {
           reads.push({ key, end: () => resolve(`${key}, read no. ${reads.length}`) })

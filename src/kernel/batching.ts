@@ -1,5 +1,7 @@
 import pLimit from 'p-limit'
-import { afterMs, atDeadline, type Call, isOver, orAskedAgain, shortened } from './call.ts'
+import { type Call, isOver, orAskedAgain, shortened } from './call.ts'
+
+import { afterMs, atDeadline } from './deadline-timers.ts'
 import { DomainError, dependencyUnavailable, isDomainError } from './errors.ts'
 import { LinkedList } from './linked-list.ts'
 
@@ -67,32 +69,33 @@ export function createPatience(leastMs: number): Patience {
 /**
  * Requests that wait are carried out together, in the order they came: one round trip for all of them. Nobody waits for
  * company: with nothing under way, what has come in this round of the event loop begins at its end. What comes while
- * `inFlight` batches are under way makes up the next one, so a batch always begins after each of its requests came.
+ * `maxConcurrent` batches are under way makes up the next one, so a batch always begins after each of its requests came.
  *
- * @param options `name`: what is waited for, in messages. `inFlight`: batches at a time. `bound`: requests that may wait.
- * `most`: what one batch takes on, in requests or as `weigh` says; a request that is more than that goes alone. `rest`:
- * milliseconds from the end of a batch until the next one may take its place. `keepsPlace`: milliseconds
+ * @param options `name`: what is waited for, in messages. `maxConcurrent`: batches at a time. `maxWaiting`: requests that may wait.
+ * `maxBatchWeight`: what one batch takes on, in requests or as `weightOf` says; a request that is more than that goes alone. `pauseMs`:
+ * milliseconds from the end of a batch until the next one may take its place. `makesRoomAfterMs`: milliseconds
  * after which a batch that is still under way makes room for the next one beside it, or more where batches take long
  * @param carryOut its call has the latest deadline of the batch, by which it must be done. What it answers with a promise,
- * and a batch that has made room, is no longer under way, and counts towards `bound` until it is settled
+ * and a batch that has made room, is no longer under way, and counts towards `maxWaiting` until it is settled
  * @returns the batched function; it throws DomainError `overloaded` when too many wait, `dependency_unavailable` at the
  * deadline of its own call
  */
 export function batched<Request, Result>(
   options: {
     name: string
-    inFlight: number
-    bound: number
-    most: number
-    weigh?: (request: Request) => number
-    rest?: () => number
-    keepsPlace?: number
+    maxConcurrent: number
+    maxWaiting: number
+    maxBatchWeight: number
+    weightOf?: (request: Request) => number
+    pauseMs?: () => number
+    makesRoomAfterMs?: number
   },
   carryOut: CarryOut<Request, Result>,
 ): (request: Request, call: Call) => Promise<Result> {
-  const { name, inFlight, bound, most, weigh = () => 1, rest = () => 0, keepsPlace = keepsPlaceMs } = options
+  const { name, maxConcurrent, maxWaiting, maxBatchWeight, weightOf = () => 1, pauseMs = () => 0 } = options
+  const { makesRoomAfterMs = keepsPlaceMs } = options
   const waiting = new LinkedList<Entry<Request, Result>>()
-  const patience = createPatience(keepsPlace)
+  const patience = createPatience(makesRoomAfterMs)
   let underWay = 0
   let promised = 0
   let planned = false
@@ -102,7 +105,7 @@ export function batched<Request, Result>(
     let weight = 0
     for (const place of waiting) {
       weight += place.value.weight
-      if (batch.length > 0 && weight > most) break
+      if (batch.length > 0 && weight > maxBatchWeight) break
       waiting.remove(place)
       place.value.isWaiting = false
       batch.push(place.value)
@@ -122,7 +125,7 @@ export function batched<Request, Result>(
     }
     let isLate = false
     const isInTime =
-      Number.isFinite(inFlight) && Number.isFinite(keepsPlace)
+      Number.isFinite(maxConcurrent) && Number.isFinite(makesRoomAfterMs)
         ? afterMs(patience.ms(), () => {
             isLate = true
             promised += batch.length
@@ -138,7 +141,7 @@ export function batched<Request, Result>(
     }
     isInTime()
     if (isLate) promised -= batch.length
-    const pause = hasPlace ? rest() : 0
+    const pause = hasPlace ? pauseMs() : 0
     // Before the answers: while these are being written, the next batch is on its way.
     if (pause > 0) setTimeout(makeRoom, pause)
     else makeRoom()
@@ -162,19 +165,19 @@ export function batched<Request, Result>(
 
   const begin = () => {
     planned = false
-    while (waiting.size > 0 && underWay < inFlight) void carryOutNext()
+    while (waiting.size > 0 && underWay < maxConcurrent) void carryOutNext()
   }
 
   return (request, call) =>
     new Promise<Result>((resolve, reject) => {
-      if (waiting.size + promised >= bound) {
-        reject(new DomainError('overloaded', `${bound} are waiting for ${name}; try again shortly`))
+      if (waiting.size + promised >= maxWaiting) {
+        reject(new DomainError('overloaded', `${maxWaiting} are waiting for ${name}; try again shortly`))
         return
       }
       const entry: Entry<Request, Result> = {
         request,
         call,
-        weight: weigh(request),
+        weight: weightOf(request),
         isWaiting: true,
         settle(outcome) {
           answered()
@@ -187,7 +190,7 @@ export function batched<Request, Result>(
         reject(dependencyUnavailable(`${name} did not answer in time`))
       })
       const place = waiting.add(entry)
-      if (planned || underWay >= inFlight) return
+      if (planned || underWay >= maxConcurrent) return
       planned = true
       setImmediate(begin)
     })
@@ -264,12 +267,12 @@ const firstListMs = 500
  * @returns as `batched`; what it gives is given to several: nobody may change it
  */
 export function shared<Request, Result>(
-  options: { name: string; bound: number; keyOf: (request: Request) => string },
+  options: { name: string; maxWaiting: number; keyOf: (request: Request) => string },
   read: (request: Request, call: Call) => Promise<Result>,
 ): (request: Request, call: Call) => Promise<Result> {
-  const { name, bound, keyOf } = options
+  const { name, maxWaiting, keyOf } = options
   const kinds = perKey<Request, Result>(() =>
-    batched({ name, inFlight: 2, bound, most: bound }, async (batch, call) => {
+    batched({ name, maxConcurrent: 2, maxWaiting, maxBatchWeight: maxWaiting }, async (batch, call) => {
       const request = batch[0]?.request as Request
       const result = await orAskedAgain(call, firstListMs, name, (within) => read(request, within))
       return batch.map(() => result)

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { atDeadline, callWithin, orAskedAgain, withinDeadline } from './call.ts'
+import { callWithin, orAskedAgain, withinDeadline } from './call.ts'
+import { atDeadline } from './deadline-timers.ts'
 
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => {

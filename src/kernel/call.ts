@@ -1,5 +1,5 @@
+import { atDeadline, lateness } from './deadline-timers.ts'
 import { dependencyUnavailable, isDomainError } from './errors.ts'
-import { LinkedList } from './linked-list.ts'
 
 /** What accompanies every piece of work on behalf of one request, within a process and between processes. */
 export interface Call {
@@ -32,55 +32,8 @@ export const shortened = (call: Call, milliseconds: number): Call => ({
 /** Milliseconds left, 0 or less once the deadline has passed. */
 export const remaining = (call: Call): number => call.deadline - Date.now()
 
-// Milliseconds after its deadline that a wait may go on: every request has several waits, and hardly any comes to its
-// end, so that one timer for all of them costs less than one each.
-const lateness = 10
-
-interface Wait {
-  readonly deadline: number
-  end(): void
-}
-const waits = new LinkedList<Wait>()
-let clock: NodeJS.Timeout | undefined
-
-function endOverdue(): void {
-  const now = Date.now()
-  const overdue = [...waits].filter(({ value }) => value.deadline <= now)
-  for (const { value } of overdue) value.end()
-  if (waits.size > 0) return
-  clearInterval(clock)
-  clock = undefined
-}
-
-/**
- * Calls `end` at the deadline, up to 10 ms later.
- * @returns takes it back
- */
-export function atDeadline({ deadline }: Call, end: () => void): () => void {
-  let isOver = false
-  const takeBack = () => {
-    if (isOver) return
-    isOver = true
-    waits.remove(place)
-  }
-  const place = waits.add({
-    deadline,
-    end() {
-      if (isOver) return
-      takeBack()
-      end()
-    },
-  })
-  clock ??= setInterval(endOverdue, lateness)
-  return takeBack
-}
-
 /** Whether the deadline has passed, or passes too soon for another attempt. */
 export const isOver = (call: Call): boolean => remaining(call) <= lateness
-
-/** As `atDeadline`, so many milliseconds from now. */
-export const afterMs = (milliseconds: number, end: () => void): (() => void) =>
-  atDeadline(callWithin(milliseconds, ''), end)
 
 /**
  * Work that reads is begun once more where it has not answered within `firstMs`, and then has all the time of the call: a

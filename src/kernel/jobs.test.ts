@@ -1,15 +1,15 @@
 import { expect, it, vi } from 'vitest'
-import { quiet } from '../../test/shop.ts'
+import { quiet } from '#test/support/shop.ts'
 import { type Job, startJobs } from './jobs.ts'
 
 const logger = await quiet
 
 /** Runs a job of these rounds; each is 'done', 'more' or an error, the last one again and again. */
-function running(interval: number, ...rounds: ('done' | 'more' | Error)[]) {
+function running(intervalMs: number, ...rounds: ('done' | 'more' | Error)[]) {
   const at: number[] = []
   const job: Job = {
     name: 'count',
-    interval,
+    intervalMs,
     async round() {
       at.push(performance.now())
       const round = rounds[Math.min(at.length, rounds.length) - 1]
@@ -47,7 +47,7 @@ it('stopping waits for the round at work, which is told, and no other begins', a
   let rounds = 0
   const job: Job = {
     name: 'wait',
-    interval: 1,
+    intervalMs: 1,
     async round(signal) {
       rounds += 1
       await new Promise<void>((resolve) => {

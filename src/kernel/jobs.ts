@@ -5,7 +5,7 @@ import type { Logger } from './logger.ts'
 export interface Job {
   name: string
   /** Milliseconds from the end of one round to the next. */
-  interval: number
+  intervalMs: number
   /**
    * One bounded round; every wait in it has a limit.
    * @returns how much was done, for the log, and whether there is more to do at once
@@ -21,18 +21,18 @@ export function startJobs(jobs: readonly Job[], logger: Logger): { stop(): Promi
   const stopping = new AbortController()
   const { signal } = stopping
 
-  const keepDoing = async ({ name, interval, round }: Job): Promise<void> => {
+  const keepDoing = async ({ name, intervalMs, round }: Job): Promise<void> => {
     let failures = 0
-    let wait = interval
+    let wait = intervalMs
     while (await pause(wait, signal)) {
       try {
         const { done, more } = await round(signal)
         if (done > 0) logger.info({ job: name, done }, 'job done')
         failures = 0
-        wait = more ? 0 : interval
+        wait = more ? 0 : intervalMs
       } catch (error) {
         failures += 1
-        wait = Math.min(interval * 2 ** failures, longestBackoff)
+        wait = Math.min(intervalMs * 2 ** failures, longestBackoff)
         logger.warn({ job: name, error: String(error), retryInMs: wait }, 'a job failed')
       }
     }

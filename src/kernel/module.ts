@@ -1,15 +1,15 @@
 import type { OpenAPIHono, RouteConfig, z } from '@hono/zod-openapi'
+import type { Config } from '#kernel/config/load-config.ts'
+import type { AppEnv } from '#kernel/http/router.ts'
+import type { Database } from '#kernel/mongo/database.ts'
+import type { Migration } from '#kernel/mongo/migrations.ts'
+import type { HttpClient } from '#kernel/ports/http-client.ts'
+import type { Port } from '#kernel/ports/port.ts'
 import type { Audit } from './audit.ts'
 import type { Call } from './call.ts'
 import type { Command } from './command.ts'
-import type { Config } from './config.ts'
-import type { HttpClient } from './http-client.ts'
 import type { Job } from './jobs.ts'
 import type { Logger } from './logger.ts'
-import type { Migration } from './migrations.ts'
-import type { Database } from './mongo.ts'
-import type { Port } from './port.ts'
-import type { AppEnv } from './router.ts'
 
 /** What a module gets from the process that hosts it. */
 export interface ModuleContext<Needs, Settings> {
@@ -18,7 +18,7 @@ export interface ModuleContext<Needs, Settings> {
   /** Each need's port: the hosted module itself, or an HTTP client of it. The module cannot tell which. */
   needs: Needs
   settings: Settings
-  config: Pick<Config, 'issuer' | 'dataDir' | 'demo' | 'requestTimeout' | 'trustedProxies'>
+  config: Pick<Config, 'issuer' | 'dataDir' | 'demo' | 'requestTimeoutMs' | 'trustedProxies'>
   logger: Logger
 }
 

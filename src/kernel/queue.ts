@@ -9,15 +9,15 @@ export type Queue = <T>(call: Call, work: () => Promise<T>) => Promise<T>
 export function createQueue(options: {
   /** What is waited for, in messages. */
   name: string
-  concurrency: number
+  maxConcurrent: number
   /** How many may wait. */
-  bound: number
+  maxWaiting: number
 }): Queue {
-  const { name, concurrency, bound } = options
-  const turns = pLimit(concurrency)
+  const { name, maxConcurrent, maxWaiting } = options
+  const turns = pLimit(maxConcurrent)
   return async (call, work) => {
-    if (turns.pendingCount >= bound) {
-      throw new DomainError('overloaded', `${bound} are waiting for ${name}; try again shortly`)
+    if (turns.pendingCount >= maxWaiting) {
+      throw new DomainError('overloaded', `${maxWaiting} are waiting for ${name}; try again shortly`)
     }
     const turn = turns(() => {
       // Nobody waits for it any more: doing it all the same would only make those behind late as well.

@@ -1,6 +1,5 @@
 import { z } from '@hono/zod-openapi'
 import { toMinorUnits } from './money.ts'
-import { parseEntityTags } from './preconditions.ts'
 
 /** The building blocks of every request schema. */
 
@@ -102,34 +101,3 @@ export const idempotencyKey = z
     description: 'the same key and body give the first answer again, for at least 24 h',
     example: 'basket-4711',
   })
-
-const quotedTags = 'must be * or a list of entity tags, which are quoted, such as "3" or "3", "4"'
-
-/** `*`, or the entity tags of a list. A malformed one is refused: it may be meant to keep a write from happening. */
-const entityTags = (description: string) =>
-  z
-    .string()
-    .transform((header, context) => {
-      const tags = parseEntityTags(header)
-      if (tags) return tags
-      context.addIssue({ code: 'custom', message: quotedTags })
-      return z.NEVER
-    })
-    .optional()
-    .openapi({ type: 'string', description, example: '"3"' })
-
-/** The headers of a write that preconditions may keep from happening. */
-export const preconditions = z.object({
-  'If-Match': entityTags(
-    'RFC 9110, 13.1.1: `*`, or quoted entity tags, of which one must be that of the current version; 412 otherwise',
-  ),
-  'If-None-Match': entityTags(
-    'RFC 9110, 13.1.2: `*`, or quoted entity tags, of which none may be that of the current version; 412 otherwise',
-  ),
-})
-
-/** Of a read. One that is malformed asks for nothing, so that the whole answer is right. */
-export const ifNoneMatch = z.string().optional().openapi({
-  description: 'RFC 9110, 13.1.2: 304 if it is `*` or has the entity tag of the current version',
-  example: '"3"',
-})

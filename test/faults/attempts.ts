@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Answer } from '../client.ts'
+import type { Answer } from '#test/support/client.ts'
 
 /** What came of one request: an answer, or why none came and nobody knows what it did. */
 export type Outcome = Answer | { status: 0; lost: string }

@@ -1,4 +1,4 @@
-import { type Shape, shapes } from '../processes.ts'
+import { type Shape, shapes } from '#test/support/processes.ts'
 
 export const bothShapes = Object.keys(shapes) as Shape[]
 

@@ -4,15 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inject } from 'vitest'
-import { createFront } from '../../src/front.ts'
-import { urlVariable } from '../../src/kernel/config.ts'
-import { generatePrivateKey } from '../../src/modules/auth/signing-keys.ts'
-import { registry } from '../../src/registry.ts'
-import { type Audit, auditReport } from '../audit-command.ts'
-import { type Client, createClient } from '../client.ts'
-import { type Collections, type Db, openCollections } from '../collections.ts'
-import type { Shape } from '../processes.ts'
-import { admin, databaseName, manyClients, quiet } from '../shop.ts'
+import { urlVariable } from '#kernel/config/load-config.ts'
+import { createGateway } from '#src/dev/gateway.ts'
+import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
+import { registry } from '#src/registry.ts'
+import { type Audit, auditReport } from '#test/support/audit-command.ts'
+import { type Client, createClient } from '#test/support/client.ts'
+import { type Collections, type Db, openCollections } from '#test/support/collections.ts'
+import type { Shape } from '#test/support/processes.ts'
+import { admin, databaseName, manyClients, quiet } from '#test/support/shop.ts'
 import type { Arming } from './kill-at.ts'
 import { type Link, startLink } from './link.ts'
 
@@ -125,7 +125,7 @@ export async function startFleet(
   try {
     await Promise.all(services.map((service) => service.start()))
     const timeout = requestTimeout + 500
-    const front = createFront({
+    const front = createGateway({
       modules: registry,
       urls,
       timeout,

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import pLimit from 'p-limit'
-import { mergedLines } from '../../src/modules/order/order.ts'
-import type { Account, Answer, Json } from '../client.ts'
+import { mergedLines } from '#src/modules/order/order.ts'
+import type { Account, Answer, Json } from '#test/support/client.ts'
 import { isFinal, type Outcome, persist } from './attempts.ts'
 import type { RunningShop } from './fleet.ts'
 

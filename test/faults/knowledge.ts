@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
-import { mergedLines } from '../../src/modules/order/order.ts'
-import type { Account, Answer, Json } from '../client.ts'
+import { mergedLines } from '#src/modules/order/order.ts'
+import type { Account, Answer, Json } from '#test/support/client.ts'
 import { isFinal, type Outcome, persist } from './attempts.ts'
 import type { Fleet } from './fleet.ts'
 

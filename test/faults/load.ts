@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Account } from '../client.ts'
+import type { Account } from '#test/support/client.ts'
 import { attempt, isFinal, persist } from './attempts.ts'
 import { type Chance, createChance } from './chance.ts'
 import type { RunningShop } from './fleet.ts'

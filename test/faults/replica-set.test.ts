@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
-import type { Audit } from '../audit-command.ts'
-import { unbalancedBooks } from '../books.ts'
+import type { Audit } from '#test/support/audit-command.ts'
+import { unbalancedBooks } from '#test/support/books.ts'
 import { faultSeed } from './chance.ts'
 import { type Fleet, startFleet } from './fleet.ts'
 import { contradictions, createJournal, outcomesOf } from './journal.ts'

@@ -1,4 +1,4 @@
-import { integer } from '../../src/kernel/config.ts'
+import { integer } from '#kernel/config/values.ts'
 
 /** How much is tried: FAULTS is the number of kills of each kind; without it, a sample that fits into every test run. */
 export const faults: number | undefined =

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { mongo } from 'mongoose'
-import { findMongod } from '../../src/embedded/mongod-binary.ts'
-import { ask, createNode, type Node, type OwnNode, until } from '../mongod-node.ts'
+import { findMongod } from '#src/embedded/mongod-binary.ts'
+import { ask, createNode, type Node, type OwnNode, until } from '#test/support/mongod-node.ts'
 
 /** A replica set of three nodes that die and come back. */
 export interface ThreeNodes {

@@ -1,6 +1,6 @@
 // The order protocol as a finite model: orders, reservations, a product with one unit of stock, and all that processes
 // and the network may do to them. What it stands for is written in src/modules/order/place-order.ts and
-// src/modules/product/reservation.service.ts. What is left out, and why nothing is lost by it:
+// src/modules/product/stock/reservations.ts. What is left out, and why nothing is lost by it:
 //
 // - One transition is what one document's update or one transaction does at once. Between any two of them any process
 //   may stop for ever: nobody is ever obliged to take the next step. So a crash needs no transition of its own, except

@@ -1,10 +1,10 @@
-import type { Call } from '../../kernel/call.ts'
-import { type Answer, type Command, Refusal } from '../../kernel/command.ts'
+import type { Call } from '#kernel/call.ts'
+import { type Answer, type Command, Refusal } from '#kernel/command.ts'
 import type { AuthService } from './auth.service.ts'
 import { email, password, username } from './credentials.ts'
-import { findWeakness } from './find-weakness.ts'
-import type { Names } from './password-policy.ts'
-import type { User } from './user.repository.ts'
+import { findWeakness } from './passwords/find-weakness.ts'
+import type { Names } from './passwords/password-policy.ts'
+import type { User } from './user.ts'
 
 /** What operators do with accounts. Whoever may run these may do anything that an admin may, and is not asked who they are. */
 export const adminCommands = (service: AuthService): Command[] => [

@@ -1,8 +1,8 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { publicKey } from '../../kernel/auth-guard.ts'
-import { bearer, body, errors, json, locationHeader, signedIn, withBody } from '../../kernel/openapi.ts'
-import { roles } from '../../kernel/principal.ts'
-import { alongWithFields, id, timestamp } from '../../kernel/schemas.ts'
+import { bearer, body, errors, json, locationHeader, signedIn, withBody } from '#kernel/http/openapi.ts'
+import { roles } from '#kernel/principal.ts'
+import { publicKey } from '#kernel/public-key.ts'
+import { alongWithFields, id, timestamp } from '#kernel/schemas.ts'
 import { email, password, username } from './credentials.ts'
 
 const tags = ['Accounts']

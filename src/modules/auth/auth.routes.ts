@@ -1,10 +1,11 @@
-import type { Guard, PublicKey } from '../../kernel/auth-guard.ts'
-import type { ClientOf } from '../../kernel/client-address.ts'
-import { respond, respondJson } from '../../kernel/response.ts'
-import { createRouter } from '../../kernel/router.ts'
+import type { Guard } from '#kernel/http/auth-guard.ts'
+import type { ClientOf } from '#kernel/http/client-address.ts'
+import { respond, respondJson } from '#kernel/http/respond.ts'
+import { createRouter } from '#kernel/http/router.ts'
+import type { PublicKey } from '#kernel/public-key.ts'
 import { authApi } from './auth.api.ts'
 import type { AuthService } from './auth.service.ts'
-import type { User } from './user.repository.ts'
+import type { User } from './user.ts'
 
 /** What is in it is for who asked alone. */
 const notStored = { 'cache-control': 'no-store' }

@@ -1,6 +1,6 @@
 import { decode } from 'hono/jwt'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { admin, type Shop, startShop } from '../../../test/shop.ts'
+import { admin, type Shop, startShop } from '#test/support/shop.ts'
 
 let shop: Shop
 beforeAll(async () => {

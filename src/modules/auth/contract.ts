@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
-import { type PublicKey, publicKey } from '../../kernel/auth-guard.ts'
-import type { Call } from '../../kernel/call.ts'
-import { definePort } from '../../kernel/port.ts'
+import type { Call } from '#kernel/call.ts'
+import { definePort } from '#kernel/ports/port.ts'
+import { type PublicKey, publicKey } from '#kernel/public-key.ts'
 
 /** What the auth module does for others: it lets them verify its tokens by themselves. */
 export interface AuthPort {

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi'
-import { charactersOf } from '../../kernel/schemas.ts'
+import { charactersOf } from '#kernel/schemas.ts'
 
 /** What a username, an e-mail address and a password may be. */
 

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, inject, it, onTestFinished } from 'vitest'
-import { openCollections } from '../../../test/collections.ts'
-import { databaseName, startComposition } from '../../../test/shop.ts'
+import { openCollections } from '#test/support/collections.ts'
+import { databaseName, startComposition } from '#test/support/shop.ts'
 
 /** What a start says, for whoever has started it. */
 async function linesOfAStart(settings: Record<string, string>): Promise<string[]> {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Registration } from './auth.service.ts'
 import { password as passwordSchema } from './credentials.ts'
-import { keptFile } from './kept-file.ts'
+import { keptFile } from './secret-file.ts'
 
 /** A password of this store's own, kept beside its data: a demo that others can reach has no known one. */
 export async function demoAdmin(dataDir: string): Promise<Registration> {

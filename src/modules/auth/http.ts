@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
-import { type PublicKey, publicKey } from '../../kernel/auth-guard.ts'
-import { dependencyUnavailable } from '../../kernel/errors.ts'
-import type { HttpClient } from '../../kernel/http-client.ts'
+import { dependencyUnavailable } from '#kernel/errors.ts'
+import type { HttpClient } from '#kernel/ports/http-client.ts'
+import { type PublicKey, publicKey } from '#kernel/public-key.ts'
 import type { AuthPort } from './contract.ts'
 
 // Keys of kinds that this version does not know are for others; unknown members are ignored.

@@ -1,4 +1,4 @@
-import { ensureCollection, type Migration } from '../../kernel/migrations.ts'
+import { ensureCollection, type Migration } from '#kernel/mongo/migrations.ts'
 
 // Seconds after the last sign-in from there.
 const knownClientKeptFor = 90 * 86_400

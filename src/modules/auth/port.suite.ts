@@ -1,6 +1,6 @@
 import { decode, verify } from 'hono/jwt'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { call, type PortShop, startPortShop } from '../../../test/ports.ts'
+import { call, type PortShop, startPortShop } from '#test/support/port-shop.ts'
 import type { AuthPort } from './contract.ts'
 
 /** What the port promises, of any implementation. */

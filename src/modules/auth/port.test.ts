@@ -1,4 +1,4 @@
-import { twice } from '../../../test/ports.ts'
+import { twice } from '#test/support/port-shop.ts'
 import { authPort } from './contract.ts'
 import { connectAuth } from './http.ts'
 import { authPortSuite } from './port.suite.ts'

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { Writable } from 'node:stream'
 import { expect, it } from 'vitest'
-import { databaseName, startShop } from '../../../test/shop.ts'
-import { createLogger } from '../../kernel/logger.ts'
+import { createLogger } from '#kernel/logger.ts'
+import { databaseName, startShop } from '#test/support/shop.ts'
 import { securityEvents } from './security-events.ts'
 
 it('docs/security-events.md has the events, and the level and the fields of each', () => {

@@ -1,5 +1,5 @@
-import type { Logger } from '../../kernel/logger.ts'
-import type { Role } from '../../kernel/principal.ts'
+import type { Logger } from '#kernel/logger.ts'
+import type { Role } from '#kernel/principal.ts'
 
 /** What a line may say. Nothing that a person typed: names of unknown accounts are passwords in the wrong field. */
 interface EventFields {

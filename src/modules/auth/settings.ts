@@ -1,8 +1,9 @@
 import { z } from '@hono/zod-openapi'
-import { duration, integer, rate } from '../../kernel/config.ts'
+import { duration, integer, rate } from '#kernel/config/values.ts'
+
 import { email, password, username } from './credentials.ts'
-import { findWeaknessNow } from './find-weakness.ts'
-import { isExample, parsePrivateKeys } from './signing-keys.ts'
+import { findWeaknessNow } from './passwords/find-weakness.ts'
+import { isExample, parsePrivateKeys } from './sessions/signing-keys.ts'
 
 /** In production. An admin's is worth more guesses than a customer's. */
 const adminPasswordCharacters = 12
@@ -35,9 +36,9 @@ export const authSettings = ({ production }: { production: boolean }) => {
       BCRYPT_COST: integer(production ? 10 : 4, 20).default(12),
       // Node's own: how many threads there are for hashing and, beside it, for whatever else needs one.
       UV_THREADPOOL_SIZE: integer(1, 1_024).default(4),
-      LOGIN_FAILURES_PER_ACCOUNT: rate.default({ most: 10, within: 900_000 }),
-      LOGIN_FAILURES_PER_ADDRESS: rate.default({ most: 100, within: 900_000 }),
-      REGISTRATIONS_PER_ADDRESS: rate.default({ most: 100, within: 3_600_000 }),
+      LOGIN_FAILURES_PER_ACCOUNT: rate.default({ max: 10, withinMs: 900_000 }),
+      LOGIN_FAILURES_PER_ADDRESS: rate.default({ max: 100, withinMs: 900_000 }),
+      REGISTRATIONS_PER_ADDRESS: rate.default({ max: 100, withinMs: 3_600_000 }),
       ADMIN_USERNAME: username.optional(),
       ADMIN_EMAIL: email.optional(),
       ADMIN_PASSWORD: password.optional(),

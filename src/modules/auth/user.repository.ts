@@ -1,20 +1,10 @@
 import mongoose, { Schema, type Types } from 'mongoose'
-import type { Call } from '../../kernel/call.ts'
-import { type Database, insertOne, strictSchema } from '../../kernel/mongo.ts'
-import { isDuplicateKey } from '../../kernel/mongo-errors.ts'
-import type { Role } from '../../kernel/principal.ts'
-
-/** An account as the module holds it. */
-export interface User {
-  userId: string
-  username: string
-  email: string
-  role: Role
-  passwordHash: string
-  /** Grows with every change of the password or the role: what was signed in before goes on no longer than its token. */
-  sessionEpoch: number
-  createdAt: Date
-}
+import type { Call } from '#kernel/call.ts'
+import type { Database } from '#kernel/mongo/database.ts'
+import { isDuplicateKey } from '#kernel/mongo/errors.ts'
+import { insertOne, strictSchema } from '#kernel/mongo/inserts.ts'
+import type { Role } from '#kernel/principal.ts'
+import type { User } from './user.ts'
 
 interface UserDocument extends Omit<User, 'userId' | 'sessionEpoch'> {
   _id: Types.ObjectId

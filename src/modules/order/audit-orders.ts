@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
-import { type Audit, type Finding, mostFindings } from '../../kernel/audit.ts'
-import { callWithin } from '../../kernel/call.ts'
+import { type Audit, type Finding, mostFindings } from '#kernel/audit.ts'
+import { callWithin } from '#kernel/call.ts'
 import type { ProductPort, Reservation } from '../product/contract.ts'
 import type { OrderRepository } from './order.repository.ts'
 import type { Order } from './order.ts'

@@ -1,5 +1,5 @@
-import type { Migration } from '../../kernel/migrations.ts'
-import { expire } from '../../kernel/retention.ts'
+import type { Migration } from '#kernel/mongo/migrations.ts'
+import { expire } from '#kernel/mongo/retention.ts'
 
 export const orderMigrations: Migration[] = [
   {

@@ -1,6 +1,6 @@
-import { authGuard } from '../../kernel/auth-guard.ts'
-import { defineModule } from '../../kernel/module.ts'
-import { retentionSettings, setRetention } from '../../kernel/retention.ts'
+import { authGuard } from '#kernel/http/auth-guard.ts'
+import { defineModule } from '#kernel/module.ts'
+import { retentionSettings, setRetention } from '#kernel/mongo/retention.ts'
 import { authPort } from '../auth/contract.ts'
 import { productPort } from '../product/contract.ts'
 import { auditOrders } from './audit-orders.ts'
@@ -23,7 +23,7 @@ export const order = defineModule({
     const scans = createOrderScans(database)
     const service = createOrderService({ orders, product: needs.product })
     const guard = authGuard({ keys: needs.auth.publicKeys, issuer: config.issuer, logger })
-    const { requestTimeout } = config
+    const { requestTimeoutMs } = config
     return {
       routes: orderRoutes(service, guard),
       async prepare(call) {
@@ -31,7 +31,7 @@ export const order = defineModule({
         return []
       },
       audit: auditOrders({ orders, scans, product: needs.product }),
-      jobs: [sweepUnfinishedOrders({ orders, scans, product: needs.product, requestTimeout })],
+      jobs: [sweepUnfinishedOrders({ orders, scans, product: needs.product, requestTimeoutMs })],
     }
   },
 })

@@ -1,4 +1,4 @@
-import type { Role } from '../../kernel/principal.ts'
+import type { Role } from '#kernel/principal.ts'
 
 export const orderStatuses = [
   'pending',

@@ -11,17 +11,9 @@ import {
   replayedHeader,
   signedIn,
   withBody,
-} from '../../kernel/openapi.ts'
-import {
-  amount,
-  cursor,
-  id,
-  idempotencyKey,
-  ifNoneMatch,
-  limit,
-  preconditions,
-  timestamp,
-} from '../../kernel/schemas.ts'
+} from '#kernel/http/openapi.ts'
+import { ifNoneMatch, preconditions } from '#kernel/http/preconditions.ts'
+import { amount, cursor, id, idempotencyKey, limit, timestamp } from '#kernel/schemas.ts'
 import { orderStatuses, requestableStatuses } from './order-status.ts'
 
 const tags = ['Orders']

@@ -1,8 +1,9 @@
 import { Types } from 'mongoose'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { databaseName, quiet } from '../../../test/shop.ts'
-import { type Call, callWithin } from '../../kernel/call.ts'
-import { createMongo, type Database, type Mongo } from '../../kernel/mongo.ts'
+import { type Call, callWithin } from '#kernel/call.ts'
+import { createMongo, type Mongo } from '#kernel/mongo/connection.ts'
+import type { Database } from '#kernel/mongo/database.ts'
+import { databaseName, quiet } from '#test/support/shop.ts'
 import { createOrderRepository, type OrderRepository } from './order.repository.ts'
 import type { Order } from './order.ts'
 import { createOrderScans } from './order-scans.repository.ts'
@@ -18,7 +19,7 @@ beforeAll(async () => {
   mongo = createMongo({
     uri: inject('mongodbUri'),
     database: databaseName(),
-    requestTimeout: 20_000,
+    requestTimeoutMs: 20_000,
     logger: await quiet,
   })
   await mongo.connect(new AbortController().signal)

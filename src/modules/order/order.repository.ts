@@ -1,15 +1,17 @@
 import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
-import { batched, orAlone } from '../../kernel/batching.ts'
-import { type Call, shortened } from '../../kernel/call.ts'
-import { dependencyUnavailable } from '../../kernel/errors.ts'
-import { createIndexedReads } from '../../kernel/indexed-reads.ts'
-import type { Logger } from '../../kernel/logger.ts'
-import { type Database, insertMany, strictSchema } from '../../kernel/mongo.ts'
-import { failuresOf, isDuplicateKey, isOwnDuplicate, isUnavailable } from '../../kernel/mongo-errors.ts'
-import { spoilt, wholeOnly } from '../../kernel/spoilt-documents.ts'
+import { batched, orAlone } from '#kernel/batching.ts'
+import { type Call, shortened } from '#kernel/call.ts'
+import { dependencyUnavailable } from '#kernel/errors.ts'
+import type { Logger } from '#kernel/logger.ts'
+import type { Database } from '#kernel/mongo/database.ts'
+import { failuresOf, isDuplicateKey, isOwnDuplicate, isUnavailable } from '#kernel/mongo/errors.ts'
+import { createIndexedReads } from '#kernel/mongo/indexed-reads.ts'
+import { insertMany, strictSchema } from '#kernel/mongo/inserts.ts'
+import { spoilt, wholeOnly } from '#kernel/mongo/spoilt-documents.ts'
 import type { HeldLine, Line, Rejection } from '../product/contract.ts'
-import type { Order, OrderLine } from './order.ts'
+import type { Order, OrderLine, Position } from './order.ts'
+
 import { type OrderStatus, orderStatuses } from './order-status.ts'
 
 export interface OrderDocument {
@@ -152,18 +154,6 @@ export interface OrderIdentity {
   userId: string
 }
 
-/** The sort key of the last row of a page, and whether none that was shown before it is of the same time. */
-export interface Position {
-  createdAt: Date
-  orderId: string
-  isAlone: boolean
-}
-
-export function positionOf({ createdAt, orderId }: Order, page: readonly Order[]): Position {
-  const before = page.at(-2)?.createdAt
-  return { createdAt, orderId, isAlone: before !== undefined && before.getTime() !== createdAt.getTime() }
-}
-
 export type OrderRepository = ReturnType<typeof createOrderRepository>
 
 // How many orders one command writes, and how many may wait for theirs.
@@ -192,7 +182,12 @@ export function createOrderRepository(database: Database, logger: Logger) {
   const collection = orders.collection as unknown as mongoose.mongo.Collection<OrderDocument>
 
   const insert = batched<OrderDocument, Order | undefined>(
-    { name: 'the orders to be stored', inFlight: 2, bound: waitingOrders, most: ordersPerCommand },
+    {
+      name: 'the orders to be stored',
+      maxConcurrent: 2,
+      maxWaiting: waitingOrders,
+      maxBatchWeight: ordersPerCommand,
+    },
     orAlone(async (batch, call) => {
       const documents = batch.map(({ request }) => request)
       const { failures } = await database.run(shortened(call, longestWrite), (maxTimeMS) =>
@@ -208,7 +203,12 @@ export function createOrderRepository(database: Database, logger: Logger) {
   )
 
   const compareAndSet = batched<Step, Order | undefined>(
-    { name: 'the orders to be changed', inFlight: 1, bound: waitingOrders, most: ordersPerCommand },
+    {
+      name: 'the orders to be changed',
+      maxConcurrent: 1,
+      maxWaiting: waitingOrders,
+      maxBatchWeight: ordersPerCommand,
+    },
     orAlone(async (batch, call) => {
       const steps = batch.map(({ request }) => request)
       const within = shortened(call, longestWrite)

@@ -1,12 +1,13 @@
-import type { Call } from '../../kernel/call.ts'
-import { type Page, pageOf } from '../../kernel/cursor.ts'
-import { DomainError, dependencyUnavailable, isDomainError } from '../../kernel/errors.ts'
-import { checkPreconditions, type Preconditions } from '../../kernel/preconditions.ts'
-import type { Principal } from '../../kernel/principal.ts'
+import type { Call } from '#kernel/call.ts'
+import { DomainError, dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
+import { type Page, pageOf } from '#kernel/http/paging.ts'
+import { checkPreconditions, type Preconditions } from '#kernel/http/preconditions.ts'
+import type { Principal } from '#kernel/principal.ts'
 import type { Line, ProductPort } from '../product/contract.ts'
-import { completeCancelling } from './cancelling.ts'
-import { type OrderRepository, type Position, positionOf } from './order.repository.ts'
-import { type Order, representation } from './order.ts'
+import { completeCancelling } from './cancel-order.ts'
+import type { OrderRepository } from './order.repository.ts'
+import { type Order, type Position, positionOf, representation } from './order.ts'
+
 import {
   allowedSteps,
   mayRequest,

@@ -1,8 +1,8 @@
 import { Types } from 'mongoose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { unbalancedBooks } from '../../../test/books.ts'
-import type { Account, Json } from '../../../test/client.ts'
-import { type Shop, startShop } from '../../../test/shop.ts'
+import { unbalancedBooks } from '#test/support/books.ts'
+import type { Account, Json } from '#test/support/client.ts'
+import { type Shop, startShop } from '#test/support/shop.ts'
 
 let shop: Shop
 let ada: Account

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { toDecimal } from '../../kernel/money.ts'
+import { toDecimal } from '#kernel/money.ts'
 import type { Line, Rejection } from '../product/contract.ts'
 import type { OrderStatus } from './order-status.ts'
 
@@ -72,3 +72,15 @@ export function mergedLines(lines: readonly Line[]): Line[] {
 
 export const hashOf = (lines: readonly Line[]): string =>
   hash('sha256', JSON.stringify(lines.map(({ productId, quantity }) => [productId, quantity])))
+
+/** The sort key of the last row of a page, and whether none that was shown before it is of the same time. */
+export interface Position {
+  createdAt: Date
+  orderId: string
+  isAlone: boolean
+}
+
+export function positionOf({ createdAt, orderId }: Order, page: readonly Order[]): Position {
+  const before = page.at(-2)?.createdAt
+  return { createdAt, orderId, isAlone: before !== undefined && before.getTime() !== createdAt.getTime() }
+}

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { unbalancedBooks } from '../../../test/books.ts'
-import type { Account, Answer } from '../../../test/client.ts'
-import { type InterferedShop, startInterferedShop } from '../../../test/interfered-shop.ts'
-import { recordCommands, recordedUri } from '../../../test/recorded-commands.ts'
-import { dependencyUnavailable } from '../../kernel/errors.ts'
+import { dependencyUnavailable } from '#kernel/errors.ts'
+import { unbalancedBooks } from '#test/support/books.ts'
+import type { Account, Answer } from '#test/support/client.ts'
+import { type InterferedShop, startInterferedShop } from '#test/support/interfered-shop.ts'
+import { recordCommands, recordedUri } from '#test/support/recorded-commands.ts'
 
 let shop: InterferedShop
 let ada: Account

@@ -1,5 +1,5 @@
-import { type Call, remaining, withinDeadline } from '../../kernel/call.ts'
-import { DomainError, isDomainError } from '../../kernel/errors.ts'
+import { type Call, remaining, withinDeadline } from '#kernel/call.ts'
+import { DomainError, isDomainError } from '#kernel/errors.ts'
 import type { Line, ProductPort, Rejection, Reservation } from '../product/contract.ts'
 import type { OrderRepository } from './order.repository.ts'
 import { asConfirmed, hashOf, mergedLines, type Order } from './order.ts'

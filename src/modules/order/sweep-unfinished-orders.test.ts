@@ -1,9 +1,10 @@
 import { beforeAll, describe, expect, inject, it, type TestContext, vi } from 'vitest'
-import { unbalancedBooks } from '../../../test/books.ts'
-import { startInterferedShop } from '../../../test/interfered-shop.ts'
-import { databaseName, loadPasswordCheck, quiet } from '../../../test/shop.ts'
-import { dependencyUnavailable } from '../../kernel/errors.ts'
-import { createMongo } from '../../kernel/mongo.ts'
+import { dependencyUnavailable } from '#kernel/errors.ts'
+import { createMongo } from '#kernel/mongo/connection.ts'
+
+import { unbalancedBooks } from '#test/support/books.ts'
+import { startInterferedShop } from '#test/support/interfered-shop.ts'
+import { databaseName, loadPasswordCheck, quiet } from '#test/support/shop.ts'
 import type { ProductPort } from '../product/contract.ts'
 import { createOrderRepository } from './order.repository.ts'
 import { finish, patienceWithPending } from './sweep-unfinished-orders.ts'
@@ -228,7 +229,7 @@ describe.concurrent('the sweeper', () => {
       const mongo = createMongo({
         uri: inject('mongodbUri'),
         database: shop.database,
-        requestTimeout: 20_000,
+        requestTimeoutMs: 20_000,
         logger: await quiet,
       })
       context.onTestFinished(() => mongo.close())

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { type Call, callWithin } from '../../kernel/call.ts'
-import type { Job } from '../../kernel/jobs.ts'
+import { type Call, callWithin } from '#kernel/call.ts'
+import type { Job } from '#kernel/jobs.ts'
 import type { ProductPort } from '../product/contract.ts'
-import { completeCancelling } from './cancelling.ts'
+import { completeCancelling } from './cancel-order.ts'
 import type { OrderRepository } from './order.repository.ts'
 import type { Order } from './order.ts'
 import type { OrderScans } from './order-scans.repository.ts'
@@ -21,7 +21,7 @@ interface Options {
   scans: OrderScans
   product: ProductPort
   /** How long a request may take here. Milliseconds. */
-  requestTimeout: number
+  requestTimeoutMs: number
 }
 
 /**
@@ -31,10 +31,10 @@ interface Options {
  */
 export const sweepUnfinishedOrders = (options: Options): Job => ({
   name: 'sweep unfinished orders',
-  interval: 2_000,
+  intervalMs: 2_000,
 
   async round(signal) {
-    const within = () => callWithin(Math.max(options.requestTimeout, leastTime), `sweep-${randomUUID()}`)
+    const within = () => callWithin(Math.max(options.requestTimeoutMs, leastTime), `sweep-${randomUUID()}`)
     const now = Date.now()
     const since = { pendingSince: now - patienceWithPending, cancellingSince: now }
     const unfinished = await options.scans.unfinished({ ...since, limit: batch }, within())

@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
-import type { Call } from '../../kernel/call.ts'
-import { definePort } from '../../kernel/port.ts'
-import { id } from '../../kernel/schemas.ts'
+import type { Call } from '#kernel/call.ts'
+import { definePort } from '#kernel/ports/port.ts'
+import { id } from '#kernel/schemas.ts'
 
 /** A product and how many of it. Lines of one order name each product once, sorted by `productId`. */
 export const line = z.object({

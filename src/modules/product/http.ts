@@ -1,6 +1,6 @@
-import type { HttpClient } from '../../kernel/http-client.ts'
-import type { Logger } from '../../kernel/logger.ts'
-import { portClient, portRoutes } from '../../kernel/port-http.ts'
+import type { Logger } from '#kernel/logger.ts'
+import type { HttpClient } from '#kernel/ports/http-client.ts'
+import { portClient, portRoutes } from '#kernel/ports/port-http.ts'
 import { type ProductPort, productPort } from './contract.ts'
 
 /** The port over HTTP: the server's side, and the client's. */

@@ -1,5 +1,5 @@
-import { ensureCollection, type Migration } from '../../kernel/migrations.ts'
-import { expire } from '../../kernel/retention.ts'
+import { ensureCollection, type Migration } from '#kernel/mongo/migrations.ts'
+import { expire } from '#kernel/mongo/retention.ts'
 import { nameCollation } from './product.repository.ts'
 
 const notDeleted = { partialFilterExpression: { deleted: false } }

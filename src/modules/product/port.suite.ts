@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { unbalancedBooks } from '../../../test/books.ts'
-import { call, type PortShop, startPortShop } from '../../../test/ports.ts'
+import { unbalancedBooks } from '#test/support/books.ts'
+import { call, type PortShop, startPortShop } from '#test/support/port-shop.ts'
 import type { ProductPort } from './contract.ts'
 
 /** What the port promises, of any implementation. */

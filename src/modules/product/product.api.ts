@@ -11,20 +11,19 @@ import {
   replayedHeader,
   signedIn,
   withBody,
-} from '../../kernel/openapi.ts'
+} from '#kernel/http/openapi.ts'
+import { ifNoneMatch, preconditions } from '#kernel/http/preconditions.ts'
 import {
   alongWithFields,
   amount,
   cursor,
   id,
   idempotencyKey,
-  ifNoneMatch,
   limit,
   money,
-  preconditions,
   text,
   timestamp,
-} from '../../kernel/schemas.ts'
+} from '#kernel/schemas.ts'
 import { priceBound, sortOrders, stockBound } from './product.ts'
 
 const tags = ['Products']

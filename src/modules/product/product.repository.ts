@@ -1,12 +1,13 @@
 import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
-import { batched } from '../../kernel/batching.ts'
-import { type Call, orAskedAgain, shortened } from '../../kernel/call.ts'
-import { createIndexedReads } from '../../kernel/indexed-reads.ts'
-import type { Logger } from '../../kernel/logger.ts'
-import { type Database, strictSchema } from '../../kernel/mongo.ts'
-import { spoilt, wholeOnly } from '../../kernel/spoilt-documents.ts'
-import type { Product, SortOrder } from './product.ts'
+import { batched } from '#kernel/batching.ts'
+import { type Call, orAskedAgain, shortened } from '#kernel/call.ts'
+import type { Logger } from '#kernel/logger.ts'
+import type { Database } from '#kernel/mongo/database.ts'
+import { createIndexedReads } from '#kernel/mongo/indexed-reads.ts'
+import { strictSchema } from '#kernel/mongo/inserts.ts'
+import { spoilt, wholeOnly } from '#kernel/mongo/spoilt-documents.ts'
+import type { ContentChange, Position, Product, SortOrder } from './product.ts'
 
 export interface ProductDocument {
   _id: Types.ObjectId
@@ -79,20 +80,6 @@ const sorts = {
   name: { field: 'name', direction: 1, index: { name: 1, _id: 1 } },
 } as const
 
-/** The sort key of a row: what a page goes on after. */
-export type Position = { key: string | number | Date; productId: string }
-
-export const positionOf = (product: Product, sort: SortOrder): Position => ({
-  key: product[sorts[sort].field],
-  productId: product.productId,
-})
-
-export interface ContentChange {
-  name?: string | undefined
-  description?: string | undefined
-  price?: number | undefined
-}
-
 // How many products one query asks for, and how many requests may wait for theirs.
 const productsPerRead = 500
 const waitingReads = 10_000
@@ -111,7 +98,7 @@ export function createProductRepository(database: Database, logger: Logger) {
 
   const name = 'the products'
   const find = batched<string, Product | undefined>(
-    { name, inFlight: 2, bound: waitingReads, most: productsPerRead },
+    { name, maxConcurrent: 2, maxWaiting: waitingReads, maxBatchWeight: productsPerRead },
     async (batch, call) => {
       const ids = [...new Set(batch.map(({ request }) => request))].map((id) => new Types.ObjectId(id))
       // By nothing but the id, which MongoDB has a short way for.
@@ -220,3 +207,8 @@ const literals = (change: ContentChange) =>
       .filter(([, value]) => value !== undefined)
       .map(([field, value]) => [field, { $literal: value }]),
   )
+
+export const positionOf = (product: Product, sort: SortOrder): Position => ({
+  key: product[sorts[sort].field],
+  productId: product.productId,
+})

@@ -1,21 +1,24 @@
 import { createHash } from 'node:crypto'
-import { shared } from '../../kernel/batching.ts'
-import type { Call } from '../../kernel/call.ts'
-import { type Page, pageOf } from '../../kernel/cursor.ts'
-import { DomainError, dependencyUnavailable, validationFailed } from '../../kernel/errors.ts'
-import { checkPreconditions, nameVersions, type Preconditions } from '../../kernel/preconditions.ts'
-import type { Principal } from '../../kernel/principal.ts'
-import { type Position, type ProductRepository, positionOf } from './product.repository.ts'
+import { shared } from '#kernel/batching.ts'
+import type { Call } from '#kernel/call.ts'
+import { DomainError, dependencyUnavailable, validationFailed } from '#kernel/errors.ts'
+import { type Page, pageOf } from '#kernel/http/paging.ts'
+import { checkPreconditions, nameVersions, type Preconditions } from '#kernel/http/preconditions.ts'
+import type { Principal } from '#kernel/principal.ts'
+import { type ProductRepository, positionOf } from './product.repository.ts'
+
 import {
+  type Position,
   type Product,
   type ProductRepresentation,
   representation,
   type SortOrder,
   stockBound,
 } from './product.ts'
-import { answerIdOf, type KeyedAnswer } from './stock.repository.ts'
-import type { StockTurn } from './stock-turn.ts'
-import type { StockTurns } from './stock-turns.ts'
+import { answerIdOf, type KeyedAnswer } from './stock/stock.ts'
+
+import type { StockTurn } from './stock/stock-batch.ts'
+import type { StockTurns } from './stock/stock-queue.ts'
 
 export interface NewProduct {
   name: string
@@ -78,7 +81,7 @@ export function createProductService(options: {
   }
 
   const list = shared<ListQuery, Page<ProductRepresentation>>(
-    { name: 'the list of products', bound: waitingLists, keyOf: (query) => JSON.stringify(query) },
+    { name: 'the list of products', maxWaiting: waitingLists, keyOf: (query) => JSON.stringify(query) },
     async (query, call) => {
       const rows = await products.list({ ...query, limit: query.limit + 1 }, call)
       const page = pageOf(rows, query.limit, (last) => [query.sort, positionOf(last, query.sort)])

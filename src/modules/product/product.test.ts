@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { unbalancedBooks } from '../../../test/books.ts'
-import type { Answer, Json } from '../../../test/client.ts'
-import { type Shop, startShop } from '../../../test/shop.ts'
+import { unbalancedBooks } from '#test/support/books.ts'
+import type { Answer, Json } from '#test/support/client.ts'
+import { type Shop, startShop } from '#test/support/shop.ts'
 
 let shop: Shop
 let token: string

@@ -1,4 +1,4 @@
-import { toDecimal } from '../../kernel/money.ts'
+import { toDecimal } from '#kernel/money.ts'
 
 export const stockBound = 1_000_000_000
 export const priceBound = 100_000_000
@@ -33,3 +33,12 @@ export type ProductRepresentation = ReturnType<typeof representation>
 
 export const sortOrders = ['newest', 'price', '-price', 'name'] as const
 export type SortOrder = (typeof sortOrders)[number]
+
+/** The sort key of a row: what a page goes on after. */
+export type Position = { key: string | number | Date; productId: string }
+
+export interface ContentChange {
+  name?: string | undefined
+  description?: string | undefined
+  price?: number | undefined
+}

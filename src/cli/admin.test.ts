@@ -1,0 +1,497 @@
+import { execFile, execFileSync, fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { callWithin } from '#kernel/call.ts'
+import { createClient } from '#test/support/client.ts'
+import { openCollections } from '#test/support/collections.ts'
+import { admin, databaseName, type Shop, startComposition, startShop } from '#test/support/shop.ts'
+
+const script = fileURLToPath(new URL('./admin.ts', import.meta.url))
+const { PATH = '', HOME = '' } = process.env
+
+interface Outcome {
+  code: number | null
+  stdout: string
+  /** Log lines and complaints. */
+  stderr: string
+}
+
+/** `npm run admin` with these environment variables; `input` is its standard input. */
+function run(
+  env: Record<string, string>,
+  args: readonly string[],
+  input: string | Buffer = '',
+): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, [script, ...args], { env }, (_error, stdout, stderr) =>
+      resolve({ code: child.exitCode, stdout, stderr }),
+    )
+    child.stdin?.end(input)
+  })
+}
+
+const eventsOf = ({ stderr }: Outcome): Record<string, unknown>[] =>
+  stderr
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line))
+    .filter(({ event }) => event !== undefined)
+
+let shop: Shop
+let environment: Record<string, string>
+beforeAll(async () => {
+  shop = await startShop()
+  environment = {
+    PATH,
+    HOME,
+    MONGODB_URI: inject('mongodbUri'),
+    MONGODB_DATABASE: shop.database,
+    DATA_DIR: shop.dataDir,
+    BCRYPT_COST: '4',
+    // Half of a start is reading TypeScript, the same each time.
+    NODE_COMPILE_CACHE: join(tmpdir(), 'trivet-compile-cache'),
+  }
+})
+afterAll(() => shop.close())
+
+const command = (...args: string[]) => run(environment, args)
+const roleOf = async (token: string) => (await shop.get('/profile', { token })).body.role
+const refresh = (refreshToken: string) => shop.post('/token/refresh', { body: { refreshToken } })
+const signIn = (username: string, password: string) => shop.post('/login', { body: { username, password } })
+
+describe('create', () => {
+  it.each([
+    ['a line', 'the boat in the bottle\n'],
+    ['a line of Windows', 'the boat in the bottle\r\nand more'],
+    ['no end of line', 'the boat in the bottle'],
+    ['a line after a byte order mark', '\ufeffthe boat in the bottle\n'],
+  ])('makes an admin whose password is %s on standard input', async (_what, input) => {
+    const name = `captain-${input.length}`
+    const outcome = await run(environment, ['create', name, `${name}@example.com`], input)
+    expect(outcome).toMatchObject({ code: 0, stdout: expect.stringContaining(`${name} is an admin now`) })
+    const { status, body } = await signIn(name, 'the boat in the bottle')
+    expect(status).toBe(200)
+    expect(await roleOf(body.accessToken)).toBe('admin')
+    expect(eventsOf(outcome)).toEqual([
+      expect.objectContaining({ event: 'auth.registered', role: 'admin', by: 'operator' }),
+    ])
+    expect(outcome.stdout + outcome.stderr).not.toContain('the boat')
+  })
+
+  it.each([
+    ['a name that is taken', [admin.username, 'new@example.com'], 'long and unusual', /is taken/],
+    ['an address that is taken', ['newcomer', admin.email], 'long and unusual', /already has an account/],
+    ['a malformed name', ['a b', 'new@example.com'], 'long and unusual', /username: must have 3 to 30/],
+    ['a malformed address', ['newcomer', 'nobody'], 'long and unusual', /e-mail: must be an e-mail/],
+    ['a short password', ['newcomer', 'new@example.com'], 'short', /password: must have 8 characters/],
+    ['a common password', ['newcomer', 'new@example.com'], 'trustno1', /password: .*most common/],
+    ['a password with the name', ['newcomer', 'new@example.com'], 'Newcomer 12', /password: .*username/],
+    ['an empty line', ['newcomer', 'new@example.com'], '\n', /standard input is empty/],
+    ['no password', ['newcomer', 'new@example.com'], '', /standard input is empty/],
+    ['no UTF-8', ['newcomer', 'new@example.com'], Buffer.from('fünf Würfel', 'latin1'), /has to be UTF-8/],
+  ])('refuses %s, and says why', async (_what, args, input, reason) => {
+    const outcome = await run(environment, ['create', ...args], input)
+    expect(outcome).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(reason) })
+    const users = (await shop.collections('auth')).collection('users')
+    expect(await users.countDocuments({ username: 'newcomer' })).toBe(0)
+  })
+
+  it('reads no more than a password may have, however much there is', async () => {
+    const child = spawn(process.execPath, [script, 'create', 'newcomer', 'new@example.com'], {
+      env: environment,
+      stdio: ['pipe', 'ignore', 'pipe'],
+    })
+    onTestFinished(() => void child.kill('SIGKILL'))
+    let said = ''
+    child.stderr.on('data', (chunk: Buffer) => {
+      said += chunk.toString()
+    })
+    // Neither is there an end of line, nor an end.
+    child.stdin.write('long'.repeat(10_000))
+    const [code] = await once(child, 'close')
+    expect({ code, said }).toMatchObject({ code: 1, said: expect.stringContaining('is too long') })
+  })
+
+  it.each([
+    ['a-secret-on-the-line', /1 argument too many/],
+    ['--a-secret-on-the-line', /argument 4 is no option: the options are/],
+  ])('takes no password as an argument (%s), and does not repeat it', async (argument, reason) => {
+    const outcome = await command('create', 'newcomer', 'new@example.com', argument)
+    expect(outcome).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(reason) })
+    expect(outcome.stderr).not.toContain('secret')
+  })
+
+  it('works before there was ever a process', async () => {
+    const fresh = { ...environment, MONGODB_DATABASE: databaseName() }
+    const twice = await Promise.all(
+      ['one', 'two'].map((name) =>
+        run(fresh, ['create', `${name}-and-only`, 'only@example.com'], 'the boat in the bottle'),
+      ),
+    )
+    // The unique index is there before the first account.
+    expect(twice.map(({ code }) => code).toSorted()).toEqual([0, 1])
+    const own = await openCollections(environment.MONGODB_URI ?? '', fresh.MONGODB_DATABASE)
+    for (const module of ['auth', 'product', 'order']) await (await own.collections(module)).dropDatabase()
+    await own.close()
+  })
+})
+
+describe('promote and demote', () => {
+  it('change the role at the next sign-in, and end every session', async () => {
+    const ada = await shop.customer()
+    const promoted = await command('promote', ada.email.toUpperCase())
+    expect(promoted).toMatchObject({ code: 0, stdout: `${ada.username} is an admin now\n` })
+    expect(eventsOf(promoted)).toEqual([
+      expect.objectContaining({
+        event: 'auth.role_changed',
+        userId: ada.userId,
+        role: 'admin',
+        by: 'operator',
+      }),
+    ])
+    expect(await refresh(ada.refreshToken)).toMatchObject({ status: 401, body: { code: 'invalid_token' } })
+    const { accessToken, refreshToken } = await shop.signIn(ada.email, ada.password)
+    expect((await shop.post('/products/create_product', { token: accessToken, body: {} })).status).toBe(400)
+
+    expect(await command('demote', ada.username)).toMatchObject({
+      code: 0,
+      stdout: `${ada.username} is a customer now\n`,
+    })
+    expect((await refresh(refreshToken)).status).toBe(401)
+    const token = await shop.login(ada.email, ada.password)
+    expect((await shop.post('/products/create_product', { token, body: {} })).status).toBe(403)
+  })
+
+  it('leave alone what is so already', async () => {
+    const ada = await shop.customer()
+    const outcome = await command('demote', ada.username)
+    expect(outcome).toMatchObject({ code: 0, stdout: `${ada.username} is no admin\n` })
+    expect(await command('promote', admin.username)).toMatchObject({
+      code: 0,
+      stdout: `${admin.username} is an admin already\n`,
+    })
+    expect(eventsOf(outcome)).toEqual([])
+    expect((await refresh(ada.refreshToken)).status).toBe(200)
+  })
+
+  it.each(['promote', 'demote', 'sign-out', 'reset-password'])(
+    '%s refuses an account that is not there',
+    async (name) => {
+      const outcome = await run(environment, [name, 'nobody@example.com'], 'the boat in the bottle')
+      expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining('there is no such account') })
+    },
+  )
+})
+
+describe('the last admin', () => {
+  let own: Shop
+  let theirs: Record<string, string>
+  beforeAll(async () => {
+    own = await startShop()
+    theirs = { ...environment, MONGODB_DATABASE: own.database, DATA_DIR: own.dataDir }
+  })
+  afterAll(() => own.close())
+  const admins = async () =>
+    (await own.collections('auth')).collection('users').countDocuments({ role: 'admin' })
+
+  it('cannot be demoted', async () => {
+    const outcome = await run(theirs, ['demote', admin.username])
+    expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining('is the last admin') })
+    expect(await admins()).toBe(1)
+    expect((await own.login(admin.email, admin.password)).length).toBeGreaterThan(0)
+  })
+
+  it('is nobody where there is none: a customer is no admin then, either', async () => {
+    const { username } = await own.customer()
+    const users = (await own.collections('auth')).collection('users')
+    await users.updateMany({ role: 'admin' }, { $set: { role: 'customer' } })
+    expect(await run(theirs, ['demote', username])).toMatchObject({
+      code: 0,
+      stdout: `${username} is no admin\n`,
+    })
+    await users.updateOne({ username: admin.username }, { $set: { role: 'admin' } })
+  })
+
+  it('is left when both of two are demoted at once', async () => {
+    const settings = { MONGODB_DATABASE: own.database }
+    const operators = await Promise.all([1, 2].map(() => startComposition({ environment: settings })))
+    for (const { composition } of operators) await composition.connect(AbortSignal.timeout(10_000))
+    const at = (n: number, name: string, ...args: string[]) => {
+      const found = operators[n]?.composition.commands.find((candidate) => candidate.name === name)
+      return found?.run(
+        args,
+        async () => '',
+        () => callWithin(20_000, 'test'),
+      )
+    }
+    const other = await own.customer()
+    for (let round = 0; round < 10; round++) {
+      await at(0, 'promote', admin.username)
+      await at(0, 'promote', other.username)
+      const both = await Promise.allSettled([
+        at(0, 'demote', admin.username),
+        at(1, 'demote', other.username),
+      ])
+      expect(both.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected'])
+      expect(await admins()).toBe(1)
+    }
+    for (const operator of operators) await operator.close()
+  })
+})
+
+it('list shows the admins, the oldest first, and nobody else', async () => {
+  const ada = await shop.customer()
+  const bob = await shop.customer()
+  await command('promote', ada.username)
+  const { code, stdout } = await command('list')
+  expect(code).toBe(0)
+  const lines = stdout.trimEnd().split('\n')
+  expect(lines[0]).toMatch(/^USERNAME +E-MAIL +ID +SINCE$/)
+  expect(lines[1]).toContain(admin.email)
+  expect(lines.at(-1)).toMatch(new RegExp(`^${ada.username} +${ada.email} +${ada.userId} +\\d{4}-.*Z$`))
+  expect(stdout).not.toContain(bob.username)
+})
+
+it('list goes by when an account was made, whatever process has given it its id in that second', async () => {
+  const { username } = await shop.customer()
+  await command('promote', username)
+  const users = (await shop.collections('auth')).collection('users')
+  await users.updateOne({ username }, { $set: { createdAt: new Date(0) } })
+  const { stdout } = await command('list')
+  expect(stdout.split('\n')[1]).toMatch(new RegExp(`^${username} .*1970-`))
+})
+
+describe('--json', () => {
+  it('prints the account that a command was about, and no hash', async () => {
+    const { code, stdout } = await run(
+      environment,
+      ['create', 'machine', 'Machine@example.com', '--json'],
+      'the boat in the bottle',
+    )
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toEqual({
+      userId: expect.stringMatching(/^[0-9a-f]{24}$/),
+      username: 'machine',
+      email: 'Machine@example.com',
+      role: 'admin',
+      createdAt: expect.stringMatching(/^\d{4}-.*Z$/),
+    })
+    expect(JSON.parse((await command('demote', 'machine', '--json')).stdout)).toMatchObject({
+      role: 'customer',
+    })
+  })
+
+  it('prints the admins, no more than a thousand of them, and says whether these are all', async () => {
+    const own = await startShop()
+    const theirs = { ...environment, MONGODB_DATABASE: own.database, DATA_DIR: own.dataDir }
+    const profile = (await own.get('/profile', { token: own.adminToken })).body
+    const few = await run(theirs, ['list', '--json'])
+    expect(JSON.parse(few.stdout)).toEqual({ admins: [profile], complete: true })
+
+    const users = (await own.collections('auth')).collection('users')
+    const { _id, ...boss } = (await users.findOne({ username: admin.username })) ?? {}
+    await users.insertMany(
+      Array.from({ length: 1_000 }, (_, n) => ({ ...boss, usernameKey: `boss-${n}`, emailKey: `boss-${n}` })),
+    )
+    const { admins, complete } = JSON.parse((await run(theirs, ['list', '--json'])).stdout)
+    expect({ admins: admins.length, complete }).toEqual({ admins: 1_000, complete: false })
+    expect((await run(theirs, ['list'])).stdout).toMatch(/These are the first 1000: there are more\n$/)
+    await own.close()
+  })
+})
+
+it('sign-out ends every session of any account, and nothing else', async () => {
+  const ada = await shop.customer()
+  const outcome = await command('sign-out', ada.email)
+  expect(outcome).toMatchObject({ code: 0, stdout: `${ada.username} is signed out everywhere\n` })
+  expect(eventsOf(outcome)).toEqual([
+    expect.objectContaining({ event: 'auth.signed_out', userId: ada.userId, by: 'operator' }),
+  ])
+  expect((await refresh(ada.refreshToken)).status).toBe(401)
+  expect((await signIn(ada.username, ada.password)).status).toBe(200)
+})
+
+it('reset-password replaces the password of any account, and ends its sessions', async () => {
+  const ada = await shop.customer()
+  const outcome = await run(environment, ['reset-password', ada.email], 'found it under the mat')
+  expect(outcome).toMatchObject({ code: 0, stdout: expect.stringContaining('signed out everywhere') })
+  expect(eventsOf(outcome)).toEqual([
+    expect.objectContaining({ event: 'auth.password_changed', userId: ada.userId, by: 'operator' }),
+  ])
+  expect((await refresh(ada.refreshToken)).status).toBe(401)
+  expect((await signIn(ada.username, ada.password)).status).toBe(401)
+  expect((await signIn(ada.username, 'found it under the mat')).status).toBe(200)
+})
+
+it('reset-password wins over an owner, or a thief, who changes it while the operator types', async () => {
+  const ada = await shop.customer()
+  const operator = await startComposition({ environment: { MONGODB_DATABASE: shop.database } })
+  await operator.composition.connect(AbortSignal.timeout(10_000))
+  const typed = async () => {
+    const body = { currentPassword: ada.password, newPassword: 'mine as long as I hold it' }
+    expect((await shop.put('/profile/password', { token: ada.token, body })).status).toBe(204)
+    return 'found it under the mat'
+  }
+  const reset = operator.composition.commands.find(({ name }) => name === 'reset-password')
+  await reset?.run([ada.username], typed, () => callWithin(20_000, 'test'))
+  expect((await signIn(ada.username, 'mine as long as I hold it')).status).toBe(401)
+  expect((await signIn(ada.username, 'found it under the mat')).status).toBe(200)
+  await operator.close()
+})
+
+describe('the command itself', () => {
+  it.each<[string[], number, string]>([
+    [[], 2, 'the command is missing'],
+    [['dance'], 2, 'there is no command "dance"'],
+    [['creat', 'a', 'a@example.com'], 2, 'there is no command "creat"; did you mean create?'],
+    [['resetpassword', 'a'], 2, 'there is no command "resetpassword"; did you mean reset-password?'],
+    [['\u001b[31mred'], 2, 'there is no command "\\u001b[31mred"'],
+    [['promote'], 2, 'promote: missing <username or e-mail>'],
+    [['create'], 2, 'create: missing <username> and <e-mail>'],
+    [['create', 'a'], 2, 'create: missing <e-mail>'],
+    [['create', 'a', 'a@example.com', 'b'], 2, 'create: 1 argument too many'],
+    [['list', 'a', 'b'], 2, 'list: 2 arguments too many'],
+    [['list', '--frob'], 2, 'argument 2 is no option: the options are --json, --help'],
+    [['--jsn', 'list'], 2, 'argument 1 is no option (did you mean --json?)'],
+    [['list', '--json=yes'], 2, '--json takes no value'],
+    [['--help'], 0, 'npm run admin'],
+  ])(
+    '%j says what is wrong, and how it is used, and needs no database for that',
+    async (args, code, first) => {
+      const outcome = await run({ ...environment, MONGODB_URI: 'mongodb://127.0.0.1:9' }, args)
+      expect(outcome.code).toBe(code)
+      const text = code === 0 ? outcome.stdout : outcome.stderr
+      expect(text.split('\n')[0]).toContain(first)
+      for (const name of ['create', 'promote', 'demote', 'list', 'sign-out', 'reset-password'])
+        expect(text).toContain(`  ${name} `)
+    },
+  )
+
+  it('ends with 2 where there is no database, or no module that has it', async () => {
+    const away = await run({ ...environment, MONGODB_URI: 'mongodb://127.0.0.1:9' }, ['list'])
+    expect(away.code).toBe(2)
+    const elsewhere = { ...environment, SERVICE: 'product', AUTH_URL: 'http://127.0.0.1:9' }
+    expect(await run(elsewhere, ['list'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('SERVICE'),
+    })
+  })
+})
+
+describe('at a terminal', () => {
+  /**
+   * The command on a pseudo-terminal (`script` of util-linux), where each line is typed when it is asked for.
+   * @param line what else the shell is told
+   */
+  function atTerminal(
+    args: readonly string[],
+    typed: readonly string[],
+    line = '',
+    settings: Record<string, string> = {},
+  ): Promise<{ code: number | null; shown: string; processes: string }> {
+    const quoted = [process.execPath, script, ...args].map((part) => `'${part}'`).join(' ')
+    const child = spawn('script', ['-qefc', `${quoted} ${line}`, '/dev/null'], {
+      env: { ...environment, TERM: 'dumb', ...settings },
+    })
+    onTestFinished(() => void child.kill('SIGKILL'))
+    let shown = ''
+    let processes = ''
+    const answers = [...typed]
+    let prompts = 0
+    child.stdout.on('data', (chunk: Buffer) => {
+      shown += chunk.toString()
+      const asked = shown.split('new password').length - 1
+      // The second prompt names it once more.
+      while (prompts < asked && answers.length > 0) {
+        prompts += 1
+        processes = commandLines()
+        child.stdin.write(answers.shift())
+      }
+    })
+    return new Promise((resolve) => child.once('close', (code) => resolve({ code, shown, processes })))
+  }
+
+  /** Of all processes: what everybody on the machine can see. */
+  const commandLines = () =>
+    execFileSync('ps', ['-eww', '-o', 'args='], { encoding: 'utf8', maxBuffer: 100_000_000 })
+
+  it('asks twice for the password, and does not show it', async () => {
+    const secret = 'nobody sees this one'
+    const { code, shown, processes } = await atTerminal(
+      ['create', 'typist', 'typist@example.com'],
+      [`${secret}\r`, `${secret}\r`],
+    )
+    expect({ code, shown }).toMatchObject({ code: 0 })
+    expect(shown).toMatch(/^new password: \r\nnew password, again: \r\n/)
+    expect(shown).toContain('\ntypist is an admin now')
+    expect(shown).not.toContain(secret)
+    // As it is between the two prompts.
+    expect(processes).toContain('typist@example.com')
+    expect(processes).not.toContain(secret)
+    expect((await signIn('typist', secret)).status).toBe(200)
+  })
+
+  it('refuses two that differ', async () => {
+    const { code, shown } = await atTerminal(
+      ['create', 'waverer', 'waverer@example.com'],
+      ['this is the one\r', 'or maybe this one\r'],
+    )
+    const reason = '\r\nnew password: the two are not the same\r\n'
+    expect({ code, shown }).toMatchObject({ code: 1, shown: expect.stringContaining(reason) })
+    expect((await signIn('waverer', 'this is the one')).status).toBe(401)
+  })
+
+  it.each([
+    ['Ctrl-C', ['\u0003']],
+    ['Ctrl-C at the second prompt', ['nobody sees this one\r', '\u0003']],
+    ['Ctrl-D', ['\u0004']],
+  ])('changes nothing when it is left with %s', async (_what, typed) => {
+    const { code, shown } = await atTerminal(['create', 'leaver', 'leaver@example.com'], typed)
+    expect({ code, shown }).toMatchObject({
+      code: 130,
+      shown: expect.stringContaining('nothing was changed'),
+    })
+    const users = (await shop.collections('auth')).collection('users')
+    expect(await users.countDocuments({ username: 'leaver' })).toBe(0)
+  })
+
+  it('keeps the log out of what is written to a file', async () => {
+    const { username } = await shop.customer()
+    const file = join(shop.dataDir, 'answer.json')
+    const line = `--json > '${file}'`
+    const { code, shown } = await atTerminal(['promote', username], [], line, { LOG_LEVEL: 'info' })
+    expect({ code, shown }).toMatchObject({ code: 0, shown: expect.stringContaining('auth.role_changed') })
+    expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ username, role: 'admin' })
+  })
+})
+
+it('works on the embedded MongoDB: before the first start, and on that of a shop that runs', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'trivet-admin-'))
+  // The machine's own environment too: it says where there is a mongod.
+  const embedded = { ...process.env, ...environment, MONGODB_URI: '', DATA_DIR: dataDir }
+  const first = await run(embedded, ['create', 'early', 'early@example.com'], 'the boat in the bottle')
+  expect(first).toMatchObject({ code: 0, stdout: expect.stringContaining('early is an admin now') })
+
+  const main = fork(fileURLToPath(new URL('../main.ts', import.meta.url)), {
+    env: { ...embedded, PORT: '0', DEMO: 'false' },
+    execArgv: [],
+    silent: true,
+  })
+  onTestFinished(() => void main.kill('SIGKILL'))
+  const ended = once(main, 'exit')
+  const [{ port }] = (await Promise.race([once(main, 'message'), ended])) as [{ port: number }]
+  const running = createClient((path, init) => fetch(`http://127.0.0.1:${port}${path}`, init))
+  const { refreshToken } = await running.signIn('early@example.com', 'the boat in the bottle')
+  const reset = await run(embedded, ['reset-password', 'early'], 'found it under the mat')
+  expect(reset).toMatchObject({ code: 0, stdout: expect.stringContaining('signed out everywhere') })
+  // Whose MongoDB it was has it still.
+  expect((await running.post('/token/refresh', { body: { refreshToken } })).status).toBe(401)
+  expect(await running.login('early@example.com', 'found it under the mat')).toEqual(expect.any(String))
+  main.kill('SIGTERM')
+  await ended
+  await rm(dataDir, { recursive: true, force: true, maxRetries: 20 })
+}, 120_000)

@@ -1,0 +1,143 @@
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { type Client, createClient } from '#test/support/client.ts'
+import { quiet } from '#test/support/shop.ts'
+import { registry } from '../registry.ts'
+import { createGateway } from './gateway.ts'
+
+const services = new Map<string, Server>()
+let received: {
+  service: string
+  method?: string | undefined
+  url?: string | undefined
+  requestId: unknown
+  forwardedFor: unknown
+}[] = []
+const shopOrigin = 'https://shop.example'
+let front: Client
+/** The front as whoever has this address sees it; of proxies it trusts 192.0.2.80. */
+let from: (address: string) => Client
+
+beforeAll(async () => {
+  const urls: Record<string, string> = {}
+  for (const { name } of registry) {
+    const server = createServer((request, response) => {
+      received.push({
+        service: name,
+        method: request.method,
+        url: request.url,
+        requestId: request.headers['x-request-id'],
+        forwardedFor: request.headers['x-forwarded-for'],
+      })
+      response.setHeader('content-type', 'application/json')
+      response.setHeader('content-security-policy', `policy of ${name}`)
+      response.end(JSON.stringify({ service: name }))
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    services.set(name, server)
+    urls[name] = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  }
+  const app = createGateway({
+    modules: registry,
+    urls,
+    timeout: 3_000,
+    trustedProxies: ['192.0.2.80'],
+    corsOrigins: [shopOrigin],
+    logger: await quiet,
+  })
+  from = (address) => {
+    const env = { incoming: { socket: { remoteAddress: address } } }
+    return createClient((path, init) => app.request(path, init, env))
+  }
+  front = from('198.51.100.1')
+})
+afterAll(() => {
+  for (const server of services.values()) server.close()
+})
+
+it.each([
+  ['/register', 'auth'],
+  ['/profile', 'auth'],
+  ['/.well-known/jwks.json', 'auth'],
+  ['/products/?limit=1', 'product'],
+  ['/products/66f2a1b0c3d4e5f60718293a/stock', 'product'],
+  ['/orders/create_order', 'order'],
+])('takes %s to %s, with its query and the request id', async (path, service) => {
+  received = []
+  const answer = await front.post(path, { body: {}, headers: { 'X-Request-Id': 'front-1' } })
+  expect(answer).toMatchObject({ status: 200, body: { service } })
+  const forwardedFor = '198.51.100.1'
+  expect(received).toEqual([{ service, method: 'POST', url: path, requestId: 'front-1', forwardedFor }])
+})
+
+it.each([
+  ['of a client that names another', '198.51.100.1', '203.0.113.9', {}, '198.51.100.1'],
+  ['of a client that has none', '198.51.100.1', undefined, {}, '198.51.100.1'],
+  ['by way of a proxy that it trusts', '192.0.2.80', '203.0.113.9, 198.51.100.7', {}, '198.51.100.7'],
+  [
+    'of who asks it to leave that out',
+    '198.51.100.1',
+    '::1',
+    { Connection: 'X-Forwarded-For' },
+    '198.51.100.1',
+  ],
+])('passes on one address, %s', async (_, peer, header, more, address) => {
+  received = []
+  const headers = { ...(header && { 'X-Forwarded-For': header }), ...more }
+  expect((await from(peer).post('/login', { body: {}, headers })).status).toBe(200)
+  expect(received.map(({ forwardedFor }) => forwardedFor)).toEqual([address])
+})
+
+it.each(['/internal/product/reserve', '/internal', '/metrics', '/metrics/'])(
+  'takes %s nowhere',
+  async (path) => {
+    received = []
+    expect(await front.post(path, { body: {} })).toMatchObject({
+      status: 404,
+      body: { code: 'route_not_found' },
+    })
+    expect(received).toEqual([])
+  },
+)
+
+it("says what browsers may do with its own answers, and leaves a service's word on that as it is", async () => {
+  const own = await front.get('/internal')
+  expect(own.headers.get('content-security-policy')).toBe("default-src 'none'; frame-ancestors 'none'")
+  expect(own.headers.get('x-frame-options')).toBe('DENY')
+  const passedOn = await front.get('/profile')
+  expect(passedOn.headers.get('content-security-policy')).toBe('policy of auth')
+})
+
+const preflight = async () => {
+  const headers = { Origin: shopOrigin, 'Access-Control-Request-Method': 'POST' }
+  const answer = await front.request('OPTIONS', '/orders/create_order', { headers })
+  return [answer.status, answer.headers.get('access-control-allow-methods')]
+}
+
+it('answers other origins by itself, whatever becomes of the request', async () => {
+  expect(await preflight()).toEqual([204, expect.stringContaining('POST')])
+  for (const path of ['/profile', '/internal']) {
+    const { headers } = await front.get(path, { headers: { Origin: shopOrigin } })
+    expect(headers.get('access-control-allow-origin')).toBe(shopOrigin)
+    expect(headers.get('vary')).toBe('Origin')
+  }
+  const { headers } = await front.get('/profile', { headers: { Origin: 'https://evil.example' } })
+  expect(headers.get('access-control-allow-origin')).toBeNull()
+})
+
+it('takes the rest to any service that answers, and says 503 where none is', async () => {
+  expect(await front.get('/docs')).toMatchObject({ status: 200, body: { service: 'auth' } })
+  services.get('auth')?.close()
+  services.get('auth')?.closeAllConnections()
+  expect(await front.get('/docs')).toMatchObject({ status: 200, body: { service: 'product' } })
+  const gone = await front.get('/profile', { headers: { Origin: shopOrigin } })
+  expect(gone).toMatchObject({ status: 503, body: { code: 'dependency_unavailable', retryAfter: 1 } })
+  expect(gone.headers.get('retry-after')).toBe('1')
+  expect(gone.headers.get('x-frame-options')).toBe('DENY')
+  expect(gone.headers.get('access-control-allow-origin')).toBe(shopOrigin)
+  services.get('order')?.close()
+  services.get('order')?.closeAllConnections()
+  expect((await front.get('/orders')).status).toBe(503)
+  expect(await preflight()).toEqual([204, expect.stringContaining('POST')])
+})

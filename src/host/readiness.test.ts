@@ -1,0 +1,101 @@
+import { PassThrough } from 'node:stream'
+import { describe, expect, inject, it, type TestContext, vi } from 'vitest'
+import { createLogger } from '#kernel/logger.ts'
+import { startComposition } from '#test/support/shop.ts'
+import { wayToMongodb } from '#test/support/way-to-mongodb.ts'
+
+const databases = ['database of auth', 'database of product', 'database of order']
+const ready = { status: 200, body: { status: 'ready' } }
+const away = { status: 200, body: { status: 'ready', unavailable: databases } }
+const gone = { status: 503, body: { code: 'dependency_unavailable', missing: databases } }
+
+/** A whole program that is ready, with a way to its MongoDB and a clock that a test has in its hands. */
+async function startOnWay({ onTestFinished }: TestContext) {
+  const way = await wayToMongodb(inject('mongodbUri'))
+  const output = new PassThrough()
+  let log = ''
+  output.on('data', (chunk: Buffer) => {
+    log += chunk.toString()
+  })
+  const logger = await createLogger({ level: 'info', human: false, service: 'test', output })
+  let elapsed = 0
+  const { composition, close } = await startComposition({
+    environment: { MONGODB_URI: way.uri, REQUEST_TIMEOUT: '1s' },
+    logger,
+    now: () => elapsed,
+  })
+  onTestFinished(async () => {
+    await close()
+    await way.cut()
+  })
+  await composition.prepare(new AbortController().signal)
+  const get = async (path: string) => {
+    const answer = await composition.app.request(path)
+    return { status: answer.status, headers: answer.headers, body: await answer.json() }
+  }
+  return {
+    way,
+    get,
+    readyz: () => get('/readyz'),
+    pass: (milliseconds: number) => {
+      elapsed += milliseconds
+    },
+    drain: () => composition.drain(),
+    log: () => log,
+  }
+}
+
+describe.concurrent('a MongoDB that is away', () => {
+  it('is named for 30 s and leaves the process ready, ends that afterwards, and is found again', async (context) => {
+    const { way, get, readyz, pass } = await startOnWay(context)
+    expect(await readyz()).toMatchObject(ready)
+    expect((await readyz()).body).toEqual({ status: 'ready' })
+    await way.cut()
+    expect(await readyz()).toMatchObject(away)
+    const refused = await get('/products')
+    expect(refused).toMatchObject({ status: 503, body: { code: 'dependency_unavailable' } })
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0)
+    pass(29_999)
+    expect(await readyz()).toMatchObject(away)
+    pass(1)
+    expect(await readyz()).toMatchObject(gone)
+    await way.mend()
+    await vi.waitFor(async () => expect(await readyz()).toMatchObject(ready), { timeout: 15_000 })
+    expect((await readyz()).body).toEqual({ status: 'ready' })
+    expect((await get('/products')).status).toBe(200)
+  })
+
+  it('without closing its connections keeps no probe waiting, however many there are at once', async (context) => {
+    const { way, readyz, pass } = await startOnWay(context)
+    await readyz()
+    way.freeze()
+    const began = performance.now()
+    const answers = await Promise.all(Array.from({ length: 100 }, readyz))
+    // The shortest patience of a probe: healthcheck.ts.
+    expect(performance.now() - began).toBeLessThan(2_000)
+    for (const answer of answers) expect(answer).toMatchObject(away)
+    pass(30_000)
+    expect(await readyz()).toMatchObject(gone)
+    way.thaw()
+    await vi.waitFor(async () => expect(await readyz()).toMatchObject(ready), { timeout: 15_000 })
+  })
+
+  it('twice for a moment, with an hour and no probe in between, was not away for that hour', async (context) => {
+    const { way, readyz, pass, log } = await startOnWay(context)
+    await way.cut()
+    expect(await readyz()).toMatchObject(away)
+    await way.mend()
+    await vi.waitFor(() => expect(log()).toContain('MongoDB answers again'), { timeout: 15_000 })
+    pass(3_600_000)
+    await way.cut()
+    expect(await readyz()).toMatchObject(away)
+  })
+
+  it('is not what is missing of a process that drains', async (context) => {
+    const { way, readyz, drain } = await startOnWay(context)
+    await way.cut()
+    expect(await readyz()).toMatchObject(away)
+    drain()
+    expect(await readyz()).toMatchObject({ status: 503, body: { missing: ['draining'] } })
+  })
+})

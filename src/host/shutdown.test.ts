@@ -1,0 +1,296 @@
+import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { Agent, request } from 'node:http'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import type { Grief } from '#test/fixtures/crash-on-demand.ts'
+import { environment, outputOf } from '#test/support/processes.ts'
+import { freePort } from '../embedded/free-port.ts'
+
+interface Process {
+  child: ChildProcess
+  port: number
+  /** Resolves when it is ready. */
+  ready: Promise<void>
+  /** Resolves with its exit code. */
+  ended: Promise<number | null>
+  output(): string
+}
+
+const main = fileURLToPath(new URL('../main.ts', import.meta.url))
+const crashOnDemand = new URL('../../test/fixtures/crash-on-demand.ts', import.meta.url).href
+
+async function start(settings: Record<string, string> = {}): Promise<Process> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'trivet-end-'))
+  const port = await freePort()
+  const { PATH = '', HOME = '' } = process.env
+  const env = { PATH, HOME, ...environment(), DATA_DIR: dataDir, PORT: String(port), ...settings }
+  const child = fork(main, { env, silent: true, execArgv: ['--import', crashOnDemand] })
+  const output = outputOf(child)
+  const ended = once(child, 'close').then(([code]) => code)
+  onTestFinished(async () => {
+    child.kill('SIGKILL')
+    await ended
+    await rm(dataDir, { recursive: true })
+  })
+  return { child, port, ready: once(child, 'message').then(() => undefined), ended, output }
+}
+
+/** As a user does, with a process group for it all. Ready; `ended` resolves when nobody is left who writes. */
+async function startByNpm(script: 'start' | 'split') {
+  const dataDir = await mkdtemp(join(tmpdir(), 'trivet-end-'))
+  const { PATH = '', HOME = '' } = process.env
+  // npm's own advice would stand behind the program's last line.
+  const quiet = { npm_config_update_notifier: 'false', LOG_LEVEL: 'info' }
+  const env = { PATH, HOME, ...quiet, ...environment(), DATA_DIR: dataDir }
+  const npm = spawn('npm', ['run', script], { env, cwd: dirname(dirname(main)), detached: true })
+  const output = outputOf(npm)
+  const ended = once(npm, 'close')
+  onTestFinished(async () => {
+    signalGroup(npm.pid, 'SIGKILL')
+    await rm(dataDir, { recursive: true })
+  })
+  const port = await eventually(() => {
+    const [, found] = output().match(/http:\/\/localhost:(\d+)/) ?? []
+    expect(found, output()).toBeDefined()
+    return Number(found)
+  })
+  return { npm, port, ended, output }
+}
+
+function signalGroup(leader: number | undefined, signal: NodeJS.Signals): void {
+  try {
+    if (leader !== undefined) process.kill(-leader, signal)
+  } catch {
+    // Nobody of it is left.
+  }
+}
+
+const eventually = <T>(check: () => T) => vi.waitFor(check, { timeout: 15_000, interval: 20 })
+
+/** Status and Connection header of an answer. */
+function ask(port: number, path: string, agent?: Agent): Promise<{ status?: number; connection?: string }> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ port, host: '127.0.0.1', path, ...(agent && { agent }) }, (answer) => {
+      answer.resume()
+      const { statusCode: status = 0, headers } = answer
+      answer.once('end', () => resolve({ status, connection: headers.connection ?? '' }))
+    })
+    sent.once('error', reject)
+    sent.end()
+  })
+}
+
+/** A request whose body is not complete: it is in flight for as long as one likes. */
+async function unfinished(port: number): Promise<{ finish(): Promise<string> }> {
+  const socket = connect(port, '127.0.0.1')
+  let received = ''
+  socket.setEncoding('latin1').on('data', (text) => {
+    received += text
+  })
+  const closed = once(socket, 'close')
+  await once(socket, 'connect')
+  const body = '{"refreshToken":"none"}'
+  const head = `POST /logout HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}`
+  socket.write(`${head}\r\nExpect: 100-continue\r\n\r\n`)
+  // It has been read as far as that.
+  await eventually(() => expect(received).toContain('100 Continue'))
+  received = ''
+  return {
+    async finish() {
+      socket.write(body)
+      await closed
+      return received
+    },
+  }
+}
+
+// Long enough to be met in it.
+const drainDelay = { DRAIN_DELAY: '1500ms' }
+
+describe('a process that is told to end', () => {
+  it('says so in readiness, goes on for DRAIN_DELAY, and ends with 0', async () => {
+    const { child, port, ready, ended, output } = await start(drainDelay)
+    await ready
+    expect(await ask(port, '/readyz')).toMatchObject({ status: 200 })
+    child.kill('SIGTERM')
+    await eventually(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
+    expect(await ask(port, '/products/')).toEqual({ status: 200, connection: 'close' })
+    expect(await ended).toBe(0)
+    expect(output()).toContain('"reason":"SIGTERM"')
+    expect(output()).toContain('"msg":"stopped"')
+    // A probe that succeeds is not logged, and one that is refused is no error.
+    const probes = output()
+      .split('\n')
+      .filter((line) => line.includes('"path":"/readyz"') || line.includes('"path":"/healthz"'))
+      .map((line) => JSON.parse(line))
+    const info = 30
+    expect(probes.length).toBeGreaterThan(0)
+    for (const line of probes) expect(line).toMatchObject({ level: info, status: 503, msg: 'request' })
+  })
+
+  it('answers what is in flight, however idle its other connections are', async () => {
+    const { child, port, ready, ended } = await start()
+    await ready
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    expect(await ask(port, '/healthz', agent)).toEqual({ status: 200, connection: 'keep-alive' })
+    const { finish } = await unfinished(port)
+    child.kill('SIGTERM')
+    // No new connections from then on.
+    await eventually(() => expect(ask(port, '/healthz')).rejects.toThrow('ECONNREFUSED'))
+    const answer = await finish()
+    expect(answer).toMatch(/^HTTP\/1\.1 204 /)
+    expect(answer).toMatch(/connection: close/i)
+    expect(await ended).toBe(0)
+    agent.destroy()
+  })
+
+  it('takes two signals at once for one', async () => {
+    const { child, port, ready, ended } = await start()
+    await ready
+    const { finish } = await unfinished(port)
+    child.kill('SIGTERM')
+    child.kill('SIGINT')
+    await eventually(() => expect(ask(port, '/healthz')).rejects.toThrow('ECONNREFUSED'))
+    expect(await finish()).toMatch(/^HTTP\/1\.1 204 /)
+    expect(await ended).toBe(0)
+  })
+
+  it('ends at once when it is told again', async () => {
+    const { child, port, ready, ended, output } = await start({ DRAIN_DELAY: '1m', DRAIN_TIMEOUT: '2m' })
+    await ready
+    child.kill('SIGTERM')
+    await eventually(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
+    const again = setInterval(() => child.kill('SIGINT'), 100)
+    expect(await ended).toBe(1)
+    clearInterval(again)
+    expect(output()).not.toContain('"msg":"stopped"')
+  })
+
+  it('does not take longer than DRAIN_TIMEOUT, whoever is still asking', async () => {
+    const { child, port, ready, ended } = await start({ DRAIN_TIMEOUT: '3s' })
+    await ready
+    await unfinished(port)
+    child.kill('SIGTERM')
+    // Its client is cut off before that, and it ends in order.
+    expect(await ended).toBe(0)
+  })
+
+  it('hears of it before it has loaded anything', async () => {
+    const heard = new URL('../../test/fixtures/heard-before-loading.ts', import.meta.url).href
+    const child = fork(main, { env: { SERVICE: 'none' }, silent: true, execArgv: ['--import', heard] })
+    const output = outputOf(child)
+    await once(child, 'close')
+    expect(output()).toContain('heard: SIGTERM SIGINT')
+  })
+
+  it.each([
+    ['start', 'npm'],
+    // As a terminal does for Ctrl-C: the program hears of it twice, since npm passes on what both have heard.
+    ['start', 'all that npm has started'],
+    ['split', 'all that npm has started'],
+  ] as const)('after `npm run %s` drains where %s was told', async (script, told) => {
+    const { npm, port, ended, output } = await startByNpm(script)
+    const { finish } = await unfinished(port)
+    if (told === 'npm') npm.kill('SIGTERM')
+    else signalGroup(npm.pid, 'SIGINT')
+    await eventually(() => expect(ask(port, '/healthz')).rejects.toMatchObject({ code: 'ECONNREFUSED' }))
+    expect(await finish()).toMatch(/^HTTP\/1\.1 204 /)
+    await ended
+    const last = output().trimEnd().split('\n').at(-1) ?? ''
+    expect(JSON.parse(last)).toMatchObject({ service: script === 'split' ? 'front' : 'all', msg: 'stopped' })
+  })
+
+  it('while it waits for MongoDB ends with 0', async () => {
+    const { child, port, ended, output } = await start({
+      MONGODB_URI: `mongodb://127.0.0.1:${await freePort()}/?replicaSet=none`,
+    })
+    await eventually(() => expect(output()).toContain('waiting for MongoDB'))
+    child.kill('SIGTERM')
+    expect(await ended).toBe(0)
+    await expect(ask(port, '/healthz')).rejects.toThrow('ECONNREFUSED')
+  })
+})
+
+describe('a process that crashes', () => {
+  it.each<[Grief, string]>([
+    ['rejection', 'unhandledRejection'],
+    ['exception', 'uncaughtException'],
+    ['listener', 'the listener failed'],
+  ])('by a %s says so, answers what is in flight, cleans up, and ends with 1', async (grief, reason) => {
+    const { child, port, ready, ended, output } = await start(drainDelay)
+    await ready
+    const { finish } = await unfinished(port)
+    child.send(grief)
+    await eventually(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
+    expect(await finish()).toMatch(/^HTTP\/1\.1 204 /)
+    expect(await ended).toBe(1)
+    const lines = output().split('\n')
+    const crash = lines.find((line) => line.includes('"msg":"crashed"')) ?? ''
+    expect(JSON.parse(crash)).toMatchObject({ level: 60, reason, err: { message: `as asked for: ${grief}` } })
+    expect(lines.filter((line) => line.includes('"msg":"stopped"'))).toHaveLength(1)
+  })
+
+  it('while it ends anyway says so, and ends with 1 in the end', async () => {
+    const { child, port, ready, ended, output } = await start(drainDelay)
+    await ready
+    child.kill('SIGTERM')
+    await eventually(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
+    child.send('rejection' satisfies Grief)
+    expect(await ended).toBe(1)
+    expect(output()).toContain('"msg":"crashed"')
+    expect(output()).toContain('"msg":"stopped"')
+  })
+})
+
+it.each(['main.ts', 'dev/split.ts'])('%s refuses arguments, and does not repeat them', async (program) => {
+  const file = fileURLToPath(new URL(`../${program}`, import.meta.url))
+  const child = fork(file, ['ADMIN_PASSWORD=hunter2', '--frob'], { silent: true, execArgv: [] })
+  const output = outputOf(child)
+  const [code] = await once(child, 'close')
+  expect({ code, output: output() }).toMatchObject({ code: 1, output: expect.stringContaining('PORT=4000') })
+  expect(output()).not.toMatch(/hunter2|frob| at /)
+})
+
+describe('the port of a process that starts', () => {
+  it('is closed until it is ready: what does not probe would send there', async () => {
+    const { child, port, ready, ended } = await start()
+    let isReady = false
+    void ready.then(() => {
+      isReady = true
+    })
+    const seen: (number | undefined)[] = []
+    while (!isReady) {
+      const status = await ask(port, '/products/').then(
+        (answer) => answer.status,
+        () => undefined,
+      )
+      seen.push(status)
+    }
+    // One that is slower than two seconds says 503 from then on, and this machine may be slow.
+    expect(seen.filter((status) => status !== undefined && status !== 200 && status !== 503)).toEqual([])
+    expect(seen[0]).toBeUndefined()
+    expect(await ask(port, '/products/')).toMatchObject({ status: 200 })
+    child.kill('SIGTERM')
+    expect(await ended).toBe(0)
+  })
+
+  it('is open all the same when that takes long, and readiness says what is missing', async () => {
+    const { port } = await start({ MONGODB_URI: `mongodb://127.0.0.1:${await freePort()}/?replicaSet=none` })
+    const { status, body } = await vi.waitFor(
+      async () => {
+        const answer = await fetch(`http://127.0.0.1:${port}/readyz`)
+        return { status: answer.status, body: (await answer.json()) as { missing: string[] } }
+      },
+      { timeout: 20_000, interval: 50 },
+    )
+    expect(status).toBe(503)
+    expect(body.missing).toContain('database of auth')
+    expect(await ask(port, '/healthz')).toMatchObject({ status: 200 })
+    expect(await ask(port, '/products/')).toMatchObject({ status: 503 })
+  })
+})

@@ -1,0 +1,295 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmod, cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { environment, outputOf, type Shape, shapes } from '#test/support/processes.ts'
+import { freePort } from '../embedded/free-port.ts'
+import { urlOf } from '../http/listen-address.ts'
+
+const source = fileURLToPath(new URL('..', import.meta.url))
+const bothShapes = Object.keys(shapes) as Shape[]
+const folders: string[] = []
+afterAll(async () => {
+  for (const folder of folders) await rm(folder, { recursive: true, force: true, maxRetries: 20 })
+})
+
+async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'trivet-start-'))
+  folders.push(folder)
+  return folder
+}
+
+/** Without a channel to its parent, as a shell starts it. */
+function run(script: string, settings: Record<string, string>) {
+  const { PATH = '', HOME = '' } = process.env
+  const env = { PATH, HOME, LOG_LEVEL: 'warn', ...environment(), ...settings }
+  const child = spawn(process.execPath, [script], { env })
+  const output = outputOf(child)
+  const ended = once(child, 'close').then(([code]) => code as number | null)
+  return { child, output, ended }
+}
+
+/** What it prints, and nothing of it a stack. */
+async function failureOf(shape: Shape, settings: Record<string, string>): Promise<string> {
+  const { output, ended } = run(join(source, shapes[shape]), {
+    DATA_DIR: await temporaryFolder(),
+    ...settings,
+  })
+  expect(await ended, output()).toBe(1)
+  expect(output()).not.toMatch(/^ +at /m)
+  return output().trimEnd()
+}
+
+const oneFault = (fault: string) => `The configuration has 1 fault:\n  - ${fault}`
+
+describe('a start that cannot come to its end prints one message', () => {
+  const embedded = { MONGODB_URI: '' }
+
+  it.each([
+    ['192.0.2.1', 'HOST 192.0.2.1 is not an address of this machine'],
+    ['no-such-name.invalid', 'HOST no-such-name.invalid is not a name that this machine can resolve'],
+    ['fe80::1%none', 'HOST fe80::1%none is not an address of this machine'],
+  ])('that names HOST where it is %s', async (HOST, message) => {
+    expect(await failureOf('one process', { HOST, ...embedded })).toContain(oneFault(message))
+  })
+
+  it.each(bothShapes)('that names HOST where MongoDB is there already, as %s', async (shape) => {
+    const message = 'HOST 192.0.2.1 is not an address of this machine'
+    expect(await failureOf(shape, { HOST: '192.0.2.1' })).toContain(oneFault(message))
+  })
+
+  it.each([
+    ['a file', async () => join(source, 'main.ts'), 'a file of that name is there already'],
+    ['below a file', async () => join(source, 'main.ts', 'x'), 'part of the path is a file, not a folder'],
+    ['where no folder can be made', async () => '/proc/trivet', 'there is no such file or folder'],
+    [
+      'with a file that mongod cannot use',
+      withFolders('mongodb', 'mongodb/WiredTiger'),
+      'mongod ended with exit code 14',
+    ],
+    ['with a log that mongod cannot write', withFolders('mongod.log'), 'mongod ended with exit code 1 '],
+    [
+      'with a lock that mongod cannot take',
+      withFolders('mongodb', 'mongodb/mongod.lock'),
+      'mongod ended with exit code',
+    ],
+    ['with a folder for the key file', withFolders('jwt-private-keys.json'), 'it is a folder, not a file'],
+    [
+      'with a damaged key file',
+      withFile('jwt-private-keys.json', '[{'),
+      'is damaged: it must be a JSON array',
+    ],
+  ])('that names DATA_DIR where it is %s', async (what, folder, message) => {
+    const DATA_DIR = await folder()
+    // The key file is read with any MongoDB, and none has to be started for it.
+    const isOfKeys = what.includes('key file')
+    const failure = await failureOf('one process', { DATA_DIR, ...(isOfKeys ? {} : embedded) })
+    expect(failure).toContain(oneFault(`DATA_DIR ${DATA_DIR} cannot be used: `))
+    expect(failure).toContain(message)
+  })
+
+  it('that names DATA_DIR, as split', async () => {
+    const DATA_DIR = join(source, 'main.ts')
+    expect(await failureOf('split', { DATA_DIR, ...embedded })).toContain(
+      oneFault(`DATA_DIR ${DATA_DIR} cannot be used: a file of that name is there already (EEXIST)`),
+    )
+  })
+})
+
+function withFolders(...names: string[]) {
+  return async () => {
+    const folder = await temporaryFolder()
+    for (const name of names) await mkdir(join(folder, name))
+    return folder
+  }
+}
+
+function withFile(name: string, content: string) {
+  return async () => {
+    const folder = await temporaryFolder()
+    await writeFile(join(folder, name), content)
+    return folder
+  }
+}
+
+describe('DATA_DIR that another user has', () => {
+  const fixture = fileURLToPath(new URL('../../test/fixtures/data-dir-of-another-user.ts', import.meta.url))
+  it.each([
+    ['closed', '', 0o000],
+    ['open for reading only', 'mongodb', 0o555],
+  ])('is named where it is %s', async (_how, missing, mode) => {
+    const DATA_DIR = await temporaryFolder()
+    await chmod(DATA_DIR, mode)
+    const { output, ended } = run(fixture, { DATA_DIR, MONGODB_URI: '' })
+    expect(await ended).toBe(0)
+    expect(output()).toContain(
+      oneFault(`DATA_DIR ${DATA_DIR} cannot be used: ${join(DATA_DIR, missing || 'mongodb')}`),
+    )
+    expect(output()).toContain('the user of this process has no right to it (EACCES)')
+    await chmod(DATA_DIR, 0o700)
+  })
+})
+
+it('an installation without its packages says in one line what is missing, and what to run', async () => {
+  const folder = await temporaryFolder()
+  await cp(source, join(folder, 'src'), { recursive: true })
+  const { output, ended } = run(join(folder, 'src', 'main.ts'), {})
+  expect(await ended).toBe(1)
+  expect(output()).toMatch(/^The program cannot start: the package \S+ is missing\. Run npm ci in .+\n$/)
+})
+
+describe('an installation without the dictionaries of passwords says in one line what is missing', () => {
+  it.each<[string, Record<string, string>]>([
+    ['when auth starts', {}],
+    [
+      'when the configuration has a password to check',
+      { ADMIN_USERNAME: 'ada', ADMIN_EMAIL: 'ada@example.com', ADMIN_PASSWORD: 'copper violin thunder' },
+    ],
+  ])('%s', async (_when, settings) => {
+    const folder = await temporaryFolder()
+    const packages = fileURLToPath(new URL('../../node_modules', import.meta.url))
+    await cp(source, join(folder, 'src'), { recursive: true })
+    await mkdir(join(folder, 'node_modules'))
+    for (const name of await readdir(packages)) {
+      if (name !== '@zxcvbn-ts') await symlink(join(packages, name), join(folder, 'node_modules', name))
+    }
+    const { output, ended } = run(join(folder, 'src', 'main.ts'), settings)
+    expect(await ended).toBe(1)
+    expect(output()).toMatch(
+      /^The program cannot start: the package @zxcvbn-ts\S+ is missing\. Run npm ci in .+\n$/,
+    )
+  })
+})
+
+it('an installation without the embedded MongoDB, such as the image, says that MONGODB_URI is required', async () => {
+  const folder = await temporaryFolder()
+  const filter = (path: string) => !path.endsWith('embedded')
+  await cp(source, join(folder, 'src'), { recursive: true, filter })
+  await symlink(fileURLToPath(new URL('../../node_modules', import.meta.url)), join(folder, 'node_modules'))
+  const { output, ended } = run(join(folder, 'src', 'main.ts'), { DATA_DIR: folder, MONGODB_URI: '' })
+  expect(await ended).toBe(1)
+  expect(output().trimEnd()).toBe(
+    oneFault('MONGODB_URI is required: this installation has no embedded MongoDB'),
+  )
+})
+
+describe('an address', () => {
+  it.each([
+    ['0.0.0.0', 'http://localhost:3000'],
+    ['::', 'http://localhost:3000'],
+    ['127.0.0.2', 'http://127.0.0.2:3000'],
+    ['::1', 'http://[::1]:3000'],
+    ['fe80::1%eth0', 'http://[fe80::1%25eth0]:3000'],
+    ['shop.internal', 'http://shop.internal:3000'],
+  ])('%s is announced as %s', (host, url) => {
+    expect(urlOf({ host, port: 3000 })).toBe(url)
+  })
+})
+
+/** Another program, on that port or on any. */
+async function anotherProgram(port = 0): Promise<number> {
+  const server = createServer((socket) => socket.end('HTTP/1.1 200 OK\r\n\r\n{"status":"ok"}'))
+  onTestFinished(() => void server.close())
+  await once(server.listen(port, '127.0.0.1'), 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+describe('a port that is in use', () => {
+  let dataDir: string
+  let shop: ReturnType<typeof run>
+  let port: number
+  const printed = (text: string | RegExp) =>
+    vi.waitFor(() => expect(shop.output()).toMatch(text), { timeout: 30_000, interval: 50 })
+
+  beforeAll(async () => {
+    dataDir = await temporaryFolder()
+    port = await freePort()
+    const HOST = '127.0.0.1'
+    shop = run(join(source, 'main.ts'), {
+      DATA_DIR: dataDir,
+      HOST,
+      PORT: String(port),
+      MONGO_URL: 'mongodb://x',
+    })
+    await printed('is ready')
+  })
+  afterAll(async () => {
+    await end(shop.child)
+  })
+
+  it('is announced by the process that has it, with its MongoDB, and answers there', async () => {
+    const [, url = ''] = /API +(\S+)/.exec(shop.output()) ?? []
+    expect(url).toBe(`http://127.0.0.1:${port}`)
+    expect((await fetch(`${url}/healthz`)).status).toBe(200)
+    expect(shop.output()).toMatch(/\n {2}MongoDB {4}127\.0\.0\.1:\d+\n/)
+  })
+
+  it('comes with a warning of a variable that is almost a setting', () => {
+    expect(shop.output()).toContain('MONGO_URL is not a setting; MONGODB_URI was probably meant')
+  })
+
+  it.each(bothShapes)('is told to be of this shop at a second start as %s', async (shape) => {
+    const failure = await failureOf(shape, { DATA_DIR: dataDir, HOST: '127.0.0.1', PORT: String(port) })
+    expect(failure).toContain(`${port}`)
+    expect(failure).toContain(`by Trivet, which already runs here (process id ${shop.child.pid})`)
+  })
+
+  it('is of another program, whatever notes an ended process has left', async () => {
+    const taken = await anotherProgram()
+    const DATA_DIR = await temporaryFolder()
+    const settings = { DATA_DIR, HOST: '127.0.0.1', PORT: String(taken) }
+    const message = oneFault(`PORT ${taken} is in use by another program: set another one`)
+    expect(await failureOf('one process', settings)).toContain(message)
+    // Its process id is another program's now.
+    const note = { pid: process.pid, started: '1', host: '127.0.0.1' }
+    await writeFile(join(DATA_DIR, `listening-${taken}.json`), JSON.stringify(note))
+    expect(await failureOf('one process', settings)).toContain(message)
+  })
+
+  it('is named with all others of a split shop before anything is started', async () => {
+    const second = await anotherProgram()
+    await anotherProgram(second + 2)
+    const failure = await failureOf('split', { HOST: '127.0.0.1', PORT: String(second - 1), MONGODB_URI: '' })
+    expect(failure).toBe(
+      oneFault(
+        `PORT ${second - 1}: 4 ports from there on are needed, and some are in use: ${second}, ${second + 2} by another program. Set the first of 4 free ports in a row`,
+      ),
+    )
+  })
+})
+
+async function end(child: ChildProcess): Promise<void> {
+  const ended = once(child, 'close')
+  child.kill('SIGTERM')
+  await ended
+}
+
+describe('the split shape', () => {
+  it('refuses a PORT that has not enough ports after it', async () => {
+    expect(await failureOf('split', { PORT: '65533' })).toBe(
+      oneFault('PORT must be 65532 or less: the services listen on the 3 ports after it'),
+    )
+  })
+
+  it('does not call the end of a service a fault of the configuration', async () => {
+    const DATA_DIR = await withFile('jwt-private-keys.json', '[{')()
+    const failure = await failureOf('split', { DATA_DIR })
+    expect(failure).toContain('\nauth ended with code 1 before it was ready: its own message stands above')
+    expect(failure.match(/The configuration has/g)).toHaveLength(1)
+  })
+
+  it('warns once of a variable that is almost a setting, and says which MongoDB it uses', async () => {
+    const { child, output } = run(join(source, 'dev', 'split.ts'), {
+      DATA_DIR: await temporaryFolder(),
+      BCRYPT_ROUNDS: '10',
+    })
+    await vi.waitFor(() => expect(output()).toContain('is ready'), { timeout: 30_000, interval: 50 })
+    await end(child)
+    expect(output().match(/BCRYPT_ROUNDS is not a setting; BCRYPT_COST was probably meant/g)).toHaveLength(1)
+    expect(output()).toMatch(/\n {2}MongoDB {4}127\.0\.0\.1:\d+\n/)
+  })
+})

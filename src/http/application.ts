@@ -1,0 +1,168 @@
+import { OpenAPIHono } from '@hono/zod-openapi'
+import type { Context } from 'hono'
+import type { Config } from '#kernel/config/load-config.ts'
+import { DomainError, dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
+import { bodyBound, bodyLimit } from '#kernel/http/body-limit.ts'
+import { refuseMalformedEscapes } from '#kernel/http/parameters.ts'
+import { methodNotAllowed, problemResponse, routeNotFound } from '#kernel/http/problems.ts'
+import { requestContext } from '#kernel/http/request-context.ts'
+import { respond } from '#kernel/http/respond.ts'
+import { type AppEnv, createRouter } from '#kernel/http/router.ts'
+import type { Logger } from '#kernel/logger.ts'
+import type { AnyModule, StartedModule } from '#kernel/module.ts'
+import { credentialGuard } from '#kernel/ports/service-credential.ts'
+import { operatorApi, operatorRoutes, type Readiness } from './operator-routes.ts'
+import { wholeServer } from './request-target.ts'
+import { crossOrigin, securityHeaders } from './security-headers.ts'
+
+const internal = '/internal/'
+
+// In the order that `Allow` has them. Hono answers HEAD wherever there is GET, and `refuseRoute` answers OPTIONS.
+const routedMethods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
+
+/** The HTTP application: middleware once, the hosted modules' routes, and the document of the whole API. */
+export function createApplication(options: {
+  config: Pick<Config, 'requestTimeoutMs' | 'corsOrigins' | 'internalSecrets'>
+  modules: readonly AnyModule[]
+  hosted: ReadonlyMap<string, StartedModule>
+  readiness: Readiness
+  logger: Logger
+}) {
+  const { config, hosted, readiness, logger } = options
+  const app = createRouter()
+
+  const everyMethod = new Set(
+    options.modules.flatMap(({ api }) => Object.values(api).map(({ method }) => method.toUpperCase())),
+  )
+  let longestRoute = 0
+  /** Answers a request that no route takes: 404, or by the methods that its path has, 405, or 204 to OPTIONS. */
+  const refuseRoute = (c: Context<AppEnv>): Response => {
+    const { method, path } = c.req
+    // `OPTIONS *` asks about the server as a whole (RFC 9110, 9.3.7), whichever of its services is asked.
+    const isOfServer = method === 'OPTIONS' && path === wholeServer
+    const hasRoute = (candidate: string) => {
+      const [route] = matchedRoutes(app, candidate, path)
+      return route !== undefined && route.handler !== refuseRoute
+    }
+    // Matching takes long for paths of many segments, and no route has as many: such a path is not matched by each method.
+    longestRoute ||= Math.max(...app.routes.map((route) => route.path.split('/').length))
+    if (path.split('/', longestRoute + 2).length > longestRoute + 1) {
+      return problemResponse(c, routeNotFound(path))
+    }
+    const routed = routedMethods.filter((each) => (isOfServer ? everyMethod.has(each) : hasRoute(each)))
+    if (routed.length === 0) return problemResponse(c, routeNotFound(path))
+    const allowed = [...routed.flatMap((each) => (each === 'GET' ? ['GET', 'HEAD'] : [each])), 'OPTIONS']
+    if (method === 'OPTIONS') return respond(c, null, 204, { allow: allowed.join(', ') })
+    return problemResponse(c, methodNotAllowed(method, path, allowed))
+  }
+
+  app.use(requestContext({ timeout: config.requestTimeoutMs, headers: securityHeaders, logger }))
+  if (config.corsOrigins.length > 0) app.use(crossOrigin(config.corsOrigins))
+  app.use(refuseMalformedEscapes)
+  app.use(bodyLimit(bodyBound))
+
+  const describe = () => documentOf(options.modules)
+  app.route('/', operatorRoutes(describe, readiness))
+
+  app.use(async (_c, next) => {
+    const { missing } = await readiness.started()
+    if (missing.length > 0) throw dependencyUnavailable(`not ready: ${missing.join(', ')}`)
+    return next()
+  })
+  for (const [name, module] of hosted) {
+    // A path that is written out has its own methods alone: `GET /products/create_product` asks for no product.
+    for (const [method, path] of takenByPatterns(module.routes)) app.on(method, path, refuseRoute)
+    app.route('/', module.routes)
+    if (module.internal && config.internalSecrets) {
+      app.use(`${internal}${name}/*`, credentialGuard(config.internalSecrets, name))
+      app.route('/', module.internal)
+    }
+  }
+
+  app.notFound(refuseRoute)
+  app.onError((error, c) => problemResponse(c, toDomainError(error, c, logger)))
+  return app
+}
+
+/** Every public route of every module, hosted here or not. */
+function documentOf(modules: readonly AnyModule[]) {
+  const described = new OpenAPIHono()
+  for (const { name, api } of [...modules, { name: 'operator', api: operatorApi }]) {
+    for (const [operation, route] of Object.entries(api)) {
+      described.openAPIRegistry.registerPath({ ...route, operationId: `${name}.${operation}` })
+    }
+  }
+  described.openAPIRegistry.registerComponent('securitySchemes', 'accessToken', {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'JWT',
+    description: 'the `accessToken` of POST /login',
+  })
+  const document = described.getOpenAPI31Document({
+    openapi: '3.1.0',
+    info: {
+      title: 'Trivet',
+      version: '0.1.0',
+      description:
+        'A commerce back end: accounts, products, orders. Every error is a problem document (RFC 9457) whose `code` is stable. Paths are served with and without a trailing slash.',
+    },
+    servers: [{ url: '/' }],
+    tags: [
+      { name: 'Accounts', description: 'Registration and sign-in' },
+      { name: 'Products', description: 'The catalogue and its stock' },
+      { name: 'Orders', description: 'Buying, shipping, cancelling' },
+      { name: 'Operations', description: 'For operators and machines' },
+    ],
+  })
+  return withSharedProblems(document)
+}
+
+interface DescribedOperation {
+  responses: Record<string, { content?: Record<string, { examples?: object }> }>
+}
+
+/** Moves what describes problems to the components, by the codes in it: most of it is the same for many operations. */
+function withSharedProblems(document: ReturnType<OpenAPIHono['getOpenAPI31Document']>) {
+  const shared: Record<string, object> = {}
+  for (const path of Object.values(document.paths ?? {})) {
+    for (const { responses } of Object.values(path as Record<string, DescribedOperation>)) {
+      for (const [status, response] of Object.entries(responses)) {
+        const codes = Object.keys(response.content?.['application/problem+json']?.examples ?? {})
+        if (codes.length === 0) continue
+        const name = codes.join('.')
+        shared[name] = response
+        Object.assign(responses, { [status]: { $ref: `#/components/responses/${name}` } })
+      }
+    }
+  }
+  return { ...document, components: { ...document.components, responses: shared } }
+}
+
+/** The routes that match a request, middleware left out, in the order and by the match that dispatch uses. */
+function matchedRoutes({ router }: OpenAPIHono<AppEnv>, method: string, path: string) {
+  const [matched] = router.match(method, path)
+  return matched.map(([[, route]]) => route).filter((route) => route.method !== 'ALL')
+}
+
+/** The methods that a path without parameters has only by way of a pattern that matches it too, such as `/{id}`. */
+function takenByPatterns(routes: OpenAPIHono<AppEnv>): [method: string, path: string][] {
+  const written = new Set(routes.routes.map(({ path }) => path).filter((path) => !/[:*]/.test(path)))
+  return [...written].flatMap((path) =>
+    routedMethods
+      .filter((method) => {
+        const matched = matchedRoutes(routes, method, path)
+        return matched.length > 0 && matched.every((route) => route.path !== path)
+      })
+      .map((method): [string, string] => [method, path]),
+  )
+}
+
+function toDomainError(error: Error, c: Context<AppEnv>, logger: Logger): DomainError {
+  const { requestId } = c.get('call')
+  if (isDomainError(error)) {
+    if (error.code === 'dependency_unavailable') logger.warn({ requestId, err: error }, error.message)
+    if (error.code !== 'internal_error') return error
+  }
+  logger.error({ requestId, err: error }, 'unexpected error')
+  return new DomainError('internal_error', 'something went wrong; the log has it under this request id')
+}

@@ -1,0 +1,180 @@
+import { Validator } from '@seriousme/openapi-schema-validator'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { problems } from '#kernel/http/problems.ts'
+import type { Json } from '#test/support/client.ts'
+import { componentOf, type Operation, operationsOf } from '#test/support/documented.ts'
+import { type Shop, startComposition, startShop } from '#test/support/shop.ts'
+import { registry } from '../registry.ts'
+
+let shop: Shop
+let document: Json
+beforeAll(async () => {
+  shop = await startShop()
+  document = (await shop.get('/openapi.json')).body
+})
+afterAll(() => shop.close())
+
+const operations = (): Operation[] => operationsOf(document)
+
+/** Every code that the error answers of an operation show, under the status that the table gives it. */
+const codesOf = ({ responses }: Operation): string[] =>
+  Object.entries(responses).flatMap(([status, response]) => {
+    const examples = response.content?.['application/problem+json']?.examples ?? {}
+    for (const code of Object.keys(examples)) {
+      if (status === 'default') continue
+      expect(problems[code as keyof typeof problems].status).toBe(Number(status))
+    }
+    return Object.keys(examples)
+  })
+
+it('is valid OpenAPI 3.1', async () => {
+  const { valid, errors } = await new Validator().validate(structuredClone(document))
+  expect(errors).toBeUndefined()
+  expect(valid).toBe(true)
+  expect(document.openapi).toMatch(/^3\.1\./)
+})
+
+it('has every public route', () => {
+  expect(
+    operations()
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual(
+    [
+      'POST /register',
+      'POST /login',
+      'POST /token/refresh',
+      'POST /logout',
+      'GET /profile',
+      'PUT /profile/password',
+      'GET /.well-known/jwks.json',
+      'POST /products/create_product',
+      'GET /products/',
+      'GET /products/{id}',
+      'PUT /products/{id}',
+      'DELETE /products/{id}',
+      'POST /products/{id}/stock',
+      'POST /orders/create_order',
+      'GET /orders',
+      'GET /orders/{id}',
+      'PUT /orders/{id}',
+      'DELETE /orders/{id}',
+      'GET /healthz',
+      'GET /readyz',
+      'GET /openapi.json',
+      'GET /docs',
+      'GET /problems/{code}',
+    ].sort(),
+  )
+})
+
+it('describes nothing that is not routed, and says 401 where a route needs a token', async () => {
+  for (const operation of operations()) {
+    const [method = '', path = ''] = operation.name.split(' ')
+    const filled = path.replace('{id}', '0123456789abcdef01234567').replace('{code}', 'forbidden')
+    const answer = await shop.request(method, filled)
+    expect(String(answer.body.code), operation.name).not.toMatch(/^(route_not_found|method_not_allowed)$/)
+    expect(answer.status === 401, operation.name).toBe(operation.security !== undefined)
+    expect(Object.keys(operation.responses), operation.name).toContain(String(answer.status))
+  }
+})
+
+it('leaves out no route but those between services, and the files of the reference', async () => {
+  const { composition, close } = await startComposition({
+    environment: { INTERNAL_SECRET: 'thirty-two bytes that nobody knows' },
+  })
+  const routed = composition.app.routes
+    .filter(({ method }) => method !== 'ALL')
+    .map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`)
+  // Paths are served with and without a slash at their end.
+  const documented = new Set(operations().map(({ name }) => name.replace(/\/$/, '')))
+  const others = [...new Set(routed)].filter((route) => !documented.has(route.replace(/\/$/, '')))
+  expect(others.length).toBeGreaterThan(0)
+  const known = /^(POST \/internal\/(auth|product)\/\w+|GET \/docs\/assets\/\S+)$/
+  // These refuse a method that only `/{id}` has.
+  const refusals = /^(GET|PUT|DELETE) \/(products\/create_product|orders\/create_order)$/
+  for (const route of others.filter((each) => !refusals.test(each))) expect(route).toMatch(known)
+  await close()
+})
+
+describe('the answers', () => {
+  it('of guarded routes have the codes of a refused token', () => {
+    const guarded = operations().filter(({ security }) => security !== undefined)
+    expect(guarded.length).toBeGreaterThan(8)
+    for (const operation of guarded) {
+      expect(operation.security).toEqual([{ accessToken: [] }])
+      expect(codesOf(operation), operation.name).toEqual(
+        expect.arrayContaining(['unauthenticated', 'invalid_token', 'token_expired']),
+      )
+    }
+    expect(document.components.securitySchemes.accessToken).toMatchObject({ type: 'http', scheme: 'bearer' })
+  })
+
+  it('of routes with a body have the codes of one that cannot be read', () => {
+    for (const operation of operations().filter(({ requestBody }) => requestBody !== undefined)) {
+      expect(operation.requestBody.required, operation.name).toBe(true)
+      expect(codesOf(operation), operation.name).toEqual(
+        expect.arrayContaining([
+          'validation_failed',
+          'malformed_json',
+          'body_too_large',
+          'unsupported_media_type',
+        ]),
+      )
+    }
+  })
+
+  it('of every route together have every code', () => {
+    const shown = new Set(operations().flatMap(codesOf))
+    expect(Object.keys(problems).filter((code) => !shown.has(code))).toEqual([])
+  })
+
+  it('of every route have what any request may be refused with, and a default for the rest', () => {
+    for (const { name, responses } of operations()) {
+      expect(Object.keys(responses), name).toEqual(
+        expect.arrayContaining(['400', '408', '431', '500', '503', 'default']),
+      )
+    }
+  })
+
+  it('that ask for patience say for how long', () => {
+    const patient = operations().flatMap(({ name, responses }) =>
+      ['429', '503'].flatMap((status) => (responses[status] ? [{ name, ...responses[status] }] : [])),
+    )
+    expect(patient.length).toBeGreaterThan(20)
+    for (const { name, headers, content } of patient) {
+      expect(headers, name).toHaveProperty('Retry-After')
+      const { schema, examples } = content['application/problem+json']
+      for (const { value } of Object.values<Json>(examples)) expect(value.retryAfter, name).toBeGreaterThan(0)
+      for (const { $ref } of schema.anyOf ?? [schema]) {
+        const described = JSON.stringify(componentOf(document, $ref))
+        expect(described, name).toContain('"retryAfter"')
+      }
+    }
+  })
+
+  it('are described once, which keeps the document small', () => {
+    expect(JSON.stringify(document).length).toBeLessThan(80_000)
+  })
+
+  it('have examples that their own schema accepts', () => {
+    for (const [name, schema] of Object.entries<Json>(document.components.schemas)) {
+      if (!schema.example) continue
+      for (const field of schema.required ?? []) expect(schema.example, name).toHaveProperty(field)
+    }
+  })
+})
+
+it('is the same whole document from any service', async () => {
+  for (const { name } of registry) {
+    const environment = {
+      SERVICE: name,
+      AUTH_URL: 'http://127.0.0.1:9',
+      PRODUCT_URL: 'http://127.0.0.1:9',
+    }
+    const { composition, close } = await startComposition({ environment })
+    const response = await composition.app.request('/openapi.json')
+    expect(await response.json(), name).toEqual(document)
+    await close()
+  }
+})

@@ -1,0 +1,212 @@
+import { describe, expect, it } from 'vitest'
+import { isDomainError } from '#kernel/errors.ts'
+import type { Json } from '#test/support/client.ts'
+import { quiet } from '#test/support/shop.ts'
+import { readJson, valuesBound } from './json-body.ts'
+import { problemResponse } from './problems.ts'
+import { requestContext } from './request-context.ts'
+import { createRouter } from './router.ts'
+
+const router = createRouter().use(requestContext({ timeout: 5_000, logger: await quiet }))
+router.post('/', async (c) => c.json(await readJson(c)))
+router.onError((error, c) => {
+  if (isDomainError(error)) return problemResponse(c, error)
+  throw error
+})
+
+async function read(
+  body: string | Uint8Array<ArrayBuffer> | undefined,
+  headers: Record<string, string> = {},
+) {
+  const request = new Request('http://localhost/', { method: 'POST', ...(body !== undefined && { body }) })
+  request.headers.delete('content-type')
+  for (const [name, value] of Object.entries({ 'content-type': 'application/json', ...headers })) {
+    if (value !== '-') request.headers.set(name, value)
+  }
+  const answer = await router.request(request)
+  return { status: answer.status, headers: answer.headers, body: (await answer.json()) as Json }
+}
+
+describe('a Content-Type', () => {
+  it.each([
+    'application/json',
+    'application/json; charset=utf-8',
+    'application/json ; charset=utf-8',
+    'application/json\t;charset=utf-8',
+    'application/json;',
+    'application/json; ;',
+    'application/json;odata.metadata=minimal',
+    'application/json; a_b=c',
+    'application/json;profile="a;b"',
+    'application/json;profile="a\\";b";charset=UTF-8',
+    'application/json;charset="utf-8"',
+    'application/json;charset=UTF8',
+    'Application/JSON;CharSet=Utf-8',
+  ])('%s is JSON', async (type) => {
+    expect(await read('{"a":1}', { 'content-type': type })).toMatchObject({
+      status: 200,
+      body: { value: { a: 1 }, isWhole: true },
+    })
+  })
+
+  it.each([
+    '-',
+    '',
+    ';',
+    'application/',
+    'application',
+    'json',
+    '/json',
+    'application/jsonx',
+    'application/json x',
+    'application/json/x',
+    'application/json, text/plain',
+    'application/json, application/json',
+    'application/json;charset',
+    'application/json;a="b',
+    'application/problem+json',
+    'application/ld+json',
+    'application/merge-patch+json',
+    'application/*',
+    '*/*',
+    'text/json',
+    'text/plain',
+    'text/plain; application/json',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+  ])('%s is not', async (type) => {
+    const answer = await read('{"a":1}', { 'content-type': type })
+    expect(answer).toMatchObject({
+      status: 415,
+      body: { code: 'unsupported_media_type', detail: 'Content-Type: must be application/json' },
+    })
+  })
+
+  it.each(['iso-8859-1', 'us-ascii', 'utf-16', 'utf-7', '"latin1"', 'utf-8x', '""'])(
+    'with the charset %s is told which is right',
+    async (charset) => {
+      const answer = await read('{"a":1}', { 'content-type': `application/json;charset=${charset}` })
+      expect(answer).toMatchObject({ status: 415, body: { detail: expect.stringContaining('utf-8') } })
+    },
+  )
+
+  it('may be left out with the body', async () => {
+    for (const body of [undefined, '']) {
+      expect(await read(body, { 'content-type': '-' })).toMatchObject({ status: 200, body: { value: {} } })
+    }
+  })
+})
+
+describe('a Content-Encoding', () => {
+  it.each(['identity', 'Identity', 'identity, identity', '', ' , ,'])(
+    '%j changes nothing',
+    async (coding) => {
+      expect((await read('{}', { 'content-encoding': coding })).status).toBe(200)
+    },
+  )
+
+  it.each([
+    'gzip',
+    'br',
+    'deflate',
+    'zstd',
+    'identity, gzip',
+    'gzip, identity',
+    'unheard-of',
+    'GZIP',
+    ',gzip,',
+  ])('%s is refused, and the answer says what is taken', async (coding) => {
+    const answer = await read('{}', { 'content-encoding': coding })
+    expect(answer).toMatchObject({
+      status: 415,
+      body: { code: 'unsupported_media_type', detail: expect.stringMatching(/^Content-Encoding: /) },
+    })
+    expect(answer.headers.get('accept-encoding')).toBe('identity')
+  })
+})
+
+describe('the bytes of a body', () => {
+  const inString = (...bytes: number[]) =>
+    new Uint8Array([...Buffer.from('{"a":"'), ...bytes, ...Buffer.from('"}')])
+
+  it.each([
+    ['of ISO-8859-1', [0xe9]],
+    ['that nothing begins with', [0xff]],
+    ['of an overlong form', [0xc0, 0x80]],
+    ['of a surrogate', [0xed, 0xa0, 0x80]],
+    ['beyond the last code point', [0xf4, 0x90, 0x80, 0x80]],
+    ['of half a character', [0xe2, 0x82]],
+    ['that continue nothing', [0x80]],
+  ])('are refused with some %s', async (_, bytes) => {
+    expect(await read(inString(...bytes))).toMatchObject({
+      status: 400,
+      body: { code: 'malformed_json', detail: expect.stringContaining('UTF-8') },
+    })
+  })
+
+  it.each(['utf16le', 'latin1'] as const)('are refused in %s', async (encoding) => {
+    const body = new Uint8Array(Buffer.from('{"a":"é"}', encoding))
+    expect((await read(body)).body).toMatchObject({ status: 400, code: 'malformed_json' })
+  })
+
+  it('are the characters that UTF-8 says, the replacement character too', async () => {
+    const a = 'é€😀\ufffd'
+    expect((await read(JSON.stringify({ a }))).body).toEqual({ value: { a }, isWhole: true })
+  })
+
+  it('may begin with a byte order mark', async () => {
+    expect((await read('\ufeff{"a":1}')).body).toEqual({ value: { a: 1 }, isWhole: true })
+    expect((await read('{"a":1}\ufeff')).status).toBe(400)
+  })
+})
+
+describe('a body of many values', () => {
+  const entries = (count: number, entry = '0') => Array(count).fill(entry).join(',')
+
+  it('is read whole below the bound', async () => {
+    const { body } = await read(`[${entries(valuesBound - 1)}]`)
+    expect(body).toMatchObject({ isWhole: true })
+    expect(body.value).toHaveLength(valuesBound - 1)
+  })
+
+  it.each([
+    ['a list', `[${entries(100_000)}]`],
+    ['fields', `{${Array.from({ length: 50_000 }, (_, at) => `"${at}":{}`).join(',')}}`],
+    ['one field again and again', `{${entries(50_000, '"a":1')}}`],
+    ['lists in lists', '['.repeat(100_000) + ']'.repeat(100_000)],
+    ['objects in objects', `${'{"a":'.repeat(50_000)}1${'}'.repeat(50_000)}`],
+    ['what looks like other brackets', `[${entries(1_000, '"]}\\"]"')}]`],
+    ['a list with white space around it', `  [${entries(1_000)} \n]\n\t `],
+  ])('is read as far as the bound: %s', async (_, text) => {
+    const { status, body } = await read(text)
+    expect(status).toBe(200)
+    expect(body.isWhole).toBe(false)
+    expect(valuesIn(body.value)).toBeLessThanOrEqual(valuesBound)
+    expect(valuesIn(body.value)).toBeGreaterThan(1)
+  })
+
+  it.each([
+    ['is cut off', `[${entries(100_000)}`],
+    ['is cut off in a string', `[${entries(100_000)},"]`.slice(0, -1)],
+    ['opens and never closes', '['.repeat(500_000)],
+    ['is wrong before the bound', `[01,${entries(100_000)}]`],
+    ['closes what it has not opened', `]${entries(100_000)}]`],
+    ['closes otherwise than it opens', `{${entries(100_000)}]`],
+  ])('is no JSON if it %s', async (_, text) => {
+    expect(await read(text)).toMatchObject({ status: 400, body: { code: 'malformed_json' } })
+  })
+
+  it('is none for the commas and brackets in its strings', async () => {
+    const a = ',[{'.repeat(100_000)
+    expect((await read(JSON.stringify({ a, b: '"\\', c: a }))).body).toEqual({
+      value: { a, b: '"\\', c: a },
+      isWhole: true,
+    })
+  })
+})
+
+/** All values in it, itself included. */
+const valuesIn = (value: unknown): number =>
+  typeof value === 'object' && value !== null
+    ? Object.values(value).reduce((sum: number, each) => sum + valuesIn(each), 1)
+    : 1

@@ -1,0 +1,61 @@
+import { z } from '@hono/zod-openapi'
+import { describe, expect, it } from 'vitest'
+import { decodeCursor, encodeCursor, pageOf } from './paging.ts'
+
+const position = z.object({ name: z.string(), id: z.string().regex(/^[0-9a-f]{4}$/) })
+const last = { name: 'Tasse ☕ 😀 "groß"', id: '00ff' }
+
+describe('a cursor', () => {
+  it('gives back the position that it was made of', () => {
+    expect(decodeCursor(position, encodeCursor(last))).toEqual(last)
+  })
+
+  it('goes into a URL as it is', () => {
+    expect(encodeCursor(last)).toMatch(/^[A-Za-z0-9_-]+$/)
+  })
+
+  const whole = encodeCursor(last)
+  it.each([
+    ['empty', ''],
+    ['cut off at the end', whole.slice(0, -2)],
+    ['cut off at the beginning', whole.slice(2)],
+    ['turned round', [...whole].reverse().join('')],
+    ['not base64', '%%%'],
+    ['not JSON', Buffer.from('hello').toString('base64url')],
+    ['of another list', encodeCursor({ price: 5, id: '00ff' })],
+    ['of the same list, with a value out of the ordinary', encodeCursor({ ...last, id: { $gt: '' } })],
+    ['null', encodeCursor(null)],
+  ])('that is %s is refused as validation_failed, naming the parameter', (_what, cursor) => {
+    const decode = () => decodeCursor(position, cursor)
+    expect(decode).toThrow(
+      expect.objectContaining({
+        code: 'validation_failed',
+        members: { errors: [{ parameter: 'cursor', message: expect.stringContaining('nextCursor') }] },
+      }),
+    )
+  })
+})
+
+describe('a page', () => {
+  const rows = (count: number) => Array.from({ length: count }, (_, at) => ({ id: at }))
+  const idOf = (row: { id: number }) => row.id
+
+  it('has as many rows as asked for, and a cursor of the last of them when there is one more', () => {
+    const page = pageOf(rows(4), 3, idOf)
+    expect(page.data).toEqual(rows(3))
+    expect(decodeCursor(z.int(), page.nextCursor ?? '')).toBe(2)
+  })
+
+  it('has no cursor when it is the last, be it full', () => {
+    expect(pageOf(rows(3), 3, idOf)).toEqual({ data: rows(3), nextCursor: null })
+    expect(pageOf(rows(1), 3, idOf)).toEqual({ data: rows(1), nextCursor: null })
+    expect(pageOf([], 3, idOf)).toEqual({ data: [], nextCursor: null })
+  })
+})
+
+it.each(['!', ' ', '=', '%'])('a cursor with a %s in it is damaged', (character) => {
+  const cursor = encodeCursor(7)
+  for (const damaged of [`${cursor}${character}`, `${character}${cursor}`]) {
+    expect(() => decodeCursor(z.int(), damaged)).toThrow(/cursor/)
+  }
+})

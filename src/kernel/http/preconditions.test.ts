@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest'
+import { DomainError } from '#kernel/errors.ts'
+import { quiet } from '#test/support/shop.ts'
+import {
+  checkPreconditions,
+  etag,
+  nameVersions,
+  notModified,
+  type Preconditions,
+  parseEntityTags,
+} from './preconditions.ts'
+import { requestContext } from './request-context.ts'
+import { createRouter } from './router.ts'
+
+it('a version is a strong entity tag', () => {
+  expect(etag(3)).toBe('"3"')
+})
+
+const holds = (conditions: Preconditions, version: number): boolean => {
+  try {
+    checkPreconditions(conditions, version)
+    return true
+  } catch (error) {
+    expect(error).toBeInstanceOf(DomainError)
+    expect(error).toMatchObject({ code: 'precondition_failed' })
+    return false
+  }
+}
+
+describe('If-Match', () => {
+  it('that is absent holds', () => {
+    expect(holds({}, 3)).toBe(true)
+  })
+
+  it.each([
+    '"3"',
+    ' "3" ',
+    '"1", "3"',
+    '"1","3","5"',
+    'W/"1", "3"',
+    '*',
+    ' * ',
+    '"a,b", "3"',
+    '"3",',
+    ',"3"',
+    ' , ,"2",,\t, "3" , ',
+    '"\xff", "3"',
+  ])('%s holds for version 3', (header) => {
+    expect(holds({ ifMatch: parseEntityTags(header) ?? [] }, 3)).toBe(true)
+  })
+
+  it.each(['"2"', '"33"', '"03"', '"1", "2"', '""', '"*"', 'W/"3"', 'W/"3", "4"', '"3,4"'])(
+    '%s is well-formed and does not hold for version 3',
+    (header) => {
+      const ifMatch = parseEntityTags(header)
+      expect(ifMatch).toBeDefined()
+      expect(holds({ ifMatch: ifMatch ?? '*' }, 3)).toBe(false)
+    },
+  )
+})
+
+it.each([
+  '3',
+  "'3'",
+  '',
+  ' ',
+  ',',
+  ', ,',
+  '"3',
+  '3"',
+  '"3 "',
+  'W/3',
+  'w/"3"',
+  'W/ "3"',
+  'x"3"',
+  '3"3"',
+  '"3" "4"',
+  '"3""4"',
+  '"3";"4"',
+  '*, "3"',
+  '"3", *',
+  '*,',
+  '**',
+  '"3", 4',
+])('%j is no list of entity tags', (header) => {
+  expect(parseEntityTags(header)).toBeUndefined()
+})
+
+describe('If-None-Match', async () => {
+  const app = createRouter().use(requestContext({ timeout: 5_000, logger: await quiet }))
+  app.get('/thing', (c) => (notModified(c, 3) ? c.body(null, 304) : c.json('thing')))
+  const ask = async (header?: string) =>
+    app.request('/thing', { headers: header === undefined ? {} : { 'if-none-match': header } })
+
+  it.each(['"3"', '"1", "3"', '"3",', ', "1",,W/"3" ,', '*', 'W/"3"', 'W/"1",W/"3"'])(
+    '%s: 304 for version 3',
+    async (header) => {
+      const answer = await ask(header)
+      expect(answer.status).toBe(304)
+      expect(answer.headers.get('etag')).toBe('"3"')
+      expect(await answer.text()).toBe('')
+    },
+  )
+
+  it.each([undefined, '"2"', 'W/"2"', '3', '', '"33"', '*, "3"', '"3'])(
+    '%s: 200 with the ETag',
+    async (header) => {
+      const answer = await ask(header)
+      expect(answer.status).toBe(200)
+      expect(answer.headers.get('etag')).toBe('"3"')
+    },
+  )
+})
+
+describe('If-None-Match of a write', () => {
+  it.each(['*', '"3"', 'W/"3"', '"1", "3"', ',"3",'])('%s does not hold for version 3', (header) => {
+    expect(holds({ ifNoneMatch: parseEntityTags(header) ?? [] }, 3)).toBe(false)
+  })
+
+  it.each(['"2"', 'W/"2"', '"33"', '""'])('%s holds for version 3', (header) => {
+    expect(holds({ ifNoneMatch: parseEntityTags(header) ?? '*' }, 3)).toBe(true)
+  })
+
+  it('comes after If-Match', () => {
+    const conditions = { ifMatch: ['"2"'], ifNoneMatch: '*' } as const
+    expect(() => checkPreconditions(conditions, 3)).toThrow(/^If-Match: /)
+    expect(() => checkPreconditions({ ...conditions, ifMatch: ['"3"'] }, 3)).toThrow(/^If-None-Match: /)
+  })
+})
+
+it.each<[Preconditions, boolean]>([
+  [{}, false],
+  [{ ifMatch: '*' }, false],
+  [{ ifNoneMatch: '*' }, false],
+  [{ ifMatch: ['"3"'] }, true],
+  [{ ifNoneMatch: ['"3"'] }, true],
+  [{ ifMatch: '*', ifNoneMatch: ['"3"'] }, true],
+])('%j may hold of one version and not of the next: %s', (conditions, expected) => {
+  expect(nameVersions(conditions)).toBe(expected)
+})

@@ -1,0 +1,173 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it, onTestFinished, vi } from 'vitest'
+import { databaseName, quiet } from '#test/support/shop.ts'
+import { createMongo, type Mongo } from './connection.ts'
+
+import { ensureCollection, type Migration, migrate } from './migrations.ts'
+
+const uri = inject('mongodbUri')
+const logger = await quiet
+const prefix = databaseName()
+const fixture = fileURLToPath(new URL('../../../test/fixtures/migrating-process.ts', import.meta.url))
+
+let mongo: Mongo
+
+beforeAll(async () => {
+  mongo = createMongo({ uri, database: prefix, requestTimeoutMs: 10_000, logger })
+  await mongo.connect(new AbortController().signal)
+})
+
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+afterAll(async () => {
+  for (const module of ['replicas', 'crashed', 'failing', 'renewed', 'held', 'contracted']) {
+    await mongo.database(module).connection.dropDatabase()
+  }
+  await mongo.close()
+})
+
+const run = <T>(module: string, migrations: readonly Migration[], prepare: () => Promise<T>) =>
+  migrate(mongo, module, migrations, prepare, logger)
+
+/** Another process with the same database, which waits for the word to start. */
+async function replica(module: string, behaviour = ''): Promise<ChildProcess> {
+  const child = fork(fixture, [uri, prefix, module, behaviour], { execArgv: [] })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  await once(child, 'message')
+  return child
+}
+
+const runsIn = async (module: string) => {
+  const written = mongo.database(module).connection.collection('runs')
+  const runs = await written.find().sort({ $natural: 1 }).toArray()
+  return runs as unknown as { what: string; pid: number; migrated?: string[] }[]
+}
+
+it('a collection is there when it is ensured, however many ensure it at once', async () => {
+  const { db } = mongo.database('replicas').connection
+  if (!db) throw new Error('a connected database has a handle')
+  await Promise.all(Array.from({ length: 20 }, () => ensureCollection(db, 'ensured')))
+  expect(await db.listCollections({ name: 'ensured' }).toArray()).toHaveLength(1)
+})
+
+describe('migrations', () => {
+  it('run once each when three processes start at once, and prepare in one after the other', async () => {
+    const replicas = await Promise.all([replica('replicas'), replica('replicas'), replica('replicas')])
+    const ends = replicas.map((child) => once(child, 'exit'))
+    for (const child of replicas) child.send('start')
+    expect((await Promise.all(ends)).map(([code]) => code)).toEqual([0, 0, 0])
+
+    const runs = await runsIn('replicas')
+    const migrated = ['001-first', '002-second']
+    expect(runs.map(({ what }) => what)).toEqual([...migrated, 'prepare', 'prepare', 'prepare'])
+    const prepared = runs.filter(({ what }) => what === 'prepare')
+    expect(new Set(prepared.map(({ pid }) => pid)).size).toBe(3)
+    for (const run of prepared) expect(run.migrated).toEqual(migrated)
+    expect(await mongo.database('replicas').connection.collection('locks').countDocuments()).toBe(0)
+  })
+
+  it('one that throws stops the start, and is run again by the next one; those before it are not', async () => {
+    const ran: string[] = []
+    let fails = true
+    const migrations = [
+      { name: '001-sound', up: async () => void ran.push('001-sound') },
+      {
+        name: '002-faulty',
+        async up() {
+          ran.push('002-faulty')
+          if (fails) throw new Error('disk full')
+        },
+      },
+      { name: '003-later', up: async () => void ran.push('003-later') },
+    ]
+    const prepare = vi.fn(async () => 'prepared')
+    await expect(run('failing', migrations, prepare)).rejects.toThrow('disk full')
+    expect(ran).toEqual(['001-sound', '002-faulty'])
+    expect(prepare).not.toHaveBeenCalled()
+
+    fails = false
+    ran.length = 0
+    // Nor does it have to wait: whoever fails gives the lock back.
+    expect(await run('failing', migrations, prepare)).toBe('prepared')
+    expect(ran).toEqual(['002-faulty', '003-later'])
+
+    ran.length = 0
+    expect(await run('failing', migrations, prepare)).toBe('prepared')
+    expect(ran).toEqual([])
+  })
+
+  it('that end what older versions rest on leave in their note what a version has to know', async () => {
+    const up = async () => {}
+    const expand = { name: '001-expand', up }
+    const contract = { name: '002-contract', needs: '001-expand', up }
+    const prepare = async () => 'prepared'
+    await run('contracted', [expand, contract], prepare)
+    expect(await run('contracted', [expand], prepare)).toBe('prepared')
+    await expect(run('contracted', [{ name: '000-before', up }], prepare)).rejects.toThrow(
+      /has migrations that this version does not know and cannot work with: 002-contract\./,
+    )
+  })
+
+  it('a holder of the lock that dies delays the others by its lease and no longer', async () => {
+    const crashed = mongo.database('crashed')
+    const locks = crashed.connection.collection('locks')
+    const holder = await replica('crashed', 'hang')
+    holder.send('start')
+    await once(holder, 'message')
+    holder.kill('SIGKILL')
+    await once(holder, 'exit')
+    const left = (await locks.findOne({}))?.until.getTime() - Date.now()
+    expect(left).toBeGreaterThan(0)
+    expect(left).toBeLessThanOrEqual(15_000)
+
+    // The profile shows who asked for the lock and was refused.
+    await crashed.connection.db?.command({ profile: 2 })
+    const migrations = [{ name: '001-first', up: async () => {} }]
+    let done = false
+    const next = run('crashed', migrations, async () => {
+      done = true
+    })
+    const profile = crashed.connection.collection('system.profile')
+    const refusals = () => profile.countDocuments({ ns: `${prefix}_crashed.locks`, errCode: 11_000 })
+    await vi.waitFor(async () => expect(await refusals()).toBeGreaterThan(1), { timeout: 5_000 })
+    expect(done).toBe(false)
+    // Instead of waiting: the lease is over.
+    await locks.updateOne({}, { $set: { until: new Date() } })
+    await next
+    expect(done).toBe(true)
+  })
+
+  it('of another process end the patience of whoever has none left, with a message that says so', async () => {
+    const locks = mongo.database('held').connection.collection<{ _id: string; until: Date }>('locks')
+    await locks.insertOne({ _id: 'migrations', until: new Date(Date.now() + 60_000) })
+    const prepare = vi.fn(async () => 'prepared')
+    const impatient = migrate(mongo, 'held', [], prepare, logger, AbortSignal.abort())
+    await expect(impatient).rejects.toThrow('another process is migrating this database')
+    expect(prepare).not.toHaveBeenCalled()
+    expect(await locks.countDocuments()).toBe(1)
+  })
+
+  it('keep the lock for as long as they take', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    const locks = mongo.database('renewed').connection.collection('locks')
+    const until = async () => (await locks.findOne({}))?.until.getTime()
+    await run('renewed', [], async () => {
+      const first = await until()
+      await vi.advanceTimersByTimeAsync(14_000)
+      await vi.waitFor(async () => expect(await until()).toBeGreaterThan(first))
+    })
+    expect(await until()).toBeUndefined()
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('gives what prepare returns, and passes on what it throws', async () => {
+    expect(await run('renewed', [], async () => ['a line'])).toEqual(['a line'])
+    const fault = new Error('no such account')
+    await expect(run('renewed', [], () => Promise.reject(fault))).rejects.toBe(fault)
+    expect(await run('renewed', [], async () => 'at once')).toBe('at once')
+  })
+})

@@ -1,0 +1,94 @@
+import mongoose from 'mongoose'
+import { expect, inject, it, type TestContext } from 'vitest'
+import { databaseName, quiet } from '#test/support/shop.ts'
+import { createMongo } from './connection.ts'
+
+interface Cup {
+  _id: string
+  n: number
+}
+
+/** A shop's database with a cup in it, and a connection that waits for nobody else's sake. */
+async function open({ onTestFinished }: TestContext) {
+  const uri = inject('mongodbUri')
+  const prefix = databaseName()
+  const mongo = createMongo({ uri, database: prefix, requestTimeoutMs: 10_000, logger: await quiet })
+  await mongo.connect(new AbortController().signal)
+  const database = mongo.database('cups')
+  onTestFinished(async () => {
+    await database.connection.db?.dropDatabase()
+    await mongo.close()
+  })
+  const cups = database.connection.collection<Cup>('cups')
+  await cups.insertOne({ _id: 'a', n: 0 })
+  const inTime = (milliseconds: number) => ({ deadline: Date.now() + milliseconds, requestId: 'request-1' })
+  return {
+    cup: () => cups.findOne({ _id: 'a' }),
+    leaveTransactionOpen: (appName = `trivet ${prefix}`) => leaveTransactionOpen(prefix, appName),
+    withinTransaction: (milliseconds: number) =>
+      database.transaction(inTime(milliseconds), (session) =>
+        cups.updateOne({ _id: 'a' }, { $inc: { n: 10 } }, { session }),
+      ),
+    byItself: (milliseconds: number) =>
+      database.run(inTime(milliseconds), (maxTimeMS) =>
+        cups.updateOne({ _id: 'a' }, { $inc: { n: 10 } }, { maxTimeMS }),
+      ),
+  }
+}
+
+/** What a process leaves that is killed or frozen inside a transaction. */
+async function leaveTransactionOpen(prefix: string, appName: string) {
+  const client = await mongoose.createConnection(inject('mongodbUri'), { appName }).asPromise()
+  const session = await client.startSession()
+  session.startTransaction()
+  const theirs = client.useDb(`${prefix}_cups`).collection<Cup>('cups')
+  const add = () => theirs.updateOne({ _id: 'a' }, { $inc: { n: 1 } }, { session })
+  await add()
+  return {
+    add,
+    commit: () => session.commitTransaction(),
+    async close() {
+      await session.endSession()
+      await client.close()
+    },
+  }
+}
+
+// The server itself would end it after 10 s.
+it.concurrent.for([
+  ['a transaction', 'withinTransaction'],
+  ['a write by itself', 'byItself'],
+] as const)('%s does not wait for one that nobody goes on with', async ([_, write], context) => {
+  const shop = await open(context)
+  const left = await shop.leaveTransactionOpen()
+  await shop[write](5_000)
+  // One that was only frozen is told to decide anew, and has changed nothing.
+  await expect(left.commit()).rejects.toMatchObject({ errorLabels: ['TransientTransactionError'] })
+  await left.close()
+  expect(await shop.cup()).toEqual({ _id: 'a', n: 10 })
+})
+
+it.concurrent('another program is left alone, even one that stands in the way', async (context) => {
+  const shop = await open(context)
+  const left = await shop.leaveTransactionOpen('trivet of somebody else')
+  await expect(shop.withinTransaction(2_500)).rejects.toMatchObject({ code: 'dependency_unavailable' })
+  await left.commit()
+  await left.close()
+  expect(await shop.cup()).toEqual({ _id: 'a', n: 1 })
+})
+
+it.concurrent('a transaction that goes on is left alone, however long others wait for it', async (context) => {
+  const shop = await open(context)
+  const left = await shop.leaveTransactionOpen()
+  let over = false
+  const goingOn = async () => {
+    while (!over) await left.add()
+    await left.commit()
+  }
+  const working = goingOn()
+  await expect(shop.withinTransaction(2_500)).rejects.toMatchObject({ code: 'dependency_unavailable' })
+  over = true
+  await working
+  await left.close()
+  expect((await shop.cup())?.n).toBeGreaterThan(1)
+})

@@ -1,0 +1,418 @@
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { DomainError } from '#kernel/errors.ts'
+import { problemOf } from '#kernel/http/problems.ts'
+import { quiet } from '#test/support/shop.ts'
+import { createHttpClient } from './http-client.ts'
+
+const logger = await quiet
+const servers: Server[] = []
+
+afterEach(async () => {
+  vi.useRealTimers()
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections()
+    await new Promise((closed) => server.close(closed))
+  }
+})
+
+/** A service that answers as `answer` says; `requests` counts what reached it. */
+async function serve(answer: RequestListener) {
+  const seen = { requests: 0, url: '' }
+  const server = createServer((request, response) => {
+    seen.requests += 1
+    answer(request, response)
+  })
+  servers.push(server)
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
+  seen.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return seen
+}
+
+const json = (response: ServerResponse, status: number, body: unknown) =>
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+
+const problem = (response: ServerResponse, error: DomainError) => {
+  const body = problemOf(error)
+  json(response, Number(body.status), body)
+}
+
+const unavailable = (response: ServerResponse) => response.writeHead(500).end('<html>Oops</html>')
+
+const inTime = (milliseconds: number) => ({ deadline: Date.now() + milliseconds, requestId: 'request-1' })
+
+const ask = { method: 'GET', path: '/things', parse: (answer: unknown) => answer } as const
+
+const clientOf = (url: string) => createHttpClient({ target: 'product', url, logger })
+
+/** Calls until the breaker is open, which is after five failures in a row. */
+async function breakCircuit(client: ReturnType<typeof clientOf>) {
+  for (let calls = 0; calls < 2; calls++) {
+    await expect(client.request(inTime(5_000), ask)).rejects.toMatchObject({
+      code: 'dependency_unavailable',
+    })
+  }
+}
+
+describe('a call', () => {
+  it('carries the request id, the trace, a credential for the target and the body as JSON', async () => {
+    let body = ''
+    const service = await serve(async (request, response) => {
+      for await (const chunk of request) body += chunk
+      json(response, 200, { method: request.method, path: request.url, headers: request.headers })
+    })
+    const client = createHttpClient({
+      target: 'product',
+      url: service.url,
+      credential: async (target) => `for-${target}`,
+      logger,
+    })
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+    const answer = await client.request(
+      { ...inTime(5_000), traceparent },
+      { ...ask, method: 'POST', path: '/internal/things', body: { name: 'Tasse ☕' } },
+    )
+    expect(answer).toMatchObject({
+      method: 'POST',
+      path: '/internal/things',
+      headers: {
+        'x-request-id': 'request-1',
+        traceparent,
+        authorization: 'Bearer for-product',
+        'content-type': 'application/json',
+      },
+    })
+    expect(JSON.parse(body)).toEqual({ name: 'Tasse ☕' })
+  })
+
+  it('carries neither trace, credential nor body where there is none', async () => {
+    const service = await serve((request, response) => json(response, 200, Object.keys(request.headers)))
+    const names = await clientOf(service.url).request(inTime(5_000), ask)
+    expect(names).toContain('x-request-id')
+    expect(names).not.toContain('traceparent')
+    expect(names).not.toContain('authorization')
+    expect(names).not.toContain('content-type')
+  })
+
+  it('gives what `parse` makes of the answer', async () => {
+    const service = await serve((_request, response) => json(response, 200, { count: 3 }))
+    const parse = (answer: unknown) => (answer as { count: number }).count + 1
+    expect(await clientOf(service.url).request(inTime(5_000), { ...ask, parse })).toBe(4)
+  })
+})
+
+describe('attempts', () => {
+  it('are repeated until one succeeds', async () => {
+    const service = await serve((_request, response) => {
+      if (service.requests < 3) unavailable(response)
+      else json(response, 200, 'at last')
+    })
+    expect(await clientOf(service.url).request(inTime(5_000), ask)).toBe('at last')
+  })
+
+  it('are three at most', async () => {
+    const service = await serve((_request, response) => unavailable(response))
+    await expect(clientOf(service.url).request(inTime(5_000), ask)).rejects.toMatchObject({
+      code: 'dependency_unavailable',
+    })
+    expect(service.requests).toBe(3)
+  })
+
+  it('are as many as the request allows', async () => {
+    const service = await serve((_request, response) => unavailable(response))
+    await expect(clientOf(service.url).request(inTime(5_000), { ...ask, attempts: 1 })).rejects.toMatchObject(
+      { code: 'dependency_unavailable' },
+    )
+    expect(service.requests).toBe(1)
+  })
+
+  it('leave time for another one when the first gets no answer', async () => {
+    const service = await serve((_request, response) => {
+      if (service.requests > 1) json(response, 200, 'second')
+    })
+    expect(await clientOf(service.url).request(inTime(600), ask)).toBe('second')
+  })
+
+  it.each<[string, RequestListener]>([
+    ['never answers', () => {}],
+    [
+      'stops in the middle of its answer',
+      (_request, response) => {
+        response.writeHead(200, { 'content-type': 'application/json' }).write('{"data":')
+      },
+    ],
+  ])('end at the deadline when the service %s', async (_what, answer) => {
+    const service = await serve(answer)
+    const started = performance.now()
+    await expect(clientOf(service.url).request(inTime(400), ask)).rejects.toMatchObject({
+      code: 'dependency_unavailable',
+    })
+    expect(performance.now() - started).toBeLessThan(550)
+    expect(service.requests).toBeGreaterThan(1)
+  })
+
+  it('are not begun after the deadline', async () => {
+    const service = await serve((_request, response) => json(response, 200, 'late'))
+    await expect(clientOf(service.url).request(inTime(0), ask)).rejects.toMatchObject({
+      code: 'dependency_unavailable',
+    })
+    expect(service.requests).toBe(0)
+  })
+})
+
+describe('what is not an answer in the words of this API is dependency_unavailable', () => {
+  it.each<[string, RequestListener]>([
+    ['500 with HTML', (_request, response) => unavailable(response)],
+    ['502 with a JSON of its own', (_request, response) => json(response, 502, { error: 'bad gateway' })],
+    [
+      '503 with an unknown code',
+      (_request, response) => json(response, 503, { code: 'of_a_later_version', detail: 'x' }),
+    ],
+    ['200 with HTML', (_request, response) => response.writeHead(200).end('<html>Welcome</html>')],
+    ['200 with half a document', (_request, response) => response.writeHead(200).end('{"data": [1, 2')],
+    [
+      'a connection that ends within the answer',
+      (_request, response) => {
+        response.writeHead(200, { 'content-length': '100' }).write('{"data": 1')
+        setImmediate(() => response.destroy())
+      },
+    ],
+    ['a connection that ends before the answer', (request) => request.socket.destroy()],
+    [
+      '401, which the user can do nothing about',
+      (_request, response) => problem(response, new DomainError('invalid_token', 'not for you')),
+    ],
+    [
+      '404, which is about the route and not about a thing',
+      (_request, response) => problem(response, new DomainError('product_not_found', 'no such product')),
+    ],
+    [
+      '400, which is a fault of this program',
+      (_request, response) => problem(response, new DomainError('validation_failed', 'no', { errors: [] })),
+    ],
+    [
+      'a redirect, wherever it leads',
+      (request, response) => {
+        if (request.url === '/elsewhere') json(response, 200, 'from elsewhere')
+        else response.writeHead(302, { location: '/elsewhere' }).end()
+      },
+    ],
+    ['204', (_request, response) => response.writeHead(204).end()],
+  ])('%s', async (_what, answer) => {
+    const service = await serve(answer)
+    const asked = clientOf(service.url).request(inTime(5_000), ask)
+    await expect(asked).rejects.toBeInstanceOf(DomainError)
+    await expect(asked).rejects.toMatchObject({
+      code: 'dependency_unavailable',
+      message: 'product is not available',
+      members: {},
+    })
+    expect(service.requests).toBeGreaterThan(0)
+  })
+
+  it('a refused connection', async () => {
+    const service = await serve(() => {})
+    const [server] = servers.splice(0)
+    await new Promise((closed) => server?.close(closed))
+    await expect(clientOf(service.url).request(inTime(5_000), ask)).rejects.toMatchObject({
+      code: 'dependency_unavailable',
+    })
+  })
+})
+
+describe('a 503 in the words of this API', () => {
+  it('is passed on with its members, and an overloaded service is not asked again', async () => {
+    const overloaded = new DomainError('overloaded', 'the queue is full', { retryAfter: 2 })
+    const service = await serve((_request, response) => problem(response, overloaded))
+    await expect(clientOf(service.url).request(inTime(5_000), ask)).rejects.toMatchObject({
+      code: 'overloaded',
+      message: 'the queue is full',
+      members: { retryAfter: 2 },
+    })
+    expect(service.requests).toBe(1)
+  })
+
+  it('is worth another attempt when it says that something further away failed', async () => {
+    const service = await serve((_request, response) => {
+      if (service.requests > 1) json(response, 200, 'again')
+      else problem(response, new DomainError('dependency_unavailable', 'the database is not available'))
+    })
+    expect(await clientOf(service.url).request(inTime(5_000), ask)).toBe('again')
+  })
+})
+
+describe('the retry budget', () => {
+  it('keeps many failing calls from making many more requests', async () => {
+    // One success in five: never five failures in a row, which would be the breaker's business.
+    const service = await serve((_request, response) => {
+      if (service.requests % 5 === 0) json(response, 200, 'lucky')
+      else unavailable(response)
+    })
+    const client = clientOf(service.url)
+    const calls = 60
+    for (let call = 0; call < calls; call++) await client.request(inTime(5_000), ask).catch(() => undefined)
+    expect(service.requests).toBeGreaterThan(calls)
+    expect(service.requests).toBeLessThanOrEqual(calls * 1.2 + 10)
+  })
+
+  it('fills up again while calls succeed, but no further than a burst of ten', async () => {
+    let healthy = true
+    const service = await serve((_request, response) => {
+      if (healthy) json(response, 200, 'fine')
+      // One success in five, as above.
+      else if (service.requests % 5 === 0) json(response, 200, 'lucky')
+      else unavailable(response)
+    })
+    const client = clientOf(service.url)
+    const call = () => client.request(inTime(5_000), ask).catch(() => undefined)
+    await Promise.all(Array.from({ length: 100 }, call))
+    healthy = false
+    const before = service.requests
+    for (let calls = 0; calls < 30; calls++) await call()
+    expect(service.requests - before).toBeGreaterThan(30 + 10)
+    expect(service.requests - before).toBeLessThanOrEqual(30 * 1.2 + 10)
+  })
+})
+
+describe('the breaker', () => {
+  it('opens after five failures in a row: the service is left alone, the caller told at once', async () => {
+    const service = await serve((_request, response) => unavailable(response))
+    const client = clientOf(service.url)
+    await breakCircuit(client)
+    expect(service.requests).toBe(5)
+    const started = performance.now()
+    for (let calls = 0; calls < 20; calls++) {
+      await expect(client.request(inTime(5_000), ask)).rejects.toMatchObject({
+        code: 'dependency_unavailable',
+        message: 'product is not available',
+      })
+    }
+    expect(performance.now() - started).toBeLessThan(200)
+    expect(service.requests).toBe(5)
+  })
+
+  it('lets one call try after a second, and every call once that has succeeded', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    let healthy = false
+    const service = await serve((_request, response) => {
+      if (healthy) json(response, 200, 'fine')
+      else unavailable(response)
+    })
+    const client = clientOf(service.url)
+    await breakCircuit(client)
+    healthy = true
+    vi.setSystemTime(Date.now() + 999)
+    await expect(client.request(inTime(5_000), ask)).rejects.toMatchObject({ code: 'dependency_unavailable' })
+    expect(service.requests).toBe(5)
+    vi.setSystemTime(Date.now() + 1)
+    for (let calls = 0; calls < 3; calls++) expect(await client.request(inTime(5_000), ask)).toBe('fine')
+    expect(service.requests).toBe(8)
+  })
+
+  it('stays open for another second when the call that tries fails', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    const service = await serve((_request, response) => unavailable(response))
+    const client = clientOf(service.url)
+    await breakCircuit(client)
+    vi.setSystemTime(Date.now() + 1_000)
+    for (let calls = 0; calls < 3; calls++) await client.request(inTime(5_000), ask).catch(() => undefined)
+    expect(service.requests).toBe(6)
+  })
+
+  it('counts failures in a row, not in all', async () => {
+    const service = await serve((_request, response) => {
+      if (service.requests % 4 === 0) json(response, 200, 'fine')
+      else unavailable(response)
+    })
+    const client = clientOf(service.url)
+    for (let calls = 0; calls < 12; calls++) await client.request(inTime(5_000), ask).catch(() => undefined)
+    const before = service.requests
+    await client.request(inTime(5_000), ask).catch(() => undefined)
+    expect(service.requests).toBeGreaterThan(before)
+  })
+
+  it('does not count an answer that refuses something as a failure, nor repeat the question', async () => {
+    const service = await serve((_request, response) => json(response, 200, { outcome: 'refused' }))
+    const client = clientOf(service.url)
+    const parse = () => {
+      throw new DomainError('idempotency_key_reused', 'the key was used for another request')
+    }
+    for (let calls = 1; calls <= 12; calls++) {
+      await expect(client.request(inTime(5_000), { ...ask, parse })).rejects.toMatchObject({
+        code: 'idempotency_key_reused',
+      })
+      expect(service.requests).toBe(calls)
+    }
+  })
+
+  it('does not count `overloaded` as a failure: the service is there', async () => {
+    const service = await serve((_request, response) =>
+      problem(response, new DomainError('overloaded', 'full')),
+    )
+    const client = clientOf(service.url)
+    for (let calls = 1; calls <= 12; calls++) {
+      await expect(client.request(inTime(5_000), ask)).rejects.toMatchObject({ code: 'overloaded' })
+      expect(service.requests).toBe(calls)
+    }
+  })
+
+  it('is one per service: another one is still called', async () => {
+    const broken = await serve((_request, response) => unavailable(response))
+    const sound = await serve((_request, response) => json(response, 200, 'fine'))
+    await breakCircuit(clientOf(broken.url))
+    expect(await clientOf(sound.url).request(inTime(5_000), ask)).toBe('fine')
+  })
+})
+
+describe('a caller', () => {
+  const clientWith = (send: typeof fetch) =>
+    createHttpClient({ target: 'product', url: 'http://product.example', logger, fetch: send })
+
+  it('without time left says nothing about the service', async () => {
+    const { request } = clientWith(async () => Response.json('fine'))
+    for (let calls = 0; calls < 10; calls++) await request(inTime(0), ask).catch(() => undefined)
+    expect(await request(inTime(5_000), ask)).toBe('fine')
+  })
+
+  it('ends at its own deadline while another one tries whether the service is back', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    let frozen = false
+    const { request } = clientWith(
+      (_url, init) =>
+        new Promise((resolve, reject) => {
+          if (!frozen) return resolve(new Response('<html>', { status: 500 }))
+          init?.signal?.addEventListener('abort', () => reject(init.signal?.reason))
+        }),
+    )
+    for (let calls = 0; calls < 2; calls++) await request(inTime(5_000), ask).catch(() => undefined)
+    frozen = true
+    vi.setSystemTime(Date.now() + 1_000)
+    const patient = request(inTime(1_500), ask).catch(() => undefined)
+    vi.useRealTimers()
+    const started = performance.now()
+    await request(inTime(200), ask).catch(() => undefined)
+    expect(performance.now() - started).toBeLessThan(600)
+    await patient
+  })
+
+  it('that fails at the same time as many others retries within the budget of all', async () => {
+    let requests = 0
+    const { request } = clientWith(async () => {
+      requests += 1
+      return requests % 2 === 0 ? Response.json('fine') : new Response('<html>', { status: 500 })
+    })
+    await Promise.all(Array.from({ length: 200 }, () => request(inTime(5_000), ask).catch(() => undefined)))
+    expect(requests).toBeLessThanOrEqual(200 * 1.2 + 10)
+  })
+
+  it.each(['internal_error', 'validation_failed', 'unauthenticated'] as const)(
+    'learns of another service’s %s only that it is not available',
+    async (code) => {
+      const error = new DomainError(code, 'their affair')
+      const body = problemOf(error)
+      const { request } = clientWith(async () => Response.json(body, { status: Number(body.status) }))
+      await expect(request(inTime(2_000), ask)).rejects.toMatchObject({ code: 'dependency_unavailable' })
+    },
+  )
+})

@@ -1,0 +1,134 @@
+import { z } from '@hono/zod-openapi'
+import { describe, expect, it } from 'vitest'
+import { DomainError, dependencyUnavailable } from '#kernel/errors.ts'
+import { problemOf } from '#kernel/http/problems.ts'
+import type { HttpClient } from './http-client.ts'
+import { definePort } from './port.ts'
+import { portClient } from './port-http.ts'
+
+interface Doubling {
+  double(request: { n: number }, call: { deadline: number; requestId: string }): Promise<{ n: number }>
+}
+const port = definePort<Doubling>('doubling', {
+  double: { request: z.object({ n: z.int() }), result: z.object({ n: z.int() }) },
+})
+
+type Calls = { request: { n: number }; call: { requestId: string } }[]
+const inTime = (requestId: string) => ({ deadline: Date.now() + 10_000, requestId })
+const doubled = (calls: Calls): unknown[] => calls.map(({ request }) => ({ result: { n: request.n * 2 } }))
+
+/** A service that answers as it is told to, and what it was sent. */
+function connected(answer: (calls: Calls) => unknown[]) {
+  const requests: Calls[] = []
+  const repeated: [string, number][] = []
+  let mayRepeat = true
+  const http: HttpClient = {
+    async mayRepeat({ requestId }, attempt) {
+      if (!mayRepeat || attempt >= 3) return false
+      repeated.push([requestId, attempt])
+      return true
+    },
+    async request(_call, { body, parse }) {
+      const { calls } = body as { calls: Calls }
+      requests.push(calls)
+      return parse({ outcomes: answer(calls) })
+    },
+  }
+  const refuse = () => {
+    mayRepeat = false
+  }
+  return { client: portClient(port, http), requests, repeated, refuse }
+}
+
+describe('calls that are made in one round of the event loop', () => {
+  it('travel in one request, each with its own deadline and request id, and get their own outcomes', async () => {
+    const { client, requests } = connected(doubled)
+    const calls = [inTime('one'), { ...inTime('two'), deadline: Date.now() + 20_000 }, inTime('three')]
+    const answers = await Promise.all(calls.map((call, n) => client.double({ n }, call)))
+    expect(answers).toEqual([{ n: 0 }, { n: 2 }, { n: 4 }])
+    expect(requests).toEqual([calls.map((call, n) => ({ request: { n }, call }))])
+  })
+
+  it('do not wait for those of earlier rounds', async () => {
+    const { client, requests } = connected(doubled)
+    await client.double({ n: 1 }, inTime('one'))
+    await client.double({ n: 2 }, inTime('two'))
+    expect(requests.map((calls) => calls.length)).toEqual([1, 1])
+  })
+
+  it('are in as many requests as the body limit asks for', async () => {
+    const { client, requests } = connected(doubled)
+    const many = Array.from({ length: 2_500 }, (_, n) => client.double({ n }, inTime('x'.repeat(128))))
+    expect(await Promise.all(many)).toHaveLength(2_500)
+    expect(requests.flat()).toHaveLength(2_500)
+    for (const calls of requests) {
+      expect(calls.length).toBeLessThanOrEqual(1_000)
+      expect(JSON.stringify({ calls }).length).toBeLessThan(1024 * 1024)
+    }
+  })
+
+  it('fail each by itself', async () => {
+    const refusal = new DomainError('idempotency_key_reused', 'other lines')
+    const { client } = connected((calls) =>
+      calls.map(({ request: { n } }) =>
+        n === 0
+          ? { result: { n } }
+          : { problem: problemOf(n === 1 ? refusal : dependencyUnavailable('late')) },
+      ),
+    )
+    const [good, refused, failed] = await Promise.allSettled(
+      [0, 1, 2].map((n) => client.double({ n }, inTime(`no-${n}`))),
+    )
+    expect(good).toEqual({ status: 'fulfilled', value: { n: 0 } })
+    expect(refused).toMatchObject({ reason: { code: 'idempotency_key_reused' } })
+    expect(failed).toMatchObject({ reason: { code: 'dependency_unavailable', message: 'late' } })
+  })
+
+  it('are repeated each by itself where it fails, and keep no other waiting', async () => {
+    const problem = problemOf(dependencyUnavailable('the database is not available'))
+    const { client, requests, repeated } = connected((calls) =>
+      calls.map(({ request: { n } }) =>
+        n === 1 && requests.length < 3 ? { problem } : { result: { n: n * 2 } },
+      ),
+    )
+    const ended: number[] = []
+    const asked = [0, 1, 2].map(async (n) => {
+      const answer = await client.double({ n }, inTime(`no-${n}`))
+      ended.push(n)
+      return answer
+    })
+    expect(await Promise.all(asked)).toEqual([{ n: 0 }, { n: 2 }, { n: 4 }])
+    expect(ended.at(-1)).toBe(1)
+    expect(requests.map((calls) => calls.map(({ request: { n } }) => n))).toEqual([[0, 1, 2], [1], [1]])
+    expect(repeated).toEqual([
+      ['no-1', 1],
+      ['no-1', 2],
+    ])
+  })
+
+  it('are not repeated where there is no budget or no time, nor where the fault would be the same', async () => {
+    const late = connected((calls) =>
+      calls.map(() => ({ problem: problemOf(dependencyUnavailable('late')) })),
+    )
+    late.refuse()
+    await expect(late.client.double({ n: 1 }, inTime('one'))).rejects.toMatchObject({ message: 'late' })
+    expect(late.requests).toHaveLength(1)
+    const fault = problemOf(new DomainError('internal_error', 'a spoilt document'))
+    const faulty = connected((calls) => calls.map(() => ({ problem: fault })))
+    await expect(faulty.client.double({ n: 1 }, inTime('one'))).rejects.toMatchObject({
+      code: 'dependency_unavailable',
+    })
+    expect(faulty.requests).toHaveLength(1)
+  })
+
+  it.each([
+    ['fewer outcomes than calls', () => [{ result: { n: 1 } }]],
+    ['something else', () => [{ result: 'two' }, { result: 'four' }]],
+  ])('are unavailable where the answer is %s', async (_, answer) => {
+    const { client } = connected(answer)
+    const asked = [1, 2].map((n) => client.double({ n }, inTime(`no-${n}`)))
+    for (const outcome of await Promise.allSettled(asked)) {
+      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'dependency_unavailable' } })
+    }
+  })
+})

@@ -1,0 +1,160 @@
+import { z } from '@hono/zod-openapi'
+import { batched } from '#kernel/batching.ts'
+import { type Call, requestIdFormat } from '#kernel/call.ts'
+import {
+  DomainError,
+  dependencyUnavailable,
+  excerpt,
+  type Fault,
+  isDomainError,
+  refusedInput,
+  validationFailed,
+} from '#kernel/errors.ts'
+import { readJson } from '#kernel/http/json-body.ts'
+import { errorOf, problemOf } from '#kernel/http/problems.ts'
+import { respondJson } from '#kernel/http/respond.ts'
+import { createRouter } from '#kernel/http/router.ts'
+import type { Logger } from '#kernel/logger.ts'
+import type { HttpClient } from './http-client.ts'
+import type { Port } from './port.ts'
+
+/**
+ * Any port over HTTP: `POST /internal/<module>/<operation>`, a list of calls in and the list of their outcomes, in
+ * the same order, out. Unknown fields are ignored on both sides, so that old and new replicas understand each other.
+ */
+
+/** Calls in one request; `bytesPerCall` on average keep it well within the body limit. */
+const most = 1_000
+const bytesPerCall = 500
+/** Calls that may be made in one round of the event loop. */
+const waiting = 10_000
+const callSchema = z.object({
+  deadline: z.number(),
+  requestId: z.string().regex(requestIdFormat),
+  traceparent: z.string().optional(),
+})
+const callsSchema = z.object({
+  calls: z
+    .array(z.object({ request: z.unknown(), call: callSchema }))
+    .min(1)
+    .max(most),
+})
+const outcomesSchema = z.object({
+  outcomes: z.array(z.union([z.object({ result: z.unknown() }), z.object({ problem: z.unknown() })])),
+})
+
+/** The server's side. Each call of a list is carried out and answered by itself. */
+export function portRoutes<Type>(port: Port<Type>, implementation: Type, logger: Logger) {
+  const router = createRouter()
+  for (const name of Object.keys(port.operations) as (keyof Type & string)[]) {
+    const { request: schema } = port.operations[name]
+    const operation = implementation[name] as (request: unknown, call: Call) => Promise<unknown>
+    router.post(path(port.name, name), async (c) => {
+      // Other services are trusted with as many values as a body has room for.
+      const { value } = await readJson(c, Number.POSITIVE_INFINITY)
+      const calls = callsSchema.safeParse(value)
+      if (!calls.success)
+        throw validationFailed({ pointer: '/calls', message: `must list 1 to ${most} calls` })
+      const requests = calls.data.calls.map(({ request, call }) => ({
+        parsed: schema.safeParse(request),
+        call,
+      }))
+      // A whole list of them is a caller of another version: one answer for all, which does not grow with the list.
+      const faults = requests.flatMap(({ parsed: { error } }, at) => (error ? [unreadable(at, error)] : []))
+      if (faults.length === requests.length) throw refusedInput(faults, faults.length)
+      const outcomes = await Promise.all(
+        requests.map(async ({ parsed, call }) => {
+          // As short as can be: there may be hundreds of them beside one that can be carried out.
+          if (!parsed.success) return { problem: { code: 'validation_failed' } }
+          try {
+            // No call may act, or keep others waiting, for longer than a request here may take.
+            const deadline = Math.min(call.deadline, c.get('call').deadline)
+            return { result: await operation(parsed.data, { ...call, deadline }) }
+          } catch (error) {
+            if (isDomainError(error)) return { problem: problemOf(error) }
+            logger.error({ requestId: call.requestId, err: error }, 'unexpected error')
+            return { problem: problemOf(new DomainError('internal_error', `${port.name} failed`)) }
+          }
+        }),
+      )
+      return respondJson(c, { outcomes }, 200)
+    })
+  }
+  return router
+}
+
+/** The first fault of a call alone: a body may have very many calls. */
+const unreadable = (at: number, { issues: [issue] }: z.ZodError): Fault => ({
+  pointer: `/calls/${at}/request${(issue?.path ?? []).map((name) => `/${String(name)}`).join('')}`,
+  message: excerpt(issue?.message ?? '', 200),
+})
+
+/** The failure of one call, in an answer of a service that has answered: it says nothing about the others. */
+class CallFailed extends Error {
+  override readonly cause: DomainError
+  readonly mayRepeat: boolean
+  constructor(cause: DomainError, mayRepeat: boolean) {
+    super(cause.message)
+    this.cause = cause
+    this.mayRepeat = mayRepeat
+  }
+}
+
+/**
+ * The client's side: an implementation of the port like any other. Calls of one operation that are made in the same
+ * round of the event loop travel in one request; each has its own deadline, and its own outcome. A call that fails is
+ * repeated by itself, before its deadline, and within the client's budget of retries.
+ */
+export function portClient<Type>(port: Port<Type>, http: HttpClient): Type {
+  const client: Record<string, (request: unknown, call: Call) => Promise<unknown>> = {}
+  for (const name of Object.keys(port.operations) as (keyof Type & string)[]) {
+    const { result: schema } = port.operations[name]
+    const outcomeOf = (outcome: z.infer<typeof outcomesSchema>['outcomes'][number]): unknown => {
+      if ('problem' in outcome) {
+        const error = errorOf(outcome.problem)
+        // A fault over there is the same at the next attempt.
+        const isFault = !error || error.code === 'internal_error'
+        if (isFault) return new CallFailed(dependencyUnavailable(`${port.name} failed`, error), false)
+        return error.code === 'dependency_unavailable' ? new CallFailed(error, true) : error
+      }
+      const result = schema.safeParse(outcome.result)
+      return result.success ? result.data : new CallFailed(unknownFormat(port.name, result.error), false)
+    }
+    const ask = batched<unknown, unknown>(
+      {
+        name: port.name,
+        maxConcurrent: Number.POSITIVE_INFINITY,
+        maxWaiting: waiting,
+        maxBatchWeight: most * bytesPerCall,
+        weightOf: (request) => bytesPerCall + JSON.stringify(request).length,
+      },
+      (calls, call) =>
+        http.request(call, {
+          method: 'POST',
+          path: path(port.name, name),
+          body: { calls: calls.map(({ request, call }) => ({ request, call })) },
+          parse: (answer) => {
+            const { outcomes = [] } = outcomesSchema.safeParse(answer).data ?? {}
+            if (outcomes.length !== calls.length) throw unknownFormat(port.name)
+            return outcomes.map(outcomeOf)
+          },
+        }),
+    )
+    client[name] = async (request, call) => {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return await ask(request, call)
+        } catch (error) {
+          if (!(error instanceof CallFailed)) throw error
+          if (!error.mayRepeat || !(await http.mayRepeat(call, attempt))) throw error.cause
+        }
+      }
+    }
+  }
+  return client as Type
+}
+
+const unknownFormat = (name: string, cause?: unknown) =>
+  dependencyUnavailable(`${name} answered in an unknown format`, cause)
+
+const path = (module: string, operation: string) => `/internal/${module}/${operation}`

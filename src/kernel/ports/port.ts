@@ -1,0 +1,26 @@
+import type { z } from '@hono/zod-openapi'
+import type { Call } from '#kernel/call.ts'
+
+/** An operation of a port: one plain, JSON-safe request in, one out; safe to deliver twice. */
+export type Operation = (request: never, call: Call) => Promise<unknown>
+
+type RequestOf<Method> = Method extends (request: infer Request, call: Call) => Promise<unknown>
+  ? Request
+  : never
+type ResultOf<Method> = Method extends (request: never, call: Call) => Promise<infer Result> ? Result : never
+
+/** A port's key: the name of the module that offers it, and the wire format of each operation. */
+export interface Port<Type> {
+  readonly name: string
+  readonly operations: {
+    readonly [Name in keyof Type]: {
+      readonly request: z.ZodType<RequestOf<Type[Name]>>
+      readonly result: z.ZodType<ResultOf<Type[Name]>>
+    }
+  }
+}
+
+export const definePort = <Type>(name: string, operations: Port<Type>['operations']): Port<Type> => ({
+  name,
+  operations,
+})

@@ -1,0 +1,137 @@
+import { createHmac } from 'node:crypto'
+import { sign } from 'hono/jwt'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { DomainError } from '#kernel/errors.ts'
+import { problemResponse } from '#kernel/http/problems.ts'
+import { createRouter } from '#kernel/http/router.ts'
+import { createTokenIssuer } from '../../modules/auth/sessions/access-tokens.ts'
+import { generatePrivateKey } from '../../modules/auth/sessions/signing-keys.ts'
+import { createCredentialIssuer, credentialGuard } from './service-credential.ts'
+
+const secret = 'the secret that all services of a shop share'
+const earlier = 'the one that was their secret until a moment ago'
+
+const app = createRouter()
+app.use('/internal/product/*', credentialGuard([secret, earlier], 'product'))
+app.get('/internal/product/things', (c) => c.json('inside'))
+app.onError((error, c) => {
+  if (error instanceof DomainError) return problemResponse(c, error)
+  throw error
+})
+
+const show = async (authorization?: string) =>
+  app.request('/internal/product/things', { headers: authorization === undefined ? {} : { authorization } })
+
+const now = () => Math.floor(Date.now() / 1000)
+const audience = 'trivet-internal:product'
+
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+describe('the guard of /internal', () => {
+  it('lets through a credential made for its module with its secret', async () => {
+    const credential = await createCredentialIssuer(secret)('product')
+    expect(await (await show(`Bearer ${credential}`)).json()).toBe('inside')
+  })
+
+  it('lets through one made with any secret that it has, while one takes the place of another', async () => {
+    const credential = await createCredentialIssuer(earlier)('product')
+    expect(await (await show(`Bearer ${credential}`)).json()).toBe('inside')
+  })
+
+  it.each([undefined, '', 'Bearer', 'Basic dHJpdmV0OnNlY3JldA==', secret])(
+    'answers 401 to no credential (%s)',
+    async (authorization) => {
+      const answer = await show(authorization)
+      expect(answer.status).toBe(401)
+      expect(answer.headers.get('www-authenticate')).toBe('Bearer')
+      expect(await answer.json()).toMatchObject({ code: 'unauthenticated' })
+    },
+  )
+
+  const unsigned = (header: object, claims: object) =>
+    [header, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')
+  const good = () => ({ aud: audience, iat: now(), exp: now() + 60 })
+
+  it.each<[string, () => string | Promise<string>]>([
+    ['made with another secret', () => createCredentialIssuer(`${secret}!`)('product')],
+    ["another module's", () => createCredentialIssuer(secret)('auth')],
+    ['for no module', () => sign({ iat: now(), exp: now() + 60 }, secret)],
+    ['that has ended', () => sign({ ...good(), iat: now() - 90, exp: now() - 31 }, secret)],
+    ['without an end', () => sign({ aud: audience, iat: now() }, secret)],
+    ['without a beginning', () => sign({ aud: audience, exp: now() + 60 }, secret)],
+    ['whose end is no number', () => sign({ ...good(), exp: 'never' as unknown as number }, secret)],
+    ['that lives longer than any that is issued', () => sign({ ...good(), exp: now() + 61 }, secret)],
+    ['from the future', () => sign({ ...good(), iat: now() + 40, exp: now() + 90 }, secret)],
+    ['signed with another algorithm', () => sign(good(), secret, 'HS512')],
+    ['that is not signed', () => `${unsigned({ alg: 'none', typ: 'JWT' }, good())}.`],
+    [
+      'whose claims were changed',
+      async () => {
+        const [header, , signature] = (await createCredentialIssuer(secret)('auth')).split('.')
+        return [header, unsigned({}, good()).split('.')[1], signature].join('.')
+      },
+    ],
+    ['that is not a token', () => createHmac('sha256', secret).update(audience).digest('base64url')],
+    [
+      "a user's access token",
+      () =>
+        createTokenIssuer({ key: generatePrivateKey(), issuer: audience, lifetime: 30 }).issue({
+          userId: '0123456789abcdef01234567',
+          role: 'admin',
+        }),
+    ],
+  ])('answers 401 to a credential %s', async (_what, credential) => {
+    const answer = await show(`Bearer ${await credential()}`)
+    expect(answer.status).toBe(401)
+    expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer/)
+    expect(await answer.json()).toMatchObject({ code: 'invalid_token' })
+  })
+
+  it.each([-29, 29])('tolerates a clock that is %d seconds off', async (seconds) => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    const credential = await createCredentialIssuer(secret)('product')
+    vi.setSystemTime(Date.now() + seconds * 1000)
+    expect((await show(`Bearer ${credential}`)).status).toBe(200)
+  })
+
+  it('refuses a credential once it has been of use for a minute and half a minute of tolerance', async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
+    const credential = await createCredentialIssuer(secret)('product')
+    vi.setSystemTime(Date.now() + 89_999)
+    expect((await show(`Bearer ${credential}`)).status).toBe(200)
+    vi.setSystemTime(Date.now() + 1)
+    expect((await show(`Bearer ${credential}`)).status).toBe(401)
+  })
+})
+
+describe('the issuer', () => {
+  it('renews a credential rather than making one for each call', async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
+    const issue = createCredentialIssuer(secret)
+    const first = await issue('product')
+    vi.setSystemTime(Date.now() + 19_000)
+    expect(await issue('product')).toBe(first)
+    vi.setSystemTime(Date.now() + 1_000)
+    const second = await issue('product')
+    expect(second).not.toBe(first)
+    expect((await show(`Bearer ${second}`)).status).toBe(200)
+  })
+
+  it('never hands out one that ends before a slow call has arrived', async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
+    const issue = createCredentialIssuer(secret)
+    await issue('product')
+    vi.setSystemTime(Date.now() + 19_999)
+    const oldest = await issue('product')
+    const claims = JSON.parse(Buffer.from(oldest.split('.')[1] ?? '', 'base64url').toString())
+    expect(claims.exp - now()).toBeGreaterThan(30)
+  })
+
+  it('gives each target a credential of its own', async () => {
+    const issue = createCredentialIssuer(secret)
+    expect(await issue('product')).not.toBe(await issue('auth'))
+    expect(await issue('product')).toBe(await issue('product'))
+  })
+})

@@ -1,0 +1,47 @@
+import type { z } from '@hono/zod-openapi'
+
+/** What is said of input that a schema refuses and has no words of its own for: what would be right. */
+export const validationMessage: z.core.$ZodErrorMap = (issue) => {
+  switch (issue.code) {
+    case 'invalid_type': {
+      // That an integer is wanted, zod says only of other numbers.
+      const wanted = types[isInteger(issue) ? 'int' : issue.expected]
+      return wanted && `${required(issue)}must be ${wanted}`
+    }
+    case 'too_small':
+      if (issue.minimum === 1 && ['string', 'array'].includes(issue.origin)) return 'must not be empty'
+      return `must ${bound(issue.origin, issue.inclusive === false ? 'more than' : 'at least', issue.minimum)}`
+    case 'too_big':
+      return `must ${bound(issue.origin, issue.inclusive === false ? 'less than' : 'at most', issue.maximum)}`
+    case 'invalid_value':
+      return `${required(issue)}must be ${issue.values.length === 1 ? '' : 'one of '}${issue.values.map(String).join(', ')}`
+    case 'invalid_format':
+      return formats[issue.format]
+    default:
+      return undefined
+  }
+}
+
+const isInteger = ({ inst }: z.core.$ZodRawIssue): boolean =>
+  (inst?._zod.def as { format?: string } | undefined)?.format === 'safeint'
+
+const required = ({ input }: { input?: unknown }): string => (input === undefined ? 'is required, and ' : '')
+
+const types: Readonly<Record<string, string>> = {
+  array: 'an array',
+  boolean: 'a boolean',
+  int: 'an integer',
+  number: 'a number',
+  object: 'an object',
+  string: 'a string',
+}
+
+const formats: Readonly<Record<string, string>> = {
+  datetime: 'must be a time as in 2026-11-23T10:15:00.000Z (RFC 3339, UTC)',
+}
+
+const bound = (origin: string, comparison: string, limit: number | bigint): string => {
+  if (origin === 'string') return `have ${comparison} ${limit} characters`
+  if (origin === 'array') return `have ${comparison} ${limit} entries`
+  return `be ${comparison} ${limit}`
+}

@@ -1,0 +1,259 @@
+import bcrypt from 'bcrypt'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { recordCommands, recordedUri } from '#test/support/recorded-commands.ts'
+import { type Shop, startShop } from '#test/support/shop.ts'
+import { weaknessOf } from './password-policy.ts'
+import { commonPasswords } from './password-strength.ts'
+
+let shop: Shop
+beforeAll(async () => {
+  shop = await startShop({ environment: { MONGODB_URI: recordedUri() } })
+})
+afterAll(() => shop.close())
+afterEach(() => {
+  vi.restoreAllMocks()
+})
+
+const users = async () => (await shop.collections('auth')).collection('users')
+
+const longest = 'staple horse battery 9, '.repeat(3)
+const longestOfTwoBytes = 'восемьдесятлошадейскачутчерезполедомой'.slice(0, 36)
+
+let registered = 0
+/** What a registration and a password change answer to a password, and where in their bodies it is. */
+const ways = {
+  'at registration': {
+    pointer: '/password',
+    async answer(password: unknown) {
+      registered += 1
+      const body = {
+        username: `Grace.Hopper${registered}`,
+        email: `Amazing.Grace${registered}@Example.com`,
+        password,
+      }
+      return shop.post('/register', { body })
+    },
+    accepted: 201,
+  },
+  'at a change': {
+    pointer: '/newPassword',
+    async answer(password: unknown) {
+      registered += 1
+      const account = {
+        username: `Grace.Hopper${registered}`,
+        email: `Amazing.Grace${registered}@Example.com`,
+      }
+      const current = 'correct horse battery'
+      await shop.post('/register', { body: { ...account, password: current } })
+      const token = await shop.login(account.email, current)
+      return shop.put('/profile/password', {
+        token,
+        body: { currentPassword: current, newPassword: password },
+      })
+    },
+    accepted: 204,
+  },
+}
+
+describe.each(Object.entries(ways))('a new password, %s', (_way, { pointer, answer, accepted }) => {
+  it.each([
+    ['of 8 characters', 'kj4h-2k1'],
+    ['of 8 characters that are 32 bytes', '🦊🦉🐢🐙🦀🐝🦔🐌'],
+    ['of 72 bytes', longest],
+    ['of 72 bytes in 36 characters', longestOfTwoBytes],
+    ['with spaces around it', '  spaces count  '],
+    ['of one kind of character', 'onlylowercaseletters'],
+    ['with a short part of a name', 'hop on the bus at nine'],
+  ])('may be one %s', async (_what, password) => {
+    expect(await answer(password)).toMatchObject({ status: accepted })
+  })
+
+  it.each([
+    ['of 7 characters', 'kj4h-2k', /8 characters or more/],
+    ['of 4 characters that are 16 bytes', '🦊🦉🐢🐙', /8 characters or more/],
+    ['of 73 bytes', `${longest}x`, /72 bytes/],
+    ['of 37 characters that are 74 bytes', `${longestOfTwoBytes}é`, /72 bytes/],
+    ['with NUL', 'correct\0horse', /NUL/],
+    ['with half a character', 'correct \ud83e horse', /well-formed/],
+    ['that is common', 'password123', /most common passwords/],
+    ['that is common in capitals', 'PassWord123', /most common passwords/],
+    ["that contains the program's name", '4 feet of a TRIVET', /"trivet"/],
+    ['that is one repeated block', 'x'.repeat(72), /made of a repeated block/],
+    [
+      'that is a decorated common word',
+      'Summer2024!',
+      /made of a common word or name and a date; three unrelated/,
+    ],
+    ['that is the username', 'Grace.Hopper', /username/],
+    ['that contains the username', `1 GRACE.HOPPER`, /username/],
+    ['that contains the e-mail address', `AMAZING.GRACE@example.com`, /e-mail/],
+    ['that contains the name of the mailbox', 'my amazing.grace!', /e-mail/],
+  ])('may not be one %s, and the answer says why', async (_what, password, reason) => {
+    const complete = /grace/i.test(password) ? withNumber(password) : password
+    const refusal = await answer(complete)
+    expect(refusal).toMatchObject({ status: 400, body: { code: 'validation_failed' } })
+    expect(refusal.body.errors).toEqual([{ pointer, message: expect.stringMatching(reason) }])
+  })
+
+  it.each([[12345678], [null], [{ $ne: '' }], [['correct horse battery']]])(
+    'has to be a text: %j',
+    async (password) => {
+      expect(await answer(password)).toMatchObject({ status: 400, body: { code: 'validation_failed' } })
+    },
+  )
+
+  it('is not in the answer that refuses it', async () => {
+    const refusal = await answer('password123')
+    expect(JSON.stringify(refusal.body)).not.toContain('password123')
+  })
+})
+
+it('a new password is none of the three thousand that are most common', () => {
+  const account = { username: 'Grace.Hopper', email: 'Amazing.Grace@Example.com' }
+  const common = commonPasswords.filter((password) => password.length >= 8).slice(0, 3_000)
+  expect(common).toHaveLength(3_000)
+  expect(common.filter((password) => weaknessOf(password, account) === undefined)).toEqual([])
+})
+
+/** The names of the account that is about to be registered end with its number. */
+const withNumber = (password: string): string =>
+  password.replace(/(hopper|grace)(?!\.)/i, (name) => `${name}${registered + 1}`)
+
+describe('the hash', () => {
+  it('is upgraded at a sign-in when the cost has grown, and no session ends', async () => {
+    const ada = await shop.customer()
+    const later = await startShop({ environment: { MONGODB_DATABASE: shop.database, BCRYPT_COST: '5' } })
+    const costNow = async () =>
+      bcrypt.getRounds((await (await users()).findOne({ email: ada.email }))?.passwordHash)
+    expect(await costNow()).toBe(4)
+    const wrong = { body: { email: ada.email, password: 'not the one' } }
+    expect((await later.post('/login', wrong)).status).toBe(401)
+    expect(await costNow()).toBe(4)
+
+    await Promise.all([later.login(ada.email, ada.password), later.login(ada.email, ada.password)])
+    expect(await costNow()).toBe(5)
+    expect((await shop.post('/token/refresh', { body: { refreshToken: ada.refreshToken } })).status).toBe(200)
+    // A replica that has the old setting yet does not put it back.
+    expect((await shop.login(ada.email, ada.password)).length).toBeGreaterThan(0)
+    expect(await costNow()).toBe(5)
+    await later.close()
+  })
+
+  it('that cannot be upgraded now keeps nobody out, nor waiting for all of the time of a request', async () => {
+    const ada = await shop.customer()
+    const later = await startShop({
+      environment: { MONGODB_DATABASE: shop.database, BCRYPT_COST: '5', REQUEST_TIMEOUT: '8s' },
+    })
+    vi.spyOn(bcrypt, 'hash').mockImplementation(() => new Promise(() => {}))
+    const started = performance.now()
+    expect((await later.login(ada.email, ada.password)).length).toBeGreaterThan(0)
+    // A front has begun to count before the service behind it.
+    expect(performance.now() - started).toBeLessThan(8_000)
+    await later.close()
+  })
+
+  it('that is upgraded while the password changes does not stand in the way of the change', async () => {
+    const ada = await shop.customer()
+    const later = await startShop({ environment: { MONGODB_DATABASE: shop.database, BCRYPT_COST: '5' } })
+    const original = bcrypt.hash
+    const { promise: upgraded, resolve } = Promise.withResolvers<void>()
+    vi.spyOn(bcrypt, 'hash').mockImplementationOnce(async (data, rounds) => {
+      // The old password is verified, the new one not stored yet.
+      await later.login(ada.email, ada.password)
+      resolve()
+      return original(data, rounds)
+    })
+    const body = { currentPassword: ada.password, newPassword: 'staples for the battery' }
+    expect((await shop.put('/profile/password', { token: ada.token, body })).status).toBe(204)
+    await upgraded
+    expect((await shop.post('/login', { body: { email: ada.email, password: ada.password } })).status).toBe(
+      401,
+    )
+    expect((await shop.login(ada.email, body.newPassword)).length).toBeGreaterThan(0)
+    await later.close()
+  })
+})
+
+it('a change with a wrong current password is refused before the new password is looked at', async () => {
+  const ada = await shop.customer()
+  const body = { currentPassword: 'not the one', newPassword: 'password123' }
+  const answer = await shop.put('/profile/password', { token: ada.token, body })
+  expect(answer).toMatchObject({ status: 401, body: { code: 'invalid_credentials' } })
+})
+
+it('the same password again is a change, too: it ends every session', async () => {
+  const ada = await shop.customer()
+  const body = { currentPassword: ada.password, newPassword: ada.password }
+  expect((await shop.put('/profile/password', { token: ada.token, body })).status).toBe(204)
+  expect((await shop.post('/token/refresh', { body: { refreshToken: ada.refreshToken } })).status).toBe(401)
+  expect((await shop.login(ada.email, ada.password)).length).toBeGreaterThan(0)
+})
+
+describe('a password is taken as it is', () => {
+  /** Registers with one and signs in with another. */
+  const signInWith = async (password: string, shown: string) => {
+    registered += 1
+    const email = `as-it-is-${registered}@example.com`
+    const account = { username: `taken-${registered}`, email, password }
+    expect((await shop.post('/register', { body: account })).status).toBe(201)
+    return (await shop.post('/login', { body: { email, password: shown } })).status
+  }
+
+  it.each([
+    ['in capitals', 'correct horse battery', 'Correct Horse Battery'],
+    ['with a space after it', 'correct horse battery', 'correct horse battery '],
+    ['with NUL and more after it', 'correct horse battery', 'correct horse battery\0 staple'],
+    ['with a byte after its 72', longest, `${longest}x`],
+    ['a thousand characters long', longest, longest.repeat(12)],
+    ['composed in another way', 'caf\u00e9 au lait', 'cafe\u0301 au lait'],
+    ['in compatible characters', 'fine words indeed', '\ufb01ne words indeed'],
+    ['with half a character for one that cannot be shown', 'correct \ufffd horse', 'correct \ud83e horse'],
+  ])('not %s', async (_what, password, shown) => {
+    expect(await signInWith(password, shown)).toBe(401)
+    expect(await signInWith(password, password)).toBe(200)
+  })
+})
+
+it('a flood of sign-ins lets everybody else have their turn before it ends', async () => {
+  const own = await startShop({ environment: { BCRYPT_COST: '9', REQUEST_TIMEOUT: '60s' } })
+  const { token } = await own.customer()
+  let ended = 0
+  const flood = Array.from({ length: 40 }, async (_, n) => {
+    const body = { email: `nobody-${n}@example.com`, password: 'not the one' }
+    expect((await own.post('/login', { body })).status).toBe(401)
+    ended += 1
+  })
+  // As many as may are at it by then.
+  await Promise.race(flood)
+  expect((await own.get('/profile', { token })).status).toBe(200)
+  expect((await own.get('/products/')).status).toBe(200)
+  expect(ended).toBeLessThan(20)
+  await Promise.all(flood)
+  await own.close()
+})
+
+describe('an unknown account', () => {
+  it('costs the same commands and comparisons as a wrong password', async () => {
+    // Whose owner has not signed in from here: a stranger asks.
+    const [username, email] = ['somebody', 'somebody@example.com']
+    await shop.post('/register', { body: { username, email, password: 'correct horse battery' } })
+    const commands = recordCommands()
+    const compare = vi.spyOn(bcrypt, 'compare')
+    const costOf = async (body: Record<string, string>) => {
+      commands.take()
+      compare.mockClear()
+      expect((await shop.post('/login', { body: { ...body, password: 'not the one' } })).status).toBe(401)
+      const sent = commands.take().filter(({ database }) => database.endsWith('_auth'))
+      return {
+        commands: sent.map(({ name, collection }) => `${name} ${collection}`).toSorted(),
+        costs: compare.mock.calls.map(([, hash]) => bcrypt.getRounds(hash)),
+      }
+    }
+    const wrong = await costOf({ email })
+    expect(wrong.costs).toEqual([4])
+    expect(wrong.commands.length).toBeGreaterThan(4)
+    expect(await costOf({ email: 'nobody-at-all@example.com' })).toEqual(wrong)
+    expect(await costOf({ username: 'nobody-at-all' })).toEqual(await costOf({ username }))
+    commands.stop()
+  })
+})

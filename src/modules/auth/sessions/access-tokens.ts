@@ -1,0 +1,39 @@
+import { randomUUID } from 'node:crypto'
+import { sign } from 'hono/jwt'
+import type { SignatureKey } from 'hono/utils/jwt/jws'
+import type { Role } from '#kernel/principal.ts'
+import type { PrivateKey } from './signing-keys.ts'
+
+export interface TokenIssuer {
+  /** Seconds. */
+  readonly lifetime: number
+  /** An access token: a JWT (RFC 7519) signed with Ed25519 (RFC 8037). */
+  issue(user: { userId: string; role: Role }): Promise<string>
+}
+
+export function createTokenIssuer(options: {
+  key: PrivateKey
+  issuer: string
+  lifetime: number
+}): TokenIssuer {
+  const { key, issuer, lifetime } = options
+  const { kty, crv, x, d, kid } = key
+  // Hono's type of a JWK does not name the members of an OKP key, which WebCrypto takes all the same.
+  const jwk = { kty, crv, x, d, kid, alg: 'EdDSA' } as SignatureKey
+  return {
+    lifetime,
+    issue({ userId, role }) {
+      const iat = Math.floor(Date.now() / 1000)
+      const claims = {
+        iss: issuer,
+        aud: issuer,
+        sub: userId,
+        role,
+        iat,
+        exp: iat + lifetime,
+        jti: randomUUID(),
+      }
+      return sign(claims, jwk, 'EdDSA')
+    },
+  }
+}

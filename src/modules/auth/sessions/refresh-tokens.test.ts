@@ -1,0 +1,505 @@
+import { randomBytes } from 'node:crypto'
+import fc from 'fast-check'
+import { decode } from 'hono/jwt'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { callWithin } from '#kernel/call.ts'
+import type { Account, Answer } from '#test/support/client.ts'
+import { databaseName, type Shop, startComposition, startShop } from '#test/support/shop.ts'
+import { generatePrivateKey } from './signing-keys.ts'
+
+// Two replicas on one database: what is true of a family is true wherever its token is shown.
+let replicas: [Shop, Shop]
+let shop: Shop
+const environment = {
+  MONGODB_DATABASE: databaseName(),
+  JWT_PRIVATE_KEYS: JSON.stringify([generatePrivateKey()]),
+}
+beforeAll(async () => {
+  const first = await startShop({ environment })
+  replicas = [first, await startShop({ environment })]
+  shop = first
+})
+afterAll(async () => {
+  for (const replica of replicas) await replica.close()
+})
+
+const replica = (n: number): Shop => replicas[n % 2] ?? shop
+const show = (refreshToken: string, n = 0): Promise<Answer> =>
+  replica(n).post('/token/refresh', { body: { refreshToken } })
+const next = async (refreshToken: string, n = 0): Promise<string> => {
+  const answer = await show(refreshToken, n)
+  expect(answer.status, JSON.stringify(answer.body)).toBe(200)
+  return answer.body.refreshToken
+}
+const logout = (refreshToken: string) => shop.post('/logout', { body: { refreshToken } })
+const families = async () => (await shop.collections('auth')).collection('refreshFamilies')
+const refused = { status: 401, body: { code: 'invalid_token' } }
+
+/** As if all that was done with an account's tokens had been done so much earlier. */
+async function age({ userId }: Pick<Account, 'userId'>, milliseconds: number): Promise<void> {
+  const mine = { $expr: { $eq: [{ $toString: '$userId' }, userId] } }
+  const aged = {
+    input: '$spent',
+    in: { hash: '$$this.hash', salt: '$$this.salt', at: { $subtract: ['$$this.at', milliseconds] } },
+  }
+  await (await families()).updateMany(mine, [
+    { $set: { expiresAt: { $subtract: ['$expiresAt', milliseconds] }, spent: { $map: aged } } },
+  ])
+}
+
+const changePassword = (account: Account, newPassword: string, token = account.token) =>
+  shop.put('/profile/password', { token, body: { currentPassword: account.password, newPassword } })
+
+describe('a refresh token', () => {
+  it('works once, for a new pair with the role of now', async () => {
+    const ada = await shop.customer()
+    const answer = await show(ada.refreshToken)
+    expect(answer).toMatchObject({ status: 200, body: { tokenType: 'Bearer', expiresIn: 900 } })
+    expect(answer.headers.get('cache-control')).toBe('no-store')
+    expect(answer.body.refreshToken).not.toBe(ada.refreshToken)
+    const profile = await shop.get('/profile', { token: answer.body.accessToken })
+    expect(profile.body).toMatchObject({ userId: ada.userId, role: 'customer' })
+    expect(answer.body.accessToken).not.toBe(ada.token)
+  })
+
+  it('is of 256 random bits and more, and no two are alike', async () => {
+    const { email, password } = await shop.customer()
+    const tokens = await Promise.all(
+      [1, 2, 3].map(async () => (await shop.signIn(email, password)).refreshToken),
+    )
+    expect(new Set(tokens).size).toBe(3)
+    for (const token of tokens) expect(Buffer.from(token, 'base64url').length).toBe(16 + 32)
+  })
+
+  it('is nowhere in the database, nor is what it is made of', async () => {
+    const ada = await shop.customer()
+    const tokens = [ada.refreshToken, await next(ada.refreshToken)]
+    const db = await shop.collections('auth')
+    const stored: string[] = []
+    for (const { name } of await db.listCollections().toArray())
+      stored.push(JSON.stringify(await db.collection(name).find().toArray()))
+    const all = stored.join()
+    expect(all).toContain(ada.userId)
+    for (const token of tokens) {
+      const bytes = Buffer.from(token, 'base64url')
+      for (const part of [bytes, bytes.subarray(0, 16), bytes.subarray(16)])
+        for (const encoding of ['base64url', 'base64', 'hex', 'latin1'] as const)
+          expect(all).not.toContain(part.toString(encoding))
+    }
+  })
+
+  it('opens nothing by itself', async () => {
+    const { refreshToken } = await shop.customer()
+    expect(await shop.get('/profile', { token: refreshToken })).toMatchObject(refused)
+  })
+
+  it.each<[string, (token: string) => string]>([
+    ['empty', () => ''],
+    ['cut short', (token) => token.slice(0, -1)],
+    ['longer', (token) => `${token}A`],
+    ['in capitals', (token) => token.toUpperCase()],
+    ['with another start', (token) => `${token[0] === 'A' ? 'B' : 'A'}${token.slice(1)}`],
+    ['in another alphabet', (token) => Buffer.from(token, 'base64url').toString('hex')],
+    ['with spaces around it', (token) => ` ${token} `],
+    ['that is an access token', () => 'eyJhbGciOiJFZERTQSJ9.e30.AAAA'],
+  ])('%s is unknown, and harms no family', async (_what, change) => {
+    const { refreshToken } = await shop.customer()
+    expect(await show(change(refreshToken))).toMatchObject(refused)
+    expect((await show(refreshToken)).status).toBe(200)
+  })
+
+  it('with another secret is one that is not unspent, and ends its family', async () => {
+    const [ada, grace] = [await shop.customer(), await shop.customer()]
+    const [adas, graces] = [ada, grace].map(({ refreshToken }) => Buffer.from(refreshToken, 'base64url'))
+    const mixed = Buffer.concat([adas?.subarray(0, 16) ?? '', graces?.subarray(16) ?? ''] as Buffer[])
+    expect(await show(mixed.toString('base64url'))).toMatchObject(refused)
+    expect(await show(ada.refreshToken)).toMatchObject(refused)
+    const { accessToken } = (await show(grace.refreshToken)).body
+    expect(decode(accessToken).payload.sub).toBe(grace.userId)
+  })
+
+  it.each([
+    [{}],
+    [{ refreshToken: null }],
+    [{ refreshToken: { $gt: '' } }],
+    [{ refreshToken: 'x', userId: 'y' }],
+  ])('has to be a text, and nothing beside it: %j', async (body) => {
+    for (const path of ['/token/refresh', '/logout'])
+      expect(await shop.post(path, { body })).toMatchObject({
+        status: 400,
+        body: { code: 'validation_failed' },
+      })
+  })
+})
+
+describe('a spent token', () => {
+  it('gives the same successor for ten seconds, as after a lost answer', async () => {
+    const ada = await shop.customer()
+    const second = await next(ada.refreshToken)
+    await age(ada, 5_000)
+    expect(await next(ada.refreshToken, 1)).toBe(second)
+    // Whoever has got the answer and whoever has not go on with one and the same.
+    const third = await next(second)
+    expect(await next(second, 1)).toBe(third)
+  })
+
+  it('leads on over several steps within them', async () => {
+    const { refreshToken } = await shop.customer()
+    let latest = refreshToken
+    for (let step = 0; step < 5; step++) latest = await next(latest, step)
+    expect(await next(refreshToken, 1)).toBe(latest)
+    expect((await show(latest)).status).toBe(200)
+  })
+
+  it('gives many who show it at once, anywhere, valid pairs of one family', async () => {
+    const { refreshToken, userId } = await shop.customer()
+    const answers = await Promise.all(Array.from({ length: 50 }, (_, n) => show(refreshToken, n)))
+    expect(answers.map(({ status }) => status)).toEqual(Array(50).fill(200))
+    expect(new Set(answers.map(({ body }) => body.refreshToken)).size).toBe(1)
+    const { body } = await shop.get('/profile', { token: answers[49]?.body.accessToken })
+    expect(body.userId).toBe(userId)
+    expect((await show(answers[0]?.body.refreshToken)).status).toBe(200)
+  })
+
+  it('shown later ends its family, for a thief and for the owner', async () => {
+    const ada = await shop.customer()
+    const second = await next(ada.refreshToken)
+    await age(ada, 11_000)
+    expect(await show(ada.refreshToken, 1)).toMatchObject(refused)
+    expect(await show(second)).toMatchObject(refused)
+    // Another sign-in of the same account is another family.
+    const other = await shop.signIn(ada.email, ada.password)
+    expect(await show(ada.refreshToken)).toMatchObject(refused)
+    expect((await show(other.refreshToken)).status).toBe(200)
+  })
+
+  it('ends its family however long ago it was spent', async () => {
+    const ada = await shop.customer()
+    let latest = ada.refreshToken
+    for (let step = 0; step < 25; step++) latest = await next(latest)
+    await age(ada, 11_000)
+    latest = await next(latest)
+    await age(ada, 11_000)
+    expect(await show(ada.refreshToken)).toMatchObject(refused)
+    expect(await show(latest)).toMatchObject(refused)
+  })
+
+  it('is remembered of so many at most, by one document of the same size', async () => {
+    const ada = await shop.customer()
+    const tokens = [ada.refreshToken]
+    for (let step = 0; step < 30; step++) tokens.push(await next(tokens[step] as string))
+    const latest = tokens[30] as string
+    expect(await next(tokens[10] as string)).toBe(latest)
+    const mine = { $expr: { $eq: [{ $toString: '$userId' }, ada.userId] } }
+    const [family] = await (await families()).find(mine).toArray()
+    expect(family?.spent).toHaveLength(20)
+    await age(ada, 11_000)
+    await next(latest)
+    expect((await (await families()).findOne(mine))?.spent).toHaveLength(1)
+  })
+
+  it('that is one too many back ends its family within ten seconds, too', async () => {
+    const { refreshToken } = await shop.customer()
+    let latest = refreshToken
+    for (let step = 0; step < 21; step++) latest = await next(latest)
+    expect(await show(refreshToken)).toMatchObject(refused)
+    expect(await show(latest)).toMatchObject(refused)
+  })
+})
+
+describe('a family', () => {
+  it('ends with a logout by any token of it, and leaves access tokens to their end', async () => {
+    for (const spent of [false, true]) {
+      const ada = await shop.customer()
+      const second = await next(ada.refreshToken)
+      const answer = await logout(spent ? ada.refreshToken : second)
+      expect(answer).toMatchObject({ status: 204, body: '' })
+      for (const token of [ada.refreshToken, second]) expect(await show(token)).toMatchObject(refused)
+      expect((await shop.get('/profile', { token: ada.token })).status).toBe(200)
+      expect((await logout(second)).status).toBe(204)
+    }
+    expect((await logout('nobody knows this one')).status).toBe(204)
+  })
+
+  it('ends alone: what is signed in elsewhere goes on', async () => {
+    const ada = await shop.customer()
+    const elsewhere = await shop.signIn(ada.email, ada.password)
+    expect((await logout(ada.refreshToken)).status).toBe(204)
+    expect(await show(ada.refreshToken)).toMatchObject(refused)
+    expect((await show(elsewhere.refreshToken)).status).toBe(200)
+  })
+
+  it('lives as long as REFRESH_TOKEN_TTL from its sign-in on, used or not', async () => {
+    const ada = await shop.customer()
+    const day = 86_400_000
+    await age(ada, 29.9 * day)
+    const second = await next(ada.refreshToken)
+    await age(ada, 0.2 * day)
+    // MongoDB has not removed it yet.
+    expect(await show(second)).toMatchObject(refused)
+    const ttl = await (await families()).indexes()
+    expect(ttl).toContainEqual(expect.objectContaining({ key: { expiresAt: 1 }, expireAfterSeconds: 0 }))
+  })
+
+  it('ends with the password, whatever device it is of', async () => {
+    const ada = await shop.customer()
+    const elsewhere = await shop.signIn(ada.email, ada.password)
+    expect((await changePassword(ada, 'staples for the battery')).status).toBe(204)
+    for (const token of [ada.refreshToken, elsewhere.refreshToken])
+      expect(await show(token)).toMatchObject(refused)
+    const { refreshToken } = await shop.signIn(ada.email, 'staples for the battery')
+    expect((await show(refreshToken)).status).toBe(200)
+  })
+
+  it('goes on after a password change that was refused', async () => {
+    const ada = await shop.customer()
+    const body = { currentPassword: 'not the one', newPassword: 'staples for the battery' }
+    expect(await shop.put('/profile/password', { token: ada.token, body })).toMatchObject({
+      status: 401,
+      body: { code: 'invalid_credentials' },
+    })
+    expect((await show(ada.refreshToken)).status).toBe(200)
+  })
+
+  /** What goes on while something ends every session: a refresh, and sign-ins that were begun before. */
+  const meanwhile = (ada: Account) => [
+    show(ada.refreshToken, 1),
+    ...[0, 1, 2].map((n) =>
+      replica(n).post('/login', { body: { email: ada.email, password: ada.password } }),
+    ),
+  ]
+
+  it('does not outlive a password change that comes at the same time', async () => {
+    for (let round = 0; round < 15; round++) {
+      const ada = await shop.customer()
+      const [changed, ...late] = await Promise.all([
+        changePassword(ada, 'staples for the battery'),
+        ...meanwhile(ada),
+      ])
+      expect(changed?.status).toBe(204)
+      // Verified with the old password, perhaps just before it went.
+      const tokens = late.flatMap(({ body }) => body.refreshToken ?? [])
+      for (const token of [...tokens, ada.refreshToken]) expect(await show(token)).toMatchObject(refused)
+    }
+  })
+
+  it('does not outlive a change of the role that comes at the same time', async () => {
+    const operator = await startComposition({ environment })
+    await operator.composition.connect(new AbortController().signal)
+    const promote = operator.composition.commands.find(({ name }) => name === 'promote')
+    for (let round = 0; round < 15; round++) {
+      const ada = await shop.customer()
+      const [, refreshed, ...late] = await Promise.all([
+        promote?.run(
+          [ada.username],
+          async () => '',
+          () => callWithin(20_000, 'promotion'),
+        ),
+        ...meanwhile(ada),
+      ])
+      for (const token of [refreshed?.body.refreshToken ?? ada.refreshToken, ada.refreshToken])
+        expect(await show(token)).toMatchObject(refused)
+      for (const { body } of late) {
+        const { accessToken } = (await show(body.refreshToken)).body
+        // Either signed in as what the account was before, or as what it is.
+        if (accessToken) expect(decode(accessToken).payload.role).toBe('admin')
+      }
+      const { refreshToken } = await shop.signIn(ada.email, ada.password)
+      expect(decode((await show(refreshToken)).body.accessToken).payload.role).toBe('admin')
+    }
+    await operator.close()
+  })
+
+  it('does not outlive a logout that comes at the same time', async () => {
+    for (let round = 0; round < 15; round++) {
+      const { refreshToken } = await shop.customer()
+      const [answer, ended] = await Promise.all([show(refreshToken, 1), logout(refreshToken)])
+      expect(ended?.status).toBe(204)
+      for (const token of [refreshToken, answer?.body.refreshToken ?? refreshToken])
+        expect(await show(token)).toMatchObject(refused)
+    }
+  })
+
+  it('ends with the account', async () => {
+    const ada = await shop.customer()
+    await (await shop.collections('auth')).collection('users').deleteOne({ email: ada.email })
+    expect(await show(ada.refreshToken)).toMatchObject(refused)
+  })
+})
+
+it('of two password changes at once, one is made', async () => {
+  const ada = await shop.customer()
+  const passwords = ['staples for the battery', 'the other battery staples']
+  const answers = await Promise.all(passwords.map((password) => changePassword(ada, password)))
+  expect(answers.map(({ status }) => status).toSorted()).toEqual([204, 401])
+  const works = await Promise.all(
+    passwords.map(
+      async (password) => (await shop.post('/login', { body: { email: ada.email, password } })).status,
+    ),
+  )
+  expect(works).toEqual(answers.map(({ status }) => (status === 204 ? 200 : 401)))
+})
+
+/** The clock stands still but for what a test lets pass: nothing depends on how fast the machine is. */
+const pass = (milliseconds: number) => vi.setSystemTime(Date.now() + milliseconds)
+const stopTheClock = () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() })
+  })
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+}
+
+describe('by the clock', () => {
+  stopTheClock()
+
+  it('a spent token may be shown again for ten seconds, and not a millisecond longer', async () => {
+    const { refreshToken } = await shop.customer()
+    const second = await next(refreshToken)
+    pass(10_000)
+    expect(await next(refreshToken, 1)).toBe(second)
+    pass(1)
+    expect(await show(refreshToken, 1)).toMatchObject(refused)
+    expect(await show(second)).toMatchObject(refused)
+  })
+
+  it('showing it again gives it no more time', async () => {
+    const { refreshToken } = await shop.customer()
+    const second = await next(refreshToken)
+    for (let seconds = 5; seconds <= 10; seconds += 5) {
+      pass(5_000)
+      expect(await next(refreshToken)).toBe(second)
+    }
+    pass(5_000)
+    expect(await show(refreshToken)).toMatchObject(refused)
+  })
+
+  it('each has ten seconds of its own', async () => {
+    const { refreshToken } = await shop.customer()
+    const second = await next(refreshToken)
+    pass(8_000)
+    const third = await next(second)
+    pass(8_000)
+    expect(await next(second)).toBe(third)
+    expect(await show(refreshToken)).toMatchObject(refused)
+  })
+
+  it('a family lives for REFRESH_TOKEN_TTL, and not a millisecond longer', async () => {
+    const own = await startShop({ environment: { REFRESH_TOKEN_TTL: '2h' } })
+    const [{ refreshToken }, idle] = [await own.customer(), await own.customer()]
+    const refresh = (token: string) => own.post('/token/refresh', { body: { refreshToken: token } })
+    pass(3_600_000)
+    const second = (await refresh(refreshToken)).body.refreshToken
+    pass(3_599_999)
+    const third = (await refresh(second)).body.refreshToken
+    expect((await refresh(third)).status).toBe(200)
+    pass(1)
+    for (const token of [third, second, idle.refreshToken])
+      expect(await refresh(token)).toMatchObject(refused)
+    await own.close()
+  })
+
+  it('a replica whose clock is behind does not take a successor for a stranger', async () => {
+    const { refreshToken } = await shop.customer()
+    const second = await next(refreshToken)
+    pass(-60_000)
+    const third = await next(second, 1)
+    expect(await next(refreshToken, 1)).toBe(third)
+    pass(61_000)
+    expect(await next(refreshToken)).toBe(third)
+  })
+})
+
+describe('whatever is done in whatever order', () => {
+  stopTheClock()
+
+  /** One family as it should be: its tokens, the unspent one last, and in which second each was spent. */
+  interface Line {
+    tokens: string[]
+    spentAt: number[]
+    over: boolean
+  }
+
+  const numbers = { line: fc.nat(), back: fc.oneof(fc.nat(2), fc.nat()) }
+  const step = fc.oneof(
+    { weight: 2, arbitrary: fc.constant({ do: 'login' as const }) },
+    {
+      weight: 8,
+      arbitrary: fc.record({
+        do: fc.constant('refresh' as const),
+        ...numbers,
+        atOnce: fc.constantFrom(1, 1, 3),
+      }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({ do: fc.constant('pass' as const), seconds: fc.constantFrom(1, 5, 10, 11) }),
+    },
+    { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('logout', 'forge'), ...numbers }) },
+    { weight: 1, arbitrary: fc.constant({ do: 'password' as const }) },
+  )
+
+  it('tokens work exactly as a model of them says', async () => {
+    const outcomes = { works: 0, again: 0, refused: 0 }
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 25 }), async (steps) => {
+        const ada = await shop.customer()
+        const lines: Line[] = [{ tokens: [ada.refreshToken], spentAt: [], over: false }]
+        let now = 0
+        let { password } = ada
+        for (const [at, action] of steps.entries()) {
+          if (action.do === 'login') {
+            const { refreshToken } = await replica(at).signIn(ada.email, password)
+            lines.push({ tokens: [refreshToken], spentAt: [], over: false })
+          } else if (action.do === 'pass') {
+            pass(action.seconds * 1_000)
+            now += action.seconds
+          } else if (action.do === 'password') {
+            const newPassword = `copper violin thunder ${at}`
+            const body = { currentPassword: password, newPassword }
+            expect((await shop.put('/profile/password', { token: ada.token, body })).status).toBe(204)
+            password = newPassword
+            for (const line of lines) line.over = true
+          } else {
+            const line = lines[action.line % lines.length] as Line
+            const spent = line.tokens.length - 1
+            const shown = spent - (action.back % line.tokens.length)
+            const token = line.tokens[shown] as string
+            if (action.do === 'logout') {
+              expect((await logout(token)).status).toBe(204)
+              line.over = true
+            } else if (action.do === 'forge') {
+              const selector = Buffer.from(token, 'base64url').subarray(0, 16)
+              const forged = Buffer.concat([selector, randomBytes(32)]).toString('base64url')
+              expect(await show(forged, at)).toMatchObject(refused)
+              line.over = true
+            } else {
+              const soon = now - (line.spentAt[shown] ?? 0) <= 10 && spent - shown <= 20
+              const allowed = !line.over && (shown === spent || soon)
+              const atOnce = Array.from({ length: 'atOnce' in action ? action.atOnce : 1 })
+              const answers = await Promise.all(atOnce.map((_, n) => show(token, at + n)))
+              expect(answers.map(({ status }) => status)).toEqual(atOnce.map(() => (allowed ? 200 : 401)))
+              if (!allowed) {
+                line.over = true
+                outcomes.refused += 1
+              } else if (shown < spent) {
+                for (const { body } of answers) expect(body.refreshToken).toBe(line.tokens.at(-1))
+                outcomes.again += 1
+              } else {
+                const successors = [...new Set(answers.map(({ body }) => body.refreshToken))]
+                expect(successors).toHaveLength(1)
+                line.spentAt.push(now)
+                line.tokens.push(...successors)
+                outcomes.works += 1
+              }
+            }
+          }
+        }
+      }),
+      { numRuns: 25 },
+    )
+    // Every way is gone many times, or this says nothing.
+    for (const times of Object.values(outcomes)) expect(times).toBeGreaterThan(5)
+  }, 120_000)
+})

@@ -1,0 +1,461 @@
+import { randomUUID } from 'node:crypto'
+import bcrypt from 'bcrypt'
+import mongoose from 'mongoose'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import type { Account, Answer, Client } from '#test/support/client.ts'
+import { recordCommands, recordedUri } from '#test/support/recorded-commands.ts'
+import { databaseName, type Shop, startShop } from '#test/support/shop.ts'
+import { generatePrivateKey } from '../sessions/signing-keys.ts'
+
+// Two replicas on one database: attempts count wherever they are made.
+let replicas: [Shop, Shop]
+let shop: Shop
+const settings = {
+  MONGODB_URI: recordedUri(),
+  MONGODB_DATABASE: databaseName(),
+  JWT_PRIVATE_KEYS: JSON.stringify([generatePrivateKey()]),
+  LOGIN_FAILURES_PER_ACCOUNT: '5/1h',
+  LOGIN_FAILURES_PER_ADDRESS: '12/1h',
+  REGISTRATIONS_PER_ADDRESS: '8/1h',
+}
+beforeAll(async () => {
+  shop = await startShop({ environment: settings })
+  replicas = [shop, await startShop({ environment: settings })]
+})
+afterAll(async () => {
+  for (const replica of replicas) await replica.close()
+})
+afterEach(() => {
+  vi.restoreAllMocks()
+})
+
+let addresses = 0
+/** An address that nobody has come from yet. */
+const newAddress = () => {
+  addresses += 1
+  return `198.18.${Math.floor(addresses / 250)}.${(addresses % 250) + 1}`
+}
+const from = (address: string, n = 0): Client => (replicas[n % 2] ?? shop).from(address)
+
+/** An account whose owner has signed in from `address` alone. */
+async function owner(): Promise<Account & { address: string }> {
+  const address = newAddress()
+  return { ...(await from(address).customer()), address }
+}
+
+const attempt = (client: Client, body: Record<string, unknown>): Promise<Answer> =>
+  client.post('/login', { body: { password: 'not the one', ...body } })
+const statuses = (answers: Answer[]) => answers.map(({ status }) => status)
+const count = (answers: Answer[], status: number) =>
+  statuses(answers).filter((each) => each === status).length
+
+/** As if whatever was counted had been counted so much earlier. */
+async function passTime(seconds: number): Promise<void> {
+  const throttles = (await shop.collections('auth')).collection('throttles')
+  await throttles.updateMany({}, [{ $set: { expire: { $subtract: ['$expire', seconds * 1_000] } } }])
+  await throttles.deleteMany({ expire: { $lt: new Date() } })
+}
+
+const { compare } = bcrypt
+/** Lets no comparison of this password come to its end before it is told to; those of others do. */
+function holdComparisons(password: string) {
+  const gate = Promise.withResolvers<void>()
+  let held = 0
+  vi.spyOn(bcrypt, 'compare').mockImplementation(async (given, hash) => {
+    if (given === password) {
+      held += 1
+      await gate.promise
+    }
+    return compare(given, hash)
+  })
+  return { letGo: gate.resolve, begun: () => vi.waitFor(() => expect(held).toBe(1), 10_000) }
+}
+
+const throttled = (answer: Answer): number => {
+  expect(answer).toMatchObject({ status: 429, body: { code: 'rate_limited' } })
+  const seconds = Number(answer.headers.get('retry-after'))
+  expect(answer.body.retryAfter).toBe(seconds)
+  expect(answer.body.detail).toContain(`${seconds} s`)
+  return seconds
+}
+
+describe('wrong passwords for an account', () => {
+  it('are answered so often, from wherever they come', async () => {
+    const ada = await owner()
+    for (let wrong = 1; wrong <= 5; wrong++) {
+      expect((await attempt(from(newAddress(), wrong), { email: ada.email })).status).toBe(401)
+    }
+    const compare = vi.spyOn(bcrypt, 'compare')
+    const seconds = throttled(await attempt(from(newAddress()), { email: ada.email }))
+    expect(seconds).toBeGreaterThan(3_590)
+    expect(seconds).toBeLessThanOrEqual(3_600)
+    // By either name, and with the right password as well: nothing is compared any more.
+    throttled(await attempt(from(newAddress()), { username: ada.username.toUpperCase() }))
+    throttled(await attempt(from(newAddress()), { email: ada.email, password: ada.password }))
+    expect(compare).not.toHaveBeenCalled()
+  })
+
+  it('are compared no more often than that when they come at once, over all replicas', async () => {
+    const ada = await owner()
+    const compare = vi.spyOn(bcrypt, 'compare')
+    const answers = await Promise.all(
+      Array.from({ length: 60 }, (_, n) => attempt(from(newAddress(), n), { email: ada.email })),
+    )
+    expect([count(answers, 401), count(answers, 429)]).toEqual([5, 55])
+    expect(compare).toHaveBeenCalledTimes(5)
+  })
+
+  it('lock for twice as long each time, up to eight times, and from the start after a quiet while', async () => {
+    const ada = await owner()
+    const useUp = async () => {
+      for (let wrong = 1; wrong <= 5; wrong++) {
+        expect((await attempt(from(newAddress()), { email: ada.email })).status).toBe(401)
+      }
+      return throttled(await attempt(from(newAddress()), { email: ada.email }))
+    }
+    for (const periods of [1, 2, 4, 8, 8]) {
+      const seconds = await useUp()
+      expect(seconds).toBeGreaterThan(periods * 3_600 - 10)
+      expect(seconds).toBeLessThanOrEqual(periods * 3_600)
+      await passTime(periods * 3_600 - 30)
+      throttled(await attempt(from(newAddress()), { email: ada.email }))
+      await passTime(31)
+    }
+    await passTime(8 * 3_600 + 1)
+    expect(await useUp()).toBeLessThanOrEqual(3_600)
+  })
+
+  it('are forgotten after the period', async () => {
+    const ada = await owner()
+    for (let wrong = 1; wrong <= 4; wrong++) await attempt(from(newAddress()), { email: ada.email })
+    await passTime(3_601)
+    for (let wrong = 1; wrong <= 5; wrong++) {
+      expect((await attempt(from(newAddress()), { email: ada.email })).status).toBe(401)
+    }
+    throttled(await attempt(from(newAddress()), { email: ada.email }))
+  })
+
+  it('are counted of an account that does not exist just the same', async () => {
+    const email = `${randomUUID()}@example.com`
+    const answers = []
+    for (let wrong = 1; wrong <= 7; wrong++) answers.push(await attempt(from(newAddress()), { email }))
+    expect(statuses(answers)).toEqual([401, 401, 401, 401, 401, 429, 429])
+    throttled(await attempt(from(newAddress()), { email: email.toUpperCase() }))
+  })
+
+  it('tell nothing of an account by being counted for an e-mail address and a username apart', async () => {
+    const ada = await owner()
+    for (const email of [ada.email, `${randomUUID()}@example.com`]) {
+      for (let wrong = 1; wrong <= 5; wrong++) await attempt(from(newAddress()), { email })
+      throttled(await attempt(from(newAddress()), { email }))
+      expect((await attempt(from(newAddress()), { username: email })).status).toBe(401)
+    }
+  })
+
+  it('cannot be made for an account by its id', async () => {
+    const ada = await owner()
+    for (let wrong = 1; wrong <= 6; wrong++) await attempt(from(newAddress()), { username: ada.userId })
+    expect((await attempt(from(newAddress()), { email: ada.email, password: ada.password })).status).toBe(200)
+  })
+
+  it('are counted as well where a password is changed', async () => {
+    const ada = await owner()
+    const change = (address: string, currentPassword: string) =>
+      from(address).put('/profile/password', {
+        token: ada.token,
+        body: { currentPassword, newPassword: 'staples for the battery' },
+      })
+    for (let wrong = 1; wrong <= 5; wrong++) {
+      expect(await change(newAddress(), 'not the one')).toMatchObject({
+        status: 401,
+        body: { code: 'invalid_credentials' },
+      })
+    }
+    throttled(await change(newAddress(), ada.password))
+    throttled(await attempt(from(newAddress()), { email: ada.email }))
+    expect((await change(ada.address, ada.password)).status).toBe(204)
+  })
+})
+
+describe('the owner of an account that strangers try', () => {
+  it('signs in from where it has been before', async () => {
+    const ada = await owner()
+    for (let wrong = 1; wrong <= 20; wrong++) await attempt(from(newAddress(), wrong), { email: ada.email })
+    expect((await attempt(from(ada.address), { email: ada.email, password: ada.password })).status).toBe(200)
+    throttled(await attempt(from(newAddress()), { email: ada.email, password: ada.password }))
+  })
+
+  it('signs in from there even if the address itself is used up', async () => {
+    const ada = await owner()
+    for (let wrong = 1; wrong <= 13; wrong++)
+      await attempt(from(ada.address), { email: `${randomUUID()}@example.com` })
+    throttled(await attempt(from(ada.address), { email: `${randomUUID()}@example.com` }))
+    expect((await attempt(from(ada.address), { email: ada.email, password: ada.password })).status).toBe(200)
+  })
+
+  it('has so many attempts of its own, and no more', async () => {
+    const ada = await owner()
+    const answers = []
+    for (let wrong = 1; wrong <= 6; wrong++)
+      answers.push(await attempt(from(ada.address, wrong), { email: ada.email }))
+    expect(statuses(answers)).toEqual([401, 401, 401, 401, 401, 429])
+    // They have used up nothing of anybody else's.
+    expect((await attempt(from(newAddress()), { email: ada.email, password: ada.password })).status).toBe(200)
+  })
+
+  it('is known by its IPv6 network, whatever address it has there', async () => {
+    const ada = await from('2001:db8:77:1::1').customer()
+    for (let wrong = 1; wrong <= 6; wrong++) await attempt(from(newAddress()), { email: ada.email })
+    const right = { email: ada.email, password: ada.password }
+    expect((await attempt(from('2001:db8:77:1:abcd::9'), right)).status).toBe(200)
+    throttled(await attempt(from('2001:db8:77:2::1'), right))
+  })
+})
+
+describe('right passwords', () => {
+  it('use nothing up, however many and from wherever', async () => {
+    const ada = await owner()
+    const right = { email: ada.email, password: ada.password }
+    for (let round = 0; round < 3; round++) {
+      const answers = []
+      for (let n = 0; n < 8; n++) answers.push(await attempt(from(newAddress(), n), right))
+      expect(statuses(answers)).toEqual(Array(8).fill(200))
+    }
+    const atOnce = await Promise.all(
+      Array.from({ length: 30 }, (_, n) => attempt(from(ada.address, n), right)),
+    )
+    expect(statuses(atOnce)).toEqual(Array(30).fill(200))
+  })
+
+  it('do not forgive wrong ones', async () => {
+    const ada = await owner()
+    for (let wrong = 1; wrong <= 4; wrong++) await attempt(from(newAddress()), { email: ada.email })
+    await attempt(from(newAddress()), { email: ada.email, password: ada.password })
+    expect((await attempt(from(newAddress()), { email: ada.email })).status).toBe(401)
+    throttled(await attempt(from(newAddress()), { email: ada.email }))
+  })
+
+  it('give back what they took, and not what is counted after that was forgotten', async () => {
+    const ada = await owner()
+    const right = { email: ada.email, password: ada.password }
+    const { begun, letGo } = holdComparisons(ada.password)
+    const signingIn = attempt(from(newAddress()), right)
+    await begun()
+    await passTime(3_601)
+    expect((await attempt(from(newAddress(), 1), { email: ada.email })).status).toBe(401)
+    letGo()
+    expect((await signingIn).status).toBe(200)
+    for (let wrong = 2; wrong <= 5; wrong++) {
+      expect((await attempt(from(newAddress()), { email: ada.email })).status).toBe(401)
+    }
+    throttled(await attempt(from(newAddress()), { email: ada.email }))
+  })
+
+  it('that may yet turn out to be wrong hold the next one up for a moment, and no longer', async () => {
+    const ada = await owner()
+    const right = { email: ada.email, password: ada.password }
+    for (let wrong = 1; wrong <= 4; wrong++) await attempt(from(newAddress()), { email: ada.email })
+    const { begun, letGo } = holdComparisons(ada.password)
+    const first = attempt(from(newAddress(), 0), right)
+    await begun()
+    const address = newAddress()
+    expect(throttled(await attempt(from(address, 1), right))).toBe(1)
+    letGo()
+    expect((await first).status).toBe(200)
+    expect((await attempt(from(address, 1), right)).status).toBe(200)
+  })
+
+  it('among wrong ones make no wait longer', async () => {
+    const ada = await owner()
+    const right = holdComparisons(ada.password)
+    const signingIn = attempt(from(newAddress(), 0), { email: ada.email, password: ada.password })
+    await right.begun()
+    for (let wrong = 1; wrong <= 3; wrong++) await attempt(from(newAddress(), 1), { email: ada.email })
+    // The fifth to be counted and, since the right one is taken back meanwhile, the fifth again.
+    const fifth = holdComparisons('wrong the fifth time')
+    const first = attempt(from(newAddress(), 1), { email: ada.email, password: 'wrong the fifth time' })
+    await fifth.begun()
+    right.letGo()
+    expect((await signingIn).status).toBe(200)
+    const again = holdComparisons('and wrong once more')
+    const second = attempt(from(newAddress(), 0), { email: ada.email, password: 'and wrong once more' })
+    await again.begun()
+    fifth.letGo()
+    expect((await first).status).toBe(401)
+    again.letGo()
+    expect((await second).status).toBe(401)
+    expect(throttled(await attempt(from(newAddress()), { email: ada.email }))).toBeLessThanOrEqual(3_600)
+  })
+
+  it('are not counted as wrong when they could not be compared', async () => {
+    const ada = await owner()
+    const compare = vi.spyOn(bcrypt, 'compare').mockRejectedValue(new Error('out of memory'))
+    const right = { email: ada.email, password: ada.password }
+    for (let failed = 1; failed <= 6; failed++) {
+      expect((await attempt(from(newAddress()), right)).status).toBe(500)
+    }
+    compare.mockRestore()
+    expect((await attempt(from(newAddress()), right)).status).toBe(200)
+  })
+})
+
+describe('wrong passwords from an address', () => {
+  it('are answered so often, for whatever accounts', async () => {
+    const address = newAddress()
+    const answers = []
+    for (let wrong = 1; wrong <= 14; wrong++)
+      answers.push(await attempt(from(address, wrong), { email: `${randomUUID()}@example.com` }))
+    expect(statuses(answers)).toEqual([...Array(12).fill(401), 429, 429])
+    const ada = await owner()
+    throttled(await attempt(from(address), { email: ada.email, password: ada.password }))
+    expect((await attempt(from(newAddress()), { email: ada.email, password: ada.password })).status).toBe(200)
+  })
+
+  it('have their wait told where it is longer than that of the account', async () => {
+    const ada = await owner()
+    const address = newAddress()
+    for (let wrong = 1; wrong <= 5; wrong++) await attempt(from(newAddress()), { email: ada.email })
+    await passTime(1_800)
+    for (let wrong = 1; wrong <= 12; wrong++)
+      await attempt(from(address), { email: `${randomUUID()}@example.com` })
+    expect(throttled(await attempt(from(newAddress()), { email: ada.email }))).toBeLessThanOrEqual(1_800)
+    expect(throttled(await attempt(from(address), { email: ada.email }))).toBeGreaterThan(3_500)
+  })
+
+  it('count for the whole of an IPv6 network', async () => {
+    const answers = []
+    for (let wrong = 1; wrong <= 13; wrong++)
+      answers.push(await attempt(from(`2001:db8:99:1::${wrong}`), { email: `${randomUUID()}@example.com` }))
+    expect(statuses(answers)).toEqual([...Array(12).fill(401), 429])
+  })
+})
+
+describe('registrations', () => {
+  const register = (client: Client, fields: Record<string, unknown> = {}) => {
+    const name = `r-${randomUUID().slice(0, 12)}`
+    const body = {
+      username: name,
+      email: `${name}@example.com`,
+      password: 'correct horse battery',
+      ...fields,
+    }
+    return client.post('/register', { body })
+  }
+
+  it('from an address are so many, whether they succeed or not', async () => {
+    const address = newAddress()
+    const ada = await owner()
+    const answers = []
+    for (let n = 0; n < 4; n++) answers.push(await register(from(address, n)))
+    for (let n = 0; n < 4; n++) answers.push(await register(from(address, n), { email: ada.email }))
+    expect(statuses(answers)).toEqual([201, 201, 201, 201, 409, 409, 409, 409])
+    throttled(await register(from(address)))
+    expect((await register(from(newAddress()))).status).toBe(201)
+    // What is refused for what it says is not counted.
+    const invalid = newAddress()
+    for (let n = 0; n < 10; n++)
+      expect((await register(from(invalid), { password: 'short' })).status).toBe(400)
+    expect((await register(from(invalid))).status).toBe(201)
+  })
+
+  it('from an address that come at once are no more', async () => {
+    const address = newAddress()
+    const answers = await Promise.all(Array.from({ length: 30 }, (_, n) => register(from(address, n))))
+    expect([count(answers, 201), count(answers, 429)]).toEqual([8, 22])
+  })
+
+  it('of a name that is taken are so many, and keep nobody from another name', async () => {
+    const ada = await owner()
+    const email = `${randomUUID()}@example.com`
+    for (let n = 0; n < 8; n++) {
+      expect(await register(from(newAddress()), { username: ada.username, email })).toMatchObject({
+        status: 409,
+        body: { code: 'username_taken' },
+      })
+    }
+    throttled(await register(from(newAddress()), { username: ada.username.toUpperCase(), email }))
+    expect((await register(from(newAddress()), { email })).status).toBe(201)
+  })
+
+  it('of one address that come at once make one account, and the rest learn that it is taken', async () => {
+    const email = `${randomUUID()}@example.com`
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, (_, n) => register(from(newAddress(), n), { email })),
+    )
+    expect([count(answers, 201), count(answers, 409)]).toEqual([1, 7])
+  })
+})
+
+describe('what is refused', () => {
+  it('costs some reads and nothing else', async () => {
+    const ada = await owner()
+    for (let wrong = 1; wrong <= 5; wrong++) await attempt(from(newAddress()), { email: ada.email })
+    const address = newAddress()
+    const register = () => {
+      const username = `r-${randomUUID().slice(0, 12)}`
+      const body = { username, email: `${username}@example.com`, password: 'correct horse battery' }
+      return from(address).post('/register', { body })
+    }
+    for (let n = 1; n <= 8; n++) await register()
+    const hash = vi.spyOn(bcrypt, 'hash')
+    const compare = vi.spyOn(bcrypt, 'compare')
+    const commands = recordCommands()
+    for (let n = 1; n <= 5; n++) throttled(await attempt(from(newAddress()), { email: ada.email }))
+    for (let n = 1; n <= 5; n++) throttled(await register())
+    const own = commands.take().filter(({ database }) => database === `${settings.MONGODB_DATABASE}_auth`)
+    commands.stop()
+    expect(own.filter(({ name }) => name !== 'find')).toEqual([])
+    expect(own.length).toBeGreaterThan(10)
+    expect(hash).not.toHaveBeenCalled()
+    expect(compare).not.toHaveBeenCalled()
+  })
+})
+
+describe('where attempts cannot be counted', () => {
+  it('none is made', async () => {
+    const ada = await owner()
+    const counting = vi
+      .spyOn(mongoose.mongo.Collection.prototype, 'findOneAndUpdate')
+      .mockRejectedValue(new mongoose.mongo.MongoNetworkError('connection closed'))
+    const hash = vi.spyOn(bcrypt, 'hash')
+    const compare = vi.spyOn(bcrypt, 'compare')
+    const unavailable = { status: 503, body: { code: 'dependency_unavailable' } }
+    const right = { email: ada.email, password: ada.password }
+    expect(await attempt(from(newAddress()), right)).toMatchObject(unavailable)
+    expect(await attempt(from(ada.address), right)).toMatchObject(unavailable)
+    const body = { username: 'uncounted', email: 'uncounted@example.com', password: 'correct horse battery' }
+    expect(await from(newAddress()).post('/register', { body })).toMatchObject(unavailable)
+    expect(compare).not.toHaveBeenCalled()
+    expect(hash).not.toHaveBeenCalled()
+    counting.mockRestore()
+    expect((await attempt(from(newAddress()), right)).status).toBe(200)
+  })
+})
+
+describe('the counters', () => {
+  it('go by themselves, and hold no name longer than one may be', async () => {
+    const throttles = (await shop.collections('auth')).collection('throttles')
+    expect(await throttles.indexes()).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ key: { key: 1 }, unique: true }),
+        expect.objectContaining({ key: { expire: 1 }, expireAfterSeconds: 0 }),
+      ]),
+    )
+    expect(await throttles.countDocuments({ expire: null })).toBe(0)
+    expect((await attempt(from(newAddress()), { username: 'x'.repeat(255) })).status).toBe(400)
+  })
+
+  it('keep nothing that was typed: it may be a password in the wrong field', async () => {
+    const ada = await owner()
+    const slip = `slip-${randomUUID()}`
+    await attempt(from(newAddress()), { username: slip })
+    await attempt(from(newAddress()), { email: slip })
+    const body = { ...ada, email: `${slip}@example.com` }
+    const { username, email, password } = body
+    await from(newAddress()).post('/register', { body: { username, email, password } })
+    const throttles = (await shop.collections('auth')).collection('throttles')
+    const kept = JSON.stringify(await throttles.find().toArray())
+    expect(kept).toContain(ada.userId)
+    for (const typed of [slip, ada.username, ada.email]) expect(kept).not.toContain(typed)
+  })
+})

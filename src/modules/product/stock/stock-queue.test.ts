@@ -1,0 +1,239 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Types } from 'mongoose'
+import { afterAll, beforeAll, expect, inject, it } from 'vitest'
+import type { Call } from '#kernel/call.ts'
+import { createMongo } from '#kernel/mongo/connection.ts'
+
+import { call, type PortShop, startPortShop } from '#test/support/port-shop.ts'
+import { databaseName, quiet } from '#test/support/shop.ts'
+import { type ProductPort, productPort } from '../contract.ts'
+import { createStockRepository, type StockRepository } from './stock.repository.ts'
+import { createStockTurns } from './stock-queue.ts'
+
+// A process decides on products as it left them. Here somebody else changes them in between: another replica, or an
+// operator by hand.
+
+let host: PortShop
+let port: ProductPort
+beforeAll(async () => {
+  host = await startPortShop()
+  port = host.local(productPort)
+})
+afterAll(() => host.close())
+
+// Half a second: who would go on presuming what has just turned out to be otherwise does not get there.
+const reserve = (productId: string, quantity = 1, orderId = randomBytes(12).toString('hex')) =>
+  port.reserve({ orderId, lines: [{ productId, quantity }] }, call(500))
+const product = async (stock: number): Promise<string> =>
+  (await host.shop.product(host.shop.adminToken, { name: 'Cup', price: 5, stock })).productId
+/** @returns `updatedAt` of what is answered */
+const asAdmin = async (method: string, path: string, body?: object) => {
+  const answer = await host.shop.request(method, path, { token: host.shop.adminToken, body })
+  expect(answer.status).toBeLessThan(300)
+  return answer.body.updatedAt
+}
+const change = async (productId: string, update: object) =>
+  (await host.shop.collections('product'))
+    .collection('products')
+    .updateOne({ _id: new Types.ObjectId(productId) }, update)
+const stored = async (productId: string) =>
+  (await host.shop.collections('product'))
+    .collection('products')
+    .findOne({ _id: new Types.ObjectId(productId) })
+/** How many queries of products MongoDB has answered. */
+const queries = async (): Promise<number> => {
+  const db = await host.shop.collections('product')
+  const { totals } = await db.admin().command({ top: 1 })
+  return totals[`${db.databaseName}.products`].queries.count
+}
+
+it('what another replica has sold meanwhile is not sold again', async () => {
+  const productId = await product(5)
+  await reserve(productId)
+  await change(productId, { $inc: { stock: -3, stocked: -3, version: 1 } })
+  expect(await reserve(productId, 2)).toEqual({
+    state: 'rejected',
+    rejection: { code: 'insufficient_stock', items: [{ productId, requested: 2, available: 1 }] },
+  })
+  expect(await reserve(productId)).toMatchObject({ state: 'held' })
+  expect(await stored(productId)).toMatchObject({ stock: 0 })
+})
+
+it.each([{ name: 'Mug' }, { price: 700 }])(
+  'stock is held under the name and at the price that another replica has changed meanwhile: %j',
+  async (content) => {
+    const productId = await product(5)
+    await reserve(productId)
+    await change(productId, { $set: content, $inc: { version: 1 } })
+    const line = { productId, quantity: 1, name: 'Cup', price: 500, ...content }
+    expect(await reserve(productId)).toEqual({ state: 'held', lines: [line] })
+  },
+)
+
+it.each<[string, (productId: string, version: number) => Promise<unknown>]>([
+  ['sold', (productId) => reserve(productId)],
+  [
+    'restocked',
+    (productId) => asAdmin('POST', `/products/${productId}/stock`, { change: 1, reason: 'found' }),
+  ],
+  ['renamed', (productId, version) => asAdmin('PUT', `/products/${productId}`, { name: 'Mug', version })],
+  ['deleted', (productId) => asAdmin('DELETE', `/products/${productId}`)],
+])('a product that is %s is no older than before, by whatever clock that was', async (_what, changed) => {
+  const productId = await product(5)
+  await reserve(productId)
+  const ahead = new Date(Date.now() + 60_000)
+  await change(productId, { $set: { updatedAt: ahead }, $inc: { version: 1 } })
+  const shown = await changed(productId, 3)
+  if (typeof shown === 'string') expect(shown).toBe(ahead.toISOString())
+  expect(await stored(productId)).toMatchObject({ version: 4, updatedAt: ahead })
+})
+
+it('what another replica has deleted meanwhile is not sold', async () => {
+  const productId = await product(5)
+  await reserve(productId)
+  await change(productId, { $set: { deleted: true }, $inc: { version: 1 } })
+  expect(await reserve(productId)).toMatchObject({ rejection: { code: 'unknown_product' } })
+})
+
+it('what is left when another replica has sold some is sold without asking again', async () => {
+  const productId = await product(5)
+  await reserve(productId)
+  await change(productId, { $inc: { stock: -3, stocked: -3, version: 1 } })
+  const before = await queries()
+  expect(await reserve(productId)).toMatchObject({ state: 'held' })
+  expect(await queries()).toBe(before)
+  expect(await stored(productId)).toMatchObject({ stock: 0, version: 4 })
+})
+
+it('nobody is refused for what was there a moment ago', async () => {
+  const productId = await product(1)
+  await reserve(productId)
+  await change(productId, { $inc: { stock: 4, stocked: 4 } })
+  expect(await reserve(productId, 3)).toMatchObject({ state: 'held' })
+})
+
+it('nobody is refused for what was there a moment ago, beside others who are not refused', async () => {
+  const productId = await product(3)
+  await reserve(productId)
+  await change(productId, { $inc: { stock: 4, stocked: 4, version: 1 } })
+  const outcomes = await Promise.all([reserve(productId), reserve(productId, 5)])
+  expect(outcomes).toMatchObject([{ state: 'held' }, { state: 'held' }])
+  expect(await stored(productId)).toMatchObject({ stock: 0 })
+})
+
+it('nobody gets what is only given back after him', async () => {
+  const productId = await product(8)
+  const orderId = randomBytes(12).toString('hex')
+  await reserve(productId, 3, orderId)
+  await change(productId, { $inc: { stock: -4, stocked: -4, version: 1 } })
+  const [reserved] = await Promise.all([reserve(productId, 3), port.release({ orderId }, call(500))])
+  expect(reserved).toMatchObject({ rejection: { items: [{ requested: 3, available: 1 }] } })
+  expect(await stored(productId)).toMatchObject({ stock: 4 })
+})
+
+it('a reserve that is repeated, among others that are not, is answered as it was', async () => {
+  const [productId, other] = await Promise.all([product(5), product(5)])
+  const orderId = randomBytes(12).toString('hex')
+  const first = await reserve(productId, 2, orderId)
+  const outcomes = await Promise.all([reserve(other), reserve(productId, 2, orderId), reserve(productId)])
+  expect(outcomes).toMatchObject([{ state: 'held' }, first, { state: 'held' }])
+  expect(await stored(productId)).toMatchObject({ stock: 2 })
+  expect(await stored(other)).toMatchObject({ stock: 4 })
+})
+
+it('a stock change that is repeated is answered as it was, whatever has become of the product meanwhile', async () => {
+  const productId = await product(999_999_990)
+  const add = (change: number) =>
+    host.shop.post(`/products/${productId}/stock`, {
+      token: host.shop.adminToken,
+      body: { change },
+      headers: { 'Idempotency-Key': productId },
+    })
+  const first = await add(10)
+  expect(first.status).toBe(200)
+  // Refused, if it were a new one: there would be more than there may be. The reserves have the product written.
+  const others = Array.from({ length: 5 }, () => reserve(productId))
+  const [again] = await Promise.all([add(10), ...others])
+  expect({ status: again.status, body: again.body }).toEqual({ status: 200, body: first.body })
+  const [reused] = await Promise.all([add(11), reserve(productId)])
+  expect(reused.body.code).toBe('idempotency_key_reused')
+})
+
+it('a reservation is released once, whoever has found it held', async () => {
+  const mongo = createMongo({
+    uri: inject('mongodbUri'),
+    database: databaseName(),
+    requestTimeoutMs: 4_000,
+    logger: await quiet,
+  })
+  await mongo.connect(new AbortController().signal)
+  const database = mongo.database('product')
+  try {
+    const stock = createStockRepository(database)
+    const orderId = stock.newId()
+    const held = { orderId, state: 'held' as const, requested: [{ productId: orderId, quantity: 1 }] }
+    const now = new Date()
+    await stock.transaction(call(), (transaction) => transaction.addReservations([held], now))
+    await stock.transaction(call(), (transaction) => transaction.markReleased([orderId], now))
+    const again = stock.transaction(call(300), (transaction) => transaction.markReleased([orderId], now))
+    await expect(again).rejects.toMatchObject({ code: 'dependency_unavailable' })
+  } finally {
+    await database.connection.db?.dropDatabase()
+    await mongo.close()
+  }
+})
+
+it('what is never as it was read is decided on what the transaction reads, before its time is over', async () => {
+  const productId = await product(5)
+  // One product on two lines, which no order has, takes more than there is of it.
+  const lines = [3, 3].map((quantity) => ({ productId, quantity }))
+  const odd = port.reserve({ orderId: randomBytes(12).toString('hex'), lines }, call(3_000))
+  await expect(odd).rejects.toMatchObject({ code: 'internal_error' })
+  expect(await stored(productId)).toMatchObject({ stock: 5 })
+})
+
+it('a product that somebody has spoilt is no matter of those who want another', async () => {
+  const [spoilt, sound] = await Promise.all([product(5), product(5)])
+  await change(spoilt, { $set: { stock: 'five' } })
+  const outcomes = await Promise.allSettled([
+    reserve(sound),
+    reserve(spoilt),
+    reserve(sound),
+    reserve(spoilt),
+    reserve(sound),
+  ])
+  expect(outcomes.map(({ status }) => status)).toEqual([
+    'fulfilled',
+    'rejected',
+    'fulfilled',
+    'rejected',
+    'fulfilled',
+  ])
+  expect(await stored(sound)).toMatchObject({ stock: 2 })
+  expect(await stored(spoilt)).toMatchObject({ stock: 'five' })
+})
+
+it('who met another leaves the stock to him for as long as that turn took', async () => {
+  let attempts = 2
+  const begun: number[] = []
+  const repository = {
+    reads: () => ({}),
+    async transaction(_call: Call, work: (transaction: object) => Promise<unknown>) {
+      begun.push(performance.now())
+      await sleep(40)
+      for (let attempt = 1; attempt < attempts; attempt++) await work({})
+      return work({})
+    },
+  }
+  const turns = createStockTurns(repository as unknown as StockRepository)
+  const move = () => turns({ lines: 1, reads: {}, decide: () => undefined }, call())
+  await move()
+  const ended = performance.now()
+  attempts = 1
+  await move()
+  expect((begun[1] ?? 0) - ended).toBeGreaterThan(38)
+  const alone = performance.now()
+  await move()
+  expect((begun[2] ?? 0) - alone).toBeLessThan(38)
+})

@@ -1,0 +1,509 @@
+import { randomBytes } from 'node:crypto'
+import { mongo } from 'mongoose'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { dependencyUnavailable } from '#kernel/errors.ts'
+import { createHttpClient } from '#kernel/ports/http-client.ts'
+import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
+import type { AuthPort } from '#src/modules/auth/contract.ts'
+import { connectAuth } from '#src/modules/auth/http.ts'
+import { type ProductPort, productPort } from '#src/modules/product/contract.ts'
+import { connectProduct } from '#src/modules/product/http.ts'
+import { registry } from '#src/registry.ts'
+import { unbalancedBooks } from '#test/support/books.ts'
+import type { Account, Answer, Json, RequestOptions } from '#test/support/client.ts'
+import { type InterferedShop, startInterferedShop } from '#test/support/interfered-shop.ts'
+import { call, internalSecret } from '#test/support/port-shop.ts'
+import { filtersOf, recordCommands, recordedUri, type SentCommand } from '#test/support/recorded-commands.ts'
+import { quiet } from '#test/support/shop.ts'
+
+// What the program sends to MongoDB, read as the driver sends it: each journey below is a way through a route, an
+// operation of a port or a job, and together they are all of them.
+
+type Document = mongo.Document
+
+let shop: InterferedShop
+let ada: Account
+let product: ProductPort
+let auth: AuthPort
+const sent = new Map<string, SentCommand[]>()
+let documented: string[]
+
+beforeAll(async () => {
+  shop = await startInterferedShop({ MONGODB_URI: recordedUri(), INTERNAL_SECRET: internalSecret })
+  const http = createHttpClient({
+    target: productPort.name,
+    url: 'http://shop',
+    credential: createCredentialIssuer(internalSecret),
+    logger: await quiet,
+    fetch: async (input, init) => shop.fetch(new Request(input, init)),
+  })
+  product = connectProduct(http)
+  auth = connectAuth(http)
+  ada = await shop.customer()
+  const { paths } = (await shop.get('/openapi.json')).body
+  documented = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods as Json).map((method) => `${method.toUpperCase()} ${path}`),
+  )
+  const commands = recordCommands()
+  for (const [name, { go }] of Object.entries(journeys)) {
+    await go()
+    sent.set(name, commands.take())
+  }
+  commands.stop()
+}, 120_000)
+
+afterAll(async () => {
+  expect(await unbalancedBooks(shop)).toEqual([])
+  await shop.close()
+})
+
+const newId = () => randomBytes(12).toString('hex')
+const newProduct = (fields: Record<string, unknown> = {}) => shop.product(shop.adminToken, fields)
+const asAdmin = (options: RequestOptions = {}): RequestOptions => ({ token: shop.adminToken, ...options })
+const asAda = (options: RequestOptions = {}): RequestOptions => ({ token: ada.token, ...options })
+
+const answers = async (status: number, request: Promise<Answer>): Promise<Json> => {
+  const answer = await request
+  expect(answer.status, JSON.stringify(answer.body)).toBe(status)
+  return answer.body
+}
+
+/** An order that is confirmed, and how it was asked for. */
+async function bought() {
+  const { productId } = await newProduct()
+  const again = () => shop.order(ada.token, [{ productId, quantity: 1 }], { 'Idempotency-Key': productId })
+  const { orderId } = await answers(201, again())
+  return { orderId, productId, again }
+}
+
+/** What comes to pass just before the next reserve, or the next release, reaches the product module. */
+const beforeReserve = (event: (orderId: string) => Promise<unknown>) =>
+  shop.interfere((port) => ({
+    async reserve(request, call) {
+      shop.interfere()
+      await event(request.orderId)
+      return port.reserve(request, call)
+    },
+  }))
+const beforeRelease = (event: () => Promise<unknown>) =>
+  shop.interfere((port) => ({
+    async release(request, call) {
+      shop.interfere()
+      await event()
+      return port.release(request, call)
+    },
+  }))
+
+/** An order whose outcome its buyer does not know. */
+async function unfinished() {
+  const { productId } = await newProduct()
+  let orderId = ''
+  beforeReserve(async (id) => {
+    orderId = id
+    throw dependencyUnavailable('lost on the way')
+  })
+  const again = () => shop.order(ada.token, [{ productId, quantity: 1 }], { 'Idempotency-Key': productId })
+  await answers(503, again())
+  return { orderId, again }
+}
+
+interface Journey {
+  go(): Promise<unknown>
+  /** What a sharded cluster would have to ask every shard for. */
+  scatters?: string[]
+}
+
+const sweep = 'sweep unfinished orders'
+const catalogue = { scatters: ['find products'] }
+const lookUpByAdmin = { scatters: ['find orders'] }
+
+/** By method and path, by module and operation of a port, or by job; after a comma, which of its ways it takes. */
+const journeys: Record<string, Journey> = {
+  'GET /healthz': { go: () => answers(200, shop.get('/healthz')) },
+  'GET /readyz': { go: () => answers(200, shop.get('/readyz')) },
+  'GET /openapi.json': { go: () => answers(200, shop.get('/openapi.json')) },
+  'GET /docs': { go: () => answers(200, shop.get('/docs')) },
+  'GET /problems/{code}': { go: () => answers(200, shop.get('/problems/forbidden')) },
+
+  'POST /register': { go: () => shop.customer() },
+  'POST /register, of a name that is taken': {
+    go: () =>
+      answers(409, shop.post('/register', { body: { ...credentialsOf(ada), email: 'new@example.com' } })),
+  },
+  'POST /login': { go: () => shop.login(ada.email, ada.password) },
+  'POST /login, for the first time': { go: () => shop.customer() },
+  'POST /login, with a wrong password, once too often': {
+    async go() {
+      const { email } = await shop.customer()
+      const wrong = { body: { email, password: 'wrong password' } }
+      for (let attempt = 1; attempt <= 10; attempt++) await answers(401, shop.post('/login', wrong))
+      await answers(429, shop.post('/login', wrong))
+      const unknown = { body: { email: 'nobody@example.com', password: 'wrong password' } }
+      await answers(401, shop.post('/login', unknown))
+    },
+  },
+  'POST /token/refresh': {
+    async go() {
+      const { refreshToken } = await shop.customer()
+      await answers(200, shop.post('/token/refresh', { body: { refreshToken } }))
+    },
+  },
+  'POST /token/refresh, of a token spent long ago': {
+    async go() {
+      const { refreshToken } = await shop.customer()
+      const next = await answers(200, shop.post('/token/refresh', { body: { refreshToken } }))
+      await answers(200, shop.post('/token/refresh', { body: { refreshToken: next.refreshToken } }))
+      const families = (await shop.collections('auth')).collection('refreshFamilies')
+      await families.updateMany({}, { $set: { 'spent.$[].at': new Date(0) } })
+      await answers(401, shop.post('/token/refresh', { body: { refreshToken } }))
+    },
+  },
+  'POST /logout': {
+    async go() {
+      const { refreshToken } = await shop.customer()
+      await answers(204, shop.post('/logout', { body: { refreshToken } }))
+    },
+  },
+  'PUT /profile/password': {
+    async go() {
+      const { token, password } = await shop.customer()
+      const body = { currentPassword: password, newPassword: 'another horse battery' }
+      await answers(204, shop.put('/profile/password', { token, body }))
+    },
+  },
+  'GET /profile': { go: () => answers(200, shop.get('/profile', asAda())) },
+  'GET /.well-known/jwks.json': { go: () => answers(200, shop.get('/.well-known/jwks.json')) },
+  'auth.publicKeys': { go: () => auth.publicKeys({}, call()) },
+
+  'POST /products/create_product': { go: () => newProduct() },
+  'GET /products/': { go: () => answers(200, shop.get('/products/?limit=100')), ...catalogue },
+  'GET /products/, by name, the second page': {
+    async go() {
+      await Promise.all([newProduct({ name: 'Saucer' }), newProduct({ name: 'Pot' })])
+      const { nextCursor } = await answers(200, shop.get('/products/?sort=name&limit=1'))
+      await answers(200, shop.get(`/products/?sort=name&limit=1&cursor=${nextCursor}`))
+    },
+    ...catalogue,
+  },
+  'GET /products/{id}': {
+    go: async () => answers(200, shop.get(`/products/${(await newProduct()).productId}`)),
+  },
+  'PUT /products/{id}, of its content': {
+    async go() {
+      const { productId, version } = await newProduct()
+      await answers(200, shop.put(`/products/${productId}`, asAdmin({ body: { price: 1, version } })))
+    },
+  },
+  'PUT /products/{id}, of its stock': {
+    async go() {
+      const { productId, version } = await newProduct()
+      await answers(200, shop.put(`/products/${productId}`, asAdmin({ body: { stock: 3, version } })))
+    },
+  },
+  'POST /products/{id}/stock': {
+    async go() {
+      const { productId } = await newProduct()
+      await answers(200, shop.post(`/products/${productId}/stock`, asAdmin({ body: { change: 1 } })))
+    },
+  },
+  'POST /products/{id}/stock, twice with one key': {
+    async go() {
+      const { productId } = await newProduct()
+      const change = asAdmin({ body: { change: 1 }, headers: { 'Idempotency-Key': productId } })
+      await answers(200, shop.post(`/products/${productId}/stock`, change))
+      await answers(200, shop.post(`/products/${productId}/stock`, change))
+    },
+  },
+  'POST /products/{id}/stock, of a product that somebody else is changing': {
+    async go() {
+      const { productId } = await newProduct()
+      const db = await shop.collections('product')
+      const products = db.collection('products')
+      const commands = recordCommands()
+      await db.client.withSession((session) =>
+        session.withTransaction(async () => {
+          await products.updateOne(
+            { _id: new mongo.ObjectId(productId) },
+            { $inc: { version: 1 } },
+            { session },
+          )
+          const changed = shop.post(`/products/${productId}/stock`, asAdmin({ body: { change: 1 } }))
+          await vi.waitFor(() => expect(namesOf(commands.take())).toContain('abortTransaction'))
+          await session.abortTransaction()
+          await answers(200, changed)
+        }),
+      )
+      commands.stop()
+    },
+  },
+  'POST /products/{id}/stock, of a product that does not exist': {
+    go: () => answers(404, shop.post(`/products/${newId()}/stock`, asAdmin({ body: { change: 1 } }))),
+  },
+  'DELETE /products/{id}': {
+    async go() {
+      const { productId } = await newProduct()
+      await answers(204, shop.delete(`/products/${productId}`, asAdmin()))
+    },
+  },
+
+  'product.reserve': {
+    async go() {
+      const { productId } = await newProduct()
+      const request = { orderId: newId(), lines: [{ productId, quantity: 1 }] }
+      expect(await product.reserve(request, call())).toMatchObject({ state: 'held' })
+      expect(await product.reserve(request, call())).toMatchObject({ state: 'held' })
+    },
+  },
+  'product.reserve, as many as one turn takes': {
+    async go() {
+      const { productId } = await newProduct({ stock: 1_000 })
+      const calls = Array.from({ length: 200 }, () => ({
+        request: { orderId: newId(), lines: [{ productId, quantity: 1 }] },
+        call: call(),
+      }))
+      const credential = await createCredentialIssuer(internalSecret)('product')
+      for (let time = 0; time < 2; time++) {
+        const { outcomes } = await answers(
+          200,
+          shop.post('/internal/product/reserve', { token: credential, body: { calls } }),
+        )
+        expect(outcomes.every(({ result }: Json) => result?.state === 'held')).toBe(true)
+      }
+    },
+  },
+  'product.reservations': { go: () => product.reservations({ orderIds: [newId(), newId()] }, call()) },
+  'product.holds': {
+    go: () => product.holds({ after: newId(), limit: 10 }, call()),
+    scatters: ['find reservations'],
+  },
+  'product.release': {
+    async go() {
+      const { productId } = await newProduct()
+      const orderId = newId()
+      await product.reserve({ orderId, lines: [{ productId, quantity: 1 }] }, call())
+      await product.release({ orderId }, call())
+      await product.release({ orderId }, call())
+    },
+  },
+  'product.release, before the reserve': { go: () => product.release({ orderId: newId() }, call()) },
+
+  'POST /orders/create_order': {
+    async go() {
+      const [cup, pot] = await Promise.all([newProduct(), newProduct()])
+      const basket = [cup, pot].map(({ productId }) => ({ productId, quantity: 1 }))
+      await answers(201, shop.order(ada.token, basket))
+    },
+  },
+  'POST /orders/create_order, of what is not there': {
+    async go() {
+      const { productId } = await newProduct({ stock: 0 })
+      await answers(409, shop.order(ada.token, [{ productId, quantity: 1 }]))
+      await answers(422, shop.order(ada.token, [{ productId: newId(), quantity: 1 }]))
+    },
+  },
+  'POST /orders/create_order, replayed': { go: async () => answers(201, (await bought()).again()) },
+  'POST /orders/create_order, while the first is at work': {
+    go: async () => answers(409, (await unfinished()).again()),
+  },
+  'POST /orders/create_order, carried on by a retry': {
+    async go() {
+      const { orderId, again } = await unfinished()
+      await shop.ageLease(orderId, 1)
+      expect((await answers(201, again())).orderId).toBe(orderId)
+    },
+  },
+  'POST /orders/create_order, cancelled meanwhile': {
+    async go() {
+      const { productId } = await newProduct()
+      beforeReserve((orderId) => answers(200, shop.delete(`/orders/${orderId}`, asAda())))
+      await answers(409, shop.order(ada.token, [{ productId, quantity: 1 }]))
+    },
+  },
+  'GET /orders': { go: () => answers(200, shop.get('/orders?limit=100', asAda())) },
+  'GET /orders, the second page of a status': {
+    async go() {
+      const query = '/orders?limit=1&status=confirmed'
+      const { nextCursor } = await answers(200, shop.get(query, asAda()))
+      await answers(200, shop.get(`${query}&cursor=${nextCursor}`, asAda()))
+    },
+  },
+  'GET /orders, by an admin': { go: () => answers(200, shop.get('/orders', asAdmin())), ...lookUpByAdmin },
+  'GET /orders/{id}': {
+    go: async () => answers(200, shop.get(`/orders/${(await bought()).orderId}`, asAda())),
+  },
+  'GET /orders/{id}, by an admin': {
+    go: async () => answers(200, shop.get(`/orders/${(await bought()).orderId}`, asAdmin())),
+    ...lookUpByAdmin,
+  },
+  'PUT /orders/{id}, to cancel': {
+    async go() {
+      const { orderId } = await bought()
+      await answers(200, shop.put(`/orders/${orderId}`, asAda({ body: { status: 'cancelled' } })))
+    },
+  },
+  'PUT /orders/{id}, by an admin': {
+    async go() {
+      const { orderId } = await bought()
+      for (const status of ['shipped', 'delivered'])
+        await answers(200, shop.put(`/orders/${orderId}`, asAdmin({ body: { status } })))
+    },
+    ...lookUpByAdmin,
+  },
+  'DELETE /orders/{id}': {
+    async go() {
+      const { orderId } = await bought()
+      await answers(200, shop.delete(`/orders/${orderId}`, asAda()))
+      await answers(200, shop.delete(`/orders/${orderId}`, asAda()))
+    },
+  },
+  [sweep]: {
+    async go() {
+      const { orderId } = await unfinished()
+      await shop.ageLease(orderId, 60_000)
+      await vi.waitFor(
+        async () => {
+          const order = await answers(200, shop.get(`/orders/${orderId}`, asAda()))
+          expect(order.status).toBe('cancelled')
+        },
+        { timeout: 30_000, interval: 100 },
+      )
+    },
+    scatters: ['find orders'],
+  },
+  'DELETE /orders/{id}, twice at once': {
+    async go() {
+      const { orderId } = await bought()
+      beforeRelease(() => answers(200, shop.delete(`/orders/${orderId}`, asAda())))
+      await answers(200, shop.delete(`/orders/${orderId}`, asAda()))
+    },
+  },
+}
+
+const credentialsOf = ({ username, email, password }: Account) => ({ username, email, password })
+
+const namesOf = (commands: readonly SentCommand[]): string[] => [
+  ...new Set(commands.map(({ name, collection }) => `${name} ${collection}`.trim())),
+]
+
+it('the journeys take every public route, every operation of a port and every job', () => {
+  const operations = registry.flatMap(({ needs }) =>
+    Object.values(needs).flatMap((port) =>
+      Object.keys(port.operations).map((operation) => `${port.name}.${operation}`),
+    ),
+  )
+  const taken = Object.keys(journeys).map((name) => name.split(',')[0])
+  const all = [...documented, ...operations, sweep]
+  expect([...new Set(taken)].toSorted()).toEqual([...new Set(all)].toSorted())
+})
+
+describe('every command has a time limit', () => {
+  const exceptions: Record<string, string> = {
+    abortTransaction: 'nobody waits for it, and without it the server ends the transaction by itself',
+    getMore: 'it has what is left of the limit of its find',
+  }
+  const hasNoLimit = ({ command }: SentCommand) =>
+    !(Number.isInteger(command.maxTimeMS) && command.maxTimeMS > 0)
+
+  it.each(Object.keys(journeys))('on behalf of %s', (name) => {
+    const unlimited = sent.get(name)?.filter(hasNoLimit) ?? []
+    expect(namesOf(unlimited.filter((command) => !(command.name in exceptions)))).toEqual([])
+  })
+
+  it('but for the exceptions, each of which occurs', () => {
+    const unlimited = [...sent.values()].flat().filter(hasNoLimit)
+    expect(new Set(unlimited.map(({ name }) => name))).toEqual(new Set(Object.keys(exceptions)))
+  })
+})
+
+describe('the keys are ready for sharding', () => {
+  /** The shard key of each collection that grows with customers or products. */
+  const plan: Record<string, Record<string, 1 | 'hashed'>> = {
+    orders: { userId: 1 },
+    products: { _id: 'hashed' },
+    reservations: { _id: 'hashed' },
+    stockLedger: { productId: 1 },
+    stockChangeAnswers: { _id: 'hashed' },
+  }
+  const onOneShard = [
+    'users',
+    'roleChanges',
+    'refreshFamilies',
+    'knownClients',
+    'throttles',
+    'migrations',
+    'locks',
+  ]
+  const isEqual = (value: unknown): boolean =>
+    value !== undefined && !Object.keys(Object(value)).some((key) => key.startsWith('$'))
+  const isOneOf = (value: Document | undefined): boolean => value?.$in !== undefined
+
+  /** A basket has several products, and a turn several reservations; a customer's orders are on one shard. */
+  const isTargeted = (collection: string, filter: Document): boolean => {
+    if (collection === 'orders') return isEqual(filter.userId)
+    const fields = Object.keys(plan[collection] ?? {})
+    return fields.length > 0 && fields.every((field) => isEqual(filter[field]) || isOneOf(filter[field]))
+  }
+  /** A getMore goes where its find has been. What names no collection is about sessions, or for any server. */
+  const hasFilter = ({ name, collection }: SentCommand) => name !== 'getMore' && collection !== ''
+  const scatters = (sent: SentCommand): boolean =>
+    hasFilter(sent) &&
+    !onOneShard.includes(sent.collection) &&
+    !filtersOf(sent).every((filter) => isTargeted(sent.collection, filter))
+  /** The sweeper's look for orders, which comes by itself whatever else is under way. */
+  const isSweep = ({ collection, command }: SentCommand) =>
+    collection === 'orders' &&
+    command.filter?.$or?.every((filter: Document) => 'leaseUntil' in filter) === true
+
+  it.each(Object.entries(journeys))(
+    '%s asks the shards that it must',
+    (name, { scatters: expected = [] }) => {
+      const commands = sent.get(name)?.filter((command) => name === sweep || !isSweep(command)) ?? []
+      expect(namesOf(commands.filter(scatters))).toEqual(expected)
+    },
+  )
+
+  it("a customer's order is named by its owner and its id, but in lists and by its key", () => {
+    const customers = Object.entries(journeys).filter(([, { scatters = [] }]) => scatters.length === 0)
+    const filters = customers
+      .flatMap(([name]) => sent.get(name) ?? [])
+      .filter((command) => command.collection === 'orders' && !isSweep(command))
+      .flatMap(filtersOf)
+    const shapes = filters
+      .filter(({ userId, _id }) => !isEqual(userId) || !isEqual(_id))
+      .map((filter) => fieldsOf(filter).toSorted().join())
+    const ofLists = ['_id,createdAt,status,userId', 'createdAt,status,userId', 'status,userId']
+    expect([...new Set(shapes)].toSorted()).toEqual([...ofLists, 'key,userId'].toSorted())
+  })
+
+  it('no unique index stands in the way of its shard key, and each range has an index', async () => {
+    const seen: string[] = []
+    for (const { name: module } of registry) {
+      const db = await shop.collections(module)
+      for (const { name } of await db.listCollections().toArray()) {
+        seen.push(name)
+        const key = plan[name]
+        if (!key) continue
+        const indexes = await db.collection(name).listIndexes().toArray()
+        const prefixed = indexes.filter((index) => startsWith(index.key, key))
+        expect(indexes.filter((index) => index.unique && !prefixed.includes(index))).toEqual([])
+        // A hashed one is built when the collection is sharded.
+        const isRange = !Object.values(key).includes('hashed')
+        const whole = prefixed.filter((index) => !index.partialFilterExpression && !index.sparse)
+        if (isRange)
+          expect(whole.length, `an index of ${name} that starts with its shard key`).toBeGreaterThan(0)
+      }
+    }
+    expect(new Set(seen)).toEqual(new Set([...Object.keys(plan), ...onOneShard]))
+  })
+})
+
+/** With a value that is undefined, which the driver leaves to chance, under a name of its own. */
+const fieldsOf = (filter: Document): string[] =>
+  Object.entries(filter).map(([field, value]) => (value === undefined ? `${field} undefined` : field))
+
+const startsWith = (index: Document, key: Document): boolean => {
+  const fields = Object.entries(index)
+  return Object.entries(key).every(
+    ([field, kind], at) => fields[at]?.[0] === field && fields[at]?.[1] === kind,
+  )
+}

@@ -1,0 +1,228 @@
+import { Types } from 'mongoose'
+import { pino } from 'pino'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
+import type { Account, Answer } from '#test/support/client.ts'
+import { loadPasswordCheck, type Shop, startShop } from '#test/support/shop.ts'
+import { wayToMongodb } from '#test/support/way-to-mongodb.ts'
+
+// A document that is spoilt or locked, or a command that hangs, does not affect the requests that are carried out together with
+// it. The time of a request is less than the two seconds that a command may take: one that waited for such a command would be answered 503.
+
+const lines: { level: number; msg: string; ids?: string[] }[] = []
+const logger = pino({}, { write: (line: string) => lines.push(JSON.parse(line)) })
+let way: Awaited<ReturnType<typeof wayToMongodb>>
+let shop: Shop
+let ada: Account
+beforeAll(async () => {
+  await loadPasswordCheck()
+  way = await wayToMongodb(inject('mongodbUri'))
+  shop = await startShop({ environment: { MONGODB_URI: way.uri, REQUEST_TIMEOUT: '1900ms' }, logger })
+  ada = await shop.customer()
+})
+afterAll(async () => {
+  await shop.close()
+  await way.cut()
+})
+beforeEach(() => {
+  lines.length = 0
+})
+
+const count = 5
+const products = (fields: Record<string, unknown> = {}): Promise<string[]> =>
+  Promise.all(
+    Array.from({ length: count }, async () => (await shop.product(shop.adminToken, fields)).productId),
+  )
+const buy = (productId: string, quantity = 1) => shop.order(ada.token, [{ productId, quantity }])
+const ordersOf = (productIds: readonly string[]) => Promise.all(productIds.map((productId) => buy(productId)))
+const statuses = (answers: readonly Answer[]) => answers.map(({ status }) => status)
+const all = (status: number) => Array(count).fill(status)
+
+const collection = async (module: string, name: string) => (await shop.collections(module)).collection(name)
+const edit = async (module: string, name: string, id: string, update: object) =>
+  (await collection(module, name)).updateOne({ _id: new Types.ObjectId(id) }, update)
+
+/** Writes a document in a transaction that is left open. */
+async function lock(module: string, name: string, id: string): Promise<() => Promise<void>> {
+  const { client, databaseName } = await shop.collections(module)
+  const session = client.startSession()
+  session.startTransaction()
+  const _id = new Types.ObjectId(id)
+  await client
+    .db(databaseName)
+    .collection(name)
+    .updateOne({ _id }, { $set: { lock: 1 } }, { session })
+  return async () => {
+    await session.abortTransaction()
+    await session.endSession()
+  }
+}
+
+describe('a command that hangs', () => {
+  it.each<[string, string[], () => Promise<Answer[]>, number]>([
+    [
+      'a read of products',
+      ['find', 'products'],
+      async () => {
+        const productIds = await products()
+        return Promise.all(productIds.map((productId) => shop.get(`/products/${productId}`)))
+      },
+      200,
+    ],
+    [
+      'a list of products',
+      ['find', 'products', 'hint'],
+      () => Promise.all(Array.from({ length: count }, () => shop.get('/products/'))),
+      200,
+    ],
+    ['the insert of orders', ['insert', 'orders'], async () => ordersOf(await products()), 201],
+    ['the compare-and-set of orders', ['update', 'orders'], async () => ordersOf(await products()), 201],
+    [
+      'the write of a stock turn',
+      ['update', 'products', 'txnNumber', 'stocked'],
+      async () => ordersOf(await products()),
+      201,
+    ],
+    ['the commit of a stock turn', ['commitTransaction'], async () => ordersOf(await products()), 201],
+  ])(
+    '(%s) fails none of the requests that go with it, or come behind it',
+    async (_what, texts, ask, status) => {
+      const productIds = await products()
+      const caught = way.hangNext(...texts)
+      const first = ask()
+      await caught
+      const behind = Promise.all([ordersOf(productIds), ordersOf(productIds)])
+      expect(statuses(await first)).toEqual(all(status))
+      expect((await behind).map(statuses)).toEqual([all(201), all(201)])
+    },
+  )
+})
+
+describe('a document that is locked', () => {
+  it('(an order) holds up its own request alone', async () => {
+    const productIds = await products()
+    const { orderId } = (await buy(productIds[0] ?? '')).body
+    const unlock = await lock('order', 'orders', orderId)
+    const locked = shop.delete(`/orders/${orderId}`, { token: ada.token })
+    const [beside, behind] = await Promise.all([ordersOf(productIds), ordersOf(productIds)])
+    expect([beside, behind].map(statuses)).toEqual([all(201), all(201)])
+    await unlock()
+    await locked
+  })
+
+  it('(a product) in many different baskets holds up no order of other products', async () => {
+    const [locked = ''] = await products({ stock: 100 })
+    const together = await Promise.all(Array.from({ length: 8 }, () => products()))
+    const unlock = await lock('product', 'products', locked)
+    const baskets = together.flat().map((productId) =>
+      shop.order(
+        ada.token,
+        [locked, productId].map((id) => ({ productId: id, quantity: 1 })),
+      ),
+    )
+    const productIds = await products()
+    expect(statuses(await ordersOf(productIds))).toEqual(all(201))
+    expect(statuses(await ordersOf(productIds))).toEqual(all(201))
+    await unlock()
+    expect(statuses(await Promise.all(baskets)).every((status) => [201, 503].includes(status))).toBe(true)
+  })
+
+  it('(a product) holds up those who want it alone', async () => {
+    const [productIds, [locked = '']] = await Promise.all([products(), products()])
+    const unlock = await lock('product', 'products', locked)
+    const stuck = [buy(locked), buy(locked)]
+    const [beside, behind] = await Promise.all([ordersOf(productIds), ordersOf(productIds)])
+    const later = [buy(locked)]
+    expect([beside, behind, await ordersOf(productIds)].map(statuses)).toEqual([all(201), all(201), all(201)])
+    await unlock()
+    expect(
+      statuses(await Promise.all([...stuck, ...later])).every((status) => [201, 503].includes(status)),
+    ).toBe(true)
+  })
+})
+
+describe('a product that is spoilt', () => {
+  const spoilings: [string, object][] = [
+    ['its price is a string', { $set: { price: '5.00' } }],
+    ['its stock is a string', { $set: { stock: 'five' } }],
+    ['its name is missing', { $unset: { name: 1 } }],
+    ['it has no times', { $unset: { createdAt: 1, updatedAt: 1 } }],
+    ['its version is not a number', { $set: { version: null } }],
+  ]
+  it.each(spoilings)('(%s) fails the requests for it, and no other', async (_what, spoiling) => {
+    const [productIds, [spoilt = '']] = await Promise.all([products(), products()])
+    await edit('product', 'products', spoilt, spoiling)
+    const reads = [spoilt, ...productIds].map((productId) => shop.get(`/products/${productId}`))
+    expect(statuses(await Promise.all(reads))).toEqual([500, ...all(200)])
+    expect(lines.some(({ level }) => level === 50)).toBe(true)
+
+    const mixed = shop.order(
+      ada.token,
+      [spoilt, productIds[0] ?? ''].map((productId) => ({ productId, quantity: 1 })),
+    )
+    const [refused, ...sold] = await Promise.all([
+      buy(spoilt),
+      ...productIds.map((productId) => buy(productId)),
+    ])
+    expect(statuses(sold)).toEqual(all(201))
+    expect([refused, await mixed].map((answer) => answer?.status)).toEqual([500, 500])
+
+    lines.length = 0
+    for (const sort of ['newest', 'price', '-price', 'name']) {
+      const shown: string[] = []
+      for (let cursor = ''; ; ) {
+        const { status, body } = await shop.get(`/products/?sort=${sort}&limit=7${cursor}`)
+        expect(status).toBe(200)
+        shown.push(...body.data.map(({ productId }: { productId: string }) => productId))
+        if (body.nextCursor === null) break
+        expect(body.data).toHaveLength(7)
+        cursor = `&cursor=${body.nextCursor}`
+      }
+      expect(shown).toEqual(expect.arrayContaining(productIds))
+      expect(shown).not.toContain(spoilt)
+      expect(new Set(shown).size).toBe(shown.length)
+    }
+    // Once, although every list has left it out.
+    expect(lines.filter(({ level, ids }) => level === 50 && ids?.includes(spoilt))).toHaveLength(1)
+    await (await collection('product', 'products')).deleteOne({ _id: new Types.ObjectId(spoilt) })
+  })
+})
+
+describe('an order that is spoilt', () => {
+  it.each<[string, object]>([
+    ['a line is broken', { $set: { lines: [null] } }],
+    ['it has no lease', { $unset: { leaseUntil: 1 } }],
+    ['its steps are no list', { $set: { steps: 'many' } }],
+    ['its steps are null', { $set: { steps: null } }],
+    ['its steps are an object', { $set: { steps: {} } }],
+    ['its total is a string', { $set: { totalAmount: '5.00' } }],
+  ])('(%s) fails the requests for it, and no other', async (_what, spoiling) => {
+    const productIds = await products()
+    const orderIds = (await ordersOf(productIds)).map(({ body }) => body.orderId)
+    const spoilt = (await buy(productIds[0] ?? '')).body.orderId
+    await edit('order', 'orders', spoilt, spoiling)
+    const listed = await Promise.all([
+      shop.get('/orders?limit=5', { token: ada.token }),
+      shop.get('/orders?limit=5', { token: shop.adminToken }),
+    ])
+    expect(statuses(listed)).toEqual([200, 200])
+    for (const { body } of listed) expect(body.data).toHaveLength(5)
+
+    expect((await shop.get(`/orders/${spoilt}`, { token: ada.token })).status).toBe(500)
+    const cancel = (orderId: string) => shop.delete(`/orders/${orderId}`, { token: ada.token })
+    const [failed, ...cancelled] = await Promise.all([spoilt, ...orderIds].map(cancel))
+    expect(statuses(cancelled)).toEqual(all(200))
+    expect(failed?.status).toBe(500)
+    await (await collection('order', 'orders')).deleteOne({ _id: new Types.ObjectId(spoilt) })
+  })
+})
+
+it('a reservation that is spoilt fails the release of it, and no other', async () => {
+  const productIds = await products()
+  const orderIds = (await ordersOf(productIds)).map(({ body }) => body.orderId)
+  const spoilt = (await buy(productIds[0] ?? '')).body.orderId
+  await edit('product', 'reservations', spoilt, { $set: { state: 'lost', requested: 'some' } })
+  const cancel = (orderId: string) => shop.delete(`/orders/${orderId}`, { token: ada.token })
+  const [failed, ...cancelled] = await Promise.all([spoilt, ...orderIds].map(cancel))
+  expect(statuses(cancelled)).toEqual(all(200))
+  expect(failed?.status).toBe(500)
+})

@@ -1,0 +1,191 @@
+import { pino } from 'pino'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { registry } from '#src/registry.ts'
+import type { Account, Answer } from '#test/support/client.ts'
+import { databaseName, type Shop, startComposition, startShop } from '#test/support/shop.ts'
+
+// An index may be hidden by an operator, dropped by mistake, or left out of a restored backup.
+
+interface Line {
+  level: number
+  msg: string
+  [field: string]: unknown
+}
+const lines: Line[] = []
+const logger = pino({}, { write: (line: string) => lines.push(JSON.parse(line)) })
+const warnings = () => lines.filter(({ level, msg }) => level === 40 && msg.includes('missing or hidden'))
+
+const database = databaseName()
+const environment = { MONGODB_DATABASE: database, RETENTION: '3d' }
+let shop: Shop
+let ada: Account
+beforeAll(async () => {
+  shop = await startShop({ environment, logger })
+  ada = await shop.customer()
+  for (let n = 0; n < 3; n++) {
+    const { productId } = await shop.product(shop.adminToken, { name: `Cup ${n}`, price: n + 1, stock: 10 })
+    await shop.order(ada.token, [{ productId, quantity: 1 }], { 'Idempotency-Key': `${n}` })
+  }
+})
+afterAll(() => shop.close())
+beforeEach(() => {
+  lines.length = 0
+})
+
+/** Each list in each of its orders, from the start and from behind a row on. */
+const lists = (): (() => Promise<Answer>)[] => [
+  ...['newest', 'price', '-price', 'name'].map((sort) => () => pages(`/products/?sort=${sort}`)),
+  () => pages('/orders?', ada.token),
+  () => pages('/orders?status=confirmed', ada.token),
+  () => pages('/orders?', shop.adminToken),
+  () => pages(`/orders?userId=${ada.userId}`, shop.adminToken),
+]
+async function pages(list: string, token?: string): Promise<Answer> {
+  const first = await shop.get(`${list}&limit=2`, { token })
+  if (first.status !== 200) return first
+  const rest = await shop.get(`${list}&limit=2&cursor=${first.body.nextCursor}`, { token })
+  return { ...rest, body: { data: [...first.body.data, ...(rest.body.data ?? [])] } }
+}
+const readLists = async () => {
+  const answers = await Promise.all(lists().map((list) => list()))
+  return answers.map(({ status, body }) => ({ status, body }))
+}
+
+/** Those that migrations made, by collection. */
+async function everyIndex() {
+  const found: { module: string; collection: string; key: object; name: string; options: object }[] = []
+  for (const { name: module } of registry) {
+    const db = await shop.collections(module)
+    for (const { name: collection } of await db.listCollections().toArray()) {
+      for (const { key, name, v: _, ...options } of await db.collection(collection).indexes()) {
+        if (name !== '_id_') found.push({ module, collection, key, name: String(name), options })
+      }
+    }
+  }
+  return found.toSorted((one, other) => (one.name < other.name ? -1 : 1))
+}
+
+const start = async () => {
+  const { composition, close } = await startComposition({ environment, logger })
+  try {
+    await composition.prepare(new AbortController().signal)
+  } finally {
+    await close()
+  }
+}
+
+describe('indexes that are hidden', () => {
+  it('make lists slow, and each is warned of once and stays hidden when a process starts', async () => {
+    const whole = await readLists()
+    const indexes = await everyIndex()
+    const setHidden = async (hidden: boolean) => {
+      for (const { module, collection, name } of indexes) {
+        const db = await shop.collections(module)
+        await db.command({ collMod: collection, index: { name, hidden } })
+      }
+    }
+    await setHidden(true)
+    expect(await readLists()).toEqual(whole)
+    expect(await readLists()).toEqual(whole)
+    const warned = warnings().map(({ collection, index }) => `${collection} ${JSON.stringify(index)}`)
+    expect(warned.toSorted()).toEqual([
+      'orders {"status":1,"createdAt":-1,"_id":-1}',
+      'orders {"userId":1,"status":1,"createdAt":-1,"_id":-1}',
+      'products {"createdAt":-1,"_id":-1}',
+      'products {"name":1,"_id":1}',
+      'products {"price":1,"_id":1}',
+    ])
+
+    await start()
+    const hidden = lines.filter(({ msg }) => msg.startsWith('an index is hidden'))
+    expect(hidden.map(({ index }) => String(index)).toSorted()).toEqual(indexes.map(({ name }) => name))
+    await setHidden(false)
+    lines.length = 0
+    expect(await readLists()).toEqual(whole)
+    expect(warnings()).toEqual([])
+  })
+})
+
+describe('indexes that are missing', () => {
+  it('fail nothing that goes on meanwhile, and are made again, as they were, when a process starts', async () => {
+    const whole = await readLists()
+    const indexes = await everyIndex()
+    for (const { module, collection, name } of indexes) {
+      await (await shop.collections(module)).collection(collection).dropIndex(name)
+    }
+    expect(await everyIndex()).toEqual([])
+
+    expect(await readLists()).toEqual(whole)
+    const grace = await shop.customer()
+    const { productId } = await shop.product(shop.adminToken)
+    const placed = await shop.order(grace.token, [{ productId, quantity: 1 }], { 'Idempotency-Key': 'k' })
+    expect(placed.status).toBe(201)
+    expect((await shop.delete(`/orders/${placed.body.orderId}`, { token: grace.token })).status).toBe(200)
+    const body = { email: grace.email, password: 'a wrong password' }
+    expect((await shop.post('/login', { body })).status).toBe(401)
+    expect(lines.filter(({ level }) => level >= 50)).toEqual([])
+
+    await start()
+    expect(await everyIndex()).toEqual(indexes)
+    lines.length = 0
+    expect((await readLists()).map(({ status }) => status)).toEqual(whole.map(({ status }) => status))
+    expect(warnings()).toEqual([])
+  })
+
+  it('and unique stop the start where documents are the same meanwhile, with the place to look at', async () => {
+    const users = (await shop.collections('auth')).collection('users')
+    await users.dropIndex('email')
+    const { _id, ...twin } = (await users.findOne({ emailKey: ada.email.toLowerCase() })) ?? {}
+    const { insertedId } = await users.insertOne({ ...twin, usernameKey: 'twin' })
+    await expect(start()).rejects.toThrow(
+      `${database}_auth.users has documents that are the same in emailKey`,
+    )
+    await users.deleteOne({ _id: insertedId })
+    await start()
+  })
+
+  it('or there without being unique stop the start, with the way to put it right', async () => {
+    const orders = (await shop.collections('order')).collection('orders')
+    const key = { userId: 1, key: 1 } as const
+    await orders.dropIndex('userId_1_key_1')
+    await orders.createIndex(key, { name: 'mine' })
+    await expect(start()).rejects.toThrow('db.orders.dropIndex("mine")')
+    await orders.dropIndex('mine')
+    await start()
+  })
+
+  it('or unique for other documents stop the start, with the way to put it right', async () => {
+    const orders = (await shop.collections('order')).collection('orders')
+    await orders.dropIndex('userId_1_key_1')
+    const partialFilterExpression = { key: { $exists: true }, undo: true }
+    await orders.createIndex({ userId: 1, key: 1 }, { name: 'mine', unique: true, partialFilterExpression })
+    await expect(start()).rejects.toThrow(
+      'must have the partialFilterExpression {"key":{"$exists":true}}: drop it with db.orders.dropIndex("mine")',
+    )
+    await orders.dropIndex('mine')
+    await start()
+  })
+
+  it('or let no documents expire any more stop the start, with the way to put it right', async () => {
+    const families = (await shop.collections('auth')).collection('refreshFamilies')
+    await families.dropIndex('expiry')
+    await families.createIndex({ expiresAt: 1 }, { name: 'mine' })
+    await expect(start()).rejects.toThrow(
+      'must have expireAfterSeconds: drop it with db.refreshFamilies.dropIndex("mine")',
+    )
+    await families.dropIndex('mine')
+    await start()
+  })
+
+  it('are not made beside one of the same key that an operator has given another name', async () => {
+    const orders = (await shop.collections('order')).collection('orders')
+    const key = { status: 1, createdAt: -1, _id: -1 } as const
+    await orders.dropIndex('status_1_createdAt_-1__id_-1')
+    await orders.createIndex(key, { name: 'mine' })
+    await start()
+    const there = (await everyIndex()).filter((index) => JSON.stringify(index.key) === JSON.stringify(key))
+    expect(there.map(({ name }) => name)).toEqual(['mine'])
+    expect((await readLists()).map(({ status }) => status)).toEqual(lists().map(() => 200))
+    expect(warnings()).toEqual([])
+  })
+})

@@ -1,0 +1,303 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished, vi } from 'vitest'
+import { ConfigError } from '#kernel/config/config-error.ts'
+import { createLogger } from '#kernel/logger.ts'
+import { createMongo } from '#kernel/mongo/connection.ts'
+
+import { findMongod } from '#src/embedded/mongod-binary.ts'
+import { openCollections } from '#test/support/collections.ts'
+import { ask, createNode, type OwnNode, until } from '#test/support/mongod-node.ts'
+import { runProgram } from '#test/support/processes.ts'
+import { databaseName, quiet, startComposition } from '#test/support/shop.ts'
+import { wayToMongodb } from '#test/support/way-to-mongodb.ts'
+
+// What a process finds behind MONGODB_URI when it starts, and what it says of it.
+
+let directory: string
+let standalone: OwnNode
+let fresh: OwnNode
+let primary: OwnNode
+let hidden: OwnNode
+let arbiter: OwnNode
+
+const prefix = databaseName()
+const password = 'hunter2S3cret'
+const root = `root:${password}@`
+const asUser = (name: string) => `mongodb://${name}:${password}@${primary.host}/?replicaSet=guarded`
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'trivet-mongods-'))
+  const binary = await findMongod(process.env, (line) => console.log(line))
+  const keyFile = join(directory, 'key')
+  await writeFile(keyFile, randomBytes(60).toString('base64'), { mode: 0o600 })
+  const node = (name: string, ...args: string[]) => createNode(binary, join(directory, name), args)
+  const guarded = ['--replSet', 'guarded', '--keyFile', keyFile]
+  standalone = await node('standalone')
+  fresh = await node('fresh', '--replSet', 'fresh')
+  primary = await node('primary', ...guarded)
+  hidden = await node('hidden', ...guarded)
+  arbiter = await node('arbiter', ...guarded)
+  await Promise.all([standalone, fresh, primary, hidden, arbiter].map((each) => each.start()))
+  await ask(primary.host, {
+    replSetInitiate: {
+      _id: 'guarded',
+      settings: { electionTimeoutMillis: 1_000 },
+      members: [
+        { _id: 0, host: primary.host },
+        { _id: 1, host: hidden.host, hidden: true, priority: 0 },
+        { _id: 2, host: arbiter.host, arbiterOnly: true },
+      ],
+    },
+  })
+  await isPrimary(primary)
+  await ask(primary.host, { createUser: 'root', pwd: password, roles: ['root'] })
+  const roles = (role: string, ...modules: string[]) =>
+    modules.map((module) => ({ role, db: `${prefix}_${module}` }))
+  const users = {
+    reader: roles('read', 'auth', 'product', 'order'),
+    partly: roles('readWrite', 'auth', 'order'),
+    whole: roles('readWrite', 'auth', 'product', 'order'),
+  }
+  for (const [createUser, granted] of Object.entries(users)) {
+    await ask(primary.host, { createUser, pwd: password, roles: granted }, root)
+  }
+  await until('the hidden member follows', async () =>
+    (await ask(hidden.host, { hello: 1 })).secondary ? true : undefined,
+  )
+}, 120_000)
+
+afterAll(async () => {
+  await Promise.all([standalone, fresh, primary, hidden, arbiter].map((each) => each?.kill()))
+  await rm(directory, { recursive: true, force: true })
+})
+
+const isPrimary = (node: OwnNode) =>
+  until(`${node.host} is a primary`, async () =>
+    (await ask(node.host, { hello: 1 })).isWritablePrimary ? true : undefined,
+  )
+
+/** What stops the boot of a whole program with that URI. */
+async function refusal(uri: string, environment: Record<string, string> = {}): Promise<ConfigError> {
+  const settings = { MONGODB_URI: uri, MONGODB_DATABASE: prefix, DEMO: 'true', ...environment }
+  const { composition, close } = await startComposition({ environment: settings })
+  try {
+    const error = await composition.prepare(AbortSignal.timeout(25_000)).catch((thrown: unknown) => thrown)
+    expect(error).toBeInstanceOf(ConfigError)
+    const { message } = error as ConfigError
+    expect(message).not.toContain(password)
+    return error as ConfigError
+  } finally {
+    await close()
+  }
+}
+
+describe('a boot is stopped by', () => {
+  it.each(['/', '/?replicaSet=rs', '/?directConnection=true'])(
+    'a standalone server (%s), and is told how to make a replica set of it',
+    async (options) => {
+      const { faults } = await refusal(`mongodb://${standalone.host}${options}`)
+      expect(faults).toHaveLength(1)
+      for (const part of [
+        `MONGODB_URI leads to a standalone server (${standalone.host})`,
+        '--replSet rs',
+        'transactionLifetimeLimitSeconds=10',
+        'rs.initiate(',
+        `mongodb://${standalone.host}/?replicaSet=rs`,
+      ]) {
+        expect(faults[0]).toContain(part)
+      }
+    },
+  )
+
+  it('an arbiter alone, with and without directConnection', async () => {
+    for (const options of ['', '?directConnection=true']) {
+      const { faults } = await refusal(`mongodb://${arbiter.host}/${options}`)
+      expect(faults).toEqual([expect.stringMatching(/^MONGODB_URI leads to an arbiter alone/)])
+      expect(faults[0]).toContain(`name ${primary.host} in MONGODB_URI, with replicaSet=guarded`)
+    }
+  })
+
+  it('a secondary alone, a hidden one too', async () => {
+    const { faults } = await refusal(`mongodb://${root}${hidden.host}/?directConnection=true`)
+    expect(faults).toEqual([expect.stringMatching(/^MONGODB_URI leads to a secondary alone/)])
+    expect(faults[0]).toContain(`name ${primary.host} in MONGODB_URI, with replicaSet=guarded`)
+  })
+
+  it('the name of another replica set', async () => {
+    const { faults } = await refusal(`mongodb://${root}${primary.host}/?replicaSet=other`)
+    expect(faults).toEqual([
+      expect.stringMatching(/^MONGODB_URI asks for the replica set other .*set replicaSet=guarded/),
+    ])
+  })
+
+  it.each([
+    ['5.0', 'maxWireVersion', (value: Buffer) => value.writeInt32LE(13)],
+    // As those do that speak a newer protocol than their version has.
+    ['5.0.5', 'version', (value: Buffer) => value.write('5.0.5', 4)],
+  ])('version %s, as its %s says', async (version, field, write) => {
+    const change = (answer: Buffer) => {
+      const at = answer.indexOf(`${field}\0`)
+      if (at >= 0) write(answer.subarray(at + field.length + 1))
+      return answer
+    }
+    const way = await wayToMongodb(inject('mongodbUri'), change)
+    onTestFinished(way.cut)
+    const { faults } = await refusal(way.uri)
+    expect(faults).toEqual([
+      expect.stringMatching(new RegExp(`^MONGODB_URI leads to MongoDB ${version} .*version 6 or later`)),
+    ])
+  })
+
+  it('an account that may only read, for each database, before anything is written', async () => {
+    const { faults } = await refusal(asUser('reader'))
+    expect(faults).toHaveLength(3)
+    for (const [at, name] of ['auth', 'product', 'order'].entries()) {
+      expect(faults[at]).toContain(`grant it the roles readWrite and dbAdmin on ${prefix}_${name}`)
+    }
+  })
+
+  it('an account that may not write to one of the databases, before another one is migrated', async () => {
+    const { faults } = await refusal(asUser('partly'))
+    expect(faults).toEqual([expect.stringContaining(`dbAdmin on ${prefix}_product`)])
+    const { collections, close } = await openCollections(`mongodb://${root}${primary.host}/`, prefix)
+    expect(await (await collections('auth')).listCollections({ name: 'migrations' }).toArray()).toEqual([])
+    await close()
+  })
+
+  it('a server that demands a user, where the URI names none', async () => {
+    const { faults } = await refusal(`mongodb://${primary.host}/?replicaSet=guarded`)
+    expect(faults).toEqual([expect.stringMatching(/^MONGODB_URI names no user/)])
+  })
+
+  it('a file of the URI that is not there', async () => {
+    const { faults } = await refusal(`mongodb://${primary.host}/?tls=true&tlsCAFile=/nowhere/ca.pem`)
+    expect(faults).toEqual([
+      expect.stringMatching(/^MONGODB_URI names a file that cannot be read.*\/nowhere\/ca.pem/),
+    ])
+  })
+})
+
+it('an account that has readWrite, and no more, is enough for the whole program', async () => {
+  const settings = { MONGODB_URI: asUser('whole'), MONGODB_DATABASE: prefix }
+  const { composition, close } = await startComposition({ environment: settings })
+  await composition.prepare(AbortSignal.timeout(25_000))
+  expect((await composition.app.request('/readyz')).status).toBe(200)
+  await close()
+})
+
+describe('what the setup of MongoDB may yet mend is waited for, and ends the boot once its time is over:', () => {
+  const connect = async (uri: string, setUpWithin: number) => {
+    const settings = { uri, database: prefix, requestTimeoutMs: 5_000, logger: await quiet }
+    const mongo = createMongo({ ...settings, setUpWithin })
+    onTestFinished(() => mongo.close())
+    return mongo.connect(AbortSignal.timeout(25_000))
+  }
+
+  it('a user or a password that MongoDB refuses', async () => {
+    const uri = `mongodb://nobody:${password}@${primary.host}/`
+    const error = await connect(uri, 200).catch((thrown: unknown) => thrown)
+    expect(error).toBeInstanceOf(ConfigError)
+    expect((error as Error).message).toMatch(/MONGODB_URI: MongoDB refuses the user or the password/)
+    expect((error as Error).message).not.toContain(password)
+  })
+
+  it('a server that does not speak TLS', async () => {
+    const error = await connect(`mongodb://${standalone.host}/?tls=true`, 200).catch((thrown) => thrown)
+    expect(error).toBeInstanceOf(ConfigError)
+    expect(error.message).toMatch(/MONGODB_URI asks for TLS/)
+  })
+
+  it('a replica set that was never initiated, and goes on as soon as it is', async () => {
+    const uri = `mongodb://${fresh.host}/`
+    await expect(connect(uri, 200)).rejects.toThrow(/MONGODB_URI leads to a server .*rs\.initiate\(\)/)
+    const connected = connect(uri, 25_000)
+    await ask(fresh.host, { replSetInitiate: { _id: 'fresh', members: [{ _id: 0, host: fresh.host }] } })
+    await connected
+  })
+})
+
+it('a replica set without a primary is waited for, as long as it takes', async () => {
+  await primary.kill()
+  const uri = `mongodb://${root}${primary.host},${hidden.host},${arbiter.host}/?replicaSet=guarded`
+  const output = new PassThrough()
+  const logger = await createLogger({ level: 'warn', human: false, service: 'test', output })
+  const mongo = createMongo({ uri, database: prefix, requestTimeoutMs: 5_000, logger, setUpWithin: 0 })
+  onTestFinished(() => mongo.close())
+  const connected = mongo.connect(AbortSignal.timeout(50_000))
+  const [line] = await once(output, 'data')
+  expect(JSON.parse(String(line).split('\n')[0] ?? '')).toMatchObject({
+    msg: 'waiting for MongoDB',
+    error: expect.stringContaining(`${primary.host}: connect ECONNREFUSED`),
+  })
+  await primary.start()
+  await connected
+}, 60_000)
+
+describe('a standalone server is one message, and no stack trace, from', () => {
+  it.each([
+    ['the program', 'main.ts', [], 1],
+    ['the split shape', 'dev/split.ts', [], 1],
+    ['npm run admin', 'cli/admin.ts', ['list'], 2],
+    ['npm run audit', 'cli/audit.ts', [], 2],
+  ] as const)('%s', async (_what, script, args, code) => {
+    const settings = { MONGODB_URI: `mongodb://${standalone.host}/`, DEMO: 'true' }
+    const ended = await runProgram(script, args, settings)
+    expect(ended.code).toBe(code)
+    expect(ended.output.match(/MONGODB_URI leads to a standalone server/g)).toHaveLength(1)
+    expect(ended.output).not.toMatch(/^ +at /m)
+  })
+})
+
+describe('a server that is replaced by a standalone one while a process runs', () => {
+  it.each(['?replicaSet=rs', '?directConnection=true'])(
+    'ends readiness at once, is named, gets nothing more, and is found again as a replica set (%s)',
+    async (options) => {
+      const member = ['--replSet', 'rs']
+      await standalone.restart(member)
+      await until('it is a replica set', async () => {
+        const config = { _id: 'rs', members: [{ _id: 0, host: standalone.host }] }
+        await ask(standalone.host, { replSetInitiate: config }).catch((error) => {
+          if (error.codeName !== 'AlreadyInitialized') throw error
+        })
+        return true
+      })
+      await isPrimary(standalone)
+      const environment = { MONGODB_URI: `mongodb://${standalone.host}/${options}`, REQUEST_TIMEOUT: '4s' }
+      const { composition, close } = await startComposition({ environment })
+      onTestFinished(close)
+      await composition.prepare(AbortSignal.timeout(25_000))
+      const get = async (path: string) => {
+        const answer = await composition.app.request(path)
+        return { status: answer.status, body: await answer.json() }
+      }
+      expect(await get('/readyz')).toEqual({ status: 200, body: { status: 'ready' } })
+
+      await standalone.restart([])
+      await vi.waitFor(
+        async () =>
+          expect(await get('/readyz')).toMatchObject({
+            status: 503,
+            body: {
+              missing: ['database of auth', 'database of product', 'database of order'],
+              detail: expect.stringContaining(`a standalone server (${standalone.host})`),
+            },
+          }),
+        { timeout: 15_000, interval: 50 },
+      )
+      expect(await get('/products')).toMatchObject({ status: 503, body: { code: 'dependency_unavailable' } })
+
+      await standalone.restart(member)
+      await vi.waitFor(
+        async () => expect(await get('/readyz')).toEqual({ status: 200, body: { status: 'ready' } }),
+        { timeout: 30_000, interval: 50 },
+      )
+      expect((await get('/products')).status).toBe(200)
+    },
+    90_000,
+  )
+})

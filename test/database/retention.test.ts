@@ -1,0 +1,89 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Db } from '#test/support/collections.ts'
+import { type Shop, startShop } from '#test/support/shop.ts'
+
+const day = 86_400_000
+
+const expiryOf = async (db: Db, collection: string) => {
+  const indexes = await db.collection(collection).indexes()
+  return indexes.find(({ expireAfterSeconds }) => expireAfterSeconds !== undefined)
+}
+
+/** Removes what MongoDB would within the minute, which is how often it looks: what the collection's index says. */
+async function removeExpired(db: Db, collection: string): Promise<void> {
+  const { key, expireAfterSeconds = 0, partialFilterExpression = {} } = (await expiryOf(db, collection)) ?? {}
+  const [field = ''] = Object.keys(key ?? {})
+  const expired = { [field]: { $lte: new Date(Date.now() - expireAfterSeconds * 1_000) } }
+  await db.collection(collection).deleteMany({ $and: [partialFilterExpression, expired] })
+}
+
+describe('what is over', () => {
+  let shop: Shop
+  beforeAll(async () => {
+    shop = await startShop({ environment: { RETENTION: '3d' } })
+  })
+  afterAll(() => shop.close())
+
+  it('goes after the retention if nobody can need it any more, and stays otherwise', async () => {
+    const { token } = await shop.customer()
+    const { productId } = await shop.product(shop.adminToken, { stock: 10 })
+    const buy = (quantity: number, key: string) =>
+      shop.order(token, [{ productId, quantity }], { 'Idempotency-Key': key })
+    const cancelled = (await buy(1, 'cancelled')).body.orderId
+    await shop.delete(`/orders/${cancelled}`, { token })
+    await buy(1, 'confirmed')
+    await buy(99, 'rejected')
+    const [order, product] = [await shop.collections('order'), await shop.collections('product')]
+    const [orders, reservations] = [order.collection('orders'), product.collection('reservations')]
+    const statuses = async () => (await orders.find().toArray()).map(({ status }) => status).sort()
+    const states = async () => (await reservations.find().toArray()).map(({ state }) => state).sort()
+    const age = async (days: number) => {
+      const updatedAt = new Date(Date.now() - days * day)
+      await orders.updateMany({}, { $set: { updatedAt } })
+      await reservations.updateMany({}, { $set: { updatedAt } })
+      await removeExpired(order, 'orders')
+      await removeExpired(product, 'reservations')
+    }
+
+    await age(2)
+    expect(await statuses()).toEqual(['cancelled', 'confirmed', 'rejected'])
+    expect(await states()).toEqual(['held', 'rejected', 'released'])
+    expect((await buy(99, 'rejected')).headers.get('idempotent-replayed')).toBe('true')
+
+    await age(4)
+    expect(await statuses()).toEqual(['cancelled', 'confirmed'])
+    expect(await states()).toEqual(['held'])
+    expect((await buy(1, 'confirmed')).headers.get('idempotent-replayed')).toBe('true')
+    // The key is forgotten: this is a new order.
+    expect((await buy(1, 'rejected')).status).toBe(201)
+  })
+})
+
+it('is a setting, which also applies to a database that is there already', async () => {
+  const first = await startShop()
+  const { database: MONGODB_DATABASE } = first
+  const databases = [await first.collections('order'), await first.collections('product')] as const
+  const seconds = async () => [
+    (await expiryOf(databases[0], 'orders'))?.expireAfterSeconds,
+    (await expiryOf(databases[1], 'reservations'))?.expireAfterSeconds,
+  ]
+  expect(await seconds()).toEqual([7 * 86_400, 7 * 86_400])
+  const changes = async () => {
+    const { metrics } = await databases[0].admin().command({ serverStatus: 1 })
+    return metrics.commands.collMod.total
+  }
+  // An index that is right is let alone: to change it takes a right, and a lock, that a boot has no need of.
+  const before = await changes()
+  const again = await startShop({ environment: { MONGODB_DATABASE } })
+  expect(await changes()).toBe(before)
+  const second = await startShop({ environment: { MONGODB_DATABASE, RETENTION: '30d' } })
+  expect(await seconds()).toEqual([30 * 86_400, 30 * 86_400])
+  expect(await changes()).toBeGreaterThan(before)
+  for (const shop of [second, again, first]) await shop.close()
+})
+
+it('is no shorter than keys are kept', async () => {
+  const start = startShop({ environment: { RETENTION: '47h' } })
+  // Two modules have this setting: that is one fault.
+  await expect(start).rejects.toThrow('1 fault:\n  - RETENTION must be 2d or more')
+})

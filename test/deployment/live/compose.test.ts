@@ -1,0 +1,220 @@
+import { execFileSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { freePort } from '#src/embedded/free-port.ts'
+import { attempt, persist } from '#test/faults/attempts.ts'
+import { type Client, createClient } from '#test/support/client.ts'
+import { docker, noDocker, run } from './docker.ts'
+import { startVisitors } from './visitors.ts'
+
+if (noDocker) console.log(`skipped: ${noDocker}`)
+
+const project = `trivet-test-${randomUUID().slice(0, 8)}`
+const healthyWithin = 120_000
+let environment: Record<string, string>
+let client: Client
+
+const compose = (shape: string, ...args: string[]) => {
+  const profile = shape === 'split' ? ['--profile', 'split'] : []
+  return docker(['compose', '--project-name', project, ...profile, ...args], environment)
+}
+
+describe.skipIf(noDocker)('the compose file, as it is started', () => {
+  beforeAll(async () => {
+    // Its own networks and ports: somebody may be running the real one.
+    environment = { PORT: String(await freePort()), EDGE_NETWORK: '10.87.252' }
+    client = createClient((path, init) =>
+      fetch(`http://127.0.0.1:${environment.PORT}${path}`, { ...init, signal: AbortSignal.timeout(10_000) }),
+    )
+  })
+  afterAll(async () => {
+    await compose('split', 'down', '--volumes', '--timeout', '20')
+  })
+
+  const shapes = [
+    { shape: 'one process', named: [], member: 'trivet', containers: ['trivet', 'mongodb'] },
+    {
+      shape: 'split',
+      named: ['auth', 'product', 'order', 'nginx'],
+      member: 'auth',
+      containers: ['nginx', 'auth', 'product', 'order', 'mongodb'],
+    },
+  ]
+  let order: { orderId: string; token: string } | undefined
+
+  const asAdmin = async (shape: string, member: string): Promise<string> => {
+    const password = await compose(shape, 'exec', '-T', member, 'cat', '/run/secrets/trivet/ADMIN_PASSWORD')
+    const body = { username: 'admin', password }
+    return (await persist(() => client.post('/login', { body }), healthyWithin)).body.accessToken
+  }
+
+  /** A product is put on sale, and bought. */
+  const trade = async (shape: string, member: string) => {
+    const adminToken = await asAdmin(shape, member)
+    const { productId } = await client.product(adminToken)
+    const { token } = await client.customer()
+    const lines = [{ productId, quantity: 2 }]
+    const place = () => client.order(token, lines, { 'Idempotency-Key': 'one' })
+    const { status, body } = await persist(place, 30_000)
+    expect({ status, left: (await client.get(`/products/${productId}`)).body.stock }).toEqual({
+      status: 201,
+      left: 8,
+    })
+    return { orderId: body.orderId as string, token }
+  }
+
+  const healthy = async (shape: string) => {
+    await vi.waitFor(
+      async () => {
+        const states = await compose(shape, 'ps', '--format', '{{.Service}} {{.Health}}')
+        expect(states.split('\n').filter((line) => !line.endsWith(' healthy'))).toEqual([])
+      },
+      { timeout: healthyWithin, interval: 500 },
+    )
+  }
+
+  describe.each(shapes)('in the shape $shape', ({ shape, named, member, containers }) => {
+    beforeAll(async () => {
+      await compose(shape, 'up', '--detach', '--build', '--wait', ...named)
+    })
+    afterAll(() => compose(shape, 'down', '--timeout', '20'))
+
+    it('sells, and has what was bought before it took that shape', async () => {
+      if (order) {
+        const { status } = await client.get(`/orders/${order.orderId}`, { token: order.token })
+        expect(status).toBe(200)
+      }
+      order = await trade(shape, member)
+      expect(await client.get('/internal/product/reserve')).toMatchObject({ status: 404 })
+    })
+
+    it('is well again, with all that it had, after any container was restarted', async () => {
+      const known = order ?? { orderId: '', token: '' }
+      for (const container of containers) {
+        await compose(shape, 'restart', '--timeout', '20', container)
+        await healthy(shape)
+        const read = () => client.get(`/orders/${known.orderId}`, { token: known.token })
+        const { body } = await persist(read, healthyWithin)
+        expect(body).toMatchObject({ orderId: known.orderId, status: 'confirmed' })
+      }
+      await trade(shape, member)
+    })
+
+    it('starts again what has crashed', async () => {
+      const id =
+        (await compose(shape, 'ps', '--quiet', shape === 'split' ? 'order' : member)).split('\n')[0] ?? ''
+      const pid = await docker(['inspect', id, '--format', '{{.State.Pid}}'])
+      // From outside, where that is allowed: a container that Docker is told to kill stays dead.
+      execFileSync('kill', ['-9', pid])
+      await healthy(shape)
+      await trade(shape, member)
+    })
+
+    /** Of `docker compose`, for the commands that name no service. */
+    const options = ['--project-name', project, ...(shape === 'split' ? ['--profile', 'split'] : [])]
+    const updated = named.filter((name) => name !== 'nginx')
+    /** When each container of MongoDB and NGINX was started. */
+    const startsOfOthers = async () => {
+      const others = containers.filter((name) => ['mongodb', 'nginx'].includes(name))
+      const ids = await compose(shape, 'ps', '--quiet', ...others)
+      return docker(['inspect', '--format', '{{.Name}} {{.State.StartedAt}}', ...ids.split('\n').sort()])
+    }
+    /** The revision in the image of each container of the program. */
+    const revisions = async () => {
+      const hosts = shape === 'split' ? ['auth', 'product', 'order'] : ['trivet']
+      const ids = await compose(shape, 'ps', '--quiet', ...hosts)
+      const format = '{{index .Config.Labels "org.opencontainers.image.revision"}}'
+      return (await docker(['inspect', '--format', format, ...ids.split('\n')])).split('\n')
+    }
+    /** Requests that are sent while something is done, and that are not answered as they should be. */
+    const visited = async (what: string, work: () => Promise<unknown>) => {
+      const adminToken = await asAdmin(shape, member)
+      const register = () => vi.waitFor(() => client.customer(), { timeout: healthyWithin, interval: 1_000 })
+      const visitors = startVisitors({ ...client, adminToken }, [await register(), await register()], 1)
+      await work()
+      await visitors.stop()
+      const { visits } = visitors
+      const failed = visits.filter(({ complaint }) => complaint !== undefined)
+      const lost = failed.filter(
+        ({ status, complaint = '' }) => status === 0 || /cannot be reached/.test(complaint),
+      )
+      console.log(
+        `${what} (${shape}): ${visits.length} requests, ${failed.length} failed, ${lost.length} lost`,
+      )
+      expect(visits.length).toBeGreaterThan(100)
+      return { failed, lost }
+    }
+
+    it('gets a new version while MongoDB and NGINX go on, and replicas lose no request', async () => {
+      const before = await startsOfOthers()
+      const update = () =>
+        run('deploy/rolling-update.sh', options, {
+          ...environment,
+          REVISION: `rolling-${member}`,
+        })
+      const { lost } = await visited('a rolling update', update)
+      expect(await startsOfOthers()).toBe(before)
+      expect(await revisions()).toEqual(Array(shape === 'split' ? 6 : 1).fill(`rolling-${member}`))
+      await healthy(shape)
+      // One process is one container on one port.
+      if (shape === 'split') expect(lost).toEqual([])
+    })
+
+    it('gets a new version at once while MongoDB and NGINX go on', async () => {
+      const before = await startsOfOthers()
+      const build = { ...environment, REVISION: `at-once-${member}` }
+      const up = ['--project-name', project, 'up', '--build', '--detach', '--wait', ...updated]
+      await visited('a new version at once', () => docker(['compose', ...up], build))
+      expect(await startsOfOthers()).toBe(before)
+      expect(await revisions()).toEqual(Array(shape === 'split' ? 6 : 1).fill(`at-once-${member}`))
+      await trade(shape, member)
+    })
+
+    it('removes a new replica that does not become healthy, and leaves the old ones', async () => {
+      if (shape !== 'split') return
+      const known = await compose(shape, 'ps', '--all', '--quiet')
+      const update = run('deploy/rolling-update.sh', options, {
+        ...environment,
+        // It ends at once, and again at each start.
+        LOG_LEVEL: 'none-such',
+        HEALTHY_WITHIN_SECONDS: '20',
+      })
+      await expect(update).rejects.toThrow(
+        /LOG_LEVEL[\s\S]*the new replica of auth was not healthy within 20 s/,
+      )
+      expect((await compose(shape, 'ps', '--all', '--quiet')).split('\n').sort()).toEqual(
+        known.split('\n').sort(),
+      )
+      await trade(shape, member)
+    })
+
+    it('keeps MongoDB to itself, and each secret to who needs it', async () => {
+      const bare = [
+        'exec',
+        '-T',
+        'mongodb',
+        'mongosh',
+        '--quiet',
+        'trivet_order',
+        '--eval',
+        'db.orders.findOne()',
+      ]
+      await expect(compose(shape, ...bare)).rejects.toThrow(/requires authentication/)
+      if (shape !== 'split') return
+      const uri = await compose(shape, 'exec', '-T', 'product', 'cat', '/run/secrets/trivet/MONGODB_URI')
+      const foreign = ['exec', '-T', 'mongodb', 'mongosh', uri, '--quiet', '--eval']
+      await expect(
+        compose(shape, ...foreign, 'db.getSiblingDB("trivet_order").orders.findOne()'),
+      ).rejects.toThrow(/not authorized/)
+      const files = await compose(shape, 'exec', '-T', 'product', 'ls', '/run/secrets/trivet')
+      expect(files.split('\n').sort()).toEqual(['INTERNAL_SECRET', 'MONGODB_URI'])
+    })
+
+    it('ends every container of its own with 0', async () => {
+      await compose(shape, 'stop', '--timeout', '20')
+      const own = await compose(shape, 'ps', '--all', '--format', '{{.Service}} {{.ExitCode}}')
+      expect(own.split('\n').filter((line) => !line.endsWith(' 0'))).toEqual([])
+      expect((await attempt(() => client.get('/healthz'))).status).toBe(0)
+    })
+  })
+})

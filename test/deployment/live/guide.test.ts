@@ -1,0 +1,68 @@
+import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { freePort } from '#src/embedded/free-port.ts'
+import { docker, noDocker } from './docker.ts'
+
+if (noDocker) console.log(`skipped: ${noDocker}`)
+
+const root = fileURLToPath(new URL('../../..', import.meta.url))
+
+/** What a chapter of the guide has its reader type, in its order. */
+async function commandsOf(chapter: string): Promise<string> {
+  const guide = await readFile(join(root, 'deploy', 'README.md'), 'utf8')
+  const [, text = ''] = guide.split(`\n## ${chapter}\n`)
+  const [own = ''] = text.split('\n## ')
+  const blocks = [...own.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, commands = '']) => commands)
+  expect(blocks.length).toBeGreaterThan(5)
+  return blocks.join('\n')
+}
+
+describe.skipIf(noDocker)('the guide to compose', () => {
+  let folder: string
+  let environment: Record<string, string>
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'trivet-guide-'))
+    // The commands are written for the project's folder.
+    await symlink(join(root, 'deploy'), join(folder, 'deploy'))
+    environment = {
+      COMPOSE_PROJECT_NAME: `trivet-guide-${randomUUID().slice(0, 8)}`,
+      COMPOSE_FILE: join(root, 'docker-compose.yml'),
+      PORT: String(await freePort()),
+      EDGE_NETWORK: '10.87.253',
+    }
+  })
+  afterAll(async () => {
+    await docker(['compose', '--profile', '*', 'down', '--volumes', '--timeout', '20'], environment)
+    await rm(folder, { recursive: true })
+  })
+
+  it('does what it says when it is followed to its end', async () => {
+    const commands = await commandsOf('Compose')
+    const shell = spawn('bash', ['-euo', 'pipefail', '-c', commands], {
+      cwd: folder,
+      env: { ...process.env, ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let printed = ''
+    let complaints = ''
+    shell.stdout.on('data', (chunk: Buffer) => {
+      printed += chunk.toString()
+    })
+    shell.stderr.on('data', (chunk: Buffer) => {
+      complaints += chunk.toString()
+    })
+    const code = await new Promise((resolve) => shell.once('close', resolve))
+    expect(code, complaints.slice(-3_000)).toBe(0)
+    // Bought, with the total of two cups; listed; backed up; restored with nothing missing.
+    expect(printed).toContain('"totalAmount":25.8,"status":"confirmed"')
+    expect(printed).toContain('admin@example.com')
+    expect(printed).toContain('complete')
+    expect(printed.match(/Looked at 1 orders.*0 finding\(s\)/g)).toHaveLength(2)
+    expect(await readdir(folder)).toEqual(['backup.tgz', 'deploy', 'secrets.tgz'])
+  })
+})

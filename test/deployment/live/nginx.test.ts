@@ -1,0 +1,575 @@
+import { rm } from 'node:fs/promises'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { isDeepStrictEqual } from 'node:util'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { isErrorCode, problems } from '#kernel/http/problems.ts'
+import { freePort } from '#src/embedded/free-port.ts'
+import { securityHeaders } from '#src/http/security-headers.ts'
+import { registry } from '#src/registry.ts'
+import { type Client, createClient } from '#test/support/client.ts'
+import { exchange, type RawAnswer, requestText } from '#test/support/raw-exchange.ts'
+import { type Names, startNames } from './names.ts'
+import { type Nginx, nginxBinary, startIngressController, startNginx } from './nginx.ts'
+
+if (!nginxBinary) console.log('skipped: nginx is not installed (Debian: apt-get install nginx)')
+
+type Answer = (request: IncomingMessage, response: ServerResponse) => void
+
+/** What stands for replicas here: they do as they are told, and count. */
+const first = '127.0.8.1'
+const second = '127.0.8.2'
+const nobody = '127.0.8.3'
+let port: number
+const servers: Server[] = []
+const answers = new Map<string, Answer>()
+let received: { by: string; method?: string | undefined; url?: string | undefined; headers: object }[] = []
+/** Where the services are. */
+const at = new Map<string, string[]>()
+let names: Names
+let nginx: Nginx
+let client: Client
+
+/** What a problem document says of a replica that cannot be reached, and of one that takes too long. */
+const lost = 'the service cannot be reached, or was lost before it answered'
+const late = 'the service did not answer in time'
+
+/** An answer of NGINX's own is a problem document of this code, as the API itself would write it. */
+function expectProblem(
+  { status, headers, body }: Awaited<ReturnType<Client['get']>> | RawAnswer,
+  code: string,
+) {
+  const document = typeof body === 'string' ? JSON.parse(body) : body
+  const sent = Object.fromEntries(headers)
+  expect(document).toMatchObject({
+    type: `/problems/${code}`,
+    code,
+    status,
+    title: expect.any(String),
+    detail: expect.any(String),
+    requestId: sent['x-request-id'],
+  })
+  if (isErrorCode(code)) {
+    const { title, status: own, retryAfter } = problems[code]
+    expect({ title: document.title, status, retryAfter: document.retryAfter }).toEqual({
+      title,
+      status: own,
+      retryAfter,
+    })
+  } else expect(code).toBe('headers_too_large')
+  expect(sent).toMatchObject({ ...securityHeaders, 'content-type': 'application/problem+json' })
+  expect(sent['retry-after']).toBe(document.retryAfter?.toString())
+  expect(sent.allow).toBe(document.allowed?.join(', '))
+}
+
+/** The body is read to its end: a connection that is closed before would be lost for NGINX. */
+const fine: Answer = (request, response) => request.resume().on('end', () => response.end('{}'))
+/** What NGINX asks for a service by its name for. */
+const pathOf = new Map([
+  ['auth', '/profile'],
+  ['product', '/products/'],
+  ['order', '/orders'],
+  ['trivet', '/docs'],
+])
+
+describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', () => {
+  beforeAll(async () => {
+    port = await freePort()
+    for (const address of [first, second]) {
+      const server = createServer((request, response) => {
+        received.push({ by: address, method: request.method, url: request.url, headers: request.headers })
+        answers.get(address)?.(request, response)
+      })
+      await new Promise<void>((resolve) => server.listen(port, address, resolve))
+      servers.push(server)
+    }
+    names = await startNames()
+    nginx = await startNginx(nginxBinary ?? '', { resolver: names.address, servicePort: port })
+    client = createClient((path, init) => fetch(`${nginx.url}${path}`, init))
+  })
+  afterAll(async () => {
+    await nginx.stop()
+    await names.close()
+    for (const server of servers) server.close().closeAllConnections()
+  })
+  beforeEach(() => {
+    answers.set(first, fine)
+    answers.set(second, fine)
+    received = []
+  })
+
+  /** All services are there from now on, and NGINX knows it: it asks again once what it knows is a second old. */
+  const all = async (...addresses: string[]) => {
+    await each(Object.fromEntries(pathOf.keys().map((name) => [name, addresses])))
+  }
+  const each = async (addresses: Record<string, string[]>) => {
+    for (const [name, own] of Object.entries(addresses)) {
+      if (!isDeepStrictEqual(at.get(name), own)) names.set(name, own)
+      at.set(name, own)
+    }
+    await vi.waitFor(
+      async () => {
+        for (const [name, path] of pathOf) {
+          if (!names.told(name)) await client.get(path)
+          expect(names.told(name)).toBe(true)
+        }
+      },
+      { timeout: 10_000, interval: 50 },
+    )
+    received = []
+  }
+
+  it.each(['GET', 'HEAD'])('takes a %s that a replica was lost with to the other one', async (method) => {
+    await all(first, second)
+    answers.set(first, (request) => request.socket.destroy())
+    for (let n = 0; n < 20; n++) expect((await client.request(method, '/products/1')).status).toBe(200)
+    expect(received.some(({ by }) => by === first)).toBe(true)
+  })
+
+  it.each(['POST', 'PUT', 'DELETE', 'PATCH'])(
+    'says 503 of a %s that a replica was lost with, and lets no other carry it out again',
+    async (method) => {
+      await all(first, second)
+      const lose: Answer = (request) => request.resume().on('end', () => request.socket.destroy())
+      answers.set(first, lose)
+      answers.set(second, lose)
+      const answer = await client.request(method, '/orders/1', {
+        body: { some: 'thing' },
+        headers: { 'X-Request-Id': 'once' },
+      })
+      expect(answer).toMatchObject({ status: 503, body: { requestId: 'once', detail: lost } })
+      expectProblem(answer, 'dependency_unavailable')
+      expect(received).toEqual([expect.objectContaining({ method, url: '/orders/1' })])
+    },
+  )
+
+  const id = '66f2a1b0c3d4e5f60718293a'
+  const key = { 'Idempotency-Key': 'once' }
+  it.each<[string, string, Record<string, string>]>([
+    ['POST', '/orders/create_order', key],
+    ['POST', `/products/${id}/stock`, key],
+    ['POST', '/token/refresh', {}],
+    ['POST', '/logout/', {}],
+    ['DELETE', `/orders/${id}`, {}],
+  ])(
+    'takes a %s %s that may come twice to the other replica when one was lost with it',
+    async (method, path, headers) => {
+      await all(first, second)
+      answers.set(first, (request) => request.resume().on('end', () => request.socket.destroy()))
+      for (let n = 0; n < 10; n++) {
+        expect((await client.request(method, path, { headers, body: { some: 'thing' } })).status).toBe(200)
+      }
+      expect(received.filter(({ by }) => by === second)).toHaveLength(10)
+      expect(received.some(({ by }) => by === first)).toBe(true)
+    },
+  )
+
+  it.each<[string, string, Record<string, string>]>([
+    ['POST', '/orders/create_order', {}],
+    ['POST', `/products/${id}/stock`, {}],
+    ['POST', '/products/create_product', key],
+    ['POST', '/register', key],
+    ['POST', '/login', key],
+    ['PUT', `/orders/${id}`, key],
+    ['DELETE', `/products/${id}`, key],
+  ])('lets no other replica carry out a %s %s that was lost', async (method, path, headers) => {
+    await all(first, second)
+    const lose: Answer = (request) => request.resume().on('end', () => request.socket.destroy())
+    answers.set(first, lose)
+    answers.set(second, lose)
+    expect((await client.request(method, path, { headers, body: {} })).status).toBe(503)
+    expect(received).toHaveLength(1)
+  })
+
+  it('leaves an order that takes too long where it is', async () => {
+    await all(first, second)
+    answers.set(first, () => undefined)
+    answers.set(second, () => undefined)
+    const answer = await client.post('/orders/create_order', { headers: key, body: {} })
+    expect(answer).toMatchObject({ status: 503, body: { detail: late } })
+    expectProblem(answer, 'dependency_unavailable')
+    expect(received).toHaveLength(1)
+  })
+
+  it.each(['GET', 'POST', 'PUT', 'DELETE', 'PATCH'])(
+    'takes a %s to another replica where one cannot be reached, every time',
+    async (method) => {
+      await all(nobody, first)
+      const body = method === 'GET' ? {} : { body: { some: 'thing' } }
+      for (let n = 0; n < 10; n++) {
+        expect((await client.request(method, '/orders/1?a=b%2Fc', body)).status).toBe(200)
+      }
+      expect(received).toHaveLength(10)
+      expect(received[9]).toMatchObject({ method, url: '/orders/1?a=b%2Fc' })
+    },
+  )
+
+  it('takes a read that a replica does not answer to the other one after 1.5 s', async () => {
+    await all(first, second)
+    answers.set(first, () => undefined)
+    const times: number[] = []
+    for (let n = 0; n < 8; n++) {
+      const started = performance.now()
+      expect((await client.get('/products/')).status).toBe(200)
+      times.push(performance.now() - started)
+    }
+    expect(Math.max(...times)).toBeLessThan(3_000)
+    expect(received.some(({ by }) => by === first)).toBe(true)
+  })
+
+  it.each(['POST', 'PUT'])(
+    'waits for a %s for longer than the API may take, and then says 503',
+    async (method) => {
+      await all(first)
+      answers.set(first, (_, response) => setTimeout(() => response.end('{}'), 4_500))
+      expect((await client.request(method, '/orders/1', { body: {} })).status).toBe(200)
+      answers.set(first, () => undefined)
+      const answer = await client.request(method, '/orders/1', { body: {} })
+      expect(answer).toMatchObject({ status: 503, body: { detail: late } })
+      expectProblem(answer, 'dependency_unavailable')
+      expect(received).toHaveLength(2)
+    },
+  )
+
+  it('takes a read that a replica answers with 503 to the other one, and leaves its 503 to a write', async () => {
+    await all(first, second)
+    answers.set(first, (_, response) => response.writeHead(503).end('{"code":"x"}'))
+    for (let n = 0; n < 10; n++) expect((await client.get('/orders')).status).toBe(200)
+    answers.set(second, (_, response) => response.writeHead(503).end('{"code":"dependency_unavailable"}'))
+    for (const method of ['POST', 'PUT']) {
+      expect((await client.request(method, '/orders/1', { body: {} })).status).toBe(503)
+    }
+  })
+
+  it('finds containers that come, and forgets those that go', async () => {
+    await all(first)
+    await client.get('/products/')
+    expect(received).toMatchObject([{ by: first }])
+    await all(second)
+    for (let n = 0; n < 10; n++) await client.get('/products/')
+    expect(new Set(received.map(({ by }) => by))).toEqual(new Set([second]))
+  })
+
+  it('shuts no replica out after failures', async () => {
+    await all(first)
+    answers.set(first, (request) => request.socket.destroy())
+    for (let n = 0; n < 10; n++) expect((await client.get('/products/')).status).toBe(503)
+    answers.set(first, fine)
+    expect((await client.get('/products/')).status).toBe(200)
+  })
+
+  it('takes every route to the service that has it', async () => {
+    const owners: Record<string, string> = {}
+    for (const name of registry.map((module) => module.name)) {
+      await each({ auth: [second], product: [second], order: [second], trivet: [second], [name]: [first] })
+      for (const path of registry.flatMap(({ api }) => Object.values(api)).map((route) => route.path)) {
+        received = []
+        await client.get(path.replace(/\{\w+\}/, '66f2a1b0c3d4e5f60718293a'))
+        if (received[0]?.by === first) owners[path] = name
+      }
+    }
+    const expected = registry.flatMap(({ name, api }) => Object.values(api).map(({ path }) => [path, name]))
+    expect(owners).toEqual(Object.fromEntries(expected))
+  })
+
+  it.each([
+    '/internal/product/reserve',
+    '/internal',
+    '/metrics',
+    '/metrics/',
+    '//internal/product/reserve',
+    '/products/../internal/product/reserve',
+    '/products/%2e%2e/internal/product/reserve',
+    '/products/.%2e/internal/product/reserve',
+    '/products/..%2finternal/product/reserve',
+    '/%69nternal/product/reserve',
+    'http://shop.example/internal/product/reserve',
+  ])('takes %s nowhere', async (path) => {
+    await all(first)
+    // As it is: `fetch` would straighten it.
+    const { status, body } = await exchange(nginx.url, requestText('GET', path))
+    expect(status).toBe(404)
+    expect(JSON.parse(body)).toMatchObject({ status: 404, code: 'route_not_found' })
+    expect(received).toEqual([])
+  })
+
+  it.each(['/POST', '/PUT', '/REPEATABLE', '/DISGUISED', '/PUT/order/orders/1', '/PROBLEM'])(
+    'keeps %s, which is its own, from clients',
+    async (path) => {
+      await all(first)
+      await client.get(path)
+      // A path like any other for the service that answers.
+      expect(received.every(({ url }) => url === path)).toBe(true)
+      expect((await client.post(path, { body: {} })).status).not.toBe(503)
+    },
+  )
+
+  it('refuses a body that is larger than the API takes', async () => {
+    await all(first)
+    for (const method of ['POST', 'PUT']) {
+      const answer = await client.request(method, '/products/create_product', {
+        raw: 'x'.repeat(1024 * 1024 + 1),
+      })
+      expectProblem(answer, 'body_too_large')
+    }
+    expect((await client.post('/products/create_product', { raw: 'x'.repeat(1024 * 1024) })).status).toBe(200)
+    expect(received).toHaveLength(1)
+  })
+
+  const chunk = `fffff\r\n${'x'.repeat(0xfffff)}\r\n`
+  const chunked = { 'Transfer-Encoding': 'chunked' }
+  it.each<[string, string, string[]]>([
+    ['a request line that is none', 'validation_failed', ['GET /a b c HTTP/1.1\r\nHost: x\r\n\r\n']],
+    ['a path that leads out', 'validation_failed', [requestText('GET', '/../x')]],
+    ['a method in lower case', 'validation_failed', [requestText('get', '/products/')]],
+    ['a request without a host', 'validation_failed', ['GET / HTTP/1.1\r\nConnection: close\r\n\r\n']],
+    ['a version of HTTP that it does not know', 'validation_failed', ['GET / HTTP/2.0\r\nHost: x\r\n\r\n']],
+    [
+      'a length that is none',
+      'validation_failed',
+      [requestText('POST', '/orders', { 'Content-Length': '1x' })],
+    ],
+    [
+      'a transfer encoding that it does not know',
+      'validation_failed',
+      [requestText('POST', '/orders', { 'Transfer-Encoding': 'gzip' })],
+    ],
+    [
+      'a chunk that is none, in a POST',
+      'validation_failed',
+      [requestText('POST', '/orders', chunked), 'x\r\n\r\n'],
+    ],
+    [
+      'a chunk that is none, in a PUT',
+      'validation_failed',
+      [requestText('PUT', '/orders/1', chunked), 'x\r\n\r\n'],
+    ],
+    ['a path that is not for clients', 'route_not_found', [requestText('GET', '/internal')]],
+    ['a TRACE', 'method_not_allowed', [requestText('TRACE', '/products/')]],
+    ['a header that is too large', 'headers_too_large', [requestText('GET', '/', { A: 'x'.repeat(20_000) })]],
+    [
+      'headers that are too large together',
+      'headers_too_large',
+      [
+        requestText(
+          'PUT',
+          '/orders/1',
+          Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`A-${n}`, 'x'.repeat(12_000)])),
+        ),
+      ],
+    ],
+    ['a path that is too long', 'headers_too_large', [requestText('GET', `/products/${'x'.repeat(20_000)}`)]],
+    [
+      'a path that is too long for the socket alone',
+      'headers_too_large',
+      [requestText('DELETE', `/products/${'x'.repeat(16_384 - 34)}`)],
+    ],
+    [
+      'a body that turns out to be too large',
+      'body_too_large',
+      [requestText('PUT', '/products/1', chunked), chunk, chunk, '0\r\n\r\n'],
+    ],
+  ])('answers %s as the API does', async (_, code, parts) => {
+    await all(first)
+    expectProblem(await exchange(nginx.url, ...parts), code)
+    expect(received).toEqual([])
+  })
+
+  it('names in Allow the methods that routes have', async () => {
+    const answer = await exchange(nginx.url, requestText('TRACE', '/products/'))
+    const methods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS']
+    expect(new Map(answer.headers).get('allow')).toBe(methods.join(', '))
+    expect(JSON.parse(answer.body).allowed).toEqual(methods)
+  })
+
+  it.each<[string, number, string]>([
+    ['it says 400 of', 400, 'validation_failed'],
+    ['it says 404 of', 404, 'product_not_found'],
+    ['it says 405 of', 405, 'method_not_allowed'],
+    ['it says 413 of', 413, 'body_too_large'],
+    ['it says 500 of', 500, 'internal_error'],
+    ['it says 503 of', 503, 'overloaded'],
+  ])('leaves the answer of a service as it is where %s a request', async (_, status, code) => {
+    await all(first)
+    const document = JSON.stringify({ code, status, detail: 'its own' })
+    const type = { 'Content-Type': 'application/problem+json' }
+    answers.set(first, (_request, response) => response.writeHead(status, type).end(document))
+    for (const method of ['GET', 'POST', 'PUT', 'DELETE']) {
+      const { body } = await client.request(method, '/orders/1')
+      expect(body).toEqual({ code, status, detail: 'its own' })
+    }
+  })
+
+  it.each(['GET', 'POST', 'PUT', 'DELETE'])(
+    'says 503 of a %s for a service that is nowhere',
+    async (method) => {
+      await all()
+      const answer = await client.request(method, '/orders/1')
+      expect(answer.body.detail).toBe(lost)
+      expectProblem(answer, 'dependency_unavailable')
+      await all(nobody)
+      expectProblem(await client.request(method, '/orders/1'), 'dependency_unavailable')
+    },
+  )
+
+  it.each(['GET', 'PUT'])('says 503 of a %s whose answer has a malformed header', async (method) => {
+    await all(first)
+    answers.set(first, (request) => request.socket.end('HTTP/1.1 200 OK\r\nA\0: b\r\n\r\n'))
+    expectProblem(await client.request(method, '/orders/1'), 'dependency_unavailable')
+  })
+
+  it('says 503 of a read that no replica answers, after both were asked', async () => {
+    await all(first, second)
+    answers.set(first, () => undefined)
+    answers.set(second, () => undefined)
+    const answer = await client.get('/orders')
+    expect(answer.body.detail).toBe(late)
+    expectProblem(answer, 'dependency_unavailable')
+    expect(new Set(received.map(({ by }) => by))).toEqual(new Set([first, second]))
+  })
+
+  it('answers HEAD with the status and headers of a problem, and no body', async () => {
+    await all(nobody)
+    const { status, headers, body } = await exchange(nginx.url, requestText('HEAD', '/products/'))
+    expect({ status, body }).toEqual({ status: 503, body: '' })
+    expect(Object.fromEntries(headers)).toMatchObject({ 'retry-after': '1' })
+  })
+
+  it('takes a request of HTTP/1.0 without a host to a service, as balancers send it', async () => {
+    await all(first)
+    const { status } = await exchange(nginx.url, 'GET /healthz HTTP/1.0\r\n\r\n')
+    expect(status).toBe(200)
+    expect(received[0]?.headers).toMatchObject({ host: 'localhost' })
+  })
+
+  it('logs every request once, with the method that the client sent, and no probe that succeeds', async () => {
+    await all(first)
+    const ids: Record<string, string> = {}
+    const send = async (method: string, path: string, id: string) => {
+      ids[id] = method
+      await exchange(nginx.url, requestText(method, path, { 'X-Request-Id': id }))
+    }
+    const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+    for (const method of methods) await send(method, '/orders/1?secret=1', `fine-${method}`)
+    answers.set(first, (request) => request.resume().on('end', () => request.socket.destroy()))
+    for (const method of methods) await send(method, '/orders/1?secret=1', `lost-${method}`)
+    await send('TRACE', '/orders/1', 'refused-TRACE')
+    for (const path of ['/healthz', '/readyz', '/readyz/?by=balancer'])
+      await send('GET', path, `failed-${path.replaceAll(/\W/g, '.')}`)
+    answers.set(first, fine)
+    for (const path of ['/healthz', '/readyz', '/readyz/?by=balancer']) {
+      await exchange(nginx.url, requestText('GET', path, { 'X-Request-Id': 'probe' }))
+    }
+    answers.set(first, (request) => request.resume().on('end', () => request.socket.destroy()))
+    await send('POST', '/internal', 'refused-POST')
+    // NGINX passes on what is no HTTP as it is, and has no status for it.
+    answers.set(first, (request) => request.socket.end('nonsense\r\n\r\n'))
+    await expect(send('GET', '/orders/1', 'nonsense')).rejects.toThrow('no answer')
+    await vi.waitFor(async () => {
+      const logged = await nginx.logged()
+      expect(logged.filter(({ requestId }) => requestId === 'probe')).toEqual([])
+      const lines = logged.filter(({ requestId }) => ids[requestId])
+      expect(lines.map(({ requestId, method }) => [requestId, method])).toEqual(Object.entries(ids))
+      expect(lines.filter(({ requestId }) => requestId.startsWith('lost'))).toEqual(
+        methods.map((method) => expect.objectContaining({ method, path: '/orders/1', status: 503 })),
+      )
+    })
+  })
+
+  it('says 500 of what it cannot carry out itself', async () => {
+    await all(first)
+    await rm(nginx.bodies, { recursive: true })
+    // A body of that size is kept in a file.
+    const answer = await client.post('/orders', { raw: 'x'.repeat(500_000) })
+    expectProblem(answer, 'internal_error')
+    expect(received).toEqual([])
+  })
+
+  it('has room for the headers that the API has room for', async () => {
+    await all(first)
+    expect((await client.get('/products/', { headers: { A: 'x'.repeat(12_000) } })).status).toBe(200)
+  })
+
+  it.each(['GET', 'POST', 'PUT', 'DELETE'])(
+    'says of a %s who sent it and which request it is',
+    async (method) => {
+      await all(first)
+      const headers = {
+        'X-Request-Id': 'a.b-c_1',
+        'X-Forwarded-For': '203.0.113.9',
+        Authorization: 'Bearer t',
+      }
+      await client.request(method, '/orders/1', { headers })
+      await client.request(method, '/orders/1', { headers: { 'X-Request-Id': 'not one!' } })
+      expect(received[0]?.headers).toMatchObject({
+        'x-request-id': 'a.b-c_1',
+        // The API believes the end of it, as far as it trusts who has written it.
+        'x-forwarded-for': '203.0.113.9, 127.0.0.1',
+        authorization: 'Bearer t',
+        host: `127.0.0.1:${nginx.port}`,
+      })
+      expect(received[1]?.headers).toMatchObject({
+        'x-request-id': expect.stringMatching(/^[0-9a-f]{32}$/),
+        'x-forwarded-for': '127.0.0.1',
+      })
+    },
+  )
+})
+
+describe.skipIf(!nginxBinary)('an ingress controller with the values that are shipped', () => {
+  let answer: Answer = fine
+  let pod: Server
+  let controller: Nginx
+  beforeAll(async () => {
+    pod = createServer((request, response) => answer(request, response))
+    const own = await freePort()
+    await new Promise<void>((resolve) => pod.listen(own, first, resolve))
+    controller = await startIngressController(nginxBinary ?? '', `${first}:${own}`)
+    client = createClient((path, init) => fetch(`${controller.url}${path}`, init))
+  })
+  afterAll(async () => {
+    await controller.stop()
+    pod.close().closeAllConnections()
+  })
+
+  it.each(['GET', 'POST', 'PUT', 'DELETE'])(
+    'says 503 of a %s for a Service without a pod',
+    async (method) => {
+      const sent = await client.request(method, '/orders', { headers: { 'X-Request-Id': 'once' } })
+      expect(sent.body).toMatchObject({ detail: lost, requestId: 'once' })
+      expectProblem(sent, 'dependency_unavailable')
+    },
+  )
+
+  it('says 503 where a pod is lost with a request, and where it does not answer in time', async () => {
+    answer = (request) => request.socket.destroy()
+    expectProblem(await client.get('/products'), 'dependency_unavailable')
+    answer = () => undefined
+    const timedOut = await client.get('/products')
+    expect(timedOut.body.detail).toBe(late)
+    expectProblem(timedOut, 'dependency_unavailable')
+  })
+
+  it.each<[string, string, string]>([
+    [
+      'a transfer encoding',
+      'validation_failed',
+      requestText('POST', '/products', { 'Transfer-Encoding': 'gzip' }),
+    ],
+    ['a version of HTTP', 'validation_failed', 'GET / HTTP/2.0\r\nHost: x\r\n\r\n'],
+    [
+      'a header of that size',
+      'headers_too_large',
+      requestText('GET', '/products', { A: 'x'.repeat(40_000) }),
+    ],
+    ['a path of that length', 'headers_too_large', requestText('GET', `/products/${'x'.repeat(40_000)}`)],
+  ])('refuses %s that it does not take as the API does', async (_, code, text) => {
+    expectProblem(await exchange(controller.url, text), code)
+  })
+
+  it.each([400, 404, 405, 413, 500, 503])('leaves the %i of a pod as it is', async (status) => {
+    const document = { code: 'x', status, detail: 'its own' }
+    answer = (_, response) =>
+      response.writeHead(status, { 'Content-Type': 'application/problem+json' }).end(JSON.stringify(document))
+    expect(await client.get('/products')).toMatchObject({ status, body: document })
+  })
+})

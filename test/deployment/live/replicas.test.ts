@@ -1,0 +1,169 @@
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { faultSeed } from '#test/faults/chance.ts'
+import { contradictions, createJournal, type Journal, outcomesOf } from '#test/faults/journal.ts'
+import { type Load, startLoad } from '#test/faults/load.ts'
+import { settled } from '#test/faults/settling.ts'
+import { unbalancedBooks } from '#test/support/books.ts'
+import { nginxBinary } from './nginx.ts'
+import { type Replica, type ReplicatedShop, startReplicatedShop } from './replicas.ts'
+import { startVisitors, type Visit, type Visitors } from './visitors.ts'
+
+if (!nginxBinary) console.log('skipped: nginx is not installed (Debian: apt-get install nginx)')
+
+const rollingRestarts = Number(process.env.ROLLING_RESTARTS ?? 20)
+const exitWithin = 10_000
+const seed = faultSeed()
+
+describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under load', () => {
+  let shop: ReplicatedShop
+
+  beforeAll(() => console.log(`replicas: FAULT_SEED=${seed}`))
+  // In databases of its own: what one test has sold is not in the journal of the next.
+  beforeEach(async () => {
+    shop = await startReplicatedShop(nginxBinary ?? '')
+  })
+  afterEach(() => shop.stop())
+
+  interface Busy {
+    journal: Journal
+    load: Load
+    visitors: Visitors
+    /** When everybody has gone home and nothing is unfinished. */
+    end(): Promise<void>
+  }
+
+  const busy = async (): Promise<Busy> => {
+    const journal = createJournal()
+    for (let nth = 0; nth < 4; nth++) {
+      const { productId } = await shop.product(shop.adminToken, { stock: 50 })
+      journal.initialStock.set(productId, 50)
+    }
+    const customers = (count: number) => Promise.all(Array.from({ length: count }, () => shop.customer()))
+    const load = startLoad(shop, journal, await customers(3), seed)
+    const visitors = startVisitors(shop, await customers(4), seed)
+    const end = async () => {
+      await Promise.all([load.stop(), visitors.stop()])
+      await settled(shop, Date.now())
+    }
+    return { journal, load, visitors, end }
+  }
+
+  /** Goes on when so much more has been asked for. */
+  const visited = async ({ visitors }: Busy, more: number) => {
+    const enough = visitors.visits.length + more
+    await vi.waitFor(() => expect(visitors.visits.length).toBeGreaterThan(enough), {
+      timeout: 120_000,
+      interval: 20,
+    })
+  }
+
+  const unexpected = (visits: readonly Visit[]) => visits.filter(({ complaint }) => complaint !== undefined)
+  const slowest = (visits: readonly Visit[]) => Math.max(...visits.map(({ milliseconds }) => milliseconds))
+  /** What buyers and the admin got no answer to, or one that leaves nothing but another try. */
+  const failed = (journal: Journal) =>
+    outcomesOf(journal).filter((outcome) => outcome && (outcome.status === 0 || outcome.status >= 500))
+
+  const report = (title: string, { journal, load, visitors }: Busy, more: Record<string, unknown> = {}) => {
+    const reads = visitors.visits.filter(({ read }) => read)
+    const writes = outcomesOf(journal).length + visitors.visits.length - reads.length
+    console.log(title)
+    const lines = {
+      reads: `${reads.length}, ${unexpected(reads).length} failed, the slowest ${slowest(reads)} ms`,
+      writes: `${writes}, ${unexpected(visitors.visits).length - unexpected(reads).length + failed(journal).length} failed`,
+      orders: `${load.confirmations.length} confirmations`,
+      nginx: shop.nginx.lost().join('\n                 ') || 'lost no connection',
+      ...more,
+    }
+    for (const [name, line] of Object.entries(lines)) console.log(`  ${name.padEnd(14)} ${line}`)
+  }
+
+  it('are restarted one after the other, again and again, and no request fails', async () => {
+    const at = await busy()
+    const exits: { code: number | null; milliseconds: number }[] = []
+    for (let round = 0; round < rollingRestarts; round++) {
+      await Promise.all(
+        shop.services.map(async ({ replicas }) => {
+          for (const replica of replicas) {
+            exits.push(await replica.stop())
+            await replica.start()
+          }
+        }),
+      )
+    }
+    await at.end()
+    report(`${rollingRestarts} rolling restarts`, at, {
+      exits: `${exits.length}, the slowest ${Math.max(...exits.map(({ milliseconds }) => milliseconds))} ms`,
+    })
+    expect(unexpected(at.visitors.visits)).toEqual([])
+    expect(failed(at.journal)).toEqual([])
+    expect(exits.filter(({ code, milliseconds }) => code !== 0 || milliseconds > exitWithin)).toEqual([])
+    expect(await contradictions(at.journal, shop)).toEqual([])
+    expect(await unbalancedBooks(shop)).toEqual([])
+  })
+
+  it.each(['auth', 'product', 'order'])(
+    'freeze, one of %s: no read fails or takes over 3 s, and every order comes to its end',
+    async (name) => {
+      const [replica] = shop.service(name).replicas
+      const at = await busy()
+      await visited(at, 50)
+      replica.freeze()
+      await visited(at, 150)
+      replica.thaw()
+      await visited(at, 50)
+      await at.end()
+      report(`one of ${name} frozen`, at)
+      const reads = at.visitors.visits.filter(({ read }) => read)
+      expect(unexpected(reads)).toEqual([])
+      expect(slowest(reads)).toBeLessThanOrEqual(3_000)
+      // A write to a frozen process may end without its outcome, and no worse than that.
+      expect(unexpected(at.visitors.visits).filter(({ status }) => ![503, 409].includes(status))).toEqual([])
+      expect(await contradictions(at.journal, shop)).toEqual([])
+      expect(await unbalancedBooks(shop)).toEqual([])
+    },
+  )
+
+  it.each(['auth', 'product', 'order'])(
+    'are killed, one of %s: no request fails that was safe to send again, and every order comes to its end',
+    async (name) => {
+      const { replicas } = shop.service(name)
+      const at = await busy()
+      const strike = async (replica: Replica) => {
+        await visited(at, 30)
+        await replica.kill()
+        await visited(at, 30)
+        await replica.start()
+        // One fault at a time: until then the other one is the only one that NGINX knows of.
+        await shop.known()
+      }
+      for (let n = 0; n < 3; n++) for (const replica of replicas) await strike(replica)
+      await at.end()
+      report(`each of ${name} killed three times`, at)
+      expect(unexpected(at.visitors.visits.filter(({ read }) => read))).toEqual([])
+      // What was sent to a process that is gone has no answer, and no other process is asked for one.
+      expect(unexpected(at.visitors.visits).filter(({ status }) => ![503, 409].includes(status))).toEqual([])
+      expect(await contradictions(at.journal, shop)).toEqual([])
+      expect(await unbalancedBooks(shop)).toEqual([])
+    },
+  )
+
+  it('take over from one process, and give back to it, and no request fails', async () => {
+    await shop.monolith.start()
+    const at = await busy()
+    await visited(at, 50)
+    shop.lead('monolith')
+    await visited(at, 200)
+    for (const { replicas } of shop.services) for (const replica of replicas) await replica.stop()
+    await visited(at, 100)
+    for (const { replicas } of shop.services) await Promise.all(replicas.map((replica) => replica.start()))
+    shop.lead('services')
+    await visited(at, 200)
+    await shop.monolith.stop()
+    await at.end()
+    report('merged into one process, and split again', at)
+    expect(unexpected(at.visitors.visits)).toEqual([])
+    expect(failed(at.journal)).toEqual([])
+    expect(await contradictions(at.journal, shop)).toEqual([])
+    expect(await unbalancedBooks(shop)).toEqual([])
+  })
+})

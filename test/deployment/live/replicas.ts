@@ -1,0 +1,197 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, inject, vi } from 'vitest'
+import { urlVariable } from '#kernel/config/load-config.ts'
+import { freePort } from '#src/embedded/free-port.ts'
+import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
+import { registry } from '#src/registry.ts'
+import type { RunningShop } from '#test/faults/fleet.ts'
+import { createClient } from '#test/support/client.ts'
+import { openCollections } from '#test/support/collections.ts'
+import { admin, databaseName, manyClients } from '#test/support/shop.ts'
+import { startNames } from './names.ts'
+import { type Nginx, startNginx } from './nginx.ts'
+
+/** One container of a service, with an address of its own: what comes after it has the same one. */
+export interface Replica {
+  address: string
+  /** Ready when it resolves. */
+  start(): Promise<void>
+  /** SIGTERM. Resolves when the process is gone. */
+  stop(): Promise<{ code: number | null; milliseconds: number }>
+  kill(): Promise<void>
+  freeze(): void
+  thaw(): void
+  /** All that its processes have printed. */
+  output(): string
+}
+
+/** A service and its replicas, found by its name. */
+export interface ReplicatedService {
+  name: string
+  replicas: readonly [Replica, Replica]
+}
+
+/** Services of two replicas each behind NGINX, as `docker compose up auth product order nginx` has them. */
+export interface ReplicatedShop extends RunningShop {
+  nginx: Nginx
+  services: readonly ReplicatedService[]
+  service(name: string): ReplicatedService
+  /** All of them on the same databases as one process, at one more address. */
+  monolith: Replica
+  /** Who answers to the names of the services from now on. */
+  lead(to: 'services' | 'monolith'): void
+  /** Resolves when NGINX, which is being asked for everything meanwhile, knows who is there now. */
+  known(): Promise<void>
+  stop(): Promise<void>
+}
+
+const main = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
+const resolveNames = new URL('resolve-names.ts', import.meta.url).href
+/** What NGINX calls whichever service there is. */
+const anyService = 'trivet'
+
+export async function startReplicatedShop(binary: string): Promise<ReplicatedShop> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'trivet-replicas-'))
+  const names = await startNames()
+  const port = await freePort()
+  const modules = registry.map(({ name }) => name)
+  const database = databaseName()
+  const environment = {
+    PATH: process.env.PATH ?? '',
+    HOME: process.env.HOME ?? '',
+    NODE_ENV: 'production',
+    MONGODB_URI: inject('mongodbUri'),
+    MONGODB_DATABASE: database,
+    DATA_DIR: dataDir,
+    JWT_PRIVATE_KEYS: JSON.stringify([generatePrivateKey()]),
+    INTERNAL_SECRET: randomBytes(32).toString('base64url'),
+    // The least that production has: what hashing costs is not what these tests are about.
+    BCRYPT_COST: '10',
+    ADMIN_USERNAME: admin.username,
+    ADMIN_EMAIL: admin.email,
+    ADMIN_PASSWORD: admin.password,
+    TRUSTED_PROXIES: '127.0.0.1',
+    ...manyClients,
+    NAMES_SERVER: names.address,
+    PORT: String(port),
+    ...Object.fromEntries(modules.map((name) => [urlVariable(name), `http://${name}:${port}`])),
+  }
+  let leadsTo: 'services' | 'monolith' = 'services'
+
+  const services = modules.map((name, nth) => {
+    const replica = (number: number) =>
+      createReplica(`127.0.${nth + 1}.${number}`, { ...environment, SERVICE: name }, announce)
+    return { name, replicas: [replica(1), replica(2)] as const }
+  })
+  const monolith = createReplica('127.0.9.1', { ...environment, SERVICE: 'all' }, announce)
+  const replicas = services.flatMap((service) => service.replicas)
+
+  /** As Docker has it: a container has its name from its start to its end, ready or not. */
+  function announce() {
+    const up = (all: readonly OwnReplica[]) => all.filter(({ runs }) => runs()).map(({ address }) => address)
+    for (const { name, replicas: own } of services) {
+      names.set(name, leadsTo === 'services' ? up(own) : up([monolith]))
+    }
+    names.set(anyService, leadsTo === 'services' ? up(replicas) : up([monolith]))
+  }
+
+  const nginx = await startNginx(binary, { resolver: names.address, servicePort: port })
+  const own = await openCollections(environment.MONGODB_URI, database)
+  const stop = async () => {
+    await Promise.all([...replicas, monolith].map((replica) => replica.kill()))
+    await nginx.stop()
+    for (const name of modules) await (await own.collections(name)).dropDatabase()
+    await own.close()
+    await names.close()
+    await rm(dataDir, { recursive: true, force: true })
+  }
+  try {
+    await Promise.all(replicas.map((replica) => replica.start()))
+    const client = createClient((path, init) => fetch(`${nginx.url}${path}`, init))
+    return {
+      ...client,
+      adminToken: await client.login(admin.email, admin.password),
+      collections: own.collections,
+      nginx,
+      services,
+      service(name) {
+        const found = services.find((service) => service.name === name)
+        if (!found) throw new Error(`there is no ${name}`)
+        return found
+      },
+      monolith,
+      lead(to) {
+        leadsTo = to
+        announce()
+      },
+      async known() {
+        const all = [...modules, anyService]
+        await vi.waitFor(() => expect(all.filter((name) => !names.told(name))).toEqual([]), {
+          timeout: 30_000,
+          interval: 20,
+        })
+      },
+      stop,
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+interface OwnReplica extends Replica {
+  runs(): boolean
+}
+
+function createReplica(
+  address: string,
+  environment: Record<string, string>,
+  announce: () => void,
+): OwnReplica {
+  let printed = ''
+  let current: { child: ChildProcess; ended: Promise<number | null> } | undefined
+
+  const end = async (signal: 'SIGTERM' | 'SIGKILL') => {
+    current?.child.kill(signal)
+    return (await current?.ended) ?? null
+  }
+  return {
+    address,
+    runs: () => current !== undefined,
+    async start() {
+      if (current) throw new Error(`${address} still runs`)
+      const env = { ...environment, HOST: address }
+      const child = fork(main, { env, silent: true, execArgv: ['--import', resolveNames] })
+      for (const stream of [child.stdout, child.stderr]) {
+        stream?.on('data', (chunk: Buffer) => {
+          printed += chunk.toString()
+        })
+      }
+      const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
+      current = { child, ended }
+      announce()
+      void ended.then(() => {
+        current = undefined
+        announce()
+      })
+      const ready = new Promise<true>((resolve) => child.once('message', () => resolve(true)))
+      if ((await Promise.race([ready, ended])) !== true) throw new Error(`did not start:\n${printed}`)
+    },
+    async stop() {
+      const asked = performance.now()
+      const code = await end('SIGTERM')
+      return { code, milliseconds: Math.round(performance.now() - asked) }
+    },
+    async kill() {
+      await end('SIGKILL')
+    },
+    freeze: () => current?.child.kill('SIGSTOP'),
+    thaw: () => current?.child.kill('SIGCONT'),
+    output: () => printed,
+  }
+}

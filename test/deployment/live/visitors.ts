@@ -1,0 +1,106 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { attempt } from '#test/faults/attempts.ts'
+import { type Chance, createChance } from '#test/faults/chance.ts'
+import type { Account, Answer, Client, Json } from '#test/support/client.ts'
+
+/** One request and what came of it. */
+export interface Visit {
+  what: string
+  /** Whether it changes nothing, so that anybody may repeat it. */
+  read: boolean
+  /** 0: no answer. */
+  status: number
+  milliseconds: number
+  /** What an answer that nobody has asked for says. */
+  complaint?: string
+}
+
+/** People who look around, sign in and edit, one request after the other, and never repeat one. */
+export interface Visitors {
+  visits: readonly Visit[]
+  stop(): Promise<void>
+}
+
+export function startVisitors(
+  shop: Client & { adminToken: string },
+  accounts: readonly Account[],
+  seed: number,
+): Visitors {
+  const visits: Visit[] = []
+  let stopping = false
+  let seen = ''
+
+  const visit = async (what: string, expected: number, send: () => Promise<Answer>): Promise<Json> => {
+    const started = performance.now()
+    const outcome = await attempt(send)
+    const { status } = outcome
+    const milliseconds = Math.round(performance.now() - started)
+    const as = { what, read: what.startsWith('GET'), status, milliseconds }
+    const complaint = JSON.stringify('body' in outcome ? outcome.body : outcome.lost)
+    visits.push(status === expected ? as : { ...as, complaint })
+    return 'body' in outcome ? outcome.body : {}
+  }
+  const reads: ((account: Account) => Promise<unknown>)[] = [
+    async () => {
+      const page = await visit('GET /products/', 200, () => shop.get('/products/?limit=5'))
+      seen = page.data?.[0]?.productId ?? seen
+    },
+    () => visit('GET /products/{id}', 200, () => shop.get(`/products/${seen}`)),
+    ({ token }) => visit('GET /profile', 200, () => shop.get('/profile', { token })),
+    ({ token }) => visit('GET /orders', 200, () => shop.get('/orders', { token })),
+    () => visit('GET /docs', 200, () => shop.get('/docs')),
+  ]
+
+  const lookAround = async (account: Account, chance: Chance): Promise<void> => {
+    await reads[0]?.(account)
+    while (!stopping) {
+      await chance.pick(reads)(account)
+      await sleep(chance.below(60))
+    }
+  }
+  /** Each token is spent once. */
+  const refresh = async (account: Account, chance: Chance): Promise<void> => {
+    let { refreshToken } = account
+    while (!stopping) {
+      const body = { refreshToken }
+      const answer = await visit('POST /token/refresh', 200, () => shop.post('/token/refresh', { body }))
+      refreshToken = answer.refreshToken ?? refreshToken
+      await sleep(chance.below(200))
+    }
+  }
+  const signIn = async ({ email, password }: Account, chance: Chance): Promise<void> => {
+    while (!stopping) {
+      await visit('POST /login', 200, () => shop.post('/login', { body: { email, password } }))
+      await sleep(chance.below(800))
+    }
+  }
+  /** Nobody else edits this product: each edit knows the version that it changes. */
+  const edit = async (chance: Chance): Promise<void> => {
+    const token = shop.adminToken
+    let { productId, version } = await shop.product(token, { name: 'Edited' })
+    for (let price = 1; !stopping; price++) {
+      const put = () => shop.put(`/products/${productId}`, { token, body: { price, version } })
+      const answer = await visit('PUT /products/{id}', 200, put)
+      version = answer.version ?? answer.currentVersion ?? version
+      await sleep(chance.below(200))
+    }
+  }
+
+  const [one, two] = accounts
+  if (!one || !two) throw new Error('two accounts are needed')
+  const all = Promise.all([
+    ...accounts.map((account, nth) => lookAround(account, createChance(seed + nth))),
+    refresh(one, createChance(seed - 1)),
+    signIn(two, createChance(seed - 2)),
+    edit(createChance(seed - 3)),
+  ])
+  // Whoever stops them hears of it.
+  all.catch(() => undefined)
+  return {
+    visits,
+    async stop() {
+      stopping = true
+      await all
+    },
+  }
+}

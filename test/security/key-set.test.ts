@@ -1,0 +1,218 @@
+import type { RequestListener } from 'node:http'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { generatePrivateKey, publicKeyOf } from '#src/modules/auth/sessions/signing-keys.ts'
+import {
+  answering,
+  gone,
+  issuedWith,
+  startAuthFront,
+  startService,
+  startServices,
+  to,
+} from '#test/support/remote-auth.ts'
+
+// Product and order as services of their own ask auth for its keys over a socket that the test holds in its hands.
+const key = generatePrivateKey()
+const auth = await startService('auth', { JWT_PRIVATE_KEYS: JSON.stringify([key]) })
+const front = await startAuthFront(to(auth.fetch))
+
+const services = await startServices(front.url)
+
+beforeAll(() => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+})
+// Every test begins with services that have just fetched the key set, and may do so for an unknown kid again.
+beforeEach(async () => {
+  front.answer = to(auth.fetch)
+  later(60)
+  for (const { show } of services) expect(await show(await unknown())).toBe('401 invalid_token')
+  later(30)
+  front.fetches = 0
+})
+afterAll(async () => {
+  vi.useRealTimers()
+  for (const service of services) await service.close()
+  await front.close()
+  await auth.close()
+})
+
+const later = (seconds: number) => vi.setSystemTime(Date.now() + seconds * 1000)
+const fetchesBy = async (work: () => Promise<unknown>) => {
+  const before = front.fetches
+  await work()
+  return front.fetches - before
+}
+const unknown = () => issuedWith(generatePrivateKey())
+const many = async (count: number, show: (token: string) => Promise<string>) =>
+  new Set(await Promise.all(Array.from({ length: count }, async () => show(await unknown()))))
+
+describe('an unknown kid', () => {
+  it('has the key set fetched once in thirty seconds, however many show one', async () => {
+    const refused = new Set(['401 invalid_token'])
+    for (const { show } of services) {
+      expect(await fetchesBy(async () => expect(await many(50, show)).toEqual(refused))).toBe(1)
+      for (const seconds of [0, 10, 19]) {
+        later(seconds)
+        expect(await fetchesBy(async () => expect(await many(20, show)).toEqual(refused))).toBe(0)
+      }
+      later(1)
+      expect(await fetchesBy(async () => expect(await many(50, show)).toEqual(refused))).toBe(1)
+    }
+  })
+
+  it('that is the first thing a process sees is no exception', async () => {
+    const fresh = await startServices(front.url)
+    for (const { show, close } of fresh) {
+      expect(await fetchesBy(() => many(50, show))).toBe(1)
+      expect(await fetchesBy(() => many(50, show))).toBe(0)
+      await close()
+    }
+  })
+
+  it.each([
+    ['is gone', gone],
+    ['fails', answering('<html>Oops</html>', 500)],
+    ['says that it is not there', answering('{"code":"dependency_unavailable","detail":"not ready"}', 503)],
+  ])('has it fetched no more often while auth %s, and nobody knows what the token is', async (_, failing) => {
+    const unavailable = new Set(['503 dependency_unavailable'])
+    front.answer = failing
+    for (const { show } of services) {
+      expect(await fetchesBy(async () => expect(await many(30, show)).toEqual(unavailable))).toBe(1)
+      later(29)
+      expect(await fetchesBy(async () => expect(await many(30, show)).toEqual(unavailable))).toBe(0)
+      later(1)
+      expect(await fetchesBy(async () => expect(await many(30, show)).toEqual(unavailable))).toBe(1)
+      expect(await show(await issuedWith(key))).toBe('accepted')
+    }
+  })
+
+  it('waits for a slow answer, and holds up nobody else', async () => {
+    const token = await issuedWith(key)
+    for (const { show } of services) {
+      const { promise: held, resolve: release } = Promise.withResolvers<void>()
+      front.answer = (request, response) => void held.then(() => to(auth.fetch)(request, response))
+      const before = front.fetches
+      const refused = many(50, show)
+      await vi.waitFor(() => expect(front.fetches).toBe(before + 1), { timeout: 10_000 })
+      for (let shown = 0; shown < 20; shown++) expect(await show(token)).toBe('accepted')
+      release()
+      expect(await refused).toEqual(new Set(['401 invalid_token']))
+      expect(front.fetches).toBe(before + 1)
+    }
+  })
+
+  it('is asked about once where no answer comes within the time of a request', async () => {
+    const impatient = await startServices(front.url, { REQUEST_TIMEOUT: '500ms' })
+    for (const { show, close } of impatient) {
+      front.answer = to(auth.fetch)
+      const token = await issuedWith(key)
+      await vi.waitFor(async () => expect(await show(token)).toBe('accepted'), { timeout: 20_000 })
+      front.answer = () => {}
+      const fetches = await fetchesBy(async () => {
+        for (let rounds = 0; rounds < 3; rounds++) {
+          expect(await many(10, show)).toEqual(new Set(['503 dependency_unavailable']))
+        }
+      })
+      expect(fetches).toBe(1)
+      await close()
+    }
+  })
+})
+
+describe('a process that has no keys yet', () => {
+  const once =
+    (first: RequestListener): RequestListener =>
+    (request, response) => {
+      front.answer = to(auth.fetch)
+      first(request, response)
+    }
+
+  it.each([
+    ['is gone', gone],
+    ['fails', answering('<html>Oops</html>', 500)],
+    ['is not ready', answering('{"code":"dependency_unavailable","detail":"not ready"}', 503)],
+    ['has no keys', answering('{"keys":[]}')],
+    ['does not answer', () => {}],
+  ])('asks again within the same request where one replica of auth %s', async (_, first) => {
+    const fresh = await startServices(front.url, { REQUEST_TIMEOUT: '2s' })
+    const token = await issuedWith(key)
+    for (const { show, close } of fresh) {
+      front.answer = once(first)
+      const fetches = await fetchesBy(async () => {
+        expect(await Promise.all([show(token), show(token)])).toEqual(['accepted', 'accepted'])
+      })
+      expect(fetches).toBe(2)
+      await close()
+    }
+  })
+})
+
+describe('while auth is down', () => {
+  it('tokens are verified for ten minutes and more, and those of a new key once it is back', async () => {
+    const next = generatePrivateKey()
+    const rotated = await startService('auth', { JWT_PRIVATE_KEYS: JSON.stringify([next, key]) })
+    const token = await issuedWith(key)
+    front.answer = gone
+    for (let minute = 1; minute <= 12; minute++) {
+      later(60)
+      for (const { show } of services) {
+        for (let requests = 0; requests < 10; requests++) {
+          expect(await show(token)).toBe('accepted')
+          // One that nobody has seen before, too.
+          expect(await show(await issuedWith(key))).toBe('accepted')
+        }
+      }
+    }
+    for (const { show } of services) expect(await show(await unknown())).toBe('503 dependency_unavailable')
+    // Once five minutes are over it is tried again, in the background, and now with those unknown kids.
+    expect(front.fetches).toBeGreaterThan(services.length)
+    expect(front.fetches).toBeLessThanOrEqual(services.length * 9)
+
+    front.answer = to(rotated.fetch)
+    later(31)
+    for (const { show } of services) {
+      expect(await show(await issuedWith(next))).toBe('accepted')
+      expect(await show(token)).toBe('accepted')
+    }
+    await rotated.close()
+  })
+})
+
+describe('what auth should not answer', () => {
+  const { kid, ...nameless } = publicKeyOf(key)
+  it.each([
+    ['a list without a key', '{"keys":[]}'],
+    ['no list', '{}'],
+    ['something else than a list', '{"keys":{"0":{"kty":"OKP"}}}'],
+    ['null', 'null'],
+    ['keys of other kinds alone', '{"keys":[{"kty":"RSA","kid":"a","n":"AQAB","e":"AQAB"}]}'],
+    ['a key without a name', JSON.stringify({ keys: [nameless] })],
+    ['a key that is too short', JSON.stringify({ keys: [{ ...nameless, kid, x: nameless.x.slice(1) }] })],
+    ['half a document', '{"keys":[{"kty":"OKP","crv":"Ed25519"'],
+    ['nothing', ''],
+    ['HTML', '<html>Welcome</html>'],
+  ])('changes nothing about the keys that are known: %s', async (_, answer) => {
+    front.answer = answering(answer)
+    for (const { show } of services) {
+      expect(await show(await unknown())).toBe('503 dependency_unavailable')
+      expect(await show(await issuedWith(key))).toBe('accepted')
+      later(301)
+      expect(await show(await issuedWith(key))).toBe('accepted')
+      // Waits for what the one before has begun in the background.
+      expect(await show(await unknown())).toBe('503 dependency_unavailable')
+      expect(await show(await issuedWith(key))).toBe('accepted')
+    }
+  })
+
+  it('leads nowhere, though it be a redirect', async () => {
+    const other = generatePrivateKey()
+    const elsewhere = await startAuthFront(answering(JSON.stringify({ keys: [publicKeyOf(other)] })))
+    front.answer = (request, response) => {
+      response.writeHead(302, { location: `${elsewhere.url}${request.url}` }).end()
+    }
+    for (const { show } of services)
+      expect(await show(await issuedWith(other))).toBe('503 dependency_unavailable')
+    expect(elsewhere.fetches).toBe(0)
+    await elsewhere.close()
+  })
+})

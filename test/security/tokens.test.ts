@@ -1,0 +1,529 @@
+import {
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomUUID,
+  sign,
+} from 'node:crypto'
+import { createServer, request, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { decode } from 'hono/jwt'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
+import { generatePrivateKey, type PrivateKey, publicKeyOf } from '#src/modules/auth/sessions/signing-keys.ts'
+import type { Answer, RequestOptions } from '#test/support/client.ts'
+import { type Deployment, deploy, type Shape, shapes } from '#test/support/processes.ts'
+import { admin, startShop } from '#test/support/shop.ts'
+
+// What is, and what is not, an access token to a route of each module: real processes, which have their keys from this
+// test, so that it can sign whatever it likes with them.
+const [key, verifyOnly, stranger] = [generatePrivateKey(), generatePrivateKey(), generatePrivateKey()]
+const internalSecret = `internal ${randomUUID()} ${randomUUID()}`
+
+const encoded = (part: unknown) =>
+  Buffer.from(typeof part === 'string' ? part : JSON.stringify(part)).toString('base64url')
+const keyObject = ({ kty, crv, x, d }: PrivateKey): KeyObject =>
+  createPrivateKey({ key: { kty, crv, x, d }, format: 'jwk' })
+
+type Signer = (content: string) => Buffer | string
+const by =
+  (key: PrivateKey | KeyObject, digest: string | null = null): Signer =>
+  (content) =>
+    sign(digest, Buffer.from(content), 'kid' in key ? keyObject(key) : key)
+const hmac =
+  (digest: string, secret: string | Buffer): Signer =>
+  (content) =>
+    createHmac(digest, secret).update(content).digest()
+
+/** A part that is text is written as it is, to say what JSON.stringify would not. */
+const jws = (header: unknown, payload: unknown, signer: Signer) => {
+  const content = `${encoded(header)}.${encoded(payload)}`
+  const signature = signer(content)
+  return `${content}.${typeof signature === 'string' ? signature : signature.toString('base64url')}`
+}
+
+const now = () => Math.floor(Date.now() / 1000)
+const header = (changes: Record<string, unknown> = {}) => ({
+  alg: 'EdDSA',
+  typ: 'JWT',
+  kid: key.kid,
+  ...changes,
+})
+
+let adminId = ''
+const claims = (changes: Record<string, unknown> = {}) => ({
+  iss: 'trivet',
+  aud: 'trivet',
+  sub: adminId,
+  role: 'admin',
+  iat: now(),
+  exp: now() + 900,
+  jti: randomUUID(),
+  ...changes,
+})
+/** Signed as auth would, whatever it says. */
+const genuine = (changes: Record<string, unknown> = {}, ofHeader: Record<string, unknown> = {}) =>
+  jws(header(ofHeader), claims(changes), by(key))
+/** Signed by somebody else. */
+const forged = (ofHeader: Record<string, unknown> = {}) => jws(header(ofHeader), claims(), by(stranger))
+
+/** The same but for some bytes of its signature. */
+const withSignature = (token: string, change: (signature: Buffer) => Buffer | string) => {
+  const at = token.lastIndexOf('.') + 1
+  const changed = change(Buffer.from(token.slice(at), 'base64url'))
+  return token.slice(0, at) + (typeof changed === 'string' ? changed : changed.toString('base64url'))
+}
+const flipped = (at: number) => (signature: Buffer) => {
+  signature[at] = (signature[at] ?? 0) ^ 1
+  return signature
+}
+/** S + L says the same as S to who does not look (RFC 8032, 5.1.7 does). */
+const malleated = (signature: Buffer) => {
+  const order = 2n ** 252n + 27742317777372353535851937790883648493n
+  const s = BigInt(`0x${Buffer.from(signature.subarray(32)).reverse().toString('hex')}`) + order
+  const bytes = Buffer.from(s.toString(16).padStart(64, '0'), 'hex').reverse()
+  return Buffer.concat([signature.subarray(0, 32), bytes])
+}
+
+const jwk = publicKeyOf(key)
+const spki = createPublicKey(keyObject(key))
+const pem = String(spki.export({ type: 'spki', format: 'pem' }))
+const publicForms: [string, string | Buffer][] = [
+  ['its bytes', Buffer.from(key.x, 'base64url')],
+  ['its x', key.x],
+  ['its JWK', JSON.stringify(jwk)],
+  ['the key set', JSON.stringify({ keys: [jwk, publicKeyOf(verifyOnly)] })],
+  ['its PEM', pem],
+  ['its PEM, trimmed', pem.trim()],
+  ['its DER', spki.export({ type: 'spki', format: 'der' })],
+]
+const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
+const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+const inRawForm: Signer = (content) =>
+  sign('sha256', Buffer.from(content), { key: ec, dsaEncoding: 'ieee-p1363' })
+const ed448 = generateKeyPairSync('ed448').privateKey
+
+/** Where the headers of a token lead to that would have its key fetched from elsewhere. */
+let elsewhere: Server
+let elsewhereUrl = ''
+let visits = 0
+beforeAll(async () => {
+  elsewhere = createServer((_request, response) => {
+    visits += 1
+    response.end(
+      JSON.stringify({ keys: [publicKeyOf(stranger), { ...publicKeyOf(stranger), kid: key.kid }] }),
+    )
+  })
+  await new Promise<void>((listening) => elsewhere.listen(0, '127.0.0.1', listening))
+  elsewhereUrl = `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/jwks.json`
+})
+afterAll(() => {
+  elsewhere.closeAllConnections()
+  elsewhere.close()
+})
+
+type Case = [string, () => string | Promise<string>]
+const refused: Case[] = [
+  // Another algorithm, though the signature be right.
+  ...[
+    ...['none', 'None', 'NONE', 'nOnE', 'HS256', 'HS512', 'RS256', 'PS256', 'ES256', 'ES512', 'ES256K'],
+    ...['Ed25519', 'Ed448', 'eddsa', 'EDDSA', ' EdDSA', '', null, 0, ['EdDSA'], undefined],
+  ].map((alg): Case => [`that says ${JSON.stringify(alg)} is its algorithm`, () => genuine({}, { alg })]),
+  ...['none', 'None', 'NONE', 'nOnE'].map(
+    (alg): Case => [`that is not signed and says ${alg}`, () => jws(header({ alg }), claims(), () => '')],
+  ),
+  ['that is not signed', () => jws(header(), claims(), () => '')],
+  ...publicForms.flatMap(([what, form]) =>
+    ['256', '384', '512'].map(
+      (bits): Case => [
+        `signed by HMAC (HS${bits}) with the public key as its secret: ${what}`,
+        () => jws(header({ alg: `HS${bits}` }), claims(), hmac(`sha${bits}`, form)),
+      ],
+    ),
+  ),
+  ['signed by HMAC with an empty secret', () => jws(header({ alg: 'HS256' }), claims(), hmac('sha256', ''))],
+  ['signed by HMAC that says EdDSA', () => jws(header(), claims(), hmac('sha512', key.x))],
+  ['signed with RSA', () => jws(header({ alg: 'RS256' }), claims(), by(rsa, 'sha256'))],
+  ['signed with RSA that says EdDSA', () => jws(header(), claims(), by(rsa, 'sha256'))],
+  ['signed with P-256', () => jws(header({ alg: 'ES256' }), claims(), by(ec, 'sha256'))],
+  ['signed with P-256 that says EdDSA', () => jws(header(), claims(), by(ec, 'sha256'))],
+  ['signed with P-256, in as many bytes', () => jws(header({ alg: 'ES256' }), claims(), inRawForm)],
+  ['signed with Ed448', () => jws(header(), claims(), by(ed448))],
+
+  // Another key.
+  ['signed with another key under a known kid', () => forged()],
+  ['signed with one key under the kid of another', () => genuine({}, { kid: verifyOnly.kid })],
+  ['under an unknown kid', () => forged({ kid: stranger.kid })],
+  ['signed with a known key under an unknown kid', () => genuine({}, { kid: stranger.kid })],
+  ...[
+    ...['', ' ', '../../../../etc/passwd', 'file:///dev/null', "' OR '1'='1", '"; drop table keys; --'],
+    ...['__proto__', 'constructor', 'toString', 'hasOwnProperty', '\0', '💥', 'x'.repeat(8_000)],
+    ...[undefined, null, 0, true, [key.kid], { $ne: '' }],
+  ].map(
+    (kid): Case => [
+      `whose kid is ${JSON.stringify(kid)?.slice(0, 60)}`,
+      () => jws(header({ kid }), claims(), by(key)),
+    ],
+  ),
+  ['that brings its key', () => forged({ jwk: { ...publicKeyOf(stranger), kid: key.kid } })],
+  ['that brings its key and no kid', () => forged({ jwk: publicKeyOf(stranger), kid: undefined })],
+  ['that brings its private key', () => forged({ jwk: stranger })],
+  ...['jku', 'x5u'].flatMap((name): Case[] => [
+    [`whose ${name} says where its key is`, () => forged({ [name]: elsewhereUrl })],
+    [
+      `whose ${name} says where its unknown key is`,
+      () => forged({ [name]: elsewhereUrl, kid: stranger.kid }),
+    ],
+    [
+      `whose kid is where its key is, as is its ${name}`,
+      () => forged({ [name]: elsewhereUrl, kid: elsewhereUrl }),
+    ],
+  ]),
+  ['that brings a certificate', () => forged({ x5c: [stranger.x], x5t: stranger.x })],
+
+  // Headers that mean something else.
+  ['with a critical header', () => genuine({}, { crit: ['exp'], exp: now() + 900 })],
+  ['with an empty list of critical headers', () => genuine({}, { crit: [] })],
+  ['whose claims are not encoded', () => genuine({}, { crit: ['b64'], b64: false })],
+  ['of another type', () => genuine({}, { typ: 'logout+jwt' })],
+  ['whose type is no text', () => genuine({}, { typ: ['JWT'] })],
+  ...['null', '[]', '"EdDSA"', '{', ''].map(
+    (text): Case => [`whose header is ${text || 'empty'}`, () => jws(text, claims(), by(key))],
+  ),
+
+  // Other claims.
+  ...['exp', 'iat', 'iss', 'aud', 'jti', 'sub', 'role'].map(
+    (claim): Case => [`without ${claim}`, () => genuine({ [claim]: undefined })],
+  ),
+  ...['exp', 'iat', 'nbf'].flatMap((claim) =>
+    [null, '9999999999', 'never', true, {}, [9_999_999_999]].map(
+      (value): Case => [`whose ${claim} is ${JSON.stringify(value)}`, () => genuine({ [claim]: value })],
+    ),
+  ),
+  ['that ends in the year 10^292', () => genuine({ exp: 1e300 })],
+  ...['1e999', '-1e999', 'NaN', 'Infinity', '0x7fffffff'].map(
+    (number): Case => [
+      `that ends at ${number}`,
+      () => jws(header(), JSON.stringify(claims({ exp: 'EXP' })).replace('"EXP"', number), by(key)),
+    ],
+  ),
+  ['issued in the future', () => genuine({ iat: now() + 90 })],
+  ['not yet of use', () => genuine({ nbf: now() + 90 })],
+  ...['somebody', 'Trivet', 'trivet ', '', ['trivet'], { 0: 'trivet' }, true].map(
+    (iss): Case => [`of the issuer ${JSON.stringify(iss)}`, () => genuine({ iss })],
+  ),
+  ...[
+    'trivet-internal:product',
+    'TRIVET',
+    'trivet,other',
+    [],
+    ['other'],
+    [['trivet']],
+    { 0: 'trivet' },
+    true,
+  ].map((aud): Case => [`for the audience ${JSON.stringify(aud)}`, () => genuine({ aud })]),
+  ...['', 'me', 'A'.repeat(24), { $ne: null }, ['0123456789abcdef01234567'], 7].map(
+    (sub): Case => [`of the subject ${JSON.stringify(sub)}`, () => genuine({ sub })],
+  ),
+  ...['root', 'Admin', '', null, ['admin'], { admin: true }].map(
+    (role): Case => [`with the role ${JSON.stringify(role)}`, () => genuine({ role })],
+  ),
+  ...['', 7, null].map((jti): Case => [`whose jti is ${JSON.stringify(jti)}`, () => genuine({ jti })]),
+  ...['null', '[]', '"admin"', '7', '{', ''].map(
+    (text): Case => [`whose claims are ${text || 'empty'}`, () => jws(header(), text, by(key))],
+  ),
+
+  // Another signature, or another form.
+  ['whose claims were changed', () => genuine().replace(/\.[^.]*\./, `.${encoded(claims())}.`)],
+  ['whose header was changed', () => genuine().replace(/^[^.]*/, encoded({ ...header(), extra: 1 }))],
+  ['with the signature of another one', () => genuine().replace(/[^.]*$/, genuine().split('.')[2] ?? '')],
+  ...[0, 31, 32, 63].map(
+    (at): Case => [`whose signature is damaged in byte ${at}`, () => withSignature(genuine(), flipped(at))],
+  ),
+  ['whose signature is all zeros', () => withSignature(genuine(), () => Buffer.alloc(64))],
+  ['whose signature is malleated', () => withSignature(genuine(), malleated)],
+  [
+    'whose signature has other bits where none count',
+    () => genuine().replace(/.$/, (last) => ({ A: 'B', Q: 'R', g: 'h', w: 'x' })[last] ?? ''),
+  ],
+  ['whose signature is padded', () => `${genuine()}==`],
+  [
+    'whose signature is in the other alphabet',
+    () => withSignature(genuine(), (signature) => signature.toString('base64')),
+  ],
+  ['whose signature is cut short', () => genuine().slice(0, -2)],
+  [
+    'whose signature is too long',
+    () => withSignature(genuine(), (signature) => Buffer.concat([signature, signature])),
+  ],
+  ['without a signature', () => genuine().replace(/\.[^.]*$/, '')],
+  ['with an empty signature', () => genuine().replace(/[^.]*$/, '')],
+  ['with empty claims', () => genuine().replace(/\.[^.]*\./, '..')],
+  ['with a fourth part', () => `${genuine()}.${key.x}`],
+  ['with a dot at its end', () => `${genuine()}.`],
+  ['with a dot at its beginning', () => `.${genuine()}`],
+  ['of five parts, as if it were encrypted', () => `${genuine()}.${key.x}.${key.x}`],
+  ['given twice', () => `${genuine()},${genuine()}`],
+  ['in quotes', () => `"${genuine()}"`],
+  [
+    'written as JSON (RFC 7515, 7.2.2)',
+    () => {
+      const [protectedHeader, payload, signature] = genuine().split('.')
+      return JSON.stringify({ protected: protectedHeader, payload, signature })
+    },
+  ],
+  ['that is no token', () => 'a.b.c'],
+  ['that is a word', () => 'null'],
+
+  // Something else that this program signs or gives away.
+  ...['auth', 'product', 'order'].map(
+    (module): Case => [
+      `that is a service credential for ${module}`,
+      () => createCredentialIssuer(internalSecret)(module),
+    ],
+  ),
+  [
+    'that is signed as service credentials are',
+    () => jws(header({ alg: 'HS256' }), claims(), hmac('sha256', internalSecret)),
+  ],
+  [
+    'that is a service credential signed as tokens are',
+    () => jws(header(), { aud: 'trivet-internal:product', iat: now(), exp: now() + 60 }, by(key)),
+  ],
+]
+
+describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
+  let shop: Deployment
+  beforeAll(async () => {
+    shop = await deploy(shape, {
+      // Two cores carry everything at once here; what is slow is not what these tests are about.
+      REQUEST_TIMEOUT: '20s',
+      JWT_PRIVATE_KEYS: JSON.stringify([key, verifyOnly]),
+      INTERNAL_SECRET: internalSecret,
+    })
+    adminId = String(decode(shop.adminToken).payload.sub)
+  })
+  afterAll(async () => {
+    expect(await shop.stop()).toBe(0)
+  })
+
+  /** A guarded route of each module, as it answers an admin. */
+  const show = async (options: RequestOptions) => ({
+    auth: await shop.get('/profile', options),
+    product: await shop.post('/products/create_product', {
+      ...options,
+      body: { name: 'Cup', price: 1, stock: 0 },
+    }),
+    order: await shop.get('/orders', options),
+  })
+  const verdict = ({ status, body }: Answer) => (status < 300 ? status : `${status} ${body.code}`)
+  const verdicts = async (options: RequestOptions) => {
+    const { auth, product, order } = await show(options)
+    return { auth: verdict(auth), product: verdict(product), order: verdict(order) }
+  }
+  const everywhere = (verdict: string) => ({ auth: verdict, product: verdict, order: verdict })
+  const accepted = { auth: 200, product: 201, order: 200 }
+  const productsSoFar = async () =>
+    (await shop.collections('product')).collection('products').countDocuments()
+
+  it('are accepted as they were issued, and as auth would have issued them', async () => {
+    expect(await verdicts({ token: shop.adminToken })).toEqual(accepted)
+    expect(await verdicts({ token: genuine() })).toEqual(accepted)
+    expect(await verdicts({ token: genuine({ aud: ['other', 'trivet'] }) })).toEqual(accepted)
+  })
+
+  it('are signed with the first key, and verified with every one', async () => {
+    expect(decode(shop.adminToken).header).toEqual({ alg: 'EdDSA', typ: 'JWT', kid: key.kid })
+    const { body } = await shop.get('/.well-known/jwks.json')
+    expect(body.keys).toEqual([publicKeyOf(key), publicKeyOf(verifyOnly)])
+    const token = jws(header({ kid: verifyOnly.kid }), claims(), by(verifyOnly))
+    expect(await verdicts({ token })).toEqual(accepted)
+  })
+
+  it('say by whom, for whom, about whom, from when and until when, each with an id of its own', async () => {
+    const account = await shop.customer()
+    const before = now()
+    const tokens: string[] = []
+    for (let signIns = 0; signIns < 3; signIns++) {
+      const { accessToken, refreshToken } = await shop.signIn(account.email, account.password)
+      const refreshed = await shop.post('/token/refresh', { body: { refreshToken } })
+      tokens.push(accessToken, refreshed.body.accessToken)
+    }
+    for (const token of tokens) {
+      const { header, payload } = decode(token)
+      expect(header).toEqual({ alg: 'EdDSA', typ: 'JWT', kid: key.kid })
+      expect(payload).toEqual({
+        iss: 'trivet',
+        aud: 'trivet',
+        sub: account.userId,
+        role: 'customer',
+        iat: expect.toSatisfy((iat) => Number.isInteger(iat) && iat >= before && iat <= now()),
+        exp: Number(payload.iat) + 900,
+        jti: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      })
+    }
+    expect(new Set(tokens.map((token) => decode(token).payload.jti)).size).toBe(6)
+  })
+
+  describe('a token is refused as invalid_token', () => {
+    it.each(refused)('%s', async (_, make) => {
+      const before = await productsSoFar()
+      const token = await make()
+      const answers = await show({ token })
+      for (const [module, { status, headers, body }] of Object.entries(answers)) {
+        expect({ status, code: body.code }, module).toEqual({ status: 401, code: 'invalid_token' })
+        expect(headers.get('www-authenticate'), module).toBe('Bearer error="invalid_token"')
+      }
+      expect(await productsSoFar()).toBe(before)
+    })
+
+    it('that is a refresh token', async () => {
+      const { refreshToken } = await shop.signIn(admin.email, admin.password)
+      expect(await verdicts({ token: refreshToken })).toEqual(everywhere('401 invalid_token'))
+    })
+
+    it('whatever it is, in the same words', async () => {
+      const answers = new Set<string>()
+      for (const [, make] of refused) {
+        const { requestId, ...problem } = (await shop.get('/orders', { token: await make() })).body
+        answers.add(JSON.stringify(problem))
+      }
+      expect([...answers]).toHaveLength(1)
+    })
+
+    it('without a visit to where it says that its key is', async () => {
+      for (const name of ['jku', 'x5u', 'jwk', 'x5c', 'iss']) {
+        for (const kid of [key.kid, stranger.kid, elsewhereUrl, undefined]) {
+          const token = forged({ kid, [name]: elsewhereUrl })
+          expect(await verdicts({ token })).toEqual(everywhere('401 invalid_token'))
+        }
+        // Nor is it visited on behalf of what auth has signed.
+        await show({ token: genuine({}, { [name]: elsewhereUrl }) })
+      }
+      expect(visits).toBe(0)
+    })
+  })
+
+  describe('time', () => {
+    it.each([
+      ['that ended forty seconds ago', () => genuine({ exp: now() - 40 })],
+      ['that ended long ago', () => genuine({ exp: 1 })],
+      ['that ended when time began', () => genuine({ exp: 0 })],
+      ['that ended before', () => genuine({ exp: -1_000_000 })],
+    ])('a token is token_expired %s', async (_, make) => {
+      const answers = await show({ token: make() })
+      for (const [module, answer] of Object.entries(answers)) {
+        expect(verdict(answer), module).toBe('401 token_expired')
+        expect(answer.headers.get('www-authenticate'), module).toMatch(/^Bearer error="invalid_token"/)
+      }
+    })
+
+    it.each([
+      ['that ended ten seconds ago', () => genuine({ exp: now() - 10 })],
+      ['that was issued in twenty-five seconds', () => genuine({ iat: now() + 25 })],
+      ['that is of use in twenty-five seconds', () => genuine({ nbf: now() + 25 })],
+    ])('a token is accepted %s, since clocks disagree', async (_, make) => {
+      expect(await verdicts({ token: make() })).toEqual(accepted)
+    })
+  })
+
+  describe('a stranger', () => {
+    const expired = { exp: now() - 900 }
+    it('is not told that what was forged has expired', async () => {
+      for (const ofHeader of [header(), header({ kid: stranger.kid })]) {
+        const token = jws(ofHeader, claims(expired), by(stranger))
+        expect(await verdicts({ token })).toEqual(everywhere('401 invalid_token'))
+      }
+    })
+
+    it('is refused before anything else of the request is looked at', async () => {
+      const token = forged()
+      const requests: [string, string, RequestOptions][] = [
+        ['POST', '/products/create_product', { body: { name: 7 } }],
+        ['POST', '/products/create_product', { raw: '{"name": ' }],
+        ['POST', '/products/create_product', { raw: 'name=Cup', headers: { 'Content-Type': 'text/plain' } }],
+        ['PUT', '/products/nothing', { body: { name: 'Cup', version: 1 } }],
+        ['DELETE', '/products/0123456789abcdef01234567', {}],
+        ['GET', '/orders?limit=never&status=none', {}],
+        ['GET', '/orders/nothing', {}],
+        ['POST', '/orders/create_order', { body: {}, headers: { 'Idempotency-Key': '' } }],
+        ['PUT', '/profile/password', { body: {} }],
+      ]
+      for (const [method, path, options] of requests) {
+        const answer = await shop.request(method, path, { ...options, token })
+        expect(verdict(answer), `${method} ${path}`).toBe('401 invalid_token')
+      }
+    })
+
+    it.each<[string, (token: string) => string]>([
+      ['no scheme', (token) => token],
+      ['another scheme', (token) => `Basic ${token}`],
+      ['a scheme that begins alike', (token) => `Bearers ${token}`],
+      ['no space', (token) => `Bearer${token}`],
+      ['a tab', (token) => `Bearer\t${token}`],
+      ['two tokens', (token) => `Bearer ${token} ${token}`],
+      ['two schemes', (token) => `Bearer ${token}, Bearer ${token}`],
+      ['something behind it', (token) => `Bearer ${token} admin`],
+      ['parameters', (token) => `Bearer token="${token}", realm="trivet"`],
+      ['no token', () => 'Bearer'],
+      ['nothing', () => ''],
+    ])('is unauthenticated with a header that has %s', async (_, value) => {
+      const headers = { Authorization: value(genuine()) }
+      expect(await verdicts({ headers })).toEqual(everywhere('401 unauthenticated'))
+    })
+
+    it('is unauthenticated with a token anywhere else', async () => {
+      const token = genuine()
+      expect(
+        await verdicts({ headers: { Cookie: `accessToken=${token}; Authorization=Bearer ${token}` } }),
+      ).toEqual(everywhere('401 unauthenticated'))
+      for (const path of ['/profile', '/orders']) {
+        const answer = await shop.get(`${path}?access_token=${token}&Authorization=Bearer%20${token}`)
+        expect(verdict(answer), path).toBe('401 unauthenticated')
+      }
+    })
+
+    it.each<[string, () => [string, string]]>([
+      ['a genuine one first', () => [genuine(), forged()]],
+      ['a genuine one last', () => [forged(), genuine()]],
+      ['twice the same', () => [genuine(), genuine()]],
+    ])('is refused with two headers, %s', async (_, tokens) => {
+      const values = tokens().map((token) => `Bearer ${token}`)
+      for (const path of ['/profile', '/orders']) expect(await statusOf(path, values), path).toBe(401)
+    })
+
+    /** Each value on a line of its own, which fetch does not do. */
+    const statusOf = (path: string, authorizations: string[]): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        const lines = authorizations.flatMap((value) => ['Authorization', value])
+        const headers = ['Host', '127.0.0.1', ...lines]
+        const sent = request(`${shop.url}${path}`, { headers }, (response) => {
+          response.resume()
+          resolve(response.statusCode)
+        })
+        sent.once('error', reject)
+        sent.end()
+      })
+
+    it('gets nowhere under /internal with an access token', async () => {
+      for (const operation of ['reserve', 'release', 'getProducts']) {
+        const path = `/internal/product/${operation}`
+        const answer = await shop.post(path, { token: genuine(), body: { calls: [] } })
+        expect(verdict(answer), path).toBe(shape === 'split' ? '404 route_not_found' : '401 invalid_token')
+      }
+    })
+  })
+})
+
+it('tokens live as long as ACCESS_TOKEN_TTL says', async () => {
+  const shop = await startShop({ environment: { ACCESS_TOKEN_TTL: '90s' } })
+  const { body } = await shop.post('/login', { body: { email: admin.email, password: admin.password } })
+  const { payload } = decode(body.accessToken)
+  expect({ expiresIn: body.expiresIn, lifetime: Number(payload.exp) - Number(payload.iat) }).toEqual({
+    expiresIn: 90,
+    lifetime: 90,
+  })
+  await shop.close()
+})

@@ -1,0 +1,380 @@
+import { request } from 'node:http'
+import { text } from 'node:stream/consumers'
+import { beforeAll, describe, expect, it } from 'vitest'
+import type { ErrorCode } from '#kernel/errors.ts'
+import { problems } from '#kernel/http/problems.ts'
+import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
+import { registry } from '#src/registry.ts'
+import type { Account, Answer, RequestOptions } from '#test/support/client.ts'
+import { type Operation, operationsOf } from '#test/support/documented.ts'
+import { everythingIn } from '#test/support/everything.ts'
+import type { Deployment, Shape } from '#test/support/processes.ts'
+import { startComposition } from '#test/support/shop.ts'
+import {
+  meetPeople,
+  type OperationName,
+  operationNames,
+  type People,
+  type ValidRequest,
+  validRequests,
+} from '#test/support/valid-requests.ts'
+
+/** The status of an answer that grants what was asked for, or the code of one that refuses it. */
+type Outcome = number | ErrorCode
+
+const callers = ['anonymous', 'owner', 'another customer', 'admin', 'service credential'] as const
+type Caller = (typeof callers)[number]
+type Access = Record<Caller, Outcome>
+
+const toAnyone = (status: number): Access => ({
+  anonymous: status,
+  owner: status,
+  'another customer': status,
+  admin: status,
+  'service credential': status,
+})
+const toUsers = (status: number): Access => ({
+  ...toAnyone(status),
+  anonymous: 'unauthenticated',
+  'service credential': 'invalid_token',
+})
+const toAdmins = (status: number): Access => ({
+  ...toUsers(status),
+  owner: 'forbidden',
+  'another customer': 'forbidden',
+})
+const toOwnerAndAdmins = (status: number): Access => ({
+  ...toUsers(status),
+  'another customer': 'order_not_found',
+})
+
+/** Who may do what. A route without an entry here does not pass, and neither does an entry without a route. */
+const access: Record<OperationName, Access> = {
+  'POST /register': toAnyone(201),
+  'POST /login': toAnyone(200),
+  'POST /token/refresh': toAnyone(200),
+  'POST /logout': toAnyone(204),
+  'GET /profile': toUsers(200),
+  'PUT /profile/password': toUsers(204),
+  'GET /.well-known/jwks.json': toAnyone(200),
+
+  'POST /products/create_product': toAdmins(201),
+  'GET /products/': toAnyone(200),
+  'GET /products/{id}': toAnyone(200),
+  'PUT /products/{id}': toAdmins(200),
+  'DELETE /products/{id}': toAdmins(204),
+  'POST /products/{id}/stock': toAdmins(200),
+
+  'POST /orders/create_order': toUsers(201),
+  'GET /orders': toUsers(200),
+  'GET /orders/{id}': toOwnerAndAdmins(200),
+  'PUT /orders/{id}': toOwnerAndAdmins(200),
+  'DELETE /orders/{id}': toOwnerAndAdmins(200),
+
+  'GET /healthz': toAnyone(200),
+  'GET /readyz': toAnyone(200),
+  'GET /openapi.json': toAnyone(200),
+  'GET /docs': toAnyone(200),
+  'GET /problems/{code}': toAnyone(200),
+}
+
+/** Who may do what, asked of a deployment by everybody. `internalSecret` is the one that it was given. */
+export function accessSuite(shape: Shape, deployment: () => Deployment, internalSecret: string) {
+  describe('access', () => {
+    let shop: Deployment
+    let people: People
+    let operations: Operation[]
+    beforeAll(async () => {
+      shop = deployment()
+      people = await meetPeople(shop)
+      operations = operationsOf((await shop.get('/openapi.json')).body)
+    })
+
+    const credentials = createCredentialIssuer(internalSecret)
+
+    /** A credential for the very module that answers there: no other has a better chance. */
+    const credentialFor = (path: string): Promise<string> => {
+      const module = registry.find(({ api }) => Object.values(api).some((route) => route.path === path))
+      return credentials(module?.name ?? 'product')
+    }
+
+    const make = async (name: OperationName, account: Account = people.ada): Promise<ValidRequest> =>
+      validRequests[name](shop, people, account)
+
+    const ask = (name: string, { path, body }: ValidRequest, options: RequestOptions = {}) =>
+      shop.request(name.split(' ')[0] ?? '', path, { body, ...options })
+
+    const expectOutcome = (answer: Answer, expected: Outcome, label = '') => {
+      const { status, body, headers } = answer
+      if (typeof expected === 'number')
+        return expect({ status, body }, label).toMatchObject({ status: expected })
+      const refusal = { status: problems[expected].status, code: expected }
+      expect({ status, code: body.code }, label).toEqual(refusal)
+      expect(headers.has('www-authenticate'), label).toBe(refusal.status === 401)
+    }
+
+    it('is said of every operation that there is, and of no other', () => {
+      const documented = operations.map(({ name }) => name).sort()
+      expect(Object.keys(access).sort()).toEqual(documented)
+    })
+
+    describe.each(operationNames)('to %s', (name) => {
+      it.each(callers)('as the table says: %s', async (caller) => {
+        const { ada, grace, boss } = people
+        const accounts: Partial<Record<Caller, Account>> = {
+          owner: ada,
+          'another customer': grace,
+          admin: boss,
+        }
+        const account = accounts[caller]
+        const credential =
+          caller === 'service credential' ? await credentialFor(name.split(' ')[1] ?? '') : undefined
+        const token = account?.token ?? credential
+        const valid = await make(name, account)
+        const expected = access[name][caller]
+        if (typeof expected === 'number') return expectOutcome(await ask(name, valid, { token }), expected)
+        const before = await everythingIn(shop)
+        expectOutcome(await ask(name, valid, { token }), expected)
+        expect(await everythingIn(shop)).toEqual(before)
+      })
+    })
+
+    it('to steps of an order beyond cancelling is for admins, and for its owner forbidden', async () => {
+      const { ada, grace, boss } = people
+      const { path } = await make('PUT /orders/{id}')
+      const steps = [
+        [grace, 'order_not_found'],
+        [ada, 'forbidden'],
+        [boss, 200],
+      ] as const
+      for (const status of ['shipped', 'delivered']) {
+        for (const [{ token, username }, outcome] of steps) {
+          expectOutcome(
+            await shop.put(path, { token, body: { status } }),
+            outcome,
+            `${status} by ${username}`,
+          )
+        }
+      }
+    })
+
+    describe("to another's", () => {
+      const idBearing = () =>
+        operations.filter(({ path, security }) => path.includes('{') && security !== undefined)
+      const unknownId = '0123456789abcdef01234567'
+
+      /** An answer but for what differs from one request to the next. */
+      const comparable = ({ status, headers, body }: Answer, id: string) => {
+        const { 'x-request-id': requestId, date: _date, ...rest } = Object.fromEntries(headers)
+        return JSON.stringify({ status, rest, body })
+          .replaceAll(id, unknownId)
+          .replaceAll(String(requestId), '')
+      }
+
+      it('resource is as if it did not exist, whatever is asked of it', async () => {
+        const { grace } = people
+        expect(idBearing().length).toBeGreaterThanOrEqual(6)
+        for (const { name } of idBearing()) {
+          const valid = await make(name as OperationName)
+          const id = /[0-9a-f]{24}/.exec(valid.path)?.[0] ?? ''
+          const unknown = { ...valid, path: valid.path.replace(id, unknownId) }
+          const before = await everythingIn(shop)
+          for (const headers of [{}, { 'If-Match': '*' }, { 'If-Match': '"0"' }, { 'If-None-Match': '*' }]) {
+            const options = { token: grace.token, headers: headers as Record<string, string> }
+            const theirs = await ask(name, valid, options)
+            const nobodys = await ask(name, unknown, options)
+            const label = `${name} ${JSON.stringify(headers)}`
+            expect(comparable(theirs, id), label).toBe(comparable(nobodys, unknownId))
+            expectOutcome(theirs, access[name as OperationName]['another customer'], label)
+          }
+          expect(await everythingIn(shop), name).toEqual(before)
+        }
+      })
+
+      it('orders are in no list but their own and that of admins', async () => {
+        const { ada, grace, boss } = people
+        const { path } = await make('GET /orders/{id}')
+        const orderId = path.split('/').at(-1)
+        const listed = async ({ token }: Account, query = '') =>
+          (await shop.get(`/orders?limit=100${query}`, { token })).body.data.map(
+            (order: { orderId: string }) => order.orderId,
+          )
+        expect(await listed(ada)).toContain(orderId)
+        expect(await listed(boss, `&userId=${ada.userId}`)).toContain(orderId)
+        expect(await listed(boss, `&userId=${grace.userId}`)).not.toContain(orderId)
+        expect(await listed(grace)).not.toContain(orderId)
+        expectOutcome(await shop.get(`/orders?userId=${ada.userId}`, { token: grace.token }), 'forbidden')
+        expectOutcome(await shop.get(`/orders?userId=${unknownId}`, { token: grace.token }), 'forbidden')
+      })
+
+      it('list cannot be gone on with by their cursor', async () => {
+        const { ada, grace } = people
+        await make('GET /orders/{id}')
+        await make('GET /orders/{id}')
+        const { nextCursor } = (await shop.get('/orders?limit=1', { token: ada.token })).body
+        const answer = await shop.get(`/orders?cursor=${nextCursor}`, { token: grace.token })
+        expect(answer).toMatchObject({ status: 200 })
+        for (const { userId } of answer.body.data) expect(userId).toBe(grace.userId)
+      })
+
+      it('idempotency key is not taken, nor its order shown', async () => {
+        const { ada, grace } = people
+        const { body } = await make('POST /orders/create_order')
+        const headers = { 'Idempotency-Key': 'same-for-both' }
+        const place = ({ token }: Account) => shop.post('/orders/create_order', { token, headers, body })
+        const [first, second] = [await place(ada), await place(grace)]
+        expect([first.status, second.status]).toEqual([201, 201])
+        expect(second.body.userId).toBe(grace.userId)
+        expect(second.body.orderId).not.toBe(first.body.orderId)
+      })
+    })
+
+    describe('by other means than the Authorization header is', () => {
+      it('no access at all: a query, a body and a cookie are not looked into for tokens', async () => {
+        const { boss } = people
+        const secured = operations.filter(({ security }) => security !== undefined)
+        expect(secured.length).toBeGreaterThanOrEqual(10)
+        for (const { name } of secured) {
+          const valid = await make(name as OperationName, boss)
+          const token = encodeURIComponent(boss.token)
+          const before = await everythingIn(shop)
+          const attempts: [string, ValidRequest, Record<string, string>][] = [
+            ['query', { ...valid, path: `${valid.path}?access_token=${token}&token=${token}` }, {}],
+            [
+              'cookie',
+              valid,
+              {
+                Cookie: `access_token=${boss.token}; token=${boss.token}; Authorization=Bearer ${boss.token}`,
+              },
+            ],
+            [
+              'own header',
+              valid,
+              { 'X-Access-Token': boss.token, 'Proxy-Authorization': `Bearer ${boss.token}` },
+            ],
+            [
+              'basic',
+              valid,
+              { Authorization: `Basic ${Buffer.from(`boss:${boss.password}`).toString('base64')}` },
+            ],
+          ]
+          if (valid.body) {
+            const body = { ...valid.body, access_token: boss.token, accessToken: boss.token }
+            attempts.push(['body', { ...valid, body }, {}])
+          }
+          for (const [where, sent, headers] of attempts) {
+            expectOutcome(await ask(name, sent, { headers }), 'unauthenticated', `${name}, ${where}`)
+          }
+          expect(await everythingIn(shop), name).toEqual(before)
+        }
+      })
+
+      it('no other user, no other role: what a request says of itself is nothing', async () => {
+        const { ada, grace, boss } = people
+        const claims = {
+          'X-User-Id': boss.userId,
+          'X-Role': 'admin',
+          'X-Forwarded-User': boss.userId,
+          Cookie: `access_token=${boss.token}; role=admin; userId=${boss.userId}`,
+        }
+        const options = { token: grace.token, headers: claims }
+        expect((await shop.get('/profile', options)).body).toMatchObject({
+          userId: grace.userId,
+          role: 'customer',
+        })
+        const order = await make('POST /orders/create_order')
+        expect((await ask('POST /orders/create_order', order, options)).body.userId).toBe(grace.userId)
+        expectOutcome(
+          await ask('GET /orders/{id}', await make('GET /orders/{id}', ada), options),
+          'order_not_found',
+        )
+        for (const [name, outcomes] of Object.entries(access)) {
+          if (outcomes['another customer'] !== 'forbidden') continue
+          expectOutcome(await ask(name, await make(name as OperationName), options), 'forbidden', name)
+        }
+      })
+    })
+
+    describe('to /internal', () => {
+      let paths: string[]
+      beforeAll(async () => {
+        const { composition, close } = await startComposition({
+          environment: { INTERNAL_SECRET: internalSecret },
+        })
+        const routes = composition.app.routes.filter(
+          ({ method, path }) => method !== 'ALL' && path.startsWith('/internal/'),
+        )
+        paths = [...new Set(routes.map(({ path }) => path))]
+        await close()
+      })
+
+      const tokens = async (module: string): Promise<[string, string | undefined][]> => [
+        ['anonymous', undefined],
+        ['customer', people.ada.token],
+        ['admin', people.boss.token],
+        ["another module's", await credentials(module === 'order' ? 'auth' : 'order')],
+        ['of another secret', await createCredentialIssuer(`not ${internalSecret}`)(module)],
+        ['the secret itself', internalSecret],
+      ]
+
+      it(`is ${shape === 'split' ? 'not there for anybody outside' : 'for service credentials alone'}`, async () => {
+        expect(paths.length).toBeGreaterThanOrEqual(2)
+        for (const path of paths) {
+          const module = path.split('/')[2] ?? ''
+          const refusal = shape === 'split' ? 'route_not_found' : 'invalid_token'
+          const before = await everythingIn(shop)
+          for (const [who, token] of await tokens(module)) {
+            const expected =
+              refusal === 'invalid_token' && /anonymous|itself/.test(who) ? 'unauthenticated' : refusal
+            expectOutcome(await shop.post(path, { token, body: { calls: [] } }), expected, `${path}, ${who}`)
+          }
+          // Let in, it is told that there is nothing to do.
+          const opened = await shop.post(path, { token: await credentials(module), body: { calls: [] } })
+          expectOutcome(opened, shape === 'split' ? 'route_not_found' : 'validation_failed', path)
+          expect(await everythingIn(shop), path).toEqual(before)
+        }
+      })
+
+      /** As no well-behaved client writes paths: as they are. */
+      const sent = (path: string, token: string): Promise<string> =>
+        new Promise((resolve, reject) => {
+          const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' }
+          const post = request(shop.url, { method: 'POST', path, headers }, (response) => {
+            resolve(text(response))
+          })
+          post.once('error', reject)
+          post.end('{"calls":[]}')
+        })
+
+      it('cannot be had by writing its path in another way', async () => {
+        const token = await credentials('product')
+        const plain = '/internal/product/reserve'
+        const written = [
+          plain,
+          `/${plain}`,
+          `/.${plain}`,
+          `${plain}/`,
+          `${plain}?x=1`,
+          `/products/..${plain}`,
+          `/products/%2e%2e${plain}`,
+          `/products/..%2f${plain.slice(1)}`,
+          `/products/..${plain.replaceAll('/', '\\')}`,
+          plain.replaceAll('/', '\\'),
+          plain.replace('i', '%69'),
+          plain.replace('internal/', 'internal%2f'),
+          `/%2f${plain.slice(1)}`,
+          plain.replace('internal', 'internal;'),
+          plain.replace('internal', 'INTERNAL'),
+          `/products#/..${plain}`,
+          `${shop.url}${plain}`,
+          `${shop.url}/products/..${plain}`,
+        ]
+        const reached: string[] = []
+        // Whoever is let in is told what is wrong with `calls`.
+        for (const path of written) if ((await sent(path, token)).includes('/calls')) reached.push(path)
+        if (shape === 'split') expect(reached).toEqual([])
+        else expect(reached).toContain(plain)
+      })
+    })
+  })
+}

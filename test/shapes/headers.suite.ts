@@ -1,0 +1,296 @@
+import { beforeAll, describe, expect, it } from 'vitest'
+import type { Answer, RequestOptions } from '#test/support/client.ts'
+import { type Operation, operationsOf } from '#test/support/documented.ts'
+import type { Deployment } from '#test/support/processes.ts'
+import { exchange, requestText } from '#test/support/raw-exchange.ts'
+import {
+  meetPeople,
+  type OperationName,
+  type People,
+  type ValidRequest,
+  validRequests,
+} from '#test/support/valid-requests.ts'
+
+/** What every answer says to browsers, of whatever it is an answer to. */
+const policy = {
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'origin-agent-cluster': '?1',
+  'referrer-policy': 'no-referrer',
+  'strict-transport-security': 'max-age=31536000; includeSubDomains',
+  'x-content-type-options': 'nosniff',
+  'x-dns-prefetch-control': 'off',
+  'x-download-options': 'noopen',
+  'x-frame-options': 'DENY',
+  'x-permitted-cross-domain-policies': 'none',
+  'x-xss-protection': '0',
+}
+
+function expectPolicy(
+  headers: Iterable<[string, string]>,
+  label: string,
+  more: Partial<typeof policy> = {},
+): void {
+  const all = [...headers]
+  const names = new Set([
+    ...Object.keys(policy),
+    'set-cookie',
+    'x-powered-by',
+    'server',
+    'access-control-allow-credentials',
+  ])
+  // A header that came twice is twice in it.
+  const shown = all.filter(([name]) => names.has(name)).sort()
+  expect(shown, label).toEqual(Object.entries({ ...policy, ...more }).sort())
+}
+
+/** Headers of the answers of a deployment whose CORS_ORIGINS are `origins`. */
+export function headersSuite(deployment: () => Deployment, origins: readonly string[]) {
+  describe('headers', () => {
+    let shop: Deployment
+    let people: People
+    let operations: Operation[]
+    beforeAll(async () => {
+      shop = deployment()
+      people = await meetPeople(shop)
+      operations = operationsOf((await shop.get('/openapi.json')).body)
+    })
+
+    const ask = async (
+      name: string,
+      token?: string,
+      headers: Record<string, string> = {},
+    ): Promise<Answer> => {
+      const { path, body }: ValidRequest = await validRequests[name as OperationName](
+        shop,
+        people,
+        people.boss,
+      )
+      return shop.request(name.split(' ')[0] ?? '', path, { body, token, headers })
+    }
+
+    it('tell browsers to do nothing with an answer, be it good or a refusal', async () => {
+      for (const { name } of operations) {
+        const more =
+          name === 'GET /docs'
+            ? { 'content-security-policy': expect.stringMatching(/^default-src 'none'; /) }
+            : {}
+        for (const token of [people.boss.token, undefined]) {
+          const { headers, status } = await ask(name, token)
+          expectPolicy(headers, `${name} ${status}`, more)
+        }
+      }
+    })
+
+    it.each([
+      [404, requestText('GET', '/nowhere')],
+      [405, requestText('PATCH', '/products')],
+      [405, requestText('TRACE', '/products')],
+      [405, requestText('PROPFIND', '/products')],
+      [405, 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n'],
+      [401, requestText('GET', '/profile')],
+      [400, requestText('POST', '/login', {}, '{"email": ')],
+      [415, requestText('POST', '/login', { 'Content-Type': 'text/plain' }, '{}')],
+      [413, requestText('POST', '/login', {}, JSON.stringify('x'.repeat(1_100_000)))],
+      [431, requestText('GET', '/healthz', { 'X-Long': 'x'.repeat(20_000) })],
+      [400, 'nonsense\r\n\r\n'],
+      [400, 'GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n'],
+      [200, requestText('GET', '/healthz')],
+      [200, requestText('HEAD', '/products')],
+      [200, requestText('GET', '/docs/assets/swagger-ui.css')],
+    ])('are each there once on a %i', async (status, text) => {
+      const answer = await exchange(shop.url, text)
+      expect(answer.status).toBe(status)
+      expectPolicy(answer.headers, text.slice(0, 60))
+      const names = answer.headers.map(([name]) => name)
+      expect(names).toEqual([...new Set(names)])
+    })
+
+    it('are each there once on what is not for anybody outside', async () => {
+      const { headers } = await exchange(
+        shop.url,
+        requestText('POST', '/internal/product/reserve', {}, '{"calls":[]}'),
+      )
+      expectPolicy(headers, '/internal')
+    })
+
+    it('let the reference use what comes from here, and nothing inline', async () => {
+      const page = await shop.get('/docs')
+      const directives = page.headers.get('content-security-policy')?.split('; ') ?? []
+      expect(directives).toEqual(
+        expect.arrayContaining([
+          "default-src 'none'",
+          "script-src 'self'",
+          "style-src 'self'",
+          "frame-ancestors 'none'",
+        ]),
+      )
+      expect(directives.join()).not.toContain('unsafe')
+      // What that policy would keep from working.
+      expect(page.body).not.toMatch(/<script(?![^>]* src=)|<style|\sstyle=|\son\w+=|javascript:/i)
+    })
+
+    it('keep what is personal out of every cache, and nothing else', async () => {
+      const personal = operations.filter(
+        ({ name, security }) => security !== undefined || /^POST \/(register|login|token)/.test(name),
+      )
+      expect(personal.length).toBeGreaterThanOrEqual(13)
+      for (const { name } of personal) {
+        expect((await ask(name, people.boss.token)).headers.get('cache-control'), name).toBe('no-store')
+      }
+      for (const name of ['GET /products/', 'GET /products/{id}', 'GET /.well-known/jwks.json']) {
+        expect((await ask(name)).headers.get('cache-control'), name).toBeNull()
+      }
+    })
+
+    it('set no cookie, and a cookie means nothing', async () => {
+      const cookie = `session=1; token=${people.boss.token}`
+      const { token } = people.ada
+      const [without, withCookie] = [
+        await shop.get('/profile', { token }),
+        await shop.get('/profile', { token, headers: { Cookie: cookie } }),
+      ]
+      expect(withCookie).toMatchObject({ status: 200, body: without.body })
+      expect(withCookie.headers.get('set-cookie')).toBeNull()
+    })
+
+    const accessControl = (headers: Headers) =>
+      [...headers].filter(([name]) => name.startsWith('access-control-')).map(([name]) => name)
+
+    describe('for pages of other origins', () => {
+      it.each(origins)(
+        'let in %s, without cookies, and say that the answer depends on it',
+        async (origin) => {
+          const token = people.ada.token
+          for (const [path, status] of [
+            ['/profile', 200],
+            ['/orders/0123456789abcdef01234567', 404],
+            ['/orders/nothing', 400],
+            ['/nowhere', 404],
+            ['/internal', 404],
+            ['/docs', 200],
+          ] as const) {
+            const { headers, ...answer } = await shop.get(path, { token, headers: { Origin: origin } })
+            expect(answer.status, path).toBe(status)
+            expect(headers.get('access-control-allow-origin'), path).toBe(origin)
+            expect(headers.get('access-control-expose-headers'), path).toContain('ETag')
+            expect(headers.get('access-control-allow-credentials'), path).toBeNull()
+            expect(headers.get('vary'), path).toBe('Origin')
+          }
+        },
+      )
+
+      it('answer their preflight, which has no body', async () => {
+        for (const origin of origins) {
+          const answer = await shop.request('OPTIONS', '/orders/create_order', {
+            headers: {
+              Origin: origin,
+              'Access-Control-Request-Method': 'POST',
+              'Access-Control-Request-Headers': 'authorization,content-type,idempotency-key',
+            },
+          })
+          expect(answer).toMatchObject({ status: 204, body: '' })
+          expect(answer.headers.get('access-control-allow-origin')).toBe(origin)
+          expect(answer.headers.get('access-control-allow-methods')).toContain('POST')
+          expect(answer.headers.get('access-control-allow-headers')).toContain('Authorization')
+          expect(answer.headers.get('vary')).toContain('Origin')
+          expect(answer.headers.get('allow')).toBe('POST, OPTIONS')
+          expectPolicy(answer.headers, 'preflight')
+        }
+      })
+
+      const Origin = origins[0] ?? ''
+      const listIn = (headers: Headers, name: string) => headers.get(name)?.split(', ') ?? []
+
+      it('say in the preflight what they may send: what the API reads, and what traces have', async () => {
+        const described = operations.flatMap(({ parameters = [] }) =>
+          parameters.filter((each) => each.in === 'header').map(({ name }) => name),
+        )
+        expect(described).toContain('If-None-Match')
+        const headers = { Origin, 'Access-Control-Request-Method': 'PUT' }
+        const answer = await shop.request('OPTIONS', '/products/0123456789abcdef01234567', { headers })
+        const allowed = listIn(answer.headers, 'access-control-allow-headers')
+        const traces = ['traceparent', 'tracestate', 'baggage']
+        expect(allowed).toEqual(expect.arrayContaining([...described, ...traces, 'X-Request-Id']))
+        const methods = operations.map(({ method }) => method)
+        expect(listIn(answer.headers, 'access-control-allow-methods').sort()).toEqual(
+          [...new Set([...methods, 'HEAD'])].sort(),
+        )
+      })
+
+      it('have their preflight answered where no route is, so that they can read the 404', async () => {
+        const headers = { Origin, 'Access-Control-Request-Method': 'PUT' }
+        const answer = await shop.request('OPTIONS', '/nowhere', { headers })
+        expect(answer).toMatchObject({ status: 204, body: '' })
+        expect(answer.headers.get('allow')).toBeNull()
+        expect(answer.headers.get('content-type')).toBeNull()
+        expect(answer.headers.get('access-control-allow-origin')).toBe(Origin)
+      })
+
+      it('learn from an OPTIONS that is no preflight what a path has', async () => {
+        const options = (path: string) => shop.request('OPTIONS', path, { headers: { Origin } })
+        const answer = await options('/login')
+        expect(answer).toMatchObject({ status: 204, body: '' })
+        expect(answer.headers.get('allow')).toBe('POST, OPTIONS')
+        expect(answer.headers.get('access-control-allow-origin')).toBe(Origin)
+        expect(await options('/nowhere')).toMatchObject({ status: 404, body: { code: 'route_not_found' } })
+      })
+
+      it('may read every header that an answer has for them', async () => {
+        // What browsers let a page read, and what is for browsers, caches and connections.
+        const others =
+          /^(access-control-.*|cache-control|connection|content-.*|date|keep-alive|last-modified|transfer-encoding|vary)$/
+        const seen = new Set<string>()
+        let exposed: string[] = []
+        const look = ({ headers }: Answer) => {
+          for (const [name] of headers) if (!others.test(name) && !(name in policy)) seen.add(name)
+          exposed = listIn(headers, 'access-control-expose-headers').map((name) => name.toLowerCase())
+          for (const name of seen) expect(exposed).toContain(name)
+        }
+        for (const { name } of operations) {
+          for (const token of [people.boss.token, undefined]) look(await ask(name, token, { Origin }))
+        }
+        look(await shop.request('PATCH', '/nowhere', { headers: { Origin } }))
+        look(await shop.request('PATCH', '/login', { headers: { Origin } }))
+        // None of the tests' requests is asked to wait, or replayed.
+        expect(exposed.sort()).toEqual([...seen, 'idempotent-replayed', 'retry-after'].sort())
+      })
+
+      it.each<[number, string, string, RequestOptions]>([
+        [405, 'GET', '/login', {}],
+        [413, 'POST', '/login', { raw: ' '.repeat(1_100_000) }],
+        [415, 'POST', '/login', { raw: '{}', headers: { 'Content-Type': 'text/plain' } }],
+        [401, 'GET', '/profile', {}],
+      ])('may read why they are refused: %i', async (status, method, path, sent) => {
+        const answer = await shop.request(method, path, { ...sent, headers: { ...sent.headers, Origin } })
+        expect(answer.status).toBe(status)
+        expect(answer.headers.get('access-control-allow-origin')).toBe(Origin)
+        expect(answer.headers.get('vary')).toBe('Origin')
+      })
+
+      it.each([
+        'https://evil.example',
+        'null',
+        '*',
+        ...origins.flatMap((origin) => [
+          `${origin}.evil.example`,
+          `${origin}:8443`,
+          origin.replace('https', 'http'),
+          origin.replace('://', '://evil.'),
+          origin.toUpperCase(),
+        ]),
+      ])('let in nobody else: %s', async (origin) => {
+        const headers = { Origin: origin }
+        const read = await shop.get('/products/', { headers })
+        expect(read.status).toBe(200)
+        expect(read.headers.get('access-control-allow-origin')).toBeNull()
+        const preflight = await shop.request('OPTIONS', '/orders', {
+          headers: { ...headers, 'Access-Control-Request-Method': 'POST' },
+        })
+        expect(preflight.headers.get('access-control-allow-origin')).toBeNull()
+        expect(accessControl(preflight.headers)).not.toContain('access-control-allow-credentials')
+      })
+    })
+  })
+}

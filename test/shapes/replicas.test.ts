@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
+import { unbalancedBooks } from '#test/support/books.ts'
+import { databaseName, type Shop, startShop } from '#test/support/shop.ts'
+
+// Two replicas share nothing but the database: no queue, no cache, no lock of a process.
+let replicas: [Shop, Shop]
+beforeAll(async () => {
+  const environment = {
+    MONGODB_DATABASE: databaseName(),
+    JWT_PRIVATE_KEYS: JSON.stringify([generatePrivateKey()]),
+  }
+  const first = startShop({ environment })
+  replicas = await Promise.all([first, startShop({ environment })])
+})
+afterAll(async () => {
+  expect(await unbalancedBooks(replicas[0])).toEqual([])
+  for (const replica of replicas) await replica.close()
+})
+
+const replica = (n: number): Shop => replicas[n % 2] ?? replicas[0]
+
+it('sell what there is, and not one more, to those who come to both at once', async () => {
+  const { token } = await replica(0).customer()
+  const { productId } = await replica(0).product(replica(0).adminToken, { stock: 15 })
+  const answers = await Promise.all(
+    Array.from({ length: 40 }, (_, n) => replica(n).order(token, [{ productId, quantity: 1 }])),
+  )
+  const count = (status: number) => answers.filter((answer) => answer.status === status).length
+  expect({ confirmed: count(201), refused: count(409) }).toEqual({ confirmed: 15, refused: 25 })
+  expect((await replica(1).get(`/products/${productId}`)).body.stock).toBe(0)
+})
+
+it('place one order under one key', async () => {
+  const { token } = await replica(0).customer()
+  const { productId } = await replica(0).product(replica(0).adminToken, { stock: 15 })
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, (_, n) =>
+      replica(n).order(token, [{ productId, quantity: 2 }], { 'Idempotency-Key': 'both' }),
+    ),
+  )
+  const placed = answers.filter(({ status }) => status === 201)
+  expect(new Set(placed.map(({ body }) => body.orderId)).size).toBe(1)
+  expect(placed.length + answers.filter(({ body }) => body.code === 'request_in_progress').length).toBe(20)
+  expect((await replica(1).get(`/products/${productId}`)).body.stock).toBe(13)
+})
+
+it('give the stock of one order back once', async () => {
+  const { token } = await replica(0).customer()
+  const { productId } = await replica(0).product(replica(0).adminToken, { stock: 15 })
+  const { orderId } = (await replica(0).order(token, [{ productId, quantity: 5 }])).body
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, (_, n) => replica(n).delete(`/orders/${orderId}`, { token })),
+  )
+  expect(answers.map(({ status }) => status)).toEqual(Array(20).fill(200))
+  expect((await replica(1).get(`/products/${productId}`)).body.stock).toBe(15)
+})
+
+it('verify the tokens of either, since they share the keys of the settings', async () => {
+  const { token, userId } = await replica(0).customer()
+  expect((await replica(0).get('/profile', { token })).body.userId).toBe(userId)
+})
+
+it('count every stock change that comes to both at once', async () => {
+  const { productId } = await replica(0).product(replica(0).adminToken, { stock: 0 })
+  await Promise.all(
+    Array.from({ length: 20 }, (_, n) =>
+      replica(n).post(`/products/${productId}/stock`, { token: replica(n).adminToken, body: { change: 1 } }),
+    ),
+  )
+  expect((await replica(1).get(`/products/${productId}`)).body).toMatchObject({ stock: 20, version: 21 })
+})
+
+it('answer a step that took effect with 200, though the other has the next step at once', async () => {
+  const { token } = await replica(0).customer()
+  const { productId } = await replica(0).product(replica(0).adminToken, { stock: 100 })
+  const step = (n: number, orderId: string, status: string) =>
+    replica(n).put(`/orders/${orderId}`, { token: replica(n).adminToken, body: { status } })
+  const outcomes = await Promise.all(
+    Array.from({ length: 30 }, async () => {
+      const { orderId } = (await replica(0).order(token, [{ productId, quantity: 1 }])).body
+      // Two ask one replica for the same, so that it has to tell which of them took the step.
+      const shipping = [step(0, orderId, 'shipped'), step(0, orderId, 'shipped')]
+      let delivered = await step(1, orderId, 'delivered')
+      while (delivered.status === 409) delivered = await step(1, orderId, 'delivered')
+      const statuses = (await Promise.all(shipping)).map(({ status }) => status)
+      return { shipped: statuses.filter((status) => status === 200).length, delivered: delivered.status }
+    }),
+  )
+  expect(outcomes).toEqual(Array(30).fill({ shipped: 1, delivered: 200 }))
+})

@@ -1,0 +1,93 @@
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { type Deployment, deploy } from '#test/support/processes.ts'
+import { endToEndSuite } from './end-to-end.suite.ts'
+
+endToEndSuite('split')
+
+describe('the split shape, with a service gone', () => {
+  let shop: Deployment
+  beforeAll(async () => {
+    shop = await deploy('split', { REQUEST_TIMEOUT: '2s' })
+  })
+  afterAll(() => shop.stop())
+
+  /** Stopped rather than killed: its parent would start it again at once. */
+  const freeze = (service: string) => {
+    const pid = shop.pids[service] ?? Number.NaN
+    process.kill(pid, 'SIGSTOP')
+    return () => process.kill(pid, 'SIGCONT')
+  }
+
+  it('goes on verifying tokens while auth is gone', async () => {
+    const { token } = await shop.customer()
+    const { productId } = await shop.product(shop.adminToken)
+    expect((await shop.order(token, [{ productId, quantity: 1 }])).status).toBe(201)
+    const thaw = freeze('auth')
+    try {
+      expect((await shop.order(token, [{ productId, quantity: 1 }])).status).toBe(201)
+      const damaged = await shop.order(`${token.slice(0, -4)}AAAA`, [{ productId, quantity: 1 }])
+      expect(damaged).toMatchObject({ status: 401, body: { code: 'invalid_token' } })
+      const put = { token: shop.adminToken, body: { price: 2, version: 1 } }
+      expect((await shop.put(`/products/${productId}`, put)).status).toBe(200)
+    } finally {
+      thaw()
+    }
+  })
+
+  it('answers an order in time while product is gone, and carries on with it afterwards', async () => {
+    const { token } = await shop.customer()
+    const { productId } = await shop.product(shop.adminToken, { stock: 10 })
+    const place = () => shop.order(token, [{ productId, quantity: 4 }], { 'Idempotency-Key': 'frozen' })
+    const thaw = freeze('product')
+    let orderId: string
+    try {
+      const started = performance.now()
+      const answer = await place()
+      expect(performance.now() - started).toBeLessThan(5_000)
+      expect(answer).toMatchObject({ status: 503, body: { code: 'dependency_unavailable' } })
+      expect(answer.headers.get('retry-after')).not.toBeNull()
+      orderId = answer.body.orderId
+      expect((await shop.get(`/orders/${orderId}`, { token })).body.status).toBe('pending')
+    } finally {
+      thaw()
+    }
+    // Its calls were still in the socket when it woke up: they came late, and the retry settles what they did.
+    const retried = await vi.waitFor(
+      async () => {
+        const answer = await place()
+        expect(answer.status).toBe(201)
+        return answer
+      },
+      { timeout: 10_000, interval: 100 },
+    )
+    expect(retried.body).toMatchObject({ orderId, status: 'confirmed' })
+    expect((await shop.get(`/products/${productId}`)).body.stock).toBe(6)
+  })
+
+  it('starts a service again that was killed', async () => {
+    process.kill(shop.pids.order ?? Number.NaN, 'SIGKILL')
+    await vi.waitFor(
+      async () => expect((await shop.get('/orders', { token: shop.adminToken })).status).toBe(200),
+      { timeout: 15_000, interval: 100 },
+    )
+    expect(shop.output()).toContain('a service ended: starting it again')
+  })
+})
+
+describe('the parts of the split shape', () => {
+  it('do not outlive the parent, however it ends', async () => {
+    const shop = await deploy('split')
+    const pids = Object.values(shop.pids)
+    expect(pids).toHaveLength(3)
+    shop.child.kill('SIGKILL')
+    const isAlive = (pid: number) => {
+      try {
+        return process.kill(pid, 0)
+      } catch {
+        return false
+      }
+    }
+    await vi.waitFor(() => expect(pids.filter(isAlive)).toEqual([]), { timeout: 10_000, interval: 50 })
+    await shop.stop()
+  })
+})

@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { inject } from 'vitest'
+import { callWithin } from '#kernel/call.ts'
+import { loadConfig } from '#kernel/config/load-config.ts'
+import { createLogger, type Logger } from '#kernel/logger.ts'
+import type { Port } from '#kernel/ports/port.ts'
+import { compose } from '#src/host/compose.ts'
+import { findWeakness } from '#src/modules/auth/passwords/find-weakness.ts'
+import { registry } from '#src/registry.ts'
+import { checkedPort } from './checked-port.ts'
+import { type Client, createClient } from './client.ts'
+import { type Collections, openCollections } from './collections.ts'
+
+export const admin = { username: 'boss', email: 'boss@example.com', password: 'the head of all shops' }
+
+/** Loads the dictionaries for the first check of a password: a loaded machine may need longer than a short request has. */
+export const loadPasswordCheck = (): Promise<unknown> =>
+  findWeakness(admin.password, admin, callWithin(30_000, 'test'))
+
+export const quiet: Promise<Logger> = createLogger({ level: 'silent', human: false, service: 'test' })
+
+/** As the README says for many users behind one address, which those of a test are. */
+export const manyClients = {
+  LOGIN_FAILURES_PER_ADDRESS: '100000/15m',
+  REGISTRATIONS_PER_ADDRESS: '100000/1h',
+}
+
+/** A name that no other test's databases have. */
+export const databaseName = (): string => `test_${randomBytes(6).toString('hex')}`
+
+export interface Shop extends Client, Collections {
+  /** The application, without a socket. */
+  fetch(request: Request): Response | Promise<Response>
+  /** A client whose socket is of that address. */
+  from(address: string): Client
+  /** An admin's access token. */
+  adminToken: string
+  database: string
+  dataDir: string
+  close(): Promise<void>
+}
+
+interface Options {
+  environment?: Record<string, string>
+  logger?: Logger
+  /** What stands between modules of this process, instead of the check that HTTP could carry it. */
+  wrapPort?: (port: Port<object>, implementation: object) => object
+  /** The clock of readiness, in milliseconds. */
+  now?: () => number
+}
+
+/** The program in this process, on databases of its own, not yet connected to them. */
+export async function startComposition(options: Options = {}) {
+  const { environment, logger, wrapPort = checkedPort, now } = options
+  const uri = inject('mongodbUri')
+  const dataDir = await mkdtemp(join(tmpdir(), 'trivet-shop-'))
+  const config = loadConfig(
+    {
+      MONGODB_URI: uri,
+      MONGODB_DATABASE: databaseName(),
+      DATA_DIR: dataDir,
+      BCRYPT_COST: '4',
+      ADMIN_USERNAME: admin.username,
+      ADMIN_EMAIL: admin.email,
+      ADMIN_PASSWORD: admin.password,
+      // Two cores carry everything at once here; what is slow is not what these tests are about.
+      REQUEST_TIMEOUT: '20s',
+      ...manyClients,
+      ...environment,
+    },
+    registry,
+  )
+  const mongodb = { ...config.mongodb, uri: config.mongodb.uri ?? uri }
+  const composition = await compose({
+    config: { ...config, mongodb },
+    modules: registry,
+    logger: logger ?? (await quiet),
+    wrapPort,
+    ...(now && { now }),
+  })
+  const close = async () => {
+    await composition.close()
+    await rm(dataDir, { recursive: true, force: true })
+  }
+  return { config, composition, close }
+}
+
+/** The whole program, ready, with an admin signed in. */
+export async function startShop(options: Options = {}): Promise<Shop> {
+  const { config, composition, close } = await startComposition(options)
+  await composition.prepare(new AbortController().signal)
+  const client = createClient((path, init) => composition.app.request(path, init))
+  const { database } = config.mongodb
+  const own = await openCollections(inject('mongodbUri'), database)
+
+  return {
+    ...client,
+    fetch: (request) => composition.app.fetch(request),
+    from(address) {
+      const env = { incoming: { socket: { remoteAddress: address } } }
+      return createClient((path, init) => composition.app.request(path, init, env))
+    },
+    adminToken: await client.login(admin.email, options.environment?.ADMIN_PASSWORD ?? admin.password),
+    database,
+    dataDir: config.dataDir,
+    collections: own.collections,
+    async close() {
+      for (const name of config.hosted) await (await own.collections(name)).dropDatabase()
+      await own.close()
+      await close()
+    },
+  }
+}
