@@ -201,7 +201,7 @@ describe('.env', () => {
   it('sets nothing where its example is copied, and the example names only settings', async () => {
     const example = await readFile(join(root, '.env.example'), 'utf8')
     expect(example.split('\n').filter((line) => line !== '' && !line.startsWith('#'))).toEqual([])
-    const documented = await readFile(join(root, 'README.md'), 'utf8')
+    const documented = await readFile(join(root, 'docs', 'settings.md'), 'utf8')
     const named = [...example.matchAll(/^# ([A-Z_]+)=/gm)].map(([, name]) => name)
     expect(named.length).toBeGreaterThan(8)
     for (const name of named) expect(documented).toContain(`\`${name}\``)
