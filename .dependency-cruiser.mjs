@@ -1,5 +1,6 @@
-// What each folder may import: `npm run boundaries`. The table comes first, and one rule is made of each of its rows, so that
-// an import that no row grants is forbidden. test/architecture/boundaries.test.ts plants a violation of every rule.
+// What each folder may import (`npm run boundaries`). The table comes first. Each of its rows becomes one rule,
+// so that an import without a grant is forbidden. test/architecture/boundaries.test.ts plants a violation of
+// every rule.
 
 /**
  * Folders of src/ and what each may import of the other files in src/. A file belongs to the first row whose path matches.
@@ -309,7 +310,7 @@ export default {
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
     doNotFollow: { path: 'node_modules' },
-    // As Node.js would, and `types` for packages that are nothing but types.
+    // The resolution of Node.js, and `types` for packages that contain only types.
     enhancedResolveOptions: {
       exportsFields: ['exports'],
       conditionNames: ['node', 'import', 'default', 'types'],

@@ -1,9 +1,10 @@
-# One image for every shape: SERVICE says at its start what a container hosts.
+# One image serves every shape. SERVICE decides at the start which modules a container hosts.
 
 FROM node:26-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
-# The image has its own Node.js, and bcrypt brings its binaries along. Without what nothing here reads at run time: source maps, types, other platforms.
+# The base image has Node.js, and bcrypt includes its binaries. Source maps, types and binaries of other
+# platforms are removed, because the program does not read them.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund \
   && find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.cts' -o -name '*.d.mts' \) -delete \
   && find node_modules/bcrypt/prebuilds -mindepth 1 -maxdepth 1 ! -name 'linux-*' -exec rm -r {} +
@@ -14,14 +15,15 @@ WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json ./
 COPY src ./src
-# Nobody may change what it runs: it is root's, and the process is not.
+# The files belong to root and the process runs as another user, so that it cannot change its own program.
 USER node
 EXPOSE 3000
-# Alive, not ready: what restarts unhealthy containers must not restart all of them because the database is away.
+# The check asks whether the process is alive, not whether it is ready: an absent database must not cause a
+# restart of all containers.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "src/cli/healthcheck.ts"]
-# Node.js itself is process 1. It hears SIGTERM, and starts no processes that somebody would have to collect.
+# Node.js is process 1. It handles SIGTERM, and it starts no child processes that would need to be reaped.
 CMD ["node", "src/main.ts"]
-# Last: whatever follows an argument that changes is built anew.
+# The build arguments come last, because a changed argument rebuilds every layer after it.
 ARG VERSION=dev
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Trivet" \

@@ -8,7 +8,7 @@ export default defineConfig({
     globalSetup: ['test/support/shared-mongod.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    // The machine's two cores also carry mongod and the processes that the tests start.
+    // Two workers: mongod and the processes that the tests start share the two cores.
     maxWorkers: 2,
   },
 })

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-// `npm run test:deploy`: what is shipped in deploy/, with the tools that it is for.
+// `npm run test:deploy` tests the files in deploy/ with Docker and NGINX.
 export default defineConfig({
   test: {
     include: ['test/deployment/live/**/*.test.ts'],

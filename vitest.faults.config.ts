@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-// `npm run test:faults`: as many faults as FAULTS says, one kind after the other.
+// `npm run test:faults` injects as many faults of each kind as FAULTS says, one kind after the other.
 export default defineConfig({
   test: {
     include: ['test/faults/**/*.test.ts'],

@@ -1,20 +1,20 @@
-// Makes the secrets of an installation, on Node.js 20 or later and without anything installed:
+// Generates the secrets of an installation, on Node.js 20 or later and without other packages:
 //
 //   node deploy/generate-secrets.mjs kubernetes | kubectl create -f -
-//       new ones each time, as Secrets of the namespace `trivet`. `create`, not `apply`: MongoDB keeps the passwords that
-//       it was set up with, so those that are there must stay.
+//       new secrets each time, as Secrets of the namespace `trivet`. Use `create`, not `apply`: MongoDB keeps the passwords
+//       of its first start, so existing Secrets must not change.
 //   node deploy/generate-secrets.mjs compose FOLDER
-//       what docker-compose.yml has it do: one file each in FOLDER/all, made once, and in a folder for each container
-//       the files that it needs.
+//       for docker-compose.yml: one file per secret in FOLDER/all, generated once, and a folder per container with the
+//       files that it needs.
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto'
 import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-// As images have them: who may read its files.
+// The user of each image that reads these files.
 const nodeUser = 1000
 const mongodbUser = 999
 
-// In a URI as it is, and longer than anybody can guess.
+// Safe in a URI, and too long to be guessed.
 const password = () => randomBytes(24).toString('base64url')
 
 const signingKey = () => {
@@ -57,7 +57,7 @@ function writeSecret(path, value, owner) {
 }
 
 function compose(folder) {
-  // New ones would not open what the old ones have closed, and the copies are all that is left of those.
+  // New secrets would not decrypt the existing data, and the copies are then the only remaining ones.
   if (existsSync(join(folder, 'mongodb', 'KEY_FILE')) && !existsSync(join(folder, 'all', 'KEY_FILE'))) {
     console.error(`${folder}/all is empty, but its secrets are in use: put them back from secrets.tgz`)
     process.exit(1)
@@ -67,7 +67,7 @@ function compose(folder) {
   for (const [name, generate] of Object.entries(generators)) {
     const path = join(folder, 'all', name)
     if (!existsSync(path)) writeSecret(path, generate(), 0)
-    // A file that an operator has put there may end with a line end, which would be part of a URI.
+    // A file from an operator may end with a newline, which would become part of a URI.
     all[name] = readFileSync(path, 'utf8')
       .replace(/^\uFEFF/, '')
       .trimEnd()

@@ -1,27 +1,30 @@
 #!/bin/sh
-# Builds the image and replaces the containers of the compose shop by new ones, replica by replica. MongoDB and NGINX go on.
+# Builds the image and replaces the containers of the compose shop, replica by replica. MongoDB and NGINX keep
+# running.
 #
 #   deploy/rolling-update.sh [OPTION...]
 #
-# OPTIONs go to `docker compose` (--profile split). VERSION and REVISION are written into the image. Of each service one more
-# replica is started; once it is healthy, one of the old ones is stopped, which answers what it has before it ends. At no
-# time is more than one replica of a service on its way, and NGINX tries two. A replica that does not become healthy is
-# removed, and the script ends with 1: the old replicas that are left go on.
+# OPTIONs are passed to `docker compose` (--profile split). VERSION and REVISION become labels of the image. For
+# each service the script starts one more replica. When that replica is healthy, the script stops an old one,
+# which answers its requests in flight before it ends. At most one replica of a service is unavailable at a time,
+# and NGINX tries two. A replica that does not become healthy is removed, and the script ends with 1. The
+# remaining old replicas keep running.
 #
-# A shop of one process has one container, since there is one port: it is replaced, and answers nothing for some seconds.
+# A shop of one process has one container, because it has one port. This container is replaced, and nothing
+# answers for some seconds.
 set -eu
 
-# How long a new replica may take until it is healthy. It waits for MongoDB, and applies the migrations of its module.
+# The seconds until a new replica must be healthy. It waits for MongoDB and applies the migrations of its module.
 healthy_within_seconds=${HEALTHY_WITHIN_SECONDS:-180}
-# NGINX asks for the addresses of a service again when its answer is a second old.
+# NGINX resolves a service again when its last answer is a second old.
 forgotten_after_seconds=2
 
 compose() {
   docker compose "$@"
 }
 
-# $1: the service; the rest: options of `docker compose`, here and below. Containers that have ended are among them, since
-# compose starts those again before it makes a new one.
+# $1 is the service; the rest are options of `docker compose`, here and below. The result includes stopped
+# containers, because compose restarts those before it creates a new one.
 replicas_of() {
   service=$1
   shift
@@ -32,7 +35,7 @@ is_healthy() {
   [ "$(docker inspect --format '{{.State.Health.Status}}' "$1")" = healthy ]
 }
 
-# Waits for the new one alone: `--wait` gives up where an old one is found unhealthy in passing.
+# Waits for the new container only: `--wait` fails when an old one is unhealthy for a moment.
 start_one_more() {
   service=$1
   shift
@@ -71,13 +74,13 @@ if ! echo "$running" | grep -qxE 'trivet|auth|product|order'; then
   echo 'no service of the shop runs, so that there is nothing to replace: start it with docker compose up, or name its profile (--profile split)' >&2
   exit 1
 fi
-# In either shape one service builds the image for all.
+# One service builds the image for both shapes.
 if echo "$running" | grep -qx trivet; then
   compose "$@" build trivet
 else
   compose "$@" build auth
 fi
-# A service after those that it calls.
+# Each service comes after the services that it calls.
 for service in auth product order; do
   if echo "$running" | grep -qx "$service"; then
     echo "replacing the replicas of $service"

@@ -1,18 +1,18 @@
-// Writes the data of the member that it runs beside to standard output, as a gzipped tar:
+// Writes the data of the member beside it to standard output, as a gzipped tar:
 //
 //   mongosh --nodb --quiet backup.js > backup.tgz
 //
-// For as long as that takes the member writes nothing (fsyncLock): run it beside a secondary, of which nobody notices. Of a
-// set of one member writes wait meanwhile, for so many seconds as its data takes to be read. All databases are of the same
-// moment. ROOT_PASSWORD(_FILE) is that of initiate.js; DATA is where the data is, /data/db unless set; MOST_SECONDS, 120
-// unless set, is how long it may take, since a reader that is slow would hold the lock. If this process is killed, nobody is
-// left to take the lock away: restart the member then.
+// The member writes nothing meanwhile (fsyncLock). Run the backup beside a secondary, where clients do not
+// notice it. In a set of one member, writes wait for the seconds that reading the data takes. All databases are
+// of the same moment. ROOT_PASSWORD(_FILE) is the same as for initiate.js. DATA is the data folder (default:
+// /data/db). MOST_SECONDS (default: 120) limits the time, because a slow reader would hold the lock. If this
+// process is killed, the lock remains: restart the member.
 const { spawnSync } = require('node:child_process')
 const { readFileSync } = require('node:fs')
 
 const { ROOT_PASSWORD, ROOT_PASSWORD_FILE, DATA = '/data/db', MOST_SECONDS = '120' } = process.env
 const password = ROOT_PASSWORD_FILE ? readFileSync(ROOT_PASSWORD_FILE, 'utf8').trim() : ROOT_PASSWORD
-// What a running member has for itself alone.
+// Files that belong to the running member alone.
 const left = ['mongod.lock', 'diagnostic.data', '_tmp', '.mongodb'].map((name) => `--exclude=./${name}`)
 
 const fail = (message) => {
@@ -25,7 +25,7 @@ const admin = new Mongo(
 const { isWritablePrimary, hosts = [] } = admin.hello()
 if (isWritablePrimary && hosts.length > 1) fail('this member is the primary: back up a secondary')
 
-// On this one connection: a new one could not sign in while nothing is written.
+// Uses this one connection for all commands: a new one could not authenticate while nothing can be written.
 admin.fsyncLock()
 let copied
 try {

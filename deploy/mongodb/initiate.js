@@ -1,16 +1,18 @@
-// Makes new mongods into a replica set with users. Where it is one already, it adds what is missing:
+// Makes a replica set with users of new mongods. In an existing set it adds what is missing:
 //
 //   mongosh --nodb --quiet initiate.js
 //
-// It runs beside the first member, in its network: while there is no user, MongoDB lets in who comes from localhost.
+// It runs beside the first member, in its network: until a user exists, MongoDB accepts connections from
+// localhost without a password.
 //
-//   MEMBERS            host:port of all members with commas, the first being that one
-//   ROOT_PASSWORD      of `root`, which may do everything
-//   <USER>_PASSWORD    of `auth`, `product`, `order`, each for its own database, and of `monolith`, for all three
-//   MONGODB_DATABASE   what the names of the databases begin with: `trivet`
+//   MEMBERS            host:port of all members, separated by commas; the first is the member beside this process
+//   ROOT_PASSWORD      the password of `root`, which has all rights
+//   <USER>_PASSWORD    the password of `auth`, `product` or `order`, each for its own database, or of `monolith`, for all
+//   MONGODB_DATABASE   the prefix of the database names: `trivet`
 //
-// A user is there whose password is given, as such or as the path of a file (<USER>_PASSWORD_FILE). An existing one gets
-// the password that is given now; but that of `root` has to be the one that it was made with.
+// Each user whose password is given is created. A password can be given as the path of a file
+// (<USER>_PASSWORD_FILE). An existing user gets the new password, except `root`: its password must be the one
+// that it was created with.
 const { readFileSync } = require('node:fs')
 
 const replicaSet = 'trivet'
@@ -20,11 +22,11 @@ const prefix = process.env.MONGODB_DATABASE || replicaSet
 const members = (process.env.MEMBERS || '').split(',').filter((member) => member !== '')
 const [first, ...others] = members
 
-// Milliseconds. Whoever started it starts it again.
-const patience = 300_000
-const pause = 1_000
+// Afterwards the process ends with an error, and compose or Kubernetes starts it again.
+const limitMs = 300_000
+const pauseMs = 1_000
 
-// Of MongoDB's errors.
+// Error codes of MongoDB.
 const unauthorized = 13
 const authenticationFailed = 18
 const alreadyInitialized = 23
@@ -37,7 +39,7 @@ function passwordOf(user) {
 
 /** Tries until `attempt` returns something, and says what it waits for as soon as that takes more than one attempt. */
 function wait(what, attempt) {
-  const end = Date.now() + patience
+  const end = Date.now() + limitMs
   let said = false
   for (;;) {
     let reason = ''
@@ -51,7 +53,7 @@ function wait(what, attempt) {
     if (Date.now() > end) throw new Error(`gave up waiting for ${what}${reason}`)
     if (!said) print(`waiting for ${what}${reason}`)
     said = true
-    sleep(pause)
+    sleep(pauseMs)
   }
 }
 
@@ -73,7 +75,8 @@ function asRoot() {
 }
 
 function initiate(local) {
-  // All of them: one that has lost its data must get them from the others, and not begin a second set of that name.
+  // Waits for all members: one that has lost its data must copy it from the others, and must not initiate a
+  // second set of the same name.
   for (const member of others) {
     const set = wait(`${member} to answer`, () => directly(member).hello()).setName
     if (set === undefined) continue
@@ -115,7 +118,7 @@ function makeUser(admin, user) {
   if (!pwd) return
   const roles = users[user].flatMap((name) => {
     const db = `${prefix}_${name}`
-    // dbAdmin: migrations make indexes, and RETENTION is changed with collMod.
+    // dbAdmin: migrations create indexes, and RETENTION is changed with collMod.
     return [
       { role: 'readWrite', db },
       { role: 'dbAdmin', db },
