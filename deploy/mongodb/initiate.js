@@ -37,7 +37,7 @@ function passwordOf(user) {
   return path ? readFileSync(path, 'utf8').trim() : process.env[variable]
 }
 
-/** Tries until `attempt` returns something, and says what it waits for as soon as that takes more than one attempt. */
+/** Repeats `attempt` until it returns a value. From the second attempt on, a message says what the script waits for. */
 function wait(what, attempt) {
   const end = Date.now() + limitMs
   let said = false
@@ -63,10 +63,10 @@ function fatal(message) {
 
 const timeouts = 'serverSelectionTimeoutMS=3000&connectTimeoutMS=3000'
 
-/** One member, whatever it is at the moment; without a user. */
+/** One member, in whatever state it is, without a user. */
 const directly = (host) => new Mongo(`mongodb://${host}/?directConnection=true&${timeouts}`).getDB('admin')
 
-/** The primary, whichever that is. */
+/** The current primary. */
 function asRoot() {
   const credentials = `root:${encodeURIComponent(rootPassword)}`
   return new Mongo(`mongodb://${credentials}@${members.join()}/?replicaSet=${replicaSet}&${timeouts}`).getDB(
@@ -93,7 +93,7 @@ function initiate(local) {
   }
 }
 
-/** As `root`, which is made if there is no user at all. */
+/** Signs in as `root`, and creates this user if there is no user. */
 function signIn(local) {
   return wait('the primary', () => {
     try {

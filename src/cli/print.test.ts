@@ -17,7 +17,7 @@ const source = (name: string) => JSON.stringify(new URL(`../${name}`, import.met
 
 it('a long answer is there to its end when the process exits', async () => {
   const answer = await written(
-    `import { print } from ${source('print.ts')}\nawait print('x'.repeat(${length}) + 'end')`,
+    `import { print } from ${source('cli/print.ts')}\nawait print('x'.repeat(${length}) + 'end')`,
   )
   expect(answer.length).toBe(length + 'end\n'.length)
   expect(answer.endsWith('end\n')).toBe(true)

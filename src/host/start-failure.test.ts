@@ -134,9 +134,15 @@ describe('DATA_DIR that another user has', () => {
   })
 })
 
+/** Copies the sources, and package.json with the subpath imports that they use. */
+async function copyProgram(folder: string, filter = (_path: string) => true): Promise<void> {
+  await cp(source, join(folder, 'src'), { recursive: true, filter })
+  await cp(join(source, '..', 'package.json'), join(folder, 'package.json'))
+}
+
 it('an installation without its packages says in one line what is missing, and what to run', async () => {
   const folder = await temporaryFolder()
-  await cp(source, join(folder, 'src'), { recursive: true })
+  await copyProgram(folder)
   const { output, ended } = run(join(folder, 'src', 'main.ts'), {})
   expect(await ended).toBe(1)
   expect(output()).toMatch(/^The program cannot start: the package \S+ is missing\. Run npm ci in .+\n$/)
@@ -152,7 +158,7 @@ describe('an installation without the dictionaries of passwords says in one line
   ])('%s', async (_when, settings) => {
     const folder = await temporaryFolder()
     const packages = fileURLToPath(new URL('../../node_modules', import.meta.url))
-    await cp(source, join(folder, 'src'), { recursive: true })
+    await copyProgram(folder)
     await mkdir(join(folder, 'node_modules'))
     for (const name of await readdir(packages)) {
       if (name !== '@zxcvbn-ts') await symlink(join(packages, name), join(folder, 'node_modules', name))
@@ -167,8 +173,7 @@ describe('an installation without the dictionaries of passwords says in one line
 
 it('an installation without the embedded MongoDB, such as the image, says that MONGODB_URI is required', async () => {
   const folder = await temporaryFolder()
-  const filter = (path: string) => !path.endsWith('embedded')
-  await cp(source, join(folder, 'src'), { recursive: true, filter })
+  await copyProgram(folder, (path) => !path.endsWith('embedded'))
   await symlink(fileURLToPath(new URL('../../node_modules', import.meta.url)), join(folder, 'node_modules'))
   const { output, ended } = run(join(folder, 'src', 'main.ts'), { DATA_DIR: folder, MONGODB_URI: '' })
   expect(await ended).toBe(1)

@@ -111,7 +111,7 @@ describe('a repair', () => {
 
   it('that promises less comes before all others, and waits for nobody', async () => {
     const log: string[] = []
-    const less = { ...repairing(log, 'too many cups'), promisesTooMuch: true }
+    const less = { ...repairing(log, 'too many cups'), oversells: true }
     const cups = found('cups', ['orders'], [less, repairing(log, 'too few cups')])
     const orders = found('orders', [], [repairing(log, 'order'), fault('b')])
     await run([cups.audited, orders.audited], true)

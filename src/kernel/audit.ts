@@ -123,8 +123,8 @@ export async function runAudit(
   for (const module of sorted) {
     const claimants = module.neededBy.filter((name) => unexplained.has(name) || !isAudited(name))
     for (const entry of entries) {
-      const { oversells: promisesTooMuch, givesBackTo } = entry.finding
-      if (entry.module !== module || promisesTooMuch) continue
+      const { oversells, givesBackTo } = entry.finding
+      if (entry.module !== module || oversells) continue
       const unready = givesBackTo !== undefined && (stillDoes(givesBackTo) || !isAudited(givesBackTo))
       const waitsFor = unready ? [...claimants, givesBackTo] : claimants
       if (waitsFor.length > 0 && entry.finding.repair) {

@@ -483,7 +483,7 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
         })
       const ofShop = processes.filter(({ pid, ppid }) => [pid, ppid].includes(shop.child.pid ?? Number.NaN))
       expect(ofShop).toHaveLength(shape === 'split' ? 1 + registry.length : 1)
-      for (const { line } of ofShop) expect(line).toMatch(/src\/(main|split)\.ts/)
+      for (const { line } of ofShop) expect(line).toMatch(/src\/(main|dev\/split)\.ts/)
       expect(secrets.exposedIn(processes.map(({ line }) => line).join('\n'))).toEqual([])
     })
 
