@@ -9,7 +9,8 @@ import { requestContext } from '#kernel/http/request-context.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { AnyModule } from '#kernel/module.ts'
-import { crossOrigin, securityHeaders } from '../http/security-headers.ts'
+import { crossOrigin } from '../http/cross-origin.ts'
+import { securityHeaders } from '../http/security-headers.ts'
 
 // Of several services that would do, one that hangs must not keep the others from answering. Longer than the second that
 // `/readyz` takes while MongoDB does not answer.

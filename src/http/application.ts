@@ -11,9 +11,10 @@ import { type AppEnv, createRouter } from '#kernel/http/router.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { AnyModule, StartedModule } from '#kernel/module.ts'
 import { credentialGuard } from '#kernel/ports/service-credential.ts'
+import { crossOrigin } from './cross-origin.ts'
 import { operatorApi, operatorRoutes, type Readiness } from './operator-routes.ts'
 import { wholeServer } from './request-target.ts'
-import { crossOrigin, securityHeaders } from './security-headers.ts'
+import { securityHeaders } from './security-headers.ts'
 
 const internal = '/internal/'
 

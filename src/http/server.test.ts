@@ -1,12 +1,13 @@
 import { Agent, request } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
-import { type Listener, listen, type TimeLimits } from './server.ts'
+import type { TimeLimits } from './raw-answers.ts'
+import { type Listener, listen } from './server.ts'
 
 let listener: Listener
 afterEach(() => listener.close(0))
 
-const patient: TimeLimits = { head: 60_000, request: 60_000, idle: 60_000, linger: 60_000 }
+const patient: TimeLimits = { headMs: 60_000, requestMs: 60_000, idleMs: 60_000, lingerMs: 60_000 }
 
 const open = async (
   answer: (request: Request) => Response | Promise<Response>,
@@ -148,10 +149,10 @@ describe('a client that is slow on purpose', () => {
   }
 
   it.each([
-    ['the head of its request', { head: 200 }, 'GET / HTTP/1.1\r\nHost: x\r\nX-Slow: '],
+    ['the head of its request', { headMs: 200 }, 'GET / HTTP/1.1\r\nHost: x\r\nX-Slow: '],
     [
       'the body of its request',
-      { head: 100, request: 200 },
+      { headMs: 100, requestMs: 200 },
       'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n',
     ],
   ])('with %s is told so', async (_, limits, beginning) => {
@@ -164,13 +165,13 @@ describe('a client that is slow on purpose', () => {
   })
 
   it('with its second request is told so, after the answer to the first', async () => {
-    await open(() => new Response('fine'), { head: 200 })
+    await open(() => new Response('fine'), { headMs: 200 })
     const received = await drip('GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nX-Slow: ').received
     expect(received).toMatch(/^HTTP\/1\.1 200 .*fineHTTP\/1\.1 408 .*"code":"request_timeout"/s)
   })
 
   it('with its first byte is shut out', async () => {
-    await open(() => new Response('fine'), { head: 200 })
+    await open(() => new Response('fine'), { headMs: 200 })
     const socket = connect(listener.port, '127.0.0.1').resume()
     await new Promise((resolve) => socket.once('close', resolve))
   })
@@ -179,7 +180,7 @@ describe('a client that is slow on purpose', () => {
     ['garbage', 'nonsense\r\n\r\n'],
     ['a tunnel', 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n'],
   ])('with its leave, once refused, is shut out: %s', async (_, beginning) => {
-    await open(() => new Response('fine'), { linger: 200 })
+    await open(() => new Response('fine'), { lingerMs: 200 })
     const { received, closed } = drip(beginning)
     expect(await received).toMatch(/^HTTP\/1\.1 4/)
     await closed
@@ -191,7 +192,7 @@ describe('a client that is slow on purpose', () => {
       cancel = resolve
     })
     const pull = (controller: ReadableStreamDefaultController) => controller.enqueue(new Uint8Array(65_536))
-    await open(() => new Response(new ReadableStream({ pull, cancel })), { idle: 200 })
+    await open(() => new Response(new ReadableStream({ pull, cancel })), { idleMs: 200 })
     const socket = connect(listener.port, '127.0.0.1')
     socket.on('error', () => {})
     socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')

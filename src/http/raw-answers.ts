@@ -1,0 +1,78 @@
+import { type ServerResponse, STATUS_CODES } from 'node:http'
+import { RequestError } from '@hono/node-server'
+import { DomainError, validationFailed } from '#kernel/errors.ts'
+import { answerOf, methodNotAllowed } from '#kernel/http/problems.ts'
+import { securityHeaders } from './security-headers.ts'
+
+/** Time limits for clients: a slow client must not hold a connection for long. */
+export interface TimeLimits {
+  /** For the request line and the header fields, from the start of the connection or the end of the request before. */
+  headMs: number
+  /** For a whole request with its body. */
+  requestMs: number
+  /** Without a byte in either direction, such as for an answer that the client does not read. */
+  idleMs: number
+  /** For the client to read a refusal, before the connection is closed. */
+  lingerMs: number
+}
+
+/** The size of the request line and the header fields together. Node.js has the same default, unless its options change it. */
+export const maxHeadBytes = 16 * 1024
+
+export const malformedRequest = (): DomainError =>
+  validationFailed({ parameter: 'request', message: 'must be a well-formed HTTP/1.1 request (RFC 9112)' })
+
+/** The status, header fields and body of an answer that no route makes. It ends the connection. */
+function refusal(error: DomainError) {
+  const requestId = crypto.randomUUID()
+  const { status, headers, body } = answerOf(error, requestId)
+  const closing = { 'content-length': String(Buffer.byteLength(body)), connection: 'close' }
+  return { status, headers: { ...securityHeaders, 'x-request-id': requestId, ...headers, ...closing }, body }
+}
+
+export function sendRefusal(response: ServerResponse, error: DomainError): void {
+  const { status, headers, body } = refusal(error)
+  response.writeHead(status, headers).end(body)
+}
+
+/** The answer to a request that Hono's adapter cannot pass on, or for which it gets no answer. */
+export function answerToUnhandled(error: unknown): Response {
+  const isMalformed = error instanceof RequestError
+  const { body, ...init } = refusal(
+    isMalformed ? malformedRequest() : new DomainError('internal_error', 'no answer'),
+  )
+  return new Response(body, init)
+}
+
+const seconds = (milliseconds: number) => `${milliseconds / 1_000} s`
+
+export function refusalOf({ code }: NodeJS.ErrnoException, { headMs, requestMs }: TimeLimits): DomainError {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return new DomainError(
+        'headers_too_large',
+        `the request line and the header fields must have ${maxHeadBytes} bytes or fewer together`,
+      )
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return new DomainError('body_too_large', 'the extensions of a chunk must have 16384 bytes or fewer')
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return new DomainError(
+        'request_timeout',
+        `the header fields must arrive within ${seconds(headMs)}, and the whole request within ${seconds(requestMs)}`,
+      )
+    default:
+      return malformedRequest()
+  }
+}
+
+// The methods of all routes: the target of CONNECT is another server and not a path.
+export const noTunnels = (): DomainError =>
+  methodNotAllowed('CONNECT', 'this server', ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS'])
+
+/** The refusal as text, for a socket without a response object. */
+export function rawAnswer(error: DomainError): string {
+  const { status, headers, body } = refusal(error)
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  const date = new Date().toUTCString()
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ndate: ${date}\r\n${lines.join('')}\r\n${body}`
+}

@@ -1,0 +1,62 @@
+import { type RouteConfig, z } from '@hono/zod-openapi'
+import type { MiddlewareHandler } from 'hono'
+import { type Fault, refusedInput } from '#kernel/errors.ts'
+import type { AppEnv } from './app-env.ts'
+import { faultsOf, type Part } from './input-faults.ts'
+import { readJson, valuesBound } from './json-body.ts'
+import { queryBound, queryOf } from './parameters.ts'
+
+/** Parts of a request by their names in Hono. */
+const parts = { param: 'path', query: 'query', header: 'header', json: 'body' } satisfies Record<string, Part>
+
+/** Checks a request against the schemas of its description. One refusal names the faults of all parts. */
+export function checkInput({
+  query,
+  params,
+  headers,
+  body,
+}: NonNullable<RouteConfig['request']>): MiddlewareHandler<AppEnv> {
+  const querySchema = query ? (query as z.ZodObject).strict() : z.strictObject({})
+  const bodySchema = (body?.content['application/json'] as { schema?: z.ZodType } | undefined)?.schema
+  const headerNames = Object.keys((headers as z.ZodObject | undefined)?.shape ?? {})
+
+  return async (c, next) => {
+    const faults: Fault[] = []
+    let count = 0
+    const check = (target: keyof typeof parts, schema: z.ZodType, input: unknown, bound?: string) => {
+      const { success, data, error } = schema.safeParse(input)
+      if (!success) {
+        const found = faultsOf(parts[target], schema, input, error)
+        faults.push(...found.listed)
+        count += found.count
+      } else if (bound !== undefined) {
+        faults.push(
+          target === 'json' ? { pointer: '', message: bound } : { parameter: target, message: bound },
+        )
+        count += 1
+      } else c.req.addValidatedData(target, data as object)
+    }
+
+    if (params) check('param', params as z.ZodType, c.req.param())
+    // An unknown parameter is refused: a misspelt filter would otherwise give all rows.
+    if (query || c.req.url.includes('?')) {
+      const { values, isWhole } = queryOf(c.req.url)
+      check('query', querySchema, values, isWhole ? undefined : `must have at most ${queryBound} parameters`)
+    }
+    if (headers) {
+      const named = headerNames.map((name) => [name, c.req.header(name)])
+      check('header', headers as z.ZodType, Object.fromEntries(named))
+    }
+    if (bodySchema) {
+      const { value, isWhole } = await readJson(c)
+      check(
+        'json',
+        bodySchema,
+        value,
+        isWhole ? undefined : `must have fewer than ${valuesBound} fields and entries`,
+      )
+    }
+    if (count > 0) throw refusedInput(faults, count)
+    await next()
+  }
+}
