@@ -6,12 +6,12 @@ import { startJobs } from '#kernel/jobs.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { AnyModule, StartedModule } from '#kernel/module.ts'
 import { createMongo } from '#kernel/mongo/connection.ts'
-
 import { migrate, refuseNewerData } from '#kernel/mongo/migrations.ts'
 import { createHttpClient } from '#kernel/ports/http-client.ts'
 import type { Port } from '#kernel/ports/port.ts'
 import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
 import { createApplication } from '../http/application.ts'
+import { joinProblems } from '../http/join-problems.ts'
 import { createReadiness } from './readiness.ts'
 
 // Milliseconds for a module to see to its accounts and demo data, once it has the lock.
@@ -62,6 +62,7 @@ export async function compose(options: {
     ...(config.production && { setUpWithin: setUpInProductionWithin }),
   })
   const credential = config.internalSecrets && createCredentialIssuer(config.internalSecrets[0])
+  const problems = joinProblems(modules)
   const hosted = new Map<string, StartedModule>()
   const starting = new Set<string>()
 
@@ -92,7 +93,7 @@ export async function compose(options: {
     const url = config.urls[port.name]
     if (!needed?.connect || url === undefined)
       throw new Error(`${module.name} needs ${port.name}: nothing offers it`)
-    return needed.connect(createHttpClient({ target: port.name, url, credential, logger }))
+    return needed.connect(createHttpClient({ target: port.name, url, credential, problems, logger }))
   }
 
   for (const module of modules) {

@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { problems } from '#kernel/http/problems.ts'
 import { type Client, createClient } from '#test/support/client.ts'
+import { problems } from '#test/support/problems.ts'
 import { exchange } from '#test/support/raw-exchange.ts'
 import { type Shop, startShop } from '#test/support/shop.ts'
 import { type Listener, listen } from './server.ts'

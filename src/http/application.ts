@@ -1,10 +1,10 @@
-import { OpenAPIHono } from '@hono/zod-openapi'
+import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import type { Config } from '#kernel/config/load-config.ts'
 import { DomainError, dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
 import { bodyBound, bodyLimit } from '#kernel/http/body-limit.ts'
 import { refuseMalformedEscapes } from '#kernel/http/parameters.ts'
-import { methodNotAllowed, problemResponse, routeNotFound } from '#kernel/http/problems.ts'
+import { methodNotAllowed, type ProblemTable, problemResponse, routeNotFound } from '#kernel/http/problems.ts'
 import { requestContext } from '#kernel/http/request-context.ts'
 import { respond } from '#kernel/http/respond.ts'
 import { type AppEnv, createRouter } from '#kernel/http/router.ts'
@@ -12,7 +12,9 @@ import type { Logger } from '#kernel/logger.ts'
 import type { AnyModule, StartedModule } from '#kernel/module.ts'
 import { credentialGuard } from '#kernel/ports/service-credential.ts'
 import { crossOrigin } from './cross-origin.ts'
-import { operatorApi, operatorRoutes, type Readiness } from './operator-routes.ts'
+import { joinProblems } from './join-problems.ts'
+import { openApiDocument } from './openapi-document.ts'
+import { operatorRoutes, type Readiness } from './operator-routes.ts'
 import { wholeServer } from './request-target.ts'
 import { securityHeaders } from './security-headers.ts'
 
@@ -31,6 +33,7 @@ export function createApplication(options: {
 }) {
   const { config, hosted, readiness, logger } = options
   const app = createRouter()
+  const problems = joinProblems(options.modules)
 
   const everyMethod = new Set(
     options.modules.flatMap(({ api }) => Object.values(api).map(({ method }) => method.toUpperCase())),
@@ -62,8 +65,8 @@ export function createApplication(options: {
   app.use(refuseMalformedEscapes)
   app.use(bodyLimit(bodyBound))
 
-  const describe = () => documentOf(options.modules)
-  app.route('/', operatorRoutes(describe, readiness))
+  const describe = () => openApiDocument(options.modules)
+  app.route('/', operatorRoutes(describe, readiness, problems))
 
   app.use(async (_c, next) => {
     const { missing } = await readiness.started()
@@ -81,62 +84,8 @@ export function createApplication(options: {
   }
 
   app.notFound(refuseRoute)
-  app.onError((error, c) => problemResponse(c, toDomainError(error, c, logger)))
+  app.onError((error, c) => problemResponse(c, toDomainError(error, c, logger, problems), problems))
   return app
-}
-
-/** Every public route of every module, hosted here or not. */
-function documentOf(modules: readonly AnyModule[]) {
-  const described = new OpenAPIHono()
-  for (const { name, api } of [...modules, { name: 'operator', api: operatorApi }]) {
-    for (const [operation, route] of Object.entries(api)) {
-      described.openAPIRegistry.registerPath({ ...route, operationId: `${name}.${operation}` })
-    }
-  }
-  described.openAPIRegistry.registerComponent('securitySchemes', 'accessToken', {
-    type: 'http',
-    scheme: 'bearer',
-    bearerFormat: 'JWT',
-    description: 'the `accessToken` of POST /login',
-  })
-  const document = described.getOpenAPI31Document({
-    openapi: '3.1.0',
-    info: {
-      title: 'Trivet',
-      version: '0.1.0',
-      description:
-        'A commerce back end: accounts, products, orders. Every error is a problem document (RFC 9457) whose `code` is stable. Paths are served with and without a trailing slash.',
-    },
-    servers: [{ url: '/' }],
-    tags: [
-      { name: 'Accounts', description: 'Registration and sign-in' },
-      { name: 'Products', description: 'The catalogue and its stock' },
-      { name: 'Orders', description: 'Buying, shipping, cancelling' },
-      { name: 'Operations', description: 'For operators and machines' },
-    ],
-  })
-  return withSharedProblems(document)
-}
-
-interface DescribedOperation {
-  responses: Record<string, { content?: Record<string, { examples?: object }> }>
-}
-
-/** Moves what describes problems to the components, by the codes in it: most of it is the same for many operations. */
-function withSharedProblems(document: ReturnType<OpenAPIHono['getOpenAPI31Document']>) {
-  const shared: Record<string, object> = {}
-  for (const path of Object.values(document.paths ?? {})) {
-    for (const { responses } of Object.values(path as Record<string, DescribedOperation>)) {
-      for (const [status, response] of Object.entries(responses)) {
-        const codes = Object.keys(response.content?.['application/problem+json']?.examples ?? {})
-        if (codes.length === 0) continue
-        const name = codes.join('.')
-        shared[name] = response
-        Object.assign(responses, { [status]: { $ref: `#/components/responses/${name}` } })
-      }
-    }
-  }
-  return { ...document, components: { ...document.components, responses: shared } }
 }
 
 /** The routes that match a request, middleware left out, in the order and by the match that dispatch uses. */
@@ -158,11 +107,16 @@ function takenByPatterns(routes: OpenAPIHono<AppEnv>): [method: string, path: st
   )
 }
 
-function toDomainError(error: Error, c: Context<AppEnv>, logger: Logger): DomainError {
+function toDomainError(
+  error: Error,
+  c: Context<AppEnv>,
+  logger: Logger,
+  problems: ProblemTable,
+): DomainError {
   const { requestId } = c.get('call')
   if (isDomainError(error)) {
     if (error.code === 'dependency_unavailable') logger.warn({ requestId, err: error }, error.message)
-    if (error.code !== 'internal_error') return error
+    if (error.code !== 'internal_error' && Object.hasOwn(problems, error.code)) return error
   }
   logger.error({ requestId, err: error }, 'unexpected error')
   return new DomainError('internal_error', 'something went wrong; the log has it under this request id')

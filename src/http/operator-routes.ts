@@ -3,8 +3,8 @@ import { dirname } from 'node:path'
 import { serveStatic } from '@hono/node-server/serve-static'
 import { createRoute, z } from '@hono/zod-openapi'
 import { DomainError } from '#kernel/errors.ts'
-import { errors, json } from '#kernel/http/openapi.ts'
-import { isErrorCode, problemResponse, problems, routeNotFound } from '#kernel/http/problems.ts'
+import { errorsOf, json } from '#kernel/http/openapi.ts'
+import { type ProblemTable, problemResponse, routeNotFound } from '#kernel/http/problems.ts'
 import { respond, respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import { ownPagePolicy } from './security-headers.ts'
@@ -23,6 +23,7 @@ export interface Readiness {
   ready(): Promise<Missing & { unavailable: readonly string[] }>
 }
 
+const errors = errorsOf({})
 const tags = ['Operations']
 const status = z.object({ status: z.string() })
 const ready = status.extend({
@@ -81,14 +82,21 @@ export const operatorApi = {
     summary: 'What a problem `type` stands for',
     request: {
       params: z.object({
-        code: z.string().openapi({ param: { name: 'code', in: 'path' }, example: 'insufficient_stock' }),
+        code: z.string().openapi({ param: { name: 'code', in: 'path' }, example: 'validation_failed' }),
       }),
     },
     responses: {
       200: {
         description: 'The problem',
         content: json(
-          z.object({ code: z.string(), status: z.int(), title: z.string() }).openapi('ProblemType'),
+          z
+            .object({
+              code: z.string(),
+              status: z.int(),
+              title: z.string(),
+              advice: z.string().openapi({ description: 'what a client should do' }),
+            })
+            .openapi('ProblemType'),
         ),
       },
       ...errors('route_not_found'),
@@ -96,7 +104,7 @@ export const operatorApi = {
   }),
 }
 
-export function operatorRoutes(document: () => object, readiness: Readiness) {
+export function operatorRoutes(document: () => object, readiness: Readiness, problems: ProblemTable) {
   const router = createRouter()
 
   // Not by `openapi`, which refuses parameters that it does not know: what probes a process may add some of its own.
@@ -140,9 +148,10 @@ export function operatorRoutes(document: () => object, readiness: Readiness) {
 
   router.get('/problems/:code', (c) => {
     const code = c.req.param('code')
-    if (!isErrorCode(code)) throw routeNotFound(c.req.path)
-    const { status, title } = problems[code]
-    return respondJson(c, { code, status, title }, 200)
+    const problem = Object.hasOwn(problems, code) ? problems[code] : undefined
+    if (!problem) throw routeNotFound(c.req.path)
+    const { status, title, advice } = problem
+    return respondJson(c, { code, status, title, advice }, 200)
   })
 
   return router

@@ -1,38 +1,37 @@
-/** Every code that a client may meet. `http-errors.ts` maps each to its status; docs/errors.md describes each. */
-export type ErrorCode =
-  | 'validation_failed'
-  | 'malformed_json'
-  | 'unauthenticated'
-  | 'invalid_token'
-  | 'token_expired'
-  | 'invalid_credentials'
-  | 'forbidden'
-  | 'route_not_found'
-  | 'product_not_found'
-  | 'order_not_found'
-  | 'method_not_allowed'
-  | 'request_timeout'
-  | 'email_taken'
-  | 'username_taken'
-  | 'version_conflict'
-  | 'insufficient_stock'
-  | 'invalid_transition'
-  | 'request_in_progress'
-  | 'precondition_failed'
-  | 'body_too_large'
-  | 'unsupported_media_type'
-  | 'unknown_product'
-  | 'idempotency_key_reused'
-  | 'precondition_required'
-  | 'rate_limited'
-  | 'headers_too_large'
-  | 'internal_error'
-  | 'dependency_unavailable'
-  | 'overloaded'
+/**
+ * The codes of errors that a client can meet, as keys. The kernel has those that any module can have. A module declares its own
+ * codes in its problems.ts by declaration merging, so that a misspelt code is a compile error.
+ */
+export interface ErrorCodes {
+  validation_failed: true
+  malformed_json: true
+  unauthenticated: true
+  invalid_token: true
+  token_expired: true
+  forbidden: true
+  route_not_found: true
+  method_not_allowed: true
+  request_timeout: true
+  version_conflict: true
+  request_in_progress: true
+  precondition_failed: true
+  body_too_large: true
+  unsupported_media_type: true
+  idempotency_key_reused: true
+  precondition_required: true
+  rate_limited: true
+  headers_too_large: true
+  internal_error: true
+  dependency_unavailable: true
+  overloaded: true
+}
+
+/** A code of the kernel or of a module. A table of problems (`problems.ts`) maps each to its status. */
+export type ErrorCode = keyof ErrorCodes
 
 /**
- * A refusal or failure that the caller can be told of. `message` names what was wrong and what would be right;
- * `members` are the code's own members of the problem document (JSON-safe).
+ * A refusal or a failure that the client is told of. `message` names what was wrong and what would be right. `members` are the
+ * members of the problem document that only this code has; they are JSON-safe.
  */
 export class DomainError extends Error {
   override readonly name = 'DomainError'
@@ -54,21 +53,21 @@ export class DomainError extends Error {
 export const isDomainError = (error: unknown, ...codes: ErrorCode[]): error is DomainError =>
   error instanceof DomainError && (codes.length === 0 || codes.includes(error.code))
 
-/** Something this process depends on failed or was too slow: the same request may succeed a moment later. */
+/** A dependency of this process failed or was too slow. The same request may succeed a moment later. */
 export const dependencyUnavailable = (message: string, cause?: unknown): DomainError =>
   new DomainError('dependency_unavailable', message, {}, { cause })
 
-/** One faulty input: `pointer` (RFC 6901) into the body, or the name of a path, query or header parameter. */
+/** One fault of the input: a `pointer` (RFC 6901) into the body, or the name of a path, query or header parameter. */
 export type Fault = { pointer: string; message: string } | { parameter: string; message: string }
 
-/** Faults that a refusal lists at most: an answer never grows with what was sent. */
+/** The number of faults that a refusal lists at most, so that the size of an answer is bounded. */
 export const listedFaults = 20
 
 export const validationFailed = (...errors: Fault[]): DomainError => refusedInput(errors, errors.length)
 
 /**
  * The refusal of a request with faults.
- * @param count how many faults were found, if more than are listed; what is found in the part that was looked at
+ * @param count the number of faults that were found in the checked part of the request, listed or not
  */
 export function refusedInput(faults: readonly Fault[], count: number): DomainError {
   const errors = faults.slice(0, listedFaults)
@@ -81,6 +80,6 @@ export function refusedInput(faults: readonly Fault[], count: number): DomainErr
   })
 }
 
-/** A text without its end, if it is longer than so many UTF-16 units. */
+/** The text, shortened to `most` UTF-16 units. */
 export const excerpt = (text: string, most: number): string =>
   (text.length > most ? `${text.slice(0, most)}…` : text).toWellFormed()

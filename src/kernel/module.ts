@@ -1,5 +1,6 @@
 import type { OpenAPIHono, RouteConfig, z } from '@hono/zod-openapi'
 import type { Config } from '#kernel/config/load-config.ts'
+import type { ProblemTable } from '#kernel/http/problems.ts'
 import type { AppEnv } from '#kernel/http/router.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import type { Migration } from '#kernel/mongo/migrations.ts'
@@ -49,6 +50,8 @@ export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType> {
   name: string
   /** Descriptions of every public route: what /openapi.json is made of, whoever hosts the module. */
   api: Readonly<Record<string, RouteConfig>>
+  /** The error codes that only this module has. No other module may have the same ones. */
+  problems?: ProblemTable
   /** The module's own environment variables. */
   settings?(mode: { production: boolean }): z.ZodObject<SettingsShape>
   /** Indexes and schema changes, in order, each run once per database. Old and new replicas live with each. */
@@ -66,6 +69,7 @@ export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType> {
 export interface AnyModule {
   name: string
   api: Readonly<Record<string, RouteConfig>>
+  problems?: ProblemTable
   settings?(mode: { production: boolean }): z.ZodObject<z.ZodRawShape>
   migrations: readonly Migration[]
   needs: Readonly<Record<string, Port<unknown>>>

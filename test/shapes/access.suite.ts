@@ -2,12 +2,12 @@ import { request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { ErrorCode } from '#kernel/errors.ts'
-import { problems } from '#kernel/http/problems.ts'
 import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
 import { registry } from '#src/registry.ts'
 import type { Account, Answer, RequestOptions } from '#test/support/client.ts'
 import { type Operation, operationsOf } from '#test/support/documented.ts'
 import { everythingIn } from '#test/support/everything.ts'
+import { problems } from '#test/support/problems.ts'
 import type { Deployment, Shape } from '#test/support/processes.ts'
 import { startComposition } from '#test/support/shop.ts'
 import {
@@ -108,7 +108,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
       const { status, body, headers } = answer
       if (typeof expected === 'number')
         return expect({ status, body }, label).toMatchObject({ status: expected })
-      const refusal = { status: problems[expected].status, code: expected }
+      const refusal = { status: problems[expected]?.status, code: expected }
       expect({ status, code: body.code }, label).toEqual(refusal)
       expect(headers.has('www-authenticate'), label).toBe(refusal.status === 401)
     }

@@ -1,6 +1,5 @@
 import { z } from '@hono/zod-openapi'
-import type { ErrorCode } from '#kernel/errors.ts'
-import { problems } from './problems.ts'
+import { kernelProblems, type Problem, type ProblemTable } from './problems.ts'
 
 /** The pieces that route descriptions are made of. */
 
@@ -17,63 +16,25 @@ const problem = z
 
 const seconds = z.int().openapi({ description: 'seconds, as in the header Retry-After' })
 
-const schemas = new Map<ErrorCode, z.ZodType>()
-
-/** One component per code that has members of its own; the plain problem for the others. */
-function schemaOf(code: ErrorCode): z.ZodType {
-  const { retryAfter, ...rest } = problems[code]
-  const members = { ...(retryAfter !== undefined && { retryAfter: seconds }), ...rest.members }
-  if (Object.keys(members).length === 0) return problem
-  const known = schemas.get(code)
-  if (known) return known
-  const name = `${code.replace(/(^|_)(\w)/g, (_, __, letter: string) => letter.toUpperCase())}Problem`
-  const schema = problem.extend(members).openapi(name)
-  schemas.set(code, schema)
-  return schema
-}
-
-const exampleOf = (code: ErrorCode) => ({
-  summary: problems[code].title,
-  value: {
-    type: `/problems/${code}`,
-    title: problems[code].title,
-    status: problems[code].status,
-    code,
-    detail: problems[code].title,
-    retryAfter: problems[code].retryAfter,
-    requestId: 'b1f2c3d4-0000-4000-8000-000000000000',
-    ...examples[code],
-  },
-})
-
-const productId = '66f2a1b0c3d4e5f60718293a'
-const examples: Partial<Record<ErrorCode, object>> = {
-  validation_failed: {
-    errors: [{ pointer: '/productList/0/quantity', message: 'expected number to be >=1' }],
-  },
-  method_not_allowed: { allowed: ['GET', 'HEAD'] },
-  version_conflict: { currentVersion: 4, current: { productId, version: 4 } },
-  insufficient_stock: { items: [{ productId, requested: 3, available: 1 }] },
-  invalid_transition: { from: 'shipped', to: 'cancelled', allowed: [] },
-  unknown_product: { productIds: [productId] },
-}
+const pascalCase = (code: string) =>
+  code.replace(/(^|_)(\w)/g, (_, __, letter: string) => letter.toUpperCase())
 
 const retryAfter = { 'Retry-After': { description: 'seconds', schema: { type: 'integer' as const } } }
 const challenge = { 'WWW-Authenticate': { description: 'RFC 6750', schema: { type: 'string' as const } } }
 
-/** What any route may answer, whatever it does: the first three of them to a request that is not fit to be carried out. */
-const anywhere = [
+/** The problems of every route. The first three refuse a malformed request. */
+const ofEveryRoute = [
   'validation_failed',
   'request_timeout',
   'headers_too_large',
   'internal_error',
   'dependency_unavailable',
 ] as const
-/** What a path answers to a request that none of its operations describes. */
+/** The problems of a path for which no operation is described. */
 const undescribed = ['route_not_found', 'method_not_allowed'] as const
-/** What a guarded route answers to a missing, wrong or expired token. */
+/** The problems of a missing, wrong or expired access token. */
 export const signedIn = ['unauthenticated', 'invalid_token', 'token_expired'] as const
-/** What a route that takes a body answers to one that it cannot read. */
+/** The problems of an unreadable body. */
 export const withBody = [
   'validation_failed',
   'malformed_json',
@@ -81,34 +42,85 @@ export const withBody = [
   'unsupported_media_type',
 ] as const
 
-/** The error answers of a route, grouped by status, each code with its example. */
-export function errors(...codes: ErrorCode[]) {
-  const responses: Record<string, object> = {}
-  const all = [...new Set([...codes, ...anywhere])]
-  for (const status of new Set(all.map((code) => problems[code].status))) {
-    const here = all.filter((code) => problems[code].status === status)
-    responses[status] = {
-      ...problemsOf(here),
-      ...(status === 401 && { headers: challenge }),
-      ...(here.some((code) => problems[code].retryAfter !== undefined) && { headers: retryAfter }),
+/**
+ * Makes the function that describes the error answers of a module's routes.
+ * @param own the module's own problems. Their codes can be used in addition to those of the kernel
+ * @param added members that the module adds to problems of the kernel, and the prefix of the names of their schemas
+ * @returns a function that takes the codes of a route and returns its answers by status, each code with its example
+ */
+export function errorsOf<Own extends ProblemTable>(
+  own: Own,
+  added: { prefix: string; members: Readonly<Record<string, z.ZodRawShape>> } = { prefix: '', members: {} },
+) {
+  const table: ProblemTable = { ...kernelProblems, ...own }
+  const schemas = new Map<string, z.ZodType>()
+  const problemFor = (code: string) => table[code] as Problem
+
+  /** One schema for each code with members; the plain problem for all other codes. */
+  const schemaOf = (code: string): z.ZodType => {
+    const { retryAfter, members } = problemFor(code)
+    const all = {
+      ...(retryAfter !== undefined && { retryAfter: seconds }),
+      ...members,
+      ...added.members[code],
+    }
+    if (Object.keys(all).length === 0) return problem
+    const known = schemas.get(code) ?? (added.members[code] ? undefined : shared.get(code))
+    if (known) return known
+    const name = `${added.members[code] ? added.prefix : ''}${pascalCase(code)}Problem`
+    const schema = problem.extend(all).openapi(name)
+    schemas.set(code, schema)
+    if (!added.members[code]) shared.set(code, schema)
+    return schema
+  }
+
+  const describe = (codes: readonly string[]) => {
+    const distinct = [...new Set(codes.map(schemaOf))] as [z.ZodType, ...z.ZodType[]]
+    return {
+      description: codes
+        .map((code) => `\`${code}\`: ${problemFor(code).title}. ${problemFor(code).advice}`)
+        .join('\n\n'),
+      content: {
+        'application/problem+json': {
+          schema: distinct.length === 1 ? distinct[0] : z.union(distinct),
+          examples: Object.fromEntries(codes.map((code) => [code, exampleOf(code, problemFor(code))])),
+        },
+      },
     }
   }
-  responses.default = problemsOf(undescribed)
-  return responses as unknown as Record<never, never>
-}
 
-function problemsOf(codes: readonly ErrorCode[]) {
-  const distinct = [...new Set(codes.map(schemaOf))] as [z.ZodType, ...z.ZodType[]]
-  return {
-    description: codes.map((code) => `\`${code}\`: ${problems[code].title}`).join('\n\n'),
-    content: {
-      'application/problem+json': {
-        schema: distinct.length === 1 ? distinct[0] : z.union(distinct),
-        examples: Object.fromEntries(codes.map((code) => [code, exampleOf(code)])),
-      },
-    },
+  return (...codes: (keyof Own | keyof typeof kernelProblems)[]) => {
+    const responses: Record<string, object> = {}
+    const all = [...new Set([...codes.map(String), ...ofEveryRoute])]
+    for (const status of new Set(all.map((code) => problemFor(code).status))) {
+      const here = all.filter((code) => problemFor(code).status === status)
+      responses[status] = {
+        ...describe(here),
+        ...(status === 401 && { headers: challenge }),
+        ...(here.some((code) => problemFor(code).retryAfter !== undefined) && { headers: retryAfter }),
+      }
+    }
+    responses.default = describe(undescribed)
+    return responses as unknown as Record<never, never>
   }
 }
+
+// Modules share the schemas of problems that have the same members everywhere.
+const shared = new Map<string, z.ZodType>()
+
+const exampleOf = (code: string, { title, status, retryAfter, example }: Problem) => ({
+  summary: title,
+  value: {
+    type: `/problems/${code}`,
+    title,
+    status,
+    code,
+    detail: title,
+    retryAfter,
+    requestId: 'b1f2c3d4-0000-4000-8000-000000000000',
+    ...example,
+  },
+})
 
 export const json = <Schema extends z.ZodType>(schema: Schema) => ({ 'application/json': { schema } })
 

@@ -3,27 +3,30 @@ import type { Context } from 'hono'
 import { DomainError, type ErrorCode, excerpt, listedFaults } from '#kernel/errors.ts'
 import { respond } from './respond.ts'
 
-interface Problem {
+/** What a client learns of an error code. */
+export interface Problem {
   status: 400 | 401 | 403 | 404 | 405 | 408 | 409 | 412 | 413 | 415 | 422 | 428 | 429 | 431 | 500 | 503
   title: string
-  /** Seconds, for the member of this name and for `Retry-After`, where the error does not say how many. */
+  /** What a client should do, as Markdown. */
+  advice: string
+  /** Seconds, for the member of this name and for `Retry-After`, where the error itself does not have a number. */
   retryAfter?: number
-  /** The members that this code has beyond those of every problem. */
+  /** The members of this code in addition to those of every problem. */
   members?: z.ZodRawShape
+  /** Values of the members, for the OpenAPI document. */
+  example?: Readonly<Record<string, unknown>>
 }
+
+/** Problems by their codes. */
+export type ProblemTable = Readonly<Record<string, Problem>>
 
 const fault = z.union([
   z.object({ pointer: z.string(), message: z.string() }),
   z.object({ parameter: z.string(), message: z.string() }),
 ])
-const shortItem = z.object({ productId: z.string(), requested: z.int(), available: z.int() })
 
-const unknownOrder = {
-  orderId: z.string().optional().openapi({ description: 'of an order whose outcome is not known yet' }),
-}
-
-/** The one table from code to HTTP. */
-export const problems: Record<ErrorCode, Problem> = {
+/** The problems that any module can have. A module has its own in its problems.ts. */
+export const kernelProblems = {
   validation_failed: {
     status: 400,
     title: 'The request is not valid',
@@ -32,91 +35,149 @@ export const problems: Record<ErrorCode, Problem> = {
       errorCount: z
         .int()
         .optional()
-        .openapi({ description: 'how many faults were found, if more than are listed' }),
+        .openapi({ description: 'the number of faults, if there are more than the listed ones' }),
     },
+    example: { errors: [{ pointer: '/lines/0/quantity', message: 'must be at least 1' }] },
+    advice: 'Correct the fields and parameters that `errors` names.',
   },
-  malformed_json: { status: 400, title: 'The body is not JSON' },
-  unauthenticated: { status: 401, title: 'Sign in first' },
-  invalid_token: { status: 401, title: 'The token is not valid' },
-  token_expired: { status: 401, title: 'The access token has expired' },
-  invalid_credentials: { status: 401, title: 'Unknown account or wrong password' },
-  forbidden: { status: 403, title: 'Your role does not allow this' },
-  route_not_found: { status: 404, title: 'There is no such route' },
-  product_not_found: { status: 404, title: 'There is no such product' },
-  order_not_found: { status: 404, title: 'There is no such order' },
+  malformed_json: {
+    status: 400,
+    title: 'The body is not JSON',
+    advice: 'Send a JSON body in UTF-8.',
+  },
+  unauthenticated: {
+    status: 401,
+    title: 'Sign in first',
+    advice: 'Sign in, and send `Authorization: Bearer <token>`.',
+  },
+  invalid_token: {
+    status: 401,
+    title: 'The token is not valid',
+    advice: 'Sign in again.',
+  },
+  token_expired: {
+    status: 401,
+    title: 'The access token has expired',
+    advice: 'Refresh the access token, or sign in again.',
+  },
+  forbidden: {
+    status: 403,
+    title: 'Your role does not allow this',
+    advice: 'Ask an admin.',
+  },
+  route_not_found: {
+    status: 404,
+    title: 'There is no such route',
+    advice: 'See `/docs` for the routes.',
+  },
   method_not_allowed: {
     status: 405,
     title: 'The route does not have this method',
     members: { allowed: z.array(z.string()) },
+    example: { allowed: ['GET', 'HEAD'] },
+    advice: 'Use one of the methods in `allowed`.',
   },
-  request_timeout: { status: 408, title: 'The request took too long to arrive' },
-  email_taken: { status: 409, title: 'The e-mail address is taken' },
-  username_taken: { status: 409, title: 'The username is taken' },
+  request_timeout: {
+    status: 408,
+    title: 'The request took too long to arrive',
+    advice: 'Repeat the request over a faster connection.',
+  },
   version_conflict: {
     status: 409,
     title: 'It has changed since it was read',
     members: { currentVersion: z.int(), current: z.record(z.string(), z.unknown()) },
-  },
-  insufficient_stock: { status: 409, title: 'Not enough in stock', members: { items: z.array(shortItem) } },
-  invalid_transition: {
-    status: 409,
-    title: 'The status does not allow this step',
-    members: { from: z.string(), to: z.string(), allowed: z.array(z.string()) },
+    example: { currentVersion: 4, current: { version: 4 } },
+    advice: 'Decide again on `current`, and repeat the request with `currentVersion`.',
   },
   request_in_progress: {
     status: 409,
     title: 'The first request with this key is still running',
     retryAfter: 1,
+    advice: 'Repeat the request unchanged after `Retry-After` seconds.',
   },
-  precondition_failed: { status: 412, title: 'A precondition does not hold' },
-  body_too_large: { status: 413, title: 'The body is too large' },
+  precondition_failed: {
+    status: 412,
+    title: 'A precondition does not hold',
+    advice: 'Read the resource again, and decide again.',
+  },
+  body_too_large: {
+    status: 413,
+    title: 'The body is too large',
+    advice: 'Send a smaller body.',
+  },
   unsupported_media_type: {
     status: 415,
     title: 'The body has to be application/json in UTF-8, uncompressed',
+    advice: 'Send `Content-Type: application/json`, and no `Content-Encoding`.',
   },
-  unknown_product: {
+  idempotency_key_reused: {
     status: 422,
-    title: 'A product does not exist',
-    members: { productIds: z.array(z.string()) },
+    title: 'The key was used for another request',
+    advice: 'Use a new key for a new request.',
   },
-  idempotency_key_reused: { status: 422, title: 'The key was used for another request' },
-  precondition_required: { status: 428, title: 'Name the version that the change is based on' },
-  rate_limited: { status: 429, title: 'Too many attempts', retryAfter: 1 },
-  headers_too_large: { status: 431, title: 'The header fields are too large' },
-  internal_error: { status: 500, title: 'Internal error' },
+  precondition_required: {
+    status: 428,
+    title: 'Name the version that the change is based on',
+    advice: 'Send `version` or `If-Match`.',
+  },
+  rate_limited: {
+    status: 429,
+    title: 'Too many attempts',
+    retryAfter: 1,
+    advice: 'Wait for `Retry-After` seconds. The time grows with each attempt.',
+  },
+  headers_too_large: {
+    status: 431,
+    title: 'The header fields are too large',
+    advice: 'Send fewer or shorter header fields.',
+  },
+  internal_error: {
+    status: 500,
+    title: 'Internal error',
+    advice: 'Report it with the `requestId`.',
+  },
   dependency_unavailable: {
     status: 503,
     title: 'Temporarily unavailable',
     retryAfter: 1,
-    members: unknownOrder,
+    advice: 'Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one.',
   },
-  overloaded: { status: 503, title: 'Too busy', retryAfter: 1, members: unknownOrder },
-}
+  overloaded: {
+    status: 503,
+    title: 'Too busy',
+    retryAfter: 1,
+    advice: 'Repeat the request after `Retry-After` seconds.',
+  },
+} satisfies ProblemTable
 
-export const isErrorCode = (code: unknown): code is ErrorCode =>
-  typeof code === 'string' && Object.hasOwn(problems, code)
+/** The problem of a code. A code that the table lacks is a defect of the program, and is answered as `internal_error`. */
+const problemFor = (code: string, table: ProblemTable): Problem =>
+  Object.hasOwn(table, code) ? (table[code] as Problem) : kernelProblems.internal_error
 
-// UTF-16 units of a `detail`. The members have everything.
-const detailBound = 500
+// UTF-16 units of a `detail`. The members are complete.
+const maxDetailLength = 500
 
 /** The problem document (RFC 9457) of an error, without the members that belong to one response. */
-export function problemOf(error: DomainError): Record<string, unknown> {
-  const { status, title } = problems[error.code]
+export function problemOf(error: DomainError, table: ProblemTable = kernelProblems): Record<string, unknown> {
+  const { status, title } = problemFor(error.code, table)
   return {
     type: `/problems/${error.code}`,
     title,
     status,
     code: error.code,
-    detail: excerpt(error.message, detailBound),
+    detail: excerpt(error.message, maxDetailLength),
     ...error.members,
   }
 }
 
-/** The error that a problem document stands for, or undefined if it is none of ours. */
-export function errorOf(problem: unknown): DomainError | undefined {
-  if (typeof problem !== 'object' || problem === null || !('code' in problem) || !isErrorCode(problem.code)) {
-    return undefined
-  }
+/**
+ * The error that a problem document stands for.
+ * @param table has the codes that this process knows
+ * @returns undefined for any other document
+ */
+export function errorOf(problem: unknown, table: ProblemTable = kernelProblems): DomainError | undefined {
+  if (typeof problem !== 'object' || problem === null || !('code' in problem)) return undefined
+  if (typeof problem.code !== 'string' || !Object.hasOwn(table, problem.code)) return undefined
   const {
     type: _type,
     title: _title,
@@ -129,7 +190,7 @@ export function errorOf(problem: unknown): DomainError | undefined {
   return new DomainError(code, typeof detail === 'string' ? detail : '', members)
 }
 
-// RFC 6750, section 3.1: what the token was refused for goes into the challenge.
+// RFC 6750, section 3.1: the challenge has the reason for which the token was refused.
 const challenges: Partial<Record<ErrorCode, string>> = {
   invalid_token: 'Bearer error="invalid_token"',
   token_expired: 'Bearer error="invalid_token", error_description="expired"',
@@ -138,9 +199,13 @@ const challenges: Partial<Record<ErrorCode, string>> = {
 const retryAfterOf = ({ members }: DomainError) =>
   typeof members.retryAfter === 'number' ? { retryAfter: members.retryAfter } : {}
 
-/** The status, headers and body of the answer that tells a client of an error. */
-export function answerOf(error: DomainError, requestId: string | undefined) {
-  const { status, retryAfter } = { ...problems[error.code], ...retryAfterOf(error) }
+/** The status, header fields and body of the answer to an error. */
+export function answerOf(
+  error: DomainError,
+  requestId: string | undefined,
+  table: ProblemTable = kernelProblems,
+) {
+  const { status, retryAfter } = { ...problemFor(error.code, table), ...retryAfterOf(error) }
   const { allowed } = error.members
   const headers: Record<string, string> = {
     'content-type': 'application/problem+json',
@@ -148,30 +213,33 @@ export function answerOf(error: DomainError, requestId: string | undefined) {
     ...(status === 405 && Array.isArray(allowed) && { allow: allowed.join(', ') }),
     ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
   }
-  // What is undefined is left out of the text.
-  return { status, headers, body: JSON.stringify({ ...problemOf(error), retryAfter, requestId }) }
+  // JSON.stringify omits undefined members.
+  return { status, headers, body: JSON.stringify({ ...problemOf(error, table), retryAfter, requestId }) }
 }
 
-export function problemResponse(c: Context, error: DomainError): Response {
-  const { status, headers, body } = answerOf(error, c.get('call')?.requestId)
+/** Answers a request with the problem document of an error. */
+export function problemResponse(
+  c: Context,
+  error: DomainError,
+  table: ProblemTable = kernelProblems,
+): Response {
+  const { status, headers, body } = answerOf(error, c.get('call')?.requestId, table)
   return respond(c, body, status, headers)
 }
 
-// The longest path that a message repeats, in characters: an answer does not grow with the request.
-const shownPath = 100
-
-const shown = (path: string): string => (path.length > shownPath ? `${path.slice(0, shownPath)}…` : path)
+// The characters of a path that a message repeats at most, so that the size of an answer is bounded.
+const maxPathLength = 100
 
 export const routeNotFound = (path: string): DomainError =>
   new DomainError(
     'route_not_found',
-    `${shown(path)}: there is no such route; GET /docs lists those that there are`,
+    `${excerpt(path, maxPathLength)}: there is no such route; GET /docs lists those that there are`,
   )
 
 /** @param allowed the methods that the path has */
 export const methodNotAllowed = (method: string, path: string, allowed: readonly string[]): DomainError =>
   new DomainError(
     'method_not_allowed',
-    `${method}: ${shown(path)} has ${allowed.join(', ')}; GET /docs describes them`,
+    `${method}: ${excerpt(path, maxPathLength)} has ${allowed.join(', ')}; GET /docs describes them`,
     { allowed },
   )

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { BrokenCircuitError, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel'
 import { type Call, remaining, withinDeadline } from '#kernel/call.ts'
 import { DomainError, dependencyUnavailable, type ErrorCode, isDomainError } from '#kernel/errors.ts'
-import { errorOf } from '#kernel/http/problems.ts'
+import { errorOf, kernelProblems, type ProblemTable } from '#kernel/http/problems.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { CredentialIssuer } from './service-credential.ts'
 
@@ -29,6 +29,8 @@ export interface HttpClient {
    * @returns false if there may not be another: for want of time, attempts, or budget for all calls of this client
    */
   mayRepeat(call: Call, attempt: number): Promise<boolean>
+  /** The error that a problem document of the service stands for, or undefined if its code is unknown. */
+  errorOf(problem: unknown): DomainError | undefined
 }
 
 /** Attempts at a call, the first included. */
@@ -46,10 +48,12 @@ export function createHttpClient(options: {
   /** Without it, only what is public can be asked for. */
   credential?: CredentialIssuer | undefined
   logger: Logger
+  /** The problems that the service may answer. Without it, those of the kernel. */
+  problems?: ProblemTable
   /** Replaced in tests, to lose answers and to deliver twice. */
   fetch?: typeof fetch
 }): HttpClient {
-  const { target, url, credential, logger, fetch: send = fetch } = options
+  const { target, url, credential, logger, problems = kernelProblems, fetch: send = fetch } = options
   const isFailure = (error: unknown) => isDomainError(error, 'dependency_unavailable')
   const breaker = circuitBreaker(handleWhen(isFailure), {
     halfOpenAfter: breakFor,
@@ -69,6 +73,7 @@ export function createHttpClient(options: {
 
   return {
     mayRepeat: (call, attempt) => mayRepeat(call, attempt),
+    errorOf: (problem) => errorOf(problem, problems),
 
     async request(call, { method, path, body, parse, attempts = attemptsOfCall }) {
       retries = Math.min(budget.most, retries + budget.perCall)

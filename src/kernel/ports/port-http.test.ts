@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { describe, expect, it } from 'vitest'
 import { DomainError, dependencyUnavailable } from '#kernel/errors.ts'
-import { problemOf } from '#kernel/http/problems.ts'
+import { errorOf, problemOf } from '#kernel/http/problems.ts'
 import type { HttpClient } from './http-client.ts'
 import { definePort } from './port.ts'
 import { portClient } from './port-http.ts'
@@ -23,6 +23,7 @@ function connected(answer: (calls: Calls) => unknown[]) {
   const repeated: [string, number][] = []
   let mayRepeat = true
   const http: HttpClient = {
+    errorOf: (problem) => errorOf(problem),
     async mayRepeat({ requestId }, attempt) {
       if (!mayRepeat || attempt >= 3) return false
       repeated.push([requestId, attempt])

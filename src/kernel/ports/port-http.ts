@@ -11,7 +11,7 @@ import {
   validationFailed,
 } from '#kernel/errors.ts'
 import { readJson } from '#kernel/http/json-body.ts'
-import { errorOf, problemOf } from '#kernel/http/problems.ts'
+import { problemOf } from '#kernel/http/problems.ts'
 import { respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import type { Logger } from '#kernel/logger.ts'
@@ -111,7 +111,7 @@ export function portClient<Type>(port: Port<Type>, http: HttpClient): Type {
     const { result: schema } = port.operations[name]
     const outcomeOf = (outcome: z.infer<typeof outcomesSchema>['outcomes'][number]): unknown => {
       if ('problem' in outcome) {
-        const error = errorOf(outcome.problem)
+        const error = http.errorOf(outcome.problem)
         // A fault over there is the same at the next attempt.
         const isFault = !error || error.code === 'internal_error'
         if (isFault) return new CallFailed(dependencyUnavailable(`${port.name} failed`, error), false)

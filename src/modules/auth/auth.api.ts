@@ -1,9 +1,10 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { bearer, body, errors, json, locationHeader, signedIn, withBody } from '#kernel/http/openapi.ts'
+import { bearer, body, json, locationHeader, signedIn, withBody } from '#kernel/http/openapi.ts'
 import { roles } from '#kernel/principal.ts'
 import { publicKey } from '#kernel/public-key.ts'
 import { alongWithFields, id, timestamp } from '#kernel/schemas.ts'
 import { email, password, username } from './credentials.ts'
+import { errors } from './problems.ts'
 
 const tags = ['Accounts']
 

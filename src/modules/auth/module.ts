@@ -15,6 +15,7 @@ import { connectAuth } from './http.ts'
 import { authMigrations } from './migrations.ts'
 import { requireDictionaries } from './passwords/find-weakness.ts'
 import { createPasswords } from './passwords/hashing.ts'
+import { authProblems } from './problems.ts'
 import { securityLog } from './security-events.ts'
 import { createTokenIssuer } from './sessions/access-tokens.ts'
 import { createRefreshFamilyRepository } from './sessions/refresh-family.repository.ts'
@@ -29,6 +30,7 @@ import { createUserRepository } from './user.repository.ts'
 export const auth = defineModule({
   name: 'auth',
   api: authApi,
+  problems: authProblems,
   settings: authSettings,
   migrations: authMigrations,
   needs: {},

@@ -10,11 +10,13 @@ import { createOrderRepository } from './order.repository.ts'
 import { orderRoutes } from './order.routes.ts'
 import { createOrderService } from './order.service.ts'
 import { createOrderScans } from './order-scans.repository.ts'
+import { orderProblems } from './problems.ts'
 import { sweepUnfinishedOrders } from './sweep-unfinished-orders.ts'
 
 export const order = defineModule({
   name: 'order',
   api: orderApi,
+  problems: orderProblems,
   migrations: orderMigrations,
   settings: () => retentionSettings,
   needs: { auth: authPort, product: productPort },

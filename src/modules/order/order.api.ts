@@ -2,7 +2,6 @@ import { createRoute, z } from '@hono/zod-openapi'
 import {
   bearer,
   body,
-  errors,
   etagHeader,
   json,
   locationHeader,
@@ -15,6 +14,7 @@ import {
 import { ifNoneMatch, preconditions } from '#kernel/http/preconditions.ts'
 import { amount, cursor, id, idempotencyKey, limit, timestamp } from '#kernel/schemas.ts'
 import { orderStatuses, requestableStatuses } from './order-status.ts'
+import { errors } from './problems.ts'
 
 const tags = ['Orders']
 const params = z.object({ id: id.openapi({ param: { name: 'id', in: 'path' } }) })

@@ -17,6 +17,15 @@ export type HeldLine = z.infer<typeof heldLine>
 export const shortItem = z.object({ productId: z.string(), requested: z.int(), available: z.int() })
 export type ShortItem = z.infer<typeof shortItem>
 
+/** The problem of an order or a change that needs more stock than there is. Modules that reserve stock answer it as well. */
+export const insufficientStock = {
+  status: 409,
+  title: 'Not enough in stock',
+  members: { items: z.array(shortItem) },
+  example: { items: [{ productId: '66f2a1b0c3d4e5f60718293a', requested: 3, available: 1 }] },
+  advice: 'Ask for less: `items` has what is available.',
+} as const
+
 export const rejection = z.discriminatedUnion('code', [
   z.object({ code: z.literal('insufficient_stock'), items: z.array(shortItem) }),
   z.object({ code: z.literal('unknown_product'), productIds: z.array(z.string()) }),

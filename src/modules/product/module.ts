@@ -5,6 +5,7 @@ import { authPort } from '../auth/contract.ts'
 import { demoCatalogue } from './demo-catalogue.ts'
 import { connectProduct, productInternalRoutes } from './http.ts'
 import { productMigrations } from './migrations.ts'
+import { productProblems } from './problems.ts'
 import { productApi } from './product.api.ts'
 import { createProductRepository } from './product.repository.ts'
 import { productRoutes } from './product.routes.ts'
@@ -18,6 +19,7 @@ import { createStockTurns } from './stock/stock-queue.ts'
 export const product = defineModule({
   name: 'product',
   api: productApi,
+  problems: productProblems,
   migrations: productMigrations,
   settings: () => retentionSettings,
   needs: { auth: authPort },

@@ -2,7 +2,6 @@ import { createRoute, z } from '@hono/zod-openapi'
 import {
   bearer,
   body,
-  errors,
   etagHeader,
   json,
   locationHeader,
@@ -24,6 +23,7 @@ import {
   text,
   timestamp,
 } from '#kernel/schemas.ts'
+import { errors } from './problems.ts'
 import { priceBound, sortOrders, stockBound } from './product.ts'
 
 const tags = ['Products']

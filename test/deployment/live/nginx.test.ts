@@ -2,11 +2,11 @@ import { rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { isDeepStrictEqual } from 'node:util'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { isErrorCode, problems } from '#kernel/http/problems.ts'
 import { freePort } from '#src/embedded/free-port.ts'
 import { securityHeaders } from '#src/http/security-headers.ts'
 import { registry } from '#src/registry.ts'
 import { type Client, createClient } from '#test/support/client.ts'
+import { problems } from '#test/support/problems.ts'
 import { exchange, type RawAnswer, requestText } from '#test/support/raw-exchange.ts'
 import { type Names, startNames } from './names.ts'
 import { type Nginx, nginxBinary, startIngressController, startNginx } from './nginx.ts'
@@ -48,8 +48,9 @@ function expectProblem(
     detail: expect.any(String),
     requestId: sent['x-request-id'],
   })
-  if (isErrorCode(code)) {
-    const { title, status: own, retryAfter } = problems[code]
+  const problem = problems[code]
+  if (problem) {
+    const { title, status: own, retryAfter } = problem
     expect({ title: document.title, status, retryAfter: document.retryAfter }).toEqual({
       title,
       status: own,

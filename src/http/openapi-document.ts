@@ -1,0 +1,64 @@
+import { isDeepStrictEqual } from 'node:util'
+import { OpenAPIHono } from '@hono/zod-openapi'
+import type { AnyModule } from '#kernel/module.ts'
+import { operatorApi } from './operator-routes.ts'
+
+/** The OpenAPI document: each public route of each module, hosted by this process or not. */
+export function openApiDocument(modules: readonly AnyModule[]) {
+  const described = new OpenAPIHono()
+  for (const { name, api } of [...modules, { name: 'operator', api: operatorApi }]) {
+    for (const [operation, route] of Object.entries(api)) {
+      described.openAPIRegistry.registerPath({ ...route, operationId: `${name}.${operation}` })
+    }
+  }
+  described.openAPIRegistry.registerComponent('securitySchemes', 'accessToken', {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'JWT',
+    description: 'the `accessToken` of POST /login',
+  })
+  const document = described.getOpenAPI31Document({
+    openapi: '3.1.0',
+    info: {
+      title: 'Trivet',
+      version: '0.1.0',
+      description:
+        'A commerce back end: accounts, products, orders. Every error is a problem document (RFC 9457) whose `code` is stable. Paths are served with and without a trailing slash.',
+    },
+    servers: [{ url: '/' }],
+    tags: [
+      { name: 'Accounts', description: 'Registration and sign-in' },
+      { name: 'Products', description: 'The catalogue and its stock' },
+      { name: 'Orders', description: 'Buying, shipping, cancelling' },
+      { name: 'Operations', description: 'For operators and machines' },
+    ],
+  })
+  return withSharedProblems(document)
+}
+
+interface DescribedOperation {
+  operationId: string
+  responses: Record<string, { content?: Record<string, { examples?: object }> }>
+}
+
+/**
+ * Moves the descriptions of problems to the components, since most of them are the same for many operations. Their names are the
+ * codes, after the name of the module where it describes the same codes differently.
+ */
+function withSharedProblems(document: ReturnType<OpenAPIHono['getOpenAPI31Document']>) {
+  const shared: Record<string, object> = {}
+  for (const path of Object.values(document.paths ?? {})) {
+    for (const { operationId, responses } of Object.values(path as Record<string, DescribedOperation>)) {
+      for (const [status, response] of Object.entries(responses)) {
+        const codes = Object.keys(response.content?.['application/problem+json']?.examples ?? {})
+        if (codes.length === 0) continue
+        const plain = codes.join('.')
+        const isOther = plain in shared && !isDeepStrictEqual(shared[plain], response)
+        const name = isOther ? `${operationId.split('.')[0]}.${plain}` : plain
+        shared[name] = response
+        Object.assign(responses, { [status]: { $ref: `#/components/responses/${name}` } })
+      }
+    }
+  }
+  return { ...document, components: { ...document.components, responses: shared } }
+}

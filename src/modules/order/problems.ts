@@ -1,0 +1,39 @@
+import { z } from '@hono/zod-openapi'
+import { errorsOf } from '#kernel/http/openapi.ts'
+import type { ProblemTable } from '#kernel/http/problems.ts'
+import { insufficientStock } from '../product/contract.ts'
+
+declare module '#kernel/errors.ts' {
+  interface ErrorCodes extends Record<keyof typeof orderProblems, true> {}
+}
+
+/** The problems that only this module has. */
+export const orderProblems = {
+  order_not_found: {
+    status: 404,
+    title: 'There is no such order',
+    advice: 'Read the list of orders again.',
+  },
+  invalid_transition: {
+    status: 409,
+    title: 'The status does not allow this step',
+    members: { from: z.string(), to: z.string(), allowed: z.array(z.string()) },
+    example: { from: 'shipped', to: 'cancelled', allowed: [] },
+    advice: 'Choose one of the steps in `allowed`.',
+  },
+  unknown_product: {
+    status: 422,
+    title: 'A product does not exist',
+    members: { productIds: z.array(z.string()) },
+    example: { productIds: ['66f2a1b0c3d4e5f60718293a'] },
+    advice: 'Remove the products in `productIds` from the order.',
+  },
+} satisfies ProblemTable
+
+const orderId = z.string().optional().openapi({ description: 'the order, if its outcome is not known yet' })
+
+/** The error answers of a route of this module, by their codes. */
+export const errors = errorsOf(
+  { ...orderProblems, insufficient_stock: insufficientStock },
+  { prefix: 'Order', members: { dependency_unavailable: { orderId }, overloaded: { orderId } } },
+)

@@ -1,0 +1,45 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, it } from 'vitest'
+import { kernelProblems } from '#kernel/http/problems.ts'
+import { joinProblems } from '#src/http/join-problems.ts'
+import { registry } from '#src/registry.ts'
+import { problems } from '#test/support/problems.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+it('docs/errors.md has each code with its status and its advice, module by module', async () => {
+  const page = await readFile(join(root, 'docs', 'errors.md'), 'utf8')
+  const rows = [...page.matchAll(/^\| `(\w+)` \| (\d{3}) \| .* \| (.*) \|$/gm)]
+  const documented = rows.map(([, code, status, advice]) => ({ code, status: Number(status), advice }))
+  const defined = Object.entries(problems).map(([code, { status, advice }]) => ({ code, status, advice }))
+  expect(documented).toEqual(defined)
+})
+
+it('the boot refuses a code that two modules have, and names both', () => {
+  const problem = { status: 404, title: 'There is no such cup', advice: 'Read the list again.' } as const
+  const modules = ['cups', 'plates'].map((name) => ({ name, problems: { cup_not_found: problem } }))
+  expect(() => joinProblems(modules)).toThrow(
+    'the problem cup_not_found of plates must have another code: cups has this one already',
+  )
+  expect(() => joinProblems([{ name: 'cups', problems: { overloaded: problem } }])).toThrow(
+    'the problem overloaded of cups must have another code: the kernel has this one already',
+  )
+})
+
+it('the kernel names no module and none of the words of a module', async () => {
+  const words = registry.flatMap(({ problems = {} }) => Object.keys(problems))
+  expect(words.length).toBeGreaterThan(7)
+  const files = (await readdir(join(root, 'src', 'kernel'), { recursive: true })).filter(
+    (file) => file.endsWith('.ts') && !/\.(test|suite)\.ts$/.test(file),
+  )
+  expect(files.length).toBeGreaterThan(50)
+  for (const file of files) {
+    const code = await readFile(join(root, 'src', 'kernel', file), 'utf8')
+    for (const word of [...words, 'productId', 'productList', 'orderId']) {
+      expect(code.includes(word), `${file} has ${word}`).toBe(false)
+    }
+  }
+  expect(Object.keys(kernelProblems).filter((code) => words.includes(code))).toEqual([])
+})
