@@ -5,7 +5,7 @@ import type { ProductPort, Reservation } from '../product/contract.ts'
 import type { OrderRepository } from './order.repository.ts'
 import type { Order } from './order.ts'
 import { isId, type OrderScans, type Scan } from './order-scans.repository.ts'
-import { finish, patienceWithPending } from './sweep-unfinished-orders.ts'
+import { finishOrder, pendingGraceMs } from './sweep-unfinished-orders.ts'
 
 const batch = 500
 /** How long one read, or one repair, may take. Milliseconds. */
@@ -41,12 +41,12 @@ export function auditOrders(options: {
   }
 
   const settle = async (order: Order): Promise<string | undefined> =>
-    (await finish({ orders, product }, order, call())) ? `finished: it is cancelled` : undefined
+    (await finishOrder({ orders, product }, order, call())) ? `finished: it is cancelled` : undefined
 
   const faultOf = (order: Order, reservation: Reservation | undefined): Finding | undefined => {
     const { orderId: subject, status } = order
     if (status === 'pending' || status === 'cancelling') {
-      const dueBy = order.leaseUntil + (status === 'pending' ? patienceWithPending : 0)
+      const dueBy = order.leaseUntil + (status === 'pending' ? pendingGraceMs : 0)
       const now = Date.now()
       if (now < dueBy + overdueAfter && order.leaseUntil < now + longestLease) return undefined
       const since = new Date(order.leaseUntil).toISOString()

@@ -3,12 +3,12 @@ import { Types } from 'mongoose'
 import type { Call } from '#kernel/call.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { idFormat } from '#kernel/schemas.ts'
-import { isWhole, type OrderDocument, orderModel, orderOf } from './order.repository.ts'
 import type { Order } from './order.ts'
+import { isWellFormed, type OrderDocument, orderCollection, toOrder } from './order-document.repository.ts'
 import { orderStatuses } from './order-status.ts'
 
 const isKnown = (document: OrderDocument): boolean =>
-  isWhole(document) && orderStatuses.includes(document.status)
+  isWellFormed(document) && orderStatuses.includes(document.status)
 
 // How often unfinished orders are read again without what is spoilt.
 const mostRounds = 5
@@ -25,8 +25,7 @@ export type OrderScans = ReturnType<typeof createOrderScans>
 
 /** What goes through everybody's orders, and may visit every shard: the sweeper and the audit. */
 export function createOrderScans(database: Database) {
-  // Mongoose types it by what it calls a document.
-  const collection = orderModel(database).collection as unknown as mongoose.mongo.Collection<OrderDocument>
+  const collection = orderCollection(database)
 
   /** Past the schema, which would refuse to look for what does not fit it. */
   const scan = async (ids: object, limit: number, call: Call): Promise<Scan> => {
@@ -35,7 +34,7 @@ export function createOrderScans(database: Database) {
     )
     const malformed = documents.filter((document) => !isKnown(document))
     return {
-      orders: documents.filter(isKnown).map(orderOf),
+      orders: documents.filter(isKnown).map(toOrder),
       malformed: malformed.map(({ _id }) => String(_id)),
     }
   }
@@ -85,7 +84,7 @@ export function createOrderScans(database: Database) {
         )
         const known = documents.filter(isKnown)
         if (known.length === documents.length || documents.length < limit || round === mostRounds) {
-          return known.map(orderOf)
+          return known.map(toOrder)
         }
         without.push(...documents.filter((document) => !isKnown(document)).map(({ _id }) => _id))
       }

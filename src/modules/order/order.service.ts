@@ -6,7 +6,7 @@ import type { Principal } from '#kernel/principal.ts'
 import type { Line, ProductPort } from '../product/contract.ts'
 import { completeCancelling } from './cancel-order.ts'
 import type { OrderRepository } from './order.repository.ts'
-import { type Order, type Position, positionOf, representation } from './order.ts'
+import { type Order, orderResponse, type Position, positionOf } from './order.ts'
 
 import {
   allowedSteps,
@@ -67,7 +67,7 @@ export function createOrderService({ orders, product }: { orders: OrderRepositor
       },
       principal: Principal,
       call: Call,
-    ): Promise<Page<ReturnType<typeof representation>>> {
+    ): Promise<Page<ReturnType<typeof orderResponse>>> {
       if (principal.role !== 'admin' && query.userId !== undefined && query.userId !== principal.userId) {
         throw new DomainError('forbidden', "userId: only an admin may list another user's orders")
       }
@@ -76,7 +76,7 @@ export function createOrderService({ orders, product }: { orders: OrderRepositor
       const { after, limit } = query
       const rows = await orders.list({ userId, statuses, after, limit: limit + 1 }, call)
       const page = pageOf(rows, limit, positionOf)
-      return { ...page, data: page.data.map(representation) }
+      return { ...page, data: page.data.map(orderResponse) }
     },
 
     /**

@@ -2,7 +2,7 @@ import { type Call, remaining, withinDeadline } from '#kernel/call.ts'
 import { DomainError, isDomainError } from '#kernel/errors.ts'
 import type { Line, ProductPort, Rejection, Reservation } from '../product/contract.ts'
 import type { OrderRepository } from './order.repository.ts'
-import { asConfirmed, hashOf, mergedLines, type Order } from './order.ts'
+import { hashLines, mergeLines, type Order, orderAtConfirmation } from './order.ts'
 
 export interface Placement {
   /** The order as it was confirmed, or the refusal that is this request's answer. */
@@ -35,8 +35,8 @@ export async function placeOrder(
   call: Call,
 ): Promise<Placement> {
   const { userId, key } = request
-  const lines = mergedLines(request.lines)
-  const linesHash = hashOf(lines)
+  const lines = mergeLines(request.lines)
+  const linesHash = hashLines(lines)
   const orderId = orders.newId()
   const order = { orderId, userId, key, lines, linesHash, leaseUntil: call.deadline }
   const inserted = await knownAs(orderId, call, () => orders.insert(order, call))
@@ -96,16 +96,16 @@ async function knownAs<T>(orderId: string, call: Call, work: () => Promise<T>): 
  * Whether every request with this order's key is answered the same from now on. One that was undone, or may yet be, has
  * given its key away, or will.
  */
-const isAnswered = ({ status, confirmation, undo }: Order): boolean =>
-  confirmation !== undefined || status === 'rejected' || (status === 'cancelled' && !undo)
+const isAnswered = ({ status, confirmation, isUndone }: Order): boolean =>
+  confirmation !== undefined || status === 'rejected' || (status === 'cancelled' && !isUndone)
 
 /** What an order that is past `pending` answers to the request that placed it, and to every retry. */
 function answerOf(order: Order): Omit<Placement, 'replayed'> {
-  const confirmed = asConfirmed(order)
+  const confirmed = orderAtConfirmation(order)
   if (confirmed) return { order: confirmed }
   if (order.rejection) return { refusal: refusalOf(order.rejection) }
   // Lost to a retry that took it over, or undone because all this took too long: a retry starts afresh then.
-  if (order.status === 'pending' || order.undo) throw inProgress(1)
+  if (order.status === 'pending' || order.isUndone) throw inProgress(1)
   return {
     refusal: new DomainError('invalid_transition', `the order was cancelled before it was confirmed`, {
       // Also while the stock is on its way back: nothing but `cancelled` can follow.

@@ -7,7 +7,7 @@ import { startInterferedShop } from '#test/support/interfered-shop.ts'
 import { databaseName, loadPasswordCheck, quiet } from '#test/support/shop.ts'
 import type { ProductPort } from '../product/contract.ts'
 import { createOrderRepository } from './order.repository.ts'
-import { finish, patienceWithPending } from './sweep-unfinished-orders.ts'
+import { finishOrder, pendingGraceMs } from './sweep-unfinished-orders.ts'
 
 const longAgo = 60_000
 const unreachable = () => Promise.reject(dependencyUnavailable('product is not available'))
@@ -79,7 +79,7 @@ describe.concurrent('an order that is left pending', () => {
 
   it('is left to a retry until ten seconds after its lease', async (context) => {
     const { shop, place, read, becomes, leavePending } = await open(context)
-    expect(patienceWithPending).toBe(10_000)
+    expect(pendingGraceMs).toBe(10_000)
     const early = await leavePending('the answer', 'early')
     const late = await leavePending('the answer', 'late')
     await shop.ageLease(early.orderId, 1_000)
@@ -247,11 +247,11 @@ describe.concurrent('the sweeper', () => {
         // A retry, which is at work on it from now on.
         await orders.takeOver(asRead, call.deadline + 1, call)
       } else {
-        const first = finish({ orders, product }, asRead, { ...call, deadline: call.deadline + 1 })
+        const first = finishOrder({ orders, product }, asRead, { ...call, deadline: call.deadline + 1 })
         await expect(first).rejects.toMatchObject({ code: 'dependency_unavailable' })
       }
       const before = await read()
-      expect(await finish({ orders, product }, asRead, call)).toBe(false)
+      expect(await finishOrder({ orders, product }, asRead, call)).toBe(false)
       expect(await read()).toEqual(before)
       expect(product.release).toHaveBeenCalledTimes(status === 'pending' ? 0 : 1)
 

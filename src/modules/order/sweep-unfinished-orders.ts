@@ -8,7 +8,7 @@ import type { Order } from './order.ts'
 import type { OrderScans } from './order-scans.repository.ts'
 
 /** How long after its lease a `pending` order is left to a retry, which would rather have it than lose it. */
-export const patienceWithPending = 10_000
+export const pendingGraceMs = 10_000
 const batch = 200
 const atOnce = 25
 /** Orders that may fail before a round ends: as many are a sign that all others fail too. */
@@ -36,7 +36,7 @@ export const sweepUnfinishedOrders = (options: Options): Job => ({
   async round(signal) {
     const within = () => callWithin(Math.max(options.requestTimeoutMs, leastTime), `sweep-${randomUUID()}`)
     const now = Date.now()
-    const since = { pendingSince: now - patienceWithPending, cancellingSince: now }
+    const since = { pendingSince: now - pendingGraceMs, cancellingSince: now }
     const unfinished = await options.scans.unfinished({ ...since, limit: batch }, within())
     const rest = unfinished.values()
     let settled = 0
@@ -46,7 +46,7 @@ export const sweepUnfinishedOrders = (options: Options): Job => ({
         // Where the product service is away, the others can wait for the next round. A fault of one order does not concern the others.
         if (signal.aborted || failures.length >= mostFailures) return
         try {
-          if (await finish(options, order, within())) settled += 1
+          if (await finishOrder(options, order, within())) settled += 1
         } catch (error) {
           failures.push(error)
         }
@@ -63,7 +63,7 @@ export const sweepUnfinishedOrders = (options: Options): Job => ({
  * @returns false if somebody else had taken it meanwhile
  * @throws DomainError `dependency_unavailable`, `overloaded`: once its new lease is over, it is anybody's again
  */
-export async function finish(
+export async function finishOrder(
   { orders, product }: Pick<Options, 'orders' | 'product'>,
   order: Order,
   call: Call,
