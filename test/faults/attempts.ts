@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Answer } from '#test/support/client.ts'
 
-/** What came of one request: an answer, or why none came and nobody knows what it did. */
+/** The outcome of one request: an answer, or the reason why no answer came. Then the request may have taken effect or not. */
 export type Outcome = Answer | { status: 0; lost: string }
 
-/** Sends once. Connections that are cut and answers that do not come are outcomes here. */
+/** Sends a request once. A cut connection or a missing answer is an outcome, and no error. */
 export async function attempt(send: () => Promise<Answer>): Promise<Outcome> {
   try {
     return await send()
   } catch (error) {
-    // `fetch` says so of every failure of the network, and its signal of the time that is over.
+    // `fetch` throws TypeError for each failure of the network; its signal throws TimeoutError.
     if (error instanceof TypeError || (error as Error).name === 'TimeoutError') {
       return { status: 0, lost: String((error as Error).cause ?? error) }
     }
@@ -17,33 +17,33 @@ export async function attempt(send: () => Promise<Answer>): Promise<Outcome> {
   }
 }
 
-/** Whether repeating the same request may be answered otherwise. */
+/** Whether each repetition of the same request must get the same answer. */
 export const isFinal = (outcome: Outcome): outcome is Answer =>
   outcome.status !== 0 &&
   outcome.status !== 202 &&
   outcome.status < 500 &&
   !('body' in outcome && outcome.body.code === 'request_in_progress')
 
-const pause = 100
+const pauseMs = 100
 
 /**
  * Repeats a request until its answer is final.
- * @param heed hears of every outcome on the way
- * @throws if that takes longer than `limit` milliseconds
+ * @param onOutcome is called with each outcome, including the last one
+ * @throws if no answer is final within `timeoutMs`
  */
 export async function persist(
   send: () => Promise<Answer>,
-  limit: number,
-  heed: (outcome: Outcome) => void = () => undefined,
+  timeoutMs: number,
+  onOutcome: (outcome: Outcome) => void = () => undefined,
 ): Promise<Answer> {
-  const patience = Date.now() + limit
+  const deadline = Date.now() + timeoutMs
   for (;;) {
     const outcome = await attempt(send)
-    heed(outcome)
+    onOutcome(outcome)
     if (isFinal(outcome)) return outcome
-    if (Date.now() > patience) {
-      throw new Error(`no final answer within ${limit} ms; the last one: ${JSON.stringify(outcome)}`)
+    if (Date.now() > deadline) {
+      throw new Error(`no final answer within ${timeoutMs} ms; the last one: ${JSON.stringify(outcome)}`)
     }
-    await sleep(pause)
+    await sleep(pauseMs)
   }
 }

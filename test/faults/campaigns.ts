@@ -3,8 +3,8 @@ import { type Shape, shapes } from '#test/support/processes.ts'
 export const bothShapes = Object.keys(shapes) as Shape[]
 
 /**
- * Runs a campaign in both shapes, side by side. If one fails, the other is waited for all the same: nothing is to be
- * under way any more when their processes are ended.
+ * Runs a campaign in both shapes at the same time. If one campaign fails, the function still waits for the other one, so that
+ * no request is in flight when the test ends the processes.
  */
 export async function inBothShapes<Result>(
   campaign: (shape: Shape) => Promise<Result>,

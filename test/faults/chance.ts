@@ -1,20 +1,20 @@
 import { randomInt } from 'node:crypto'
 
-/** Random choices that the same seed makes again. */
+/** Random choices. The same seed makes the same choices again. */
 export interface Chance {
-  /** From 0 up to, not including, `bound`. */
-  below(bound: number): number
-  /** True this often, 0 to 1. */
+  /** An integer from 0 to `max` − 1. */
+  below(max: number): number
+  /** @param probability from 0 to 1 */
   happens(probability: number): boolean
   pick<Choice>(choices: readonly Choice[]): Choice
 }
 
-/** FAULT_SEED, or another seed in every run. */
+/** The seed in FAULT_SEED, or else a random seed. */
 export const faultSeed = (): number => Number(process.env.FAULT_SEED ?? randomInt(2 ** 31))
 
 export function createChance(seed: number): Chance {
   let state = seed >>> 0
-  // mulberry32
+  // The generator is mulberry32.
   const next = (): number => {
     state = (state + 0x6d2b79f5) >>> 0
     let t = state
@@ -22,7 +22,7 @@ export function createChance(seed: number): Chance {
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
   }
-  const below = (bound: number) => Math.floor(next() * bound)
+  const below = (max: number) => Math.floor(next() * max)
   return {
     below,
     happens: (probability) => next() < probability,

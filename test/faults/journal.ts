@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import pLimit from 'p-limit'
-import { mergedLines } from '#src/modules/order/order.ts'
+import { mergeLines } from '#src/modules/order/order.ts'
 import type { Account, Answer, Json } from '#test/support/client.ts'
 import { isFinal, type Outcome, persist } from './attempts.ts'
 import type { RunningShop } from './fleet.ts'
@@ -138,7 +138,7 @@ async function confirmedTwice({ purchases }: Journal, fleet: RunningShop): Promi
     if (other) return [`${mentioned(purchase)}: ${other} and ${_id} were both confirmed`]
     found.set(identity, String(_id))
     const bought = lines.map(({ productId, quantity }: Json) => ({ productId, quantity }))
-    return isDeepStrictEqual(bought, mergedLines(purchase.lines))
+    return isDeepStrictEqual(bought, mergeLines(purchase.lines))
       ? []
       : [`${mentioned(purchase)}: bought ${JSON.stringify(bought)}`]
   })

@@ -1,17 +1,18 @@
-// Preloaded into a service (`--import`): watches the steps of one request, the commands to the database and the calls
-// of other services, and kills its own process before or after one of them. The product knows nothing of it.
+// This file is preloaded into a service with `--import`. It counts the steps of one request, which are the commands to the
+// database and the calls of other services, and kills its own process before or after one of them. The program itself does
+// not know this file.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe } from 'node:diagnostics_channel'
 import type { IncomingMessage } from 'node:http'
 import mongoose from 'mongoose'
 
-/** What the test sends: the steps of which request are counted, and, to kill, at which of them. */
+/** The message of a test: the request to watch, and optionally the step at which to kill the process. */
 export interface Arming {
-  /** `X-Request-Id`, which also goes along from service to service. */
+  /** The `X-Request-Id` of the request, which the services pass on to each other. */
   requestId: string
-  /** From 1; left out, the steps are only counted. */
+  /** The number of the step, from 1. Without it, the steps are only counted. */
   at?: number
-  /** Before its message is on the wire, or after its answer has arrived. */
+  /** `before` the step's message is sent, or `after` its answer has arrived. */
   when?: 'before' | 'after'
 }
 
@@ -27,7 +28,8 @@ process.on('message', (message: { arm?: Arming; report?: true }) => {
   if (message.report) process.send?.({ steps })
 })
 
-// Told by the request that caused it, a step is never one of the sweeper, the health checks or another request.
+// Each step is attributed to the request that caused it. So steps of the sweeper, of health checks and of other requests do
+// not count.
 const requests = new AsyncLocalStorage<string | undefined>()
 subscribe('http.server.request.start', (message) => {
   const { request } = message as { request: IncomingMessage }
@@ -36,7 +38,7 @@ subscribe('http.server.request.start', (message) => {
 
 const die = () => process.kill(process.pid, 'SIGKILL')
 
-/** @returns the step's number, undefined if it is not one of the watched request */
+/** @returns the step's number, or undefined if the step does not belong to the watched request */
 function begin(step: string): number | undefined {
   if (arming === undefined || requests.getStore() !== arming.requestId) return undefined
   const number = steps.push(step)
@@ -57,9 +59,10 @@ globalThis.fetch = async (input, init) => {
   return response
 }
 
-// What a connection does for itself, also when a request was the first to need it; and the look for transactions that
-// nobody goes on with, which a request takes only where it happens to wait. No request aggregates anything.
-const ownCommands = new Set([
+// These commands are no steps of a request. A connection sends most of them by itself, also if a request was the first to need
+// the connection. `aggregate` and `killSessions` look for stalled transactions, which a request does only if it happens
+// to wait; requests use `aggregate` for nothing else.
+const ignoredCommands = new Set([
   'hello',
   'ismaster',
   'isMaster',
@@ -74,10 +77,10 @@ const running = new Map<number, number>()
 const { MongoClient } = mongoose.mongo
 const { connect } = MongoClient.prototype
 MongoClient.prototype.connect = function (this: InstanceType<typeof MongoClient>) {
-  // Read whenever a connection is made; its type does not show it.
+  // The driver reads this field whenever it opens a connection; the field is not in the driver's types.
   Object.assign(this, { monitorCommands: true })
   this.on('commandStarted', ({ requestId, commandName, command }) => {
-    if (ownCommands.has(commandName)) return
+    if (ignoredCommands.has(commandName)) return
     const collection = typeof command[commandName] === 'string' ? ` ${command[commandName]}` : ''
     const step = begin(`${commandName}${collection}`)
     if (step !== undefined) running.set(requestId, step)

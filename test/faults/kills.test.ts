@@ -11,7 +11,7 @@ import { type Load, longestStall, startLoad } from './load.ts'
 import { settled } from './settling.ts'
 import { faults } from './size.ts'
 
-/** Who is killed, together. */
+/** The services that are killed together, one group after the other. */
 const victims: Record<Shape, string[][]> = {
   'one process': [['all']],
   split: [['order'], ['product'], ['order', 'product']],
@@ -39,15 +39,15 @@ beforeAll(async () => {
 afterAll(() => Promise.all(fleets.map((fleet) => fleet.stop())))
 
 describe.each(bothShapes)('processes killed at random moments under load, %s', (shape) => {
-  it('sell something all the same', () => {
+  it('still confirm orders', () => {
     expect(campaigns.get(shape)?.confirmed).toBeGreaterThan(0)
   })
 
-  it('keep every order as it was acknowledged, one per key, and answer each key as before', () => {
+  it('keep each order as acknowledged, one per key, and answer each key as before', () => {
     expect(campaigns.get(shape)?.contradictions).toEqual([])
   })
 
-  it('leave the books balanced, and the audit nothing to find', () => {
+  it('leave balanced books and no findings of the audit', () => {
     expect(campaigns.get(shape)?.unbalanced).toEqual([])
     expect(campaigns.get(shape)?.audit).toMatchObject({ code: 0, report: { findings: [] } })
   })
@@ -80,7 +80,7 @@ async function campaign(shape: Shape): Promise<Campaign> {
   return { contradictions: found, unbalanced, audit, confirmed: load.confirmations.length }
 }
 
-/** What networks do now and then. */
+/** Loses, duplicates and delays a few messages at random. */
 function disturb({ services }: Fleet, chance: Chance): void {
   for (const { link } of services) {
     link.disturb(() => ({
@@ -92,7 +92,7 @@ function disturb({ services }: Fleet, chance: Chance): void {
   }
 }
 
-/** Kills them at some moment while orders are being confirmed, and starts them again. */
+/** Kills the named services at a random moment while orders are confirmed, and restarts them. */
 async function strike(fleet: Fleet, names: readonly string[], load: Load, chance: Chance): Promise<void> {
   const enough = load.confirmations.length + 5
   await vi.waitFor(() => expect(load.confirmations.length).toBeGreaterThanOrEqual(enough), {

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { mergedLines } from '#src/modules/order/order.ts'
+import { mergeLines } from '#src/modules/order/order.ts'
 import type { Account, Answer, Json } from '#test/support/client.ts'
 import { isFinal, type Outcome, persist } from './attempts.ts'
 import type { Fleet } from './fleet.ts'
@@ -210,7 +210,7 @@ function oddDecisions(purchase: Purchase, { products, edits, statusChanges }: Kn
         productId,
         quantity,
       }))
-      if (!isDeepStrictEqual(bought, mergedLines(lines))) complain('is not what was asked for', body)
+      if (!isDeepStrictEqual(bought, mergeLines(lines))) complain('is not what was asked for', body)
       if (body.status !== 'confirmed') complain('is not confirmed', body)
       let total = 0
       for (const { productId, price, quantity } of body.productList) {
@@ -224,7 +224,7 @@ function oddDecisions(purchase: Purchase, { products, edits, statusChanges }: Kn
       if (Math.round(body.totalAmount * 100) !== total) complain(`the lines come to ${total / 100}`, body)
     }
     if (body.code === 'insufficient_stock') {
-      const asked = new Map(mergedLines(lines).map(({ productId, quantity }) => [productId, quantity]))
+      const asked = new Map(mergeLines(lines).map(({ productId, quantity }) => [productId, quantity]))
       for (const { productId, requested, available } of body.items) {
         const isShort = asked.get(productId) === requested && available >= 0 && available < requested
         if (!isShort) complain('is not short', body)

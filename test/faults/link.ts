@@ -3,25 +3,25 @@ import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** What becomes of one request on its way. */
+/** What the network does to one request. */
 export interface Delivery {
-  /** Milliseconds until it arrives. */
+  /** How long the request travels. */
   delay?: number
-  /** How often it arrives: 0 loses it, 2 has it carried out twice at the same time. */
+  /** How often the request arrives: 0 loses it, 2 delivers it twice at the same time. */
   times?: number
-  /** It is carried out, and nobody learns of it. */
+  /** The request is carried out, and its answer is lost. */
   replyLost?: boolean
 }
 
-/** The network before a service: an address that stays the same while what answers behind it dies and comes back. */
+/** The network in front of a service: an address that stays the same while the processes behind it die and restart. */
 export interface Link {
   url: string
-  /** Where requests arrive; undefined: nowhere, the connection is cut. */
+  /** Sets the port that requests are delivered to. With undefined, each connection is cut. */
   leadTo(port: number | undefined): void
-  /** Decides for each request from now on; without it, every request simply arrives. */
+  /** `decide` is asked for each request from now on. Without it, each request arrives once and at once. */
   disturb(decide?: (path: string) => Delivery): void
   counts: { requestsLost: number; repliesLost: number; doubled: number; delayed: number }
-  /** How many requests have come and have no outcome yet, also those that their callers have given up. */
+  /** The number of requests without an outcome, including those that their callers have given up. */
   underWay(): number
   close(): Promise<void>
 }
@@ -54,13 +54,13 @@ export async function startLink(): Promise<Link> {
   let underWay = 0
   const server = createServer(async (incoming, outgoing) => {
     underWay++
-    // Not given up when the caller does: what is under way arrives, however late.
+    // If the caller gives up, its request still arrives, however late.
     const reply = await carry(incoming).catch(() => undefined)
     underWay--
     if (reply) outgoing.writeHead(reply.status, reply.headers).end(reply.body)
     else incoming.socket.destroy()
   })
-  // A connection that is closed as idle at the moment of its next use would look like a fault.
+  // Without this, the server could close an idle connection at the moment of its next use, which would look like a fault.
   server.keepAliveTimeout = 0
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
 
@@ -85,7 +85,7 @@ export async function startLink(): Promise<Link> {
 const exchange = (port: number | undefined, incoming: IncomingMessage, body: Buffer): Promise<Reply> =>
   new Promise((resolve, reject) => {
     if (port === undefined) {
-      reject(new Error('nothing answers here'))
+      reject(new Error('no process listens here'))
       return
     }
     const headers = { ...incoming.headers, connection: 'close' }

@@ -6,26 +6,26 @@ import { type Chance, createChance } from './chance.ts'
 import type { RunningShop } from './fleet.ts'
 import { type Journal, orderIdOf, type Purchase, place, type Restock } from './journal.ts'
 
-// A lease, and 10 s until what nobody carries on is undone, several times over: faults go on meanwhile.
-const patience = 120_000
+// An abandoned order is undone about 10 s after its lease. Faults continue meanwhile, so that this may happen several times.
+const answerTimeoutMs = 120_000
 
-/** How long nobody who wanted to buy was answered at the longest, be it that all is sold out. Milliseconds. */
+/** The longest time in milliseconds in which no purchase got a final answer. */
 export const longestStall = ({ answers }: Load): number =>
   Math.round(Math.max(...answers.map((at, nth) => at - (answers[nth - 1] ?? at))))
 
-/** Customers and an admin at work. */
+/** Simulated customers and an admin that send requests until they are stopped. */
 export interface Load {
-  /** Of every answer that confirmed an order: when it came, and when the purchase was asked for first. `performance.now()` */
+  /** For each answer 201: its time (`at`) and the time of the first request for the purchase (`begun`), both `performance.now()`. */
   confirmations: { at: number; begun: number }[]
-  /** When each final answer to a purchase came. `performance.now()` */
+  /** The time of each final answer to a purchase, as `performance.now()`. */
   answers: number[]
-  /** Nobody begins anything new; resolves when all have their answers. */
+  /** Starts no further requests, and resolves once all requests have their answers. */
   stop(): Promise<void>
 }
 
 /**
- * Customers who buy (in one go, repeating until they are answered, several times at once, or without waiting for an
- * answer that does not come) and cancel, and an admin who restocks: each with choices of their own.
+ * Starts customers and an admin, each with its own sequence of random choices. The customers buy and cancel. They repeat a
+ * purchase until it is answered, send it twice at once, or send it only once. The admin changes stocks.
  */
 export function startLoad(
   fleet: RunningShop,
@@ -46,16 +46,16 @@ export function startLoad(
     const purchase: Purchase = { customer, key: randomUUID(), lines, outcomes: [], cancellations: [] }
     journal.purchases.push(purchase)
     const begun = performance.now()
-    const heed = (outcome: Purchase['outcomes'][number]) => {
+    const onOutcome = (outcome: Purchase['outcomes'][number]) => {
       purchase.outcomes.push(outcome)
       if (isFinal(outcome)) answers.push(performance.now())
       if (outcome.status === 201) confirmations.push({ at: performance.now(), begun })
     }
-    const insist = () => persist(() => place(fleet, purchase), patience, heed)
-    const way = chance.below(10)
-    if (way < 5) await insist()
-    else if (way < 8) await Promise.all([insist(), insist()])
-    else heed(await attempt(() => place(fleet, purchase)))
+    const buyUntilAnswered = () => persist(() => place(fleet, purchase), answerTimeoutMs, onOutcome)
+    const choice = chance.below(10)
+    if (choice < 5) await buyUntilAnswered()
+    else if (choice < 8) await Promise.all([buyUntilAnswered(), buyUntilAnswered()])
+    else onOutcome(await attempt(() => place(fleet, purchase)))
     return purchase
   }
 
@@ -65,7 +65,9 @@ export function startLoad(
     const { token } = purchase.customer
     const send = () => fleet.delete(`/orders/${orderId}`, { token })
     const at = purchase.cancellations.push(undefined) - 1
-    purchase.cancellations[at] = chance.happens(0.5) ? await persist(send, patience) : await attempt(send)
+    purchase.cancellations[at] = chance.happens(0.5)
+      ? await persist(send, answerTimeoutMs)
+      : await attempt(send)
   }
 
   const customerAtWork = async (customer: Account, chance: Chance): Promise<void> => {
@@ -91,7 +93,7 @@ export function startLoad(
       const headers = { 'Idempotency-Key': key }
       const send = () =>
         fleet.post(`/products/${productId}/stock`, { token: fleet.adminToken, headers, body: { change } })
-      await persist(send, patience, (outcome) => outcomes.push(outcome))
+      await persist(send, answerTimeoutMs, (outcome) => outcomes.push(outcome))
       await sleep(chance.below(300))
     }
   }
@@ -100,7 +102,7 @@ export function startLoad(
     adminAtWork(createChance(seed)),
     ...customers.map((customer, nth) => customerAtWork(customer, createChance(seed + 1 + nth))),
   ])
-  // Whoever stops the load hears of it.
+  // `stop` reports a failure.
   atWork.catch(() => undefined)
   return {
     confirmations,

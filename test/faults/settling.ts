@@ -1,22 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RunningShop } from './fleet.ts'
 
-// What is promised: within 30 s after the last fault has healed, with nobody retrying anything.
-const limit = 30_000
+// docs/faults.md promises this time after the last fault has healed, without any retry by a client.
+const promisedMs = 30_000
 
 /**
  * Waits until no order is pending or cancelling.
- * @param healed when the last fault was over
- * @returns milliseconds from then
- * @throws if some order still is when the time is over
+ * @param healedAt the epoch milliseconds at which the last fault was over
+ * @returns the milliseconds since then
+ * @throws if an order is still unfinished after the promised time
  */
-export async function settled(fleet: RunningShop, healed: number): Promise<number> {
+export async function settled(fleet: RunningShop, healedAt: number): Promise<number> {
   const orders = (await fleet.collections('order')).collection('orders')
   for (;;) {
     const unfinished = await orders.find({ status: { $in: ['pending', 'cancelling'] } }).toArray()
-    const took = Date.now() - healed
-    if (unfinished.length === 0) return took
-    if (took > limit) throw new Error(`not settled within ${limit} ms: ${JSON.stringify(unfinished)}`)
+    const tookMs = Date.now() - healedAt
+    if (unfinished.length === 0) return tookMs
+    if (tookMs > promisedMs)
+      throw new Error(`not settled within ${promisedMs} ms: ${JSON.stringify(unfinished)}`)
     await sleep(100)
   }
 }

@@ -5,14 +5,14 @@ import type { mongo } from 'mongoose'
 import { findMongod } from '#src/embedded/mongod-binary.ts'
 import { ask, createNode, type Node, type OwnNode, until } from '#test/support/mongod-node.ts'
 
-/** A replica set of three nodes that die and come back. */
+/** A replica set of three nodes that a test can kill and restart. */
 export interface ThreeNodes {
   uri: string
-  /** @returns the node that was the primary, once its process is gone */
+  /** Kills the primary. @returns the killed node, once its process has ended */
   killPrimary(): Promise<Node>
-  /** Waits until one node is the primary, and two follow it and have all that it had when this was asked. */
+  /** Waits until there is one primary, and both secondaries have replicated what the primary had at the time of the call. */
   healthy(): Promise<void>
-  /** Ends all of them, and nothing is left. */
+  /** Ends all nodes and deletes their files. */
   close(): Promise<void>
 }
 
@@ -75,7 +75,7 @@ interface Member {
   optime: { ts: mongo.Timestamp }
 }
 
-/** As each of the nodes sees it itself: what the others have heard of it may be old. */
+/** The state of each node as the node itself reports it: what the other nodes know may be out of date. */
 const membersOf = (hosts: readonly string[]): Promise<Member[]> =>
   Promise.all(
     hosts.map(async (host) => {

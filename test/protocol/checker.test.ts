@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { check, type Invariant, type Model, type Transition } from './checker.ts'
 
-/** A walk on squares, from one corner. */
+/** The model of these tests: a walk over the squares of a board, from one corner. */
 interface Square {
   x: number
   y: number
@@ -31,7 +31,7 @@ describe('an exploration', () => {
     expect(Object.fromEntries(verdict.taken)).toEqual({ right: 12, up: 12 })
   })
 
-  it('ends where the states go in a circle', () => {
+  it('ends if the states form a cycle', () => {
     const verdict = check({
       initial: 0,
       transitions: [{ label: 'tick', next: (hour) => (hour + 1) % 12 }],
@@ -41,7 +41,7 @@ describe('an exploration', () => {
     expect(verdict).toMatchObject({ states: 12, transitions: 12, depth: 11 })
   })
 
-  it('counts a step that changes nothing, which leads to no new state', () => {
+  it('counts a step that changes nothing, but no new state', () => {
     const stay: Transition<Square> = { label: 'stay', next: (at) => at }
     const model = walk(2)
     const verdict = check({ ...model, transitions: [...model.transitions, stay] })
@@ -71,7 +71,7 @@ describe('a violation', () => {
     expect(check(walk(4, never(7, 7), never(1, 2))).counterexample?.broken).toBe('never at 1,2')
   })
 
-  it('is reached by a shortest way', () => {
+  it('is reported with a shortest trace', () => {
     const model = walk(4, never(2, 3))
     const leap: Transition<Square> = { label: 'leap', next: ({ x, y }) => ({ x: y, y: x + 1 }) }
     const within = ({ x, y }: Square) => x < 4 && y < 4
@@ -81,7 +81,7 @@ describe('a violation', () => {
     expect(check(model).counterexample?.trace.toSorted()).toEqual(['right', 'right', 'up', 'up', 'up'])
   })
 
-  it('is reached by the trace that is told', () => {
+  it('is reached by the trace that is reported', () => {
     const model = walk(5, never(3, 1))
     const { counterexample } = check(model)
     const end = counterexample?.trace.reduce<Square | undefined>(
@@ -91,58 +91,58 @@ describe('a violation', () => {
     expect(end).toEqual({ x: 3, y: 1 })
   })
 
-  it('by the initial state needs no step', () => {
+  it('in the initial state has an empty trace', () => {
     expect(check(walk(4, never(0, 0))).counterexample).toEqual({ broken: 'never at 0,0', trace: [] })
   })
 
-  it('by a step between two states that are allowed is found, be the second one known already', () => {
+  it('of a step invariant is found, even if the step leads to a known state', () => {
     const noTurn = {
-      name: 'nobody goes up at the right edge',
+      name: 'no step up at the right edge',
       holds: (before: Square, after: Square) => before.x !== 2 || after.y === before.y,
     }
     const { counterexample } = check({ ...walk(3), stepInvariants: [noTurn] })
     expect(counterexample).toEqual({ broken: noTurn.name, trace: ['right', 'right', 'up'] })
     const home = { label: 'home', next: () => ({ x: 0, y: 0 }) }
-    const noReturn = { name: 'no way back', holds: (_: Square, { x, y }: Square) => x + y > 0 }
+    const noReturn = { name: 'no step back to the start', holds: (_: Square, { x, y }: Square) => x + y > 0 }
     const model = walk(3)
     expect(
       check({ ...model, transitions: [...model.transitions, home], stepInvariants: [noReturn] })
         .counterexample,
-    ).toMatchObject({ broken: 'no way back' })
+    ).toMatchObject({ broken: 'no step back to the start' })
   })
 })
 
 describe('a recovery', () => {
   const model = walk(3)
   const recovery = {
-    name: 'everybody gets home',
+    name: 'every walk gets home',
     transitions: model.transitions,
     settled: ({ x, y }: Square) => x === 2 && y === 2,
   }
 
-  it('that can settle every state passes', () => {
+  it('passes if it can settle every state', () => {
     expect(check({ ...model, recovery }).counterexample).toBeUndefined()
   })
 
-  it('with a dead end has it found, by a shortest way', () => {
+  it('fails with a shortest trace to a dead end', () => {
     const trap: Transition<Square> = {
       label: 'fall',
       next: ({ x, y }) => (x === 1 && y === 1 ? { x: -1, y: 9 } : undefined),
     }
     const trapped = { ...model, transitions: [...model.transitions, trap] }
     expect(check({ ...trapped, recovery }).counterexample).toEqual({
-      broken: 'everybody gets home',
+      broken: 'every walk gets home',
       trace: ['right', 'up', 'fall'],
     })
   })
 
-  it('that goes in a circle for ever is a dead end', () => {
+  it('fails if its steps only cycle', () => {
     const circle = { label: 'turn', next: ({ x, y }: Square) => ({ x: y, y: x }) }
     const { counterexample } = check({ ...model, recovery: { ...recovery, transitions: [circle] } })
-    expect(counterexample).toEqual({ broken: 'everybody gets home', trace: [] })
+    expect(counterexample).toEqual({ broken: 'every walk gets home', trace: [] })
   })
 
-  it('may use its own steps alone, after what a crash leaves', () => {
+  it('uses only its own steps, from the states that a crash leaves', () => {
     const [right, up] = model.transitions
     const crash = { label: 'crash', next: ({ y }: Square) => ({ x: 0, y }) }
     const recoveringBy = (...transitions: (Transition<Square> | undefined)[]) => ({
@@ -151,17 +151,17 @@ describe('a recovery', () => {
     })
     expect(check(recoveringBy(right, up)).counterexample).toBeUndefined()
     expect(check(recoveringBy(right)).counterexample).toEqual({
-      broken: 'everybody gets home',
+      broken: 'every walk gets home',
       trace: ['crash'],
     })
   })
 
-  it('is not led into a dead end by its own steps', () => {
+  it('fails if its own steps can lead into a dead end', () => {
     const fall = { label: 'fall', next: ({ x }: Square) => (x === 2 ? { x: -1, y: 9 } : undefined) }
     const crash = { label: 'crash', next: (at: Square) => ({ ...at, y: 0 }) }
     const transitions = [...model.transitions, fall]
     expect(check({ ...model, recovery: { ...recovery, crash, transitions } }).counterexample).toEqual({
-      broken: 'everybody gets home',
+      broken: 'every walk gets home',
       trace: ['right', 'right', 'crash', 'fall'],
     })
   })

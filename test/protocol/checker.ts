@@ -1,10 +1,10 @@
-// A breadth-first explorer of finite models. It visits every state that some order of the transitions leads to, so
-// that what it does not find does not exist in the model, and what it finds it finds by a shortest way.
+// A model checker that explores a finite model breadth first. It visits every reachable state, so an invariant that it does
+// not see broken holds in the whole model. Each counterexample that it reports is a shortest one.
 
 /** One atomic step of one actor. */
 export interface Transition<State> {
   readonly label: string
-  /** The state after it, the same object if nothing changes; undefined where the step cannot be taken. */
+  /** Returns the next state, the same object if nothing changes, or undefined if the transition is not enabled. */
   readonly next: (state: State) => State | undefined
 }
 
@@ -13,16 +13,16 @@ export interface Invariant<State> {
   readonly holds: (state: State) => boolean
 }
 
-/** What no step may break, whatever the states before and after look like by themselves. */
+/** An invariant of a step, which relates the states before and after it. */
 export interface StepInvariant<State> {
   readonly name: string
   readonly holds: (before: State, after: State) => boolean
 }
 
-/** From every reachable state, after `crash`, these transitions alone can lead to a state that is settled. */
+/** The claim that from each reachable state, after `crash`, these transitions alone can lead to a settled state. */
 export interface Recovery<State> {
   readonly name: string
-  /** What is lost before recovery begins: nothing, if left out. */
+  /** Removes the state that a crash loses. Without it, recovery starts from the reachable states themselves. */
   readonly crash?: Transition<State>
   readonly transitions: readonly Transition<State>[]
   readonly settled: (state: State) => boolean
@@ -31,14 +31,14 @@ export interface Recovery<State> {
 export interface Model<State> {
   readonly initial: State
   readonly transitions: readonly Transition<State>[]
-  /** The same for equal states, and for no others. */
+  /** Equal states have equal keys, and different states have different keys. */
   readonly keyOf: (state: State) => string
   readonly invariants: readonly Invariant<State>[]
   readonly stepInvariants?: readonly StepInvariant<State>[]
   readonly recovery?: Recovery<State>
 }
 
-/** Something that the model must be able to do, or what is proved of it says nothing. */
+/** A situation that must occur in the model. A model in which it never occurs proves nothing about it. */
 export interface Situation<State> {
   readonly name: string
   readonly reached: (before: State, label: string, after: State) => boolean
@@ -46,14 +46,14 @@ export interface Situation<State> {
 
 export interface Counterexample {
   readonly broken: string
-  /** The labels of the steps that lead there: as few as possible. */
+  /** The labels of the steps of a shortest path to the violation. */
   readonly trace: readonly string[]
 }
 
 export interface Verdict {
   readonly states: number
   readonly transitions: number
-  /** Steps to the farthest state. */
+  /** The number of steps to the farthest state. */
   readonly depth: number
   /** How often each label was taken. */
   readonly taken: ReadonlyMap<string, number>
@@ -62,11 +62,11 @@ export interface Verdict {
   readonly counterexample: Counterexample | undefined
 }
 
-/** Explores everything, or as far as the first counterexample. */
+/** Explores the whole model, or stops at the first counterexample. */
 export function check<State>(model: Model<State>, situations: readonly Situation<State>[] = []): Verdict {
   const { transitions, keyOf, invariants, stepInvariants = [], recovery } = model
   const known = new Set([keyOf(model.initial)])
-  // By the number of the state: where it came from, by which transition. The initial state is 0.
+  // For each state, by its number: the state that it was first reached from, and the transition. The initial state is 0.
   const parents = [-1]
   const steps = [-1]
   const counts = transitions.map(() => 0)
@@ -131,15 +131,15 @@ export function check<State>(model: Model<State>, situations: readonly Situation
 interface Recovering<State> {
   state: State
   depth: number
-  /** The state of the exploration that it stems from, and the steps since. */
+  /** The number of the explored state that this state stems from, and the labels of the steps since then. */
   number: number
   trace: readonly string[]
-  /** Those from which one step leads here. */
+  /** The states from which one recovery step leads to this state. */
   before: Recovering<State>[]
   settles: boolean
 }
 
-/** Gathers what crashes leave behind, which is far less than what they happen to, and looks where that can lead. */
+/** Collects the states that crashes leave, which are far fewer than the states they start from, and explores recovery. */
 function collectCrashes<State>(recovery: Recovery<State>, keyOf: (state: State) => string) {
   const { name, crash, transitions, settled } = recovery
   const nodes = new Map<string, Recovering<State>>()
@@ -164,7 +164,7 @@ function collectCrashes<State>(recovery: Recovery<State>, keyOf: (state: State) 
     },
 
     firstStuck(): { name: string; number: number; trace: readonly string[] } | undefined {
-      // The list grows while it is walked.
+      // The loop also visits the states that it appends to `byDepth`.
       for (let depth = 0; depth < byDepth.length; depth++) {
         for (const from of byDepth[depth] ?? []) {
           for (const { label, next } of transitions) {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { check, type Situation, type Verdict } from './checker.ts'
 import { type Configuration, type Order, protocol, type Safeguards, type Shop } from './model.ts'
 
-// Between them the configurations hold everything that the model knows; each is explored to its end.
+// Together these configurations use every feature of the model. Each is explored completely.
 const lastUnit: Configuration = {
   customers: { ada: 1, bob: 1 },
   shipping: true,
@@ -31,7 +31,8 @@ const expiryAndKeyUsedAgain: Configuration = {
   deletion: true,
   expiry: 'careless',
 }
-// Enough for most counterexamples, and soon explored where only the whole shows that something is stuck.
+// This configuration is large enough for most counterexamples. It is quick to explore completely, which a proof that a state
+// is stuck requires.
 const small: Configuration = {
   customers: { ada: 1, bob: 1 },
   shipping: true,
@@ -60,7 +61,7 @@ function explore(
 
 type OrdersOf = (shop: Shop) => { ada: Order; again: Order; bob: Order }
 
-/** When such a step is taken by ada's first order, before it. */
+/** A situation in which a step of ada's first order is taken from a state that `holds` accepts. */
 const at =
   (ordersOf: OrdersOf) =>
   (name: string, label: string, holds: (orders: ReturnType<OrdersOf>, shop: Shop) => boolean) => ({
@@ -68,7 +69,7 @@ const at =
     reached: (before: Shop, taken: string) => taken === `${label} ada#1` && holds(ordersOf(before), before),
   })
 
-/** Once the orders look like that. */
+/** A situation in which a step leads to a state that `holds` accepts. */
 const once =
   (ordersOf: OrdersOf) => (name: string, holds: (orders: ReturnType<OrdersOf>, shop: Shop) => boolean) => ({
     name,
@@ -211,7 +212,7 @@ function lastUnitSituations(): Situation<Shop>[] {
       ({ ada }) => ada.status === 'cancelling' && !ada.undo && !ada.confirmation,
     ),
     when(
-      'and so does a retry of it',
+      'a retry finds its order cancelled by the owner',
       'retry is answered by',
       ({ ada }) => ada.status === 'cancelled' && !ada.confirmation,
     ),
@@ -349,44 +350,47 @@ describe('the order protocol', () => {
   it.each(configurations)('holds for %s', (title, configuration, situations) => {
     const verdict = explore(title, configuration, { situations })
     expect(verdict.counterexample).toBeUndefined()
-    // All that is modelled does happen, or what holds would hold for want of trying.
+    // Every situation and every step must occur. Otherwise the invariants might hold only because the model does too little.
     expect(verdict.missed).toEqual([])
     expect([...verdict.taken].filter(([, times]) => times === 0)).toEqual([])
   })
 
-  // Leases only save work: whoever ignores them breaks nothing.
+  // Leases only save work, so the invariants also hold for processes that ignore them.
   it.each(configurations)('holds without leases for %s', (title, configuration) => {
     const verdict = explore(`without leases, ${title}`, configuration, { without: ['lease'] })
     expect(verdict.counterexample).toBeUndefined()
   })
 })
 
-const stuck = 'what a crash leaves is settled by the sweeper'
-const wronglyHeld = 'what is held belongs to an order that may still need it'
-const notItsLife = 'an order takes the steps of its life alone'
+const stuck = 'the sweeper settles the state that a crash leaves'
+const wronglyHeld = 'each hold belongs to an order that may still need it'
+const notItsLife = 'an order only takes the steps of its life'
 
-/** The smallest configuration in which its lack shows, and what it breaks first. */
+/** For each safeguard: the smallest configuration that needs it, and the first invariant that breaks without it. */
 const lacks: Record<Exclude<keyof Safeguards, 'lease'>, [Configuration, broken: string]> = {
   orderBeforeReservation: [small, wronglyHeld],
   uniqueKey: [keyUsedAgain, 'a key has one final answer'],
   conditionalDecrement: [small, 'stock is never below zero'],
   recordedRejection: [small, wronglyHeld],
   tombstone: [small, wronglyHeld],
-  compareOnRelease: [small, 'stock and all that is held are all that was put in'],
+  compareOnRelease: [small, 'stock plus held units equal the units put in'],
   releaseAlwaysLands: [small, stuck],
   compareOnConfirm: [small, notItsLife],
   compareOnReject: [small, notItsLife],
   compareOnCancel: [small, notItsLife],
-  compareOnUndo: [small, 'who was told 201 has an order that was confirmed'],
+  compareOnUndo: [small, 'a customer that was answered 201 has an order that was confirmed'],
   compareOnShip: [small, notItsLife],
   releaseBeforeCancelled: [small, wronglyHeld],
-  loserAsksTheOrder: [small, 'who was told 201 has an order that was confirmed'],
-  undoIsNoAnswer: [small, 'who was told of a cancellation has cancelled before it was confirmed'],
+  loserAsksTheOrder: [small, 'a customer that was answered 201 has an order that was confirmed'],
+  undoIsNoAnswer: [
+    small,
+    'a customer that was told of a cancellation cancelled the order before it was confirmed',
+  ],
   undoFreesKey: [small, stuck],
   onlyUndoFreesKey: [small, 'an order that its owner cancelled keeps its key'],
   sweepsPending: [small, stuck],
   sweepsCancelling: [small, stuck],
-  // Whatever else is done with care.
+  // These two safeguards are needed even if everything else expires carefully.
   deadlineInTransaction: [{ ...expiry, expiry: 'careful' }, wronglyHeld],
   takesOverYoungOnly: [{ ...expiry, expiry: 'careful' }, wronglyHeld],
 }

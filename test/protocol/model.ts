@@ -1,75 +1,77 @@
-// The order protocol as a finite model: orders, reservations, a product with one unit of stock, and all that processes
-// and the network may do to them. What it stands for is written in src/modules/order/place-order.ts and
-// src/modules/product/stock/reservations.ts. What is left out, and why nothing is lost by it:
+// A finite model of the order protocol: orders, reservations, a product with one unit of stock, and everything that processes
+// and the network can do to them. The protocol is explained in src/modules/order/place-order.ts and
+// src/modules/product/stock/reservations.ts. The model abstracts from the program as follows:
 //
-// - One transition is what one document's update or one transaction does at once. Between any two of them any process
-//   may stop for ever: nobody is ever obliged to take the next step. So a crash needs no transition of its own, except
-//   to ask what becomes of the rest (`recovery`: every message and every memory is gone).
-// - There are no processes, only what any of them could have in hand. A message that was sent stays deliverable: it may
-//   arrive never, late, or any number of times; so may an answer, each time to another process that asked. What was
-//   read stays read: whoever acts on an order acts on any status that it ever had, so `confirmation` also says that
-//   somebody may believe the order confirmed, and `leaseHasEnded` that some sweeper is about to undo it. This stands
-//   for any number of requests, retries, owners, admins and sweepers at once, each at any step.
-// - A status stands for the version too: an order enters each of them once at most (`the steps of its life`).
-// - A final answer counts as given with the first step that allows it. To give it later, or to lose it, promises less.
-// - Clocks are trusted for nothing that takes seconds: a request may go on after its deadline, and a lease may end at
-//   any moment. They are trusted for a week: a `week` makes an order old; until then its requests' deadlines and the
-//   transactions begun before them are over, and its reservation may expire from then on. That is one step because no
-//   reserve is sent between the age up to which orders are taken over (a day or less) and the retention (a week), and
-//   it is each order's own, since orders are placed at different times.
-// - Every order asks for one unit of the one product. Prices, several lines and other bodies under the same key decide
-//   nothing here: lines are taken all or none in one transaction. An order without a key is one that nobody retries.
+// - Atomicity. One transition is one update of one document, or one transaction. A process may stop for ever between any two
+//   transitions, because no transition is ever forced. A crash therefore needs no transition of its own. `recovery` alone
+//   crashes everything, to ask whether the stored state can still be settled.
+// - No processes. The model stores what any process could know, instead of the processes. A message stays deliverable after
+//   it is sent: it may arrive never, late, or many times. An answer may likewise reach any number of processes. Knowledge is
+//   never forgotten: a process may act on any status that the order ever had. So `confirmation` also means that some process
+//   may believe that the order is confirmed, and `leaseHasEnded` that some sweeper may be about to undo the order. This
+//   covers any number of concurrent requests, retries, owners, admins and sweepers, each at any step.
+// - Versions. An order enters each status at most once (invariant: `an order only takes the steps of its life`), so the
+//   status also stands for the version.
+// - Answers. A final answer counts as given as soon as a step allows it. A program that gives the answer later, or loses it,
+//   promises less.
+// - Time. The protocol trusts no clock to the second: a request may act after its deadline, and a lease may end at any moment.
+//   It trusts clocks to the week. The transition `a week passes` makes one order old. By then the deadlines of its requests
+//   and the transactions that began before them are over, and its reservation may expire. One transition is enough, because
+//   an order is taken over for a day at most, and a reservation is kept for longer. Each order ages by itself, because orders
+//   are placed at different times.
+// - Data. Each order asks for one unit of the one product. Prices, several lines, and other bodies under the same key do not
+//   influence the protocol: one transaction takes all lines or none. An order without a key is an order without retries.
 
 import type { Invariant, Model, StepInvariant, Transition } from './checker.ts'
 
-/** What the protocol rests on. To leave one out must break something. */
+/** The safeguards of the protocol. The tests prove that the protocol breaks without each of them, except `lease`. */
 export interface Safeguards {
   /** An order is inserted before anything is reserved for it. */
   orderBeforeReservation: boolean
   /** At most one order per user and key. */
   uniqueKey: boolean
-  /** Stock is taken only if it is there. */
+  /** A hold takes stock only if there is enough. */
   conditionalDecrement: boolean
-  /** A rejection is stored, and repeated as it was. */
+  /** A rejection is stored, and a repeated reserve gets the same rejection. */
   recordedRejection: boolean
-  /** A release that comes before the reserve leaves a mark that refuses it. */
+  /** A release that arrives before its reserve stores a tombstone (`released`), which refuses the reserve. */
   tombstone: boolean
-  /** Only what is held is given back, and then is not held. */
+  /** A release returns stock only if the reservation is `held`, and ends the hold in the same transaction. */
   compareOnRelease: boolean
-  /** A release is never refused, whatever became of the product. */
+  /** A release is never refused, even if the product has been deleted. */
   releaseAlwaysLands: boolean
-  /** pending → confirmed */
+  /** The change pending → confirmed is a compare-and-set. */
   compareOnConfirm: boolean
-  /** pending → rejected */
+  /** The change pending → rejected is a compare-and-set. */
   compareOnReject: boolean
-  /** pending | confirmed → cancelling, as read */
+  /** The change pending | confirmed → cancelling by a client is a compare-and-set. */
   compareOnCancel: boolean
-  /** pending → cancelling, by the sweeper */
+  /** The change pending → cancelling by the sweeper is a compare-and-set. */
   compareOnUndo: boolean
-  /** confirmed → shipped */
+  /** The change confirmed → shipped is a compare-and-set. */
   compareOnShip: boolean
-  /** An order is cancelled only when its release was answered. */
+  /** An order becomes `cancelled` only after its release was answered. */
   releaseBeforeCancelled: boolean
-  /** A request that loses its compare-and-set answers what the order says, not what the product module said. */
+  /** A request that loses its compare-and-set answers from the order, not from the product module's answer. */
   loserAsksTheOrder: boolean
-  /** An order that was undone, or is being undone, is no answer: come back. */
+  /** An undone order, or one that is being undone, gives no final answer: the client is told to come back. */
   undoIsNoAnswer: boolean
-  /** An undo unsets the key. */
+  /** An undo unsets the idempotency key. */
   undoFreesKey: boolean
-  /** Nothing but an undo unsets it. */
+  /** Only an undo unsets the idempotency key. */
   onlyUndoFreesKey: boolean
-  /** Pending orders are undone. */
+  /** The sweeper undoes abandoned `pending` orders. */
   sweepsPending: boolean
-  /** Cancellations are finished. */
+  /** The sweeper finishes abandoned cancellations. */
   sweepsCancelling: boolean
-  /** No reserve takes effect after its deadline, plus the time that a transaction may take. */
+  /** No reserve takes effect after its deadline plus the lifetime of a transaction. */
   deadlineInTransaction: boolean
   /**
-   * An order long pending is undone, and not taken over any more: its reservation might expire between the answer that
-   * the retry gets and a second delivery of its reserve.
+   * Retries do not take over an old order; only the sweeper settles it. Its reservation could expire between the answer to
+   * the retry's reserve and a second delivery of that reserve.
    */
   takesOverYoungOnly: boolean
-  /** No retry takes over, and no sweeper undoes, an order whose request is still at work. It only saves work. */
+  /** No retry takes over, and no sweeper undoes, an order while its lease runs. A lease only saves work. */
   lease: boolean
 }
 
@@ -99,17 +101,18 @@ const allSafeguards: Safeguards = {
 }
 
 export interface Configuration {
-  /** Who buys under one key each, and how many orders that key may come to. */
+  /** Each customer buys under one key. The number says how many orders that key may lead to, one after the other. */
   customers: Record<string, number>
-  /** Admins ship and deliver. */
+  /** Whether admins ship and deliver. */
   shipping: boolean
-  /** An admin corrects the stock, up to so much in all; 0: never. */
+  /** An admin corrects the stock while `stocked` stays at or below this number; 0 means no corrections. */
   correctedUpTo: number
-  /** An admin deletes the product. */
+  /** Whether an admin deletes the product. */
   deletion: boolean
   /**
-   * Old reservations and rejected orders expire. `careful`: a reservation a week after its last change, and no request
-   * acts on an answer that it got a week ago. `careless`: a week after it was made, and a request may.
+   * Whether old reservations and rejected orders expire. `careful`: a reservation expires a week after its last change, and
+   * no request acts on an answer that is a week old. `careless`: a reservation expires a week after it was made, and
+   * a request may act on an answer that is a week old.
    */
   expiry: 'never' | 'careful' | 'careless'
 }
@@ -129,25 +132,25 @@ type Reservation = 'absent' | 'held' | 'rejected' | 'released'
 export interface Order {
   readonly status: Status
   readonly keyed: boolean
-  /** Being cancelled, or cancelled, by a sweeper because nobody finished it. */
+  /** The sweeper cancels, or has cancelled, the order, because no request finished it. */
   readonly undo: boolean
-  /** It was confirmed once. */
+  /** The order was confirmed at some time, and its status may have changed since. */
   readonly confirmation: boolean
   readonly leaseRuns: boolean
   readonly leaseHasEnded: boolean
-  /** Placed more than a week ago. */
+  /** The order was placed more than a week ago. */
   readonly old: boolean
   readonly reservation: Reservation
   /** The reservation may expire. */
   readonly reservationOld: boolean
-  // Messages: sent to the product module, and said by it.
+  // Messages that may be delivered at any time: requests to the product module (`Sent`), and its answers (`said`, `Answered`).
   readonly reserveSent: boolean
   readonly saidHeld: boolean
   readonly saidRejected: boolean
   readonly saidReleased: boolean
   readonly releaseSent: boolean
   readonly releaseAnswered: boolean
-  // Final answers to the customer: 201, 409 insufficient_stock or 422, 409 invalid_transition from cancelled.
+  // Final answers that the customer got: 201; 409 insufficient_stock or 422; 409 invalid_transition from cancelled.
   readonly toldConfirmed: boolean
   readonly toldRejected: boolean
   readonly toldCancelled: boolean
@@ -193,7 +196,7 @@ const lost: Partial<Order> = {
 const exists = ({ status }: Order) => status !== 'unplaced' && status !== 'expired'
 const atWork = ({ saidHeld, saidRejected, saidReleased }: Order) => saidHeld || saidRejected || saidReleased
 
-/** The state with one order changed, and the product along with it; the same object if nothing differs. */
+/** Returns the state with the changed order and product, or the same object if nothing differs. */
 function changed(shop: Shop, at: number, change: Partial<Order>, product: Partial<Shop> = {}): Shop {
   const order = orderAt(shop, at)
   const differs = (Object.keys(change) as (keyof Order)[]).some((field) => change[field] !== order[field])
@@ -203,7 +206,7 @@ function changed(shop: Shop, at: number, change: Partial<Order>, product: Partia
 
 const orderAt = ({ orders }: Shop, at: number): Order => orders[at] ?? unplaced
 
-/** The model of a configuration with all safeguards, but for those that are named. */
+/** Builds the model of a configuration, with all safeguards except those in `without`. */
 export function protocol(
   configuration: Configuration,
   { without = [] }: { without?: readonly (keyof Safeguards)[] } = {},
@@ -229,8 +232,8 @@ export function protocol(
     invariants: [...invariants, ...keys.flatMap(({ ordersOf }) => invariantsOfKey(ordersOf))],
     stepInvariants,
     recovery: {
-      name: 'what a crash leaves is settled by the sweeper',
-      crash: { label: 'everything crashes, every message is lost', next: crashed },
+      name: 'the sweeper settles the state that a crash leaves',
+      crash: { label: 'all processes crash, and all messages are lost', next: crashed },
       transitions: perOrder.flatMap(({ recovery }) => recovery),
       settled: (shop) => shop.orders.every(settled),
     },
@@ -240,7 +243,7 @@ export function protocol(
 interface Slot {
   at: number
   name: string
-  /** All the orders that the same key may come to, in this order. */
+  /** The positions of all orders that the same key may lead to, in the order in which they are placed. */
   siblings: readonly number[]
 }
 
@@ -249,7 +252,7 @@ function stepsOfOrder(
   { shipping, deletion, expiry }: Configuration,
   safeguards: Safeguards,
 ): { steps: Transition<Shop>[]; recovery: Transition<Shop>[] } {
-  /** Returns what changes: nothing where the step is taken in vain, undefined where it cannot be taken. */
+  /** `next` returns the changed fields: an empty object if the step has no effect, undefined if the step is not enabled. */
   const step = (
     label: string,
     next: (order: Order, shop: Shop) => Partial<Order> | undefined,
@@ -260,7 +263,7 @@ function stepsOfOrder(
       return change && changed(shop, at, change)
     },
   })
-  /** A transaction of the product module: moves stock and reservation together. */
+  /** One transaction of the product module, which changes the stock and the reservation together. */
   const transaction = (
     label: string,
     next: (order: Order, shop: Shop) => { order: Partial<Order>; stock?: number } | undefined,
@@ -416,7 +419,8 @@ function stepsOfOrder(
   const leaseEnds = step('time ends the lease of', (order) =>
     order.leaseRuns ? { leaseRuns: false, leaseHasEnded: true } : undefined,
   )
-  // The lease is not compared: it may have been renewed since the sweeper read it.
+  // The model does not compare the lease, so the sweeper may also undo an order whose lease was renewed. That allows more
+  // behaviours than the program has.
   const undo = step('sweeper begins to undo', (order) => {
     if (!safeguards.sweepsPending || !order.leaseHasEnded) return undefined
     const wins = order.status === 'pending' || (exists(order) && !safeguards.compareOnUndo)
@@ -487,7 +491,7 @@ function stepsOfAdmin({ correctedUpTo, deletion }: Configuration): Transition<Sh
   return [...(correctedUpTo > 0 ? corrections : []), ...(deletion ? [deletes] : [])]
 }
 
-/** Every process is gone with all that it knew, and every message with it: what is stored is left. */
+/** Removes all messages and all that processes knew, and keeps the stored state. */
 const crashed = (shop: Shop): Shop => ({
   ...shop,
   orders: shop.orders.map((order) => ({
@@ -500,7 +504,7 @@ const crashed = (shop: Shop): Shop => ({
   })),
 })
 
-/** Nothing is left to do for it, and its key is free or has a final answer. */
+/** Whether the order needs no further step, and its key is free or has a final answer. */
 function settled({ status, keyed, undo, reservation }: Order): boolean {
   if (status === 'pending' || status === 'cancelling') return false
   const sold = status === 'confirmed' || status === 'shipped' || status === 'delivered'
@@ -515,33 +519,33 @@ const everyOrder = (name: string, holds: (order: Order) => boolean): Invariant<S
 const invariants: Invariant<Shop>[] = [
   { name: 'stock is never below zero', holds: ({ stock }) => stock >= 0 },
   {
-    name: 'stock and all that is held are all that was put in',
+    name: 'stock plus held units equal the units put in',
     holds: ({ stock, stocked, orders }) =>
       stock + orders.filter(({ reservation }) => reservation === 'held').length === stocked,
   },
   everyOrder(
-    'what is confirmed, shipped or delivered is held',
+    'each confirmed, shipped or delivered order holds its unit',
     ({ status, reservation }) =>
       !(status === 'confirmed' || status === 'shipped' || status === 'delivered') || reservation === 'held',
   ),
   everyOrder(
-    'what is held belongs to an order that may still need it',
+    'each hold belongs to an order that may still need it',
     ({ status, reservation }) =>
       reservation !== 'held' ||
       (status !== 'unplaced' && status !== 'cancelled' && status !== 'rejected' && status !== 'expired'),
   ),
   everyOrder(
-    'who was told 201 has an order that was confirmed',
+    'a customer that was answered 201 has an order that was confirmed',
     (order) =>
       !order.toldConfirmed ||
       (order.confirmation && !order.undo && order.status !== 'pending' && order.status !== 'rejected'),
   ),
   everyOrder(
-    'who was told of a rejection has an order that is rejected',
+    'a customer that was told of a rejection has a rejected order',
     ({ toldRejected, status }) => !toldRejected || status === 'rejected',
   ),
   everyOrder(
-    'who was told of a cancellation has cancelled before it was confirmed',
+    'a customer that was told of a cancellation cancelled the order before it was confirmed',
     ({ toldCancelled, status, undo, confirmation }) =>
       !toldCancelled || ((status === 'cancelling' || status === 'cancelled') && !undo && !confirmation),
   ),
@@ -553,7 +557,7 @@ const invariants: Invariant<Shop>[] = [
 
 const invariantsOfKey = (ordersOf: (shop: Shop) => Order[]): Invariant<Shop>[] => [
   {
-    name: 'a key confirms one order at most, ever',
+    name: 'a key leads to at most one confirmed order',
     holds: (shop) => ordersOf(shop).filter(({ confirmation }) => confirmation).length <= 1,
   },
   {
@@ -583,7 +587,7 @@ const life: Record<Status, readonly Status[]> = {
 
 const stepInvariants: StepInvariant<Shop>[] = [
   {
-    name: 'an order takes the steps of its life alone',
+    name: 'an order only takes the steps of its life',
     holds: (before, after) =>
       after.orders.every((order, at) => {
         const { status } = orderAt(before, at)
@@ -595,7 +599,7 @@ const stepInvariants: StepInvariant<Shop>[] = [
 const statuses = Object.keys(life)
 const reservations: Reservation[] = ['absent', 'held', 'rejected', 'released']
 
-/** Two characters for each order, and one for the product. */
+/** Packs the state into one character for the product and two characters for each order. */
 function keyOf({ stock, stocked, deleted, orders }: Shop): string {
   let key = String.fromCharCode(stock + 1 + 8 * (stocked + 1) + 64 * Number(deleted))
   for (const order of orders) {

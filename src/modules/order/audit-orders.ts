@@ -5,137 +5,149 @@ import type { ProductPort, Reservation } from '../product/contract.ts'
 import type { OrderRepository } from './order.repository.ts'
 import type { Order } from './order.ts'
 import { isId, type OrderScans, type Scan } from './order-scans.repository.ts'
-import { finish, patienceWithPending } from './sweep-unfinished-orders.ts'
+import { finishOrder, pendingGraceMs } from './sweep-unfinished-orders.ts'
 
-const batch = 500
-/** How long one read, or one repair, may take. Milliseconds. */
-const limit = 30_000
-/** By then the sweeper has settled what can be settled at all. Milliseconds after its time. */
-const overdueAfter = 60_000
-/** No request may take longer than an hour, and no lease. Milliseconds; clocks may differ by the rest. */
-const longestLease = 2 * 3_600_000
+const ordersPerRead = 500
+/** One read, or one repair, may take this long. */
+const callTimeoutMs = 30_000
+/** An unfinished order counts as a finding this long after the sweeper should have finished it. */
+const overdueAfterMs = 60_000
+/** A request, and so a lease, takes an hour at most. The rest allows for clocks that differ. */
+const maxLeaseMs = 2 * 3_600_000
 
-/**
- * Holds every order against what the product module has stored under its id, and every hold against its order. An order
- * is read before its reservation: what the two say of each other in between is on its way, and gone at the second look.
- */
-export function auditOrders(options: {
+interface Dependencies {
   orders: OrderRepository
   scans: OrderScans
   product: ProductPort
-}): Audit {
-  const { orders, scans, product } = options
-
-  const call = () => callWithin(limit, 'audit')
-
-  const reservationsOf = async (orderIds: string[]): Promise<Map<string, Reservation>> => {
-    const { reservations } = await product.reservations({ orderIds }, call())
-    return new Map(reservations.map(({ orderId, reservation }) => [orderId, reservation]))
-  }
-
-  /** What is cancelled or rejected stays so, and a release changes nothing but a hold. */
-  const release = async ({ orderId }: Order): Promise<string | undefined> => {
-    if ((await reservationsOf([orderId])).get(orderId)?.state !== 'held') return undefined
-    await product.release({ orderId }, call())
-    return 'released what it held'
-  }
-
-  const settle = async (order: Order): Promise<string | undefined> =>
-    (await finish({ orders, product }, order, call())) ? `finished: it is cancelled` : undefined
-
-  const faultOf = (order: Order, reservation: Reservation | undefined): Finding | undefined => {
-    const { orderId: subject, status } = order
-    if (status === 'pending' || status === 'cancelling') {
-      const dueBy = order.leaseUntil + (status === 'pending' ? patienceWithPending : 0)
-      const now = Date.now()
-      if (now < dueBy + overdueAfter && order.leaseUntil < now + longestLease) return undefined
-      const since = new Date(order.leaseUntil).toISOString()
-      const message = `is ${status}, and nobody finishes it: its lease is until ${since}`
-      return { code: 'order_unfinished', subject, message, repair: () => settle(order) }
-    }
-    if (status === 'cancelled' || status === 'rejected') {
-      if (status === 'rejected' && !order.rejection) return malformed(subject)
-      if (reservation?.state !== 'held') return undefined
-      const message = `is ${status}, and still holds stock`
-      return { code: 'hold_left', subject, message, givesBackTo: 'product', repair: () => release(order) }
-    }
-    if (reservation?.state !== 'held') {
-      const found = reservation ? `is ${reservation.state}` : 'does not exist'
-      return { code: 'hold_missing', subject, message: `is ${status}, and its reservation ${found}` }
-    }
-    if (!isDeepStrictEqual(reservation.lines, order.lines)) {
-      return { code: 'hold_differs', subject, message: `is ${status}, and its reservation has other lines` }
-    }
-    const total = order.lines.reduce((sum, { price, quantity }) => sum + (price ?? Number.NaN) * quantity, 0)
-    if (!order.confirmation || order.totalAmount !== total) return malformed(subject)
-    return undefined
-  }
-
-  const faultsOf = async (scan: Scan): Promise<Finding[]> => {
-    const spoilt = scan.malformed.map(malformed)
-    if (scan.orders.length === 0) return spoilt
-    const reservations = await reservationsOf(scan.orders.map(({ orderId }) => orderId))
-    const faults = scan.orders.flatMap((order) => faultOf(order, reservations.get(order.orderId)) ?? [])
-    return [...spoilt, ...faults]
-  }
-
-  /** No repair: the order may be lost, or this may be another shop's database. */
-  const withoutOrder = async (orderIds: string[]): Promise<Finding[]> => {
-    const found = await scans.findMany(orderIds, call())
-    const known = new Set([...found.orders.map(({ orderId }) => orderId), ...found.malformed])
-    return orderIds
-      .filter((orderId) => !known.has(orderId))
-      .map((subject) => ({
-        code: 'hold_without_order',
-        subject,
-        message: 'stock is held for it, and there is no such order',
-      }))
-  }
-
-  return {
-    async look(subjects) {
-      const findings: Finding[] = []
-      const checked = { orders: 0, holds: 0 }
-      const note = (found: Finding[]): boolean => {
-        findings.push(...found)
-        return findings.length < mostFindings
-      }
-      const looked = () => ({ checked, findings, complete: findings.length < mostFindings })
-      if (subjects) {
-        const ids = [...subjects]
-        for (let from = 0; from < ids.length; from += batch) {
-          const some = ids.slice(from, from + batch)
-          note(await faultsOf(await scans.findMany(some, call())))
-          const valid = some.filter(isId)
-          if (valid.length === 0) continue
-          const reservations = await reservationsOf(valid)
-          note(await withoutOrder(valid.filter((orderId) => reservations.get(orderId)?.state === 'held')))
-        }
-        return { checked, findings, complete: true }
-      }
-
-      for (let after: string | undefined; ; ) {
-        const found = await scans.byId(after, batch, call())
-        const ids = [...found.orders.map(({ orderId }) => orderId), ...found.malformed]
-        checked.orders += ids.length
-        if (!note(await faultsOf(found))) return looked()
-        if (ids.length < batch) break
-        after = ids.filter(isId).toSorted().at(-1)
-      }
-      for (let after: string | undefined; ; ) {
-        const { orderIds } = await product.holds(
-          { ...(after !== undefined && { after }), limit: batch },
-          call(),
-        )
-        checked.holds += orderIds.length
-        if (!note(await withoutOrder(orderIds)) || orderIds.length < batch) return looked()
-        after = orderIds.at(-1)
-      }
-    },
-  }
 }
 
-const malformed = (subject: string): Finding => ({
+/**
+ * Compares each order with the reservation that the product module stores under the order's id, and each hold with its
+ * order. An order is read before its reservation. So a live order can differ from its reservation for a moment; the
+ * audit reports a difference only if its second pass finds it again.
+ */
+export const auditOrders = (dependencies: Dependencies): Audit => ({
+  look: (subjects) => (subjects ? auditSubjects(dependencies, [...subjects]) : auditEverything(dependencies)),
+})
+
+async function auditSubjects(dependencies: Dependencies, subjects: readonly string[]) {
+  const { scans, product } = dependencies
+  const findings: Finding[] = []
+  for (let from = 0; from < subjects.length; from += ordersPerRead) {
+    const ids = subjects.slice(from, from + ordersPerRead)
+    findings.push(...(await findFaults(dependencies, await scans.findMany(ids, newCall()))))
+    const valid = ids.filter(isId)
+    if (valid.length === 0) continue
+    const reservations = await readReservations(product, valid)
+    const held = valid.filter((orderId) => reservations.get(orderId)?.state === 'held')
+    findings.push(...(await findHoldsWithoutOrder(dependencies, held)))
+  }
+  return { checked: { orders: 0, holds: 0 }, findings, complete: true }
+}
+
+/** Stops early once it has `mostFindings`. */
+async function auditEverything(dependencies: Dependencies) {
+  const { scans, product } = dependencies
+  const findings: Finding[] = []
+  const checked = { orders: 0, holds: 0 }
+  const isFull = () => findings.length >= mostFindings
+
+  for (let after: string | undefined; !isFull(); ) {
+    const found = await scans.byId(after, ordersPerRead, newCall())
+    const ids = [...found.orders.map(({ orderId }) => orderId), ...found.malformed]
+    checked.orders += ids.length
+    findings.push(...(await findFaults(dependencies, found)))
+    if (ids.length < ordersPerRead) break
+    after = ids.filter(isId).toSorted().at(-1)
+  }
+  for (let after: string | undefined; !isFull(); ) {
+    const page = { ...(after !== undefined && { after }), limit: ordersPerRead }
+    const { orderIds } = await product.holds(page, newCall())
+    checked.holds += orderIds.length
+    findings.push(...(await findHoldsWithoutOrder(dependencies, orderIds)))
+    if (orderIds.length < ordersPerRead) break
+    after = orderIds.at(-1)
+  }
+  return { checked, findings, complete: !isFull() }
+}
+
+const newCall = () => callWithin(callTimeoutMs, 'audit')
+
+async function readReservations(product: ProductPort, orderIds: string[]): Promise<Map<string, Reservation>> {
+  const { reservations } = await product.reservations({ orderIds }, newCall())
+  return new Map(reservations.map(({ orderId, reservation }) => [orderId, reservation]))
+}
+
+async function findFaults(dependencies: Dependencies, { orders, malformed }: Scan): Promise<Finding[]> {
+  const corrupt = malformed.map(malformedOrder)
+  if (orders.length === 0) return corrupt
+  const ids = orders.map(({ orderId }) => orderId)
+  const reservations = await readReservations(dependencies.product, ids)
+  const faults = orders.map((order) => findFault(dependencies, order, reservations.get(order.orderId)))
+  return [...corrupt, ...faults.filter((fault) => fault !== undefined)]
+}
+
+function findFault(
+  dependencies: Dependencies,
+  order: Order,
+  reservation: Reservation | undefined,
+): Finding | undefined {
+  const { status } = order
+  if (status === 'pending' || status === 'cancelling') return findOverdue(dependencies, order)
+  if (status === 'cancelled' || status === 'rejected') {
+    if (status === 'rejected' && !order.rejection) return malformedOrder(order.orderId)
+    return reservation?.state === 'held' ? holdLeft(dependencies, order) : undefined
+  }
+  return findFaultOfSale(order, reservation)
+}
+
+function findOverdue(dependencies: Dependencies, order: Order): Finding | undefined {
+  const { orderId: subject, status, leaseUntil } = order
+  const sweptAt = leaseUntil + (status === 'pending' ? pendingGraceMs : 0)
+  const now = Date.now()
+  if (now < sweptAt + overdueAfterMs && leaseUntil < now + maxLeaseMs) return undefined
+  const repair = async () =>
+    (await finishOrder(dependencies, order, newCall())) ? 'finished: it is cancelled' : undefined
+  const message = `is ${status}, and no process finishes it: its lease ends at ${new Date(leaseUntil).toISOString()}`
+  return { code: 'order_unfinished', subject, message, repair }
+}
+
+function holdLeft({ product }: Dependencies, { orderId, status }: Order): Finding {
+  // This is safe to repeat: a cancelled or rejected order stays so, and a release only changes a hold.
+  const repair = async () => {
+    if ((await readReservations(product, [orderId])).get(orderId)?.state !== 'held') return undefined
+    await product.release({ orderId }, newCall())
+    return 'released what it held'
+  }
+  const message = `is ${status}, and still holds stock`
+  return { code: 'hold_left', subject: orderId, message, givesBackTo: 'product', repair }
+}
+
+/** @param order is confirmed, shipped or delivered, and so must hold its lines */
+function findFaultOfSale(order: Order, reservation: Reservation | undefined): Finding | undefined {
+  const { orderId: subject, status } = order
+  if (reservation?.state !== 'held') {
+    const found = reservation ? `is ${reservation.state}` : 'does not exist'
+    return { code: 'hold_missing', subject, message: `is ${status}, and its reservation ${found}` }
+  }
+  if (!isDeepStrictEqual(reservation.lines, order.lines)) {
+    return { code: 'hold_differs', subject, message: `is ${status}, and its reservation has other lines` }
+  }
+  const total = order.lines.reduce((sum, { price, quantity }) => sum + (price ?? Number.NaN) * quantity, 0)
+  return order.confirmation && order.totalAmount === total ? undefined : malformedOrder(subject)
+}
+
+/** These findings have no repair: the order may be lost, or the database may belong to another shop. */
+async function findHoldsWithoutOrder({ scans }: Dependencies, orderIds: string[]): Promise<Finding[]> {
+  const found = await scans.findMany(orderIds, newCall())
+  const known = new Set([...found.orders.map(({ orderId }) => orderId), ...found.malformed])
+  const message = 'does not exist, and stock is held for it'
+  return orderIds
+    .filter((orderId) => !known.has(orderId))
+    .map((subject) => ({ code: 'hold_without_order', subject, message }))
+}
+
+const malformedOrder = (subject: string): Finding => ({
   code: 'order_malformed',
   subject,
   message: 'is not stored as orders are',

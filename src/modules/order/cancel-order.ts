@@ -4,12 +4,14 @@ import type { OrderRepository } from './order.repository.ts'
 import type { Order } from './order.ts'
 
 /**
- * The way back of an order that is `cancelling`, safe to repeat from wherever it ended: the stock is released, which
- * also refuses every reserve that comes later, and then a compare-and-set makes it `cancelled`. Of an order that is
- * undone, that step frees the idempotency key; one that somebody cancelled keeps it.
+ * Completes the cancellation of an order that is `cancelling`. Both steps can be repeated, by any process:
  *
- * @returns the order as it is then
- * @throws DomainError `dependency_unavailable`, `overloaded`: it is still `cancelling` then
+ * 1. Release the stock. The product module then also refuses a reserve of this order that arrives later.
+ * 2. Compare-and-set the order to `cancelled`. If the sweeper undoes the order, this step also frees the idempotency key. An
+ *    order that a client cancelled keeps its key.
+ *
+ * @returns the order as it is afterwards
+ * @throws DomainError `dependency_unavailable`, `overloaded`: the order is still `cancelling`
  */
 export async function completeCancelling(
   { orders, product }: { orders: OrderRepository; product: ProductPort },

@@ -6,7 +6,7 @@ export const orderMigrations: Migration[] = [
     name: '001-indexes',
     indexes: {
       orders: [
-        // One order per user and key, whatever arrives at once: what the idempotency of buying rests on.
+        // Idempotency rests on this index: it admits one order per user and key, however many requests arrive at once.
         { key: { userId: 1, key: 1 }, unique: true, partialFilterExpression: { key: { $exists: true } } },
         { key: { userId: 1, status: 1, createdAt: -1, _id: -1 } },
         { key: { status: 1, createdAt: -1, _id: -1 } },
@@ -16,7 +16,7 @@ export const orderMigrations: Migration[] = [
   {
     name: '002-unfinished-orders',
     indexes: {
-      // Holds the few orders that are at work or left behind, and none of those that are done.
+      // The index is small: it holds only unfinished orders.
       orders: [
         {
           key: { status: 1, leaseUntil: 1 },
@@ -25,7 +25,7 @@ export const orderMigrations: Migration[] = [
       ],
     },
   },
-  // Nothing holds stock for a rejected order, and it never changes again. A retry finds its answer for as long as keys
-  // are kept; one that comes later still is a new order, as every request is whose key is forgotten.
+  // A rejected order holds no stock and never changes again, so it may expire. A retry finds the answer until then. A later
+  // request with the same key places a new order, as after the expiry of any key.
   expire('003-retention', 'orders', { status: 'rejected' }),
 ]

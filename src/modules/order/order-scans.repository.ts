@@ -3,19 +3,20 @@ import { Types } from 'mongoose'
 import type { Call } from '#kernel/call.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { idFormat } from '#kernel/schemas.ts'
-import { isWhole, type OrderDocument, orderModel, orderOf } from './order.repository.ts'
 import type { Order } from './order.ts'
+import { isWellFormed, type OrderDocument, orderCollection, toOrder } from './order-document.repository.ts'
 import { orderStatuses } from './order-status.ts'
 
-const isKnown = (document: OrderDocument): boolean =>
-  isWhole(document) && orderStatuses.includes(document.status)
+/** Whether this version of the program can read the document as an order. */
+const isReadable = (document: OrderDocument): boolean =>
+  isWellFormed(document) && orderStatuses.includes(document.status)
 
-// How often unfinished orders are read again without what is spoilt.
-const mostRounds = 5
+/** Unfinished orders are read this many times at most, each time without the malformed ones found before. */
+const maxReads = 5
 
 export const isId = (value: string): boolean => idFormat.test(value)
 
-/** Orders, and the ids of what is among them and cannot be read as one. */
+/** Orders, and the ids of documents that cannot be read as orders. */
 export interface Scan {
   orders: Order[]
   malformed: string[]
@@ -23,39 +24,38 @@ export interface Scan {
 
 export type OrderScans = ReturnType<typeof createOrderScans>
 
-/** What goes through everybody's orders, and may visit every shard: the sweeper and the audit. */
+/** Reads the orders of all users, for the sweeper and the audit. On a sharded cluster these reads may visit every shard. */
 export function createOrderScans(database: Database) {
-  // Mongoose types it by what it calls a document.
-  const collection = orderModel(database).collection as unknown as mongoose.mongo.Collection<OrderDocument>
+  const collection = orderCollection(database)
 
-  /** Past the schema, which would refuse to look for what does not fit it. */
+  /** Reads with the driver, because a query through the schema would not find malformed documents. */
   const scan = async (ids: object, limit: number, call: Call): Promise<Scan> => {
     const documents = await database.run(call, (maxTimeMS) =>
       collection.find(ids, { sort: { _id: 1 }, limit, maxTimeMS }).toArray(),
     )
-    const malformed = documents.filter((document) => !isKnown(document))
+    const malformed = documents.filter((document) => !isReadable(document))
     return {
-      orders: documents.filter(isKnown).map(orderOf),
+      orders: documents.filter(isReadable).map(toOrder),
       malformed: malformed.map(({ _id }) => String(_id)),
     }
   }
 
   return {
-    /** Those of the orders that exist, whoever's they are. */
+    /** Ids without a stored order are left out. */
     findMany(orderIds: readonly string[], call: Call): Promise<Scan> {
-      // As the ids that they should be, and as whatever else somebody may have put there.
+      // An operator's edit may have stored an id as a string.
       const ids = orderIds.flatMap((id) => (isId(id) ? [new Types.ObjectId(id), id] : [id]))
       return scan({ _id: { $in: ids } }, ids.length, call)
     },
 
-    /** Everybody's orders by id, from behind `after` on. */
+    /** A page of all orders in the order of their ids, after the id `after`. */
     byId: (after: string | undefined, limit: number, call: Call) =>
       scan(after === undefined ? {} : { _id: { $gt: new Types.ObjectId(after) } }, limit, call),
 
     /**
-     * Orders that nobody is at work on any more, those that have waited longest first.
-     * @param pendingSince epoch milliseconds: `pending` ones whose lease ended before
-     * @param cancellingSince the same of `cancelling` ones
+     * Unfinished orders whose lease has ended, those with the earliest end first.
+     * @param pendingSince `pending` orders count if their lease ended before this time (epoch milliseconds)
+     * @param cancellingSince the same for `cancelling` orders
      */
     async unfinished(
       {
@@ -71,9 +71,9 @@ export function createOrderScans(database: Database) {
           { status: 'cancelling', leaseUntil: { $lt: new Date(cancellingSince) } },
         ],
       }
-      // A spoilt order is the audit's. The orders are read again without the spoilt ones, which would hide the others.
+      // Malformed orders could fill the whole page. They are left to the audit, and the page is read again without them.
       const without: OrderDocument['_id'][] = []
-      for (let round = 1; ; round++) {
+      for (let read = 1; ; read++) {
         const documents = await database.run(call, (maxTimeMS) =>
           collection
             .find(without.length > 0 ? { ...filter, _id: { $nin: without } } : filter, {
@@ -83,11 +83,11 @@ export function createOrderScans(database: Database) {
             })
             .toArray(),
         )
-        const known = documents.filter(isKnown)
-        if (known.length === documents.length || documents.length < limit || round === mostRounds) {
-          return known.map(orderOf)
+        const known = documents.filter(isReadable)
+        if (known.length === documents.length || documents.length < limit || read === maxReads) {
+          return known.map(toOrder)
         }
-        without.push(...documents.filter((document) => !isKnown(document)).map(({ _id }) => _id))
+        without.push(...documents.filter((document) => !isReadable(document)).map(({ _id }) => _id))
       }
     },
   }

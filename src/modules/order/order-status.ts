@@ -11,16 +11,16 @@ export const orderStatuses = [
 ] as const
 export type OrderStatus = (typeof orderStatuses)[number]
 
-/** What a client may ask an order to become. */
+/** The statuses that a client may request for an order. */
 export const requestableStatuses = ['shipped', 'delivered', 'cancelled'] as const
 export type RequestableStatus = (typeof requestableStatuses)[number]
 
-/** Who may ask for what: owners only cancel. */
+/** Owners may only cancel; admins may request every status. */
 export const mayRequest = (role: Role, to: RequestableStatus): boolean =>
   role === 'admin' || to === 'cancelled'
 
-// pending → confirmed and pending → rejected are not here: only placing the order takes them.
-const steps: Record<OrderStatus, readonly RequestableStatus[]> = {
+// Clients cannot request `confirmed` and `rejected`: only placing the order leads there.
+const transitions: Record<OrderStatus, readonly RequestableStatus[]> = {
   pending: ['cancelled'],
   confirmed: ['shipped', 'cancelled'],
   shipped: ['delivered'],
@@ -30,6 +30,6 @@ const steps: Record<OrderStatus, readonly RequestableStatus[]> = {
   rejected: [],
 }
 
-/** What this caller may do next. */
-export const allowedSteps = (role: Role, from: OrderStatus): RequestableStatus[] =>
-  steps[from].filter((to) => mayRequest(role, to))
+/** The statuses that this role may request for an order with the status `from`. */
+export const allowedTransitions = (role: Role, from: OrderStatus): RequestableStatus[] =>
+  transitions[from].filter((to) => mayRequest(role, to))

@@ -26,7 +26,7 @@ const order = z
     productList: z.array(
       z.object({
         productId: id,
-        name: z.string().nullable().openapi({ description: 'null on an order never confirmed' }),
+        name: z.string().nullable().openapi({ description: 'Null if the order was never confirmed.' }),
         price: amount.nullable(),
         quantity: z.int(),
       }),
@@ -55,16 +55,17 @@ const order = z
 const line = z.strictObject({ productId: id, quantity: z.int().min(1).max(1_000).openapi({ example: 2 }) })
 const newOrder = z
   .strictObject({ productList: z.array(line).min(1).max(100) })
-  .openapi('NewOrder', { description: 'lines of one product are added together' })
+  .openapi('NewOrder', { description: 'Lines of the same product are added together.' })
 
 const statusChange = z
   .strictObject({ status: z.enum(requestableStatuses) })
   .openapi('StatusChange', { example: { status: 'cancelled' } })
 
 const changed = {
-  200: { description: 'The order as it is now', headers: etagHeader, content: json(order) },
+  200: { description: 'The order after the change', headers: etagHeader, content: json(order) },
   202: {
-    description: 'Being cancelled: the stock could not be given back at once, and will be',
+    description:
+      'The order is being cancelled. Its stock could not be released at once, and is released later.',
     headers: etagHeader,
     content: json(order),
   },
@@ -75,14 +76,14 @@ export const orderApi = {
     method: 'post',
     path: '/orders/create_order',
     tags,
-    summary: 'Buy',
+    summary: 'Place an order',
     description:
-      'All or nothing: if any line cannot be met, no stock moves. Without an answer in time: 503 with `orderId`; a retry with the same Idempotency-Key carries on with that order.',
+      'If the stock does not suffice for one line, no stock is taken for any line. If the outcome is not known in time, the answer is 503 with `orderId`; a retry with the same Idempotency-Key continues that order.',
     security: bearer,
     request: { headers: z.object({ 'Idempotency-Key': idempotencyKey }), body: body(newOrder) },
     responses: {
       201: {
-        description: 'Confirmed',
+        description: 'The confirmed order',
         headers: { ...etagHeader, ...locationHeader, ...replayedHeader },
         content: json(order),
       },
@@ -103,18 +104,19 @@ export const orderApi = {
     path: '/orders',
     tags,
     summary: 'List orders, newest first',
-    description: "Your own; an admin everyone's. Rejected ones only where `status=rejected` asks for them.",
+    description:
+      'Customers list their own orders, and admins the orders of all users. Rejected orders are listed only with `status=rejected`.',
     security: bearer,
     request: {
       query: z.object({
-        userId: id.optional().openapi({ description: "another's: admins only" }),
+        userId: id.optional().openapi({ description: 'Only admins may name another user.' }),
         status: z.enum(orderStatuses).optional(),
         limit,
         cursor,
       }),
     },
     responses: {
-      200: { description: 'A page', content: json(page('OrderPage', order)) },
+      200: { description: 'A page of orders', content: json(page('OrderPage', order)) },
       ...errors('validation_failed', ...signedIn, 'forbidden'),
     },
   }),
@@ -136,7 +138,7 @@ export const orderApi = {
     path: '/orders/{id}',
     tags,
     summary: 'Ship, deliver or cancel an order',
-    description: 'Owners may only cancel.',
+    description: 'The owner of an order may only cancel it; an admin may request each status.',
     security: bearer,
     request: { params, headers: preconditions, body: body(statusChange) },
     responses: {
@@ -156,7 +158,7 @@ export const orderApi = {
     path: '/orders/{id}',
     tags,
     summary: 'Cancel an order',
-    description: 'Again: 200, and nothing more happens.',
+    description: 'To cancel a cancelled order changes nothing; the answer is 200.',
     security: bearer,
     request: { params, headers: preconditions },
     responses: {

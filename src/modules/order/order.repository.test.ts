@@ -8,7 +8,7 @@ import { createOrderRepository, type OrderRepository } from './order.repository.
 import type { Order } from './order.ts'
 import { createOrderScans } from './order-scans.repository.ts'
 
-// Two replicas work on the same orders. The one has a step between the write of the other and what that reads back.
+// Two replicas work on the same orders. `elsewhere` takes a step between a write of `here` and the read that follows it.
 
 let mongo: Mongo
 let database: Database
@@ -60,7 +60,7 @@ const placeConfirmed = async () => {
   return taken(await elsewhere.confirm(order, held(order), call()))
 }
 
-describe('a step that took effect is known as such when another replica has taken the next one meanwhile', () => {
+describe('a step that took effect is reported as successful, even if another replica takes the next step at once', () => {
   const cases: [
     string,
     () => Promise<Order>,
@@ -108,7 +108,7 @@ describe('a step that took effect is known as such when another replica has take
       const now = await elsewhere.find(order, call())
       await stepElsewhere(taken(now))
     }
-    // The second one is lost, so that what is stored has to tell which of the two took effect.
+    // The second change is lost, so the repository has to find out from the stored orders which of the two took effect.
     const stale = { ...other, version: 7 }
     const [step, lost] = await Promise.all([
       stepHere(order),
@@ -123,7 +123,7 @@ describe('a step that took effect is known as such when another replica has take
   })
 })
 
-it('each change of status is kept with its time, and a take-over is none', async () => {
+it('the order keeps each change of status with its time, and does not count a takeover as one', async () => {
   const order = await place()
   const owned = taken(await here.takeOver(order, Date.now() + 1_000, call()))
   const confirmed = taken(await here.confirm(owned, held(order), call()))
@@ -137,9 +137,9 @@ it('each change of status is kept with its time, and a take-over is none', async
   ])
 })
 
-it('a replica that knows no list of steps takes its own beside one that does', async () => {
+it('a replica that does not know the list of steps works beside one that does', async () => {
   const order = await placeConfirmed()
-  // As a replica of before wrote it.
+  // A replica of an older version writes this.
   const orders = database.connection.collection('orders')
   await orders.updateOne({ key: order.key }, { $set: { status: 'shipped', version: 3, stepId: 'theirs' } })
   const [, delivered] = await Promise.all([
@@ -153,13 +153,13 @@ it('a replica that knows no list of steps takes its own beside one that does', a
   })
 })
 
-it('unfinished orders are found behind as many spoilt ones as are read at once', async () => {
+it('the scan finds unfinished orders behind more malformed ones than it reads at once', async () => {
   const orders = database.connection.collection('orders')
   const later = Date.now() + 60_000
   const scan = () =>
     createOrderScans(database).unfinished({ pendingSince: later, cancellingSince: later, limit: 3 }, call())
-  const spoilt = await Promise.all(Array.from({ length: 7 }, place))
-  const ids = spoilt.map(({ orderId }) => new Types.ObjectId(orderId))
+  const malformed = await Promise.all(Array.from({ length: 7 }, place))
+  const ids = malformed.map(({ orderId }) => new Types.ObjectId(orderId))
   const first = new Date(0)
   await orders.updateMany({ _id: { $in: ids } }, { $set: { lines: [null], leaseUntil: first } })
   const { orderId } = await place()

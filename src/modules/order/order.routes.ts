@@ -7,7 +7,7 @@ import { createRouter } from '#kernel/http/router.ts'
 import { id } from '#kernel/schemas.ts'
 import { orderApi } from './order.api.ts'
 import type { OrderService } from './order.service.ts'
-import { representation } from './order.ts'
+import { orderResponse } from './order.ts'
 
 const position = z.strictObject({
   createdAt: z.iso.datetime().transform((value) => new Date(value)),
@@ -27,7 +27,7 @@ export function orderRoutes(service: OrderService, guard: Guard) {
     if (replayed) c.get('headers')['idempotent-replayed'] = 'true'
     if (!order) throw refusal
     const location = `/orders/${order.orderId}`
-    return respondJson(c, representation(order), 201, { etag: etag(order.version), location })
+    return respondJson(c, orderResponse(order), 201, { etag: etag(order.version), location })
   })
 
   router.openapi({ ...orderApi.list, middleware }, async (c) => {
@@ -43,7 +43,7 @@ export function orderRoutes(service: OrderService, guard: Guard) {
   router.openapi({ ...orderApi.get, middleware }, async (c) => {
     const order = await service.get(c.req.valid('param').id, c.get('principal'), c.get('call'))
     if (notModified(c, order.version)) return respond(c, null, 304)
-    return respondJson(c, representation(order), 200)
+    return respondJson(c, orderResponse(order), 200)
   })
 
   router.openapi({ ...orderApi.changeStatus, middleware }, async (c) => {
@@ -51,7 +51,7 @@ export function orderRoutes(service: OrderService, guard: Guard) {
     const conditions = preconditionsOf(c.req.valid('header'))
     const { id } = c.req.valid('param')
     const order = await service.changeStatus(id, status, conditions, c.get('principal'), c.get('call'))
-    return respondJson(c, representation(order), order.status === 'cancelling' ? 202 : 200, {
+    return respondJson(c, orderResponse(order), order.status === 'cancelling' ? 202 : 200, {
       etag: etag(order.version),
     })
   })
@@ -60,7 +60,7 @@ export function orderRoutes(service: OrderService, guard: Guard) {
     const conditions = preconditionsOf(c.req.valid('header'))
     const { id } = c.req.valid('param')
     const order = await service.changeStatus(id, 'cancelled', conditions, c.get('principal'), c.get('call'))
-    return respondJson(c, representation(order), order.status === 'cancelling' ? 202 : 200, {
+    return respondJson(c, orderResponse(order), order.status === 'cancelling' ? 202 : 200, {
       etag: etag(order.version),
     })
   })

@@ -6,10 +6,9 @@ import type { Principal } from '#kernel/principal.ts'
 import type { Line, ProductPort } from '../product/contract.ts'
 import { completeCancelling } from './cancel-order.ts'
 import type { OrderRepository } from './order.repository.ts'
-import { type Order, type Position, positionOf, representation } from './order.ts'
-
+import { type Order, orderResponse, type Position, positionOf } from './order.ts'
 import {
-  allowedSteps,
+  allowedTransitions,
   mayRequest,
   type OrderStatus,
   orderStatuses,
@@ -17,23 +16,23 @@ import {
 } from './order-status.ts'
 import { placeOrder } from './place-order.ts'
 
-// A compare-and-set that is lost this often means that something else is wrong: an order takes few steps in its life.
-const attempts = 10
+// An order changes only a few times in its life, so more lost compare-and-sets than this point to another fault.
+const maxAttempts = 10
 
 const listedByDefault = orderStatuses.filter((status) => status !== 'rejected')
 
 export type OrderService = ReturnType<typeof createOrderService>
 
 export function createOrderService({ orders, product }: { orders: OrderRepository; product: ProductPort }) {
-  /** Another user's order is as if it did not exist. */
-  const visible = async (orderId: string, principal: Principal, call: Call): Promise<Order> => {
+  /** @throws DomainError `order_not_found`, also for an order of another user, so that its id reveals nothing */
+  const findVisible = async (orderId: string, principal: Principal, call: Call): Promise<Order> => {
     const scope = principal.role === 'admin' ? { orderId } : { orderId, userId: principal.userId }
     const order = await orders.find(scope, call)
     if (!order) throw new DomainError('order_not_found', `there is no order ${orderId}`)
     return order
   }
 
-  /** Where the stock cannot be given back now, the order stays `cancelling`, and the sweeper finishes it later. */
+  /** If the stock cannot be released now, the order stays `cancelling`, and the sweeper finishes the cancellation later. */
   const finishCancelling = async (order: Order, call: Call): Promise<Order> => {
     try {
       return await completeCancelling({ orders, product }, order, call)
@@ -43,8 +42,8 @@ export function createOrderService({ orders, product }: { orders: OrderRepositor
     }
   }
 
-  /** One step from the order as it was read; undefined if it is no longer so. */
-  const step = async (order: Order, to: RequestableStatus, call: Call): Promise<Order | undefined> => {
+  /** @returns undefined if another request has changed the order since it was read */
+  const changeTo = async (order: Order, to: RequestableStatus, call: Call): Promise<Order | undefined> => {
     if (to !== 'cancelled') return orders.advance(order, to, call)
     if (order.status === 'cancelled') return order
     const cancelling =
@@ -56,7 +55,7 @@ export function createOrderService({ orders, product }: { orders: OrderRepositor
     place: (request: { userId: string; key: string | undefined; lines: readonly Line[] }, call: Call) =>
       placeOrder({ orders, product }, request, call),
 
-    get: visible,
+    get: findVisible,
 
     async list(
       query: {
@@ -67,7 +66,7 @@ export function createOrderService({ orders, product }: { orders: OrderRepositor
       },
       principal: Principal,
       call: Call,
-    ): Promise<Page<ReturnType<typeof representation>>> {
+    ): Promise<Page<ReturnType<typeof orderResponse>>> {
       if (principal.role !== 'admin' && query.userId !== undefined && query.userId !== principal.userId) {
         throw new DomainError('forbidden', "userId: only an admin may list another user's orders")
       }
@@ -76,12 +75,12 @@ export function createOrderService({ orders, product }: { orders: OrderRepositor
       const { after, limit } = query
       const rows = await orders.list({ userId, statuses, after, limit: limit + 1 }, call)
       const page = pageOf(rows, limit, positionOf)
-      return { ...page, data: page.data.map(representation) }
+      return { ...page, data: page.data.map(orderResponse) }
     },
 
     /**
-     * Takes an order to another status. Cancelling one that is cancelled changes nothing.
-     * @returns the order as it is then: `cancelling` where the stock could not be given back at once
+     * Changes the status of an order. To cancel a cancelled order changes nothing.
+     * @returns the order as it is afterwards; `cancelling` if the stock could not be released at once
      */
     async changeStatus(
       orderId: string,
@@ -90,12 +89,12 @@ export function createOrderService({ orders, product }: { orders: OrderRepositor
       principal: Principal,
       call: Call,
     ): Promise<Order> {
-      for (let tries = 0; tries < attempts; tries++) {
-        const order = await visible(orderId, principal, call)
+      return retryCompareAndSet(async () => {
+        const order = await findVisible(orderId, principal, call)
         if (!mayRequest(principal.role, to))
           throw new DomainError('forbidden', `status: only an admin sets ${to}`)
         checkPreconditions(conditions, order.version)
-        const allowed = allowedSteps(principal.role, order.status)
+        const allowed = allowedTransitions(principal.role, order.status)
         if (!allowed.includes(to) && !(to === 'cancelled' && order.status === 'cancelled')) {
           throw new DomainError(
             'invalid_transition',
@@ -107,10 +106,22 @@ export function createOrderService({ orders, product }: { orders: OrderRepositor
             },
           )
         }
-        const changed = await step(order, to, call)
-        if (changed) return changed
-      }
-      throw dependencyUnavailable('the order changes too often just now; try again')
+        return changeTo(order, to, call)
+      })
     },
   }
+}
+
+/**
+ * Repeats an attempt to read an order, decide, and write by compare-and-set, until no other request changes the order
+ * between the read and the write.
+ * @param attempt returns undefined if its compare-and-set was lost
+ * @throws DomainError `dependency_unavailable` after `maxAttempts` attempts
+ */
+async function retryCompareAndSet<T>(attempt: () => Promise<T | undefined>): Promise<T> {
+  for (let attempts = 0; attempts < maxAttempts; attempts++) {
+    const result = await attempt()
+    if (result !== undefined) return result
+  }
+  throw dependencyUnavailable('the order changes too often just now; try again')
 }

@@ -101,7 +101,7 @@ describe('buying', () => {
       { productList: [{ ...line, quantity: { $gt: '' } }] },
       '/productList/0/quantity',
     ],
-    ['an id that is none', { productList: [{ ...line, productId: 'x' }] }, '/productList/0/productId'],
+    ['a malformed id', { productList: [{ ...line, productId: 'x' }] }, '/productList/0/productId'],
     ['an operator as id', { productList: [{ ...line, productId: { $gt: '' } }] }, '/productList/0/productId'],
     ["the client's price", { productList: [{ ...line, price: 0.01 }] }, '/productList/0/price'],
     ["another's user id", { productList: [line], userId: line.productId }, '/userId'],
@@ -122,7 +122,7 @@ describe('buying with a key', () => {
   const withKey = (key: string, lines: unknown, account = ada) =>
     shop.order(account.token, lines, { 'Idempotency-Key': key })
 
-  it('gives the first answer again, even when the order has moved on', async () => {
+  it('repeats the first answer, even after the order was shipped', async () => {
     const { productId } = await product()
     const lines = [{ productId, quantity: 2 }]
     const first = await withKey('basket-1', lines)
@@ -137,7 +137,7 @@ describe('buying with a key', () => {
     expect(await stockOf(productId)).toBe(8)
   })
 
-  it('gives the first answer again after a cancellation too', async () => {
+  it('repeats the first answer after a cancellation too', async () => {
     const { productId } = await product()
     const first = await withKey('basket-2', [{ productId, quantity: 2 }])
     await shop.delete(`/orders/${first.body.orderId}`, { token: ada.token })
@@ -148,7 +148,7 @@ describe('buying with a key', () => {
     expect(await stockOf(productId)).toBe(10)
   })
 
-  it('knows two bodies as the same by their merged, sorted lines', async () => {
+  it('treats two bodies as equal if their merged, sorted lines are equal', async () => {
     const [a, b] = await Promise.all([product(), product()])
     const [one, two] = [a, b].map(({ productId }) => ({ productId, quantity: 2 }))
     const first = await withKey('basket-3', [one, two])
@@ -160,7 +160,7 @@ describe('buying with a key', () => {
     })
   })
 
-  it('repeats a rejection, whatever is in stock by then', async () => {
+  it('repeats a rejection, even if the stock suffices by then', async () => {
     const { productId } = await product({ stock: 1 })
     const lines = [{ productId, quantity: 5 }]
     const first = await withKey('basket-4', lines)
@@ -182,7 +182,7 @@ describe('buying with a key', () => {
     })
   })
 
-  it('belongs to one user', async () => {
+  it('keeps the same key of two users apart', async () => {
     const [{ productId }, grace] = await Promise.all([product(), shop.customer()])
     const first = await withKey('basket-6', [{ productId, quantity: 1 }])
     const other = await withKey('basket-6', [{ productId, quantity: 1 }], grace)
@@ -190,14 +190,14 @@ describe('buying with a key', () => {
     expect(other.body.orderId).not.toBe(first.body.orderId)
   })
 
-  it('refuses a key that is none', async () => {
+  it('refuses a malformed key', async () => {
     const answer = await withKey('two words', [{ productId: '0123456789abcdef01234567', quantity: 1 }])
     expect(answer).toMatchObject({ status: 400, body: { errors: [{ parameter: 'Idempotency-Key' }] } })
   })
 })
 
 describe('an order', () => {
-  it("is its owner's and admins' alone", async () => {
+  it('is visible only to its owner and to admins', async () => {
     const { orderId } = await buy()
     const { token } = await shop.customer()
     const hidden = { status: 404, body: { code: 'order_not_found' } }
@@ -212,13 +212,13 @@ describe('an order', () => {
     })
   })
 
-  it('answers 304 to whoever has it', async () => {
+  it('answers 304 to a client that has its current version', async () => {
     const { orderId } = await buy()
     const headers = { 'If-None-Match': '"2"' }
     expect(await shop.get(`/orders/${orderId}`, { token: ada.token, headers })).toMatchObject({ status: 304 })
   })
 
-  it('answers 400 to an id that is none', async () => {
+  it('answers 400 to a malformed id', async () => {
     for (const method of ['GET', 'DELETE']) {
       expect(await shop.request(method, '/orders/nothing', { token: ada.token })).toMatchObject({
         status: 400,
@@ -229,7 +229,7 @@ describe('an order', () => {
 })
 
 describe('the status of an order', () => {
-  it('goes from confirmed over shipped to delivered, by an admin', async () => {
+  it('is set by an admin from confirmed to shipped, and from shipped to delivered', async () => {
     const { orderId } = await buy()
     for (const status of ['shipped', 'delivered']) {
       expect(await setStatus(orderId, status, ada.token)).toMatchObject({
@@ -258,7 +258,7 @@ describe('the status of an order', () => {
   })
 
   it.each(['PUT', 'DELETE'])(
-    'is cancelled by its owner with %s, once, and the stock is back',
+    'is set to cancelled by its owner with %s, and the stock returns once',
     async (method) => {
       const order = await buy(ada, 4)
       const [{ productId }] = order.productList
@@ -278,7 +278,7 @@ describe('the status of an order', () => {
     },
   )
 
-  it('is either shipped or cancelled when both come at once', async () => {
+  it('becomes either shipped or cancelled if both requests arrive at once', async () => {
     for (let round = 0; round < 10; round++) {
       const order = await buy(ada, 4)
       const ship = () => setStatus(order.orderId, 'shipped', admin)
@@ -293,7 +293,7 @@ describe('the status of an order', () => {
     }
   })
 
-  it('changes only from the version that If-Match names', async () => {
+  it('changes only if the version matches If-Match', async () => {
     const { orderId } = await buy()
     expect(await setStatus(orderId, 'shipped', admin, { 'If-Match': '"1"' })).toMatchObject({
       status: 412,
@@ -309,7 +309,7 @@ describe('the status of an order', () => {
     { status: 7 },
     {},
     { status: { $ne: '' } },
-  ])('cannot be asked to be %j', async (body) => {
+  ])('cannot be set by the body %j', async (body) => {
     const { orderId } = await buy()
     const answer = await shop.put(`/orders/${orderId}`, { token: admin, body })
     expect(answer).toMatchObject({ status: 400, body: { errors: [{ pointer: '/status' }] } })
@@ -337,11 +337,11 @@ describe('listing orders', () => {
     }
   }
 
-  it('shows your own, newest first, without the rejected ones', async () => {
+  it("returns the customer's own orders, newest first, without rejected ones", async () => {
     expect((await pages('limit=2', grace.token)).map(({ orderId }) => orderId)).toEqual(mine)
   })
 
-  it('shows those of a status', async () => {
+  it('returns only the orders with the requested status', async () => {
     const cancelled = await pages('limit=2&status=cancelled', grace.token)
     expect(cancelled.map(({ orderId }) => orderId)).toEqual([mine[0]])
     const [rejected, ...others] = await pages('limit=2&status=rejected', grace.token)
@@ -353,7 +353,7 @@ describe('listing orders', () => {
     })
   })
 
-  it("shows an admin everyone's, or one user's", async () => {
+  it('returns the orders of all users, or of one user, to an admin', async () => {
     const everyone = new Set((await pages('limit=2', admin)).map(({ userId }) => userId))
     expect(everyone).toContain(ada.userId)
     expect(everyone).toContain(grace.userId)
@@ -361,7 +361,7 @@ describe('listing orders', () => {
     expect(one.map(({ orderId }) => orderId)).toEqual(mine)
   })
 
-  it("keeps another's from a customer", async () => {
+  it('refuses the orders of another user to a customer', async () => {
     expect(await shop.get(`/orders?userId=${ada.userId}`, { token: grace.token })).toMatchObject({
       status: 403,
       body: { code: 'forbidden' },
@@ -370,14 +370,14 @@ describe('listing orders', () => {
   })
 
   it.each([1, 2, 19, 20, 40])(
-    'leaves nothing out and shows nothing twice of one time, %i at once',
+    'returns each of several orders with equal times once, %i per page',
     async (limit) => {
       const linus = await shop.customer()
       const { orderId } = await buy(linus)
       await shop.delete(`/orders/${orderId}`, { token: linus.token })
       const orders = (await shop.collections('order')).collection('orders')
       const cancelled = await orders.findOne({ _id: new Types.ObjectId(orderId) })
-      // Alone, in twos, in threes, and more than a page of them.
+      // The orders have their times alone, in pairs, in threes, and in groups larger than a page.
       const times = [1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 45, 1, 1].flatMap((many, time) =>
         Array(many).fill(time),
       )

@@ -3,38 +3,38 @@ import { toDecimal } from '#kernel/money.ts'
 import type { Line, Rejection } from '../product/contract.ts'
 import type { OrderStatus } from './order-status.ts'
 
-/** `name` and `price` (minor units) are the product's when its stock was secured; null until then, or for ever. */
+/** `name` and `price` (minor units) are the product's at the time of its reservation, and null on an unconfirmed order. */
 export interface OrderLine extends Line {
   name: string | null
   price: number | null
 }
 
-/** An order as the module holds it. */
+/** An order inside the module. */
 export interface Order {
   orderId: string
   userId: string
-  /** The idempotency key that it was placed with; unset when an unfinished order is undone. */
+  /** The idempotency key of the request that placed the order. Undoing an abandoned order unsets the key. */
   key: string | undefined
   linesHash: string
   lines: OrderLine[]
   /** Minor units. */
   totalAmount: number | null
   status: OrderStatus
-  /** Grows with every change of the representation. */
+  /** Grows with every change that clients can see. */
   version: number
-  /** Until then somebody is at work on it, if it is unfinished. Epoch milliseconds. */
+  /** Epoch milliseconds. While the lease runs, one process is working on the unfinished order. */
   leaseUntil: number
-  /** Nobody finished it while it was `pending`: it is being cancelled, or was, and frees its key by that. */
-  undo: boolean
-  /** When and as which version it was confirmed: what a replayed 201 is rebuilt from. */
+  /** The sweeper cancels, or has cancelled, the order because no request finished it while it was `pending`. */
+  isUndone: boolean
+  /** When the order was confirmed, and as which version. A replayed 201 is rebuilt from it. */
   confirmation: { at: Date; version: number } | undefined
   rejection: Rejection | undefined
   createdAt: Date
   updatedAt: Date
 }
 
-/** An order as clients see it. */
-export const representation = (order: Order) => ({
+/** The order as clients see it. */
+export const orderResponse = (order: Order) => ({
   orderId: order.orderId,
   userId: order.userId,
   productList: order.lines.map(({ productId, name, price, quantity }) => ({
@@ -50,8 +50,8 @@ export const representation = (order: Order) => ({
   updatedAt: order.updatedAt.toISOString(),
 })
 
-/** The order as it was when it was confirmed: lines and total never change afterwards. */
-export const asConfirmed = (order: Order): Order | undefined =>
+/** The order as it was when it was confirmed. Later changes leave its lines and its total alone. */
+export const orderAtConfirmation = (order: Order): Order | undefined =>
   order.confirmation && {
     ...order,
     status: 'confirmed',
@@ -59,8 +59,8 @@ export const asConfirmed = (order: Order): Order | undefined =>
     updatedAt: order.confirmation.at,
   }
 
-/** Lines of one product are added together; sorted by product, so that equal baskets look the same. */
-export function mergedLines(lines: readonly Line[]): Line[] {
+/** Adds the lines of one product together and sorts by product, so that equal baskets give equal lines. */
+export function mergeLines(lines: readonly Line[]): Line[] {
   const quantities = new Map<string, number>()
   for (const { productId, quantity } of lines) {
     quantities.set(productId, (quantities.get(productId) ?? 0) + quantity)
@@ -70,13 +70,14 @@ export function mergedLines(lines: readonly Line[]): Line[] {
     .sort((a, b) => (a.productId < b.productId ? -1 : 1))
 }
 
-export const hashOf = (lines: readonly Line[]): string =>
+export const hashLines = (lines: readonly Line[]): string =>
   hash('sha256', JSON.stringify(lines.map(({ productId, quantity }) => [productId, quantity])))
 
-/** The sort key of the last row of a page, and whether none that was shown before it is of the same time. */
+/** The sort key of the last row of a page. */
 export interface Position {
   createdAt: Date
   orderId: string
+  /** The row before it on the page has another time, so that the next page begins with one index range. */
   isAlone: boolean
 }
 

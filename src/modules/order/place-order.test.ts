@@ -1,12 +1,14 @@
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import { unbalancedBooks } from '#test/support/books.ts'
 import type { Account, Answer } from '#test/support/client.ts'
 import { type InterferedShop, startInterferedShop } from '#test/support/interfered-shop.ts'
 import { recordCommands, recordedUri } from '#test/support/recorded-commands.ts'
+import { loadPasswordCheck } from '#test/support/shop.ts'
 
 let shop: InterferedShop
 let ada: Account
+beforeAll(loadPasswordCheck)
 afterEach(async () => {
   expect(await unbalancedBooks(shop)).toEqual([])
   await shop.close()
@@ -30,7 +32,7 @@ const onlyOrder = async (): Promise<string> => {
   return data[0].orderId
 }
 
-/** Repeats the request until the lease of the one before is over. */
+/** Repeats the request until the lease of the earlier request is over. */
 const afterLease = (repeat: () => Promise<Answer>): Promise<Answer> =>
   vi.waitFor(
     async () => {
@@ -43,16 +45,10 @@ const afterLease = (repeat: () => Promise<Answer>): Promise<Answer> =>
 
 const unreachable = () => Promise.reject(dependencyUnavailable('product is not available'))
 
-/** Stops the next reserve before, or after, it is carried out, until it is let go. */
-function gate(where: 'before' | 'after') {
-  let letGo = () => {}
-  const opened = new Promise<void>((resolve) => {
-    letGo = resolve
-  })
-  let reached = () => {}
-  const arrived = new Promise<void>((resolve) => {
-    reached = resolve
-  })
+/** Stops the next reserve before or after the product module carries it out, until the test lets it continue. */
+function stopReserve(where: 'before' | 'after') {
+  const { promise: opened, resolve: letGo } = Promise.withResolvers<void>()
+  const { promise: arrived, resolve: reached } = Promise.withResolvers<void>()
   let first = true
   shop.interfere((port) => ({
     async reserve(request, call) {
@@ -107,7 +103,7 @@ describe('an order whose outcome is not known in time', () => {
   it('is answered by the deadline when the product service hangs', async () => {
     await open()
     const { productId } = await product()
-    gate('before')
+    stopReserve('before')
     const started = performance.now()
     const answer = await place(productId)
     expect(answer).toMatchObject({
@@ -141,13 +137,13 @@ describe('an order whose outcome is not known in time', () => {
     expect(await stockOf(productId)).toBe(8)
   })
 
-  it('is not carried on a day later: then it is undone, and a retry is a new order', async () => {
+  it('is not carried on a day later, but undone, and a retry places a new order', async () => {
     await open()
     const { productId } = await product()
     shop.interfere(() => ({ reserve: unreachable }))
     const { orderId } = (await place(productId)).body
     shop.interfere()
-    // Its lease is over, and the sweeper's time has not come.
+    // The lease is over, and the sweeper still leaves the order to a retry.
     await shop.ageLease(orderId, 1_000)
     const orders = (await shop.collections('order')).collection('orders')
     const createdAt = new Date(Date.now() - 25 * 3_600_000)
@@ -167,16 +163,16 @@ describe('an order whose outcome is not known in time', () => {
     expect(await stockOf(productId)).toBe(8)
   })
 
-  it('is confirmed once when the first request comes back after a retry has finished', async () => {
+  it('is confirmed once when the first request returns after a retry has finished', async () => {
     await open({ REQUEST_TIMEOUT: '500ms' })
     const { productId } = await product()
-    const { arrived, letGo } = gate('after')
+    const { arrived, letGo } = stopReserve('after')
     const first = place(productId)
     await arrived
     const retried = await afterLease(() => place(productId))
     letGo()
     expect(retried.status).toBe(201)
-    // The first one's time is over by then; what it did late changed nothing.
+    // The first request is past its deadline, and its late steps change nothing.
     expect((await first).body.orderId).toBe(retried.body.orderId)
     expect(await shop.get(`/orders/${retried.body.orderId}`, { token: ada.token })).toMatchObject({
       body: retried.body,
@@ -186,29 +182,32 @@ describe('an order whose outcome is not known in time', () => {
 })
 
 describe('an order that its owner cancels while it is pending', () => {
-  it.each(['before', 'after'] as const)('holds nothing, the reserve %s it being at work', async (where) => {
-    await open({ REQUEST_TIMEOUT: '10s' })
-    const { productId } = await product()
-    const { arrived, letGo } = gate(where)
-    const placing = place(productId)
-    await arrived
-    const orderId = await onlyOrder()
-    expect(await cancel(orderId)).toMatchObject({
-      status: 200,
-      body: { status: 'cancelled', totalAmount: null },
-    })
-    letGo()
-    const refusal = { status: 409, body: { code: 'invalid_transition', from: 'cancelled' } }
-    expect(await placing).toMatchObject(refusal)
-    expect(await place(productId)).toMatchObject(refusal)
-    expect(await statusOf(orderId)).toBe('cancelled')
-    expect(await stockOf(productId)).toBe(10)
-  })
+  it.each(['before', 'after'] as const)(
+    'holds nothing in the end, with its reserve stopped %s it took effect',
+    async (where) => {
+      await open({ REQUEST_TIMEOUT: '10s' })
+      const { productId } = await product()
+      const { arrived, letGo } = stopReserve(where)
+      const placing = place(productId)
+      await arrived
+      const orderId = await onlyOrder()
+      expect(await cancel(orderId)).toMatchObject({
+        status: 200,
+        body: { status: 'cancelled', totalAmount: null },
+      })
+      letGo()
+      const refusal = { status: 409, body: { code: 'invalid_transition', from: 'cancelled' } }
+      expect(await placing).toMatchObject(refusal)
+      expect(await place(productId)).toMatchObject(refusal)
+      expect(await statusOf(orderId)).toBe('cancelled')
+      expect(await stockOf(productId)).toBe(10)
+    },
+  )
 
   it('stays cancelled when its reserve was rejected meanwhile', async () => {
     await open({ REQUEST_TIMEOUT: '10s' })
     const { productId } = await product(1)
-    const { arrived, letGo } = gate('after')
+    const { arrived, letGo } = stopReserve('after')
     const placing = place(productId)
     await arrived
     const orderId = await onlyOrder()
@@ -221,11 +220,11 @@ describe('an order that its owner cancels while it is pending', () => {
     expect(await statusOf(orderId)).toBe('cancelled')
   })
 
-  it('is answered for itself, whatever else its owner has bought without a key', async () => {
+  it('gets its own answer, even if its owner has placed another order without a key', async () => {
     await open({ REQUEST_TIMEOUT: '10s' })
     const { productId } = await product()
     const buy = () => shop.order(ada.token, [{ productId, quantity: 1 }])
-    const { arrived, letGo } = gate('after')
+    const { arrived, letGo } = stopReserve('after')
     const placing = buy()
     await arrived
     const orderId = await onlyOrder()
@@ -254,7 +253,7 @@ describe('an order that its owner cancels while it is pending', () => {
 })
 
 describe('a retry while the order is being cancelled', () => {
-  it('is told to come back, and learns what became of it', async () => {
+  it('is answered request_in_progress, and then with the outcome', async () => {
     await open()
     const { productId } = await product()
     shop.interfere(() => ({ reserve: unreachable, release: unreachable }))
@@ -272,7 +271,7 @@ describe('a retry while the order is being cancelled', () => {
 
 describe('a cancellation that cannot finish at once', () => {
   it.each(['the request', 'the answer'])(
-    'answers 202 and is finished by asking again, if %s was lost',
+    'answers 202 if %s was lost, and is finished by a repeated request',
     async (lost) => {
       await open()
       const { productId } = await product()
@@ -300,8 +299,8 @@ describe('a cancellation that cannot finish at once', () => {
   )
 })
 
-// On a single server a linearizable read waits for the next round of the journal: six times what a first order takes.
-it('a replay, and a cancellation that comes twice at once, read nothing linearizable where the order is final', async () => {
+// On a single server a linearizable read waits for the next write to the journal: six times as long as a first order takes.
+it('a replay and two simultaneous cancellations send no linearizable read if the order is final', async () => {
   await open({ MONGODB_URI: recordedUri() })
   const [{ productId }, gone] = await Promise.all([product(5), product()])
   await shop.delete(`/products/${gone.productId}`, { token: shop.adminToken })

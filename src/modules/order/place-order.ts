@@ -2,32 +2,58 @@ import { type Call, remaining, withinDeadline } from '#kernel/call.ts'
 import { DomainError, isDomainError } from '#kernel/errors.ts'
 import type { Line, ProductPort, Rejection, Reservation } from '../product/contract.ts'
 import type { OrderRepository } from './order.repository.ts'
-import { asConfirmed, hashOf, mergedLines, type Order } from './order.ts'
+import { hashLines, mergeLines, type Order, orderAtConfirmation } from './order.ts'
 
 export interface Placement {
-  /** The order as it was confirmed, or the refusal that is this request's answer. */
+  /** The order as it was confirmed. */
   order?: Order
+  /** The answer to this request if the order is not confirmed. */
   refusal?: DomainError
-  /** Whether an earlier request of the same key was answered like this. */
+  /** An earlier request with the same key settled the order, and this request repeats its answer. */
   replayed: boolean
 }
 
-// An older one is the sweeper's alone. A retry may be answered from a reservation that is about to expire (RETENTION, two
-// days at least); delivered again once it has, that same reserve would take stock for an order that is done.
-const takenOverWithin = 86_400_000
+// Only the sweeper settles an older order. A retry's reserve may be answered from a stored reservation that is about to
+// expire (RETENTION, at least two days). If the network delivered that reserve again after the reservation had expired, the
+// reserve would take stock for an order that is settled.
+const takeOverWithinMs = 86_400_000
 
 /**
- * Places an order so that a crash at any point leaves something that a retry or a sweeper settles:
+ * Places an order. The order module and the product module each own a database, and no transaction spans both. So placing
+ * an order takes three steps. Each step is durable (`w: majority, j: true`) before the next one begins, and each step can
+ * be repeated without a second effect:
  *
- * 1. Insert it `pending`, unique on (user, key). Nothing is called before this is durable.
- * 2. Reserve under the order's id. However often it is repeated, the product module answers what it first decided.
- * 3. Compare-and-set `pending` → `confirmed` or `rejected`. Whoever loses answers what the order says.
+ * 1. Insert the order as `pending`. A unique index on (user, key) admits one order for each idempotency key.
+ * 2. Reserve the stock in the product module, under the order's id. One transaction either takes the stock of all lines and
+ *    stores a reservation that is `held`, or takes none and stores one that is `rejected`. A reserve that arrives again is
+ *    answered from the stored reservation.
+ * 3. Compare-and-set the order from `pending` to `confirmed`, with the names and prices of the reservation, or to
+ *    `rejected`. If another process changed the order first, this request reads the order and answers what the order says.
  *
- * The lease only saves work: until it ends, a request with the same key is told to come back; afterwards it takes
- * the order over and goes on from step 2.
+ * A crash leaves one of these behind:
  *
- * @throws DomainError `request_in_progress`; `idempotency_key_reused`; `dependency_unavailable` with `orderId` when
- * the outcome is not known in time
+ * - Before step 1 is durable: nothing.
+ * - Between steps 1 and 2: a `pending` order without a reservation. The reserve may still arrive late.
+ * - Between steps 2 and 3: a `pending` order whose reservation is `held` or `rejected`.
+ * - After step 3: a finished order. A retry with the same key gets the answer that the first request would have got.
+ *
+ * Two kinds of process carry on a `pending` order after its lease has ended. The lease ends at the deadline of the request
+ * that works on the order:
+ *
+ * - A request with the same key takes the order over, by a compare-and-set on the lease, and continues with step 2. While
+ *   the lease runs, such a request is answered 409 `request_in_progress`. After a day an order is not taken over any more.
+ * - The sweeper, which runs in each process that hosts the order module, undoes the order from 10 s after the lease ended
+ *   (sweep-unfinished-orders.ts). It sets the order to `cancelling`, releases the reservation, and sets the order to
+ *   `cancelled`, which also unsets the key: a later request with the same key places a new order. A release that overtakes
+ *   its reserve stores a `released` reservation, which refuses the reserve.
+ *
+ * The owner or an admin may cancel the order at any time, by the same path (cancel-order.ts); then the order keeps its key.
+ *
+ * Leases only avoid duplicate work. That no order is lost, confirmed twice or left holding stock rests on the
+ * compare-and-sets and on the stored reservations alone. `test/protocol/model.ts` explores the protocol as a finite model.
+ *
+ * @throws DomainError `request_in_progress`; `idempotency_key_reused`; `dependency_unavailable` or `overloaded`, both with
+ * `orderId`, if the outcome is not known in time
  */
 export async function placeOrder(
   { orders, product }: { orders: OrderRepository; product: ProductPort },
@@ -35,80 +61,82 @@ export async function placeOrder(
   call: Call,
 ): Promise<Placement> {
   const { userId, key } = request
-  const lines = mergedLines(request.lines)
-  const linesHash = hashOf(lines)
+  const lines = mergeLines(request.lines)
+  const linesHash = hashLines(lines)
   const orderId = orders.newId()
   const order = { orderId, userId, key, lines, linesHash, leaseUntil: call.deadline }
-  const inserted = await knownAs(orderId, call, () => orders.insert(order, call))
-  if (inserted) return knownAs(orderId, call, () => settle(inserted))
+  const inserted = await withOrderId(orderId, call, () => orders.insert(order, call))
+  if (inserted) return withOrderId(orderId, call, () => settle(inserted))
 
-  // Only a key can be in the way. Its order may be undone, and so lose the key, before it is read.
-  const earlier = await orders.findLatestByKey(userId, key ?? '', isAnswered, call)
-  if (!earlier) throw inProgress(1)
+  // The user already has an order with this key. The order may lose the key, by an undo, before it is read here.
+  const earlier = await orders.findLatestByKey(userId, key ?? '', hasFinalAnswer, call)
+  if (!earlier) throw requestInProgress(1)
   if (earlier.linesHash !== linesHash) {
     throw new DomainError(
       'idempotency_key_reused',
       'Idempotency-Key: was used for an order of other products; repeat that one unchanged, or use a new key',
     )
   }
-  // On its way back: whether it will keep its key, or be undone and free it, shows when it is cancelled.
-  if (earlier.status === 'cancelling' && !earlier.confirmation) throw inProgress(1)
-  if (earlier.status !== 'pending') return { ...answerOf(earlier), replayed: true }
+  // The order is being cancelled. Whether it keeps its key is certain only once it is `cancelled`.
+  if (earlier.status === 'cancelling' && !earlier.confirmation) throw requestInProgress(1)
+  if (earlier.status !== 'pending') return { ...answerFrom(earlier), replayed: true }
   const leaseLeft = earlier.leaseUntil - Date.now()
-  if (leaseLeft > 0) throw inProgress(Math.ceil(leaseLeft / 1000))
-  if (Date.now() - earlier.createdAt.getTime() > takenOverWithin) throw inProgress(1)
-  const taken = await knownAs(earlier.orderId, call, () => orders.takeOver(earlier, call.deadline, call))
-  if (!taken) throw inProgress(1)
-  return knownAs(taken.orderId, call, () => settle(taken))
+  if (leaseLeft > 0) throw requestInProgress(Math.ceil(leaseLeft / 1000))
+  if (Date.now() - earlier.createdAt.getTime() > takeOverWithinMs) throw requestInProgress(1)
+  const takenOver = await withOrderId(earlier.orderId, call, () =>
+    orders.takeOver(earlier, call.deadline, call),
+  )
+  if (!takenOver) throw requestInProgress(1)
+  return withOrderId(takenOver.orderId, call, () => settle(takenOver))
 
   async function settle(order: Order): Promise<Placement> {
     const reserving = product.reserve({ orderId: order.orderId, lines }, call)
     const reservation = await withinDeadline(call, 'product', reserving)
-    const settled = await record(order, reservation)
-    if (settled) return { ...answerOf(settled), replayed: false }
-    // Somebody else moved it on: an owner who cancelled, or a retry that took over.
-    const latest = await orders.findLatest(order, isAnswered, call)
+    const settled = await recordReservation(order, reservation)
+    if (settled) return { ...answerFrom(settled), replayed: false }
+    // The order has changed meanwhile: a client cancelled it, a retry took it over, or the sweeper undoes it.
+    const latest = await orders.findLatest(order, hasFinalAnswer, call)
     if (!latest) throw new DomainError('internal_error', `order ${order.orderId} vanished`)
-    return { ...answerOf(latest), replayed: false }
+    return { ...answerFrom(latest), replayed: false }
   }
 
-  async function record(order: Order, reservation: Reservation): Promise<Order | undefined> {
+  async function recordReservation(order: Order, reservation: Reservation): Promise<Order | undefined> {
     if (reservation.state === 'held') return orders.confirm(order, reservation.lines, call)
     if (reservation.state === 'rejected') return orders.reject(order, reservation.rejection, call)
     return undefined
   }
 }
 
-/** An outcome that is not known is an order's: the caller learns which, to look it up or to cancel it. */
-async function knownAs<T>(orderId: string, call: Call, work: () => Promise<T>): Promise<T> {
+/** Adds the order's id to errors that leave the outcome open, so that the client can look the order up or cancel it. */
+async function withOrderId<T>(orderId: string, call: Call, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
     if (!isDomainError(error, 'dependency_unavailable', 'overloaded')) throw error
     const message = `the outcome of order ${orderId} is not known yet; retry with the same Idempotency-Key`
-    // Not before the lease is over: until then this request counts as being at work.
+    // A retry has to wait for the end of the lease: until then this request counts as working on the order.
     const retryAfter = Math.max(1, Math.ceil(remaining(call) / 1000))
     throw new DomainError(error.code, message, { orderId, retryAfter }, { cause: error })
   }
 }
 
 /**
- * Whether every request with this order's key is answered the same from now on. One that was undone, or may yet be, has
- * given its key away, or will.
+ * Whether every request with this order's key gets the same answer from now on. An order that is undone, or may still be
+ * undone, has no such answer, because an undo frees the key.
  */
-const isAnswered = ({ status, confirmation, undo }: Order): boolean =>
-  confirmation !== undefined || status === 'rejected' || (status === 'cancelled' && !undo)
+const hasFinalAnswer = ({ status, confirmation, isUndone }: Order): boolean =>
+  confirmation !== undefined || status === 'rejected' || (status === 'cancelled' && !isUndone)
 
-/** What an order that is past `pending` answers to the request that placed it, and to every retry. */
-function answerOf(order: Order): Omit<Placement, 'replayed'> {
-  const confirmed = asConfirmed(order)
+/** The answer of a settled order to the request that placed it, and to every retry. */
+function answerFrom(order: Order): Omit<Placement, 'replayed'> {
+  const confirmed = orderAtConfirmation(order)
   if (confirmed) return { order: confirmed }
-  if (order.rejection) return { refusal: refusalOf(order.rejection) }
-  // Lost to a retry that took it over, or undone because all this took too long: a retry starts afresh then.
-  if (order.status === 'pending' || order.undo) throw inProgress(1)
+  if (order.rejection) return { refusal: refusalFor(order.rejection) }
+  // A retry has taken the order over, or the sweeper has undone it. A later request with the same key learns the outcome.
+  if (order.status === 'pending' || order.isUndone) throw requestInProgress(1)
   return {
     refusal: new DomainError('invalid_transition', `the order was cancelled before it was confirmed`, {
-      // Also while the stock is on its way back: nothing but `cancelled` can follow.
+      // The answer is `cancelled` while the order is still `cancelling` too: no other status can follow.
       from: 'cancelled',
       to: 'confirmed',
       allowed: [],
@@ -116,7 +144,7 @@ function answerOf(order: Order): Omit<Placement, 'replayed'> {
   }
 }
 
-function refusalOf(rejection: Rejection): DomainError {
+function refusalFor(rejection: Rejection): DomainError {
   if (rejection.code === 'unknown_product') {
     const { productIds } = rejection
     return new DomainError('unknown_product', `productList: there is no product ${productIds.join(', ')}`, {
@@ -130,7 +158,7 @@ function refusalOf(rejection: Rejection): DomainError {
   })
 }
 
-const inProgress = (retryAfter: number) =>
+const requestInProgress = (retryAfter: number) =>
   new DomainError(
     'request_in_progress',
     'Idempotency-Key: the first request with this key is still at work; repeat it shortly',

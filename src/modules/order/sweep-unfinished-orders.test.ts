@@ -7,12 +7,12 @@ import { startInterferedShop } from '#test/support/interfered-shop.ts'
 import { databaseName, loadPasswordCheck, quiet } from '#test/support/shop.ts'
 import type { ProductPort } from '../product/contract.ts'
 import { createOrderRepository } from './order.repository.ts'
-import { finish, patienceWithPending } from './sweep-unfinished-orders.ts'
+import { finishOrder, pendingGraceMs } from './sweep-unfinished-orders.ts'
 
 const longAgo = 60_000
 const unreachable = () => Promise.reject(dependencyUnavailable('product is not available'))
 
-/** A shop of the test's own, with its one customer. Most of a test's time is waiting for the sweeper. */
+/** Starts a shop for one test, with one customer. The tests run concurrently, because they mostly wait for the sweeper. */
 async function open({ onTestFinished }: TestContext, environment: Record<string, string> = {}) {
   const shop = await startInterferedShop({ REQUEST_TIMEOUT: '1s', ...environment })
   const ada = await shop.customer()
@@ -31,7 +31,7 @@ async function open({ onTestFinished }: TestContext, environment: Record<string,
       interval: 50,
     })
 
-  /** An order whose request went wrong on its way to the product module, or on its way back. */
+  /** Places an order whose reserve is lost on its way to the product module, or whose answer is lost on its way back. */
   const leavePending = async (lost: string, key?: string) => {
     const { productId } = await shop.product(shop.adminToken, { stock: 10 })
     shop.interfere((port) => ({
@@ -53,7 +53,7 @@ beforeAll(loadPasswordCheck)
 
 describe.concurrent('an order that is left pending', () => {
   it.for(['the request', 'the answer'])(
-    'is undone and frees its key, if %s was lost: a retry is a new order',
+    'is undone and frees its key if %s was lost, so that a retry places a new order',
     async (lost, context) => {
       const { shop, stockOf, place, read, becomes, leavePending } = await open(context)
       const { productId, orderId } = await leavePending(lost)
@@ -79,7 +79,7 @@ describe.concurrent('an order that is left pending', () => {
 
   it('is left to a retry until ten seconds after its lease', async (context) => {
     const { shop, place, read, becomes, leavePending } = await open(context)
-    expect(patienceWithPending).toBe(10_000)
+    expect(pendingGraceMs).toBe(10_000)
     const early = await leavePending('the answer', 'early')
     const late = await leavePending('the answer', 'late')
     await shop.ageLease(early.orderId, 1_000)
@@ -98,10 +98,7 @@ describe.concurrent('an order that is left pending', () => {
     const other = await leavePending('the request', 'other')
     await shop.ageLease(orderId, longAgo)
     await shop.ageLease(other.orderId, longAgo)
-    let letGo = () => {}
-    const opened = new Promise<void>((resolve) => {
-      letGo = resolve
-    })
+    const { promise: opened, resolve: letGo } = Promise.withResolvers<void>()
     shop.interfere((port) => ({
       async reserve(request, call) {
         await opened
@@ -109,19 +106,16 @@ describe.concurrent('an order that is left pending', () => {
       },
     }))
     const retry = place(productId)
-    // The sweeper that took this one passed the other by.
+    // A sweeper that took this order has passed the other order by.
     await becomes(other.orderId, 'cancelled')
     letGo()
     expect(await retry).toMatchObject({ status: 201, body: { orderId } })
   })
 
-  it('answers request_in_progress to a request that outlived all this', async (context) => {
+  it('answers request_in_progress to its first request if that request returns after the undo', async (context) => {
     const { shop, ada, stockOf, place, becomes } = await open(context, { REQUEST_TIMEOUT: '20s' })
     const { productId } = await shop.product(shop.adminToken, { stock: 10 })
-    let letGo = () => {}
-    const opened = new Promise<void>((resolve) => {
-      letGo = resolve
-    })
+    const { promise: opened, resolve: letGo } = Promise.withResolvers<void>()
     shop.interfere((port) => ({
       async reserve(request, call) {
         const reservation = await port.reserve(request, call)
@@ -138,7 +132,7 @@ describe.concurrent('an order that is left pending', () => {
     await shop.ageLease(orderId, longAgo)
     await becomes(orderId, 'cancelled')
     letGo()
-    // Not a final answer: the key is free again, and a retry is a new order.
+    // The answer is not final: the undo freed the key, and a retry places a new order.
     expect(await placing).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
     expect(await place(productId)).toMatchObject({ status: 201 })
     expect(await stockOf(productId)).toBe(8)
@@ -147,7 +141,7 @@ describe.concurrent('an order that is left pending', () => {
 
 describe.concurrent('an order that is left cancelling', () => {
   it.for(['the request', 'the answer'])(
-    'is completed, if %s was lost, and keeps its key',
+    'is completed if %s was lost, and keeps its key',
     async (lost, context) => {
       const { shop, ada, stockOf, place, becomes } = await open(context)
       const { productId } = await shop.product(shop.adminToken, { stock: 10 })
@@ -187,18 +181,15 @@ describe.concurrent('an order that is left cancelling', () => {
 })
 
 describe.concurrent('the sweeper', () => {
-  it('leaves a cancellation alone while a request is at work on it', async (context) => {
+  it('leaves a cancellation alone while a request works on it', async (context) => {
     const { shop, ada, place, becomes, leavePending } = await open(context, { REQUEST_TIMEOUT: '20s' })
     const { productId } = await shop.product(shop.adminToken, { stock: 10 })
     const { orderId } = (await place(productId, 'cancelled')).body
     const other = await leavePending('the request', 'other')
-    // Whoever placed it is done with it long since.
+    // The request that placed the order has ended long ago.
     await shop.ageLease(orderId, longAgo)
     let releases = 0
-    let letGo = () => {}
-    const opened = new Promise<void>((resolve) => {
-      letGo = resolve
-    })
+    const { promise: opened, resolve: letGo } = Promise.withResolvers<void>()
     shop.interfere((port) => ({
       async release(request, call) {
         if (request.orderId === orderId) {
@@ -211,7 +202,7 @@ describe.concurrent('the sweeper', () => {
     const cancelling = shop.delete(`/orders/${orderId}`, { token: ada.token })
     await vi.waitFor(() => expect(releases).toBe(1))
     await shop.ageLease(other.orderId, longAgo)
-    // The sweeper that took this one passed the other by.
+    // A sweeper that took this order has passed the other order by.
     await becomes(other.orderId, 'cancelled')
     expect(releases).toBe(1)
     letGo()
@@ -219,7 +210,7 @@ describe.concurrent('the sweeper', () => {
   })
 
   it.for(['pending', 'cancelling'])(
-    'does nothing to a %s order that somebody has taken since it was read',
+    'leaves a %s order alone that another process has taken over since it was read',
     async (status, context) => {
       const { shop, ada, becomes, place, leavePending } = await open(context, { REQUEST_TIMEOUT: '20s' })
       const { productId, orderId } = await leavePending('the request')
@@ -244,14 +235,14 @@ describe.concurrent('the sweeper', () => {
       }
       const asRead = await read()
       if (status === 'pending') {
-        // A retry, which is at work on it from now on.
+        // A retry takes the order over.
         await orders.takeOver(asRead, call.deadline + 1, call)
       } else {
-        const first = finish({ orders, product }, asRead, { ...call, deadline: call.deadline + 1 })
+        const first = finishOrder({ orders, product }, asRead, { ...call, deadline: call.deadline + 1 })
         await expect(first).rejects.toMatchObject({ code: 'dependency_unavailable' })
       }
       const before = await read()
-      expect(await finish({ orders, product }, asRead, call)).toBe(false)
+      expect(await finishOrder({ orders, product }, asRead, call)).toBe(false)
       expect(await read()).toEqual(before)
       expect(product.release).toHaveBeenCalledTimes(status === 'pending' ? 0 : 1)
 
@@ -262,7 +253,7 @@ describe.concurrent('the sweeper', () => {
     },
   )
 
-  it('goes on when the product service is back', async (context) => {
+  it('continues when the product service is back', async (context) => {
     const { shop, stockOf, place, becomes, leavePending } = await open(context)
     const { productId, orderId } = await leavePending('the answer')
     let refusals = 0
@@ -275,7 +266,7 @@ describe.concurrent('the sweeper', () => {
     await shop.ageLease(orderId, longAgo)
     await becomes(orderId, 'cancelling')
     await vi.waitFor(() => expect(refusals).toBeGreaterThan(1), { timeout: 15_000 })
-    // Meanwhile a retry is told to come back.
+    // Until then a retry is answered with a conflict that asks it to come back.
     expect(await place(productId)).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
     shop.interfere()
     await becomes(orderId, 'cancelled')
@@ -283,18 +274,18 @@ describe.concurrent('the sweeper', () => {
     expect(await place(productId)).toMatchObject({ status: 201 })
   })
 
-  it('is not kept from the others by an order that somebody has spoilt', async (context) => {
+  it('finishes other orders beside a malformed one', async (context) => {
     const { shop, becomes, leavePending } = await open(context)
-    const spoilt = await leavePending('the request', 'spoilt')
+    const malformed = await leavePending('the request', 'malformed')
     const other = await leavePending('the request', 'other')
     const orders = (await shop.collections('order')).collection('orders')
-    await orders.updateOne({ key: 'spoilt' }, { $unset: { userId: 1 } })
-    await shop.ageLease(spoilt.orderId, 2 * longAgo)
+    await orders.updateOne({ key: 'malformed' }, { $unset: { userId: 1 } })
+    await shop.ageLease(malformed.orderId, 2 * longAgo)
     await shop.ageLease(other.orderId, longAgo)
     await becomes(other.orderId, 'cancelled')
   })
 
-  it('gets through more than one batch', async (context) => {
+  it('finishes more orders than one round reads', async (context) => {
     const { shop, stockOf, place } = await open(context, { REQUEST_TIMEOUT: '20s' })
     const { productId } = await shop.product(shop.adminToken, { stock: 1_000 })
     shop.interfere((port) => ({
@@ -315,7 +306,7 @@ describe.concurrent('the sweeper', () => {
     expect(await stockOf(productId)).toBe(1_000)
   })
 
-  it('looks at unfinished orders alone, however many there are', async (context) => {
+  it('reads only unfinished orders from the index, however many orders there are', async (context) => {
     const { shop, place } = await open(context)
     const db = await shop.collections('order')
     const { productId } = await shop.product(shop.adminToken, { stock: 10 })
@@ -339,29 +330,26 @@ describe.concurrent('the sweeper', () => {
   })
 })
 
-it.concurrent('two sweepers that are at work on the same order give its stock back once', async (context) => {
+it.concurrent('two sweepers that work on the same order return its stock once', async (context) => {
   const environment = { MONGODB_DATABASE: databaseName() }
   const { shop, stockOf, becomes, leavePending } = await open(context, environment)
   const other = await startInterferedShop({ REQUEST_TIMEOUT: '1s', ...environment })
   const { productId, orderId } = await leavePending('the answer')
   const releasing = new Set<string>()
-  let letGo = () => {}
-  const opened = new Promise<void>((resolve) => {
-    letGo = resolve
-  })
+  const { promise: opened, resolve: letGo } = Promise.withResolvers<void>()
   for (const [name, each] of Object.entries({ shop, other })) {
     each.interfere((port) => ({
       async release(request, call) {
         releasing.add(name)
         await opened
-        // As a stalled process would, whatever its deadline was.
+        // A stalled process sends its release after the deadline of its call.
         return port.release(request, { ...call, deadline: Date.now() + 20_000 })
       },
     }))
   }
   await vi.waitFor(
     async () => {
-      // Whoever holds it has stalled for longer than its lease.
+      // The process that holds the lease has stalled for longer than the lease lasts.
       await shop.ageLease(orderId, longAgo)
       expect(releasing).toEqual(new Set(['shop', 'other']))
     },

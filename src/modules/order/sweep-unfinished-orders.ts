@@ -7,63 +7,64 @@ import type { OrderRepository } from './order.repository.ts'
 import type { Order } from './order.ts'
 import type { OrderScans } from './order-scans.repository.ts'
 
-/** How long after its lease a `pending` order is left to a retry, which would rather have it than lose it. */
-export const patienceWithPending = 10_000
-const batch = 200
-const atOnce = 25
-/** Orders that may fail before a round ends: as many are a sign that all others fail too. */
-const mostFailures = 5
-/** How long the work on one order may take at least, however short requests are: nobody waits for it. Milliseconds. */
-const leastTime = 4_000
+/** After its lease, a `pending` order waits this long for a retry, which completes the order instead of undoing it. */
+export const pendingGraceMs = 10_000
+const maxOrdersPerRound = 200
+const maxConcurrent = 25
+/** A round ends after this many failures: probably all other orders would fail too. */
+const maxFailures = 5
+/** The work on one order has at least this long, however short REQUEST_TIMEOUT is: no client waits for it. */
+const minOrderTimeoutMs = 4_000
 
 interface Options {
   orders: OrderRepository
   scans: OrderScans
   product: ProductPort
-  /** How long a request may take here. Milliseconds. */
   requestTimeoutMs: number
 }
 
 /**
- * Finishes the orders that nobody finished: `pending` ones are undone, `cancelling` ones completed. Every process that
- * hosts orders does it. The lease keeps two of them from the same order, and where it does not (both stalled for longer
- * than it lasts) they only repeat what is safe to repeat.
+ * Finishes abandoned orders: undoes those that are `pending`, and completes those that are `cancelling`. Each process that
+ * hosts the order module runs this job. The lease keeps two processes from working on the same order. If both stall for
+ * longer than the lease lasts, they only repeat steps that are safe to repeat.
  */
 export const sweepUnfinishedOrders = (options: Options): Job => ({
   name: 'sweep unfinished orders',
   intervalMs: 2_000,
 
   async round(signal) {
-    const within = () => callWithin(Math.max(options.requestTimeoutMs, leastTime), `sweep-${randomUUID()}`)
+    const timeoutMs = Math.max(options.requestTimeoutMs, minOrderTimeoutMs)
+    const newCall = () => callWithin(timeoutMs, `sweep-${randomUUID()}`)
     const now = Date.now()
-    const since = { pendingSince: now - patienceWithPending, cancellingSince: now }
-    const unfinished = await options.scans.unfinished({ ...since, limit: batch }, within())
+    const since = { pendingSince: now - pendingGraceMs, cancellingSince: now }
+    const unfinished = await options.scans.unfinished({ ...since, limit: maxOrdersPerRound }, newCall())
     const rest = unfinished.values()
-    let settled = 0
+    let finished = 0
     const failures: unknown[] = []
     const work = async () => {
       for (const order of rest) {
-        // Where the product service is away, the others can wait for the next round. A fault of one order does not concern the others.
-        if (signal.aborted || failures.length >= mostFailures) return
+        // One failed order does not stop the others. Several failures mean that the product service is away.
+        if (signal.aborted || failures.length >= maxFailures) return
         try {
-          if (await finish(options, order, within())) settled += 1
+          if (await finishOrder(options, order, newCall())) finished += 1
         } catch (error) {
           failures.push(error)
         }
       }
     }
-    await Promise.all(Array.from({ length: atOnce }, work))
+    await Promise.all(Array.from({ length: maxConcurrent }, work))
     if (failures.length > 0) throw failures[0]
-    return { done: settled, more: unfinished.length === batch }
+    return { done: finished, more: unfinished.length === maxOrdersPerRound }
   },
 })
 
 /**
- * Takes an order that nobody is at work on any more, as it was read, to its end.
- * @returns false if somebody else had taken it meanwhile
- * @throws DomainError `dependency_unavailable`, `overloaded`: once its new lease is over, it is anybody's again
+ * Undoes or completes an order whose lease has ended.
+ * @param order the order as it was read
+ * @returns false if another process has changed the order since
+ * @throws DomainError `dependency_unavailable`, `overloaded`: another process may finish the order after its new lease
  */
-export async function finish(
+export async function finishOrder(
   { orders, product }: Pick<Options, 'orders' | 'product'>,
   order: Order,
   call: Call,

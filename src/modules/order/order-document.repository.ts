@@ -1,0 +1,140 @@
+import type mongoose from 'mongoose'
+import { Schema, Types } from 'mongoose'
+import type { Database } from '#kernel/mongo/database.ts'
+import { strictSchema } from '#kernel/mongo/inserts.ts'
+import { spoilt } from '#kernel/mongo/spoilt-documents.ts'
+import type { Rejection } from '../product/contract.ts'
+import type { Order, OrderLine } from './order.ts'
+import { type OrderStatus, orderStatuses } from './order-status.ts'
+
+/** An order as MongoDB stores it. */
+export interface OrderDocument {
+  _id: Types.ObjectId
+  userId: Types.ObjectId
+  key?: string
+  linesHash: string
+  lines: OrderLine[]
+  totalAmount: number | null
+  status: OrderStatus
+  version: number
+  leaseUntil: Date
+  /** `Order.isUndone`; absent means false. */
+  undo?: boolean
+  /** All changes of status that took effect, oldest first. Orders that are older than this field lack the first ones. */
+  steps?: StoredStep[]
+  /** The id of the last takeover. Replicas that do not know `steps` store the id of the last change of status here. */
+  stepId?: string
+  confirmation?: { at: Date; version: number }
+  rejection?: Rejection
+  createdAt: Date
+  updatedAt: Date
+}
+
+/** One change of status. An order takes three at most, and keeps all of them. */
+interface StoredStep {
+  id: string
+  status: OrderStatus
+  at: Date
+}
+
+const orderSchema = new Schema<OrderDocument>(
+  {
+    userId: { type: Schema.Types.ObjectId, required: true },
+    key: { type: String },
+    linesHash: { type: String, required: true },
+    lines: [
+      {
+        _id: false,
+        productId: { type: String, required: true },
+        quantity: { type: Number, required: true },
+        name: { type: String, default: null },
+        price: { type: Number, default: null },
+      },
+    ],
+    totalAmount: { type: Number, default: null },
+    status: { type: String, enum: orderStatuses, required: true },
+    version: { type: Number, required: true },
+    leaseUntil: { type: Date, required: true },
+    undo: { type: Boolean },
+    steps: {
+      type: [
+        {
+          _id: false,
+          id: { type: String },
+          status: { type: String, enum: orderStatuses },
+          at: { type: Date },
+        },
+      ],
+      default: undefined,
+    },
+    stepId: { type: String },
+    confirmation: { type: { _id: false, at: Date, version: Number }, default: undefined },
+    rejection: { type: Schema.Types.Mixed },
+    createdAt: { type: Date, required: true },
+    updatedAt: { type: Date, required: true },
+  },
+  { ...strictSchema, collection: 'orders' },
+)
+
+export const orderModel = (database: Database): mongoose.Model<OrderDocument> =>
+  database.connection.models.Order ?? database.connection.model<OrderDocument>('Order', orderSchema)
+
+/** The driver's collection, which neither casts nor refuses what does not fit the schema. */
+export const orderCollection = (database: Database) =>
+  // Mongoose gives its collections a document type of its own.
+  orderModel(database).collection as unknown as mongoose.mongo.Collection<OrderDocument>
+
+/**
+ * Whether a document has the fields and types that this program writes. Any status passes: a newer version of the program
+ * may have written a status that this version does not know.
+ */
+export const isWellFormed = (document: OrderDocument): boolean => {
+  const { _id, userId, key, linesHash, status, lines, totalAmount } = document
+  const { version, leaseUntil, steps, confirmation, createdAt, updatedAt } = document
+  return (
+    _id instanceof Types.ObjectId &&
+    userId instanceof Types.ObjectId &&
+    (key === undefined || typeof key === 'string') &&
+    typeof linesHash === 'string' &&
+    typeof status === 'string' &&
+    Array.isArray(lines) &&
+    lines.every(isWellFormedLine) &&
+    (totalAmount === null || Number.isSafeInteger(totalAmount)) &&
+    Number.isSafeInteger(version) &&
+    leaseUntil instanceof Date &&
+    (steps === undefined || Array.isArray(steps)) &&
+    (confirmation === undefined || confirmation === null || confirmation.at instanceof Date) &&
+    createdAt instanceof Date &&
+    updatedAt instanceof Date
+  )
+}
+
+const isWellFormedLine = (line: OrderLine | null): boolean =>
+  typeof line?.productId === 'string' &&
+  Number.isSafeInteger(line.quantity) &&
+  (line.name === null || typeof line.name === 'string') &&
+  (line.price === null || Number.isSafeInteger(line.price))
+
+/** @throws Error if the document is not well-formed */
+export const readOrder = (document: OrderDocument): Order => {
+  if (!isWellFormed(document)) throw spoilt('order', String(document._id))
+  return toOrder(document)
+}
+
+/** @param document is well-formed */
+export const toOrder = (document: OrderDocument): Order => ({
+  orderId: document._id.toHexString(),
+  userId: document.userId.toHexString(),
+  key: document.key,
+  linesHash: document.linesHash,
+  lines: document.lines,
+  totalAmount: document.totalAmount,
+  status: document.status,
+  version: document.version,
+  leaseUntil: document.leaseUntil.getTime(),
+  isUndone: document.undo ?? false,
+  confirmation: document.confirmation,
+  rejection: document.rejection,
+  createdAt: document.createdAt,
+  updatedAt: document.updatedAt,
+})
