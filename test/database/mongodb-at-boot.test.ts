@@ -191,9 +191,9 @@ it('an account that has readWrite, and no more, is enough for the whole program'
 })
 
 describe('what the setup of MongoDB may yet mend is waited for, and ends the boot once its time is over:', () => {
-  const connect = async (uri: string, setUpWithin: number) => {
+  const connect = async (uri: string, setupTimeoutMs: number) => {
     const settings = { uri, database: prefix, requestTimeoutMs: 5_000, logger: await quiet }
-    const mongo = createMongo({ ...settings, setUpWithin })
+    const mongo = createMongo({ ...settings, setupTimeoutMs })
     onTestFinished(() => mongo.close())
     return mongo.connect(AbortSignal.timeout(25_000))
   }
@@ -226,7 +226,7 @@ it('a replica set without a primary is waited for, as long as it takes', async (
   const uri = `mongodb://${root}${primary.host},${hidden.host},${arbiter.host}/?replicaSet=guarded`
   const output = new PassThrough()
   const logger = await createLogger({ level: 'warn', human: false, service: 'test', output })
-  const mongo = createMongo({ uri, database: prefix, requestTimeoutMs: 5_000, logger, setUpWithin: 0 })
+  const mongo = createMongo({ uri, database: prefix, requestTimeoutMs: 5_000, logger, setupTimeoutMs: 0 })
   onTestFinished(() => mongo.close())
   const connected = mongo.connect(AbortSignal.timeout(50_000))
   const [line] = await once(output, 'data')

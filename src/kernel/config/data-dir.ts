@@ -4,14 +4,14 @@ import { isSystemError, reasonOf } from '#kernel/system-error.ts'
 import { ConfigError } from './config-error.ts'
 
 /** @param reason completes "cannot be used: " */
-export const dataDirFault = (dataDir: string, reason: string): ConfigError =>
+export const dataDirError = (dataDir: string, reason: string): ConfigError =>
   new ConfigError([`DATA_DIR ${resolve(dataDir)} cannot be used: ${reason}`])
 
 /**
  * Does work on the files of DATA_DIR, which is made where it is missing.
  * @throws ConfigError where the system refuses access to one of them, or has no room for it
  */
-export async function inDataDir<Result>(dataDir: string, work: () => Promise<Result>): Promise<Result> {
+export async function withDataDir<Result>(dataDir: string, work: () => Promise<Result>): Promise<Result> {
   try {
     await makeFolder(resolve(dataDir))
     return await work()
@@ -20,7 +20,7 @@ export async function inDataDir<Result>(dataDir: string, work: () => Promise<Res
     if (!isOfFile) throw error
     const { path } = error
     const place = path === undefined || path === resolve(dataDir) ? '' : `${path}: `
-    throw dataDirFault(
+    throw dataDirError(
       dataDir,
       `${place}${reasonOf(error)}. Set it to a folder that this process may write to`,
     )

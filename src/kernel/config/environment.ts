@@ -5,7 +5,7 @@ import { isSystemError, reasonOf } from '#kernel/system-error.ts'
 const trimmed = (text: string): string => text.replace(/^\uFEFF/, '').trimEnd()
 
 /** The variables that have a value. An empty one is an unset one: compose files and shells leave out a value like that. */
-export function settingsOf(environment: NodeJS.ProcessEnv): Record<string, string> {
+export function nonEmptyVariables(environment: NodeJS.ProcessEnv): Record<string, string> {
   const values = Object.entries(environment).map(([name, value]) => [name, trimmed(value ?? '')] as const)
   return Object.fromEntries(values.filter(([, value]) => value !== ''))
 }
@@ -16,7 +16,7 @@ const longestFileBytes = 1_048_576
  * The value that a file holds, empty where it holds none.
  * @throws Error whose message completes "<variable> "
  */
-export function settingFromFile(path: string): string {
+export function readSettingFile(path: string): string {
   let bytes: Buffer
   try {
     bytes = readBounded(path)

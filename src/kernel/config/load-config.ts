@@ -1,12 +1,21 @@
 import { z } from '@hono/zod-openapi'
 import { validationMessage } from '#kernel/validation-messages.ts'
-import { type AlmostSetting, almostSettings } from './almost-settings.ts'
 import { ConfigError } from './config-error.ts'
-import { settingFromFile, settingsOf } from './environment.ts'
-import { flag, httpUrl, integer, isAddressRange, list, listenAddress, origins, wait } from './values.ts'
+import { nonEmptyVariables, readSettingFile } from './environment.ts'
+import { findMisnamedSettings, type MisnamedSetting } from './misnamed-settings.ts'
+import {
+  flag,
+  httpUrl,
+  integer,
+  isAddressRange,
+  list,
+  listenAddress,
+  origins,
+  waitDuration,
+} from './values.ts'
 
 /** What the configuration has to know of a module. */
-export interface Configurable {
+export interface ConfigurableModule {
   name: string
   settings?(mode: { production: boolean }): z.ZodObject<z.ZodRawShape>
   needs: Readonly<Record<string, unknown>>
@@ -39,7 +48,7 @@ export interface Config {
   /** What each hosted module's own `settings` made of the environment. */
   settings: Readonly<Record<string, unknown>>
   /** Variables that are no settings, and were probably meant to be. */
-  almostSettings: readonly AlmostSetting[]
+  misnamedSettings: readonly MisnamedSetting[]
 }
 
 const developmentInternalSecret = 'development-only-internal-secret'
@@ -49,7 +58,7 @@ const placeholder =
   /change.?(me|this|it)|replace.?(me|this|it|with)|(your|my).?(own.?)?(internal.?)?secret|placeholder/i
 
 /** What is said of a variable that no program reads. */
-export const almostSettingWarning = ({ variable, meant }: AlmostSetting): string =>
+export const misnamedSettingWarning = ({ variable, meant }: MisnamedSetting): string =>
   `${variable} is not a setting; ${meant} was probably meant`
 
 /**
@@ -59,8 +68,8 @@ export const almostSettingWarning = ({ variable, meant }: AlmostSetting): string
  * lives when it is remote, and the hosted ones' `settings` are read along.
  * @throws ConfigError
  */
-export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Configurable[]): Config {
-  const env: Record<string, string | undefined> = settingsOf(environment)
+export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly ConfigurableModule[]): Config {
+  const env: Record<string, string | undefined> = nonEmptyVariables(environment)
   const names = modules.map((module) => module.name)
   const faults: string[] = []
   // Variables that have a fault already because they could not be read.
@@ -81,7 +90,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
     // Variables that several modules share are read once.
     delete env[`${variable}_FILE`]
     try {
-      const value = settingFromFile(path)
+      const value = readSettingFile(path)
       if (value !== '') env[variable] = value
     } catch (error) {
       unread.add(variable)
@@ -156,9 +165,9 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
         )
         .transform((value) => value as [string, ...string[]])
         .optional(),
-      REQUEST_TIMEOUT: wait.pipe(z.int().min(100, 'must be 100ms or more')).default(4_000),
-      DRAIN_DELAY: wait.default(production ? 3_000 : 0),
-      DRAIN_TIMEOUT: wait.default(10_000),
+      REQUEST_TIMEOUT: waitDuration.pipe(z.int().min(100, 'must be 100ms or more')).default(4_000),
+      DRAIN_DELAY: waitDuration.default(production ? 3_000 : 0),
+      DRAIN_TIMEOUT: waitDuration.default(10_000),
       CORS_ORIGINS: origins.default([]),
       TRUSTED_PROXIES: list
         .refine(
@@ -226,9 +235,9 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
   }
   // A setting of a module that is not hosted here is a setting all the same.
   for (const module of modules) if (module.settings) addKnown(module.settings({ production }))
-  const almost = almostSettings(settingsOf(environment), [...known])
+  const almost = findMisnamedSettings(nonEmptyVariables(environment), [...known])
   // A setting that several modules share is one fault.
-  if (faults.length > 0) throw new ConfigError([...new Set(faults)], almost.map(almostSettingWarning))
+  if (faults.length > 0) throw new ConfigError([...new Set(faults)], almost.map(misnamedSettingWarning))
   // Nobody has to call a process that hosts everything: a secret that everybody knows opens nothing there.
   const alone = hosted.length === names.length
 
@@ -250,7 +259,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
     logLevel: general.LOG_LEVEL,
     issuer: 'trivet',
     settings,
-    almostSettings: almost,
+    misnamedSettings: almost,
   }
 }
 

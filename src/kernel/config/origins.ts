@@ -1,4 +1,4 @@
-import { isOneEditAway } from './one-edit.ts'
+import { isWithinOneEdit } from './edit-distance.ts'
 
 // What browsers send as `Origin` for pages of their own making or of apps: a scheme, and a host that names the app.
 const appOrigin =
@@ -33,7 +33,7 @@ function webOrigin(entry: string): string | undefined {
 
 function isAppOrigin(entry: string): boolean {
   const [scheme = ''] = entry.split(':')
-  return appOrigin.test(entry) && !['http', 'https'].some((web) => isOneEditAway(scheme, web))
+  return appOrigin.test(entry) && !['http', 'https'].some((web) => isWithinOneEdit(scheme, web))
 }
 
 /** What was probably meant by an entry without a scheme or with a mistyped one, or by an app's in capitals. */

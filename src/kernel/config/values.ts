@@ -13,7 +13,7 @@ export const duration = z
   .transform((value) => Number.parseInt(value, 10) * units[value.replace(/^\d+/, '') as keyof typeof units])
 
 /** A duration that something waits for: timers hold no more than 24 days, people no more than this. */
-export const wait = duration.pipe(z.int().max(3_600_000, 'must be 1h or less'))
+export const waitDuration = duration.pipe(z.int().max(3_600_000, 'must be 1h or less'))
 
 /** How often something may be, within so many milliseconds. */
 export interface Rate {

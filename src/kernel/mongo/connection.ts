@@ -4,8 +4,8 @@ import { callWithin, withinDeadline } from '#kernel/call.ts'
 import { ConfigError } from '#kernel/config/config-error.ts'
 import { dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
-import { createDatabase, type Database, type Db, refuseUnusable } from './database.ts'
-import { createDeployment, refuseOldVersion, tryWriting, unauthorizedFault } from './deployment.ts'
+import { assertUsable, createDatabase, type Database, type Db } from './database.ts'
+import { createDeployment, refuseOldVersion, unauthorizedFault, verifyWriteAccess } from './deployment.ts'
 import { isUnavailable } from './errors.ts'
 import { createStallWatch } from './stalled-transactions.ts'
 
@@ -20,22 +20,22 @@ export interface Mongo {
    */
   connect<T = void>(signal: AbortSignal, work?: () => Promise<T>): Promise<T>
   /** @throws ConfigError if the account may not write to each of the modules' databases in a transaction */
-  tryWriting(modules: readonly string[]): Promise<void>
+  verifyWriteAccess(modules: readonly string[]): Promise<void>
   /** @throws if the server does not answer within two seconds, or cannot be used */
   ping(): Promise<void>
   /** Why the server that answers now, instead of the one that was connected to, cannot be used. */
-  unusable(): string | undefined
+  unusableReason(): string | undefined
   /**
    * A module's database over a connection of its own, with an hour's socket timeout: building an index takes as long as
    * it takes.
    */
-  unhurried<T>(module: string, work: (db: Db) => Promise<T>): Promise<T>
+  withLongTimeout<T>(module: string, work: (db: Db) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
 
-const selectionTimeout = 2_000
+const selectionTimeoutMs = 2_000
 // How long building an index may keep its caller waiting: the server goes on with it, and the next boot waits again.
-const unhurriedTimeout = 3_600_000
+const longTimeoutMs = 3_600_000
 
 export function createMongo(options: {
   uri: string
@@ -43,9 +43,9 @@ export function createMongo(options: {
   requestTimeoutMs: number
   logger: Logger
   /** Milliseconds that a replica set may take to be initiated, and its accounts to be created. */
-  setUpWithin?: number
+  setupTimeoutMs?: number
 }): Mongo {
-  const { uri, logger, setUpWithin = 10_000 } = options
+  const { uri, logger, setupTimeoutMs = 10_000 } = options
   const deployment = createDeployment()
   // Names the shop too: two on one cluster leave each other's transactions alone.
   const appName = `trivet ${options.database}`
@@ -54,8 +54,8 @@ export function createMongo(options: {
     autoCreate: false,
     bufferCommands: false,
     appName,
-    serverSelectionTimeoutMS: selectionTimeout,
-    connectTimeoutMS: selectionTimeout,
+    serverSelectionTimeoutMS: selectionTimeoutMs,
+    connectTimeoutMS: selectionTimeoutMs,
     waitQueueTimeoutMS: options.requestTimeoutMs,
     readPreference: 'primary',
     readConcern: { level: 'majority' },
@@ -86,16 +86,16 @@ export function createMongo(options: {
   /** Why an attempt to connect, or what followed it, is to be repeated. What need not be is thrown. */
   const passing = (error: unknown, isConnected: boolean) => {
     if (error instanceof ConfigError) throw error
-    const fault = unauthorizedFault(error, connection)
-    if (fault) throw fault
+    const refusal = unauthorizedFault(error, connection)
+    if (refusal) throw refusal
     const isPassing = isUnavailable(error) || isDomainError(error, 'dependency_unavailable')
-    const obstacle = deployment.obstacle(error) ?? {
-      kind: 'away',
+    const fault = deployment.fault(error) ?? {
+      kind: 'temporary',
       message: error instanceof Error ? error.message : String(error),
     }
-    if (obstacle.kind === 'unusable') throw new ConfigError([obstacle.message])
+    if (fault.kind === 'permanent') throw new ConfigError([fault.message])
     if (isConnected && !isPassing) throw error
-    return obstacle
+    return fault
   }
 
   return {
@@ -108,7 +108,7 @@ export function createMongo(options: {
         let isConnected = false
         try {
           await open()
-          const found = deployment.obstacle()
+          const found = deployment.fault()
           if (found) throw dependencyUnavailable(found.message)
           isConnected = true
           await refuseOldVersion(connection)
@@ -116,10 +116,10 @@ export function createMongo(options: {
           return await work()
         } catch (error) {
           const { kind, message } = passing(error, isConnected)
-          if (kind === 'away') setUpBy = Number.POSITIVE_INFINITY
-          else setUpBy = Math.min(setUpBy, performance.now() + setUpWithin)
+          if (kind === 'temporary') setUpBy = Number.POSITIVE_INFINITY
+          else setUpBy = Math.min(setUpBy, performance.now() + setupTimeoutMs)
           const giveUp = () =>
-            kind === 'away' ? dependencyUnavailable(message, error) : new ConfigError([message])
+            kind === 'temporary' ? dependencyUnavailable(message, error) : new ConfigError([message])
           if (signal.aborted || performance.now() >= setUpBy) throw giveUp()
           logger.warn({ error: message, retryInMs: wait }, 'waiting for MongoDB')
           await sleep(wait, undefined, { signal }).catch(() => {
@@ -129,8 +129,8 @@ export function createMongo(options: {
       }
     },
 
-    async tryWriting(modules) {
-      const tried = await Promise.allSettled(modules.map((module) => tryWriting(database(module))))
+    async verifyWriteAccess(modules) {
+      const tried = await Promise.allSettled(modules.map((module) => verifyWriteAccess(database(module))))
       const failures = tried.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []))
       const faults = failures.flatMap((failure) => (failure instanceof ConfigError ? failure.faults : []))
       if (faults.length > 0) throw new ConfigError([...new Set(faults)])
@@ -140,19 +140,19 @@ export function createMongo(options: {
     async ping() {
       if (isClosed) throw dependencyUnavailable('the connection is closed')
       await open()
-      refuseUnusable(deployment)
-      const call = callWithin(selectionTimeout, 'ping')
+      assertUsable(deployment)
+      const call = callWithin(selectionTimeoutMs, 'ping')
       await withinDeadline(
         call,
         'the database',
-        connection.getClient().db('admin').command({ ping: 1, maxTimeMS: selectionTimeout }),
+        connection.getClient().db('admin').command({ ping: 1, maxTimeMS: selectionTimeoutMs }),
       )
     },
 
-    unusable: deployment.unusable,
+    unusableReason: deployment.unusableReason,
 
-    async unhurried(module, work) {
-      const patient = { ...limits, socketTimeoutMS: unhurriedTimeout }
+    async withLongTimeout(module, work) {
+      const patient = { ...limits, socketTimeoutMS: longTimeoutMs }
       const own = await mongoose.createConnection(uri, patient).asPromise()
       try {
         const { db } = own.useDb(databaseName(module))
@@ -184,19 +184,19 @@ function refuseUnreadable(uri: string): void {
   }
 }
 
-const longestTransaction = 10
+const maxTransactionSeconds = 10
 
 async function warnOfLongTransactions(connection: mongoose.Connection, logger: Logger): Promise<void> {
   try {
     const parameter = 'transactionLifetimeLimitSeconds'
     const answer = await connection.db
       ?.admin()
-      .command({ getParameter: 1, [parameter]: 1, maxTimeMS: selectionTimeout })
+      .command({ getParameter: 1, [parameter]: 1, maxTimeMS: selectionTimeoutMs })
     const seconds = Number(answer?.[parameter])
-    if (seconds > longestTransaction) {
+    if (seconds > maxTransactionSeconds) {
       logger.warn(
         { [parameter]: seconds },
-        `MongoDB keeps what a killed process had locked for ${seconds} s: set ${parameter} to ${longestTransaction} or less`,
+        `MongoDB keeps what a killed process had locked for ${seconds} s: set ${parameter} to ${maxTransactionSeconds} or less`,
       )
     }
   } catch (error) {

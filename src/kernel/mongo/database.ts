@@ -37,8 +37,8 @@ export interface SnapshotOptions {
  * Refuses to use a server that does not fit MONGODB_URI. It may have taken the place of the right server, which would lack what
  * is written here.
  */
-export function refuseUnusable(deployment: Deployment): void {
-  const reason = deployment.unusable()
+export function assertUsable(deployment: Deployment): void {
+  const reason = deployment.unusableReason()
   if (reason !== undefined) throw dependencyUnavailable('the database cannot be used', new Error(reason))
 }
 
@@ -50,7 +50,7 @@ export function createDatabase(
   const run: Run = async (call, work) => {
     const limit = remaining(call)
     if (limit <= 0) throw dependencyUnavailable('the time for this request is over')
-    refuseUnusable(deployment)
+    assertUsable(deployment)
     try {
       return await watch(withinDeadline(call, 'the database', work(limit)))
     } catch (error) {

@@ -8,8 +8,8 @@ type Client = mongoose.mongo.MongoClient
  * What keeps a MongoDB from being used. `away`: it may be back at any moment. `unsettled`: only an operator mends it, who
  * may be setting MongoDB up just now. `unusable`: no waiting mends it.
  */
-export interface Obstacle {
-  kind: 'away' | 'unsettled' | 'unusable'
+export interface ConnectionFault {
+  kind: 'temporary' | 'setup' | 'permanent'
   /** Names the setting, what was found and what would be right; never the password. */
   message: string
 }
@@ -22,9 +22,9 @@ export interface Deployment {
    * Why nothing can be written, as far as that is known.
    * @param failure what the driver threw, if it did
    */
-  obstacle(failure?: unknown): Obstacle | undefined
+  fault(failure?: unknown): ConnectionFault | undefined
   /** The message of an obstacle that no waiting mends, if there is one. */
-  unusable(): string | undefined
+  unusableReason(): string | undefined
   /** Whether the driver has given up every server of the URI: this client never finds one again. */
   isAbandoned(): boolean
 }
@@ -107,7 +107,7 @@ export function createDeployment(): Deployment {
     return `${address} is ${answer.secondary ? 'a secondary' : 'starting or recovering'}, and its replica set has no primary`
   }
 
-  const ofServers = (): Obstacle | undefined => {
+  const ofServers = (): ConnectionFault | undefined => {
     if (followed === undefined) return undefined
     const writable = [...servers.values()].filter(({ type }) =>
       ['RSPrimary', 'Mongos', 'LoadBalancer'].includes(type),
@@ -118,7 +118,7 @@ export function createDeployment(): Deployment {
       return answer instanceof Error || !answer ? undefined : faultOf(address, answer)
     })
     const [first] = faults
-    if (first !== undefined && !faults.includes(undefined)) return { kind: 'unusable', message: first }
+    if (first !== undefined && !faults.includes(undefined)) return { kind: 'permanent', message: first }
     if (writable.length > 0) return undefined
     const states = addresses.map((address, at) => faults[at] ?? stateOf(address, answers.get(address)))
     const isSettingUp = addresses.every((address, at) => {
@@ -127,14 +127,14 @@ export function createDeployment(): Deployment {
       return answer instanceof Error ? isOfTls(answer) : answer?.isreplicaset === true
     })
     const message = states.slice(0, mostServers).join('; ')
-    return { kind: isSettingUp && states.length > 0 ? 'unsettled' : 'away', message }
+    return { kind: isSettingUp && states.length > 0 ? 'setup' : 'temporary', message }
   }
 
   const known = () => [...new Set([...answers.keys(), ...servers.keys()])]
 
   const lookAgain = () => {
     const found = ofServers()
-    fault = found?.kind === 'unusable' ? found.message : undefined
+    fault = found?.kind === 'permanent' ? found.message : undefined
   }
 
   return {
@@ -159,14 +159,14 @@ export function createDeployment(): Deployment {
       })
     },
 
-    obstacle(failure) {
+    fault(failure) {
       const found = ofServers()
       // The answers of the servers name the cause more exactly than most failures of the driver.
-      if (found?.kind === 'unusable' || failure === undefined) return found
+      if (found?.kind === 'permanent' || failure === undefined) return found
       return ofFailure(failure) ?? found
     },
 
-    unusable: () => fault,
+    unusableReason: () => fault,
 
     isAbandoned: () => answers.size > 0 && servers.size === 0,
   }
@@ -225,28 +225,28 @@ const atlasError = 8000
 const writeConflict = 112
 
 /** Undefined where the failure says no more than that no server was found. */
-function ofFailure(failure: unknown): Obstacle | undefined {
+function ofFailure(failure: unknown): ConnectionFault | undefined {
   if (!(failure instanceof Error)) return undefined
   const { message } = failure
   if (failure instanceof mongoose.mongo.MongoServerError) {
     const code = Number(failure.code)
     if (code !== authenticationFailed && code !== atlasError) return undefined
     return {
-      kind: 'unsettled',
+      kind: 'setup',
       message: `MONGODB_URI: MongoDB refuses the user or the password (${message}): set those of an account that exists, and authSource to the database that it was created in`,
     }
   }
   if (['open', 'read'].includes((failure as NodeJS.ErrnoException).syscall ?? '')) {
-    return { kind: 'unusable', message: `MONGODB_URI names a file that cannot be read: ${message}` }
+    return { kind: 'permanent', message: `MONGODB_URI names a file that cannot be read: ${message}` }
   }
   if (codeOf(failure).startsWith('ERR_OSSL')) {
     return {
-      kind: 'unusable',
+      kind: 'permanent',
       message: `MONGODB_URI names a file with a certificate or a key that cannot be used: ${message}`,
     }
   }
   if (failure instanceof mongoose.mongo.MongoCompatibilityError) {
-    return { kind: 'unusable', message: `MONGODB_URI leads to a MongoDB that cannot be used: ${message}` }
+    return { kind: 'permanent', message: `MONGODB_URI leads to a MongoDB that cannot be used: ${message}` }
   }
   return undefined
 }
@@ -262,7 +262,7 @@ export async function refuseOldVersion(connection: mongoose.Connection): Promise
  * Writes to a database inside a transaction that is aborted: nothing of it stays.
  * @throws ConfigError if the account may not do that, or the server refuses the transaction for good
  */
-export async function tryWriting(connection: mongoose.Connection): Promise<void> {
+export async function verifyWriteAccess(connection: mongoose.Connection): Promise<void> {
   const session = await connection.startSession()
   try {
     session.startTransaction({ readConcern: { level: 'snapshot' }, readPreference: 'primary' })

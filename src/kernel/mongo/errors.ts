@@ -8,7 +8,7 @@ export const isDuplicateKey = (error: unknown): error is mongoose.mongo.MongoSer
   error instanceof mongoose.mongo.MongoServerError && error.code === 11000
 
 /** A query that names an index which is not there, or hidden. */
-export const isMissingHint = (error: unknown): boolean =>
+export const isMissingIndexHint = (error: unknown): boolean =>
   error instanceof mongoose.mongo.MongoServerError &&
   error.code === 2 &&
   error.message.includes('hint provided does not correspond to an existing index')
@@ -17,7 +17,7 @@ export const isMissingHint = (error: unknown): boolean =>
  * What failed of an unordered bulk write, by its place in it: the rest took effect. Any other failure is thrown as it is, a
  * write concern that was not met too.
  */
-export async function failuresOf(
+export async function bulkWriteFailures(
   write: Promise<unknown>,
 ): Promise<{ failures: ReadonlyMap<number, mongoose.mongo.MongoServerError>; matchedCount: number }> {
   try {
@@ -40,7 +40,7 @@ export async function failuresOf(
 }
 
 /** Of a duplicate key: whether the document itself is there already, under its `_id`. */
-export const isOwnDuplicate = (error: mongoose.mongo.MongoServerError): boolean =>
+export const isDuplicateId = (error: mongoose.mongo.MongoServerError): boolean =>
   isDuplicateKey(error) && error.message.includes(' index: _id_ ')
 
 // Server errors that say "not now" rather than "not so": time limits, elections, shutdown, write concern timeouts,
@@ -67,7 +67,7 @@ export const isSocketError = (error: unknown): boolean =>
 
 /** Whether the database could not do it just now, rather than that it was not to be done. */
 export function isUnavailable(thrown: unknown): boolean {
-  const error = withoutBulk(thrown)
+  const error = unwrapBulkError(thrown)
   if (isSocketError(error)) return true
   // The write is there, and may yet be rolled back.
   if (error instanceof mongoose.mongo.MongoWriteConcernError) return true
@@ -84,8 +84,8 @@ export function isUnavailable(thrown: unknown): boolean {
  * connection. The driver labels these, but not what fails on a connection that it has already given up for another's
  * failure. That the commit's outcome is not known has a label of its own.
  */
-export function isCutOff(thrown: unknown): boolean {
-  const error = withoutBulk(thrown)
+export function isTransientAbort(thrown: unknown): boolean {
+  const error = unwrapBulkError(thrown)
   if (isSocketError(error)) return true
   if (hasLabel(error, 'TransientTransactionError')) return true
   return (
@@ -97,7 +97,7 @@ export function isCutOff(thrown: unknown): boolean {
  * A bulk write (`insertMany`, `bulkWrite`) wraps whatever stopped it into an error of the server without a code, a
  * connection that was cut too.
  */
-function withoutBulk(error: unknown): unknown {
+function unwrapBulkError(error: unknown): unknown {
   const cause = error instanceof mongoose.mongo.MongoBulkWriteError ? error.errorResponse : undefined
   return cause instanceof mongoose.mongo.MongoError ? cause : error
 }

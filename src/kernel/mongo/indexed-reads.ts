@@ -2,7 +2,7 @@ import type { Call } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
 import { createQueue } from '#kernel/queue.ts'
 import type { Database } from './database.ts'
-import { isMissingHint } from './errors.ts'
+import { isMissingIndexHint } from './errors.ts'
 
 interface Source {
   collection: string
@@ -52,7 +52,7 @@ export function createIndexedReads(database: Database, logger: Logger): IndexedR
     try {
       return await database.run(call, (maxTimeMS) => read({ maxTimeMS, hint: source.index }))
     } catch (error) {
-      if (!isMissingHint(error)) throw error
+      if (!isMissingIndexHint(error)) throw error
       warn(source)
       return withoutIndex(call, () => database.run(call, (maxTimeMS) => read({ maxTimeMS })))
     }

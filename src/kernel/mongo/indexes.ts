@@ -24,7 +24,7 @@ const longestLook = 15_000
  * @throws ConfigError if a unique index is not unique any more or covers other documents, if an index that lets documents
  *   expire does so no more, or if one cannot be made because of what is stored
  */
-export async function makeMissing(
+export async function createMissingIndexes(
   db: Db,
   indexes: Indexes,
   isExpected: boolean,

@@ -9,23 +9,23 @@ interface LockDocument {
   until: Date
 }
 
-export const lockLease = 15_000
+export const leaseMs = 15_000
 const lockPatience = 600_000
 
 /** A lease, renewed while `work` runs: a holder that dies delays the others by no more than the lease. */
-export async function underLock<T>(
+export async function withLease<T>(
   db: Db,
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
   const locks = db.collection<LockDocument>('locks')
   const owner = randomUUID()
-  const until = () => new Date(Date.now() + lockLease)
+  const until = () => new Date(Date.now() + leaseMs)
   const patience = Date.now() + lockPatience
   for (;;) {
     try {
       const free = { _id: 'migrations', until: { $lt: new Date() } }
-      await locks.updateOne(free, { $set: { owner, until: until() } }, { upsert: true, maxTimeMS: lockLease })
+      await locks.updateOne(free, { $set: { owner, until: until() } }, { upsert: true, maxTimeMS: leaseMs })
       break
     } catch (error) {
       if (!isDuplicateKey(error)) throw error
@@ -39,13 +39,13 @@ export async function underLock<T>(
   const renewal = setInterval(() => {
     // A renewal that fails leaves a lease that ends early; migrations are written to be safe when repeated.
     locks
-      .updateOne({ _id: 'migrations', owner }, { $set: { until: until() } }, { maxTimeMS: lockLease })
+      .updateOne({ _id: 'migrations', owner }, { $set: { until: until() } }, { maxTimeMS: leaseMs })
       .catch(() => undefined)
-  }, lockLease / 3)
+  }, leaseMs / 3)
   try {
     return await work()
   } finally {
     clearInterval(renewal)
-    await locks.deleteOne({ _id: 'migrations', owner }, { maxTimeMS: lockLease })
+    await locks.deleteOne({ _id: 'migrations', owner }, { maxTimeMS: leaseMs })
   }
 }

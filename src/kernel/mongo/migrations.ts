@@ -2,8 +2,8 @@ import { ConfigError } from '#kernel/config/config-error.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { Mongo } from './connection.ts'
 import type { Db } from './database.ts'
-import { type Indexes, makeMissing } from './indexes.ts'
-import { lockLease, underLock } from './lease.ts'
+import { createMissingIndexes, type Indexes } from './indexes.ts'
+import { leaseMs, withLease } from './lease.ts'
 
 /** Indexes and schema changes of a module, which old and new replicas both live with. */
 export interface Migration {
@@ -24,7 +24,7 @@ export interface Migration {
 }
 
 /** What a database keeps of an applied migration, for the programs that come after, newer and older ones. */
-interface Note {
+interface MigrationRecord {
   _id: string
   at: Date
   /** As `Migration.needs`, null where any older program goes on. Programs of before this field left it out. */
@@ -45,8 +45,8 @@ async function notesInTheWay(db: Db, migrations: readonly Migration[]): Promise<
   const unknown = { _id: { $nin: names }, needs: { $nin: [null, ...names] } }
   const unmarked = { _id: { $nin: names }, needs: { $exists: false } }
   const found = await db
-    .collection<Note>('migrations')
-    .find({ $or: [unknown, unmarked] }, { maxTimeMS: lockLease, limit: mostNotes, projection: { _id: 1 } })
+    .collection<MigrationRecord>('migrations')
+    .find({ $or: [unknown, unmarked] }, { maxTimeMS: leaseMs, limit: mostNotes, projection: { _id: 1 } })
     .sort({ _id: 1 })
     .toArray()
   return found.map(({ _id }) => String(_id).slice(0, longestName))
@@ -101,8 +101,8 @@ export const migrate = <T>(
   logger: Logger,
   signal?: AbortSignal,
 ): Promise<T> =>
-  mongo.unhurried(module, (db) =>
-    underLock(db, signal, async () => {
+  mongo.withLongTimeout(module, (db) =>
+    withLease(db, signal, async () => {
       await applyMissing(db, migrations, logger)
       return prepare()
     }),
@@ -112,17 +112,17 @@ async function applyMissing(db: Db, migrations: readonly Migration[], logger: Lo
   // Again: a newer process may have been here since the first look.
   const faults = await newerDataFaults(db, migrations)
   if (faults.length > 0) throw new ConfigError(faults)
-  const applied = db.collection<Note>('migrations')
+  const applied = db.collection<MigrationRecord>('migrations')
   const names = migrations.map(({ name }) => name)
-  const known = await applied.find({ _id: { $in: names } }, { maxTimeMS: lockLease }).toArray()
+  const known = await applied.find({ _id: { $in: names } }, { maxTimeMS: leaseMs }).toArray()
   const done = new Set(known.map((migration) => migration._id))
   for (const migration of migrations) {
     const isDone = done.has(migration.name)
-    if (migration.indexes) await makeMissing(db, migration.indexes, isDone, logger)
+    if (migration.indexes) await createMissingIndexes(db, migration.indexes, isDone, logger)
     if (isDone) continue
     await migration.up?.(db)
     const note = { $set: { at: new Date(), needs: migration.needs ?? null } }
-    await applied.updateOne({ _id: migration.name }, note, { upsert: true, maxTimeMS: lockLease })
+    await applied.updateOne({ _id: migration.name }, note, { upsert: true, maxTimeMS: leaseMs })
     logger.info({ database: db.databaseName, migration: migration.name }, 'migration applied')
   }
 }

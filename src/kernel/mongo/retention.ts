@@ -30,7 +30,11 @@ export const retentionSettings = z.object({
  * Lets MongoDB remove a collection's documents some time after they last changed.
  * @param which those that may go: nobody may need them any more by then, whatever arrives how late
  */
-export const expire = (migration: string, collection: string, which: Record<string, unknown>): Migration => ({
+export const expiryMigration = (
+  migration: string,
+  collection: string,
+  which: Record<string, unknown>,
+): Migration => ({
   name: migration,
   indexes: {
     [collection]: [

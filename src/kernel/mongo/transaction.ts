@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type mongoose from 'mongoose'
 import { type Call, callWithin, remaining, shortened, withinDeadline } from '#kernel/call.ts'
 import { dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
-import { hasLabel, isCutOff, isDuplicateKey, isSocketError, isUnavailable } from './errors.ts'
+import { hasLabel, isDuplicateKey, isSocketError, isTransientAbort, isUnavailable } from './errors.ts'
 
 /**
  * One operation outside a transaction.
@@ -33,12 +33,12 @@ export type Transaction = <T>(
 export class StaleDecision extends Error {}
 
 /** A transaction that did not come to its commit in the time that it was given: it had no effect. */
-export class Undecided extends Error {}
+export class CommitNotStarted extends Error {}
 
 /** Carries out transactions on a connection, each command of them by `run`. */
 export function createTransaction(connection: mongoose.Connection, run: Run): Transaction {
-  return async (call, work, commitsWithinMs) => {
-    const deciding = commitsWithinMs === undefined ? call : shortened(call, commitsWithinMs)
+  return async (call, work, startCommitWithinMs) => {
+    const deciding = startCommitWithinMs === undefined ? call : shortened(call, startCommitWithinMs)
     // The server may find the time to be over a little earlier than this process.
     const isOverIn = (milliseconds: number) =>
       deciding.deadline < call.deadline && remaining(deciding) <= milliseconds + earliness
@@ -66,8 +66,8 @@ export function createTransaction(connection: mongoose.Connection, run: Run): Tr
           isOverIn(0) &&
           (isDomainError(error, 'dependency_unavailable') || isUnavailable(error))
         )
-          throw new Undecided('the transaction did not come to its commit', { cause: error })
-        if (!(error instanceof StaleDecision) && !isCutOff(error) && !isDuplicateKey(error)) {
+          throw new CommitNotStarted('the transaction did not come to its commit', { cause: error })
+        if (!(error instanceof StaleDecision) && !isTransientAbort(error) && !isDuplicateKey(error)) {
           throw isUnavailable(error)
             ? dependencyUnavailable('the database did not commit in time', error)
             : error
@@ -82,7 +82,7 @@ export function createTransaction(connection: mongoose.Connection, run: Run): Tr
         throw dependencyUnavailable('the database did not commit in time', failure)
       }
       if (isOverIn(wait))
-        throw new Undecided('the transaction did not come to its commit', { cause: failure })
+        throw new CommitNotStarted('the transaction did not come to its commit', { cause: failure })
       if (wait > 0) await sleep(wait)
     }
   }

@@ -1,5 +1,5 @@
 import type { Migration } from '#kernel/mongo/migrations.ts'
-import { expire } from '#kernel/mongo/retention.ts'
+import { expiryMigration } from '#kernel/mongo/retention.ts'
 
 export const orderMigrations: Migration[] = [
   {
@@ -27,5 +27,5 @@ export const orderMigrations: Migration[] = [
   },
   // Nothing holds stock for a rejected order, and it never changes again. A retry finds its answer for as long as keys
   // are kept; one that comes later still is a new order, as every request is whose key is forgotten.
-  expire('003-retention', 'orders', { status: 'rejected' }),
+  expiryMigration('003-retention', 'orders', { status: 'rejected' }),
 ]

@@ -4,11 +4,11 @@ import { batched, orAlone } from '#kernel/batching.ts'
 import { type Call, shortened } from '#kernel/call.ts'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
+import { corruptDocument, withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
 import type { Database } from '#kernel/mongo/database.ts'
-import { failuresOf, isDuplicateKey, isOwnDuplicate, isUnavailable } from '#kernel/mongo/errors.ts'
+import { bulkWriteFailures, isDuplicateId, isDuplicateKey, isUnavailable } from '#kernel/mongo/errors.ts'
 import { createIndexedReads } from '#kernel/mongo/indexed-reads.ts'
 import { insertMany, strictSchema } from '#kernel/mongo/inserts.ts'
-import { spoilt, wholeOnly } from '#kernel/mongo/spoilt-documents.ts'
 import type { HeldLine, Line, Rejection } from '../product/contract.ts'
 import type { Order, OrderLine, Position } from './order.ts'
 
@@ -128,7 +128,7 @@ const isWholeLine = (line: OrderLine | null): boolean =>
 
 /** @throws Error if it is spoilt */
 const wholeOrderOf = (document: OrderDocument): Order => {
-  if (!isWhole(document)) throw spoilt('order', String(document._id))
+  if (!isWhole(document)) throw corruptDocument('order', String(document._id))
   return orderOf(document)
 }
 
@@ -191,12 +191,12 @@ export function createOrderRepository(database: Database, logger: Logger) {
     orAlone(async (batch, call) => {
       const documents = batch.map(({ request }) => request)
       const { failures } = await database.run(shortened(call, longestWrite), (maxTimeMS) =>
-        failuresOf(insertMany(orders, documents, { maxTimeMS, ordered: false })),
+        bulkWriteFailures(insertMany(orders, documents, { maxTimeMS, ordered: false })),
       )
       return documents.map((document, at) => {
         const failure = failures.get(at)
         // Stored by an attempt before, whose answer did not come in time.
-        if (!failure || isOwnDuplicate(failure)) return orderOf(document)
+        if (!failure || isDuplicateId(failure)) return orderOf(document)
         return isDuplicateKey(failure) ? undefined : errorOf(failure)
       })
     }),
@@ -216,7 +216,7 @@ export function createOrderRepository(database: Database, logger: Logger) {
       const session = await database.connection.startSession({ causalConsistency: true })
       try {
         const { failures, matchedCount } = await database.run(within, (maxTimeMS) =>
-          failuresOf(
+          bulkWriteFailures(
             collection.bulkWrite(steps.map(updateOf), {
               session,
               maxTimeMS,
@@ -372,7 +372,7 @@ export function createOrderRepository(database: Database, logger: Logger) {
         status: 1 as const,
         ...newestFirst,
       }
-      const documents = await wholeOnly({ what: 'order', isWhole, logger }, (without) =>
+      const documents = await withoutCorrupt({ what: 'order', isValid: isWhole, logger }, (without) =>
         indexed(call, { collection: 'orders', index }, (options) =>
           collection
             .find(without.length > 0 ? { $and: [filter, { _id: { $nin: without } }] } : filter, {

@@ -1,7 +1,7 @@
-import { isOneEditAway } from './one-edit.ts'
+import { isWithinOneEdit } from './edit-distance.ts'
 
 /** A variable that is no setting, and the setting that was probably meant by it. */
-export interface AlmostSetting {
+export interface MisnamedSetting {
   variable: string
   meant: string
 }
@@ -71,10 +71,10 @@ const forAnyDatabase = ['DATABASE_URL', 'DATABASE_URI', 'DB_URL', 'DB_URI', 'DB_
  * @param environment without empty variables
  * @param settings the names of all settings, those of modules that this process does not host among them
  */
-export function almostSettings(
+export function findMisnamedSettings(
   environment: Readonly<Record<string, string>>,
   settings: readonly string[],
-): AlmostSetting[] {
+): MisnamedSetting[] {
   const known = settings.flatMap((setting) => [setting, `${setting}_FILE`])
   const meantBy = (variable: string): string | undefined => {
     const value = environment[variable] ?? ''
@@ -113,14 +113,14 @@ function isMistyped(name: string, setting: string): boolean {
   // HISTFILE is one letter away from HOST_FILE.
   if (withoutUnderscores(setting.replace(/_FILE$/, '')).length < shortestCompared) return false
   if (right.length < shortestWithAnotherBeginning && name[0] !== setting[0]) return false
-  if (isOneEditAway(joined, right) || sortedWords(name) === sortedWords(setting)) return true
+  if (isWithinOneEdit(joined, right) || sortedWords(name) === sortedWords(setting)) return true
   const [words, rightWords] = [name.split('_'), setting.split('_')]
   // One typing error in each long word.
   return (
     words.length === rightWords.length &&
     words.every((word, at) => {
       const rightWord = rightWords[at] ?? ''
-      return word === rightWord || (rightWord.length > 4 && isOneEditAway(word, rightWord))
+      return word === rightWord || (rightWord.length > 4 && isWithinOneEdit(word, rightWord))
     })
   )
 }

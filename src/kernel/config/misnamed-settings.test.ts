@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { registry } from '../../registry.ts'
-import { almostSettingWarning, loadConfig } from './load-config.ts'
+import { loadConfig, misnamedSettingWarning } from './load-config.ts'
 
 const almost = (environment: Record<string, string>) =>
-  loadConfig(environment, registry).almostSettings.map(almostSettingWarning)
+  loadConfig(environment, registry).misnamedSettings.map(misnamedSettingWarning)
 
 describe('a variable that is almost a setting is named, with the setting that was probably meant', () => {
   it.each([

@@ -6,7 +6,7 @@ import type { Logger } from '#kernel/logger.ts'
  * about it fails (500) and is logged. Lists leave it out, and the log names it once a minute. The
  * audit finds it.
  */
-export const spoilt = (what: string, id: string): Error =>
+export const corruptDocument = (what: string, id: string): Error =>
   new Error(`${what} ${id} is not stored as it should be: npm run audit says more`)
 
 // How often a page is read again without what is spoilt, before it fails.
@@ -20,11 +20,11 @@ const named = new LRUCache<string, true>({ max: 1_000, ttl: 60_000 })
  * @param read leaves out what has these ids
  * @throws Error if the documents of one page after the other are spoilt
  */
-export async function wholeOnly<Document extends { _id: unknown }>(
-  options: { what: string; isWhole: (document: Document) => boolean; logger: Logger },
+export async function withoutCorrupt<Document extends { _id: unknown }>(
+  options: { what: string; isValid: (document: Document) => boolean; logger: Logger },
   read: (without: Document['_id'][]) => Promise<Document[]>,
 ): Promise<Document[]> {
-  const { what, isWhole, logger } = options
+  const { what, isValid: isWhole, logger } = options
   const without: Document['_id'][] = []
   for (let round = 0; round < mostRounds; round++) {
     const documents = await read(without)

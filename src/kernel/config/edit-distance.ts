@@ -2,7 +2,7 @@
  * Whether two words differ by one typing error at most: one letter is left out, added or another one, or two neighbours
  * have changed places.
  */
-export function isOneEditAway(one: string, other: string): boolean {
+export function isWithinOneEdit(one: string, other: string): boolean {
   let start = 0
   while (start < Math.min(one.length, other.length) && one[start] === other[start]) start++
   let [end, otherEnd] = [one.length, other.length]
