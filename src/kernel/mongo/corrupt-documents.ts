@@ -2,43 +2,39 @@ import { LRUCache } from 'lru-cache'
 import type { Logger } from '#kernel/logger.ts'
 
 /**
- * A document that is not as this program stores it: an operator has edited it, or a restore has mixed versions. A request
- * about it fails (500) and is logged. Lists leave it out, and the log names it once a minute. The
- * audit finds it.
+ * The error of a request for a corrupt document, which a 500 answers. A document is corrupt if this program would not store it
+ * like that, for example after a manual edit or a restore of mixed versions. Lists omit corrupt documents, the log names each
+ * once a minute, and the audit finds them.
  */
 export const corruptDocument = (what: string, id: string): Error =>
-  new Error(`${what} ${id} is not stored as it should be: npm run audit says more`)
+  new Error(`the stored document of ${what} ${id} is corrupt: npm run audit shows the details`)
 
-// How often a page is read again without what is spoilt, before it fails.
-const mostRounds = 5
+const maxReads = 5
 
-// What the log has named within the last minute, by kind and id.
-const named = new LRUCache<string, true>({ max: 1_000, ttl: 60_000 })
+// The documents that the log has named within the last minute, by kind and id.
+const recentlyLogged = new LRUCache<string, true>({ max: 1_000, ttl: 60_000 })
 
 /**
- * A page without the documents that are spoilt: it is read again without them, so that it is as full as any other.
- * @param read leaves out what has these ids
- * @throws Error if the documents of one page after the other are spoilt
+ * Reads a page without corrupt documents. The page is read again without the corrupt documents, so that it is full.
+ * @param read must leave out the documents with the given ids
+ * @throws Error if each of five reads finds further corrupt documents
  */
 export async function withoutCorrupt<Document extends { _id: unknown }>(
   options: { what: string; isValid: (document: Document) => boolean; logger: Logger },
-  read: (without: Document['_id'][]) => Promise<Document[]>,
+  read: (excludedIds: Document['_id'][]) => Promise<Document[]>,
 ): Promise<Document[]> {
-  const { what, isValid: isWhole, logger } = options
-  const without: Document['_id'][] = []
-  for (let round = 0; round < mostRounds; round++) {
-    const documents = await read(without)
-    const unfit = documents.filter((document) => !isWhole(document)).map(({ _id }) => _id)
-    if (unfit.length === 0) return documents
-    const ids = unfit.map(String).filter((id) => !named.has(`${what} ${id}`))
-    for (const id of ids) named.set(`${what} ${id}`, true)
+  const { what, isValid, logger } = options
+  const excludedIds: Document['_id'][] = []
+  for (let round = 0; round < maxReads; round++) {
+    const documents = await read(excludedIds)
+    const corruptIds = documents.filter((document) => !isValid(document)).map(({ _id }) => _id)
+    if (corruptIds.length === 0) return documents
+    const ids = corruptIds.map(String).filter((id) => !recentlyLogged.has(`${what} ${id}`))
+    for (const id of ids) recentlyLogged.set(`${what} ${id}`, true)
     if (ids.length > 0) {
-      logger.error(
-        { ids },
-        `a list leaves out each ${what} that is not stored as it should be: npm run audit says more`,
-      )
+      logger.error({ ids }, `a list omits each corrupt ${what}: npm run audit shows the details`)
     }
-    without.push(...unfit)
+    excludedIds.push(...corruptIds)
   }
-  throw new Error('too many of what is listed are not stored as they should be: npm run audit says more')
+  throw new Error(`too many documents of this list are corrupt (${what}): npm run audit shows the details`)
 }
