@@ -47,8 +47,8 @@ describe('defaults', () => {
       dataDir: '.data',
       demo: true,
       internalSecrets: undefined,
-      requestTimeout: 4_000,
-      drain: { delay: 0, timeout: 10_000 },
+      requestTimeoutMs: 4_000,
+      drain: { delayMs: 0, timeoutMs: 10_000 },
       corsOrigins: [],
       trustedProxies: [],
       logLevel: undefined,
@@ -57,9 +57,9 @@ describe('defaults', () => {
           ACCESS_TOKEN_TTL: 15 * 60_000,
           REFRESH_TOKEN_TTL: 30 * 86_400_000,
           BCRYPT_COST: 12,
-          LOGIN_FAILURES_PER_ACCOUNT: { most: 10, within: 15 * 60_000 },
-          LOGIN_FAILURES_PER_ADDRESS: { most: 100, within: 15 * 60_000 },
-          REGISTRATIONS_PER_ADDRESS: { most: 100, within: 60 * 60_000 },
+          LOGIN_FAILURES_PER_ACCOUNT: { max: 10, withinMs: 15 * 60_000 },
+          LOGIN_FAILURES_PER_ADDRESS: { max: 100, withinMs: 15 * 60_000 },
+          REGISTRATIONS_PER_ADDRESS: { max: 100, withinMs: 60 * 60_000 },
         },
       },
     })
@@ -72,7 +72,7 @@ describe('defaults', () => {
   it('differ in production: three seconds of delay, no internal secret, no demo', () => {
     expect(load(production)).toMatchObject({
       production: true,
-      drain: { delay: 3_000, timeout: 10_000 },
+      drain: { delayMs: 3_000, timeoutMs: 10_000 },
       internalSecrets: undefined,
       demo: false,
     })
@@ -118,8 +118,8 @@ it('what is set is what the process gets', () => {
     mongodb: { uri: 'mongodb+srv://db.example', database: 'shop-1' },
     dataDir: 'elsewhere',
     internalSecrets: [secret],
-    requestTimeout: 1_000,
-    drain: { delay: 500, timeout: 60_000 },
+    requestTimeoutMs: 1_000,
+    drain: { delayMs: 500, timeoutMs: 60_000 },
     corsOrigins: ['https://a.example', 'http://localhost:5173'],
     logLevel: 'debug',
   })
@@ -810,7 +810,7 @@ it.each(['http://auth.example/?a=b', 'http://auth.example/#x', 'http://a:b@auth.
 describe('a rate', () => {
   it('is a number and a duration', () => {
     expect(load({ LOGIN_FAILURES_PER_ACCOUNT: '3/90s' }).settings.auth).toMatchObject({
-      LOGIN_FAILURES_PER_ACCOUNT: { most: 3, within: 90_000 },
+      LOGIN_FAILURES_PER_ACCOUNT: { max: 3, withinMs: 90_000 },
     })
   })
 
