@@ -40,7 +40,7 @@ describe('CORS_ORIGINS', () => {
     'https://xn--mnchen-3ya.example',
     'capacitor://localhost',
     'chrome-extension://abcdefghijklmnop',
-  ])('takes %s, which a browser sends', (origin) => {
+  ])('accepts %s, which a browser sends', (origin) => {
     expect(load({ CORS_ORIGINS: `${origin}, ${origin},` }).corsOrigins).toEqual([origin, origin])
   })
 
@@ -60,7 +60,7 @@ describe('CORS_ORIGINS', () => {
     ['//shop.example', 'https://shop.example'],
     ['htps://shop.example', 'https://shop.example'],
     ['Capacitor://localhost', 'capacitor://localhost'],
-  ])('refuses %s, and says that %s is right', (entry, right) => {
+  ])('refuses %s and suggests %s', (entry, right) => {
     expect(faultsOf({ CORS_ORIGINS: `https://a.example,${entry}` })).toEqual([
       `CORS_ORIGINS has "${entry}", which is not an origin as browsers send it: must be ${right}`,
     ])
@@ -83,13 +83,13 @@ describe('CORS_ORIGINS', () => {
     'wss://a.example',
     'file://',
     'javascript:alert(1)',
-  ])('refuses %s by name', (entry) => {
+  ])('refuses %s and quotes it', (entry) => {
     expect(faultsOf({ CORS_ORIGINS: entry })).toEqual([
       expect.stringContaining(`CORS_ORIGINS has ${JSON.stringify(entry)}`),
     ])
   })
 
-  it('names each faulty entry, and shows no credentials', () => {
+  it('names each faulty entry without its credentials', () => {
     const faults = faultsOf({ CORS_ORIGINS: 'https://boss:hunter2@shop.example,*' })
     expect(faults).toEqual([
       'CORS_ORIGINS has "https://***@shop.example", which is not an origin as browsers send it: must be https://shop.example',
@@ -128,7 +128,7 @@ describe('durations', () => {
 
   it.each([
     ['ACCESS_TOKEN_TTL', '25h', 'must be 1d or less'],
-    // A sign-in would end at a date that there is not.
+    // The end of a session would not be a valid date.
     ['REFRESH_TOKEN_TTL', '99999999d', 'must be 3650d or less'],
   ])('%s=%s is too long', (name, value, complaint) => {
     expect(faultsOf({ [name]: value })).toEqual([`${name} ${complaint}`])
@@ -188,12 +188,12 @@ describe('a value of the wrong form is refused', () => {
   })
 })
 
-it.each(['REQUEST_TIMEOUT', 'DRAIN_TIMEOUT'])('%s is refused where no timer could hold it', (name) => {
+it.each(['REQUEST_TIMEOUT', 'DRAIN_TIMEOUT'])('%s of more than 1 h is refused', (name) => {
   expect(faultsOf({ [name]: '30d' })).toEqual([`${name} must be 1h or less`])
 })
 
 it.each(['http://auth.example/?a=b', 'http://auth.example/#x', 'http://a:b@auth.example'])(
-  '%s is no base URL',
+  '%s is not a base URL',
   (AUTH_URL) => {
     expect(faultsOf({ AUTH_URL })).toHaveLength(1)
   },
@@ -215,7 +215,7 @@ describe('a rate', () => {
     },
   )
 
-  it('is of no more than a year: what is added to a date has to come to one', () => {
+  it('has a period of at most a year, so that adding the period to a date gives a valid date', () => {
     expect(
       faultsOf({ REGISTRATIONS_PER_ADDRESS: '10/365d', LOGIN_FAILURES_PER_ADDRESS: '999999999/1ms' }),
     ).toEqual([])
