@@ -148,7 +148,7 @@ const httpFiles = [
 const schemaFiles = [
   '^src/modules/.+/(contract|settings|credentials|signing-keys|problems)\\.ts$',
   '^src/kernel/(public-key|schemas|validation-messages)\\.ts$',
-  '^src/kernel/config/(load-config|values)\\.ts$',
+  '^src/kernel/config/(general-settings|load-config|settings-reader|values)\\.ts$',
   '^src/kernel/ports/(port|port-http)\\.ts$',
   '^src/kernel/mongo/retention\\.ts$',
 ]

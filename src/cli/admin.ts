@@ -1,6 +1,6 @@
 import { callWithin } from '#kernel/call.ts'
 import { type Command, Refusal } from '#kernel/command.ts'
-import { almostSettingWarning, type Config, loadConfig } from '#kernel/config/load-config.ts'
+import { type Config, loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
 import { isDomainError } from '#kernel/errors.ts'
 import { createLogger, type Logger } from '#kernel/logger.ts'
 import { nearestName } from '#kernel/nearest-name.ts'
@@ -19,7 +19,7 @@ const answerWithin = 30_000
 /** Exit codes: 0 done, 1 refused, 2 not understood or not possible now, 130 given up at the prompt (Ctrl-C). */
 async function main(): Promise<number> {
   const config = loadConfig(process.env, registry)
-  for (const almost of config.almostSettings) console.error(almostSettingWarning(almost))
+  for (const misnamed of config.misnamedSettings) console.error(misnamedSettingWarning(misnamed))
   // What is done goes into the audit trail; standard output is for the answer.
   const logger = await createLogger({
     level: config.logLevel,

@@ -1,5 +1,5 @@
 import { type AuditReport, type ReportedFinding, runAudit } from '#kernel/audit.ts'
-import { almostSettingWarning, loadConfig } from '#kernel/config/load-config.ts'
+import { loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
 import { createLogger } from '#kernel/logger.ts'
 import { openComposition } from '../host/open-composition.ts'
 import { registry } from '../registry.ts'
@@ -30,7 +30,7 @@ async function main(): Promise<number> {
     return 0
   }
   const config = loadConfig(process.env, registry)
-  for (const almost of config.almostSettings) console.error(almostSettingWarning(almost))
+  for (const misnamed of config.misnamedSettings) console.error(misnamedSettingWarning(misnamed))
   const logger = await createLogger({ level: 'silent', human: false, service: 'audit' })
   const composition = await openComposition({ ...config, requestTimeoutMs: readWithin }, logger, (line) =>
     console.error(line),

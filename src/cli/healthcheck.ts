@@ -1,15 +1,15 @@
 import { get } from 'node:http'
-import { settingFromFile, settingsOf } from '#kernel/config/environment.ts'
+import { nonEmptyVariables, readSettingFile } from '#kernel/config/environment.ts'
 
 /**
  * `node src/cli/healthcheck.ts [PATH]`, for containers that have no other client: asks the process that listens on PORT
  * here for PATH (`/healthz` unless told), and ends with 0 if it answers 200 within two seconds, else with 1 and a line
  * that says why.
  */
-const settings = settingsOf(process.env)
+const settings = nonEmptyVariables(process.env)
 const setting = (name: string): string | undefined => {
   const file = settings[`${name}_FILE`]
-  return settings[name] ?? (file === undefined ? undefined : settingFromFile(file))
+  return settings[name] ?? (file === undefined ? undefined : readSettingFile(file))
 }
 const port = setting('PORT') ?? '3000'
 const host = (setting('HOST') ?? '').trim().replace(/^\[(.*)\]$/, '$1')

@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { ConfigError, StartFailure } from '#kernel/config/config-error.ts'
-import { almostSettingWarning, type Config, loadConfig, urlVariable } from '#kernel/config/load-config.ts'
+import { urlVariable } from '#kernel/config/general-settings.ts'
+import { type Config, loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
 import { createLogger, isBrief, type Logger } from '#kernel/logger.ts'
 import { createMongo } from '#kernel/mongo/connection.ts'
 
@@ -29,7 +30,7 @@ async function main(): Promise<number> {
   const config = loadConfig({ ...process.env, SERVICE: 'all' }, registry)
   const shown = { level: config.logLevel, human: !config.production && process.stdout.isTTY === true }
   const logger = await createLogger({ ...shown, service: 'front' })
-  for (const almost of config.almostSettings) logger.warn(almost, almostSettingWarning(almost))
+  for (const misnamed of config.misnamedSettings) logger.warn(misnamed, misnamedSettingWarning(misnamed))
   const addresses = addressesOf(config)
   await refuseTaken(addresses, config.dataDir)
   const mongodb = await openMongodb(config, (line) => console.log(line))
@@ -62,8 +63,8 @@ async function main(): Promise<number> {
   // What was given as a file is settled by the value.
   const files = Object.keys(own).map((variable) => [`${variable}_FILE`, ''])
   // A warning of these has been given.
-  const almost = config.almostSettings.map(({ variable }) => [variable, ''])
-  const shared = { ...process.env, ...Object.fromEntries([...almost, ...files]), ...own }
+  const misnamed = config.misnamedSettings.map(({ variable }) => [variable, ''])
+  const shared = { ...process.env, ...Object.fromEntries([...misnamed, ...files]), ...own }
   const services = [...ports].map(([name, port]) =>
     startService(name, { ...shared, SERVICE: name, PORT: String(port) }, config.drain.timeoutMs, logger),
   )
@@ -119,7 +120,7 @@ async function canBeUsed(config: Config, uri: string, logger: Logger, signal: Ab
   const mongo = createMongo({ ...mongodb, uri, requestTimeoutMs, logger })
   try {
     await mongo.connect(signal, async () => {
-      await mongo.tryWriting(registry.map(({ name }) => name))
+      await mongo.verifyWriteAccess(registry.map(({ name }) => name))
       await refuseNewerData(mongo, registry)
     })
     return true

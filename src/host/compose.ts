@@ -59,7 +59,7 @@ export async function compose(options: {
     ...config.mongodb,
     requestTimeoutMs: config.requestTimeoutMs,
     logger,
-    ...(config.production && { setUpWithin: setUpInProductionWithin }),
+    ...(config.production && { setupTimeoutMs: setUpInProductionWithin }),
   })
   const credential = config.internalSecrets && createCredentialIssuer(config.internalSecrets[0])
   const problems = joinProblems(modules)
@@ -105,7 +105,7 @@ export async function compose(options: {
   const hostedModules = modules.filter(({ name }) => hosted.has(name))
 
   const migrateAll = async (signal: AbortSignal, prepareModule: (name: string) => Promise<string[]>) => {
-    await mongo.tryWriting(hostedModules.map(({ name }) => name))
+    await mongo.verifyWriteAccess(hostedModules.map(({ name }) => name))
     // All of them, before anything is changed in one of them.
     await refuseNewerData(mongo, hostedModules)
     const lines: string[] = []

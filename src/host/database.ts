@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { isAbsolute, relative } from 'node:path'
 import { ConfigError, StartFailure } from '#kernel/config/config-error.ts'
-import { dataDirFault, inDataDir } from '#kernel/config/data-dir.ts'
+import { dataDirError, withDataDir } from '#kernel/config/data-dir.ts'
 import type { Config } from '#kernel/config/load-config.ts'
 
 export interface OpenMongodb {
@@ -28,10 +28,10 @@ export async function openMongodb(config: Config, log: (line: string) => void): 
   const { openEmbeddedMongo, MongodFailure } = await import('../embedded/mongod.ts')
   const asStartFailure = (error: unknown): unknown => {
     if (!(error instanceof MongodFailure)) return error
-    return error.isOfDataDir ? dataDirFault(dataDir, error.message) : new StartFailure(error.message)
+    return error.isOfDataDir ? dataDirError(dataDir, error.message) : new StartFailure(error.message)
   }
   try {
-    const embedded = await inDataDir(dataDir, () => openEmbeddedMongo({ dataDir, log }))
+    const embedded = await withDataDir(dataDir, () => openEmbeddedMongo({ dataDir, log }))
     const owner = embedded.owned ? '' : ` (of process ${embedded.owner})`
     return {
       uri: embedded.uri,

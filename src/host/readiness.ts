@@ -25,7 +25,7 @@ export interface ProcessReadiness extends Readiness {
  */
 export function createReadiness(options: {
   hosted: readonly string[]
-  mongo: Pick<Mongo, 'ping' | 'unusable'>
+  mongo: Pick<Mongo, 'ping' | 'unusableReason'>
   logger: Logger
   now?: () => number
 }): ProcessReadiness {
@@ -77,7 +77,7 @@ export function createReadiness(options: {
         sleep(answersWithinMs, false, { ref: false }),
       ])
       if (!hasAnswered) isAway(began, `no answer within ${answersWithinMs} ms`)
-      const reason = mongo.unusable()
+      const reason = mongo.unusableReason()
       if (reason !== undefined) return { missing: databases, reason, unavailable: [] }
       if (awaySince === undefined) return { missing: [], unavailable: [] }
       return now() - awaySince < awayAfterMs

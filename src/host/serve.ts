@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { almostSettingWarning, loadConfig } from '#kernel/config/load-config.ts'
+import { loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
 import { createLogger, isBrief } from '#kernel/logger.ts'
 import { refuseTaken, urlOf } from '../http/listen-address.ts'
 import { noteListening } from '../http/listening-note.ts'
@@ -38,7 +38,7 @@ async function run(ending: Shutdown): Promise<void> {
   })
   ending.reportTo(logger)
   const { signal, stopped } = ending
-  for (const almost of config.almostSettings) logger.warn(almost, almostSettingWarning(almost))
+  for (const misnamed of config.misnamedSettings) logger.warn(misnamed, misnamedSettingWarning(misnamed))
   // Where the embedded MongoDB may have to be fetched first. Elsewhere a balancer could take this for the open port.
   if (config.mongodb.uri === undefined) await refuseTaken([config], config.dataDir)
 

@@ -138,7 +138,7 @@ describe('indexes that are missing', () => {
     const { _id, ...twin } = (await users.findOne({ emailKey: ada.email.toLowerCase() })) ?? {}
     const { insertedId } = await users.insertOne({ ...twin, usernameKey: 'twin' })
     await expect(start()).rejects.toThrow(
-      `${database}_auth.users has documents that are the same in emailKey`,
+      `${database}_auth.users has several documents with the same emailKey`,
     )
     await users.deleteOne({ _id: insertedId })
     await start()

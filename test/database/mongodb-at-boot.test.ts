@@ -8,7 +8,6 @@ import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished, vi }
 import { ConfigError } from '#kernel/config/config-error.ts'
 import { createLogger } from '#kernel/logger.ts'
 import { createMongo } from '#kernel/mongo/connection.ts'
-
 import { findMongod } from '#src/embedded/mongod-binary.ts'
 import { openCollections } from '#test/support/collections.ts'
 import { ask, createNode, type OwnNode, until } from '#test/support/mongod-node.ts'
@@ -16,7 +15,7 @@ import { runProgram } from '#test/support/processes.ts'
 import { databaseName, quiet, startComposition } from '#test/support/shop.ts'
 import { wayToMongodb } from '#test/support/way-to-mongodb.ts'
 
-// What a process finds behind MONGODB_URI when it starts, and what it says of it.
+// These tests start a process with servers that do not fit MONGODB_URI, and check its message to the operator.
 
 let directory: string
 let standalone: OwnNode
@@ -61,7 +60,7 @@ beforeAll(async () => {
   const users = {
     reader: roles('read', 'auth', 'product', 'order'),
     partly: roles('readWrite', 'auth', 'order'),
-    whole: roles('readWrite', 'auth', 'product', 'order'),
+    writer: roles('readWrite', 'auth', 'product', 'order'),
   }
   for (const [createUser, granted] of Object.entries(users)) {
     await ask(primary.host, { createUser, pwd: password, roles: granted }, root)
@@ -81,7 +80,7 @@ const isPrimary = (node: OwnNode) =>
     (await ask(node.host, { hello: 1 })).isWritablePrimary ? true : undefined,
   )
 
-/** What stops the boot of a whole program with that URI. */
+/** Boots a whole program with a URI, and returns the error that ends the boot. */
 async function refusal(uri: string, environment: Record<string, string> = {}): Promise<ConfigError> {
   const settings = { MONGODB_URI: uri, MONGODB_DATABASE: prefix, DEMO: 'true', ...environment }
   const { composition, close } = await startComposition({ environment: settings })
@@ -96,9 +95,9 @@ async function refusal(uri: string, environment: Record<string, string> = {}): P
   }
 }
 
-describe('a boot is stopped by', () => {
+describe('the boot ends with a message at', () => {
   it.each(['/', '/?replicaSet=rs', '/?directConnection=true'])(
-    'a standalone server (%s), and is told how to make a replica set of it',
+    'a standalone server (%s), and the message says how to turn it into a replica set',
     async (options) => {
       const { faults } = await refusal(`mongodb://${standalone.host}${options}`)
       expect(faults).toHaveLength(1)
@@ -122,7 +121,7 @@ describe('a boot is stopped by', () => {
     }
   })
 
-  it('a secondary alone, a hidden one too', async () => {
+  it('a secondary alone, even a hidden one', async () => {
     const { faults } = await refusal(`mongodb://${root}${hidden.host}/?directConnection=true`)
     expect(faults).toEqual([expect.stringMatching(/^MONGODB_URI leads to a secondary alone/)])
     expect(faults[0]).toContain(`name ${primary.host} in MONGODB_URI, with replicaSet=guarded`)
@@ -137,9 +136,9 @@ describe('a boot is stopped by', () => {
 
   it.each([
     ['5.0', 'maxWireVersion', (value: Buffer) => value.writeInt32LE(13)],
-    // As those do that speak a newer protocol than their version has.
+    // Some servers speak a newer wire protocol than their version.
     ['5.0.5', 'version', (value: Buffer) => value.write('5.0.5', 4)],
-  ])('version %s, as its %s says', async (version, field, write) => {
+  ])('version %s, which the server reports in %s', async (version, field, write) => {
     const change = (answer: Buffer) => {
       const at = answer.indexOf(`${field}\0`)
       if (at >= 0) write(answer.subarray(at + field.length + 1))
@@ -153,7 +152,7 @@ describe('a boot is stopped by', () => {
     ])
   })
 
-  it('an account that may only read, for each database, before anything is written', async () => {
+  it('an account that may only read, with one fault per database, before any write', async () => {
     const { faults } = await refusal(asUser('reader'))
     expect(faults).toHaveLength(3)
     for (const [at, name] of ['auth', 'product', 'order'].entries()) {
@@ -161,7 +160,7 @@ describe('a boot is stopped by', () => {
     }
   })
 
-  it('an account that may not write to one of the databases, before another one is migrated', async () => {
+  it('an account that may not write to one of the databases, before any other database is migrated', async () => {
     const { faults } = await refusal(asUser('partly'))
     expect(faults).toEqual([expect.stringContaining(`dbAdmin on ${prefix}_product`)])
     const { collections, close } = await openCollections(`mongodb://${root}${primary.host}/`, prefix)
@@ -169,12 +168,12 @@ describe('a boot is stopped by', () => {
     await close()
   })
 
-  it('a server that demands a user, where the URI names none', async () => {
+  it('a server that requires a user, if the URI names none', async () => {
     const { faults } = await refusal(`mongodb://${primary.host}/?replicaSet=guarded`)
     expect(faults).toEqual([expect.stringMatching(/^MONGODB_URI names no user/)])
   })
 
-  it('a file of the URI that is not there', async () => {
+  it('a missing file that the URI names', async () => {
     const { faults } = await refusal(`mongodb://${primary.host}/?tls=true&tlsCAFile=/nowhere/ca.pem`)
     expect(faults).toEqual([
       expect.stringMatching(/^MONGODB_URI names a file that cannot be read.*\/nowhere\/ca.pem/),
@@ -182,18 +181,18 @@ describe('a boot is stopped by', () => {
   })
 })
 
-it('an account that has readWrite, and no more, is enough for the whole program', async () => {
-  const settings = { MONGODB_URI: asUser('whole'), MONGODB_DATABASE: prefix }
+it('the role readWrite is enough for the whole program', async () => {
+  const settings = { MONGODB_URI: asUser('writer'), MONGODB_DATABASE: prefix }
   const { composition, close } = await startComposition({ environment: settings })
   await composition.prepare(AbortSignal.timeout(25_000))
   expect((await composition.app.request('/readyz')).status).toBe(200)
   await close()
 })
 
-describe('what the setup of MongoDB may yet mend is waited for, and ends the boot once its time is over:', () => {
-  const connect = async (uri: string, setUpWithin: number) => {
+describe('the process waits for the setup of MongoDB, and the boot ends after the setup timeout, at', () => {
+  const connect = async (uri: string, setupTimeoutMs: number) => {
     const settings = { uri, database: prefix, requestTimeoutMs: 5_000, logger: await quiet }
-    const mongo = createMongo({ ...settings, setUpWithin })
+    const mongo = createMongo({ ...settings, setupTimeoutMs })
     onTestFinished(() => mongo.close())
     return mongo.connect(AbortSignal.timeout(25_000))
   }
@@ -212,7 +211,7 @@ describe('what the setup of MongoDB may yet mend is waited for, and ends the boo
     expect(error.message).toMatch(/MONGODB_URI asks for TLS/)
   })
 
-  it('a replica set that was never initiated, and goes on as soon as it is', async () => {
+  it('a replica set that is not initiated, and the boot continues as soon as it is', async () => {
     const uri = `mongodb://${fresh.host}/`
     await expect(connect(uri, 200)).rejects.toThrow(/MONGODB_URI leads to a server .*rs\.initiate\(\)/)
     const connected = connect(uri, 25_000)
@@ -221,12 +220,12 @@ describe('what the setup of MongoDB may yet mend is waited for, and ends the boo
   })
 })
 
-it('a replica set without a primary is waited for, as long as it takes', async () => {
+it('the process waits for a replica set without a primary, without a time limit', async () => {
   await primary.kill()
   const uri = `mongodb://${root}${primary.host},${hidden.host},${arbiter.host}/?replicaSet=guarded`
   const output = new PassThrough()
   const logger = await createLogger({ level: 'warn', human: false, service: 'test', output })
-  const mongo = createMongo({ uri, database: prefix, requestTimeoutMs: 5_000, logger, setUpWithin: 0 })
+  const mongo = createMongo({ uri, database: prefix, requestTimeoutMs: 5_000, logger, setupTimeoutMs: 0 })
   onTestFinished(() => mongo.close())
   const connected = mongo.connect(AbortSignal.timeout(50_000))
   const [line] = await once(output, 'data')
@@ -238,7 +237,7 @@ it('a replica set without a primary is waited for, as long as it takes', async (
   await connected
 }, 60_000)
 
-describe('a standalone server is one message, and no stack trace, from', () => {
+describe('a standalone server causes one message without a stack trace from', () => {
   it.each([
     ['the program', 'main.ts', [], 1],
     ['the split shape', 'dev/split.ts', [], 1],
@@ -253,9 +252,9 @@ describe('a standalone server is one message, and no stack trace, from', () => {
   })
 })
 
-describe('a server that is replaced by a standalone one while a process runs', () => {
+describe('a standalone server that replaces a replica set while a process runs', () => {
   it.each(['?replicaSet=rs', '?directConnection=true'])(
-    'ends readiness at once, is named, gets nothing more, and is found again as a replica set (%s)',
+    'ends readiness at once, is named by /readyz and gets no more commands, until it is a replica set again (%s)',
     async (options) => {
       const member = ['--replSet', 'rs']
       await standalone.restart(member)

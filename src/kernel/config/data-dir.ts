@@ -3,31 +3,31 @@ import { dirname, resolve } from 'node:path'
 import { isSystemError, reasonOf } from '#kernel/system-error.ts'
 import { ConfigError } from './config-error.ts'
 
-/** @param reason completes "cannot be used: " */
-export const dataDirFault = (dataDir: string, reason: string): ConfigError =>
+/** @param reason follows the words "cannot be used: " in the message */
+export const dataDirError = (dataDir: string, reason: string): ConfigError =>
   new ConfigError([`DATA_DIR ${resolve(dataDir)} cannot be used: ${reason}`])
 
 /**
- * Does work on the files of DATA_DIR, which is made where it is missing.
- * @throws ConfigError where the system refuses access to one of them, or has no room for it
+ * Runs `work`, which uses the files of DATA_DIR. The folder is created if it is missing.
+ * @throws ConfigError if the system refuses access to a file or folder, or has no space left
  */
-export async function inDataDir<Result>(dataDir: string, work: () => Promise<Result>): Promise<Result> {
+export async function withDataDir<Result>(dataDir: string, work: () => Promise<Result>): Promise<Result> {
   try {
     await makeFolder(resolve(dataDir))
     return await work()
   } catch (error) {
-    const isOfFile = isSystemError(error) && /^(?!spawn|connect|listen|bind|kill)/.test(error.syscall)
-    if (!isOfFile) throw error
+    const isFileError = isSystemError(error) && /^(?!spawn|connect|listen|bind|kill)/.test(error.syscall)
+    if (!isFileError) throw error
     const { path } = error
-    const place = path === undefined || path === resolve(dataDir) ? '' : `${path}: `
-    throw dataDirFault(
+    const location = path === undefined || path === resolve(dataDir) ? '' : `${path}: `
+    throw dataDirError(
       dataDir,
-      `${place}${reasonOf(error)}. Set it to a folder that this process may write to`,
+      `${location}${reasonOf(error)}. Set it to a folder that this process may write to`,
     )
   }
 }
 
-/** With the folders above it. `mkdir` with `recursive` does not come back where that is impossible, as below /proc. */
+/** Creates a folder and its parents. `mkdir` with `recursive` never ends where that is impossible, for example below /proc. */
 async function makeFolder(folder: string): Promise<void> {
   try {
     await mkdir(folder)

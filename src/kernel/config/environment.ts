@@ -1,41 +1,42 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { isSystemError, reasonOf } from '#kernel/system-error.ts'
 
-/** A value without what editors and shells add to it: a byte order mark before it, white space and line ends after it. */
+/** Removes the characters that editors and shells add: a byte order mark at the start, white space and line ends at the end. */
 const trimmed = (text: string): string => text.replace(/^\uFEFF/, '').trimEnd()
 
-/** The variables that have a value. An empty one is an unset one: compose files and shells leave out a value like that. */
-export function settingsOf(environment: NodeJS.ProcessEnv): Record<string, string> {
+/** The variables with a value. An empty variable counts as unset, because compose files and shells omit a value like this. */
+export function nonEmptyVariables(environment: NodeJS.ProcessEnv): Record<string, string> {
   const values = Object.entries(environment).map(([name, value]) => [name, trimmed(value ?? '')] as const)
   return Object.fromEntries(values.filter(([, value]) => value !== ''))
 }
 
-const longestFileBytes = 1_048_576
+const maxFileBytes = 1_048_576
 
 /**
- * The value that a file holds, empty where it holds none.
- * @throws Error whose message completes "<variable> "
+ * Reads a setting from a file.
+ * @returns an empty text if the file is empty
+ * @throws Error with a message that follows the name of the variable
  */
-export function settingFromFile(path: string): string {
+export function readSettingFile(path: string): string {
   let bytes: Buffer
   try {
     bytes = readBounded(path)
   } catch (error) {
     throw new Error(`cannot be read: ${path}: ${isSystemError(error) ? reasonOf(error) : error}`)
   }
-  if (bytes.length > longestFileBytes) throw new Error(`must name a file of 1 MiB or less: ${path}`)
+  if (bytes.length > maxFileBytes) throw new Error(`must name a file of 1 MiB or less: ${path}`)
   const text = decoded(bytes)
-  // A NUL is what UTF-16 has beside each ASCII character.
+  // UTF-16 stores a NUL byte beside each ASCII character.
   if (text === undefined || text.includes('\0'))
     throw new Error(`must name a file with text in UTF-8: ${path}`)
   return trimmed(text)
 }
 
-/** At most one byte more than a file may have: a device has no end. */
+/** Reads at most one byte more than allowed, because reading a device may never end. */
 function readBounded(path: string): Buffer {
   const file = openSync(path, 'r')
   try {
-    const buffer = Buffer.alloc(longestFileBytes + 1)
+    const buffer = Buffer.alloc(maxFileBytes + 1)
     let length = 0
     for (let read = -1; read !== 0 && length < buffer.length; length += read)
       read = readSync(file, buffer, length, buffer.length - length, null)

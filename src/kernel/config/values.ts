@@ -2,40 +2,43 @@ import { isIP, isIPv6 } from 'node:net'
 import { z } from '@hono/zod-openapi'
 import { originFault } from './origins.ts'
 
-/** What the values of settings look like, and what they become. */
+/** The formats of settings. Each schema turns the text of a variable into a typed value. */
 
-const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+const unitsMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
-/** `15m` → 900000. A number with `ms`, `s`, `m`, `h` or `d`. */
+/** A number with `ms`, `s`, `m`, `h` or `d`, in milliseconds: `15m` becomes 900000. */
 export const duration = z
   .string()
   .regex(/^\d{1,9}(ms|s|m|h|d)$/, 'must be a number with ms, s, m, h or d, such as 15m')
-  .transform((value) => Number.parseInt(value, 10) * units[value.replace(/^\d+/, '') as keyof typeof units])
+  .transform(
+    (value) => Number.parseInt(value, 10) * unitsMs[value.replace(/^\d+/, '') as keyof typeof unitsMs],
+  )
 
-/** A duration that something waits for: timers hold no more than 24 days, people no more than this. */
-export const wait = duration.pipe(z.int().max(3_600_000, 'must be 1h or less'))
+/** A duration that a request or a shutdown waits for: at most 1 h. Timers of Node.js allow 24 days. */
+export const waitDuration = duration.pipe(z.int().max(3_600_000, 'must be 1h or less'))
 
-/** How often something may be, within so many milliseconds. */
+/** At most `max` events within `withinMs`. */
 export interface Rate {
   max: number
   withinMs: number
 }
 
-const longestPeriod = 365 * units.d
+const maxPeriodMs = 365 * unitsMs.d
 
-/** `10/15m` → ten times in fifteen minutes. */
+/** A number of events and a duration: `10/15m` is ten events in fifteen minutes. */
 export const rate = z
   .string()
   .regex(/^[1-9]\d{0,8}\/[1-9]\d{0,8}(ms|s|m|h|d)$/, 'must be a number and a duration, such as 10/15m')
   .transform((value): Rate => {
-    const [most, within] = value.split('/') as [string, string]
-    return { max: Number(most), withinMs: duration.parse(within) }
+    const [max, within] = value.split('/') as [string, string]
+    return { max: Number(max), withinMs: duration.parse(within) }
   })
-  .refine(({ withinMs: within }) => within <= longestPeriod, 'must be within 365d or less')
+  .refine(({ withinMs }) => withinMs <= maxPeriodMs, 'must be within 365d or less')
 
 export const flag = z
   .enum(['true', 'false'], { error: 'must be true or false' })
   .transform((value) => value === 'true')
+
 /** An integer in decimal digits. */
 export const integer = (min: number, max: number) =>
   z
@@ -55,13 +58,13 @@ export const httpUrl = z
   .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
   .refine((value) => !/[?#@]/.test(value), 'must be a base URL: no query, fragment or credentials')
 
-/** What `listen` takes. An IPv6 address may stand in brackets, as it does in a URL. */
+/** An address or host name that a server can listen on. An IPv6 address may be in brackets, as in a URL. */
 export const listenAddress = z
   .string()
   .transform((value) => value.trim().replace(/^\[(.*)\]$/, '$1'))
   .refine(
     (value) => isIP(value) !== 0 || /^[^\s:/?#@*,[\]]+$/.test(value),
-    'must be an address or a name of this machine, without a scheme and a port, such as 127.0.0.1; 0.0.0.0 is all addresses',
+    'must be an address or a name of this machine, without a scheme and a port, such as 127.0.0.1; 0.0.0.0 means all addresses',
   )
 
 export const origins = list.superRefine((entries, context) => {
@@ -71,10 +74,10 @@ export const origins = list.superRefine((entries, context) => {
   }
 })
 
-/** An IPv4 or IPv6 address, alone or with the length of a prefix (CIDR, RFC 4632). */
+/** Whether a text is an IPv4 or IPv6 address, alone or with a prefix length (CIDR, RFC 4632). */
 export function isAddressRange(value: string): boolean {
   const [address = '', prefix, ...more] = value.split('/')
-  const longest = isIPv6(address) ? 128 : 32
-  const isPrefix = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= longest)
+  const maxPrefix = isIPv6(address) ? 128 : 32
+  const isPrefix = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= maxPrefix)
   return isIP(address) > 0 && isPrefix && more.length === 0
 }

@@ -4,58 +4,68 @@ import { callWithin, withinDeadline } from '#kernel/call.ts'
 import { ConfigError } from '#kernel/config/config-error.ts'
 import { dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
-import { createDatabase, type Database, type Db, refuseUnusable } from './database.ts'
-import { createDeployment, refuseOldVersion, tryWriting, unauthorizedFault } from './deployment.ts'
+import {
+  refuseInvalidUri,
+  refuseOldVersion,
+  unauthorizedFault,
+  verifyWriteAccess,
+  warnOfLongTransactions,
+} from './boot-checks.ts'
+import { assertUsable, createDatabase, type Database, type Db } from './database.ts'
+import { createDeployment, type Deployment } from './deployment.ts'
+import type { ConnectionFault } from './deployment-faults.ts'
 import { isUnavailable } from './errors.ts'
 import { createStallWatch } from './stalled-transactions.ts'
 
-/** The process's one connection pool. */
+/** The process's only connection pool. */
 export interface Mongo {
   database(module: string): Database
   /**
-   * Waits for the server with backoff, as long as it takes: a process without one is alive but not ready. Then does the
-   * work, once more if the server goes away meanwhile.
-   * @param work is safe to repeat
-   * @throws ConfigError that says what to do, if no waiting mends what is found
+   * Waits for the server with backoff and without an upper limit, because a process without MongoDB is alive but not ready.
+   * Then runs `work`, and repeats it if the server fails meanwhile.
+   * @param work must be safe to repeat
+   * @throws ConfigError that says what to change, if waiting does not repair the fault
    */
   connect<T = void>(signal: AbortSignal, work?: () => Promise<T>): Promise<T>
   /** @throws ConfigError if the account may not write to each of the modules' databases in a transaction */
-  tryWriting(modules: readonly string[]): Promise<void>
+  verifyWriteAccess(modules: readonly string[]): Promise<void>
   /** @throws if the server does not answer within two seconds, or cannot be used */
   ping(): Promise<void>
-  /** Why the server that answers now, instead of the one that was connected to, cannot be used. */
-  unusable(): string | undefined
+  /** Says why the present server cannot be used. It may have replaced the server that the process connected to. */
+  unusableReason(): string | undefined
   /**
-   * A module's database over a connection of its own, with an hour's socket timeout: building an index takes as long as
-   * it takes.
+   * Runs `work` on a module's database over a separate connection with a socket timeout of one hour, because building an
+   * index can take long.
    */
-  unhurried<T>(module: string, work: (db: Db) => Promise<T>): Promise<T>
+  withLongTimeout<T>(module: string, work: (db: Db) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
 
-const selectionTimeout = 2_000
-// How long building an index may keep its caller waiting: the server goes on with it, and the next boot waits again.
-const unhurriedTimeout = 3_600_000
+const selectionTimeoutMs = 2_000
+// The server continues to build an index after this time, and the next boot waits for the index again.
+const longTimeoutMs = 3_600_000
+const firstRetryMs = 100
+const maxRetryMs = 5_000
 
 export function createMongo(options: {
   uri: string
   database: string
   requestTimeoutMs: number
   logger: Logger
-  /** Milliseconds that a replica set may take to be initiated, and its accounts to be created. */
-  setUpWithin?: number
+  /** The time that an operator's script has to initiate the replica set and to create its accounts. */
+  setupTimeoutMs?: number
 }): Mongo {
-  const { uri, logger, setUpWithin = 10_000 } = options
+  const { uri, logger, setupTimeoutMs = 10_000 } = options
   const deployment = createDeployment()
-  // Names the shop too: two on one cluster leave each other's transactions alone.
+  // The name includes the shop, so that two shops on one cluster do not end each other's transactions.
   const appName = `trivet ${options.database}`
-  const limits: mongoose.ConnectOptions = {
+  const connectOptions: mongoose.ConnectOptions = {
     autoIndex: false,
     autoCreate: false,
     bufferCommands: false,
     appName,
-    serverSelectionTimeoutMS: selectionTimeout,
-    connectTimeoutMS: selectionTimeout,
+    serverSelectionTimeoutMS: selectionTimeoutMs,
+    connectTimeoutMS: selectionTimeoutMs,
     waitQueueTimeoutMS: options.requestTimeoutMs,
     readPreference: 'primary',
     readConcern: { level: 'majority' },
@@ -64,74 +74,52 @@ export function createMongo(options: {
   const connection = mongoose.createConnection()
   const watch = createStallWatch(connection, { appName, logger })
   const databaseName = (module: string) => `${options.database}_${module}`
-  const database = (module: string) => connection.useDb(databaseName(module), { useCache: true })
+  const connectionOf = (module: string) => connection.useDb(databaseName(module), { useCache: true })
 
   let isOpen = false
   let isClosed = false
-  /** Returns at once where there is a client: the driver itself finds its servers again, unless it has given up all. */
+  /** Returns at once if a client exists: the driver finds its servers again, unless it has dropped all of them. */
   const open = async (): Promise<void> => {
     if (isOpen && !deployment.isAbandoned()) return
     if (isOpen) await connection.close()
     isOpen = false
-    // Longer than any request may take, so that it only ever ends what a dead server left hanging.
+    // The socket timeout exceeds the time of every request, so that it ends only operations of a dead server.
     const socketTimeoutMS = options.requestTimeoutMs + 5_000
-    const opening = connection.openUri(uri, { ...limits, socketTimeoutMS, maxPoolSize: 100 })
-    // The driver forgets a server that it cannot use: what that says of itself is heard before.
+    const opening = connection.openUri(uri, { ...connectOptions, socketTimeoutMS, maxPoolSize: 100 })
+    // The driver drops a server that it cannot use: the server's answer has to be recorded before that.
     deployment.follow(connection.getClient())
     await opening
     isOpen = true
     if (isClosed) await connection.close()
   }
 
-  /** Why an attempt to connect, or what followed it, is to be repeated. What need not be is thrown. */
-  const passing = (error: unknown, isConnected: boolean) => {
-    if (error instanceof ConfigError) throw error
-    const fault = unauthorizedFault(error, connection)
-    if (fault) throw fault
-    const isPassing = isUnavailable(error) || isDomainError(error, 'dependency_unavailable')
-    const obstacle = deployment.obstacle(error) ?? {
-      kind: 'away',
-      message: error instanceof Error ? error.message : String(error),
-    }
-    if (obstacle.kind === 'unusable') throw new ConfigError([obstacle.message])
-    if (isConnected && !isPassing) throw error
-    return obstacle
+  const connectOnce = async (): Promise<void> => {
+    await open()
+    const fault = deployment.fault()
+    if (fault) throw dependencyUnavailable(fault.message)
   }
 
   return {
-    database: (module) => createDatabase(database(module), watch, deployment),
+    database: (module) => createDatabase(connectionOf(module), watch, deployment),
 
-    async connect(signal, work = async () => undefined as never) {
-      refuseUnreadable(uri)
-      let setUpBy = Number.POSITIVE_INFINITY
-      for (let wait = 100; ; wait = Math.min(wait * 2, 5_000)) {
-        let isConnected = false
-        try {
-          await open()
-          const found = deployment.obstacle()
-          if (found) throw dependencyUnavailable(found.message)
-          isConnected = true
-          await refuseOldVersion(connection)
-          await warnOfLongTransactions(connection, logger)
-          return await work()
-        } catch (error) {
-          const { kind, message } = passing(error, isConnected)
-          if (kind === 'away') setUpBy = Number.POSITIVE_INFINITY
-          else setUpBy = Math.min(setUpBy, performance.now() + setUpWithin)
-          const giveUp = () =>
-            kind === 'away' ? dependencyUnavailable(message, error) : new ConfigError([message])
-          if (signal.aborted || performance.now() >= setUpBy) throw giveUp()
-          logger.warn({ error: message, retryInMs: wait }, 'waiting for MongoDB')
-          await sleep(wait, undefined, { signal }).catch(() => {
-            throw giveUp()
-          })
-        }
+    connect(signal, work = async () => undefined as never) {
+      let isConnected = false
+      const attempt = async () => {
+        isConnected = false
+        refuseInvalidUri(uri)
+        await connectOnce()
+        isConnected = true
+        await refuseOldVersion(connection)
+        await warnOfLongTransactions(connection, logger)
+        return work()
       }
+      const classify = (error: unknown) => retryableFault(error, { isConnected, connection, deployment })
+      return repeatUntilConnected(attempt, classify, { signal, setupTimeoutMs, logger })
     },
 
-    async tryWriting(modules) {
-      const tried = await Promise.allSettled(modules.map((module) => tryWriting(database(module))))
-      const failures = tried.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []))
+    async verifyWriteAccess(modules) {
+      const results = await Promise.allSettled(modules.map((name) => verifyWriteAccess(connectionOf(name))))
+      const failures = results.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []))
       const faults = failures.flatMap((failure) => (failure instanceof ConfigError ? failure.faults : []))
       if (faults.length > 0) throw new ConfigError([...new Set(faults)])
       if (failures.length > 0) throw failures[0]
@@ -140,20 +128,17 @@ export function createMongo(options: {
     async ping() {
       if (isClosed) throw dependencyUnavailable('the connection is closed')
       await open()
-      refuseUnusable(deployment)
-      const call = callWithin(selectionTimeout, 'ping')
-      await withinDeadline(
-        call,
-        'the database',
-        connection.getClient().db('admin').command({ ping: 1, maxTimeMS: selectionTimeout }),
-      )
+      assertUsable(deployment)
+      const ping = { ping: 1, maxTimeMS: selectionTimeoutMs }
+      const answer = connection.getClient().db('admin').command(ping)
+      await withinDeadline(callWithin(selectionTimeoutMs, 'ping'), 'the database', answer)
     },
 
-    unusable: deployment.unusable,
+    unusableReason: deployment.unusableReason,
 
-    async unhurried(module, work) {
-      const patient = { ...limits, socketTimeoutMS: unhurriedTimeout }
-      const own = await mongoose.createConnection(uri, patient).asPromise()
+    async withLongTimeout(module, work) {
+      const ownOptions = { ...connectOptions, socketTimeoutMS: longTimeoutMs }
+      const own = await mongoose.createConnection(uri, ownOptions).asPromise()
       try {
         const { db } = own.useDb(databaseName(module))
         if (!db) throw new Error('a connected database has a handle')
@@ -171,35 +156,54 @@ export function createMongo(options: {
 }
 
 /**
- * No wait mends a URI that cannot be read. What the driver says of one is not repeated: it quotes parts of it, the
- * password where the `@host` is missing.
+ * Decides whether to repeat a failed attempt to connect, or a failed `work`.
+ * @returns the reason to repeat it
+ * @throws ConfigError if waiting does not repair the fault; the error itself if it does not come from MongoDB's state
  */
-function refuseUnreadable(uri: string): void {
-  try {
-    new mongoose.mongo.MongoClient(uri)
-  } catch {
-    throw new ConfigError([
-      'MONGODB_URI is not valid: it must be mongodb://user:password@host/?option=value, with options that the driver knows, and everything percent-encoded in user and password but letters, digits and - . _ ~',
-    ])
+function retryableFault(
+  error: unknown,
+  context: { isConnected: boolean; connection: mongoose.Connection; deployment: Deployment },
+): ConnectionFault {
+  if (error instanceof ConfigError) throw error
+  const unauthorized = unauthorizedFault(error, context.connection)
+  if (unauthorized) throw unauthorized
+  const fault = context.deployment.fault(error) ?? {
+    kind: 'temporary',
+    message: error instanceof Error ? error.message : String(error),
   }
+  if (fault.kind === 'permanent') throw new ConfigError([fault.message])
+  const isTransient = isUnavailable(error) || isDomainError(error, 'dependency_unavailable')
+  if (context.isConnected && !isTransient) throw error
+  return fault
 }
 
-const longestTransaction = 10
-
-async function warnOfLongTransactions(connection: mongoose.Connection, logger: Logger): Promise<void> {
-  try {
-    const parameter = 'transactionLifetimeLimitSeconds'
-    const answer = await connection.db
-      ?.admin()
-      .command({ getParameter: 1, [parameter]: 1, maxTimeMS: selectionTimeout })
-    const seconds = Number(answer?.[parameter])
-    if (seconds > longestTransaction) {
-      logger.warn(
-        { [parameter]: seconds },
-        `MongoDB keeps what a killed process had locked for ${seconds} s: set ${parameter} to ${longestTransaction} or less`,
-      )
+/**
+ * Repeats `attempt` with exponential backoff until it succeeds.
+ * @param classify returns the reason to repeat a failed attempt, or throws
+ * @throws DomainError `dependency_unavailable` if the signal aborts during a temporary fault
+ * @throws ConfigError if a setup fault lasts longer than `setupTimeoutMs`, or if the signal aborts during it
+ */
+async function repeatUntilConnected<T>(
+  attempt: () => Promise<T>,
+  classify: (error: unknown) => ConnectionFault,
+  options: { signal: AbortSignal; setupTimeoutMs: number; logger: Logger },
+): Promise<T> {
+  const { signal, setupTimeoutMs, logger } = options
+  let setupEndsAt = Number.POSITIVE_INFINITY
+  for (let retryInMs = firstRetryMs; ; retryInMs = Math.min(retryInMs * 2, maxRetryMs)) {
+    try {
+      return await attempt()
+    } catch (error) {
+      const { kind, message } = classify(error)
+      if (kind === 'temporary') setupEndsAt = Number.POSITIVE_INFINITY
+      else setupEndsAt = Math.min(setupEndsAt, performance.now() + setupTimeoutMs)
+      const giveUp = () =>
+        kind === 'temporary' ? dependencyUnavailable(message, error) : new ConfigError([message])
+      if (signal.aborted || performance.now() >= setupEndsAt) throw giveUp()
+      logger.warn({ error: message, retryInMs }, 'waiting for MongoDB')
+      await sleep(retryInMs, undefined, { signal }).catch(() => {
+        throw giveUp()
+      })
     }
-  } catch (error) {
-    logger.debug({ error: String(error) }, 'MongoDB does not let this account read its parameters')
   }
 }

@@ -6,23 +6,24 @@ import { isUnavailable } from './errors.ts'
 import type { StallWatch } from './stalled-transactions.ts'
 import { createTransaction, type Run, type Transaction } from './transaction.ts'
 
-/** A database as the driver has it, without models: what migrations work on. */
+/** The driver's handle of a database, without models. Migrations use it. */
 export type Db = NonNullable<mongoose.Connection['db']>
-/** An index, as it is asked for and as the server lists it. */
+/** The definition of an index, as `createIndexes` takes it. */
 export type IndexDescription = mongoose.mongo.IndexDescription
+/** An existing index, as the server lists it. */
 export type IndexInDatabase = mongoose.mongo.IndexDescriptionInfo
 
-/** One module's own database. Reads are `majority`, writes `w: majority, j: true`, each with a time limit. */
+/** One module's own database. Reads are `majority`, writes are `w: majority, j: true`, and each has a time limit. */
 export interface Database {
-  /** For repositories to register their models on. */
+  /** Repositories register their models on this connection. */
   readonly connection: mongoose.Connection
   readonly run: Run
   readonly transaction: Transaction
   /**
-   * Reads, find and aggregate alone, that all see the one moment of the first of them.
-   * @param work passes the options to each of them: a read concern of its own, or an inherited one, is no snapshot
-   * @throws DomainError `dependency_unavailable` as `run`; also when the server has forgotten that moment, five
-   * minutes later (`minSnapshotHistoryWindowInSeconds`)
+   * Runs reads (only find and aggregate) that all see the data as of the first read.
+   * @param work must pass the options to each read: a read with another read concern is not part of the snapshot
+   * @throws DomainError `dependency_unavailable` as `run`; also five minutes after the first read
+   * (`minSnapshotHistoryWindowInSeconds`), when the server has discarded the snapshot
    */
   snapshot<T>(call: Call, work: (options: SnapshotOptions) => Promise<T>): Promise<T>
 }
@@ -34,25 +35,27 @@ export interface SnapshotOptions {
 }
 
 /**
- * Refuses to use a server that does not fit MONGODB_URI. It may have taken the place of the right server, which would lack what
- * is written here.
+ * Refuses to use a server that does not fit MONGODB_URI. Such a server may have replaced the right one, and the right one
+ * would miss the data that this process writes.
+ * @throws DomainError `dependency_unavailable`
  */
-export function refuseUnusable(deployment: Deployment): void {
-  const reason = deployment.unusable()
+export function assertUsable(deployment: Deployment): void {
+  const reason = deployment.unusableReason()
   if (reason !== undefined) throw dependencyUnavailable('the database cannot be used', new Error(reason))
 }
 
+/** Creates a module's database. `watch` accompanies each operation until it ends. */
 export function createDatabase(
   connection: mongoose.Connection,
   watch: StallWatch,
   deployment: Deployment,
 ): Database {
   const run: Run = async (call, work) => {
-    const limit = remaining(call)
-    if (limit <= 0) throw dependencyUnavailable('the time for this request is over')
-    refuseUnusable(deployment)
+    const maxTimeMS = remaining(call)
+    if (maxTimeMS <= 0) throw dependencyUnavailable('the time for this request is over')
+    assertUsable(deployment)
     try {
-      return await watch(withinDeadline(call, 'the database', work(limit)))
+      return await watch(withinDeadline(call, 'the database', work(maxTimeMS)))
     } catch (error) {
       throw isUnavailable(error) ? dependencyUnavailable('the database is not available', error) : error
     }

@@ -1,23 +1,24 @@
 import mongoose from 'mongoose'
 
-/** As the server or the driver says of an error what may be done about it. */
+/** Whether the server or the driver has labelled an error, which says how to handle it. */
 export const hasLabel = (error: unknown, label: string): boolean =>
   error instanceof mongoose.mongo.MongoError && error.hasErrorLabel(label)
 
 export const isDuplicateKey = (error: unknown): error is mongoose.mongo.MongoServerError =>
   error instanceof mongoose.mongo.MongoServerError && error.code === 11000
 
-/** A query that names an index which is not there, or hidden. */
-export const isMissingHint = (error: unknown): boolean =>
+/** Whether a query failed because the index that it names (`hint`) is missing or hidden. */
+export const isMissingIndexHint = (error: unknown): boolean =>
   error instanceof mongoose.mongo.MongoServerError &&
   error.code === 2 &&
   error.message.includes('hint provided does not correspond to an existing index')
 
 /**
- * What failed of an unordered bulk write, by its place in it: the rest took effect. Any other failure is thrown as it is, a
- * write concern that was not met too.
+ * Waits for an unordered bulk write and returns the failures of single operations, by their position in the bulk write. All
+ * other operations took effect.
+ * @throws every other error unchanged, and also a write concern that was not met
  */
-export async function failuresOf(
+export async function bulkWriteFailures(
   write: Promise<unknown>,
 ): Promise<{ failures: ReadonlyMap<number, mongoose.mongo.MongoServerError>; matchedCount: number }> {
   try {
@@ -39,18 +40,18 @@ export async function failuresOf(
   }
 }
 
-/** Of a duplicate key: whether the document itself is there already, under its `_id`. */
-export const isOwnDuplicate = (error: mongoose.mongo.MongoServerError): boolean =>
+/** Whether a write failed because a document with the same `_id` exists. */
+export const isDuplicateId = (error: mongoose.mongo.MongoServerError): boolean =>
   isDuplicateKey(error) && error.message.includes(' index: _id_ ')
 
-// Server errors that say "not now" rather than "not so": time limits, elections, shutdown, write concern timeouts,
-// locks, cursors and snapshots that are gone, operations whose session somebody has ended.
-const passingCodes = new Set([
+// Server errors that may not occur again on a later attempt: time limits, elections, shutdown, write concern timeouts, locks,
+// lost cursors and snapshots, and operations of a killed session.
+const transientCodes = new Set([
   6, 7, 24, 43, 46, 50, 64, 89, 91, 100, 112, 133, 134, 187, 189, 202, 237, 239, 246, 251, 262, 267, 290, 358,
   365, 384, 9001, 10058, 10107, 11600, 11601, 11602, 13435, 13436,
 ])
 
-// Of the driver's own errors, which otherwise mean a mistake of ours, those that mean that the connection is closed.
+// The driver's own errors that mean a closed connection. Its other errors of this kind mean a mistake in this program.
 const closedErrors = [
   mongoose.mongo.MongoNotConnectedError,
   mongoose.mongo.MongoTopologyClosedError,
@@ -59,20 +60,20 @@ const closedErrors = [
 ]
 
 /**
- * A failure of the socket as Node.js has it: the driver passes one on as it is if the other side hangs up while it
- * waits for a command to be written.
+ * Whether an error is Node.js's own socket error. The driver passes such an error on unchanged if the server closes the
+ * connection while a command is being written.
  */
 export const isSocketError = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && /^(E[A-Z]+|ERR_(SOCKET|STREAM)_\w+)$/.test(String(error.code))
 
-/** Whether the database could not do it just now, rather than that it was not to be done. */
+/** Whether an operation failed because the database is unavailable, and not because the operation was wrong. */
 export function isUnavailable(thrown: unknown): boolean {
-  const error = withoutBulk(thrown)
+  const error = unwrapBulkError(thrown)
   if (isSocketError(error)) return true
-  // The write is there, and may yet be rolled back.
+  // The write was applied on the primary, and can still be rolled back.
   if (error instanceof mongoose.mongo.MongoWriteConcernError) return true
   if (error instanceof mongoose.mongo.MongoServerError) {
-    return passingCodes.has(Number(error.code)) || hasLabel(error, 'TransientTransactionError')
+    return transientCodes.has(Number(error.code)) || hasLabel(error, 'TransientTransactionError')
   }
   if (closedErrors.some((type) => error instanceof type)) return true
   if (error instanceof mongoose.mongo.MongoError) return !(error instanceof mongoose.mongo.MongoAPIError)
@@ -80,12 +81,12 @@ export function isUnavailable(thrown: unknown): boolean {
 }
 
 /**
- * Whether the transaction has ended without a commit, for no reason of its own: a write conflict, an election, a lost
- * connection. The driver labels these, but not what fails on a connection that it has already given up for another's
- * failure. That the commit's outcome is not known has a label of its own.
+ * Whether a transaction was aborted by a write conflict, an election or a lost connection, so that it can be repeated. The
+ * driver labels such errors, except on a connection that it closed because of another operation's failure. An unknown outcome
+ * of a commit has a different label.
  */
-export function isCutOff(thrown: unknown): boolean {
-  const error = withoutBulk(thrown)
+export function isTransientAbort(thrown: unknown): boolean {
+  const error = unwrapBulkError(thrown)
   if (isSocketError(error)) return true
   if (hasLabel(error, 'TransientTransactionError')) return true
   return (
@@ -94,10 +95,10 @@ export function isCutOff(thrown: unknown): boolean {
 }
 
 /**
- * A bulk write (`insertMany`, `bulkWrite`) wraps whatever stopped it into an error of the server without a code, a
- * connection that was cut too.
+ * Returns the cause of a bulk write's failure. A bulk write (`insertMany`, `bulkWrite`) wraps each cause, such as a lost
+ * connection, in a server error without a code.
  */
-function withoutBulk(error: unknown): unknown {
+function unwrapBulkError(error: unknown): unknown {
   const cause = error instanceof mongoose.mongo.MongoBulkWriteError ? error.errorResponse : undefined
   return cause instanceof mongoose.mongo.MongoError ? cause : error
 }

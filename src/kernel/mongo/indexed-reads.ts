@@ -2,7 +2,7 @@ import type { Call } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
 import { createQueue } from '#kernel/queue.ts'
 import type { Database } from './database.ts'
-import { isMissingHint } from './errors.ts'
+import { isMissingIndexHint } from './errors.ts'
 
 interface Source {
   collection: string
@@ -10,9 +10,9 @@ interface Source {
 }
 
 /**
- * Reads a collection through one index, which it tells MongoDB to use (`hint`).
- * @param read passes the options on to each query. It is repeated without `hint` where there is no such index
- * @throws DomainError as `Database.run`; `overloaded` if too many wait to be read without their index
+ * Reads a collection through one index, which the query names (`hint`).
+ * @param read must pass the options to each query. It is repeated without `hint` if the index does not exist
+ * @throws DomainError as `Database.run`; `overloaded` if too many reads without their index are waiting
  */
 export type IndexedRead = <T>(
   call: Call,
@@ -20,20 +20,21 @@ export type IndexedRead = <T>(
   read: (options: { maxTimeMS: number; hint?: Source['index'] }) => Promise<T>,
 ) => Promise<T>
 
-// A read without its index goes through a whole collection: few at a time, so that the others get on.
-const atOnce = 2
-const mayWait = 100
+// A read without its index scans the whole collection. The limit keeps such reads from slowing down all others.
+const maxConcurrent = 2
+const maxWaiting = 100
 const warnAgainAfterMs = 60_000
 
 /**
- * A named index spares MongoDB to weigh every other one, and a missing or hidden one makes the read fail. It is then
- * repeated without the index, slowly, with a warning once a minute, until the index is back.
+ * Creates the reads that name their index, which saves MongoDB the time to compare all indexes. If the index is missing or
+ * hidden, MongoDB refuses the query. The read is then repeated without the index, which is slow, and a warning is logged once
+ * a minute until the index exists again.
  */
 export function createIndexedReads(database: Database, logger: Logger): IndexedRead {
   const withoutIndex = createQueue({
     name: 'a list whose index is missing',
-    maxConcurrent: atOnce,
-    maxWaiting: mayWait,
+    maxConcurrent,
+    maxWaiting,
   })
   const warnedAt = new Map<string, number>()
 
@@ -44,7 +45,7 @@ export function createIndexedReads(database: Database, logger: Logger): IndexedR
     warnedAt.set(name, now)
     logger.warn(
       { collection, index },
-      'an index is missing or hidden, and what needs it is slow: unhide it, or start a process again, which makes it',
+      'an index is missing or hidden, so that its queries are slow: unhide the index, or restart a process, which creates it',
     )
   }
 
@@ -52,7 +53,7 @@ export function createIndexedReads(database: Database, logger: Logger): IndexedR
     try {
       return await database.run(call, (maxTimeMS) => read({ maxTimeMS, hint: source.index }))
     } catch (error) {
-      if (!isMissingHint(error)) throw error
+      if (!isMissingIndexHint(error)) throw error
       warn(source)
       return withoutIndex(call, () => database.run(call, (maxTimeMS) => read({ maxTimeMS })))
     }

@@ -4,7 +4,7 @@ import type { Logger } from '#kernel/logger.ts'
 import type { Db, IndexDescription, IndexInDatabase } from './database.ts'
 import { isDuplicateKey } from './errors.ts'
 
-/** What an index is to be: as `createIndexes` takes it. */
+/** The definition of an index, as `createIndexes` takes it. */
 export type Index = IndexDescription & { key: Readonly<Record<string, 1 | -1>> }
 
 /** Indexes by the name of their collection. */
@@ -12,64 +12,62 @@ export type Indexes = Readonly<Record<string, readonly Index[]>>
 
 const namespaceNotFound = 26
 const unauthorized = 13
-// Milliseconds to list the indexes of one collection.
-const longestLook = 15_000
+const listTimeoutMs = 15_000
 
 /**
- * Makes those indexes that are not there. An index counts as there under any name, by its key and collation: an operator
- * may have replaced it. One that is hidden is left hidden, and a warning says so: hiding is how operators try what an
- * index is for.
+ * Creates the missing indexes. Indexes are compared by key and collation and not by name, because an operator may have
+ * replaced one. A hidden index stays hidden, and a warning is logged: operators hide an index to find out what needs it.
  *
- * @param isExpected whether each was made before: to find one missing is worth a warning then
- * @throws ConfigError if a unique index is not unique any more or covers other documents, if an index that lets documents
- *   expire does so no more, or if one cannot be made because of what is stored
+ * @param isExpected whether the indexes were created before, so that a missing one is worth a warning
+ * @throws ConfigError if a unique index is no longer unique or covers other documents, if an index no longer lets documents
+ *   expire, or if the stored documents do not allow a unique index
  */
-export async function makeMissing(
+export async function createMissingIndexes(
   db: Db,
   indexes: Indexes,
   isExpected: boolean,
   logger: Logger,
 ): Promise<void> {
   for (const [collection, wanted] of Object.entries(indexes)) {
-    const there = await existing(db, collection)
-    const missing = wanted.filter((index) => !there.some((found) => isSame(found, index)))
+    const existing = await listIndexes(db, collection)
+    const missing = wanted.filter((index) => !existing.some((found) => isSameIndex(found, index)))
     const where = { database: db.databaseName, collection }
     for (const index of wanted) {
-      const candidates = there.filter((candidate) => isSame(candidate, index))
-      const found = candidates.find((candidate) => !lacks(candidate, index)) ?? candidates.at(0)
-      const lack = found && lacks(found, index)
-      if (found && lack) throw new ConfigError([unfit(db, collection, found, lack)])
+      const candidates = existing.filter((candidate) => isSameIndex(candidate, index))
+      const found = candidates.find((candidate) => !missingProperty(candidate, index)) ?? candidates.at(0)
+      const property = found && missingProperty(found, index)
+      if (found && property) throw new ConfigError([wrongIndex(db, collection, found, property)])
       if (found?.hidden) {
-        const message = `an index is hidden, and what needs it is slow: db.${collection}.unhideIndex("${found.name}") shows it`
+        const message = `an index is hidden, so that its queries are slow: db.${collection}.unhideIndex("${found.name}") makes it visible`
         logger.warn({ ...where, index: found.name }, message)
       }
     }
     if (missing.length === 0) continue
     if (isExpected) {
       const keys = missing.map(({ key }) => key)
-      logger.warn({ ...where, keys }, 'indexes are missing: making them again')
+      logger.warn({ ...where, keys }, 'indexes are missing and will be created again')
     }
-    await make(db, collection, missing)
+    await createIndexes(db, collection, missing)
   }
 }
 
-async function existing(db: Db, collection: string): Promise<IndexInDatabase[]> {
+async function listIndexes(db: Db, collection: string): Promise<IndexInDatabase[]> {
   try {
-    return await db.collection(collection).indexes({ maxTimeMS: longestLook })
+    return await db.collection(collection).indexes({ maxTimeMS: listTimeoutMs })
   } catch (error) {
     if ((error as { code?: unknown }).code !== namespaceNotFound) throw error
     return []
   }
 }
 
-// Key order counts, and collation as far as it was asked for: the server adds its defaults.
-const isSame = (found: IndexInDatabase, { key, collation }: Index): boolean =>
+// The order of the keys counts. Of the collation, only these two fields count, because the server adds defaults.
+const isSameIndex = (found: IndexInDatabase, { key, collation }: Index): boolean =>
   isDeepStrictEqual(Object.entries(found.key), Object.entries(key)) &&
   found.collation?.locale === collation?.locale &&
   found.collation?.strength === collation?.strength
 
-/** What an index of the right key does not do, as `unfit` says it. How soon documents expire is a setting. */
-function lacks(found: IndexInDatabase, index: Index): string | undefined {
+/** @returns the property that an index with the right key lacks. The time until documents expire is a setting. */
+function missingProperty(found: IndexInDatabase, index: Index): string | undefined {
   if (index.unique && !found.unique) return 'be unique'
   if (index.unique && !isDeepStrictEqual(found.partialFilterExpression, index.partialFilterExpression)) {
     const { partialFilterExpression: filter } = index
@@ -83,7 +81,7 @@ function lacks(found: IndexInDatabase, index: Index): string | undefined {
   return undefined
 }
 
-async function make(db: Db, collection: string, indexes: readonly Index[]): Promise<void> {
+async function createIndexes(db: Db, collection: string, indexes: readonly Index[]): Promise<void> {
   try {
     await db.collection(collection).createIndexes([...indexes])
   } catch (error) {
@@ -91,17 +89,17 @@ async function make(db: Db, collection: string, indexes: readonly Index[]): Prom
     if (isDuplicateKey(error)) {
       const fields = Object.keys(error.keyPattern ?? {}).join(', ')
       throw new ConfigError([
-        `MONGODB_URI: ${where} has documents that are the same in ${fields}, so that the unique index of it cannot be made: remove all but one of each, and start again`,
+        `MONGODB_URI: ${where} has several documents with the same ${fields}, so that the unique index cannot be created: keep one document of each group, remove the others, and start again`,
       ])
     }
     if ((error as { code?: unknown }).code === unauthorized) {
       throw new ConfigError([
-        `MONGODB_URI: ${where} lacks an index, and the account may not make it: grant it createIndex there (role readWrite on ${db.databaseName})`,
+        `MONGODB_URI: ${where} lacks an index, and the account may not create it: grant the account createIndex there (role readWrite on ${db.databaseName})`,
       ])
     }
     throw error
   }
 }
 
-const unfit = (db: Db, collection: string, { name }: IndexInDatabase, lack: string): string =>
-  `MONGODB_URI: the index "${name}" of ${db.databaseName}.${collection} must ${lack}: drop it with db.${collection}.dropIndex("${name}"), and start again, which makes the right one`
+const wrongIndex = (db: Db, collection: string, { name }: IndexInDatabase, property: string): string =>
+  `MONGODB_URI: the index "${name}" of ${db.databaseName}.${collection} must ${property}: drop it with db.${collection}.dropIndex("${name}"), and start again, which creates the right one`

@@ -1,10 +1,11 @@
 import type mongoose from 'mongoose'
 
-/** Options of every schema: a field or an operator that it does not know is an error, never stored or ignored. */
+/** Options of every schema: an unknown field or operator is an error, and is never stored or ignored. */
 export const strictSchema = { strict: 'throw', strictQuery: 'throw', versionKey: false } as const
 
 /**
- * Casts and validates as the schema says and inserts with a time limit, which mongoose's own `save` and `create` drop.
+ * Casts and validates a document by its schema, and inserts it with a time limit. Mongoose's own `save` and `create` ignore a
+ * time limit.
  * @returns the document as stored
  */
 export async function insertOne<Document>(
@@ -22,8 +23,8 @@ export async function insertOne<Document>(
 }
 
 /**
- * Inserts documents as they are, in one command: who writes many has made them himself, from what was checked before.
- * A field that is undefined is left out.
+ * Inserts documents in one command, without casting or validation: the caller builds them from validated data. Fields that
+ * are undefined are left out.
  */
 export async function insertMany<Document extends { _id: unknown }>(
   model: mongoose.Model<Document>,

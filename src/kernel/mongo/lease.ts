@@ -3,49 +3,62 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db } from './database.ts'
 import { isDuplicateKey } from './errors.ts'
 
-interface LockDocument {
+interface LeaseDocument {
   _id: string
   owner: string
   until: Date
 }
 
-export const lockLease = 15_000
-const lockPatience = 600_000
+export const leaseMs = 15_000
+const maxWaitMs = 600_000
+const retryMs = 50
 
-/** A lease, renewed while `work` runs: a holder that dies delays the others by no more than the lease. */
-export async function underLock<T>(
+/**
+ * Runs `work` while this process holds the migration lease of a database. The lease is renewed while `work` runs, so that a
+ * process that dies delays the others by at most 15 s.
+ * @throws Error if another process holds the lease for ten minutes, or until the signal aborts
+ */
+export async function withLease<T>(
   db: Db,
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
-  const locks = db.collection<LockDocument>('locks')
-  const owner = randomUUID()
-  const until = () => new Date(Date.now() + lockLease)
-  const patience = Date.now() + lockPatience
-  for (;;) {
-    try {
-      const free = { _id: 'migrations', until: { $lt: new Date() } }
-      await locks.updateOne(free, { $set: { owner, until: until() } }, { upsert: true, maxTimeMS: lockLease })
-      break
-    } catch (error) {
-      if (!isDuplicateKey(error)) throw error
-      if (Date.now() > patience)
-        throw new Error(`the migration lock was not released within ${lockPatience} ms`)
-      await sleep(50, undefined, { signal }).catch((cause: unknown) => {
-        throw new Error('another process is migrating this database: gave up waiting for it', { cause })
-      })
-    }
-  }
+  const leases = db.collection<LeaseDocument>('locks')
+  const lease = { _id: 'migrations', owner: randomUUID() }
+  const until = () => new Date(Date.now() + leaseMs)
+  await acquire(db, lease, signal)
   const renewal = setInterval(() => {
-    // A renewal that fails leaves a lease that ends early; migrations are written to be safe when repeated.
-    locks
-      .updateOne({ _id: 'migrations', owner }, { $set: { until: until() } }, { maxTimeMS: lockLease })
-      .catch(() => undefined)
-  }, lockLease / 3)
+    // If a renewal fails, the lease ends early. That is harmless, because migrations are safe to repeat.
+    leases.updateOne(lease, { $set: { until: until() } }, { maxTimeMS: leaseMs }).catch(() => undefined)
+  }, leaseMs / 3)
   try {
     return await work()
   } finally {
     clearInterval(renewal)
-    await locks.deleteOne({ _id: 'migrations', owner }, { maxTimeMS: lockLease })
+    await leases.deleteOne(lease, { maxTimeMS: leaseMs })
+  }
+}
+
+/** Waits until the lease is free, and takes it. An insert of a lease that is not free fails as a duplicate key. */
+async function acquire(
+  db: Db,
+  { _id, owner }: Pick<LeaseDocument, '_id' | 'owner'>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const leases = db.collection<LeaseDocument>('locks')
+  const giveUpAt = Date.now() + maxWaitMs
+  for (;;) {
+    try {
+      const expired = { _id, until: { $lt: new Date() } }
+      const taken = { $set: { owner, until: new Date(Date.now() + leaseMs) } }
+      await leases.updateOne(expired, taken, { upsert: true, maxTimeMS: leaseMs })
+      return
+    } catch (error) {
+      if (!isDuplicateKey(error)) throw error
+      if (Date.now() > giveUpAt) throw new Error(`the migration lock was not released within ${maxWaitMs} ms`)
+      await sleep(retryMs, undefined, { signal }).catch((cause: unknown) => {
+        throw new Error('another process is migrating this database: gave up waiting for it', { cause })
+      })
+    }
   }
 }

@@ -4,7 +4,6 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it, onTestFinished, vi } from 'vitest'
 import { databaseName, quiet } from '#test/support/shop.ts'
 import { createMongo, type Mongo } from './connection.ts'
-
 import { ensureCollection, type Migration, migrate } from './migrations.ts'
 
 const uri = inject('mongodbUri')
@@ -33,7 +32,7 @@ afterAll(async () => {
 const run = <T>(module: string, migrations: readonly Migration[], prepare: () => Promise<T>) =>
   migrate(mongo, module, migrations, prepare, logger)
 
-/** Another process with the same database, which waits for the word to start. */
+/** Starts another process with the same database. The process waits for the message to migrate. */
 async function replica(module: string, behaviour = ''): Promise<ChildProcess> {
   const child = fork(fixture, [uri, prefix, module, behaviour], { execArgv: [] })
   onTestFinished(() => void child.kill('SIGKILL'))
@@ -47,7 +46,7 @@ const runsIn = async (module: string) => {
   return runs as unknown as { what: string; pid: number; migrated?: string[] }[]
 }
 
-it('a collection is there when it is ensured, however many ensure it at once', async () => {
+it('ensureCollection creates a collection once, even if it runs many times at once', async () => {
   const { db } = mongo.database('replicas').connection
   if (!db) throw new Error('a connected database has a handle')
   await Promise.all(Array.from({ length: 20 }, () => ensureCollection(db, 'ensured')))
@@ -55,7 +54,7 @@ it('a collection is there when it is ensured, however many ensure it at once', a
 })
 
 describe('migrations', () => {
-  it('run once each when three processes start at once, and prepare in one after the other', async () => {
+  it('run once each if three processes start at once, and then each process prepares alone', async () => {
     const replicas = await Promise.all([replica('replicas'), replica('replicas'), replica('replicas')])
     const ends = replicas.map((child) => once(child, 'exit'))
     for (const child of replicas) child.send('start')
@@ -70,7 +69,7 @@ describe('migrations', () => {
     expect(await mongo.database('replicas').connection.collection('locks').countDocuments()).toBe(0)
   })
 
-  it('one that throws stops the start, and is run again by the next one; those before it are not', async () => {
+  it('that throw end the start, and the next start runs them again without the earlier ones', async () => {
     const ran: string[] = []
     let fails = true
     const migrations = [
@@ -91,7 +90,7 @@ describe('migrations', () => {
 
     fails = false
     ran.length = 0
-    // Nor does it have to wait: whoever fails gives the lock back.
+    // The second run does not wait, because the first one released the lease when it failed.
     expect(await run('failing', migrations, prepare)).toBe('prepared')
     expect(ran).toEqual(['002-faulty', '003-later'])
 
@@ -100,7 +99,7 @@ describe('migrations', () => {
     expect(ran).toEqual([])
   })
 
-  it('that end what older versions rest on leave in their note what a version has to know', async () => {
+  it('with needs keep versions from starting that do not know the named migration', async () => {
     const up = async () => {}
     const expand = { name: '001-expand', up }
     const contract = { name: '002-contract', needs: '001-expand', up }
@@ -112,7 +111,7 @@ describe('migrations', () => {
     )
   })
 
-  it('a holder of the lock that dies delays the others by its lease and no longer', async () => {
+  it('of a process that dies delay the others until its lease ends', async () => {
     const crashed = mongo.database('crashed')
     const locks = crashed.connection.collection('locks')
     const holder = await replica('crashed', 'hang')
@@ -124,7 +123,7 @@ describe('migrations', () => {
     expect(left).toBeGreaterThan(0)
     expect(left).toBeLessThanOrEqual(15_000)
 
-    // The profile shows who asked for the lock and was refused.
+    // The profile contains the refused attempts to take the lease.
     await crashed.connection.db?.command({ profile: 2 })
     const migrations = [{ name: '001-first', up: async () => {} }]
     let done = false
@@ -135,23 +134,23 @@ describe('migrations', () => {
     const refusals = () => profile.countDocuments({ ns: `${prefix}_crashed.locks`, errCode: 11_000 })
     await vi.waitFor(async () => expect(await refusals()).toBeGreaterThan(1), { timeout: 5_000 })
     expect(done).toBe(false)
-    // Instead of waiting: the lease is over.
+    // This ends the lease, so that the test does not have to wait.
     await locks.updateOne({}, { $set: { until: new Date() } })
     await next
     expect(done).toBe(true)
   })
 
-  it('of another process end the patience of whoever has none left, with a message that says so', async () => {
+  it('of another process end the start with a message if the signal has aborted', async () => {
     const locks = mongo.database('held').connection.collection<{ _id: string; until: Date }>('locks')
     await locks.insertOne({ _id: 'migrations', until: new Date(Date.now() + 60_000) })
     const prepare = vi.fn(async () => 'prepared')
-    const impatient = migrate(mongo, 'held', [], prepare, logger, AbortSignal.abort())
-    await expect(impatient).rejects.toThrow('another process is migrating this database')
+    const aborted = migrate(mongo, 'held', [], prepare, logger, AbortSignal.abort())
+    await expect(aborted).rejects.toThrow('another process is migrating this database')
     expect(prepare).not.toHaveBeenCalled()
     expect(await locks.countDocuments()).toBe(1)
   })
 
-  it('keep the lock for as long as they take', async () => {
+  it('renew their lease while they run', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     const locks = mongo.database('renewed').connection.collection('locks')
     const until = async () => (await locks.findOne({}))?.until.getTime()
@@ -164,7 +163,7 @@ describe('migrations', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it('gives what prepare returns, and passes on what it throws', async () => {
+  it('return the result of prepare, or throw its error', async () => {
     expect(await run('renewed', [], async () => ['a line'])).toEqual(['a line'])
     const fault = new Error('no such account')
     await expect(run('renewed', [], () => Promise.reject(fault))).rejects.toBe(fault)

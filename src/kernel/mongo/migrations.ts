@@ -2,58 +2,59 @@ import { ConfigError } from '#kernel/config/config-error.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { Mongo } from './connection.ts'
 import type { Db } from './database.ts'
-import { type Indexes, makeMissing } from './indexes.ts'
-import { lockLease, underLock } from './lease.ts'
+import { createMissingIndexes, type Indexes } from './indexes.ts'
+import { leaseMs, withLease } from './lease.ts'
 
-/** Indexes and schema changes of a module, which old and new replicas both live with. */
+/** One change of a module's indexes or documents. Old and new replicas must both work with the result. */
 export interface Migration {
-  /** Unique in its module, never changed once released. */
+  /** Unique in its module, and never changed after a release. */
   name: string
   /**
-   * The name of the migration that a program has to know to go on with what this one leaves. Without it any older program
-   * goes on; with its own name none does. It is for the last step of "expand and contract" (docs/migrations.md).
+   * The name of the migration that a version must know to work with the data after this migration. Without `needs`, every
+   * older version works; with the migration's own name, none does. The last step of "expand and contract" sets it
+   * (docs/migrations.md).
    */
   needs?: string
   /**
-   * Made before `up`, and again at a later start if one is missing then, as after a restore without indexes. A migration
-   * that drops one also takes it out of the list of the one that made it.
+   * Created before `up`, and again at a later start if one is missing, for example after a restore without indexes. A migration
+   * that drops an index must also remove it from the list of the migration that created it.
    */
   indexes?: Indexes
-  /** Safe to repeat: a process may die between its end and the note that it was done. */
+  /** Must be safe to repeat: a process may die after `up` and before the migration is recorded. */
   up?(db: Db): Promise<void>
 }
 
-/** What a database keeps of an applied migration, for the programs that come after, newer and older ones. */
-interface Note {
+/** The record of an applied migration, which newer and older versions read. */
+interface MigrationRecord {
   _id: string
   at: Date
-  /** As `Migration.needs`, null where any older program goes on. Programs of before this field left it out. */
+  /** `Migration.needs`, or null if every older version works. Versions before this field left it out. */
   needs?: string | null
 }
 
 const namespaceExists = 48
-// Of another program's notes there may be any number, of any length.
-const mostNotes = 20
-const longestName = 60
+// Another program may have left any number of records, with names of any length.
+const maxListedRecords = 20
+const maxNameLength = 60
 
-/**
- * The notes of migrations that this program does not know, and that it may not go on with.
- * @returns their names, at most 20
- */
-async function notesInTheWay(db: Db, migrations: readonly Migration[]): Promise<string[]> {
+/** @returns the names of at most 20 migrations that this version does not know and cannot work with */
+async function incompatibleMigrations(db: Db, migrations: readonly Migration[]): Promise<string[]> {
   const names = migrations.map(({ name }) => name)
   const unknown = { _id: { $nin: names }, needs: { $nin: [null, ...names] } }
   const unmarked = { _id: { $nin: names }, needs: { $exists: false } }
   const found = await db
-    .collection<Note>('migrations')
-    .find({ $or: [unknown, unmarked] }, { maxTimeMS: lockLease, limit: mostNotes, projection: { _id: 1 } })
+    .collection<MigrationRecord>('migrations')
+    .find(
+      { $or: [unknown, unmarked] },
+      { maxTimeMS: leaseMs, limit: maxListedRecords, projection: { _id: 1 } },
+    )
     .sort({ _id: 1 })
     .toArray()
-  return found.map(({ _id }) => String(_id).slice(0, longestName))
+  return found.map(({ _id }) => String(_id).slice(0, maxNameLength))
 }
 
 /**
- * Looks whether a newer program has been at work in one of the modules' databases, with which this one cannot share them.
+ * Refuses databases that a newer, incompatible version has migrated.
  * @throws ConfigError that names the migrations
  */
 export async function refuseNewerData(
@@ -70,16 +71,16 @@ export async function refuseNewerData(
 }
 
 async function newerDataFaults(db: Db, migrations: readonly Migration[]): Promise<string[]> {
-  const names = await notesInTheWay(db, migrations)
+  const names = await incompatibleMigrations(db, migrations)
   if (names.length === 0) return []
   return [
-    `MONGODB_DATABASE: ${db.databaseName} has migrations that this version does not know and cannot work with: ${names.join(', ')}. Start the version that applied them, or a later one; or restore a backup from before them. If another program owns this database, set MONGODB_DATABASE to a name that is free`,
+    `MONGODB_DATABASE: ${db.databaseName} has migrations that this version does not know and cannot work with: ${names.join(', ')}. Start the version that applied them, or a later one; or restore a backup from before them. If another program owns this database, set MONGODB_DATABASE to an unused name`,
   ]
 }
 
 /**
- * Creates a collection unless it is there, whoever creates it at the same time. For those that a transaction writes to:
- * creating one inside of it conflicts with others.
+ * Creates a collection unless it exists. Other processes may create it at the same time. A collection that transactions write
+ * to must be created like this, because creating it inside a transaction conflicts with other transactions.
  */
 export async function ensureCollection(db: Db, name: string): Promise<void> {
   try {
@@ -90,8 +91,10 @@ export async function ensureCollection(db: Db, name: string): Promise<void> {
 }
 
 /**
- * Applies what is missing of a module's migrations, then runs `prepare`, both under a lock of the module's database: of
- * many replicas that start together one does the work and the others wait for it.
+ * Applies a module's missing migrations and runs `prepare`, both under a lease of the module's database. If several replicas
+ * start at once, one does the work and the others wait.
+ * @returns the result of `prepare`
+ * @throws ConfigError as `refuseNewerData` and `createMissingIndexes`
  */
 export const migrate = <T>(
   mongo: Mongo,
@@ -101,28 +104,32 @@ export const migrate = <T>(
   logger: Logger,
   signal?: AbortSignal,
 ): Promise<T> =>
-  mongo.unhurried(module, (db) =>
-    underLock(db, signal, async () => {
-      await applyMissing(db, migrations, logger)
+  mongo.withLongTimeout(module, (db) =>
+    withLease(db, signal, async () => {
+      await applyMissingMigrations(db, migrations, logger)
       return prepare()
     }),
   )
 
-async function applyMissing(db: Db, migrations: readonly Migration[], logger: Logger): Promise<void> {
-  // Again: a newer process may have been here since the first look.
+async function applyMissingMigrations(
+  db: Db,
+  migrations: readonly Migration[],
+  logger: Logger,
+): Promise<void> {
+  // A newer process may have migrated the database since the first check.
   const faults = await newerDataFaults(db, migrations)
   if (faults.length > 0) throw new ConfigError(faults)
-  const applied = db.collection<Note>('migrations')
+  const records = db.collection<MigrationRecord>('migrations')
   const names = migrations.map(({ name }) => name)
-  const known = await applied.find({ _id: { $in: names } }, { maxTimeMS: lockLease }).toArray()
-  const done = new Set(known.map((migration) => migration._id))
+  const found = await records.find({ _id: { $in: names } }, { maxTimeMS: leaseMs }).toArray()
+  const done = new Set(found.map(({ _id }) => _id))
   for (const migration of migrations) {
     const isDone = done.has(migration.name)
-    if (migration.indexes) await makeMissing(db, migration.indexes, isDone, logger)
+    if (migration.indexes) await createMissingIndexes(db, migration.indexes, isDone, logger)
     if (isDone) continue
     await migration.up?.(db)
-    const note = { $set: { at: new Date(), needs: migration.needs ?? null } }
-    await applied.updateOne({ _id: migration.name }, note, { upsert: true, maxTimeMS: lockLease })
+    const record = { $set: { at: new Date(), needs: migration.needs ?? null } }
+    await records.updateOne({ _id: migration.name }, record, { upsert: true, maxTimeMS: leaseMs })
     logger.info({ database: db.databaseName, migration: migration.name }, 'migration applied')
   }
 }

@@ -8,7 +8,7 @@ interface Cup {
   n: number
 }
 
-/** A shop's database with a cup in it, and a connection that waits for nobody else's sake. */
+/** Opens a shop's database that contains one cup. */
 async function open({ onTestFinished }: TestContext) {
   const uri = inject('mongodbUri')
   const prefix = databaseName()
@@ -36,13 +36,13 @@ async function open({ onTestFinished }: TestContext) {
   }
 }
 
-/** What a process leaves that is killed or frozen inside a transaction. */
+/** Leaves a transaction open, like a process that is killed or frozen inside it. */
 async function leaveTransactionOpen(prefix: string, appName: string) {
   const client = await mongoose.createConnection(inject('mongodbUri'), { appName }).asPromise()
   const session = await client.startSession()
   session.startTransaction()
-  const theirs = client.useDb(`${prefix}_cups`).collection<Cup>('cups')
-  const add = () => theirs.updateOne({ _id: 'a' }, { $inc: { n: 1 } }, { session })
+  const cups = client.useDb(`${prefix}_cups`).collection<Cup>('cups')
+  const add = () => cups.updateOne({ _id: 'a' }, { $inc: { n: 1 } }, { session })
   await add()
   return {
     add,
@@ -54,38 +54,38 @@ async function leaveTransactionOpen(prefix: string, appName: string) {
   }
 }
 
-// The server itself would end it after 10 s.
+// The server itself would abort the open transaction after 10 s.
 it.concurrent.for([
   ['a transaction', 'withinTransaction'],
   ['a write by itself', 'byItself'],
-] as const)('%s does not wait for one that nobody goes on with', async ([_, write], context) => {
+] as const)('%s does not wait for a stalled transaction', async ([_, write], context) => {
   const shop = await open(context)
   const left = await shop.leaveTransactionOpen()
   await shop[write](5_000)
-  // One that was only frozen is told to decide anew, and has changed nothing.
+  // If the owner was only frozen, its commit fails without effect, and it repeats the transaction.
   await expect(left.commit()).rejects.toMatchObject({ errorLabels: ['TransientTransactionError'] })
   await left.close()
   expect(await shop.cup()).toEqual({ _id: 'a', n: 10 })
 })
 
-it.concurrent('another program is left alone, even one that stands in the way', async (context) => {
+it.concurrent('a stalled transaction of another program is left alone, even if it blocks a write', async (context) => {
   const shop = await open(context)
-  const left = await shop.leaveTransactionOpen('trivet of somebody else')
+  const left = await shop.leaveTransactionOpen('trivet of another shop')
   await expect(shop.withinTransaction(2_500)).rejects.toMatchObject({ code: 'dependency_unavailable' })
   await left.commit()
   await left.close()
   expect(await shop.cup()).toEqual({ _id: 'a', n: 1 })
 })
 
-it.concurrent('a transaction that goes on is left alone, however long others wait for it', async (context) => {
+it.concurrent('a transaction that still runs commands is left alone, even if others wait for it', async (context) => {
   const shop = await open(context)
   const left = await shop.leaveTransactionOpen()
   let over = false
-  const goingOn = async () => {
+  const addUntilOver = async () => {
     while (!over) await left.add()
     await left.commit()
   }
-  const working = goingOn()
+  const working = addUntilOver()
   await expect(shop.withinTransaction(2_500)).rejects.toMatchObject({ code: 'dependency_unavailable' })
   over = true
   await working

@@ -1,36 +1,35 @@
 import type mongoose from 'mongoose'
 import type { Logger } from '#kernel/logger.ts'
 
-// A transaction is a few commands back to back. One that in all has waited this long for its owner, and for the last
-// half of it without a single command, belongs to a process that is dead, frozen or beyond its deadline. What it has
-// written stands in the way of everybody else.
-const stalledAfter = 1_000
-/** How long an operation waits before it looks, and how often it looks again. Milliseconds. */
-const lookAfter = 500
+// A transaction runs a few commands without a pause. If one has been idle for this long in all, and has run no command
+// between two checks, its process is dead, frozen or beyond its deadline. The documents that it wrote block all others.
+const stalledAfterMs = 1_000
+// The time that an operation waits before the first check, and between two checks.
+const checkIntervalMs = 500
 
-/** Accompanies an operation until it has its outcome. */
+/** Checks for stalled transactions until an operation ends. */
 export type StallWatch = <T>(operation: Promise<T>) => Promise<T>
 
 /**
- * Ends transactions that nobody goes on with, as soon as an operation has waited for half a second, rather than when
- * the server does (`transactionLifetimeLimitSeconds`: 60 by default, 10 as Trivet sets it up).
+ * Kills stalled transactions of this shop as soon as an operation has waited for half a second. The server itself would abort
+ * them later (`transactionLifetimeLimitSeconds`: 60 by default, 10 in Trivet's setup).
  *
- * No guarantee rests on the owner being dead: to one that lives after all, its transaction is as if it had met a write
- * conflict, and it decides anew. Whoever may not end sessions waits for the server's own limit, as everybody did before.
+ * Correctness does not depend on the death of the transaction's process: a process that is alive sees a write conflict and
+ * repeats its transaction. If the account may not kill sessions, operations wait for the server's limit.
  */
 export function createStallWatch(
   connection: mongoose.Connection,
   options: { appName: string; logger: Logger },
 ): StallWatch {
   const { appName, logger } = options
-  let next = 0
-  let allowed = true
-  /** Transactions that were idle at the last look, by what changes as soon as one goes on. */
+  let nextCheckAt = 0
+  let isAllowed = true
+  /** The idle transactions of the last check. Each key contains a counter that every command of the transaction changes. */
   let idle = new Set<string>()
 
-  const endStalled = async (): Promise<void> => {
+  const killStalled = async (): Promise<void> => {
     const admin = connection.getClient().db('admin')
-    const seen = await admin
+    const found = await admin
       .aggregate<{ lsid: { id: { toString(): string } }; transaction: { timeActiveMicros: unknown } }>(
         [
           { $currentOp: { idleSessions: true } },
@@ -38,37 +37,37 @@ export function createStallWatch(
             $match: {
               type: 'idleSession',
               'clientMetadata.application.name': appName,
-              'transaction.timeInactiveMicros': { $gte: stalledAfter * 1_000 },
+              'transaction.timeInactiveMicros': { $gte: stalledAfterMs * 1_000 },
             },
           },
           { $project: { lsid: 1, transaction: 1 } },
         ],
-        { readConcern: { level: 'local' }, maxTimeMS: stalledAfter },
+        { readConcern: { level: 'local' }, maxTimeMS: stalledAfterMs },
       )
       .toArray()
-    const before = idle
-    const mark = ({ lsid, transaction }: (typeof seen)[number]) =>
+    const idleBefore = idle
+    const keyOf = ({ lsid, transaction }: (typeof found)[number]) =>
       `${lsid.id} ${transaction.timeActiveMicros}`
-    idle = new Set(seen.map(mark))
-    const stalled = seen.filter((transaction) => before.has(mark(transaction)))
+    idle = new Set(found.map(keyOf))
+    const stalled = found.filter((transaction) => idleBefore.has(keyOf(transaction)))
     if (stalled.length === 0) return
     const killSessions = stalled.map(({ lsid }) => ({ id: lsid.id }))
-    await admin.command({ killSessions, maxTimeMS: stalledAfter })
-    logger.warn({ transactions: stalled.length }, 'ended transactions that nobody went on with')
+    await admin.command({ killSessions, maxTimeMS: stalledAfterMs })
+    logger.warn({ transactions: stalled.length }, 'killed stalled transactions')
   }
 
-  const look = () => {
+  const check = () => {
     const now = Date.now()
-    if (!allowed || now < next) return
-    next = now + lookAfter
-    endStalled().catch((error: unknown) => {
-      allowed = !isRefusal(error)
-      logger.debug({ error: String(error) }, 'could not look for transactions that nobody goes on with')
+    if (!isAllowed || now < nextCheckAt) return
+    nextCheckAt = now + checkIntervalMs
+    killStalled().catch((error: unknown) => {
+      isAllowed = !isRefusal(error)
+      logger.debug({ error: String(error) }, 'could not check for stalled transactions')
     })
   }
 
   return async (operation) => {
-    const timer = setInterval(look, lookAfter)
+    const timer = setInterval(check, checkIntervalMs)
     try {
       return await operation
     } finally {
@@ -77,6 +76,6 @@ export function createStallWatch(
   }
 }
 
-/** Unauthorized, or a server that does not know one of the commands: asking again would not help. */
+/** Whether the account lacks a privilege or the server does not know a command, so that another attempt is useless. */
 const isRefusal = (error: unknown): boolean =>
   [13, 59, 8000].includes(Number((error as { code?: unknown }).code))

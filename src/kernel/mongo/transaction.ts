@@ -2,46 +2,49 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type mongoose from 'mongoose'
 import { type Call, callWithin, remaining, shortened, withinDeadline } from '#kernel/call.ts'
 import { dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
-import { hasLabel, isCutOff, isDuplicateKey, isSocketError, isUnavailable } from './errors.ts'
+import { hasLabel, isDuplicateKey, isSocketError, isTransientAbort, isUnavailable } from './errors.ts'
 
 /**
- * One operation outside a transaction.
- * @param work gets the milliseconds left, for the driver's option of this name
+ * Runs one operation outside a transaction.
+ * @param work gets the remaining milliseconds, and passes them to the driver as the option of the same name
  * @throws DomainError `dependency_unavailable` if the database fails or the deadline passes first
  */
 export type Run = <T>(call: Call, work: (maxTimeMS: number) => Promise<T>) => Promise<T>
 
 /**
- * A `snapshot` transaction, decided anew after a write conflict until the deadline. The deadline is checked last before the
- * commit, so that nothing takes effect later than the deadline plus the time that the server gives an open transaction
- * (`transactionLifetimeLimitSeconds`).
+ * Runs a `snapshot` transaction, and repeats it after a write conflict until the deadline. The deadline is checked
+ * immediately before the commit. So the transaction takes effect at the latest at the deadline plus the server's limit for
+ * an open transaction (`transactionLifetimeLimitSeconds`).
  * @param work is repeated: it must have no effect except through the session
- * @param commitsWithinMs the commit must have begun by then
- * @throws DomainError `dependency_unavailable` as `Run`; whether the commit took place is then not known
- * @throws Undecided if its commit has not begun in time: it had no effect
+ * @param startCommitWithinMs limits the time until the commit starts
+ * @throws DomainError `dependency_unavailable` as `Run`; the transaction may then have been committed
+ * @throws CommitNotStarted if the commit did not start in that time: the transaction had no effect
  */
 export type Transaction = <T>(
   call: Call,
   work: (session: mongoose.ClientSession, maxTimeMS: number) => Promise<T>,
-  commitsWithinMs?: number,
+  startCommitWithinMs?: number,
 ) => Promise<T>
 
 /**
- * Thrown by the work of a transaction that finds, as it writes, that what it was decided on is no longer so: it takes no
- * effect and is decided anew, as after a write conflict.
+ * The work of a transaction throws this error if its writes show that the data behind its decision has changed. The
+ * transaction is aborted and repeated, as after a write conflict.
  */
 export class StaleDecision extends Error {}
 
-/** A transaction that did not come to its commit in the time that it was given: it had no effect. */
-export class Undecided extends Error {}
+/** The commit of a transaction did not start within the given time. The transaction had no effect. */
+export class CommitNotStarted extends Error {}
 
-/** Carries out transactions on a connection, each command of them by `run`. */
+// The server may end an operation this much earlier than this process would.
+const clockToleranceMs = 5
+const maxBackoffMs = 100
+
+/** Creates the transactions of a connection. `run` limits the time of each of their commands. */
 export function createTransaction(connection: mongoose.Connection, run: Run): Transaction {
-  return async (call, work, commitsWithinMs) => {
-    const deciding = commitsWithinMs === undefined ? call : shortened(call, commitsWithinMs)
-    // The server may find the time to be over a little earlier than this process.
-    const isOverIn = (milliseconds: number) =>
-      deciding.deadline < call.deadline && remaining(deciding) <= milliseconds + earliness
+  return async (call, work, startCommitWithinMs) => {
+    const workCall = startCommitWithinMs === undefined ? call : shortened(call, startCommitWithinMs)
+    const isCommitTooLateIn = (milliseconds: number) =>
+      workCall.deadline < call.deadline && remaining(workCall) <= milliseconds + clockToleranceMs
     for (let attempt = 1; ; attempt++) {
       let failure: unknown
       let isCommitting = false
@@ -54,52 +57,57 @@ export function createTransaction(connection: mongoose.Connection, run: Run): Tr
           readPreference: 'primary',
           maxCommitTimeMS: Math.max(1, remaining(call)),
         })
-        working = work(session, Math.max(1, remaining(deciding)))
-        const result = await withinDeadline(deciding, 'the database', working)
+        working = work(session, Math.max(1, remaining(workCall)))
+        const result = await withinDeadline(workCall, 'the database', working)
         if (remaining(call) <= 0) throw dependencyUnavailable('the time for this request is over')
         isCommitting = true
         failure = await run(call, () => commit(connection, session, call))
         if (failure === undefined) return result
       } catch (error) {
-        if (
-          !isCommitting &&
-          isOverIn(0) &&
-          (isDomainError(error, 'dependency_unavailable') || isUnavailable(error))
-        )
-          throw new Undecided('the transaction did not come to its commit', { cause: error })
-        if (!(error instanceof StaleDecision) && !isCutOff(error) && !isDuplicateKey(error)) {
-          throw isUnavailable(error)
-            ? dependencyUnavailable('the database did not commit in time', error)
-            : error
-        }
+        if (!isCommitting && isCommitTooLateIn(0) && isTimeoutOrOutage(error)) throw commitNotStarted(error)
+        if (!isRepeatable(error)) throw asUnavailable(error)
         failure = error
       } finally {
         void endTransaction(connection, session, working, call)
       }
-      // Full jitter: those that collided once do not collide again. Nobody is in the way of what is merely outdated.
-      const wait = failure instanceof StaleDecision ? 0 : Math.random() * Math.min(2 ** (attempt - 1), 100)
-      if (remaining(call) <= wait) {
+      const waitMs = backoffMs(failure, attempt)
+      if (remaining(call) <= waitMs) {
         throw dependencyUnavailable('the database did not commit in time', failure)
       }
-      if (isOverIn(wait))
-        throw new Undecided('the transaction did not come to its commit', { cause: failure })
-      if (wait > 0) await sleep(wait)
+      if (isCommitTooLateIn(waitMs)) throw commitNotStarted(failure)
+      if (waitMs > 0) await sleep(waitMs)
     }
   }
 }
 
-// Milliseconds.
-const earliness = 5
+const commitNotStarted = (cause: unknown): CommitNotStarted =>
+  new CommitNotStarted('the commit of the transaction did not start in time', { cause })
 
-// Milliseconds, once its deadline has passed. A command has had a time limit of its own until then.
-const overdueCommand = 1_000
-// Milliseconds: what the transaction has written stands in the way of others.
-const firstAbortAfter = 50
+const isTimeoutOrOutage = (error: unknown): boolean =>
+  isDomainError(error, 'dependency_unavailable') || isUnavailable(error)
+
+const isRepeatable = (error: unknown): boolean =>
+  error instanceof StaleDecision || isTransientAbort(error) || isDuplicateKey(error)
+
+const asUnavailable = (error: unknown): unknown =>
+  isUnavailable(error) ? dependencyUnavailable('the database did not commit in time', error) : error
 
 /**
- * Aborts what is still open. It waits for a command that is on its way, which would begin the transaction after its abort and
- * leave it open. Where that takes long, it aborts the transaction twice: at first what it has written, and then what has
- * begun since. A server that cannot be reached aborts the transaction at its own limit.
+ * Full jitter keeps transactions that collided once from colliding again. A stale decision is repeated at once, because no
+ * other transaction is in its way.
+ */
+const backoffMs = (failure: unknown, attempt: number): number =>
+  failure instanceof StaleDecision ? 0 : Math.random() * Math.min(2 ** (attempt - 1), maxBackoffMs)
+
+// Until the deadline, a command has its own time limit. This is the additional time after the deadline.
+const overdueCommandMs = 1_000
+// The abort is early, because the documents that the transaction wrote block other transactions.
+const firstAbortAfterMs = 50
+
+/**
+ * Aborts an open transaction. A command that arrives after the abort would start the transaction again and leave it open, so
+ * that this function waits for the commands on their way. If they take long, it aborts twice: first what the transaction has
+ * written, and later what has started since. If the server is unreachable, it aborts the transaction at its own limit.
  */
 async function endTransaction(
   connection: mongoose.Connection,
@@ -107,7 +115,7 @@ async function endTransaction(
   working: Promise<unknown> | undefined,
   { requestId }: Call,
 ): Promise<void> {
-  const settledWithin = async (milliseconds: number) => {
+  const settlesWithin = async (milliseconds: number) => {
     if (!working) return true
     const call = callWithin(milliseconds, requestId)
     const settled = working.then(
@@ -116,23 +124,22 @@ async function endTransaction(
     )
     return withinDeadline(call, 'the database', settled).catch(() => false)
   }
-  if (!(await settledWithin(firstAbortAfter))) {
-    const abort = { abortTransaction: 1, maxTimeMS: overdueCommand }
+  if (!(await settlesWithin(firstAbortAfterMs))) {
+    const abort = { abortTransaction: 1, maxTimeMS: overdueCommandMs }
     const aborted = connection.getClient().db('admin').command(abort, { session })
-    // There may be nothing to abort yet.
+    // The abort fails if the server knows no transaction yet.
     aborted.catch(() => undefined)
-    await settledWithin(overdueCommand - firstAbortAfter)
+    await settlesWithin(overdueCommandMs - firstAbortAfterMs)
   }
   await session.endSession().catch(() => undefined)
 }
 
-// Milliseconds for the first attempt at a commit.
-const firstCommitMs = 400
+const firstCommitTimeoutMs = 400
 
 /**
- * Repeated while the outcome is unknown, or does not come, which is safe: the server answers a repeated commit with what it
- * did.
- * @returns undefined; or, if nothing of the transaction took effect and it can be decided anew, why
+ * Commits, and repeats the commit while its outcome is unknown or its answer does not arrive. Repeating is safe: the server
+ * answers a repeated commit with the outcome of the first one.
+ * @returns undefined after a commit; otherwise the error, if the transaction had no effect and can be repeated
  */
 async function commit(
   connection: mongoose.Connection,
@@ -141,11 +148,11 @@ async function commit(
 ): Promise<unknown> {
   for (;;) {
     try {
-      const first = shortened(call, firstCommitMs)
+      const firstCall = shortened(call, firstCommitTimeoutMs)
       const committed = session.commitTransaction()
-      return await withinDeadline(first, 'the database', committed).catch((error: unknown) => {
+      return await withinDeadline(firstCall, 'the database', committed).catch((error: unknown) => {
         if (!isDomainError(error)) throw error
-        // The driver takes no second commit while it waits for the first one: it is sent past that.
+        // The session accepts no second commit while the first one is pending, so that the raw command is sent.
         const again = {
           commitTransaction: 1,
           writeConcern: { w: 'majority', j: true },

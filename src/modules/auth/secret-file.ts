@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { link, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { dataDirFault, inDataDir } from '#kernel/config/data-dir.ts'
+import { dataDirError, withDataDir } from '#kernel/config/data-dir.ts'
 
 /**
  * A secret of DATA_DIR that is made once and kept, readable by its owner alone. It appears whole or not at all, and of
@@ -15,12 +15,12 @@ export async function keptFile<Secret>(
   { make, read }: { make: () => string; read: (text: string) => Secret },
 ): Promise<Secret> {
   const file = join(dataDir, name)
-  const text = await inDataDir(dataDir, () => existingOrNew(file, make))
+  const text = await withDataDir(dataDir, () => existingOrNew(file, make))
   try {
     return read(text.replace(/^\uFEFF/, '').trimEnd())
   } catch (error) {
     const wrong = error instanceof Error ? error.message : String(error)
-    throw dataDirFault(dataDir, `${file} is damaged: it ${wrong}; without the file, a new one is made`)
+    throw dataDirError(dataDir, `${file} is damaged: it ${wrong}; without the file, a new one is made`)
   }
 }
 

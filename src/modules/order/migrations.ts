@@ -1,5 +1,5 @@
 import type { Migration } from '#kernel/mongo/migrations.ts'
-import { expire } from '#kernel/mongo/retention.ts'
+import { expiryMigration } from '#kernel/mongo/retention.ts'
 
 export const orderMigrations: Migration[] = [
   {
@@ -27,5 +27,5 @@ export const orderMigrations: Migration[] = [
   },
   // A rejected order holds no stock and never changes again, so it may expire. A retry finds the answer until then. A later
   // request with the same key places a new order, as after the expiry of any key.
-  expire('003-retention', 'orders', { status: 'rejected' }),
+  expiryMigration('003-retention', 'orders', { status: 'rejected' }),
 ]

@@ -4,7 +4,7 @@ import { batched, orAlone, type Waiting } from '#kernel/batching.ts'
 import { type Call, shortened } from '#kernel/call.ts'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import type { Database } from '#kernel/mongo/database.ts'
-import { failuresOf, isUnavailable } from '#kernel/mongo/errors.ts'
+import { bulkWriteFailures, isUnavailable } from '#kernel/mongo/errors.ts'
 import type { Order } from './order.ts'
 import { type OrderDocument, orderCollection, orderModel } from './order-document.repository.ts'
 
@@ -53,7 +53,7 @@ async function writeBatch(
   try {
     const writes = changes.map(updateOf)
     const { failures, matchedCount } = await database.run(within, (maxTimeMS) =>
-      failuresOf(
+      bulkWriteFailures(
         orderCollection(database).bulkWrite(writes, {
           session,
           maxTimeMS,

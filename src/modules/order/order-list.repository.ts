@@ -2,9 +2,9 @@ import type mongoose from 'mongoose'
 import { Types } from 'mongoose'
 import type { Call } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
+import { withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { createIndexedReads } from '#kernel/mongo/indexed-reads.ts'
-import { wholeOnly } from '#kernel/mongo/spoilt-documents.ts'
 import type { Order, Position } from './order.ts'
 import { isWellFormed, type OrderDocument, orderCollection, toOrder } from './order-document.repository.ts'
 import type { OrderStatus } from './order-status.ts'
@@ -33,7 +33,7 @@ export function createOrderList(database: Database, logger: Logger) {
       status: 1 as const,
       ...newestFirst,
     }
-    const documents = await wholeOnly({ what: 'order', isWhole: isWellFormed, logger }, (without) =>
+    const documents = await withoutCorrupt({ what: 'order', isValid: isWellFormed, logger }, (without) =>
       indexed(call, { collection: 'orders', index }, (options) =>
         collection
           .find(without.length > 0 ? { $and: [filter, { _id: { $nin: without } }] } : filter, {

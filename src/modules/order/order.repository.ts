@@ -4,7 +4,7 @@ import { batched, orAlone } from '#kernel/batching.ts'
 import { type Call, shortened } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { Database } from '#kernel/mongo/database.ts'
-import { failuresOf, isDuplicateKey, isOwnDuplicate } from '#kernel/mongo/errors.ts'
+import { bulkWriteFailures, isDuplicateId, isDuplicateKey } from '#kernel/mongo/errors.ts'
 import { insertMany } from '#kernel/mongo/inserts.ts'
 import type { HeldLine, Line, Rejection } from '../product/contract.ts'
 import type { Order } from './order.ts'
@@ -64,12 +64,12 @@ function createInsert(database: Database) {
     orAlone(async (batch, call) => {
       const documents = batch.map(({ request }) => request)
       const { failures } = await database.run(shortened(call, writeTimeoutMs), (maxTimeMS) =>
-        failuresOf(insertMany(orders, documents, { maxTimeMS, ordered: false })),
+        bulkWriteFailures(insertMany(orders, documents, { maxTimeMS, ordered: false })),
       )
       return documents.map((document, at) => {
         const failure = failures.get(at)
         // A duplicate of the same id means that an earlier attempt stored the order, and that its answer came too late.
-        if (!failure || isOwnDuplicate(failure)) return toOrder(document)
+        if (!failure || isDuplicateId(failure)) return toOrder(document)
         return isDuplicateKey(failure) ? undefined : writeErrorOf(failure)
       })
     }),

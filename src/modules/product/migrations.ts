@@ -1,5 +1,5 @@
 import { ensureCollection, type Migration } from '#kernel/mongo/migrations.ts'
-import { expire } from '#kernel/mongo/retention.ts'
+import { expiryMigration } from '#kernel/mongo/retention.ts'
 import { nameCollation } from './product.repository.ts'
 
 const notDeleted = { partialFilterExpression: { deleted: false } }
@@ -29,5 +29,5 @@ export const productMigrations: Migration[] = [
   // at most) plus the time that the server gives a transaction: all that is well within the two days that this is kept
   // at least. An older order that is still `pending` is undone, and its release finds nothing to give back, as before.
   // What is held stays for ever.
-  expire('002-retention', 'reservations', { state: { $in: ['released', 'rejected'] } }),
+  expiryMigration('002-retention', 'reservations', { state: { $in: ['released', 'rejected'] } }),
 ]

@@ -3,10 +3,10 @@ import { Schema, Types } from 'mongoose'
 import { batched } from '#kernel/batching.ts'
 import { type Call, orAskedAgain, shortened } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
+import { corruptDocument, withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { createIndexedReads } from '#kernel/mongo/indexed-reads.ts'
 import { strictSchema } from '#kernel/mongo/inserts.ts'
-import { spoilt, wholeOnly } from '#kernel/mongo/spoilt-documents.ts'
 import type { ContentChange, Position, Product, SortOrder } from './product.ts'
 
 export interface ProductDocument {
@@ -132,7 +132,7 @@ export function createProductRepository(database: Database, logger: Logger) {
           { [field]: key, _id: { [beyond]: new Types.ObjectId(productId) } },
         ]
       }
-      const documents = await wholeOnly({ what: 'product', isWhole, logger }, (without) =>
+      const documents = await withoutCorrupt({ what: 'product', isValid: isWhole, logger }, (without) =>
         indexed(call, { collection: 'products', index }, (options) =>
           collection
             .find(without.length > 0 ? { $and: [filter, { _id: { $nin: without } }] } : filter, {
@@ -196,7 +196,7 @@ export function createProductRepository(database: Database, logger: Logger) {
 }
 
 function foundAs(document: ProductDocument): Product | Error | undefined {
-  if (!isWhole(document)) return spoilt('product', document._id.toHexString())
+  if (!isWhole(document)) return corruptDocument('product', document._id.toHexString())
   return document.deleted ? undefined : productOf(document)
 }
 

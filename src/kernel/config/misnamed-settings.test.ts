@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { registry } from '../../registry.ts'
-import { almostSettingWarning, loadConfig } from './load-config.ts'
+import { loadConfig, misnamedSettingWarning } from './load-config.ts'
 
-const almost = (environment: Record<string, string>) =>
-  loadConfig(environment, registry).almostSettings.map(almostSettingWarning)
+const warnings = (environment: Record<string, string>) =>
+  loadConfig(environment, registry).misnamedSettings.map(misnamedSettingWarning)
 
-describe('a variable that is almost a setting is named, with the setting that was probably meant', () => {
+describe('a warning names a misnamed variable and the setting that was probably meant', () => {
   it.each([
-    // As other programs call it.
+    // Names that other programs use
     ['MONGO_URL', 'MONGODB_URI'],
     ['MONGO_URI', 'MONGODB_URI'],
     ['MONGODB_URL', 'MONGODB_URI'],
@@ -19,13 +19,13 @@ describe('a variable that is almost a setting is named, with the setting that wa
     ['TRUST_PROXY', 'TRUSTED_PROXIES'],
     ['ADMIN_USER', 'ADMIN_USERNAME'],
     ['PORTS', 'PORT'],
-    // In other letters.
+    // Other spellings
     ['mongodb_uri', 'MONGODB_URI'],
     ['mongodbUri', 'MONGODB_URI'],
     ['MONGODB-URI', 'MONGODB_URI'],
     ['port', 'PORT'],
     ['LOGLEVEL', 'LOG_LEVEL'],
-    // Mistyped.
+    // Typing errors
     ['MONOGDB_URI', 'MONGODB_URI'],
     ['MONGDB_URI', 'MONGODB_URI'],
     ['ONGODB_URI', 'MONGODB_URI'],
@@ -36,27 +36,27 @@ describe('a variable that is almost a setting is named, with the setting that wa
     ['DIR_DATA', 'DATA_DIR'],
     ['NODE_EVN', 'NODE_ENV'],
     ['MONGOD_BINRAY', 'MONGOD_BINARY'],
-    // With something before or after it.
+    // A prefix or a suffix
     ['TRIVET_PORT', 'PORT'],
     ['REQUEST_TIMEOUT_MS', 'REQUEST_TIMEOUT'],
-    // As a file.
+    // Paths of files
     ['MONGO_URL_FILE', 'MONGODB_URI_FILE'],
     ['ADMIN_PASSWROD_FILE', 'ADMIN_PASSWORD_FILE'],
     ['ADMIN_PASSWORD_FIEL', 'ADMIN_PASSWORD_FILE'],
   ])('%s: %s', (variable, meant) => {
-    expect(almost({ [variable]: '3000' })).toEqual([
+    expect(warnings({ [variable]: '3000' })).toEqual([
       `${variable} is not a setting; ${meant} was probably meant`,
     ])
   })
 
-  it('where its value says what it is for', () => {
-    expect(almost({ DATABASE_URL: 'mongodb://db.example' })).toEqual([
+  it('if the value shows the purpose of the variable', () => {
+    expect(warnings({ DATABASE_URL: 'mongodb://db.example' })).toEqual([
       'DATABASE_URL is not a setting; MONGODB_URI was probably meant',
     ])
-    expect(almost({ DATABASE_URL: 'postgres://db.example' })).toEqual([])
+    expect(warnings({ DATABASE_URL: 'postgres://db.example' })).toEqual([])
   })
 
-  it('beside the faults where the configuration has any, since it may be why', () => {
+  it('beside the faults of the configuration, because it may explain them', () => {
     const production = { NODE_ENV: 'production', SERVICE: 'order', MONGO_URL: 'mongodb://db.example' }
     const urls = { AUTH_URL: 'http://auth', PRODUCT_URL: 'http://product', INTERNAL_SECRET: 'x'.repeat(32) }
     expect(() => loadConfig({ ...production, ...urls }, registry)).toThrow(
@@ -65,22 +65,22 @@ describe('a variable that is almost a setting is named, with the setting that wa
   })
 })
 
-describe('nothing is said of', () => {
-  it('settings, as a value or as a file, of modules that are not hosted too', () => {
+describe('there is no warning about', () => {
+  it('settings as values or files, even of modules that are not hosted', () => {
     const hosted = { SERVICE: 'order', AUTH_URL: 'http://auth', PRODUCT_URL: 'http://product' }
     expect(
-      almost({ ...hosted, BCRYPT_COST: '4', ADMIN_PASSWORD_FILE: '/none', ORDER_URL: 'http://order' }),
+      warnings({ ...hosted, BCRYPT_COST: '4', ADMIN_PASSWORD_FILE: '/none', ORDER_URL: 'http://order' }),
     ).toEqual([])
-    expect(almost({ MONGOD_BINARY: '/usr/bin/mongod', UV_THREADPOOL_SIZE: '8', NODE_ENV: 'test' })).toEqual(
+    expect(warnings({ MONGOD_BINARY: '/usr/bin/mongod', UV_THREADPOOL_SIZE: '8', NODE_ENV: 'test' })).toEqual(
       [],
     )
   })
 
-  it('a variable that is empty', () => {
-    expect(almost({ MONGO_URL: '', BCRYPT_ROUNDS: ' ' })).toEqual([])
+  it('an empty variable', () => {
+    expect(warnings({ MONGO_URL: '', BCRYPT_ROUNDS: ' ' })).toEqual([])
   })
 
-  it('what an environment usually has', () => {
+  it('the usual variables of an environment', () => {
     const usual = [
       // Shells, terminals and desktops
       'HOME PATH PWD OLDPWD SHELL SHLVL USER USERNAME LOGNAME LANG LANGUAGE LC_ALL LC_CTYPE TERM TERM_PROGRAM',
@@ -115,10 +115,10 @@ describe('nothing is said of', () => {
     ].join('')
     const environment = Object.fromEntries(usual.split(' ').map((name) => [name, '1']))
     expect(Object.keys(environment).length).toBeGreaterThan(200)
-    expect(almost(environment)).toEqual([])
+    expect(warnings(environment)).toEqual([])
   })
 
-  it('the ports of services that Kubernetes tells every container of', () => {
+  it('the port variables that Kubernetes sets for each service', () => {
     const port = 'tcp://10.0.0.1:3000'
     const services = {
       AUTH_PORT: port,
@@ -128,6 +128,6 @@ describe('nothing is said of', () => {
       MONGO_PORT: port,
       SERVER_PORT: port,
     }
-    expect(almost(services)).toEqual([])
+    expect(warnings(services)).toEqual([])
   })
 })

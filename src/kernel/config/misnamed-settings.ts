@@ -1,15 +1,15 @@
-import { isOneEditAway } from './one-edit.ts'
+import { isWithinOneEdit } from './edit-distance.ts'
 
-/** A variable that is no setting, and the setting that was probably meant by it. */
-export interface AlmostSetting {
+/** A variable that is not a setting, and the setting that the operator probably meant. */
+export interface MisnamedSetting {
   variable: string
   meant: string
 }
 
 /**
- * Names that other programs use for the same settings. The program ignores variables that it does not know: an operator who
- * sets `MONGO_URL` gets no error, and the orders go into the default database. Typing errors are found by comparison. A
- * doubtful case gets no warning, since an environment has many variables of other programs.
+ * Names that other programs use for the same settings. This program ignores unknown variables: with `MONGO_URL`, for example,
+ * it would report no error and use the default database. Typing errors are found by comparison. A doubtful name causes no
+ * warning, because an environment has many variables of other programs.
  */
 const otherNames: Readonly<Record<string, readonly string[]>> = {
   ACCESS_TOKEN_TTL: [
@@ -64,36 +64,37 @@ const otherNames: Readonly<Record<string, readonly string[]>> = {
   TRUSTED_PROXIES: ['TRUST_PROXY', 'TRUST_PROXIES'],
 }
 
-// Other programs use these for databases of every kind.
-const forAnyDatabase = ['DATABASE_URL', 'DATABASE_URI', 'DB_URL', 'DB_URI', 'DB_CONNECTION_STRING']
+// Other programs use these names for databases of any kind.
+const namesForAnyDatabase = ['DATABASE_URL', 'DATABASE_URI', 'DB_URL', 'DB_URI', 'DB_CONNECTION_STRING']
 
 /**
- * @param environment without empty variables
- * @param settings the names of all settings, those of modules that this process does not host among them
+ * Finds variables with a name like a setting's.
+ * @param environment contains no empty variables
+ * @param settings the names of all settings, and also those of modules that this process does not host
  */
-export function almostSettings(
+export function findMisnamedSettings(
   environment: Readonly<Record<string, string>>,
   settings: readonly string[],
-): AlmostSetting[] {
+): MisnamedSetting[] {
   const known = settings.flatMap((setting) => [setting, `${setting}_FILE`])
-  const meantBy = (variable: string): string | undefined => {
+  const meaningOf = (variable: string): string | undefined => {
     const value = environment[variable] ?? ''
-    // Kubernetes tells every container of every service like that: the port of one named `trivet` is TRIVET_PORT.
+    // Kubernetes gives every container such a variable per service: for a service `trivet`, TRIVET_PORT is its port's URL.
     if (known.includes(variable) || /^(?:tcp|udp|sctp):\/\//.test(value)) return undefined
     const name = variable.toUpperCase().replace(/[^A-Z0-9]+/g, '_')
     const isFile = name.endsWith('_FILE')
-    const setting = settingMeant(isFile ? name.slice(0, -'_FILE'.length) : name, settings, value)
+    const setting = findSetting(isFile ? name.slice(0, -'_FILE'.length) : name, settings, value)
     if (setting !== undefined) return isFile ? `${setting}_FILE` : setting
     return known.find((candidate) => isMistyped(name, candidate))
   }
   return Object.keys(environment).flatMap((variable) => {
-    const meant = meantBy(variable)
+    const meant = meaningOf(variable)
     return meant === undefined ? [] : [{ variable, meant }]
   })
 }
 
-function settingMeant(name: string, settings: readonly string[], value: string): string | undefined {
-  if (forAnyDatabase.includes(name) && value.startsWith('mongodb')) return 'MONGODB_URI'
+function findSetting(name: string, settings: readonly string[], value: string): string | undefined {
+  if (namesForAnyDatabase.includes(name) && value.startsWith('mongodb')) return 'MONGODB_URI'
   const withoutExtras = name.replace(/^TRIVET_/, '').replace(/_(?:MS|SEC|SECS|SECONDS)$/, '')
   const [other] = Object.entries(otherNames).find(([, names]) => names.includes(withoutExtras)) ?? []
   if (other !== undefined) return other
@@ -103,24 +104,24 @@ function settingMeant(name: string, settings: readonly string[], value: string):
 const withoutUnderscores = (name: string): string => name.replaceAll('_', '')
 const sortedWords = (name: string): string => name.split('_').sort().join('_')
 
-// Short names are one letter away from too many others, such as HOST from POST; AUTH_URL is from OAUTH_URL.
-const shortestCompared = 7
-const shortestWithAnotherBeginning = 9
+// Short names differ by one letter from too many other names, such as HOST from POST, or AUTH_URL from OAUTH_URL.
+const minComparedLength = 7
+const minLengthForOtherFirstLetter = 9
 
 function isMistyped(name: string, setting: string): boolean {
   if (name === setting) return true
   const [joined, right] = [withoutUnderscores(name), withoutUnderscores(setting)]
-  // HISTFILE is one letter away from HOST_FILE.
-  if (withoutUnderscores(setting.replace(/_FILE$/, '')).length < shortestCompared) return false
-  if (right.length < shortestWithAnotherBeginning && name[0] !== setting[0]) return false
-  if (isOneEditAway(joined, right) || sortedWords(name) === sortedWords(setting)) return true
+  // The length is compared without _FILE, because HISTFILE differs from HOST_FILE by one letter.
+  if (withoutUnderscores(setting.replace(/_FILE$/, '')).length < minComparedLength) return false
+  if (right.length < minLengthForOtherFirstLetter && name[0] !== setting[0]) return false
+  if (isWithinOneEdit(joined, right) || sortedWords(name) === sortedWords(setting)) return true
   const [words, rightWords] = [name.split('_'), setting.split('_')]
-  // One typing error in each long word.
+  // Each long word may have one typing error.
   return (
     words.length === rightWords.length &&
     words.every((word, at) => {
       const rightWord = rightWords[at] ?? ''
-      return word === rightWord || (rightWord.length > 4 && isOneEditAway(word, rightWord))
+      return word === rightWord || (rightWord.length > 4 && isWithinOneEdit(word, rightWord))
     })
   )
 }

@@ -1,8 +1,8 @@
 /**
- * Whether two words differ by one typing error at most: one letter is left out, added or another one, or two neighbours
- * have changed places.
+ * Whether two words differ by at most one typing error: one letter is missing, added or replaced, or two neighbouring letters
+ * are swapped.
  */
-export function isOneEditAway(one: string, other: string): boolean {
+export function isWithinOneEdit(one: string, other: string): boolean {
   let start = 0
   while (start < Math.min(one.length, other.length) && one[start] === other[start]) start++
   let [end, otherEnd] = [one.length, other.length]

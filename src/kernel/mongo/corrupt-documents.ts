@@ -1,0 +1,40 @@
+import { LRUCache } from 'lru-cache'
+import type { Logger } from '#kernel/logger.ts'
+
+/**
+ * The error of a request for a corrupt document, which a 500 answers. A document is corrupt if this program would not store it
+ * like that, for example after a manual edit or a restore of mixed versions. Lists omit corrupt documents, the log names each
+ * once a minute, and the audit finds them.
+ */
+export const corruptDocument = (what: string, id: string): Error =>
+  new Error(`the stored document of ${what} ${id} is corrupt: npm run audit shows the details`)
+
+const maxReads = 5
+
+// The documents that the log has named within the last minute, by kind and id.
+const recentlyLogged = new LRUCache<string, true>({ max: 1_000, ttl: 60_000 })
+
+/**
+ * Reads a page without corrupt documents. The page is read again without the corrupt documents, so that it is full.
+ * @param read must leave out the documents with the given ids
+ * @throws Error if each of five reads finds further corrupt documents
+ */
+export async function withoutCorrupt<Document extends { _id: unknown }>(
+  options: { what: string; isValid: (document: Document) => boolean; logger: Logger },
+  read: (excludedIds: Document['_id'][]) => Promise<Document[]>,
+): Promise<Document[]> {
+  const { what, isValid, logger } = options
+  const excludedIds: Document['_id'][] = []
+  for (let round = 0; round < maxReads; round++) {
+    const documents = await read(excludedIds)
+    const corruptIds = documents.filter((document) => !isValid(document)).map(({ _id }) => _id)
+    if (corruptIds.length === 0) return documents
+    const ids = corruptIds.map(String).filter((id) => !recentlyLogged.has(`${what} ${id}`))
+    for (const id of ids) recentlyLogged.set(`${what} ${id}`, true)
+    if (ids.length > 0) {
+      logger.error({ ids }, `a list omits each corrupt ${what}: npm run audit shows the details`)
+    }
+    excludedIds.push(...corruptIds)
+  }
+  throw new Error(`too many documents of this list are corrupt (${what}): npm run audit shows the details`)
+}
