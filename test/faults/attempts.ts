@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import type { Answer } from '#test/support/client.ts'
 
 /** The outcome of one request: an answer, or the reason why no answer came. Then the request may have taken effect or not. */
@@ -23,6 +24,17 @@ export const isFinal = (outcome: Outcome): outcome is Answer =>
   outcome.status !== 202 &&
   outcome.status < 500 &&
   !('body' in outcome && outcome.body.code === 'request_in_progress')
+
+/** An answer without the members that differ between requests. */
+export const contentOf = ({ status, body: { requestId, ...content } }: Answer) => ({ status, ...content })
+
+/** Compares final answers to the same request. @returns a complaint about each answer that differs from the first one */
+export function findDifferentAnswers(name: string, answers: readonly Answer[]): string[] {
+  const [first, ...others] = answers.map(contentOf)
+  return others
+    .filter((other) => !isDeepStrictEqual(other, first))
+    .map((other) => `${name}: answered ${JSON.stringify(first)}, then ${JSON.stringify(other)}`)
+}
 
 const pauseMs = 100
 

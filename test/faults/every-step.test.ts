@@ -13,17 +13,17 @@ import { faults } from './size.ts'
 
 type Operation = 'create' | 'cancel'
 
-/** Where the death of a process interrupts a request, and what follows. */
+/** The point at which the death of a process interrupts a request, and the events after it. */
 interface Point {
   operation: Operation
   service: string
-  /** From 1. */
+  /** The number of the step, from 1. */
   at: number
   step: string
-  /** The step of that service that makes the request's effect final. */
+  /** Whether the step is the last one of that service, which makes the effect of the request final. */
   isLast: boolean
   when: 'before' | 'after'
-  /** While the request is under way, which only another service can make use of, or when its answer was given up. */
+  /** `at once`: while the request still runs in another service. `later`: after the client gave up. */
   revival: 'at once' | 'later'
   client: 'retries' | 'leaves it alone'
 }
@@ -32,22 +32,22 @@ interface Case {
   point: Point
   productId: string
   key: string
-  /** Known from the start where the order is cancelled. */
+  /** Known from the start if the request cancels an order. */
   orderId: string | undefined
   first: Outcome
   /** The answer to the last retry. */
   final: Promise<Answer> | undefined
 }
 
-/** What is to be seen of a case when everything has settled. */
+/** The state of a case after the system has settled. */
 interface Ending {
   point: Point
   first: Outcome
   final: Answer | undefined
-  /** Of all orders that the case has made. */
+  /** The statuses of all orders of the case. */
   statuses: string[]
   stock: number
-  /** What the key answers then, where nobody had retried, and how many units are left after it. */
+  /** If no client had retried: the answer to a request with the same key, and the state after that answer. */
   afterwards?: { answer: Answer; orders: Json[]; stock: number }
 }
 
@@ -59,10 +59,10 @@ interface Campaign {
 
 const stock = 10
 const quantity = 3
-// More than the worst: a lease, 10 s until it is undone, and other retries at the same time on busy cores.
-const patience = 60_000
-// On cores that are busy a request may run out of time before it gets where it should: then another one is tried.
-const mostTries = 10
+// The slowest case takes a lease, 10 s until the undo, and concurrent retries on busy cores.
+const answerTimeoutMs = 60_000
+// On busy cores a request may time out before it reaches the step. Then the test tries another request.
+const maxTries = 10
 
 const seed = faultSeed()
 const fleets: Fleet[] = []
@@ -82,7 +82,7 @@ describe.each(bothShapes)('a request whose process dies at any step, %s', (shape
     return matching.map((ending) => [label(ending.point), ending])
   }
 
-  it('is carried on by a retry, to one confirmed order', () => {
+  it('is completed by a retry as one confirmed order', () => {
     for (const [point, { final, statuses, stock: left }] of endings('create', 'retries')) {
       expect(final, point).toMatchObject({ status: 201, body: { status: 'confirmed' } })
       expect(
@@ -101,7 +101,7 @@ describe.each(bothShapes)('a request whose process dies at any step, %s', (shape
     }
   })
 
-  it('leaves an order that nobody retries confirmed, or undone with nothing held and its key free', () => {
+  it('without a retry leaves the order confirmed, or undone with no stock held and a free key', () => {
     for (const [point, ending] of endings('create', 'leaves it alone')) {
       const { statuses, stock: left, afterwards } = ending
       expect(statusesLeft(ending), point).toContainEqual(statuses)
@@ -118,7 +118,7 @@ describe.each(bothShapes)('a request whose process dies at any step, %s', (shape
     }
   })
 
-  it('leaves a cancellation that nobody repeats finished or never begun', () => {
+  it('without a retry leaves a cancellation finished or never begun', () => {
     for (const [point, ending] of endings('cancel', 'leaves it alone')) {
       const { statuses, stock: left } = ending
       expect(statusesLeft(ending), point).toContainEqual(statuses)
@@ -126,14 +126,14 @@ describe.each(bothShapes)('a request whose process dies at any step, %s', (shape
     }
   })
 
-  it('leaves the books balanced, and the audit nothing to find', () => {
+  it('leaves balanced books and no findings of the audit', () => {
     const { unbalanced, audit } = campaigns.get(shape) ?? {}
     expect(unbalanced).toEqual([])
     expect(audit).toMatchObject({ code: 0, report: { findings: [] } })
   })
 })
 
-/** What the statuses of a case's orders may be when nobody has retried. */
+/** The statuses that the orders of a case may have if no client has retried. */
 function statusesLeft({ point, first }: Ending): string[][] {
   const { operation, service, at, isLast, when } = point
   if (operation === 'create') {
@@ -142,7 +142,7 @@ function statusesLeft({ point, first }: Ending): string[][] {
     if (at === 1 && when === 'before') return [[]]
     return isLast && when === 'after' ? [['confirmed']] : [['cancelled']]
   }
-  // Begun with the second step: the first one reads the order.
+  // The first step reads the order, and the second one begins the cancellation.
   const begun = service === 'product' || at > 2 || (at === 2 && when === 'after')
   return begun ? [['cancelled']] : [['confirmed']]
 }
@@ -154,7 +154,7 @@ async function campaign(shape: Shape): Promise<Campaign> {
   const fleet = await startFleet(shape, { steps: true })
   fleets.push(fleet)
   const customer = await fleet.customer()
-  // What takes its time by itself does so while the others die.
+  // Cases that wait for the sweeper come first, so that they wait while later cases run.
   const waits = ({ client }: Point) => (client === 'leaves it alone' ? 0 : 1)
   const points = chosen(await allPoints(fleet, customer), createChance(seed)).sort(
     (a, b) => waits(a) - waits(b),
@@ -175,16 +175,16 @@ async function campaign(shape: Shape): Promise<Campaign> {
   return { endings, unbalanced: await unbalancedBooks(fleet), audit }
 }
 
-/** A product that no other case touches. */
+/** Creates a product that no other case uses. */
 async function ownProduct(fleet: Fleet): Promise<string> {
   const body = { name: 'Cup', price: 12.9, stock }
   const create = () => fleet.post('/products/create_product', { token: fleet.adminToken, body })
-  return (await persist(create, patience)).body.productId
+  return (await persist(create, answerTimeoutMs)).body.productId
 }
 
 /**
- * An order goes through: what has just started has asked for the keys of auth, and what had failed too often to be
- * called is called again.
+ * Places an order until it succeeds. Then a restarted process has fetched the keys of auth, and open circuit breakers have
+ * closed.
  */
 async function warm(fleet: Fleet, customer: Account): Promise<void> {
   await placed(fleet, customer, { productId: await ownProduct(fleet), key: randomUUID() })
@@ -197,12 +197,12 @@ async function placed(
   order: Pick<Request, 'productId' | 'key'>,
 ): Promise<string> {
   const request = { ...order, operation: 'create' as const, orderId: undefined, requestId: randomUUID() }
-  const answer = await persist(() => send(fleet, customer, request), patience)
+  const answer = await persist(() => send(fleet, customer, request), answerTimeoutMs)
   expect(answer.status).toBe(201)
   return answer.body.orderId
 }
 
-/** As many as a request of each kind really takes, twice each: before and after. */
+/** All points: before and after each step that a request of each kind takes. */
 async function allPoints(fleet: Fleet, customer: Account): Promise<Point[]> {
   const points: Point[] = []
   for (const operation of ['create', 'cancel'] as const) {
@@ -220,14 +220,14 @@ async function allPoints(fleet: Fleet, customer: Account): Promise<Point[]> {
   return points
 }
 
-/** Of each service that takes part in such a request. */
+/** The steps of such a request in each service that takes part. */
 async function stepsOf(
   fleet: Fleet,
   customer: Account,
   operation: Operation,
 ): Promise<Map<string, string[]>> {
   const services = fleet.services.filter(({ name }) => name !== 'auth')
-  for (let tries = 1; tries <= mostTries; tries++) {
+  for (let tries = 1; tries <= maxTries; tries++) {
     await warm(fleet, customer)
     const request = await prepared(fleet, customer, operation)
     const armed = new Map<string, Armed>()
@@ -241,7 +241,7 @@ async function stepsOf(
   throw new Error(`no ${operation} came to its end`)
 }
 
-/** All of them, or a sample: around the commit, one cancellation each way, and any other. */
+/** All points, or a sample: around the commit, one cancellation with and one without a retry, and any other point. */
 function chosen(points: Point[], chance: Chance): Point[] {
   if (faults !== undefined) return points
   const pick = (more: Partial<Point>) =>
@@ -282,12 +282,12 @@ function send(
   return fleet.delete(`/orders/${orderId}`, { token, headers })
 }
 
-/** One request whose process dies there. What is retried goes on by itself while the next one dies. */
+/** Sends one request whose process dies at the point. A retry continues in the background during the next case. */
 async function interrupted(fleet: Fleet, customer: Account, point: Point): Promise<Case> {
   const service = fleet.service(point.service)
   await service.prepareNext()
   const revived = point.revival === 'at once' ? service.death().then(() => service.start()) : undefined
-  for (let tries = 1; tries <= mostTries; tries++) {
+  for (let tries = 1; tries <= maxTries; tries++) {
     await warm(fleet, customer)
     const request = await prepared(fleet, customer, point.operation)
     const armed = await service.arm({ requestId: request.requestId, at: point.at, when: point.when })
@@ -295,16 +295,16 @@ async function interrupted(fleet: Fleet, customer: Account, point: Point): Promi
     if (!(await armed.disarm())) continue
     await (revived ?? service.start())
     const again = { ...request, requestId: randomUUID() }
-    const retrying = () => persist(() => send(fleet, customer, again), patience)
+    const retrying = () => persist(() => send(fleet, customer, again), answerTimeoutMs)
     const final = point.client === 'retries' ? retrying() : undefined
-    // Awaited with all the others.
+    // The campaign awaits all retries together, and sees the failure then.
     final?.catch(() => undefined)
     return { ...request, point, first, final }
   }
   throw new Error(`never got there: ${label(point)}`)
 }
 
-/** A request that is ready to be sent. */
+/** Prepares a request: its product, its key, and the order to cancel. */
 async function prepared(fleet: Fleet, customer: Account, operation: Operation): Promise<Request> {
   const request = {
     operation,
@@ -329,6 +329,6 @@ async function ending(
   const seen = { point, first, final, statuses, stock: await stockLeft() }
   if (point.operation === 'cancel' || point.client === 'retries') return seen
   const again = { ...settled, operation: point.operation, requestId: randomUUID() }
-  const answer = await persist(() => send(fleet, customer, again), patience)
+  const answer = await persist(() => send(fleet, customer, again), answerTimeoutMs)
   return { ...seen, afterwards: { answer, orders: await ofCase(), stock: await stockLeft() } }
 }

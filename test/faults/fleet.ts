@@ -14,28 +14,29 @@ import { type Client, createClient } from '#test/support/client.ts'
 import { type Collections, type Db, openCollections } from '#test/support/collections.ts'
 import type { Shape } from '#test/support/processes.ts'
 import { admin, databaseName, manyClients, quiet } from '#test/support/shop.ts'
+import { persist } from './attempts.ts'
 import type { Arming } from './kill-at.ts'
 import { type Link, startLink } from './link.ts'
 
-/** One service of the fleet: what is killed comes back at the same address, as another process. */
+/** One service of the fleet. After a kill, it restarts as another process at the same address. */
 export interface Service {
   name: string
-  /** The way to it, for clients and for the other services. */
+  /** The network link that clients and the other services reach the service through. */
   link: Link
-  /** Has another process ready that waits for its turn, so that the next `start` takes no time. */
+  /** Starts a spare process, so that the next `start` takes no time. */
   prepareNext(): Promise<void>
-  /** Ready, and reached by the link, when it resolves. The one before must be dead. */
+  /** Resolves when the process is ready and the link leads to it. The previous process must be dead. */
   start(): Promise<void>
-  /** SIGKILL; resolves when the process is gone and its connections with it. */
+  /** Sends SIGKILL, and resolves when the process and its connections have ended. */
   kill(): Promise<void>
-  /** Stopped as by a very long pause: its sockets stay open, what arrives waits in them. */
+  /** Stops the process with SIGSTOP: its sockets stay open, and messages wait in them. */
   freeze(): void
   thaw(): void
-  /** Resolves when the present process has ended, by whatever hand. */
+  /** Resolves when the current process has ended for any reason. */
   death(): Promise<void>
-  /** @see kill-at.ts; the fleet has been started with `steps` */
+  /** Arms the current process (see kill-at.ts). The fleet must have been started with `steps`. */
   arm(arming: Arming): Promise<Armed>
-  /** All that its processes have printed. */
+  /** The output of all processes of the service. */
   output(): string
 }
 
@@ -44,13 +45,13 @@ export interface Armed {
   /** The steps of the request so far. */
   steps(): Promise<string[]>
   /**
-   * From then on nothing kills it, also if the request gets to that step later.
-   * @returns whether it has got there, and is dead
+   * Disarms the process, so that the step no longer kills it.
+   * @returns true if the request had reached the step, and the process is dead
    */
   disarm(): Promise<boolean>
 }
 
-/** A program that customers, an admin and whoever looks into its databases can do with as they like. */
+/** A running shop with a client, an admin's token and access to its databases. */
 export interface RunningShop extends Client, Collections {
   adminToken: string
 }
@@ -68,16 +69,16 @@ export interface Fleet extends RunningShop {
 interface Options {
   /** Environment variables of every service. */
   settings?: Record<string, string>
-  /** Milliseconds; short, and so is every lease, but enough for a request to end what a dead process left open. */
-  requestTimeout?: number
+  /** It is short by default, as leases are then, but long enough for a request to end the transaction of a dead process. */
+  requestTimeoutMs?: number
   /** Whether the services can be killed at a step of a request. */
   steps?: boolean
 }
 
-/** The program as processes that die and come back, in databases of its own. */
+/** Starts the program as processes that tests can kill and restart, with databases of their own. */
 export async function startFleet(
   shape: Shape,
-  { settings = {}, requestTimeout = 1_500, steps = false }: Options = {},
+  { settings = {}, requestTimeoutMs = 1_500, steps = false }: Options = {},
 ): Promise<Fleet> {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-fleet-'))
   const database = databaseName()
@@ -87,10 +88,10 @@ export async function startFleet(
     MONGODB_URI: inject('mongodbUri'),
     MONGODB_DATABASE: database,
     DATA_DIR: dataDir,
-    // Half of a start is reading TypeScript, the same each time. What is killed never writes the cache; an audit does.
+    // Half of a start is the same compilation of TypeScript each time. Killed processes never write the cache; the audit does.
     NODE_COMPILE_CACHE: join(tmpdir(), 'trivet-compile-cache'),
-    REQUEST_TIMEOUT: `${requestTimeout}ms`,
-    // Signed in once, signed in until the end, whoever dies.
+    REQUEST_TIMEOUT: `${requestTimeoutMs}ms`,
+    // With a fixed key and a long lifetime, access tokens stay valid whichever process dies.
     JWT_PRIVATE_KEYS: JSON.stringify([generatePrivateKey()]),
     ACCESS_TOKEN_TTL: '1d',
     BCRYPT_COST: '4',
@@ -125,7 +126,7 @@ export async function startFleet(
 
   try {
     await Promise.all(services.map((service) => service.start()))
-    const timeout = requestTimeout + 500
+    const timeout = requestTimeoutMs + 500
     const front = createGateway({
       modules: registry,
       urls,
@@ -139,6 +140,7 @@ export async function startFleet(
         ? front.request(path, init)
         : fetch(`${urls.all}${path}`, { ...init, signal: AbortSignal.timeout(timeout) }),
     )
+    await loadPasswordCheck(client)
     return {
       ...client,
       shape,
@@ -159,7 +161,17 @@ export async function startFleet(
   }
 }
 
-/** What the dead have left open would keep their databases from being dropped for as long as the server lets it. */
+/**
+ * Registers an account until the service answers. The first check of a password loads dictionaries, which takes longer on
+ * busy cores than a short request may take.
+ */
+async function loadPasswordCheck(client: Client): Promise<void> {
+  const body = { username: 'first', email: 'first@example.com', password: admin.password }
+  const { status } = await persist(() => client.post('/register', { body }), 30_000)
+  if (status !== 201) throw new Error(`the first registration was answered ${status}`)
+}
+
+/** Ends transactions that dead processes left open: until the server expires them, they would keep databases from being dropped. */
 async function endTransactions(db: Db, database: string): Promise<void> {
   const application = { 'clientMetadata.application.name': `trivet ${database}` }
   const pipeline = [
@@ -174,9 +186,9 @@ async function endTransactions(db: Db, database: string): Promise<void> {
 const script = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
 /** One process of a service, from its fork to its end. */
-interface Incarnation {
+interface ServiceProcess {
   child: ChildProcess
-  /** Its port, once it is ready. */
+  /** Resolves to the port once the process is ready. */
   ready: Promise<number>
   ended: Promise<void>
 }
@@ -187,12 +199,12 @@ function createService(
   env: Record<string, string>,
   steps: boolean,
 ): Service & { stop(): Promise<void> } {
-  const living = new Set<Incarnation>()
+  const living = new Set<ServiceProcess>()
   let printed = ''
-  let current: Incarnation | undefined
-  let next: Incarnation | undefined
+  let current: ServiceProcess | undefined
+  let next: ServiceProcess | undefined
 
-  const launch = (): Incarnation => {
+  const launch = (): ServiceProcess => {
     const execArgv = steps ? ['--import', new URL('kill-at.ts', import.meta.url).href] : []
     const child = fork(script('../../src/main.ts'), { env, silent: true, execArgv })
     for (const stream of [child.stdout, child.stderr]) {
@@ -207,23 +219,23 @@ function createService(
         reject(new Error(`${name} ended (${code ?? signal}):\n${printed}`)),
       )
     })
-    // Whoever waits for it hears of it.
+    // Callers that await `ready` still see the failure.
     ready.catch(() => undefined)
-    const incarnation = { child, ready, ended }
-    living.add(incarnation)
+    const started = { child, ready, ended }
+    living.add(started)
     void ended.then(() => {
-      living.delete(incarnation)
-      if (current === incarnation) link.leadTo(undefined)
+      living.delete(started)
+      if (current === started) link.leadTo(undefined)
     })
-    return incarnation
+    return started
   }
 
-  const present = (): Incarnation => {
+  const present = (): ServiceProcess => {
     if (!current) throw new Error(`${name} has not been started`)
     return current
   }
 
-  const ask = async <Reply>({ child, ended }: Incarnation, question: object): Promise<Reply> => {
+  const ask = async <Reply>({ child, ended }: ServiceProcess, question: object): Promise<Reply> => {
     const reply = new Promise<Reply>((resolve, reject) => {
       child.once('message', (message) => resolve(message as Reply))
       child.send(question, (error) => error && reject(error))
@@ -241,10 +253,10 @@ function createService(
     },
     async start() {
       if (current && living.has(current)) throw new Error(`${name} still runs`)
-      const incarnation = next ?? launch()
+      const started = next ?? launch()
       next = undefined
-      current = incarnation
-      link.leadTo(await incarnation.ready)
+      current = started
+      link.leadTo(await started.ready)
     },
     async kill() {
       const { child, ended } = present()
@@ -263,7 +275,7 @@ function createService(
       await ask(armed, { arm: arming })
       return {
         steps: async () => (await ask<{ steps: string[] }>(armed, { report: true })).steps,
-        // Told rather than looked up: that a process is gone is known later than its connections are cut.
+        // The process is asked, because the end of a process is known later than the end of its connections.
         disarm: () =>
           ask(armed, { arm: { requestId: '' } }).then(
             () => false,

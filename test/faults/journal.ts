@@ -2,24 +2,24 @@ import { isDeepStrictEqual } from 'node:util'
 import pLimit from 'p-limit'
 import { mergeLines } from '#src/modules/order/order.ts'
 import type { Account, Answer, Json } from '#test/support/client.ts'
-import { isFinal, type Outcome, persist } from './attempts.ts'
+import { contentOf, findDifferentAnswers, isFinal, type Outcome, persist } from './attempts.ts'
 import type { RunningShop } from './fleet.ts'
 
-// Milliseconds for one answer when everything is well again.
-const limit = 20_000
+// The time for one answer after all faults have healed.
+const answerTimeoutMs = 20_000
 
-/** What one customer wants to buy once, under one key, however often it is asked for. */
+/** One purchase under one key. The customer may send the request several times. */
 export interface Purchase {
   customer: Account
   key: string
   lines: { productId: string; quantity: number }[]
-  /** Of every request that asked for it. */
+  /** The outcome of each request of the purchase. */
   outcomes: Outcome[]
-  /** Of every request to cancel it; undefined while it is under way. */
+  /** The outcome of each request to cancel the order; undefined while the request is in flight. */
   cancellations: (Outcome | undefined)[]
 }
 
-/** What an admin wants to put in (or take out) once. */
+/** One stock change by an admin. */
 export interface Restock {
   productId: string
   key: string
@@ -27,11 +27,11 @@ export interface Restock {
   outcomes: Outcome[]
 }
 
-/** What the clients know: all that they have asked for, and every answer that has reached them. */
+/** The history of the clients: all their requests, and all answers that reached them. */
 export interface Journal {
   purchases: Purchase[]
   restocks: Restock[]
-  /** What each product had from the start, by id. */
+  /** The first stock of each product, by product id. */
   initialStock: Map<string, number>
 }
 
@@ -42,30 +42,29 @@ export const outcomesOf = ({ purchases, restocks }: Journal): (Outcome | undefin
   ...restocks.flatMap(({ outcomes }) => outcomes),
 ]
 
-/** The order that a purchase is known to have led to, be it from the answer that its outcome is not known yet. */
+/** The id of the purchase's order, if an answer named it. A 503 with `orderId` counts too. */
 export const orderIdOf = ({ outcomes }: Purchase): string | undefined =>
   outcomes.map((outcome) => ('body' in outcome ? outcome.body.orderId : undefined)).findLast((id) => id)
 
-/** The final answers to a purchase, of which there must be one at most, however often it was given. */
+/** The final answers to a purchase, which must all be equal. */
 const finalAnswers = ({ outcomes }: Purchase): Answer[] => outcomes.filter(isFinal)
 
-/** An answer without what belongs to its request alone. */
-const contentOf = ({ status, body: { requestId, ...content } }: Answer) => ({ status, ...content })
-
-/** Asks for a purchase, once more or for the first time. */
+/** Sends the request of a purchase. */
 export const place = (fleet: RunningShop, { customer, key, lines }: Purchase): Promise<Answer> =>
   fleet.order(customer.token, lines, { 'Idempotency-Key': key })
 
 const mentioned = ({ customer, key }: Purchase) => `${customer.username}'s ${key}`
 
 /**
- * Compares what the clients know with what there is when everything has settled.
- * @returns what does not agree, for a test to expect nothing
+ * Compares the history of the clients with the stored state after the system has settled.
+ * @returns the contradictions; a test expects none
  */
 export async function contradictions(journal: Journal, fleet: RunningShop): Promise<string[]> {
   const all = await ordersOf(fleet)
   return [
-    ...journal.purchases.flatMap(answeredDifferently),
+    ...journal.purchases.flatMap((purchase) =>
+      findDifferentAnswers(mentioned(purchase), finalAnswers(purchase)),
+    ),
     ...journal.purchases.flatMap((purchase) => forgotten(purchase, all)),
     ...(await confirmedTwice(journal, fleet)),
     ...(await miscounted(journal, all, fleet)),
@@ -79,23 +78,14 @@ async function ordersOf(fleet: RunningShop): Promise<Map<string, Json>> {
   let cursor: string | null = ''
   while (cursor !== null) {
     const page = `/orders?limit=100${cursor && `&cursor=${cursor}`}`
-    const { body } = await persist(() => fleet.get(page, { token: fleet.adminToken }), limit)
+    const { body } = await persist(() => fleet.get(page, { token: fleet.adminToken }), answerTimeoutMs)
     for (const order of body.data) orders.set(order.orderId, order)
     cursor = body.nextCursor
   }
   return orders
 }
 
-function answeredDifferently(purchase: Purchase): string[] {
-  const [first, ...others] = finalAnswers(purchase).map(contentOf)
-  return others
-    .filter((other) => !isDeepStrictEqual(other, first))
-    .map(
-      (other) => `${mentioned(purchase)}: answered ${JSON.stringify(first)}, then ${JSON.stringify(other)}`,
-    )
-}
-
-/** An order that was acknowledged is there, and as it was acknowledged last. */
+/** Checks that an acknowledged order exists as it was acknowledged. */
 function forgotten(purchase: Purchase, all: ReadonlyMap<string, Json>): string[] {
   const answer = finalAnswers(purchase).find(({ status }) => status === 201)
   if (!answer) return []
@@ -108,7 +98,7 @@ function forgotten(purchase: Purchase, all: ReadonlyMap<string, Json>): string[]
       faults.push(`${mentioned(purchase)}: ${name} is ${JSON.stringify(order[name])}`)
     }
   }
-  // A request to cancel without an answer may have been carried out, or not.
+  // An unanswered request to cancel may have taken effect or not.
   const { cancellations } = purchase
   const cancelled = cancellations.some((outcome) => outcome?.status === 200 || outcome?.status === 202)
   const expected = cancelled
@@ -122,7 +112,7 @@ function forgotten(purchase: Purchase, all: ReadonlyMap<string, Json>): string[]
   return faults
 }
 
-/** One confirmed order per key at most, and none that no customer asked for. */
+/** Checks that each key has at most one confirmed order, and that a customer requested each order. */
 async function confirmedTwice({ purchases }: Journal, fleet: RunningShop): Promise<string[]> {
   const orders = (await fleet.collections('order')).collection('orders')
   const confirmed = await orders.find({ confirmation: { $exists: true } }).toArray()
@@ -133,7 +123,7 @@ async function confirmedTwice({ purchases }: Journal, fleet: RunningShop): Promi
   return confirmed.flatMap(({ _id, userId, key, lines }) => {
     const identity = `${userId} ${key}`
     const purchase = asked.get(identity)
-    if (!purchase) return [`order ${_id} was confirmed under the key ${key}, which nobody has sent`]
+    if (!purchase) return [`order ${_id} was confirmed under the key ${key}, which no customer has sent`]
     const other = found.get(identity)
     if (other) return [`${mentioned(purchase)}: ${other} and ${_id} were both confirmed`]
     found.set(identity, String(_id))
@@ -144,7 +134,7 @@ async function confirmedTwice({ purchases }: Journal, fleet: RunningShop): Promi
   })
 }
 
-/** What is left of each product is what was put in, less what is in confirmed orders. */
+/** Checks that the stock of each product equals the quantity put in minus the quantity in confirmed orders. */
 async function miscounted(
   { initialStock, restocks }: Journal,
   all: ReadonlyMap<string, Json>,
@@ -162,13 +152,13 @@ async function miscounted(
   }
   const faults: string[] = []
   for (const [productId, count] of expected) {
-    const { stock } = (await persist(() => fleet.get(`/products/${productId}`), limit)).body
+    const { stock } = (await persist(() => fleet.get(`/products/${productId}`), answerTimeoutMs)).body
     if (stock !== count) faults.push(`${productId}: ${stock} are left instead of ${count}`)
   }
   return faults
 }
 
-/** Whoever asks again gets the first answer. */
+/** Checks that a repeated purchase gets its first answer again. */
 async function replayedDifferently({ purchases }: Journal, fleet: RunningShop): Promise<string[]> {
   const atOnce = pLimit(16)
   const faults = await Promise.all(
@@ -176,7 +166,7 @@ async function replayedDifferently({ purchases }: Journal, fleet: RunningShop): 
       atOnce(async () => {
         const [first] = finalAnswers(purchase)
         if (!first) return []
-        const again = await persist(() => place(fleet, purchase), limit)
+        const again = await persist(() => place(fleet, purchase), answerTimeoutMs)
         const marked = again.headers.get('idempotent-replayed') === 'true' || again.status >= 400
         if (marked && isDeepStrictEqual(contentOf(again), contentOf(first))) return []
         const [was, is] = [first, again].map((answer) => JSON.stringify(contentOf(answer)))

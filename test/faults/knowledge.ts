@@ -1,18 +1,18 @@
 import { isDeepStrictEqual } from 'node:util'
 import { mergeLines } from '#src/modules/order/order.ts'
 import type { Account, Answer, Json } from '#test/support/client.ts'
-import { isFinal, type Outcome, persist } from './attempts.ts'
+import { contentOf, findDifferentAnswers, isFinal, type Outcome, persist } from './attempts.ts'
 import type { Fleet } from './fleet.ts'
 
-// Milliseconds for one answer when everything is well again.
-const limit = 30_000
+// The time for one answer after all faults have healed.
+const answerTimeoutMs = 30_000
 
 export interface Line {
   productId: string
   quantity: number
 }
 
-/** An order that was asked for, with a key as often as anybody likes, and with another body where its client errs. */
+/** One purchase. A client with a key may repeat the request, and may by mistake send another body with the same key. */
 export interface Purchase {
   customer: Account
   key: string | undefined
@@ -38,12 +38,12 @@ export interface Edit {
   product: Shelf
   version: number
   price?: number
-  /** By how much `stock` was to differ from what was read. */
+  /** The difference between the requested stock and the stock that was read. */
   moved?: number
   outcome: Outcome
 }
 
-/** A product as its clients know it. */
+/** A product as the clients created it, and the outcomes of the requests to delete it. */
 export interface Shelf {
   productId: string
   stock: number
@@ -51,7 +51,7 @@ export interface Shelf {
   deletions: Outcome[]
 }
 
-/** All that the clients have asked for, and every answer that has reached them. */
+/** The history of the clients: all their requests, and all answers that reached them. */
 export interface Knowledge {
   customers: Account[]
   products: Shelf[]
@@ -59,22 +59,19 @@ export interface Knowledge {
   statusChanges: StatusChange[]
   restocks: Restock[]
   edits: Edit[]
-  /** How many requests of clients arrived twice: each may have been two. */
+  /** The number of client requests that arrived twice. Each may have taken effect twice if it has no key. */
   doubled: number
 }
 
 export const codeOf = (outcome: Outcome): string =>
   'body' in outcome ? (outcome.body?.code ?? outcome.body?.status ?? '') : 'lost'
 
-/** An answer without what belongs to its request alone. */
-const contentOf = ({ status, body: { requestId, ...content } }: Answer) => ({ status, ...content })
-
 const isReuse = (outcome: Outcome): boolean => codeOf(outcome) === 'idempotency_key_reused'
 
-/** What may have been carried out, and nobody knows. */
+/** Whether the request may or may not have taken effect. */
 const isOpen = ({ status }: Outcome): boolean => status === 0 || status >= 500
 
-/** The answers that decided a purchase: that its key was used for another body decides nothing about it. */
+/** The final answers to a purchase, without `idempotency_key_reused`, which decides nothing about the purchase. */
 const decisionsOn = ({ requests }: Purchase) =>
   requests.flatMap(({ lines, outcome }) =>
     isFinal(outcome) && !isReuse(outcome) ? [{ lines, answer: outcome }] : [],
@@ -83,7 +80,7 @@ const decisionsOn = ({ requests }: Purchase) =>
 export const acknowledgedOrder = (purchase: Purchase): Json | undefined =>
   decisionsOn(purchase).find(({ answer }) => answer.status === 201)?.answer.body
 
-/** The order that a purchase is known to have led to, be it from the answer that its outcome is not known yet. */
+/** The id of the purchase's order, if an answer named it. A 503 with `orderId` counts too. */
 export const orderIdOf = ({ requests }: Purchase): string | undefined =>
   requests
     .map(({ outcome }) => ('body' in outcome ? outcome.body?.orderId : undefined))
@@ -92,7 +89,7 @@ export const orderIdOf = ({ requests }: Purchase): string | undefined =>
 export const place = (fleet: Fleet, { customer, key }: Purchase, lines: Line[]): Promise<Answer> =>
   fleet.order(customer.token, lines, key === undefined ? {} : { 'Idempotency-Key': key })
 
-/** The body of a client that errs. */
+/** Another body, which a client sends with the same key by mistake. */
 export const otherLines = ({ lines }: Purchase): Line[] =>
   lines.map((line, at) => (at === 0 ? { ...line, quantity: line.quantity + 1 } : line))
 
@@ -104,8 +101,8 @@ export const putIn = (fleet: Fleet, { product, key, change }: Restock): Promise<
   })
 
 /**
- * Asks for everything once more, when all is well again, and compares what the clients know with what there is.
- * @returns what does not agree, for a test to expect nothing
+ * Repeats all requests after the faults have healed, and compares the history of the clients with the stored state.
+ * @returns the contradictions; a test expects none
  */
 export async function disagreements(known: Knowledge, fleet: Fleet): Promise<string[]> {
   const repeated = [
@@ -132,7 +129,7 @@ export async function disagreements(known: Knowledge, fleet: Fleet): Promise<str
 
 const nameOf = ({ customer, key }: Purchase) => `${customer.username}'s ${key ?? 'order without a key'}`
 
-/** Whoever asks again gets the first decision, marked as repeated; whoever never got one gets one now. */
+/** Checks that a repeated purchase gets its first answer again, marked as replayed, or a first answer if it had none. */
 async function repeatedPurchases({ purchases }: Knowledge, fleet: Fleet): Promise<string[]> {
   const faults: string[] = []
   for (const purchase of purchases) {
@@ -142,7 +139,7 @@ async function repeatedPurchases({ purchases }: Knowledge, fleet: Fleet): Promis
       purchase.requests.some((request) => isDeepStrictEqual(request.lines, lines)),
     )
     for (const lines of bodies) {
-      const answer = await persist(() => place(fleet, purchase, lines), limit)
+      const answer = await persist(() => place(fleet, purchase, lines), answerTimeoutMs)
       purchase.requests.push({ lines, outcome: answer })
       const isSame = first === undefined || isDeepStrictEqual(first.lines, lines)
       const replayed = answer.headers.get('idempotent-replayed') === 'true'
@@ -166,7 +163,7 @@ async function repeatedCancellations({ statusChanges }: Knowledge, fleet: Fleet)
   for (const { orderId } of statusChanges.filter(isCancelled)) {
     const { status, body } = await persist(
       () => fleet.delete(`/orders/${orderId}`, { token: fleet.adminToken }),
-      limit,
+      answerTimeoutMs,
     )
     if (status !== 200 || body.status !== 'cancelled') {
       faults.push(`order ${orderId}: cancelled once, and then ${JSON.stringify(body)}`)
@@ -175,12 +172,12 @@ async function repeatedCancellations({ statusChanges }: Knowledge, fleet: Fleet)
   return faults
 }
 
-/** Every keyed stock change has its answer after this. */
+/** Checks that a repeated stock change gets its first answer again. Each stock change has an answer afterwards. */
 async function repeatedRestocks({ restocks }: Knowledge, fleet: Fleet): Promise<string[]> {
   const faults: string[] = []
   for (const restock of restocks) {
     const first = restock.outcomes.filter(isFinal).find(({ status }) => status !== 404)
-    const again = await persist(() => putIn(fleet, restock), limit)
+    const again = await persist(() => putIn(fleet, restock), answerTimeoutMs)
     restock.outcomes.push(again)
     if (first && !isDeepStrictEqual(contentOf(again), contentOf(first))) {
       const [was, is] = [first, again].map((answer) => JSON.stringify(contentOf(answer)))
@@ -192,13 +189,13 @@ async function repeatedRestocks({ restocks }: Knowledge, fleet: Fleet): Promise<
 
 function decidedTwice(purchase: Purchase): string[] {
   if (purchase.key === undefined) return []
-  const [first, ...others] = decisionsOn(purchase).map(({ answer }) => contentOf(answer))
-  return others
-    .filter((other) => !isDeepStrictEqual(other, first))
-    .map((other) => `${nameOf(purchase)}: answered ${JSON.stringify(first)}, then ${JSON.stringify(other)}`)
+  return findDifferentAnswers(
+    nameOf(purchase),
+    decisionsOn(purchase).map(({ answer }) => answer),
+  )
 }
 
-/** Decisions that nothing that was asked for explains. */
+/** Finds answers that the requests of the clients cannot explain. */
 function oddDecisions(purchase: Purchase, { products, edits, statusChanges }: Knowledge): string[] {
   const faults: string[] = []
   const complain = (about: string, body: Json) =>
@@ -218,7 +215,7 @@ function oddDecisions(purchase: Purchase, { products, edits, statusChanges }: Kn
         for (const edit of edits) {
           if (edit.product.productId === productId && edit.price !== undefined) prices.push(edit.price)
         }
-        if (!prices.includes(price)) complain(`nobody has set the price ${price}`, body)
+        if (!prices.includes(price)) complain(`no client has set the price ${price}`, body)
         total += Math.round(price * 100) * quantity
       }
       if (Math.round(body.totalAmount * 100) !== total) complain(`the lines come to ${total / 100}`, body)
@@ -233,11 +230,11 @@ function oddDecisions(purchase: Purchase, { products, edits, statusChanges }: Kn
     if (body.code === 'unknown_product') {
       const deleted = products.filter(({ deletions }) => deletions.length > 0)
       const isDeleted = (id: string) => deleted.some(({ productId }) => productId === id)
-      if (!body.productIds.every(isDeleted)) complain('nobody has deleted it', body)
+      if (!body.productIds.every(isDeleted)) complain('no client has deleted the product', body)
     }
-    // Only its owner, or an admin, makes it so before it is confirmed.
+    // Only a cancellation by a client leads to this answer.
     if (body.code === 'invalid_transition' && !statusChanges.some(({ to }) => to === 'cancelled')) {
-      complain('nobody has cancelled it', body)
+      complain('no client has cancelled the order', body)
     }
   }
   const bodies = new Set(purchase.requests.map(({ lines }) => JSON.stringify(lines)))
@@ -246,14 +243,17 @@ function oddDecisions(purchase: Purchase, { products, edits, statusChanges }: Kn
   return faults
 }
 
-/** An order that was acknowledged is there for its owner, and as it was acknowledged. */
+/** Checks that the owner can read each acknowledged order as it was acknowledged. */
 async function forgotten({ purchases }: Knowledge, fleet: Fleet): Promise<string[]> {
   const faults: string[] = []
   for (const purchase of purchases) {
     const acknowledged = acknowledgedOrder(purchase)
     if (!acknowledged) continue
     const { token } = purchase.customer
-    const { body } = await persist(() => fleet.get(`/orders/${acknowledged.orderId}`, { token }), limit)
+    const { body } = await persist(
+      () => fleet.get(`/orders/${acknowledged.orderId}`, { token }),
+      answerTimeoutMs,
+    )
     const lasting = ({ status, version, updatedAt, ...content }: Json) => content
     if (!isDeepStrictEqual(lasting(body), lasting(acknowledged))) {
       faults.push(
@@ -264,7 +264,7 @@ async function forgotten({ purchases }: Knowledge, fleet: Fleet): Promise<string
   return faults
 }
 
-/** Orders that nobody asked for, or that were confirmed more than once for one request. */
+/** Finds confirmed orders without a request, and second confirmed orders for one request. */
 function strayOrders({ purchases, doubled }: Knowledge, orders: Json[]): string[] {
   const faults: string[] = []
   const complain = (order: Json, about: string) => faults.push(`order ${order._id}: ${about}`)
@@ -275,7 +275,7 @@ function strayOrders({ purchases, doubled }: Knowledge, orders: Json[]): string[
     const asked = purchases.filter(({ customer, key }) => {
       return customer.userId === String(order.userId) && key === order.key
     })
-    if (asked.length === 0) complain(order, `was confirmed under ${order.key}, which nobody has sent`)
+    if (asked.length === 0) complain(order, `was confirmed under ${order.key}, which no customer has sent`)
     for (const purchase of order.key === undefined ? [] : asked) {
       const acknowledged = acknowledgedOrder(purchase)
       if (acknowledged && acknowledged.orderId !== String(order._id)) {
@@ -291,7 +291,7 @@ function strayOrders({ purchases, doubled }: Knowledge, orders: Json[]): string[
   return faults
 }
 
-/** Which statuses an order may have: what was acknowledged it has, or what can only follow from it. */
+/** Checks that each order has its last acknowledged status, or a status that can follow from it. */
 function wrongStatuses({ purchases, statusChanges }: Knowledge, orders: Json[]): string[] {
   const faults: string[] = []
   const ids = new Set(statusChanges.map(({ orderId }) => orderId))
@@ -330,7 +330,7 @@ function wrongStatuses({ purchases, statusChanges }: Knowledge, orders: Json[]):
 
 const live = ['confirmed', 'shipped', 'delivered']
 
-/** What is left of each product is what was put in, less what is in live orders. */
+/** Checks that the stock of each product equals the quantity put in minus the quantity in live orders. */
 async function miscounted(
   { products, restocks, edits }: Knowledge,
   orders: Json[],
@@ -348,7 +348,7 @@ async function miscounted(
       if (!live.includes(status)) continue
       for (const { productId, quantity } of lines) if (productId === product.productId) expected -= quantity
     }
-    // Of an update without an answer, nobody knows whether it was made.
+    // An update without an answer may have taken effect or not.
     let possible = new Set([expected])
     for (const { product: edited, moved = 0, outcome } of edits) {
       if (edited !== product || moved === 0) continue
@@ -360,9 +360,9 @@ async function miscounted(
     if (!possible.has(stock)) {
       faults.push(`${product.productId}: ${stock} are left instead of ${[...possible].join(' or ')}`)
     }
-    const seen = await persist(() => fleet.get(`/products/${product.productId}`), limit)
+    const seen = await persist(() => fleet.get(`/products/${product.productId}`), answerTimeoutMs)
     if (seen.status === 404 && product.deletions.length === 0) {
-      faults.push(`${product.productId}: is gone, and nobody has deleted it`)
+      faults.push(`${product.productId}: is gone, and no client has deleted it`)
     }
     if (seen.status !== 404 && product.deletions.some(({ status }) => status === 204)) {
       faults.push(`${product.productId}: was deleted, and is there again`)
@@ -374,14 +374,14 @@ async function miscounted(
   return faults
 }
 
-/** No update was made on top of one that its client had not seen, and the last one lasts. */
+/** Checks that no update overwrote one that its client had not read, and that the last update is stored. */
 async function mispriced({ products, edits }: Knowledge, fleet: Fleet): Promise<string[]> {
   const faults: string[] = []
   for (const product of products) {
     const ofProduct = edits.filter((edit) => edit.product === product)
     const made = ofProduct.filter(({ outcome }) => outcome.status === 200)
     const prices = [product.price, ...ofProduct.map(({ price }) => price)]
-    // Only one that changes something makes the version that it was based on an old one.
+    // An update that changes nothing makes no new version, so another update may use the same version.
     const isAlone = ({ price }: Edit) => prices.filter((other) => other === price).length === 1
     const bases = {
       price: made.filter((edit) => edit.price !== undefined && isAlone(edit)),
@@ -403,7 +403,7 @@ async function mispriced({ products, edits }: Knowledge, fleet: Fleet): Promise<
       last?.price ?? product.price,
       ...priced.filter(({ outcome }) => isOpen(outcome)).map(({ price }) => price),
     ]
-    const seen = await persist(() => fleet.get(`/products/${product.productId}`), limit)
+    const seen = await persist(() => fleet.get(`/products/${product.productId}`), answerTimeoutMs)
     if (seen.status === 200 && !possible.includes(seen.body.price)) {
       faults.push(`${product.productId}: costs ${seen.body.price} instead of ${possible.join(' or ')}`)
     }

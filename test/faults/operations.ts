@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import type { Delivery } from './link.ts'
 
-/** What a client asks for. Earlier purchases and orders are named by how far back they are, at that moment. */
+/** One request of a client. `back` names an earlier purchase or order, counted back from the latest one at that moment. */
 export type Request =
   | { kind: 'buy'; customer: number; keyed: boolean; lines: { product: number; quantity: number }[] }
   | { kind: 'retry'; back: number; times: number }
   | { kind: 'retry with another body'; back: number }
   | { kind: 'cancel'; back: number; by: 'DELETE' | 'PUT'; as: 'owner' | 'admin' }
-  /** By whoever has bought so far back: also an order that is not answered yet, which the list shows. */
+  /** The customer of that purchase cancels its newest listed order, which may not be answered yet. */
   | { kind: 'cancel the newest'; back: number }
   | { kind: 'ship' | 'deliver'; back: number }
   | { kind: 'restock'; product: number; change: number }
@@ -15,12 +15,12 @@ export type Request =
   | { kind: 'set stock'; product: number; stock: number }
   | { kind: 'delete product'; product: number }
 
-/** What befalls a process, and after how many operations more it is well again. */
+/** A fault of a process, and the number of operations after which the process recovers. */
 export type Strike =
   | { kind: 'kill'; service: string; operations: number }
   | { kind: 'freeze'; service: string; operations: number }
 
-/** What becomes of the next messages between the services, or from their clients. */
+/** What the network does to the next messages between the services, or from clients. */
 export type Disturbance = { kind: 'disturb'; between: 'services' | 'clients'; deliveries: Delivery[] }
 
 export type Operation =
@@ -73,7 +73,7 @@ const request: fc.Arbitrary<Request> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('restock' as const), product, change }) },
   {
     weight: 2,
-    // In whole cents, and hardly ever the same twice.
+    // Prices are whole cents, and rarely equal.
     arbitrary: fc
       .record({ product, cents: fc.integer({ min: 100, max: 999_999 }) })
       .map(({ product, cents }) => ({ kind: 'set price' as const, product, price: cents / 100 })),
@@ -101,7 +101,7 @@ const delivery: fc.Arbitrary<Delivery> = fc.oneof(
   fc.constant({ replyLost: true }),
   fc.constant({ times: 2 }),
   fc.constant({ times: 2, replyLost: true }),
-  // Late, and later than anybody waits.
+  // The first delay is shorter than a request waits, the second one may be longer.
   fc.integer({ min: 50, max: 500 }).map((delay) => ({ delay })),
   fc.integer({ min: 500, max: 3_000 }).map((delay) => ({ delay })),
   fc.constant({}),
@@ -127,7 +127,7 @@ const atOnce = fc.record({
   ),
 })
 
-/** An order that is cancelled while its reserve is on its way, which may arrive after the release. */
+/** An order is cancelled while its reserve is in flight, so that the release may overtake the reserve. */
 const overtaking = fc
   .record({ buy, delay: fc.integer({ min: 50, max: 900 }), after: fc.integer({ min: 10, max: 300 }) })
   .map(
@@ -141,8 +141,8 @@ const overtaking = fc
     }),
   )
 
-/** @param longest how many milliseconds may pass with nothing asked for */
-const operation = (longest: number): fc.Arbitrary<Operation> =>
+/** @param maxPauseMs the longest time without a request */
+const operation = (maxPauseMs: number): fc.Arbitrary<Operation> =>
   fc.oneof(
     { weight: 26, arbitrary: request },
     { weight: 7, arbitrary: atOnce },
@@ -154,19 +154,19 @@ const operation = (longest: number): fc.Arbitrary<Operation> =>
       weight: 2,
       arbitrary: fc.record({
         kind: fc.constant('let time pass' as const),
-        milliseconds: fc.integer({ min: 100, max: longest }),
+        milliseconds: fc.integer({ min: 100, max: maxPauseMs }),
       }),
     },
   )
 
-/** In parts, any of which a run that fails can do without: so shrinking gets somewhere in a few tries. */
-export function operations(most: number, longest: number): fc.Arbitrary<Operation[]> {
-  const part = fc.array(operation(longest), { maxLength: Math.ceil(most / 4), size: 'max' })
-  // Without a preference for few and small ones, which seldom get into each other's way.
+/** A list of operations, made of four parts. Shrinking can drop a whole part, and so needs only a few tries. */
+export function operations(maxOperations: number, maxPauseMs: number): fc.Arbitrary<Operation[]> {
+  const part = fc.array(operation(maxPauseMs), { maxLength: Math.ceil(maxOperations / 4), size: 'max' })
+  // By default fast-check prefers short lists and small values, which seldom interfere with each other.
   return fc.noBias(fc.tuple(part, part, part, part).map((parts) => parts.flat()))
 }
 
-/** Messages lost, replies lost, messages doubled, a freeze and a kill, each with something to meet it. */
+/** One fault of each kind (lost request, lost answer, duplicated request, freeze, kill), each followed by requests. */
 export const oneOfEach: fc.Arbitrary<Operation[]> = fc.tuple(
   fc.record({
     kind: fc.constant('disturb' as const),
@@ -187,8 +187,8 @@ function fixed<Fields extends object>(fields: Fields) {
   return Object.fromEntries(constants) as { [Name in keyof Fields]: fc.Arbitrary<Fields[Name]> }
 }
 
-/** For people. */
-export function described(operation: Operation): string {
+/** Describes an operation for the log. */
+export function describeOperation(operation: Operation): string {
   switch (operation.kind) {
     case 'buy': {
       const { customer, keyed, lines } = operation
@@ -202,7 +202,7 @@ export function described(operation: Operation): string {
     case 'cancel':
       return `cancel the order ${operation.back} back by ${operation.by}, as its ${operation.as}`
     case 'cancel the newest':
-      return `cancel the newest order that is listed to who bought ${operation.back} back`
+      return `cancel the newest listed order of the customer of the purchase ${operation.back} back`
     case 'ship':
     case 'deliver':
       return `${operation.kind} the order ${operation.back} back`
@@ -223,7 +223,7 @@ export function described(operation: Operation): string {
       return `let ${operation.milliseconds} ms pass`
     case 'at once':
       return `at once: ${operation.parts
-        .map((part) => `after ${part.after} ms ${described(part.operation)}`)
+        .map((part) => `after ${part.after} ms ${describeOperation(part.operation)}`)
         .join('; ')}`
   }
 }

@@ -1,10 +1,10 @@
 /**
- * Random operations of several clients, with processes that die or freeze and a network that loses and doubles
- * meanwhile. Every run is a list of operations that fast-check makes of a seed; afterwards everything is healed, and
- * what the clients know is held against what there is.
+ * Several clients send random requests while processes die or freeze, and the network loses and duplicates messages.
+ * fast-check makes the list of operations of each run from a seed. At the end of a run all faults heal, and the test compares
+ * the history of the clients with the stored state.
  *
- * To replay a run that has failed, set what its message names: FAULT_SEED and FAULT_PATH (and FAULTS where it was set,
- * since it decides how long the runs are). The operations are the same then; what they meet at which moment is not.
+ * To replay a failed run, set the variables in its message: FAULT_SEED and FAULT_PATH, and FAULTS if it was set, because it
+ * decides the length of the runs. A replay has the same operations, but not the same timing.
  */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -35,7 +35,7 @@ import {
 import type { Delivery } from './link.ts'
 import {
   customers,
-  described,
+  describeOperation,
   type Operation,
   oneOfEach,
   operations,
@@ -48,28 +48,28 @@ import { faults } from './size.ts'
 
 const seed = faultSeed()
 const path = process.env.FAULT_PATH
-// Without FAULTS, what fits into every test run: a few operations, and one fault of each kind for certain.
+// Without FAULTS, a run is short enough for each test run: a few operations, with at least one fault of each kind.
 const runs = faults === undefined ? 1 : Math.ceil(faults / 5)
 const sequence =
   faults === undefined
     ? fc.tuple(oneOfEach, operations(20, 1_200)).map((parts) => parts.flat())
     : fc.oneof(
         { weight: 4, arbitrary: operations(60, 1_500) },
-        // Long enough to be undone in between.
+        // These pauses are long enough for the sweeper to undo abandoned orders.
         { weight: 1, arbitrary: operations(60, 15_000) },
       )
-// A run takes half a minute, and what went wrong in it may not go wrong again: shrinking has to end soon.
-const mostShrinks = faults === undefined ? 0 : 20
+// A run takes half a minute, and its failure may not happen again, so shrinking has to end soon.
+const maxShrinks = faults === undefined ? 0 : 20
 const initialStock = 12
 const initialPrice = 12.9
-const patience = 60_000
+const quietTimeoutMs = 60_000
 
 interface Campaign {
   failure: string | undefined
   tally: Tally
 }
 
-/** What was done, by name. */
+/** Counts of actions, by name. */
 type Tally = Map<string, number>
 
 const fleets: Fleet[] = []
@@ -82,11 +82,11 @@ beforeAll(async () => {
 afterAll(() => Promise.all(fleets.map((fleet) => fleet.stop())))
 
 describe.each(bothShapes)('random operations and faults, %s', (shape) => {
-  it('leave nothing that contradicts an answer, held stock that is nobody’s, or work undone', () => {
+  it('contradict no answer, and leave no stray hold and no unfinished order', () => {
     expect(campaigns.get(shape)?.failure).toBeUndefined()
   })
 
-  it('sell something, and meet kills, freezes, lost and doubled messages', () => {
+  it('confirm orders, and include kills, freezes, and lost and duplicated messages', () => {
     const { tally = new Map<string, number>() } = campaigns.get(shape) ?? {}
     const met = ['orders confirmed', 'kill', 'freeze', 'requests lost', 'replies lost', 'requests doubled']
     expect(met.filter((name) => !tally.get(name))).toEqual(path === undefined ? [] : expect.anything())
@@ -99,15 +99,15 @@ async function campaign(shape: Shape): Promise<Campaign> {
   let failures = 0
 
   const property = fc.asyncProperty(sequence, async (sequence) => {
-    // Enough shrinking: whatever is left passes, and so the smallest one that failed is told.
-    if (failures > 0 && tally.get('runs to shrink') === mostShrinks) return
+    // After enough shrinks each further run passes, so that fast-check reports the smallest failed run.
+    if (failures > 0 && tally.get('runs to shrink') === maxShrinks) return
     if (failures > 0) count(tally, 'runs to shrink')
     fleet ??= await startFleet(shape, { settings: { REGISTRATIONS_PER_ADDRESS: '1000000/1h' } })
     if (!fleets.includes(fleet)) fleets.push(fleet)
     const { log, faults } = await run(fleet, sequence, tally)
     if (faults.length === 0) return
     failures++
-    // What this run has left behind would be found again in the next one.
+    // The next run would find the contradictions of this run again.
     await retire(fleet)
     fleet = undefined
     throw new Error([...faults.map((fault) => `- ${fault}`), 'after', ...log].join('\n'))
@@ -116,11 +116,11 @@ async function campaign(shape: Shape): Promise<Campaign> {
     seed,
     numRuns: path === undefined ? runs : 1,
     ...(path !== undefined && { path }),
-    endOnFailure: mostShrinks === 0,
+    endOnFailure: maxShrinks === 0,
   })
   if (fleet) tallyLinks(fleet, tally)
   report(shape, tally)
-  return { failure: details.failed ? told(shape, details) : undefined, tally }
+  return { failure: details.failed ? describeFailure(shape, details) : undefined, tally }
 
   async function retire(failed: Fleet): Promise<void> {
     tallyLinks(failed, tally)
@@ -129,8 +129,8 @@ async function campaign(shape: Shape): Promise<Campaign> {
   }
 }
 
-/** The smallest run that failed, and how to see it again. */
-function told(shape: Shape, details: fc.RunDetails<[Operation[]]>): string {
+/** Describes the smallest failed run, and how to replay it. */
+function describeFailure(shape: Shape, details: fc.RunDetails<[Operation[]]>): string {
   const variables = [
     ...(faults === undefined ? [] : [`FAULTS=${faults}`]),
     `FAULT_SEED=${details.seed}`,
@@ -144,17 +144,17 @@ function told(shape: Shape, details: fc.RunDetails<[Operation[]]>): string {
   return text
 }
 
-/** One run: what the clients know, how the services are, and what has happened. */
+/** One run: the history of the clients, and the state of the services. */
 interface Run extends Knowledge {
   fleet: Fleet
-  /** Who is dead or frozen, and until the end of which operation. */
+  /** The dead or frozen services, and the operation after which each recovers. */
   ailing: Map<Service, { isDead: boolean; until: number; recover(): Promise<void> }>
-  /** What becomes of the next messages. */
+  /** What the network does to the next messages. */
   deliveries: Record<'services' | 'clients', Delivery[]>
   at: number
   tally: Tally
-  /** Answers that no operation should ever get. */
-  odd: string[]
+  /** Complaints about answers that no request should ever get. */
+  unexpectedAnswers: string[]
 }
 
 async function run(
@@ -169,19 +169,19 @@ async function run(
     for (const [at, operation] of sequence.entries()) {
       run.at = at
       const since = Date.now() - started
-      log.push(`  ${at}. (${since} ms) ${described(operation)} → ${await perform(run, operation)}`)
+      log.push(`  ${at}. (${since} ms) ${describeOperation(operation)} → ${await perform(run, operation)}`)
       await recover(run, ({ until }) => until <= at)
     }
     await recover(run, () => true)
     for (const { link } of fleet.services) link.disturb()
-    return { log, faults: [...run.odd, ...(await aftermath(run, Date.now()))] }
+    return { log, faults: [...run.unexpectedAnswers, ...(await aftermath(run, Date.now()))] }
   } catch (error) {
-    // A fault like any other: told together with what led to it.
+    // An error counts as a fault, and is reported together with the operations before it.
     return { log, faults: [error instanceof Error ? (error.stack ?? error.message) : String(error)] }
   }
 }
 
-/** Everything well: its own customers and products, and nobody else at work. */
+/** Creates the customers and products of one run. All services are well at this time. */
 async function begin(fleet: Fleet, tally: Tally): Promise<Run> {
   const accounts = []
   for (let nth = 0; nth < customers; nth++) accounts.push(await fleet.customer())
@@ -204,7 +204,7 @@ async function begin(fleet: Fleet, tally: Tally): Promise<Run> {
     deliveries: { services: [], clients: [] },
     at: 0,
     tally,
-    odd: [],
+    unexpectedAnswers: [],
   }
   for (const { link } of fleet.services) link.disturb((target) => delivery(run, target))
   count(tally, 'runs')
@@ -215,7 +215,7 @@ function delivery(run: Run, target: string): Delivery {
   if (target.startsWith('/internal')) return run.deliveries.services.shift() ?? {}
   if (!/^\/(orders|products)/.test(target)) return {}
   const { times, ...rest } = run.deliveries.clients.shift() ?? {}
-  // The answer to the second arrival would hide what the first has done, where it cannot be asked for again.
+  // These requests have no key. The answer to the second arrival would hide the effect of the first one, so they arrive once.
   if (times === 2 && /^\/products\/[0-9a-f]{24}$/.test(target)) return rest
   if (times === 2) run.doubled++
   return times === undefined ? rest : { ...rest, times }
@@ -229,12 +229,12 @@ async function recover(run: Run, isDue: (ailing: { until: number }) => boolean):
   }
 }
 
-/** What does not agree when everything has settled. */
+/** Waits until the system has settled. @returns the contradictions */
 async function aftermath(run: Run, healed: number): Promise<string[]> {
   const { fleet, tally } = run
   const quiet = fleet.services.map(() => 0)
   const underWay = () => expect(fleet.services.map(({ link }) => link.underWay())).toEqual(quiet)
-  await vi.waitFor(underWay, { timeout: patience })
+  await vi.waitFor(underWay, { timeout: quietTimeoutMs })
   const took = await settled(fleet, healed)
   tally.set('longest settling (ms)', Math.max(took, tally.get('longest settling (ms)') ?? 0))
   const found = await disagreements(run, fleet)
@@ -250,7 +250,7 @@ async function aftermath(run: Run, healed: number): Promise<string[]> {
   ]
 }
 
-/** @returns what came of it, for people */
+/** @returns a description of the outcome, for the log */
 async function perform(run: Run, operation: Operation): Promise<string> {
   switch (operation.kind) {
     case 'let time pass':
@@ -280,14 +280,15 @@ async function perform(run: Run, operation: Operation): Promise<string> {
       for (const outcome of outcomes) {
         const said = `${outcome.status} ${codeOf(outcome)}`.trim()
         count(run.tally, outcome.status === 0 || outcome.status >= 500 ? 'without an answer' : 'answered')
-        if (!expected(operation).includes(said)) run.odd.push(`${described(operation)} was answered ${said}`)
+        if (!expected(operation).includes(said))
+          run.unexpectedAnswers.push(`${describeOperation(operation)} was answered ${said}`)
       }
       return outcomes.map(summary).join(', ') || 'nothing to ask for'
     }
   }
 }
 
-/** With the order that an answer is about. */
+/** Describes an outcome with the order that it names. */
 function summary(outcome: Outcome): string {
   const orderId = 'body' in outcome ? outcome.body?.orderId : undefined
   return `${outcome.status} ${codeOf(outcome)}${orderId === undefined ? '' : ` (${orderId})`}`.trim()
@@ -296,7 +297,7 @@ function summary(outcome: Outcome): string {
 async function strike(run: Run, { kind, service: name, operations }: Strike): Promise<string> {
   const service = run.fleet.service(name)
   const ailing = run.ailing.get(service)
-  // What is frozen can still be killed.
+  // A frozen process can still be killed.
   if (ailing && (kind === 'freeze' || ailing.isDead)) return `${service.name} is not well already`
   count(run.tally, kind)
   const until = run.at + operations
@@ -315,7 +316,7 @@ async function strike(run: Run, { kind, service: name, operations }: Strike): Pr
   return 'back again'
 }
 
-/** One request, or several of the same; none where there is nothing yet that it could be about. */
+/** Sends one request, or several equal ones. Sends none if no purchase or order exists yet that the request could name. */
 async function ask(run: Run, request: Request): Promise<Outcome[]> {
   const { fleet } = run
   switch (request.kind) {
@@ -325,7 +326,7 @@ async function ask(run: Run, request: Request): Promise<Outcome[]> {
         const { productId } = chosen(run.products, product)
         return { productId, quantity }
       })
-      // Says in which operation it was first sent.
+      // The key names the operation that first sent it.
       const key = request.keyed ? `${run.at}-${randomUUID()}` : undefined
       const purchase: Purchase = { customer, key, lines, requests: [] }
       run.purchases.push(purchase)
@@ -382,7 +383,7 @@ async function ask(run: Run, request: Request): Promise<Outcome[]> {
     case 'delete product': {
       const product = chosen(run.products, request.product)
       const { adminToken: token } = fleet
-      // It may be gone before anybody learns of it.
+      // The product may be deleted before the answer arrives.
       const at = product.deletions.push({ status: 0, lost: 'under way' }) - 1
       const outcome = await attempt(() => fleet.delete(`/products/${product.productId}`, { token }))
       product.deletions[at] = outcome
@@ -413,7 +414,7 @@ async function changeStatus(
   return outcome
 }
 
-/** Reads a product, and updates it by the version that was read. */
+/** Reads a product, and updates it with the version that was read. */
 async function edit(
   { fleet, edits }: Run,
   product: Shelf,
@@ -439,11 +440,11 @@ function chosen<Choice>(choices: readonly Choice[], at: number): Choice {
   return choice
 }
 
-/** Counted from the last one; further back than there are starts at the last one again. */
+/** Chooses by counting back from the last choice, and starts again at the last one if there are too few. */
 const recent = <Choice>(choices: readonly Choice[], back: number): Choice | undefined =>
   choices.at(-1 - (choices.length === 0 ? 0 : back % choices.length))
 
-const always = ['0 lost', '503 dependency_unavailable', '503 overloaded']
+const alwaysAllowed = ['0 lost', '503 dependency_unavailable', '503 overloaded']
 const ofPurchases = [
   '201 confirmed',
   '409 insufficient_stock',
@@ -468,7 +469,7 @@ const answers: Record<Request['kind'], string[]> = {
   'delete product': ['204', '404 product_not_found'],
 }
 
-const expected = ({ kind }: Request): string[] => [...always, ...answers[kind]]
+const expected = ({ kind }: Request): string[] => [...alwaysAllowed, ...answers[kind]]
 
 function count(tally: Tally, name: string, more = 1): void {
   tally.set(name, (tally.get(name) ?? 0) + more)

@@ -30,7 +30,7 @@ let audit: Audit
 beforeAll(async () => {
   nodes = await startThreeNodes()
   // This is the default REQUEST_TIMEOUT.
-  fleet = await startFleet('one process', { requestTimeout: 4_000, settings: { MONGODB_URI: nodes.uri } })
+  fleet = await startFleet('one process', { requestTimeoutMs: 4_000, settings: { MONGODB_URI: nodes.uri } })
   for (let nth = 0; nth < products; nth++) {
     const { productId } = await fleet.product(fleet.adminToken, { stock })
     journal.initialStock.set(productId, stock)
