@@ -5,9 +5,9 @@ import { reportFailure } from './host/start-failure.ts'
  * The process. It hears signals before anything else is loaded: process 1 of a container is not ended by one that it
  * does not listen for.
  */
-const ending = createShutdown()
+const shutdown = createShutdown()
 const code = await import('./host/serve.ts')
-  .then(({ serve }) => serve(ending))
+  .then(({ serve }) => serve(shutdown))
   .catch((error: unknown) => {
     reportFailure(error)
     return 1

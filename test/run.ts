@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import { runQuickChecks } from './quick-checks.ts'
 
 const root = new URL('..', import.meta.url)
 const results = mkdtempSync(join(tmpdir(), 'trivet-results-'))
@@ -17,15 +18,7 @@ function passes(title: string, program: string, ...args: string[]): boolean {
   return status === 0
 }
 
-const checks = [
-  passes('types', 'typescript/bin/tsc'),
-  passes('lint', '@biomejs/biome/bin/biome', 'check', '--error-on-warnings'),
-  passes(
-    'boundaries',
-    'dependency-cruiser/bin/dependency-cruiser.mjs',
-    ...['--config', '.dependency-cruiser.mjs', 'src', 'test', 'bench'],
-  ),
-]
+const checks = await runQuickChecks()
 const vitest = passes(
   'tests',
   'vitest/vitest.mjs',

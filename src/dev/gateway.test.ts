@@ -15,8 +15,8 @@ let received: {
   forwardedFor: unknown
 }[] = []
 const shopOrigin = 'https://shop.example'
-let front: Client
-/** The front as whoever has this address sees it; of proxies it trusts 192.0.2.80. */
+let gateway: Client
+/** A client of the gateway at this address. The gateway trusts one proxy, 192.0.2.80. */
 let from: (address: string) => Client
 
 beforeAll(async () => {
@@ -50,7 +50,7 @@ beforeAll(async () => {
     const env = { incoming: { socket: { remoteAddress: address } } }
     return createClient((path, init) => app.request(path, init, env))
   }
-  front = from('198.51.100.1')
+  gateway = from('198.51.100.1')
 })
 afterAll(() => {
   for (const server of services.values()) server.close()
@@ -65,10 +65,10 @@ it.each([
   ['/orders/create_order', 'order'],
 ])('takes %s to %s, with its query and the request id', async (path, service) => {
   received = []
-  const answer = await front.post(path, { body: {}, headers: { 'X-Request-Id': 'front-1' } })
+  const answer = await gateway.post(path, { body: {}, headers: { 'X-Request-Id': 'gateway-1' } })
   expect(answer).toMatchObject({ status: 200, body: { service } })
   const forwardedFor = '198.51.100.1'
-  expect(received).toEqual([{ service, method: 'POST', url: path, requestId: 'front-1', forwardedFor }])
+  expect(received).toEqual([{ service, method: 'POST', url: path, requestId: 'gateway-1', forwardedFor }])
 })
 
 it.each([
@@ -93,7 +93,7 @@ it.each(['/internal/product/reserve', '/internal', '/metrics', '/metrics/'])(
   'takes %s nowhere',
   async (path) => {
     received = []
-    expect(await front.post(path, { body: {} })).toMatchObject({
+    expect(await gateway.post(path, { body: {} })).toMatchObject({
       status: 404,
       body: { code: 'route_not_found' },
     })
@@ -102,42 +102,42 @@ it.each(['/internal/product/reserve', '/internal', '/metrics', '/metrics/'])(
 )
 
 it("says what browsers may do with its own answers, and leaves a service's word on that as it is", async () => {
-  const own = await front.get('/internal')
+  const own = await gateway.get('/internal')
   expect(own.headers.get('content-security-policy')).toBe("default-src 'none'; frame-ancestors 'none'")
   expect(own.headers.get('x-frame-options')).toBe('DENY')
-  const passedOn = await front.get('/profile')
+  const passedOn = await gateway.get('/profile')
   expect(passedOn.headers.get('content-security-policy')).toBe('policy of auth')
 })
 
 const preflight = async () => {
   const headers = { Origin: shopOrigin, 'Access-Control-Request-Method': 'POST' }
-  const answer = await front.request('OPTIONS', '/orders/create_order', { headers })
+  const answer = await gateway.request('OPTIONS', '/orders/create_order', { headers })
   return [answer.status, answer.headers.get('access-control-allow-methods')]
 }
 
 it('answers other origins by itself, whatever becomes of the request', async () => {
   expect(await preflight()).toEqual([204, expect.stringContaining('POST')])
   for (const path of ['/profile', '/internal']) {
-    const { headers } = await front.get(path, { headers: { Origin: shopOrigin } })
+    const { headers } = await gateway.get(path, { headers: { Origin: shopOrigin } })
     expect(headers.get('access-control-allow-origin')).toBe(shopOrigin)
     expect(headers.get('vary')).toBe('Origin')
   }
-  const { headers } = await front.get('/profile', { headers: { Origin: 'https://evil.example' } })
+  const { headers } = await gateway.get('/profile', { headers: { Origin: 'https://evil.example' } })
   expect(headers.get('access-control-allow-origin')).toBeNull()
 })
 
 it('takes the rest to any service that answers, and says 503 where none is', async () => {
-  expect(await front.get('/docs')).toMatchObject({ status: 200, body: { service: 'auth' } })
+  expect(await gateway.get('/docs')).toMatchObject({ status: 200, body: { service: 'auth' } })
   services.get('auth')?.close()
   services.get('auth')?.closeAllConnections()
-  expect(await front.get('/docs')).toMatchObject({ status: 200, body: { service: 'product' } })
-  const gone = await front.get('/profile', { headers: { Origin: shopOrigin } })
+  expect(await gateway.get('/docs')).toMatchObject({ status: 200, body: { service: 'product' } })
+  const gone = await gateway.get('/profile', { headers: { Origin: shopOrigin } })
   expect(gone).toMatchObject({ status: 503, body: { code: 'dependency_unavailable', retryAfter: 1 } })
   expect(gone.headers.get('retry-after')).toBe('1')
   expect(gone.headers.get('x-frame-options')).toBe('DENY')
   expect(gone.headers.get('access-control-allow-origin')).toBe(shopOrigin)
   services.get('order')?.close()
   services.get('order')?.closeAllConnections()
-  expect((await front.get('/orders')).status).toBe(503)
+  expect((await gateway.get('/orders')).status).toBe(503)
   expect(await preflight()).toEqual([204, expect.stringContaining('POST')])
 })

@@ -34,13 +34,13 @@ async function main(): Promise<number> {
   const addresses = addressesOf(config)
   await refuseTaken(addresses, config.dataDir)
   const mongodb = await openMongodb(config, (line) => console.log(line))
-  const ending = createShutdown()
-  ending.reportTo(logger)
-  const { stopped } = ending
-  void mongodb.lost.then((message) => ending.crash('the embedded MongoDB has ended', message))
+  const shutdown = createShutdown()
+  shutdown.reportTo(logger)
+  const { stopped } = shutdown
+  void mongodb.lost.then((message) => shutdown.crash('the embedded MongoDB has ended', message))
   if (config.mongodb.uri !== undefined) {
-    const connected = await Promise.race([canBeUsed(config, mongodb.uri, logger, ending.signal), stopped])
-    if (connected !== true) return Number(ending.crashed())
+    const connected = await Promise.race([canBeUsed(config, mongodb.uri, logger, shutdown.signal), stopped])
+    if (connected !== true) return Number(shutdown.crashed())
   }
   const ports = new Map<string, number>()
   for (const [at, { name }] of registry.entries()) {
@@ -72,7 +72,7 @@ async function main(): Promise<number> {
   try {
     const allReady = Promise.all(services.map((service) => service.ready))
     const ready = await Promise.race([allReady, stopped])
-    if ('reason' in ready) return Number(ending.crashed())
+    if ('reason' in ready) return Number(shutdown.crashed())
     const lines = ready.flat()
     // A service answers 503 by itself when its time is over; the front only outlasts what does not even do that.
     const front = createGateway({
@@ -84,7 +84,7 @@ async function main(): Promise<number> {
       logger,
     })
     const listener = await listen(front.fetch, config)
-    void listener.failed.then((error) => ending.crash('the listener failed', error))
+    void listener.failed.then((error) => shutdown.crash('the listener failed', error))
     process.send?.({
       port: listener.port,
       lines,
@@ -105,7 +105,7 @@ async function main(): Promise<number> {
     logger.info({ reason }, 'draining')
     if (isBrief(shown) && !process.send) console.log(stopping)
     await listener.close(config.drain.timeoutMs)
-    return Number(ending.crashed())
+    return Number(shutdown.crashed())
   } finally {
     await forget()
     await Promise.all(services.map((service) => service.stop()))

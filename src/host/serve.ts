@@ -22,12 +22,12 @@ const closesWithin = 1_000
  * @returns its exit code
  * @throws StartFailure
  */
-export async function serve(ending: Shutdown): Promise<number> {
-  await run(ending)
-  return ending.crashed() ? 1 : 0
+export async function serve(shutdown: Shutdown): Promise<number> {
+  await run(shutdown)
+  return shutdown.crashed() ? 1 : 0
 }
 
-async function run(ending: Shutdown): Promise<void> {
+async function run(shutdown: Shutdown): Promise<void> {
   refuseArguments()
   const config = loadConfig(process.env, registry)
   const all = config.hosted.length === registry.length
@@ -36,8 +36,8 @@ async function run(ending: Shutdown): Promise<void> {
     ...shown,
     service: all ? 'all' : config.hosted.join(','),
   })
-  ending.reportTo(logger)
-  const { signal, stopped } = ending
+  shutdown.reportTo(logger)
+  const { signal, stopped } = shutdown
   for (const misnamed of config.misnamedSettings) logger.warn(misnamed, misnamedSettingWarning(misnamed))
   // Where the embedded MongoDB may have to be fetched first. Elsewhere a balancer could take this for the open port.
   if (config.mongodb.uri === undefined) await refuseTaken([config], config.dataDir)
@@ -48,7 +48,7 @@ async function run(ending: Shutdown): Promise<void> {
   ])
   // There is nothing yet to end in order: Ctrl-C ends a download at once.
   if ('reason' in composition) return
-  void composition.lost.then((message) => ending.crash('the embedded MongoDB has ended', message))
+  void composition.lost.then((message) => shutdown.crash('the embedded MongoDB has ended', message))
   void stopped.then(async () => {
     await sleep(config.drain.timeoutMs)
     logger.error({ timeout: config.drain.timeoutMs }, 'did not drain in time')
@@ -61,7 +61,7 @@ async function run(ending: Shutdown): Promise<void> {
     preparing.catch(() => undefined)
     await Promise.race([preparing, sleep(portOpensAfter)])
     const listener = await listen(composition.app.fetch, config)
-    void listener.failed.then((error) => ending.crash('the listener failed', error))
+    void listener.failed.then((error) => shutdown.crash('the listener failed', error))
     const lines = await preparing
     // Only a process that was started by hand prints the short form: a parent process prints for its children.
     const brief = isBrief(shown) && !process.send

@@ -1,0 +1,5 @@
+// `npm run check`: the type check, the lint and the boundary check, at the same time.
+import { runQuickChecks } from './quick-checks.ts'
+
+const results = await runQuickChecks()
+process.exitCode = results.every((passed) => passed) ? 0 : 1

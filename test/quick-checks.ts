@@ -1,0 +1,46 @@
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** The checks that need no running program: each is a title, a program in node_modules, and the program's arguments. */
+const quickChecks = [
+  { title: 'types', program: 'typescript/bin/tsc', args: ['--pretty'] },
+  {
+    title: 'lint',
+    program: '@biomejs/biome/bin/biome',
+    args: ['check', '--error-on-warnings'],
+  },
+  {
+    title: 'boundaries',
+    program: 'dependency-cruiser/bin/dependency-cruiser.mjs',
+    args: ['--config', '.dependency-cruiser.mjs', 'src', 'test', 'bench'],
+  },
+]
+
+/**
+ * Runs the quick checks at the same time, and prints one line for each, preceded by the output of a check that fails.
+ * @returns for each check, whether it passed
+ */
+export function runQuickChecks(): Promise<boolean[]> {
+  return Promise.all(
+    quickChecks.map(
+      ({ title, program, args }) =>
+        new Promise<boolean>((resolve, reject) => {
+          const child = spawn(process.execPath, [`node_modules/${program}`, ...args], {
+            cwd: root,
+            stdio: ['ignore', 'pipe', 'pipe'],
+          })
+          const output: Buffer[] = []
+          child.stdout.on('data', (chunk: Buffer) => output.push(chunk))
+          child.stderr.on('data', (chunk: Buffer) => output.push(chunk))
+          child.once('error', reject)
+          child.once('close', (code) => {
+            if (code !== 0) console.log(Buffer.concat(output).toString())
+            console.log(`${title}: ${code === 0 ? 'passed' : 'failed'}`)
+            resolve(code === 0)
+          })
+        }),
+    ),
+  )
+}
