@@ -5,7 +5,7 @@ import { afterMs, atDeadline } from './deadline-timers.ts'
 import { DomainError, dependencyUnavailable, isDomainError } from './errors.ts'
 import { LinkedList } from './linked-list.ts'
 
-/** A request that waits to be carried out, and on whose behalf. */
+/** A request that waits for its batch, with the call that it belongs to. */
 export interface Waiting<Request> {
   readonly request: Request
   readonly call: Call
@@ -17,37 +17,36 @@ interface Entry<Request, Result> extends Waiting<Request> {
   settle(outcome: Result | Error): void
 }
 
-/** A result, what is thrown at the caller, or a promise of one of the two. */
+/** The result of a request, the error that its caller gets, or a promise of the result. */
 export type Outcome<Result> = Result | Error | Promise<Result>
 
-/** Answers each request of a batch, in their order. What it throws itself goes to all of them. */
+/** Carries out a batch. It returns the outcomes in the order of the requests. An error that it throws goes to all callers. */
 export type CarryOut<Request, Result> = (
   batch: readonly Waiting<Request>[],
   call: Call,
 ) => Promise<readonly Outcome<Result>[]>
 
-// A batch keeps the next one from its place for at least so long. One that takes longer may hang, and the requests behind
-// it have nothing to do with that.
+// A batch that takes longer than this may hang. The next batch then starts beside it, because its requests are not the cause.
 const keepsPlaceMs = 400
-// Requests that are carried out together have at least so long, and so many at a time are then carried out each alone.
+// The time that requests have together, at least. After it each is carried out alone, a limited number of them at once.
 const togetherMs = 400
 const mostAlone = 32
 
-/** How long work may take before it counts as hanging. */
+/** Decides when work counts as hanging. */
 export interface Patience {
   ms(): number
-  /** Counts how long a piece of work took. */
+  /** Records the duration of a piece of work. */
   note(tookMs: number): void
-  /** Counts how long the work takes, if it succeeds. */
+  /** Carries out a piece of work, and records its duration if it succeeds. */
   watch<T>(work: () => Promise<T>): Promise<T>
 }
 
-// Each piece of work leaves so much of the longest time before it.
+// Each piece of work reduces the longest recorded time to this share, so that old times are forgotten.
 const keptOfLongest = 0.9
 
 /**
- * Work counts as hanging after `leastMs`, or after twice as long as such work has taken lately. A database that is merely
- * slow must not be taken for one that hangs: everything would be sent to it again, in more commands than before.
+ * Work counts as hanging after `leastMs`, or after twice the time that such work has taken recently. A slow database must not
+ * count as hanging: each request would be sent again, in more commands than before.
  */
 export function createPatience(leastMs: number): Patience {
   let longestMs = 0
@@ -67,9 +66,9 @@ export function createPatience(leastMs: number): Patience {
 }
 
 /**
- * Requests that wait are carried out together, in the order they came: one round trip for all of them. Nobody waits for
- * company: with nothing under way, what has come in this round of the event loop begins at its end. What comes while
- * `maxConcurrent` batches are under way makes up the next one, so a batch always begins after each of its requests came.
+ * Carries out waiting requests in batches, in the order of their arrival: one round trip for each batch. No artificial delay:
+ * when nothing is in flight, the requests of this turn of the event loop start together at its end. Requests that arrive while
+ * `maxConcurrent` batches are in flight form the next batch, so that a batch always starts after all its requests have arrived.
  *
  * @param options `name`: what is waited for, in messages. `maxConcurrent`: batches at a time. `maxWaiting`: requests that may wait.
  * `maxBatchWeight`: what one batch takes on, in requests or as `weightOf` says; a request that is more than that goes alone. `pauseMs`:
@@ -142,7 +141,7 @@ export function batched<Request, Result>(
     isInTime()
     if (isLate) promised -= batch.length
     const pause = hasPlace ? pauseMs() : 0
-    // Before the answers: while these are being written, the next batch is on its way.
+    // The next batch starts first, and runs while the answers of this one are written.
     if (pause > 0) setTimeout(makeRoom, pause)
     else makeRoom()
     for (const [at, entry] of batch.entries()) {
@@ -197,9 +196,9 @@ export function batched<Request, Result>(
 }
 
 /**
- * Carries requests out together. Where that fails or seems to hang, each is carried out alone, so that one request that is
- * impossible, or that hangs, does not affect the others. A database that is not available fails all of them at once.
- * @param carryOut is safe to repeat, also while an earlier attempt may still take effect
+ * Carries out a batch together. If the batch fails or seems to hang, each request is carried out alone, so that one request
+ * that must fail or hang does not affect the others. An unavailable database fails all of them at once.
+ * @param carryOut must be safe to repeat, even while an earlier attempt may still take effect
  */
 export function orAlone<Request, Result>(carryOut: CarryOut<Request, Result>): CarryOut<Request, Result> {
   const turns = pLimit(mostAlone)
@@ -224,8 +223,8 @@ export function orAlone<Request, Result>(carryOut: CarryOut<Request, Result>): C
 }
 
 /**
- * Of several pieces of work, the first that succeeds counts: it tells whether the database is slow as a whole, or only one
- * of the pieces hangs.
+ * Records the duration of the first piece of work that succeeds. It shows whether the whole database is slow, or only one
+ * piece hangs.
  */
 export function firstOf(patience: Patience) {
   let isNoted = false
@@ -238,7 +237,7 @@ export function firstOf(patience: Patience) {
   }
 }
 
-/** A queue for each key, which is there for as long as something waits in it. */
+/** Has one queue per key. A queue exists while requests wait in it. */
 export function perKey<Request, Result>(create: () => (request: Request, call: Call) => Promise<Result>) {
   const queues = new Map<string, { ask: ReturnType<typeof create>; asking: number }>()
   return {
@@ -257,11 +256,11 @@ export function perKey<Request, Result>(create: () => (request: Request, call: C
   }
 }
 
-// Milliseconds for a list that many may wait for. It is asked for once more then.
+// The time for the first attempt at a list that many callers may share. After it the list is read a second time.
 const firstListMs = 500
 
 /**
- * Equal reads that wait share one, which always begins after each of them came, at most two of a kind at a time.
+ * Equal reads that wait share one read. It always starts after all of them have arrived. At most two reads of a key run at once.
  *
  * @param keyOf equal for equal requests
  * @returns as `batched`; what it gives is given to several: nobody may change it
@@ -281,6 +280,6 @@ export function shared<Request, Result>(
   return (request, call) => kinds.ask(keyOf(request), request, call)
 }
 
-/** Nobody waits any longer than the last of them; each one's own deadline counts besides. */
+/** The call with the latest deadline of a batch. Each request also ends at its own deadline. */
 export const lastCall = (batch: readonly Waiting<unknown>[]): Call =>
   batch.reduce((last, { call }) => (call.deadline > last.deadline ? call : last), batch[0]?.call as Call)

@@ -1,29 +1,29 @@
-import { atDeadline, lateness } from './deadline-timers.ts'
+import { atDeadline, maxLatenessMs } from './deadline-timers.ts'
 import { dependencyUnavailable, isDomainError } from './errors.ts'
 
-/** What accompanies every piece of work on behalf of one request, within a process and between processes. */
+/** The context of all work for one request, within a process and between processes. */
 export interface Call {
   /**
-   * Epoch milliseconds after which nobody waits for the outcome, and no message may act on the database; what is carried
-   * out together with others has the latest deadline of them all.
+   * Epoch milliseconds. After it the caller does not wait any more, and no message may act on the database. A batch has the
+   * latest deadline of its requests.
    */
   readonly deadline: number
-  /** As `requestIdFormat`; in every log line and in every answer. */
+  /** As `requestIdFormat`. Each log line and each answer has it. */
   readonly requestId: string
-  /** W3C Trace Context, handed on as it came. */
+  /** W3C Trace Context, passed on unchanged. */
   readonly traceparent?: string | undefined
 }
 
 /** 1–128 of `A-Z a-z 0-9 . _ -`. */
 export const requestIdFormat = /^[A-Za-z0-9._-]{1,128}$/
 
-/** For work that no request asked for. */
+/** A call for work that no request has started, with a deadline this many milliseconds from now. */
 export const callWithin = (milliseconds: number, requestId: string): Call => ({
   deadline: Date.now() + milliseconds,
   requestId,
 })
 
-/** The same with no more than so many milliseconds from now. */
+/** The same call with a deadline of at most this many milliseconds from now. */
 export const shortened = (call: Call, milliseconds: number): Call => ({
   ...call,
   deadline: Math.min(call.deadline, Date.now() + milliseconds),
@@ -32,12 +32,12 @@ export const shortened = (call: Call, milliseconds: number): Call => ({
 /** Milliseconds left, 0 or less once the deadline has passed. */
 export const remaining = (call: Call): number => call.deadline - Date.now()
 
-/** Whether the deadline has passed, or passes too soon for another attempt. */
-export const isOver = (call: Call): boolean => remaining(call) <= lateness
+/** Whether the deadline has passed, or is too near for another attempt. */
+export const isOver = (call: Call): boolean => remaining(call) <= maxLatenessMs
 
 /**
- * Work that reads is begun once more where it has not answered within `firstMs`, and then has all the time of the call: a
- * command or a connection that hangs costs that much and no more.
+ * Reads, and starts the read a second time if the first attempt has not answered within `firstMs`. The second attempt has the
+ * rest of the call's time. A command or a connection that hangs costs `firstMs` only.
  */
 export async function orAskedAgain<T>(
   call: Call,
@@ -49,16 +49,16 @@ export async function orAskedAgain<T>(
   try {
     return await withinDeadline(first, what, work(first))
   } catch (error) {
-    // The server may have found the time to be over a little earlier than this process.
-    const isTimeUp = isDomainError(error, 'dependency_unavailable') && remaining(first) <= lateness
-    if (!isTimeUp || remaining(call) <= lateness) throw error
+    // The server may have reached the time limit a little earlier than this process.
+    const isTimeUp = isDomainError(error, 'dependency_unavailable') && remaining(first) <= maxLatenessMs
+    if (!isTimeUp || remaining(call) <= maxLatenessMs) throw error
     return withinDeadline(call, what, work(call))
   }
 }
 
 /**
- * The promise's outcome, or `dependency_unavailable` at the deadline. What the promise stands for is not undone:
- * whoever starts work that outlives its deadline makes sure that it is harmless.
+ * Waits for work until the deadline, and then fails with `dependency_unavailable`. The work itself continues: the caller makes
+ * sure that it is harmless after the deadline.
  */
 export function withinDeadline<T>(call: Call, what: string, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {

@@ -1,8 +1,8 @@
 import { LinkedList } from './linked-list.ts'
 
-// Milliseconds after its deadline that a wait may go on: every request has several waits, and hardly any comes to its
-// end, so that one timer for all of them costs less than one each.
-export const lateness = 10
+// A wait ends at most this long after its deadline. One interval serves all waits, because each request has several and almost
+// none reaches its deadline: a timer for each would cost more.
+export const maxLatenessMs = 10
 
 interface Wait {
   readonly deadline: number
@@ -21,12 +21,12 @@ function endOverdue(): void {
 }
 
 /**
- * Calls `end` at the deadline, up to 10 ms later.
- * @returns takes it back
+ * Calls `end` at the deadline, or up to 10 ms later.
+ * @returns a function that cancels the call
  */
 export function atDeadline({ deadline }: { deadline: number }, end: () => void): () => void {
   let isOver = false
-  const takeBack = () => {
+  const cancel = () => {
     if (isOver) return
     isOver = true
     waits.remove(place)
@@ -35,14 +35,14 @@ export function atDeadline({ deadline }: { deadline: number }, end: () => void):
     deadline,
     end() {
       if (isOver) return
-      takeBack()
+      cancel()
       end()
     },
   })
-  clock ??= setInterval(endOverdue, lateness)
-  return takeBack
+  clock ??= setInterval(endOverdue, maxLatenessMs)
+  return cancel
 }
 
-/** As `atDeadline`, so many milliseconds from now. */
+/** As `atDeadline`, with a deadline this many milliseconds from now. */
 export const afterMs = (milliseconds: number, end: () => void): (() => void) =>
   atDeadline({ deadline: Date.now() + milliseconds }, end)

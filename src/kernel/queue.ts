@@ -5,12 +5,12 @@ import { DomainError, dependencyUnavailable } from './errors.ts'
 /** @throws DomainError `overloaded` when too many wait; `dependency_unavailable` at the deadline */
 export type Queue = <T>(call: Call, work: () => Promise<T>) => Promise<T>
 
-/** Work that takes turns, so many at a time and so many waiting. */
+/** Creates a queue that carries out a limited number of tasks at once, and lets a limited number of them wait. */
 export function createQueue(options: {
-  /** What is waited for, in messages. */
+  /** The name of the work, for messages. */
   name: string
   maxConcurrent: number
-  /** How many may wait. */
+  /** The number of tasks that may wait. */
   maxWaiting: number
 }): Queue {
   const { name, maxConcurrent, maxWaiting } = options
@@ -20,7 +20,7 @@ export function createQueue(options: {
       throw new DomainError('overloaded', `${maxWaiting} are waiting for ${name}; try again shortly`)
     }
     const turn = turns(() => {
-      // Nobody waits for it any more: doing it all the same would only make those behind late as well.
+      // The caller does not wait any more. To carry out the task would only delay the tasks behind it.
       if (remaining(call) <= 0) throw dependencyUnavailable('the time for this request is over')
       return work()
     })

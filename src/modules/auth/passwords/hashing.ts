@@ -8,8 +8,8 @@ export interface Passwords {
   /** @throws DomainError `overloaded` when too many wait; `dependency_unavailable` at the deadline */
   hash(password: string, call: Call): Promise<string>
   /**
-   * Without a hash (an unknown account) it takes as long, and is false.
-   * @param around is called with the comparison when it is its turn, and decides whether and when to make it
+   * Compares a password with a hash. For an unknown account, which has no hash, the comparison takes as long and fails.
+   * @param around gets the comparison once a thread is free, and decides whether to make it
    */
   verify(
     password: string,
@@ -17,39 +17,40 @@ export interface Passwords {
     call: Call,
     around?: (compare: () => Promise<boolean>) => Promise<boolean>,
   ): Promise<boolean>
-  /** Whether the hash was made when `BCRYPT_COST` was lower. */
+  /** Whether the hash has a lower cost than `BCRYPT_COST`. */
   isOutdated(hash: string): boolean
 }
 
 /**
- * bcrypt at `cost`. As many hashes at a time as there are cores but one, which everything else goes on with while people
- * sign in; and fewer than Node's pool has threads: with none left nobody could verify a token, look up a name or read a
- * file.
- * @param threads of Node's pool
+ * Hashes passwords with bcrypt. At most min(cores, UV_THREADPOOL_SIZE) − 1 hashes at once: one core stays free for requests,
+ * one thread for WebCrypto, DNS and files.
+ * @param cost the cost of new hashes, as `BCRYPT_COST`
+ * @param threads the number of threads in Node.js's pool
  */
 export function createPasswords({ cost, threads }: { cost: number; threads: number }): Passwords {
   const concurrency = Math.max(1, Math.min(availableParallelism(), threads) - 1)
-  const inTurn = createQueue({
+  const inQueue = createQueue({
     name: 'the password check',
     maxConcurrent: concurrency,
     maxWaiting: concurrency * 64,
   })
 
-  /** Takes as long as `cost` does, whatever the hash was made with: an account that is not upgraded yet looks like any. */
+  /** Takes as long for a hash of a lower cost as for one of `cost`, so that the time does not reveal old accounts. */
   const compare = async (password: string, hash: string): Promise<boolean> => {
     const matches = await bcrypt.compare(password, hash)
-    // Each step of the cost doubles the work: c, c + 1, ... and cost - 1 together are what is missing to cost.
-    for (let step = bcrypt.getRounds(hash); step < cost; step++) await bcrypt.compare(password, nobody(step))
+    // Each step of the cost doubles the work, so that the costs c, c + 1, ... and cost - 1 together add what c lacks.
+    for (let step = bcrypt.getRounds(hash); step < cost; step++)
+      await bcrypt.compare(password, dummyHash(step))
     return matches
   }
 
   return {
-    hash: (password, call) => inTurn(call, () => bcrypt.hash(password, cost)),
+    hash: (password, call) => inQueue(call, () => bcrypt.hash(password, cost)),
     verify: (password, hash, call, around = (work) => work()) =>
-      inTurn(call, () =>
+      inQueue(call, () =>
         around(async () => {
-          const matches = await compare(password, hash ?? nobody(cost))
-          // bcrypt stops reading after 72 bytes; half a character becomes U+FFFD, as which somebody may have one.
+          const matches = await compare(password, hash ?? dummyHash(cost))
+          // bcrypt ignores bytes after the 72nd. An unpaired surrogate becomes U+FFFD, which another password may contain.
           const whole = Buffer.byteLength(password) <= passwordBytes && password.isWellFormed()
           return matches && hash !== undefined && whole
         }),
@@ -58,5 +59,5 @@ export function createPasswords({ cost, threads }: { cost: number; threads: numb
   }
 }
 
-/** The hash of no password. */
-const nobody = (cost: number): string => `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
+/** A hash that no password matches. */
+const dummyHash = (cost: number): string => `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
