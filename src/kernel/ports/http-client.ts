@@ -59,8 +59,8 @@ export function createHttpClient(options: {
     halfOpenAfter: breakFor,
     breaker: new ConsecutiveBreaker(breakAfter),
   })
-  breaker.onBreak(() => logger.warn({ target }, 'calls fail: not calling for a moment'))
-  breaker.onReset(() => logger.info({ target }, 'calls succeed again'))
+  breaker.onBreak(() => logger.warn({ target }, 'circuit opened'))
+  breaker.onReset(() => logger.info({ target }, 'circuit closed'))
   let retries: number = budget.most
 
   const mayRepeat = async (call: Call, attempt: number, attempts = attemptsOfCall): Promise<boolean> => {
