@@ -62,7 +62,7 @@ describe.skipIf(noDocker)('the guide to compose', () => {
     expect(printed).toContain('"totalAmount":25.8,"status":"confirmed"')
     expect(printed).toContain('admin@example.com')
     expect(printed).toContain('complete')
-    expect(printed.match(/Looked at 1 orders.*0 finding\(s\)/g)).toHaveLength(2)
+    expect(printed.match(/Looked at 1 orders.*0 findings/g)).toHaveLength(2)
     expect(await readdir(folder)).toEqual(['backup.tgz', 'deploy', 'secrets.tgz'])
   })
 })
