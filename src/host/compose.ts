@@ -117,7 +117,7 @@ export async function compose(options: {
   }
 
   return {
-    app: createApplication({ config, modules, hosted, readiness, logger }),
+    app: createApplication({ config, modules, hosted, problems, readiness, logger }),
 
     audits: modules.flatMap(({ name }) => {
       const audit = hosted.get(name)?.audit

@@ -12,7 +12,6 @@ import type { Logger } from '#kernel/logger.ts'
 import type { AnyModule, StartedModule } from '#kernel/module.ts'
 import { credentialGuard } from '#kernel/ports/service-credential.ts'
 import { crossOrigin } from './cross-origin.ts'
-import { joinProblems } from './join-problems.ts'
 import { openApiDocument } from './openapi-document.ts'
 import { operatorRoutes, type Readiness } from './operator-routes.ts'
 import { wholeServer } from './request-target.ts'
@@ -28,12 +27,13 @@ export function createApplication(options: {
   config: Pick<Config, 'requestTimeoutMs' | 'corsOrigins' | 'internalSecrets'>
   modules: readonly AnyModule[]
   hosted: ReadonlyMap<string, StartedModule>
+  /** The problems of the kernel and of all modules. */
+  problems: ProblemTable
   readiness: Readiness
   logger: Logger
 }) {
-  const { config, hosted, readiness, logger } = options
+  const { config, hosted, problems, readiness, logger } = options
   const app = createRouter()
-  const problems = joinProblems(options.modules)
 
   const everyMethod = new Set(
     options.modules.flatMap(({ api }) => Object.values(api).map(({ method }) => method.toUpperCase())),

@@ -16,10 +16,7 @@ export const callOf = (milliseconds: number) => ({
 
 /** A gate that holds work until `release` is called. */
 export function createLatch() {
-  let release = () => {}
-  const released = new Promise<void>((resolve) => {
-    release = resolve
-  })
+  const { promise: released, resolve: release } = Promise.withResolvers<void>()
   return { release, released }
 }
 

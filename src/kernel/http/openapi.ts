@@ -53,7 +53,6 @@ export function errorsOf<Own extends ProblemTable>(
   added: { prefix: string; members: Readonly<Record<string, z.ZodRawShape>> } = { prefix: '', members: {} },
 ) {
   const table: ProblemTable = { ...kernelProblems, ...own }
-  const schemas = new Map<string, z.ZodType>()
   const problemFor = (code: string) => table[code] as Problem
 
   /** One schema for each code with members; the plain problem for all other codes. */
@@ -65,12 +64,9 @@ export function errorsOf<Own extends ProblemTable>(
       ...added.members[code],
     }
     if (Object.keys(all).length === 0) return problem
-    const known = schemas.get(code) ?? (added.members[code] ? undefined : shared.get(code))
-    if (known) return known
     const name = `${added.members[code] ? added.prefix : ''}${pascalCase(code)}Problem`
-    const schema = problem.extend(all).openapi(name)
-    schemas.set(code, schema)
-    if (!added.members[code]) shared.set(code, schema)
+    const schema = schemas.get(name) ?? problem.extend(all).openapi(name)
+    schemas.set(name, schema)
     return schema
   }
 
@@ -105,8 +101,8 @@ export function errorsOf<Own extends ProblemTable>(
   }
 }
 
-// Modules share the schemas of problems that have the same members everywhere.
-const shared = new Map<string, z.ZodType>()
+// By name. Modules share the schemas of problems that have the same members everywhere.
+const schemas = new Map<string, z.ZodType>()
 
 const exampleOf = (code: string, { title, status, retryAfter, example }: Problem) => ({
   summary: title,

@@ -13,6 +13,9 @@ export const leaseMs = 15_000
 const maxWaitMs = 600_000
 const retryMs = 50
 
+const leasesOf = (db: Db) => db.collection<LeaseDocument>('locks')
+const leaseEnd = () => new Date(Date.now() + leaseMs)
+
 /**
  * Runs `work` while this process holds the migration lease of a database. The lease is renewed while `work` runs, so that a
  * process that dies delays the others by at most 15 s.
@@ -23,13 +26,12 @@ export async function withLease<T>(
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
-  const leases = db.collection<LeaseDocument>('locks')
+  const leases = leasesOf(db)
   const lease = { _id: 'migrations', owner: randomUUID() }
-  const until = () => new Date(Date.now() + leaseMs)
-  await acquire(db, lease, signal)
+  await acquire(leases, lease, signal)
   const renewal = setInterval(() => {
     // If a renewal fails, the lease ends early. That is harmless, because migrations are safe to repeat.
-    leases.updateOne(lease, { $set: { until: until() } }, { maxTimeMS: leaseMs }).catch(() => undefined)
+    leases.updateOne(lease, { $set: { until: leaseEnd() } }, { maxTimeMS: leaseMs }).catch(() => undefined)
   }, leaseMs / 3)
   try {
     return await work()
@@ -41,16 +43,15 @@ export async function withLease<T>(
 
 /** Waits until the lease is free, and takes it. An insert of a lease that is not free fails as a duplicate key. */
 async function acquire(
-  db: Db,
+  leases: ReturnType<typeof leasesOf>,
   { _id, owner }: Pick<LeaseDocument, '_id' | 'owner'>,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const leases = db.collection<LeaseDocument>('locks')
   const giveUpAt = Date.now() + maxWaitMs
   for (;;) {
     try {
       const expired = { _id, until: { $lt: new Date() } }
-      const taken = { $set: { owner, until: new Date(Date.now() + leaseMs) } }
+      const taken = { $set: { owner, until: leaseEnd() } }
       await leases.updateOne(expired, taken, { upsert: true, maxTimeMS: leaseMs })
       return
     } catch (error) {
