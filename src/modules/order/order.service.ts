@@ -1,5 +1,6 @@
 import type { Call } from '#kernel/call.ts'
-import { DomainError, dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
+import { retryCompareAndSet } from '#kernel/compare-and-set.ts'
+import { DomainError, isDomainError } from '#kernel/errors.ts'
 import { type Page, pageOf } from '#kernel/http/paging.ts'
 import { checkPreconditions, type Preconditions } from '#kernel/http/preconditions.ts'
 import type { Principal } from '#kernel/principal.ts'
@@ -89,7 +90,7 @@ export function createOrderService({ orders, product }: { orders: OrderRepositor
       principal: Principal,
       call: Call,
     ): Promise<Order> {
-      return retryCompareAndSet(async () => {
+      return retryCompareAndSet({ subject: 'order', maxAttempts }, async () => {
         const order = await findVisible(orderId, principal, call)
         if (!mayRequest(principal.role, to))
           throw new DomainError('forbidden', `status: only an admin sets ${to}`)
@@ -110,18 +111,4 @@ export function createOrderService({ orders, product }: { orders: OrderRepositor
       })
     },
   }
-}
-
-/**
- * Repeats an attempt to read an order, decide, and write by compare-and-set, until no other request changes the order
- * between the read and the write.
- * @param attempt returns undefined if its compare-and-set was lost
- * @throws DomainError `dependency_unavailable` after `maxAttempts` attempts
- */
-async function retryCompareAndSet<T>(attempt: () => Promise<T | undefined>): Promise<T> {
-  for (let attempts = 0; attempts < maxAttempts; attempts++) {
-    const result = await attempt()
-    if (result !== undefined) return result
-  }
-  throw dependencyUnavailable('the order changes too often just now; try again')
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { shared } from '#kernel/batching.ts'
 import type { Call } from '#kernel/call.ts'
-import { DomainError, dependencyUnavailable, validationFailed } from '#kernel/errors.ts'
+import { retryCompareAndSet } from '#kernel/compare-and-set.ts'
+import { DomainError, validationFailed } from '#kernel/errors.ts'
 import { type Page, pageOf } from '#kernel/http/paging.ts'
 import { checkPreconditions, nameVersions, type Preconditions } from '#kernel/http/preconditions.ts'
 import type { Principal } from '#kernel/principal.ts'
@@ -48,8 +49,8 @@ export interface ListQuery {
 
 // How many may wait for one list.
 const waitingLists = 10_000
-// A compare-and-set that is lost this often on one product meets more writers than people can be.
-const attempts = 20
+// Admins edit a product by hand, so more lost compare-and-sets than this point to another fault.
+const maxAttempts = 20
 
 export type ProductService = ReturnType<typeof createProductService>
 
@@ -69,15 +70,6 @@ export function createProductService(options: {
   const existing = (product: Product | undefined, productId: string): Product => {
     if (!product) throw notFound(productId)
     return product
-  }
-
-  /** Reads, decides and compares-and-sets until nobody came between. */
-  const untilSettled = async <T>(attempt: () => Promise<T | undefined>): Promise<T> => {
-    for (let tries = 0; tries < attempts; tries++) {
-      const result = await attempt()
-      if (result !== undefined) return result
-    }
-    throw dependencyUnavailable('the product changes too often just now; try again')
   }
 
   const list = shared<ListQuery, Page<ProductRepresentation>>(
@@ -115,7 +107,7 @@ export function createProductService(options: {
       // What If-None-Match forbids is refused for that, once the version is known.
       if (ifNoneMatch === undefined) requireVersion(update)
       if (newStock === undefined) {
-        return untilSettled(async () => {
+        return retryCompareAndSet({ subject: 'product', maxAttempts }, async () => {
           const current = await found(productId, call)
           checkBase(current, update)
           const change = differences(current, content)
@@ -193,7 +185,7 @@ export function createProductService(options: {
     },
 
     async remove(productId: string, conditions: Preconditions, call: Call): Promise<void> {
-      await untilSettled(async () => {
+      await retryCompareAndSet({ subject: 'product', maxAttempts }, async () => {
         const current = await found(productId, call)
         checkPreconditions(conditions, current.version)
         const version = nameVersions(conditions) ? current.version : undefined
