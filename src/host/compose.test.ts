@@ -13,6 +13,7 @@ import { type AnyModule, defineModule } from '#kernel/module.ts'
 import type { Migration } from '#kernel/mongo/migrations.ts'
 import { definePort } from '#kernel/ports/port.ts'
 import { portClient, portRoutes } from '#kernel/ports/port-http.ts'
+import { createGate } from '#test/support/gate.ts'
 import { databaseName, quiet } from '#test/support/shop.ts'
 import { listen } from '../http/server.ts'
 import { generatePrivateKey } from '../modules/auth/sessions/signing-keys.ts'
@@ -383,10 +384,7 @@ describe('a job', () => {
   /** A module whose job comes round at once, and stays at work until it is told to stop and let go. */
   function worker() {
     const log: string[] = []
-    let letGo = () => {}
-    const opened = new Promise<void>((resolve) => {
-      letGo = resolve
-    })
+    const gate = createGate()
     const job: Job = {
       name: 'work',
       intervalMs: 1,
@@ -394,7 +392,7 @@ describe('a job', () => {
         log.push('begins')
         await once(signal, 'abort')
         log.push('is told to stop')
-        await opened
+        await gate.pass()
         log.push('ends')
         return { done: 0, more: true }
       },
@@ -406,42 +404,39 @@ describe('a job', () => {
       needs: {},
       start: () => ({ routes: createRouter(), jobs: [job] }),
     })
-    return { module, log, letGo }
+    return { module, log, finishRound: gate.open }
   }
 
   test('begins when the process is ready, stops when it drains, and ends before it closes', async () => {
-    const { module, log, letGo } = worker()
-    let prepared = () => {}
-    const preparing = new Promise<void>((resolve) => {
-      prepared = resolve
-    })
-    const slow = { name: '001', up: () => preparing }
+    const { module, log, finishRound } = worker()
+    const migration = createGate()
+    const slow = { name: '001', up: () => migration.pass() }
     const process = await composed([module, greeter('local', [slow])])
     const ready = process.prepare()
     await vi.waitFor(async () =>
       expect(await process.get('/readyz')).toMatchObject({ body: { missing: ['migrations of greeter'] } }),
     )
     expect(log).toEqual([])
-    prepared()
+    migration.open()
     await ready
     await vi.waitFor(() => expect(log).toEqual(['begins']))
 
     process.drain()
     await vi.waitFor(() => expect(log).toEqual(['begins', 'is told to stop']))
     const closed = process.close().then(() => log.push('closed'))
-    letGo()
+    finishRound()
     await closed
     expect(log).toEqual(['begins', 'is told to stop', 'ends', 'closed'])
   })
 
   test('ends before a process closes that has not drained', async () => {
-    const { module, log, letGo } = worker()
+    const { module, log, finishRound } = worker()
     const process = await composed([module])
     await process.prepare()
     await vi.waitFor(() => expect(log).toEqual(['begins']))
     const closed = process.close()
     await vi.waitFor(() => expect(log).toEqual(['begins', 'is told to stop']))
-    letGo()
+    finishRound()
     await closed
     expect(log.at(-1)).toBe('ends')
   })

@@ -1,6 +1,7 @@
 import { Agent, request } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
+import { createGate } from '#test/support/gate.ts'
 import type { TimeLimits } from './raw-answers.ts'
 import { type Listener, listen } from './server.ts'
 
@@ -30,27 +31,18 @@ const ask = (): Promise<string | undefined> =>
 
 describe('draining', () => {
   it('asks clients to close their connections, those that wait for an answer too', async () => {
-    let answer = () => {}
-    let arrived = () => {}
-    const inFlight = new Promise<void>((resolve) => {
-      arrived = resolve
-    })
+    const gate = createGate()
     let slow = false
     await open(async () => {
-      if (slow) {
-        arrived()
-        await new Promise<void>((resolve) => {
-          answer = resolve
-        })
-      }
+      if (slow) await gate.pass()
       return new Response('fine')
     })
     expect(await ask()).toBe('keep-alive')
     slow = true
     const waiting = ask()
-    await inFlight
+    await gate.reached
     listener.drain()
-    answer()
+    gate.open()
     expect(await waiting).toBe('close')
     slow = false
     expect(await ask()).toBe('close')
@@ -187,16 +179,13 @@ describe('a client that is slow on purpose', () => {
   })
 
   it('to read its answer is not waited for', async () => {
-    let cancel = () => {}
-    const cancelled = new Promise<void>((resolve) => {
-      cancel = resolve
-    })
+    const cancelled = createGate()
     const pull = (controller: ReadableStreamDefaultController) => controller.enqueue(new Uint8Array(65_536))
-    await open(() => new Response(new ReadableStream({ pull, cancel })), { idleMs: 200 })
+    await open(() => new Response(new ReadableStream({ pull, cancel: cancelled.open })), { idleMs: 200 })
     const socket = connect(listener.port, '127.0.0.1')
     socket.on('error', () => {})
     socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
-    await cancelled
+    await cancelled.pass()
     socket.destroy()
   })
 })
@@ -217,16 +206,15 @@ describe('a client that closes its side', () => {
   const request = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
 
   it('is answered however long that takes, and then no longer connected', async () => {
-    const asked = Promise.withResolvers<void>()
-    const answered = Promise.withResolvers<Response>()
-    await open(() => {
-      asked.resolve()
-      return answered.promise
+    const gate = createGate()
+    await open(async () => {
+      await gate.pass()
+      return new Response('fine')
     })
     const received = sendAndClose(request)
-    await asked.promise
+    await gate.reached
     for (let round = 0; round < 20; round++) await new Promise((resolve) => setImmediate(resolve))
-    answered.resolve(new Response('fine'))
+    gate.open()
     expect(await received).toMatch(/^HTTP\/1\.1 200 .*fine$/s)
   })
 
@@ -241,13 +229,13 @@ describe('a client that closes its side', () => {
   })
 
   it('and is not answered does not keep the server from closing', async () => {
-    const asked = Promise.withResolvers<void>()
-    await open(() => {
-      asked.resolve()
-      return new Promise(() => {})
+    const gate = createGate()
+    await open(async () => {
+      await gate.pass()
+      return new Response('too late')
     })
     const received = sendAndClose(request)
-    await asked.promise
+    await gate.reached
     await listener.close(200)
     expect(await received).toBe('')
   })

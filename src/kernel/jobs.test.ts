@@ -1,4 +1,5 @@
 import { expect, it, vi } from 'vitest'
+import { createGate } from '#test/support/gate.ts'
 import { quiet } from '#test/support/shop.ts'
 import { type Job, startJobs } from './jobs.ts'
 
@@ -42,7 +43,7 @@ it('a job that fails comes round later each time, and as before once it succeeds
 })
 
 it('stopping waits for the round at work, which is told, and no other begins', async () => {
-  let finish = () => {}
+  const gate = createGate()
   let told = false
   let rounds = 0
   const job: Job = {
@@ -50,22 +51,20 @@ it('stopping waits for the round at work, which is told, and no other begins', a
     intervalMs: 1,
     async round(signal) {
       rounds += 1
-      await new Promise<void>((resolve) => {
-        finish = resolve
-      })
+      await gate.pass()
       told = signal.aborted
       return { done: 0, more: true }
     },
   }
   const jobs = startJobs([job], logger)
-  await vi.waitFor(() => expect(rounds).toBe(1))
+  await gate.reached
   let stopped = false
   const stopping = jobs.stop().then(() => {
     stopped = true
   })
   await Promise.resolve()
   expect(stopped).toBe(false)
-  finish()
+  gate.open()
   await stopping
   expect({ rounds, told }).toEqual({ rounds: 1, told: true })
 })

@@ -1,6 +1,7 @@
 import type { RequestListener } from 'node:http'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { generatePrivateKey, publicKeyOf } from '#src/modules/auth/sessions/signing-keys.ts'
+import { createGate } from '#test/support/gate.ts'
 import {
   answering,
   gone,
@@ -89,13 +90,13 @@ describe('an unknown kid', () => {
   it('waits for a slow answer, and holds up nobody else', async () => {
     const token = await issuedWith(key)
     for (const { show } of services) {
-      const { promise: held, resolve: release } = Promise.withResolvers<void>()
-      front.answer = (request, response) => void held.then(() => to(auth.fetch)(request, response))
+      const gate = createGate()
+      front.answer = (request, response) => void gate.pass().then(() => to(auth.fetch)(request, response))
       const before = front.fetches
       const refused = many(50, show)
-      await vi.waitFor(() => expect(front.fetches).toBe(before + 1), { timeout: 10_000 })
+      await gate.reached
       for (let shown = 0; shown < 20; shown++) expect(await show(token)).toBe('accepted')
-      release()
+      gate.open()
       expect(await refused).toEqual(new Set(['401 invalid_token']))
       expect(front.fetches).toBe(before + 1)
     }

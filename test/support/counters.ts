@@ -14,12 +14,6 @@ export const callOf = (milliseconds: number) => ({
   requestId: 'request-1',
 })
 
-/** A gate that holds work until `release` is called. */
-export function createLatch() {
-  const { promise: released, resolve: release } = Promise.withResolvers<void>()
-  return { release, released }
-}
-
 /** Opens a database with an empty collection of counters for the tests of a file, and drops it at the end. */
 export function useCounters() {
   const uri = inject('mongodbUri')

@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { callWithin, withinDeadline } from '#kernel/call.ts'
 import { DomainError, dependencyUnavailable } from '#kernel/errors.ts'
 import type { PublicKey } from '#kernel/public-key.ts'
+import { createGate, type Gate } from '#test/support/gate.ts'
 import { quiet } from '#test/support/shop.ts'
 import { createTokenIssuer } from '../../modules/auth/sessions/access-tokens.ts'
 import { generatePrivateKey, type PrivateKey, publicKeyOf } from '../../modules/auth/sessions/signing-keys.ts'
@@ -241,13 +242,13 @@ describe('the key set', () => {
   const known = publicKeyOf(key)
   const rotated = publicKeyOf(generatePrivateKey())
 
-  /** A source that counts, waits for `answers`, and fails while `fails`. */
+  /** A source that counts the fetches, holds each at the gate if there is one, and fails while `fails`. */
   function source(keys: PublicKey[] = [known]) {
-    const state = { fetches: 0, fails: false, answers: Promise.resolve(), keys }
+    const state = { fetches: 0, fails: false, gate: undefined as Gate | undefined, keys }
     const fetchKeys: KeySource = async () => {
       state.fetches += 1
-      const { answers, fails, keys } = state
-      await answers
+      const { gate, fails, keys } = state
+      await gate?.pass()
       if (fails) throw dependencyUnavailable('auth is not available')
       return keys
     }
@@ -378,16 +379,14 @@ describe('the key set', () => {
     state.fails = true
     await expect(keyOf(randomUUID(), call)).rejects.toMatchObject({ code: 'dependency_unavailable' })
     later(6)
-    let answer = () => {}
-    state.answers = new Promise((resolve) => {
-      answer = resolve
-    })
+    const gate = createGate()
+    state.gate = gate
     state.fails = false
     state.keys = [rotated, known]
     // The five minutes are over: a refresh begins, which nobody waits for but who shows a kid that it may bring.
     expect(await keyOf(key.kid, call)).toEqual(known)
     const waiting = keyOf(rotated.kid, call)
-    answer()
+    gate.open()
     expect(await waiting).toEqual(rotated)
     expect(await keyOf(randomUUID(), call)).toBeUndefined()
     expect(state.fetches).toBe(3)

@@ -3,7 +3,8 @@ import { type AddressInfo, connect, createServer } from 'node:net'
 import mongoose from 'mongoose'
 import { describe, expect, it, vi } from 'vitest'
 import { DomainError } from '#kernel/errors.ts'
-import { type Counter, callOf, createLatch, useCounters } from '#test/support/counters.ts'
+import { type Counter, callOf, useCounters } from '#test/support/counters.ts'
+import { createGate } from '#test/support/gate.ts'
 import { wayToMongodb } from '#test/support/way-to-mongodb.ts'
 import { isDuplicateKey } from './errors.ts'
 
@@ -179,8 +180,8 @@ describe('the loss of the server', () => {
     const far = await shop.open(way.uri)
     await far.connect(new AbortController().signal)
     const { connection, transaction } = far.database('things')
-    const allHaveRead = createLatch()
-    const allAreWriting = createLatch()
+    const allHaveRead = createGate()
+    const allAreWriting = createGate()
     let reading = 0
     let writing = 0
     const bought = Array.from({ length: 8 }, (_, n) =>
@@ -190,17 +191,17 @@ describe('the loss of the server', () => {
         reading += 1
         if (reading === 8) {
           way.freeze()
-          allHaveRead.release()
+          allHaveRead.open()
         }
-        await allHaveRead.released
+        await allHaveRead.pass()
         // When the first connection fails, the driver closes the others, and labels their errors less precisely.
         const inserted = collection.insertMany([{ _id: `a${n}`, n }], { session })
         writing += 1
-        if (writing === 8) allAreWriting.release()
+        if (writing === 8) allAreWriting.open()
         await inserted
       }),
     )
-    await allAreWriting.released
+    await allAreWriting.pass()
     await way.cut()
     await way.mend()
     await Promise.all(bought)

@@ -1,7 +1,8 @@
 import type mongoose from 'mongoose'
 import { describe, expect, it, vi } from 'vitest'
 import { DomainError } from '#kernel/errors.ts'
-import { type Counter, callOf, createLatch, useCounters } from '#test/support/counters.ts'
+import { type Counter, callOf, useCounters } from '#test/support/counters.ts'
+import { createGate } from '#test/support/gate.ts'
 import { wayToMongodb } from '#test/support/way-to-mongodb.ts'
 
 const shop = useCounters()
@@ -44,15 +45,15 @@ describe('a transaction', () => {
 
   it('is repeated after a write conflict, so that both effects are stored', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 0 })
-    const bothHaveRead = createLatch()
+    const bothHaveRead = createGate()
     let attempts = 0
     const both = await Promise.all(
       [1, 2].map(() =>
         shop.database.transaction(callOf(10_000), (session) =>
           increment(session, () => {
             attempts += 1
-            if (attempts === 2) bothHaveRead.release()
-            return bothHaveRead.released
+            if (attempts === 2) bothHaveRead.open()
+            return bothHaveRead.pass()
           }),
         ),
       ),
@@ -99,17 +100,17 @@ describe('a transaction', () => {
 
   it('has no effect if its deadline passes during its work, even if the work continues', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 0 })
-    const { release, released } = createLatch()
+    const gate = createGate()
     let carriedOn: Promise<unknown> = Promise.resolve()
     const late = shop.database.transaction(callOf(150), async (session) => {
       await shop.counters().updateOne({ _id: 'a' }, { $inc: { n: 1 } }, { session })
-      await released
+      await gate.pass()
       carriedOn = shop.counters().insertOne({ _id: 'b', n: 1 }, { session })
       await carriedOn
     })
     await expect(late).rejects.toMatchObject({ code: 'dependency_unavailable' })
     expect(await settled()).toEqual([{ _id: 'a', n: 100 }])
-    release()
+    gate.open()
     await Promise.resolve()
     await expect(carriedOn).rejects.toThrow()
     expect(await settled()).toEqual([{ _id: 'a', n: 200 }])

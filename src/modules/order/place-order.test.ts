@@ -2,6 +2,7 @@ import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import { unbalancedBooks } from '#test/support/books.ts'
 import type { Account, Answer } from '#test/support/client.ts'
+import { createGate } from '#test/support/gate.ts'
 import { type InterferedShop, startInterferedShop } from '#test/support/interfered-shop.ts'
 import { recordCommands, recordedUri } from '#test/support/recorded-commands.ts'
 import { loadPasswordCheck } from '#test/support/shop.ts'
@@ -47,20 +48,18 @@ const unreachable = () => Promise.reject(dependencyUnavailable('product is not a
 
 /** Stops the next reserve before or after the product module carries it out, until the test lets it continue. */
 function stopReserve(where: 'before' | 'after') {
-  const { promise: opened, resolve: letGo } = Promise.withResolvers<void>()
-  const { promise: arrived, resolve: reached } = Promise.withResolvers<void>()
+  const gate = createGate()
   let first = true
   shop.interfere((port) => ({
     async reserve(request, call) {
       if (!first) return port.reserve(request, call)
       first = false
       const carriedOut = where === 'after' ? await port.reserve(request, call) : undefined
-      reached()
-      await opened
+      await gate.pass()
       return carriedOut ?? port.reserve(request, call)
     },
   }))
-  return { arrived, letGo }
+  return gate
 }
 
 describe('an order whose outcome is not known in time', () => {
@@ -166,11 +165,11 @@ describe('an order whose outcome is not known in time', () => {
   it('is confirmed once when the first request returns after a retry has finished', async () => {
     await open({ REQUEST_TIMEOUT: '500ms' })
     const { productId } = await product()
-    const { arrived, letGo } = stopReserve('after')
+    const gate = stopReserve('after')
     const first = place(productId)
-    await arrived
+    await gate.reached
     const retried = await afterLease(() => place(productId))
-    letGo()
+    gate.open()
     expect(retried.status).toBe(201)
     // The first request is past its deadline, and its late steps change nothing.
     expect((await first).body.orderId).toBe(retried.body.orderId)
@@ -187,15 +186,15 @@ describe('an order that its owner cancels while it is pending', () => {
     async (where) => {
       await open({ REQUEST_TIMEOUT: '10s' })
       const { productId } = await product()
-      const { arrived, letGo } = stopReserve(where)
+      const gate = stopReserve(where)
       const placing = place(productId)
-      await arrived
+      await gate.reached
       const orderId = await onlyOrder()
       expect(await cancel(orderId)).toMatchObject({
         status: 200,
         body: { status: 'cancelled', totalAmount: null },
       })
-      letGo()
+      gate.open()
       const refusal = { status: 409, body: { code: 'invalid_transition', from: 'cancelled' } }
       expect(await placing).toMatchObject(refusal)
       expect(await place(productId)).toMatchObject(refusal)
@@ -207,12 +206,12 @@ describe('an order that its owner cancels while it is pending', () => {
   it('stays cancelled when its reserve was rejected meanwhile', async () => {
     await open({ REQUEST_TIMEOUT: '10s' })
     const { productId } = await product(1)
-    const { arrived, letGo } = stopReserve('after')
+    const gate = stopReserve('after')
     const placing = place(productId)
-    await arrived
+    await gate.reached
     const orderId = await onlyOrder()
     expect(await cancel(orderId)).toMatchObject({ status: 200, body: { status: 'cancelled' } })
-    letGo()
+    gate.open()
     expect(await placing).toMatchObject({
       status: 409,
       body: { code: 'invalid_transition', from: 'cancelled' },
@@ -224,15 +223,15 @@ describe('an order that its owner cancels while it is pending', () => {
     await open({ REQUEST_TIMEOUT: '10s' })
     const { productId } = await product()
     const buy = () => shop.order(ada.token, [{ productId, quantity: 1 }])
-    const { arrived, letGo } = stopReserve('after')
+    const gate = stopReserve('after')
     const placing = buy()
-    await arrived
+    await gate.reached
     const orderId = await onlyOrder()
     const other = (await buy()).body.orderId
     for (const id of [other, orderId]) {
       expect(await cancel(id)).toMatchObject({ status: 200, body: { orderId: id, status: 'cancelled' } })
     }
-    letGo()
+    gate.open()
     expect(await placing).toMatchObject({
       status: 409,
       body: { code: 'invalid_transition', from: 'cancelled' },

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, inject, it, type TestContext, vi } from 'vitest'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import { createMongo } from '#kernel/mongo/connection.ts'
-
 import { unbalancedBooks } from '#test/support/books.ts'
+import { createGate } from '#test/support/gate.ts'
 import { startInterferedShop } from '#test/support/interfered-shop.ts'
 import { databaseName, loadPasswordCheck, quiet } from '#test/support/shop.ts'
 import type { ProductPort } from '../product/contract.ts'
@@ -98,28 +98,28 @@ describe.concurrent('an order that is left pending', () => {
     const other = await leavePending('the request', 'other')
     await shop.ageLease(orderId, longAgo)
     await shop.ageLease(other.orderId, longAgo)
-    const { promise: opened, resolve: letGo } = Promise.withResolvers<void>()
+    const gate = createGate()
     shop.interfere((port) => ({
       async reserve(request, call) {
-        await opened
+        await gate.pass()
         return port.reserve(request, call)
       },
     }))
     const retry = place(productId)
     // A sweeper that took this order has passed the other order by.
     await becomes(other.orderId, 'cancelled')
-    letGo()
+    gate.open()
     expect(await retry).toMatchObject({ status: 201, body: { orderId } })
   })
 
   it('answers request_in_progress to its first request if that request returns after the undo', async (context) => {
     const { shop, ada, stockOf, place, becomes } = await open(context, { REQUEST_TIMEOUT: '20s' })
     const { productId } = await shop.product(shop.adminToken, { stock: 10 })
-    const { promise: opened, resolve: letGo } = Promise.withResolvers<void>()
+    const gate = createGate()
     shop.interfere((port) => ({
       async reserve(request, call) {
         const reservation = await port.reserve(request, call)
-        await opened
+        await gate.pass()
         return reservation
       },
     }))
@@ -131,7 +131,7 @@ describe.concurrent('an order that is left pending', () => {
     })
     await shop.ageLease(orderId, longAgo)
     await becomes(orderId, 'cancelled')
-    letGo()
+    gate.open()
     // The answer is not final: the undo freed the key, and a retry places a new order.
     expect(await placing).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
     expect(await place(productId)).toMatchObject({ status: 201 })
@@ -189,12 +189,12 @@ describe.concurrent('the sweeper', () => {
     // The request that placed the order has ended long ago.
     await shop.ageLease(orderId, longAgo)
     let releases = 0
-    const { promise: opened, resolve: letGo } = Promise.withResolvers<void>()
+    const gate = createGate()
     shop.interfere((port) => ({
       async release(request, call) {
         if (request.orderId === orderId) {
           releases += 1
-          await opened
+          await gate.pass()
         }
         return port.release(request, call)
       },
@@ -205,7 +205,7 @@ describe.concurrent('the sweeper', () => {
     // A sweeper that took this order has passed the other order by.
     await becomes(other.orderId, 'cancelled')
     expect(releases).toBe(1)
-    letGo()
+    gate.open()
     expect(await cancelling).toMatchObject({ status: 200, body: { status: 'cancelled' } })
   })
 
@@ -336,12 +336,12 @@ it.concurrent('two sweepers that work on the same order return its stock once', 
   const other = await startInterferedShop({ REQUEST_TIMEOUT: '1s', ...environment })
   const { productId, orderId } = await leavePending('the answer')
   const releasing = new Set<string>()
-  const { promise: opened, resolve: letGo } = Promise.withResolvers<void>()
+  const gate = createGate()
   for (const [name, each] of Object.entries({ shop, other })) {
     each.interfere((port) => ({
       async release(request, call) {
         releasing.add(name)
-        await opened
+        await gate.pass()
         // A stalled process sends its release after the deadline of its call.
         return port.release(request, { ...call, deadline: Date.now() + 20_000 })
       },
@@ -355,7 +355,7 @@ it.concurrent('two sweepers that work on the same order return its stock once', 
     },
     { timeout: 25_000, interval: 500 },
   )
-  letGo()
+  gate.open()
   other.interfere()
   shop.interfere()
   await becomes(orderId, 'cancelled')

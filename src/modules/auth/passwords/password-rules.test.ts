@@ -156,16 +156,16 @@ describe('the hash', () => {
     const ada = await shop.customer()
     const later = await startShop({ environment: { MONGODB_DATABASE: shop.database, BCRYPT_COST: '5' } })
     const original = bcrypt.hash
-    const { promise: upgraded, resolve } = Promise.withResolvers<void>()
+    let upgraded = false
     vi.spyOn(bcrypt, 'hash').mockImplementationOnce(async (data, rounds) => {
       // The old password is verified, the new one not stored yet.
       await later.login(ada.email, ada.password)
-      resolve()
+      upgraded = true
       return original(data, rounds)
     })
     const body = { currentPassword: ada.password, newPassword: 'staples for the battery' }
     expect((await shop.put('/profile/password', { token: ada.token, body })).status).toBe(204)
-    await upgraded
+    expect(upgraded).toBe(true)
     expect((await shop.post('/login', { body: { email: ada.email, password: ada.password } })).status).toBe(
       401,
     )

@@ -3,6 +3,7 @@ import bcrypt from 'bcrypt'
 import mongoose from 'mongoose'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { Account, Answer, Client } from '#test/support/client.ts'
+import { createGate } from '#test/support/gate.ts'
 import { recordCommands, recordedUri } from '#test/support/recorded-commands.ts'
 import { databaseName, type Shop, startShop } from '#test/support/shop.ts'
 import { generatePrivateKey } from '../sessions/signing-keys.ts'
@@ -57,18 +58,14 @@ async function passTime(seconds: number): Promise<void> {
 }
 
 const { compare } = bcrypt
-/** Lets no comparison of this password come to its end before it is told to; those of others do. */
+/** Holds the comparisons of this password at a gate. Other passwords are compared as usual. */
 function holdComparisons(password: string) {
-  const gate = Promise.withResolvers<void>()
-  let held = 0
+  const gate = createGate()
   vi.spyOn(bcrypt, 'compare').mockImplementation(async (given, hash) => {
-    if (given === password) {
-      held += 1
-      await gate.promise
-    }
+    if (given === password) await gate.pass()
     return compare(given, hash)
   })
-  return { letGo: gate.resolve, begun: () => vi.waitFor(() => expect(held).toBe(1), 10_000) }
+  return gate
 }
 
 const throttled = (answer: Answer): number => {
@@ -238,12 +235,12 @@ describe('right passwords', () => {
   it('give back what they took, and not what is counted after that was forgotten', async () => {
     const ada = await owner()
     const right = { email: ada.email, password: ada.password }
-    const { begun, letGo } = holdComparisons(ada.password)
+    const gate = holdComparisons(ada.password)
     const signingIn = attempt(from(newAddress()), right)
-    await begun()
+    await gate.reached
     await passTime(3_601)
     expect((await attempt(from(newAddress(), 1), { email: ada.email })).status).toBe(401)
-    letGo()
+    gate.open()
     expect((await signingIn).status).toBe(200)
     for (let wrong = 2; wrong <= 5; wrong++) {
       expect((await attempt(from(newAddress()), { email: ada.email })).status).toBe(401)
@@ -255,12 +252,12 @@ describe('right passwords', () => {
     const ada = await owner()
     const right = { email: ada.email, password: ada.password }
     for (let wrong = 1; wrong <= 4; wrong++) await attempt(from(newAddress()), { email: ada.email })
-    const { begun, letGo } = holdComparisons(ada.password)
+    const gate = holdComparisons(ada.password)
     const first = attempt(from(newAddress(), 0), right)
-    await begun()
+    await gate.reached
     const address = newAddress()
     expect(throttled(await attempt(from(address, 1), right))).toBe(1)
-    letGo()
+    gate.open()
     expect((await first).status).toBe(200)
     expect((await attempt(from(address, 1), right)).status).toBe(200)
   })
@@ -269,20 +266,20 @@ describe('right passwords', () => {
     const ada = await owner()
     const right = holdComparisons(ada.password)
     const signingIn = attempt(from(newAddress(), 0), { email: ada.email, password: ada.password })
-    await right.begun()
+    await right.reached
     for (let wrong = 1; wrong <= 3; wrong++) await attempt(from(newAddress(), 1), { email: ada.email })
     // The fifth to be counted and, since the right one is taken back meanwhile, the fifth again.
     const fifth = holdComparisons('wrong the fifth time')
     const first = attempt(from(newAddress(), 1), { email: ada.email, password: 'wrong the fifth time' })
-    await fifth.begun()
-    right.letGo()
+    await fifth.reached
+    right.open()
     expect((await signingIn).status).toBe(200)
     const again = holdComparisons('and wrong once more')
     const second = attempt(from(newAddress(), 0), { email: ada.email, password: 'and wrong once more' })
-    await again.begun()
-    fifth.letGo()
+    await again.reached
+    fifth.open()
     expect((await first).status).toBe(401)
-    again.letGo()
+    again.open()
     expect((await second).status).toBe(401)
     expect(throttled(await attempt(from(newAddress()), { email: ada.email }))).toBeLessThanOrEqual(3_600)
   })
