@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
-import { callWithin } from '#kernel/call.ts'
+import { createCall } from '#kernel/call.ts'
 import { createClient } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
 import { admin, databaseName, type Shop, startComposition, startShop } from '#test/support/shop.ts'
@@ -225,7 +225,7 @@ describe('the last admin', () => {
       return found?.run(
         args,
         async () => '',
-        () => callWithin(20_000, 'test'),
+        () => createCall(20_000, 'test'),
       )
     }
     const other = await own.customer()
@@ -337,7 +337,7 @@ it('reset-password wins over an owner, or a thief, who changes it while the oper
     return 'found it under the mat'
   }
   const reset = operator.composition.commands.find(({ name }) => name === 'reset-password')
-  await reset?.run([ada.username], typed, () => callWithin(20_000, 'test'))
+  await reset?.run([ada.username], typed, () => createCall(20_000, 'test'))
   expect((await signIn(ada.username, 'mine as long as I hold it')).status).toBe(401)
   expect((await signIn(ada.username, 'found it under the mat')).status).toBe(200)
   await operator.close()

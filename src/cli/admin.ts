@@ -1,4 +1,4 @@
-import { callWithin } from '#kernel/call.ts'
+import { createCall } from '#kernel/call.ts'
 import { type Command, Refusal } from '#kernel/command.ts'
 import { type Config, loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
 import { isDomainError } from '#kernel/errors.ts'
@@ -44,7 +44,7 @@ async function main(): Promise<number> {
     await composition.migrate(AbortSignal.timeout(migrateWithin))
     const carriedOut = composition.commands.find((candidate) => candidate.name === name)
     const requestId = crypto.randomUUID()
-    const answer = await carriedOut?.run(args, readSecret, () => callWithin(answerWithin, requestId))
+    const answer = await carriedOut?.run(args, readSecret, () => createCall(answerWithin, requestId))
     await print(String(json ? JSON.stringify(answer?.json) : answer?.text))
     return 0
   } finally {

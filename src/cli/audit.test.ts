@@ -94,7 +94,7 @@ async function copyOfShop(): Promise<Copy> {
       await composition.connect(AbortSignal.timeout(10_000))
       const { findings } = await runAudit(composition.audits, {
         repair: repair !== undefined,
-        secondLookAfter: 0,
+        confirmAfterMs: 0,
       })
       await close()
       return findings
@@ -427,7 +427,7 @@ it('repairs nothing that has moved on since it was seen', async () => {
   })
   await composition.connect(AbortSignal.timeout(10_000))
   const findings: Finding[] = []
-  for (const { audit } of composition.audits) findings.push(...(await audit.look()).findings)
+  for (const { audit } of composition.audits) findings.push(...(await audit.inspect()).findings)
   expect(findings.map(({ code }) => code).sort()).toEqual(['order_unfinished', 'stock_off'])
   // A sale, and a retry that carries the order on.
   await change(copy.product, 'products', cup.productId, { $inc: { stock: -1, version: 1 } })

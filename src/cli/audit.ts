@@ -41,7 +41,7 @@ async function main(): Promise<number> {
     await composition.connect(AbortSignal.timeout(connectWithin))
     const report = await runAudit(composition.audits, {
       repair: isSet('repair'),
-      secondLookAfter: config.requestTimeoutMs,
+      confirmAfterMs: config.requestTimeoutMs,
     })
     await print(isSet('json') ? JSON.stringify(report) : readable(report))
     return report.complete && report.findings.every(({ repaired }) => repaired !== undefined) ? 0 : 1

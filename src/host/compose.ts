@@ -1,5 +1,5 @@
 import type { AuditedModule } from '#kernel/audit.ts'
-import { callWithin } from '#kernel/call.ts'
+import { createCall } from '#kernel/call.ts'
 import type { Command } from '#kernel/command.ts'
 import type { Config } from '#kernel/config/load-config.ts'
 import { startJobs } from '#kernel/jobs.ts'
@@ -138,7 +138,7 @@ export async function compose(options: {
         for (const name of config.hosted) readiness.done(`database of ${name}`)
         return migrateAll(
           signal,
-          async (name) => (await hosted.get(name)?.prepare?.(callWithin(prepareWithin, 'boot'))) ?? [],
+          async (name) => (await hosted.get(name)?.prepare?.(createCall(prepareWithin, 'boot'))) ?? [],
         )
       })
       jobs = startJobs(

@@ -11,7 +11,7 @@ function looking(module: string, neededBy: string[], complete: boolean, looks: F
     module,
     neededBy,
     audit: {
-      async look(subjects) {
+      async inspect(subjects) {
         asked.push(subjects)
         const findings = looks[Math.min(asked.length, looks.length) - 1] ?? []
         return { checked: { [module]: 7 }, complete, findings }
@@ -27,7 +27,7 @@ const fault = (subject: string, repair?: Finding['repair']): Finding => ({
   message: 'is off',
   ...(repair && { repair }),
 })
-const run = (modules: AuditedModule[], repair = false) => runAudit(modules, { repair, secondLookAfter: 0 })
+const run = (modules: AuditedModule[], repair = false) => runAudit(modules, { repair, confirmAfterMs: 0 })
 
 describe('an audit', () => {
   it('looks once where all is right', async () => {
@@ -48,7 +48,7 @@ describe('an audit', () => {
   it('waits before the second look', async () => {
     const { audited } = found('cups', [], [fault('a')], [])
     const started = performance.now()
-    await runAudit([audited], { repair: false, secondLookAfter: 50 })
+    await runAudit([audited], { repair: false, confirmAfterMs: 50 })
     expect(performance.now() - started).toBeGreaterThanOrEqual(45)
   })
 })
@@ -124,7 +124,7 @@ describe('a repair', () => {
     ['is not audited', []],
   ])('that gives something back to another module is not done while that one %s', async (_, others) => {
     const log: string[] = []
-    const giving = { ...repairing(log, 'order'), givesBackTo: 'cups' }
+    const giving = { ...repairing(log, 'order'), releasesTo: 'cups' }
     const orders = found('orders', [], [giving])
     const { findings } = await run([...others, orders.audited], true)
     expect(log).toEqual([])

@@ -15,14 +15,14 @@ export interface Finding {
   /** More is promised than there is: its repair, if there is one, comes before all others and waits for nobody. */
   oversells?: boolean
   /** The module that gets back what the repair gives up. It must be audited too, and not promise too much already. */
-  givesBackTo?: string
+  releasesTo?: string
 }
 
-export interface Look {
+export interface Inspection {
   /** How many of what were looked at. */
   checked: Record<string, number>
   findings: Finding[]
-  /** False if it stopped after `mostFindings`. */
+  /** False if it stopped after `maxFindings`. */
   complete: boolean
 }
 
@@ -32,11 +32,11 @@ export interface Audit {
    * @param subjects look at these alone
    * @throws DomainError `dependency_unavailable` if it cannot see all that it has to see
    */
-  look(subjects?: ReadonlySet<string>): Promise<Look>
+  inspect(subjects?: ReadonlySet<string>): Promise<Inspection>
 }
 
 /** Where a module has this many findings, it is looked at no further: the first ones say enough. */
-export const mostFindings = 1_000
+export const maxFindings = 1_000
 
 /** A module with an audit, and the names of the modules that need it. */
 export interface AuditedModule {
@@ -69,7 +69,7 @@ interface Entry {
 }
 
 // A product that sells moves on between look and repair; one that sells this fast is left to the next audit.
-const mostTries = 10
+const maxAttempts = 10
 
 /**
  * Looks at all modules, those first that need the others. What a live system changes between two reads looks like a
@@ -82,20 +82,20 @@ const mostTries = 10
  */
 export async function runAudit(
   modules: readonly AuditedModule[],
-  options: { repair: boolean; secondLookAfter: number },
+  options: { repair: boolean; confirmAfterMs: number },
 ): Promise<AuditReport> {
   const report: AuditReport = { checked: {}, complete: true, findings: [] }
   const sorted = dependentsFirst(modules)
-  const first: { module: AuditedModule; look: Look }[] = []
+  const first: { module: AuditedModule; look: Inspection }[] = []
   for (const module of sorted) {
-    const look = await module.audit.look()
+    const look = await module.audit.inspect()
     first.push({ module, look })
     Object.assign(report.checked, look.checked)
     report.complete &&= look.complete
   }
   if (first.every(({ look }) => look.findings.length === 0)) return report
 
-  await sleep(options.secondLookAfter)
+  await sleep(options.confirmAfterMs)
   const entries: Entry[] = []
   for (const { module, look } of first) {
     for (const finding of await foundAgain(module.audit, look.findings)) {
@@ -123,10 +123,10 @@ export async function runAudit(
   for (const module of sorted) {
     const claimants = module.neededBy.filter((name) => unexplained.has(name) || !isAudited(name))
     for (const entry of entries) {
-      const { oversells, givesBackTo } = entry.finding
+      const { oversells, releasesTo } = entry.finding
       if (entry.module !== module || oversells) continue
-      const unready = givesBackTo !== undefined && (stillDoes(givesBackTo) || !isAudited(givesBackTo))
-      const waitsFor = unready ? [...claimants, givesBackTo] : claimants
+      const unready = releasesTo !== undefined && (stillDoes(releasesTo) || !isAudited(releasesTo))
+      const waitsFor = unready ? [...claimants, releasesTo] : claimants
       if (waitsFor.length > 0 && entry.finding.repair) {
         entry.reported.notRepaired = `${waitsFor.join(', ')} comes first: it is not audited here to the end, or has findings left`
       } else await repair(entry)
@@ -142,7 +142,7 @@ const nameOf = ({ code, subject }: Finding) => `${code} ${subject}`
 async function foundAgain(audit: Audit, findings: readonly Finding[]): Promise<Finding[]> {
   if (findings.length === 0) return []
   const seen = new Set(findings.map(nameOf))
-  const again = await audit.look(new Set(findings.map(({ subject }) => subject)))
+  const again = await audit.inspect(new Set(findings.map(({ subject }) => subject)))
   return again.findings.filter((finding) => seen.has(nameOf(finding)))
 }
 
@@ -154,7 +154,7 @@ async function repair({ module, finding, reported }: Entry): Promise<void> {
   }
   try {
     let now: Finding | undefined = finding
-    for (let tries = 0; now && tries < mostTries; tries++) {
+    for (let tries = 0; now && tries < maxAttempts; tries++) {
       const done = await now.repair?.()
       if (done !== undefined) {
         reported.repaired = done

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { batched, orAlone, shared, type Waiting } from './batching.ts'
-import { type Call, withinDeadline } from './call.ts'
+import { batched, coalesceReads, type QueuedRequest, splitOnFailure } from './batching.ts'
+import { type Call, waitUntilDeadline } from './call.ts'
 import { DomainError, dependencyUnavailable } from './errors.ts'
 
 const inTime = (milliseconds = 10_000): Call => ({
@@ -19,7 +19,7 @@ function controlled(options: Partial<Parameters<typeof batched>[0]> = {}) {
   }[] = []
   const ask = batched<number, number>(
     { name: 'the work', maxConcurrent: 1, maxWaiting: 100, maxBatchWeight: 100, ...(options as object) },
-    (batch: readonly Waiting<number>[], call) =>
+    (batch: readonly QueuedRequest<number>[], call) =>
       new Promise((resolve, reject) => {
         const requests = batch.map(({ request }) => request)
         batches.push({ requests, call, end: (outcomes = requests) => resolve(outcomes), fail: reject })
@@ -33,10 +33,10 @@ const batchesOf = ({ batches }: ReturnType<typeof controlled>) => batches.map(({
 describe('what is carried out together, or alone where that seems to hang', () => {
   const answersAfter = (milliseconds: number) => {
     const sizes: number[] = []
-    const carryOut = orAlone<number, number>(async (batch, call) => {
+    const carryOut = splitOnFailure<number, number>(async (batch, call) => {
       sizes.push(batch.length)
       const answered = new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
-      await withinDeadline(call, 'the work', answered)
+      await waitUntilDeadline(call, 'the work', answered)
       return batch.map(({ request }) => request)
     })
     const ask = async (requests: readonly number[]) => {
@@ -61,7 +61,7 @@ describe('what is carried out together, or alone where that seems to hang', () =
 
   it('fails together where the database is not available', async () => {
     let attempts = 0
-    const carryOut = orAlone<number, number>(async () => {
+    const carryOut = splitOnFailure<number, number>(async () => {
       attempts += 1
       throw dependencyUnavailable('the database is not available')
     })
@@ -73,7 +73,7 @@ describe('what is carried out together, or alone where that seems to hang', () =
 })
 
 it('a batch that has made room for the next one still counts as waiting', async () => {
-  const work = controlled({ maxWaiting: 2, makesRoomAfterMs: 20 })
+  const work = controlled({ maxWaiting: 2, slotTimeoutMs: 20 })
   const late = [work.ask(1, inTime()), work.ask(2, inTime())]
   await expect.poll(() => work.batches.length).toBe(1)
   // The first batch makes room, and the next one begins beside it.
@@ -265,7 +265,7 @@ describe('an error', () => {
 describe('equal reads', () => {
   it('share one that begins after each of them came; others are apart from them', async () => {
     const reads: { key: string; end(): void }[] = []
-    const ask = shared<string, string>(
+    const ask = coalesceReads<string, string>(
       { name: 'the list', maxWaiting: 10, keyOf: (key) => key },
       (key) =>
         new Promise((resolve) => {

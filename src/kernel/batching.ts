@@ -1,17 +1,17 @@
 import pLimit from 'p-limit'
-import { type Call, isOver, orAskedAgain, shortened } from './call.ts'
+import { type Call, isOutOfTime, retryOnTimeout, shortenDeadline } from './call.ts'
 
 import { afterMs, atDeadline } from './deadline-timers.ts'
 import { DomainError, dependencyUnavailable, isDomainError } from './errors.ts'
 import { LinkedList } from './linked-list.ts'
 
 /** A request that waits for its batch, with the call that it belongs to. */
-export interface Waiting<Request> {
+export interface QueuedRequest<Request> {
   readonly request: Request
   readonly call: Call
 }
 
-interface Entry<Request, Result> extends Waiting<Request> {
+interface Entry<Request, Result> extends QueuedRequest<Request> {
   readonly weight: number
   isWaiting: boolean
   settle(outcome: Result | Error): void
@@ -21,24 +21,24 @@ interface Entry<Request, Result> extends Waiting<Request> {
 export type Outcome<Result> = Result | Error | Promise<Result>
 
 /** Carries out a batch. It returns the outcomes in the order of the requests. An error that it throws goes to all callers. */
-export type CarryOut<Request, Result> = (
-  batch: readonly Waiting<Request>[],
+export type ExecuteBatch<Request, Result> = (
+  batch: readonly QueuedRequest<Request>[],
   call: Call,
 ) => Promise<readonly Outcome<Result>[]>
 
 // A batch that takes longer than this may hang. The next batch then starts beside it, because its requests are not the cause.
-const keepsPlaceMs = 400
+const defaultSlotTimeoutMs = 400
 // The time that requests have together, at least. After it each is carried out alone, a limited number of them at once.
-const togetherMs = 400
-const mostAlone = 32
+const minBatchTimeoutMs = 400
+const maxConcurrentSingles = 32
 
 /** Decides when work counts as hanging. */
-export interface Patience {
-  ms(): number
+export interface AdaptiveTimeout {
+  currentMs(): number
   /** Records the duration of a piece of work. */
-  note(tookMs: number): void
+  record(tookMs: number): void
   /** Carries out a piece of work, and records its duration if it succeeds. */
-  watch<T>(work: () => Promise<T>): Promise<T>
+  measure<T>(work: () => Promise<T>): Promise<T>
 }
 
 // Each piece of work reduces the longest recorded time to this share, so that old times are forgotten.
@@ -48,15 +48,15 @@ const keptOfLongest = 0.9
  * Work counts as hanging after `leastMs`, or after twice the time that such work has taken recently. A slow database must not
  * count as hanging: each request would be sent again, in more commands than before.
  */
-export function createPatience(leastMs: number): Patience {
+export function createAdaptiveTimeout(leastMs: number): AdaptiveTimeout {
   let longestMs = 0
   const note = (tookMs: number) => {
     longestMs = Math.max(tookMs, longestMs * keptOfLongest)
   }
   return {
-    ms: () => Math.max(leastMs, 2 * longestMs),
-    note,
-    async watch(work) {
+    currentMs: () => Math.max(leastMs, 2 * longestMs),
+    record: note,
+    async measure(work) {
       const began = performance.now()
       const result = await work()
       note(performance.now() - began)
@@ -72,7 +72,7 @@ export function createPatience(leastMs: number): Patience {
  *
  * @param options `name`: what is waited for, in messages. `maxConcurrent`: batches at a time. `maxWaiting`: requests that may wait.
  * `maxBatchWeight`: what one batch takes on, in requests or as `weightOf` says; a request that is more than that goes alone. `pauseMs`:
- * milliseconds from the end of a batch until the next one may take its place. `makesRoomAfterMs`: milliseconds
+ * milliseconds from the end of a batch until the next one may take its place. `slotTimeoutMs`: milliseconds
  * after which a batch that is still under way makes room for the next one beside it, or more where batches take long
  * @param carryOut its call has the latest deadline of the batch, by which it must be done. What it answers with a promise,
  * and a batch that has made room, is no longer under way, and counts towards `maxWaiting` until it is settled
@@ -87,14 +87,14 @@ export function batched<Request, Result>(
     maxBatchWeight: number
     weightOf?: (request: Request) => number
     pauseMs?: () => number
-    makesRoomAfterMs?: number
+    slotTimeoutMs?: number
   },
-  carryOut: CarryOut<Request, Result>,
+  carryOut: ExecuteBatch<Request, Result>,
 ): (request: Request, call: Call) => Promise<Result> {
   const { name, maxConcurrent, maxWaiting, maxBatchWeight, weightOf = () => 1, pauseMs = () => 0 } = options
-  const { makesRoomAfterMs = keepsPlaceMs } = options
+  const { slotTimeoutMs = defaultSlotTimeoutMs } = options
   const waiting = new LinkedList<Entry<Request, Result>>()
-  const patience = createPatience(makesRoomAfterMs)
+  const patience = createAdaptiveTimeout(slotTimeoutMs)
   let underWay = 0
   let promised = 0
   let planned = false
@@ -124,8 +124,8 @@ export function batched<Request, Result>(
     }
     let isLate = false
     const isInTime =
-      Number.isFinite(maxConcurrent) && Number.isFinite(makesRoomAfterMs)
-        ? afterMs(patience.ms(), () => {
+      Number.isFinite(maxConcurrent) && Number.isFinite(slotTimeoutMs)
+        ? afterMs(patience.currentMs(), () => {
             isLate = true
             promised += batch.length
             makeRoom()
@@ -133,7 +133,7 @@ export function batched<Request, Result>(
         : () => undefined
     let outcomes: readonly Outcome<Result>[]
     try {
-      outcomes = await patience.watch(() => carryOut(batch, lastCall(batch)))
+      outcomes = await patience.measure(() => carryOut(batch, callWithLatestDeadline(batch)))
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error(String(thrown))
       outcomes = batch.map(() => error)
@@ -200,17 +200,19 @@ export function batched<Request, Result>(
  * that must fail or hang does not affect the others. An unavailable database fails all of them at once.
  * @param carryOut must be safe to repeat, even while an earlier attempt may still take effect
  */
-export function orAlone<Request, Result>(carryOut: CarryOut<Request, Result>): CarryOut<Request, Result> {
-  const turns = pLimit(mostAlone)
-  const patience = createPatience(togetherMs)
+export function splitOnFailure<Request, Result>(
+  carryOut: ExecuteBatch<Request, Result>,
+): ExecuteBatch<Request, Result> {
+  const turns = pLimit(maxConcurrentSingles)
+  const patience = createAdaptiveTimeout(minBatchTimeoutMs)
   return async (batch, call) => {
     if (batch.length === 1) return carryOut(batch, call)
-    const together = shortened(call, patience.ms())
+    const together = shortenDeadline(call, patience.currentMs())
     try {
-      return await patience.watch(() => carryOut(batch, together))
+      return await patience.measure(() => carryOut(batch, together))
     } catch (error) {
-      if (isDomainError(error, 'dependency_unavailable') && !isOver(together)) throw error
-      const noteFirst = firstOf(patience)
+      if (isDomainError(error, 'dependency_unavailable') && !isOutOfTime(together)) throw error
+      const noteFirst = recordFirst(patience)
       return batch.map((waiting) =>
         turns(async () => {
           const [outcome] = await noteFirst(() => carryOut([waiting], waiting.call))
@@ -226,28 +228,30 @@ export function orAlone<Request, Result>(carryOut: CarryOut<Request, Result>): C
  * Records the duration of the first piece of work that succeeds. It shows whether the whole database is slow, or only one
  * piece hangs.
  */
-export function firstOf(patience: Patience) {
+export function recordFirst(patience: AdaptiveTimeout) {
   let isNoted = false
   return async <T>(work: () => Promise<T>): Promise<T> => {
     const began = performance.now()
     const result = await work()
-    if (!isNoted) patience.note(performance.now() - began)
+    if (!isNoted) patience.record(performance.now() - began)
     isNoted = true
     return result
   }
 }
 
 /** Has one queue per key. A queue exists while requests wait in it. */
-export function perKey<Request, Result>(create: () => (request: Request, call: Call) => Promise<Result>) {
-  const queues = new Map<string, { ask: ReturnType<typeof create>; asking: number }>()
+export function createKeyedQueues<Request, Result>(
+  create: () => (request: Request, call: Call) => Promise<Result>,
+) {
+  const queues = new Map<string, { submit: ReturnType<typeof create>; asking: number }>()
   return {
     has: (key: string): boolean => queues.has(key),
-    async ask(key: string, request: Request, call: Call): Promise<Result> {
-      const queue = queues.get(key) ?? { ask: create(), asking: 0 }
+    async submit(key: string, request: Request, call: Call): Promise<Result> {
+      const queue = queues.get(key) ?? { submit: create(), asking: 0 }
       queues.set(key, queue)
       queue.asking += 1
       try {
-        return await queue.ask(request, call)
+        return await queue.submit(request, call)
       } finally {
         queue.asking -= 1
         if (queue.asking === 0) queues.delete(key)
@@ -265,21 +269,21 @@ const firstListMs = 500
  * @param keyOf equal for equal requests
  * @returns as `batched`; what it gives is given to several: nobody may change it
  */
-export function shared<Request, Result>(
+export function coalesceReads<Request, Result>(
   options: { name: string; maxWaiting: number; keyOf: (request: Request) => string },
   read: (request: Request, call: Call) => Promise<Result>,
 ): (request: Request, call: Call) => Promise<Result> {
   const { name, maxWaiting, keyOf } = options
-  const kinds = perKey<Request, Result>(() =>
+  const kinds = createKeyedQueues<Request, Result>(() =>
     batched({ name, maxConcurrent: 2, maxWaiting, maxBatchWeight: maxWaiting }, async (batch, call) => {
       const request = batch[0]?.request as Request
-      const result = await orAskedAgain(call, firstListMs, name, (within) => read(request, within))
+      const result = await retryOnTimeout(call, firstListMs, name, (within) => read(request, within))
       return batch.map(() => result)
     }),
   )
-  return (request, call) => kinds.ask(keyOf(request), request, call)
+  return (request, call) => kinds.submit(keyOf(request), request, call)
 }
 
 /** The call with the latest deadline of a batch. Each request also ends at its own deadline. */
-export const lastCall = (batch: readonly Waiting<unknown>[]): Call =>
+export const callWithLatestDeadline = (batch: readonly QueuedRequest<unknown>[]): Call =>
   batch.reduce((last, { call }) => (call.deadline > last.deadline ? call : last), batch[0]?.call as Call)

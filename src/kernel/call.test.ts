@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { callWithin, orAskedAgain, withinDeadline } from './call.ts'
+import { createCall, retryOnTimeout, waitUntilDeadline } from './call.ts'
 import { atDeadline } from './deadline-timers.ts'
 
 beforeEach(() => void vi.useFakeTimers())
@@ -13,7 +13,7 @@ afterEach(() => {
 it('ends each wait at its own deadline, in whatever order they came, and up to 10 ms later', () => {
   const ended: number[] = []
   for (const milliseconds of [300, 100, 200]) {
-    atDeadline(callWithin(milliseconds, 'a'), () => ended.push(milliseconds))
+    atDeadline(createCall(milliseconds, 'a'), () => ended.push(milliseconds))
   }
   vi.advanceTimersByTime(99)
   expect(ended).toEqual([])
@@ -26,22 +26,22 @@ it('ends each wait at its own deadline, in whatever order they came, and up to 1
 it('ends no wait that was taken back, also by another that ended with it', () => {
   const ended: string[] = []
   const takeBack: (() => void)[] = []
-  takeBack.push(atDeadline(callWithin(50, 'a'), () => ended.push('taken back at once')))
+  takeBack.push(atDeadline(createCall(50, 'a'), () => ended.push('taken back at once')))
   takeBack[0]?.()
   takeBack[0]?.()
-  atDeadline(callWithin(50, 'b'), () => {
+  atDeadline(createCall(50, 'b'), () => {
     ended.push('first')
     takeBack[1]?.()
   })
-  takeBack.push(atDeadline(callWithin(50, 'c'), () => ended.push('taken back by the first')))
-  atDeadline(callWithin(50, 'd'), () => ended.push('last'))
+  takeBack.push(atDeadline(createCall(50, 'c'), () => ended.push('taken back by the first')))
+  atDeadline(createCall(50, 'd'), () => ended.push('last'))
   vi.advanceTimersByTime(60)
   expect(ended).toEqual(['first', 'last'])
 })
 
 it('waits for no work beyond the deadline, also if that has passed already', async () => {
   for (const milliseconds of [100, -100]) {
-    const answer = withinDeadline(callWithin(milliseconds, 'a'), 'it', new Promise(() => undefined))
+    const answer = waitUntilDeadline(createCall(milliseconds, 'a'), 'it', new Promise(() => undefined))
     const refused = expect(answer).rejects.toMatchObject({
       code: 'dependency_unavailable',
       message: 'it did not answer in time',
@@ -52,8 +52,8 @@ it('waits for no work beyond the deadline, also if that has passed already', asy
 })
 
 it('gives the outcome of work that is done in time', async () => {
-  expect(await withinDeadline(callWithin(100, 'a'), 'it', Promise.resolve(1))).toBe(1)
-  const failed = withinDeadline(callWithin(100, 'a'), 'it', Promise.reject(new Error('no')))
+  expect(await waitUntilDeadline(createCall(100, 'a'), 'it', Promise.resolve(1))).toBe(1)
+  const failed = waitUntilDeadline(createCall(100, 'a'), 'it', Promise.reject(new Error('no')))
   await expect(failed).rejects.toThrow('no')
 })
 
@@ -63,7 +63,7 @@ it('waits no longer than the deadline for work that is begun once more', async (
     begun += 1
     return new Promise(() => undefined)
   }
-  const refused = expect(orAskedAgain(callWithin(300, 'a'), 100, 'it', work)).rejects.toMatchObject({
+  const refused = expect(retryOnTimeout(createCall(300, 'a'), 100, 'it', work)).rejects.toMatchObject({
     code: 'dependency_unavailable',
   })
   await vi.advanceTimersByTimeAsync(330)

@@ -14,7 +14,7 @@ export interface Job {
   round(signal: AbortSignal): Promise<{ done: number; more: boolean }>
 }
 
-const longestBackoff = 5_000
+const maxBackoffMs = 5_000
 
 /** Runs each job by itself until stopped. */
 export function startJobs(jobs: readonly Job[], logger: Logger): { stop(): Promise<void> } {
@@ -32,7 +32,7 @@ export function startJobs(jobs: readonly Job[], logger: Logger): { stop(): Promi
         wait = more ? 0 : intervalMs
       } catch (error) {
         failures += 1
-        wait = Math.min(intervalMs * 2 ** failures, longestBackoff)
+        wait = Math.min(intervalMs * 2 ** failures, maxBackoffMs)
         logger.warn({ job: name, error: String(error), retryInMs: wait }, 'a job failed')
       }
     }

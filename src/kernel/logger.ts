@@ -46,13 +46,13 @@ export async function createLogger(options: {
 }
 
 // Characters, and bytes of what is being written. Whoever reads the log and stands still costs lines of it, and not the shop.
-const longestBacklog = 16 * 1024 * 1024
+const maxBacklogLength = 16 * 1024 * 1024
 // Milliseconds. A write for each line would cost as much as the answer that it tells of.
-const longestWait = 10
+const flushIntervalMs = 10
 // Milliseconds until whoever reads has made room.
-const roomAfter = 2
+const retryIntervalMs = 2
 // Milliseconds of the process's end for whoever reads slowly: less than a parent waits after DRAIN_TIMEOUT.
-const longestEnd = 800
+const maxExitFlushMs = 800
 
 /**
  * A pipe of our own, where the system can open it anew: whoever shares it may make it hold up whoever writes, as every
@@ -94,19 +94,19 @@ function inChunks(shared: number): DestinationStream {
     isAwaited = true
     setTimeout(() => {
       isAwaited = false
-      if (!write()) writeAfter(roomAfter)
+      if (!write()) writeAfter(retryIntervalMs)
     }, milliseconds).unref()
   }
   process.on('exit', () => {
-    const end = performance.now() + longestEnd
+    const end = performance.now() + maxExitFlushMs
     const clock = new Int32Array(new SharedArrayBuffer(4))
-    while (!write() && performance.now() < end) Atomics.wait(clock, 0, 0, roomAfter)
+    while (!write() && performance.now() < end) Atomics.wait(clock, 0, 0, retryIntervalMs)
   })
   return {
     write(line) {
-      if (chunk.length + lines.length > longestBacklog) return
+      if (chunk.length + lines.length > maxBacklogLength) return
       lines += line
-      if (!isAwaited) writeAfter(longestWait)
+      if (!isAwaited) writeAfter(flushIntervalMs)
     },
   }
 }

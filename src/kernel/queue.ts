@@ -1,5 +1,5 @@
 import pLimit from 'p-limit'
-import { type Call, remaining, withinDeadline } from './call.ts'
+import { type Call, remainingMs, waitUntilDeadline } from './call.ts'
 import { DomainError, dependencyUnavailable } from './errors.ts'
 
 /** @throws DomainError `overloaded` when too many wait; `dependency_unavailable` at the deadline */
@@ -21,9 +21,9 @@ export function createQueue(options: {
     }
     const turn = turns(() => {
       // The caller does not wait any more. To carry out the task would only delay the tasks behind it.
-      if (remaining(call) <= 0) throw dependencyUnavailable('the time for this request is over')
+      if (remainingMs(call) <= 0) throw dependencyUnavailable('the time for this request is over')
       return work()
     })
-    return withinDeadline(call, name, turn)
+    return waitUntilDeadline(call, name, turn)
   }
 }

@@ -2,7 +2,7 @@ import { styleText } from 'node:util'
 import type { DestinationStream } from 'pino'
 
 /** Requests whose cause is kept until their own line comes. */
-const mostPendingCauses = 100
+const maxPendingCauses = 100
 const standardWidth = 80
 
 interface Line extends Record<string, unknown> {
@@ -45,7 +45,7 @@ export function terminalLog(terminal: NodeJS.WriteStream): DestinationStream {
       if (requestId !== undefined && line.err && !isRequest) {
         causes.set(requestId, messageOf(line))
         const [oldest = ''] = causes.keys()
-        if (causes.size > mostPendingCauses) causes.delete(oldest)
+        if (causes.size > maxPendingCauses) causes.delete(oldest)
         return
       }
       const cause = requestId === undefined ? undefined : causes.get(requestId)

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { callWithin } from '#kernel/call.ts'
+import { createCall } from '#kernel/call.ts'
 import { loadConfig } from '#kernel/config/load-config.ts'
 import { createHttpClient } from '#kernel/ports/http-client.ts'
 import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
@@ -81,8 +81,8 @@ describe.each(['all', 'shelf'])('A module that is a folder and a line, with SERV
       fetch: async (url, init) => composition.app.request(String(url), init),
     })
     const port = shelf.connect?.(http) as ShelfPort
-    expect(await port.put({ count: 2 }, callWithin(10_000, 'test'))).toEqual({ count: 2 })
-    await expect(port.put({ count: 4 }, callWithin(10_000, 'test'))).rejects.toMatchObject({
+    expect(await port.put({ count: 2 }, createCall(10_000, 'test'))).toEqual({ count: 2 })
+    await expect(port.put({ count: 4 }, createCall(10_000, 'test'))).rejects.toMatchObject({
       code: 'shelf_full',
       members: { count: 4 },
     })

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest'
 import { type AuditedModule, runAudit } from '#kernel/audit.ts'
-import { callWithin } from '#kernel/call.ts'
+import { createCall } from '#kernel/call.ts'
 import type { Command } from '#kernel/command.ts'
 import { registry } from '#src/registry.ts'
 import { type Account, type Answer, type Client, createClient, type Json } from '#test/support/client.ts'
@@ -172,7 +172,7 @@ async function carryOut(commands: readonly Command[]): Promise<void> {
     await command.run(
       args,
       async () => 'the boat in the bottle',
-      () => callWithin(patience, 'command'),
+      () => createCall(patience, 'command'),
     )
   }
   unasked.push(
@@ -203,7 +203,7 @@ async function auditAndRepair(audits: readonly AuditedModule[]): Promise<void> {
   const order = await databases.collections('order')
   await product.collection('products').updateOne(byId(pot.productId), { $inc: { stock: 1 } })
   await order.collection('orders').updateOne(byId(orderId), { $set: { status: 'cancelled' } })
-  const { complete, findings } = await runAudit(audits, { repair: true, secondLookAfter: 0 })
+  const { complete, findings } = await runAudit(audits, { repair: true, confirmAfterMs: 0 })
   const repaired = findings.map(({ subject, repaired }) => repaired && subject)
   // What is stored here is stored as the program does it, or there were more to find.
   expect({ complete, repaired }).toEqual({ complete: true, repaired: [orderId, pot.productId] })

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inject } from 'vitest'
-import { callWithin } from '#kernel/call.ts'
+import { createCall } from '#kernel/call.ts'
 import { loadConfig } from '#kernel/config/load-config.ts'
 import { createLogger, type Logger } from '#kernel/logger.ts'
 import type { Port } from '#kernel/ports/port.ts'
@@ -18,7 +18,7 @@ export const admin = { username: 'boss', email: 'boss@example.com', password: 't
 
 /** Loads the dictionaries for the first check of a password: a loaded machine may need longer than a short request has. */
 export const loadPasswordCheck = (): Promise<unknown> =>
-  findWeakness(admin.password, admin, callWithin(30_000, 'test'))
+  findWeakness(admin.password, admin, createCall(30_000, 'test'))
 
 export const quiet: Promise<Logger> = createLogger({ level: 'silent', human: false, service: 'test' })
 

@@ -2,7 +2,7 @@ import { createHmac, createPrivateKey, randomUUID, sign as sign25519 } from 'nod
 import { sign } from 'hono/jwt'
 import type { SignatureKey } from 'hono/utils/jwt/jws'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { callWithin, withinDeadline } from '#kernel/call.ts'
+import { createCall, waitUntilDeadline } from '#kernel/call.ts'
 import { DomainError, dependencyUnavailable } from '#kernel/errors.ts'
 import type { PublicKey } from '#kernel/public-key.ts'
 import { createGate, type Gate } from '#test/support/gate.ts'
@@ -421,11 +421,11 @@ describe('the key set', () => {
     let fetches = 0
     const keyOf = createKeyCache(async (_request, within) => {
       fetches += 1
-      if (fetches === 1) return withinDeadline(within, 'auth', new Promise<PublicKey[]>(() => {}))
+      if (fetches === 1) return waitUntilDeadline(within, 'auth', new Promise<PublicKey[]>(() => {}))
       return [known]
     }, logger)
-    const hurried = keyOf(key.kid, callWithin(50, 'hurried'))
-    const patient = [1, 2].map((n) => keyOf(key.kid, callWithin(10_000, `patient-${n}`)))
+    const hurried = keyOf(key.kid, createCall(50, 'hurried'))
+    const patient = [1, 2].map((n) => keyOf(key.kid, createCall(10_000, `patient-${n}`)))
     await expect(hurried).rejects.toMatchObject({ code: 'dependency_unavailable' })
     expect(await Promise.all(patient)).toEqual([known, known])
     expect(fetches).toBe(2)
@@ -439,7 +439,7 @@ describe('the key set', () => {
       return promise
     }, logger)
     const waiting = Array.from({ length: 1_000 }, (_, at) =>
-      keyOf(key.kid, callWithin(5_000 + at, `waiting-${at}`)).catch(String),
+      keyOf(key.kid, createCall(5_000 + at, `waiting-${at}`)).catch(String),
     )
     reject(new Error('no answer'))
     expect(new Set(await Promise.all(waiting))).toEqual(new Set(['Error: no answer']))

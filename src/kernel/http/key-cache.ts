@@ -1,4 +1,4 @@
-import { type Call, orAskedAgain, withinDeadline } from '#kernel/call.ts'
+import { type Call, retryOnTimeout, waitUntilDeadline } from '#kernel/call.ts'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { PublicKey } from '#kernel/public-key.ts'
@@ -28,7 +28,7 @@ export function createKeyCache(source: KeySource, logger: Logger) {
   const fetchKeys = (call: Call): Promise<void> => {
     if (fetching) return latest
     fetching = true
-    latest = orAskedAgain(call, firstFetchMs, 'auth', (within) => source({}, within))
+    latest = retryOnTimeout(call, firstFetchMs, 'auth', (within) => source({}, within))
       .then((keys) => {
         // Auth always has a signing key. An empty set would sign out all users.
         if (keys.length === 0) throw dependencyUnavailable('auth answered with a key set that has no keys')
@@ -45,7 +45,7 @@ export function createKeyCache(source: KeySource, logger: Logger) {
   const sharedFetch = (call: Call) => fetchKeys({ ...call, deadline: Date.now() + sharedFetchMs })
 
   /** For a request that needs the keys: waits until the deadline of that request. */
-  const fetchFirst = (call: Call): Promise<void> => withinDeadline(call, 'auth', sharedFetch(call))
+  const fetchFirst = (call: Call): Promise<void> => waitUntilDeadline(call, 'auth', sharedFetch(call))
 
   const inBackground = (call: Call) => {
     if (fetching) return
@@ -71,7 +71,7 @@ export function createKeyCache(source: KeySource, logger: Logger) {
     }
     // The key may be among those that are being fetched. If the fetch fails, the token may still be valid: the answer is 503,
     // which signs no user out.
-    await withinDeadline(call, 'auth', latest)
+    await waitUntilDeadline(call, 'auth', latest)
     return known.get(kid)
   }
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { HttpBindings } from '@hono/node-server'
 import type { Context, MiddlewareHandler } from 'hono'
-import { type Call, requestIdFormat, withinDeadline } from '#kernel/call.ts'
+import { type Call, requestIdFormat, waitUntilDeadline } from '#kernel/call.ts'
 import { DomainError } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { AppEnv } from './router.ts'
@@ -35,7 +35,7 @@ export function requestContext(options: {
     c.set('call', call)
     c.set('headers', { ...headers, 'x-request-id': call.requestId })
     try {
-      await withinDeadline({ ...call, deadline: call.deadline + grace }, 'the request', next())
+      await waitUntilDeadline({ ...call, deadline: call.deadline + grace }, 'the request', next())
     } catch (error) {
       const line = { requestId: call.requestId, method: c.req.method, path: c.req.path, timeout }
       if (isAwaitingBody(c)) {

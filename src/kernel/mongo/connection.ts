@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import mongoose from 'mongoose'
-import { callWithin, withinDeadline } from '#kernel/call.ts'
+import { createCall, waitUntilDeadline } from '#kernel/call.ts'
 import { ConfigError } from '#kernel/config/config-error.ts'
 import { dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
@@ -131,7 +131,7 @@ export function createMongo(options: {
       assertUsable(deployment)
       const ping = { ping: 1, maxTimeMS: selectionTimeoutMs }
       const answer = connection.getClient().db('admin').command(ping)
-      await withinDeadline(callWithin(selectionTimeoutMs, 'ping'), 'the database', answer)
+      await waitUntilDeadline(createCall(selectionTimeoutMs, 'ping'), 'the database', answer)
     },
 
     unusableReason: deployment.unusableReason,

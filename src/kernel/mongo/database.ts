@@ -1,5 +1,5 @@
 import type mongoose from 'mongoose'
-import { type Call, remaining, withinDeadline } from '#kernel/call.ts'
+import { type Call, remainingMs, waitUntilDeadline } from '#kernel/call.ts'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import type { Deployment } from './deployment.ts'
 import { isUnavailable } from './errors.ts'
@@ -51,11 +51,11 @@ export function createDatabase(
   deployment: Deployment,
 ): Database {
   const run: Run = async (call, work) => {
-    const maxTimeMS = remaining(call)
+    const maxTimeMS = remainingMs(call)
     if (maxTimeMS <= 0) throw dependencyUnavailable('the time for this request is over')
     assertUsable(deployment)
     try {
-      return await watch(withinDeadline(call, 'the database', work(maxTimeMS)))
+      return await watch(waitUntilDeadline(call, 'the database', work(maxTimeMS)))
     } catch (error) {
       throw isUnavailable(error) ? dependencyUnavailable('the database is not available', error) : error
     }

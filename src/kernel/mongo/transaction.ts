@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type mongoose from 'mongoose'
-import { type Call, callWithin, remaining, shortened, withinDeadline } from '#kernel/call.ts'
+import { type Call, createCall, remainingMs, shortenDeadline, waitUntilDeadline } from '#kernel/call.ts'
 import { dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
 import { hasLabel, isDuplicateKey, isSocketError, isTransientAbort, isUnavailable } from './errors.ts'
 
@@ -42,9 +42,9 @@ const maxBackoffMs = 100
 /** Creates the transactions of a connection. `run` limits the time of each of their commands. */
 export function createTransaction(connection: mongoose.Connection, run: Run): Transaction {
   return async (call, work, startCommitWithinMs) => {
-    const workCall = startCommitWithinMs === undefined ? call : shortened(call, startCommitWithinMs)
+    const workCall = startCommitWithinMs === undefined ? call : shortenDeadline(call, startCommitWithinMs)
     const isCommitTooLateIn = (milliseconds: number) =>
-      workCall.deadline < call.deadline && remaining(workCall) <= milliseconds + clockToleranceMs
+      workCall.deadline < call.deadline && remainingMs(workCall) <= milliseconds + clockToleranceMs
     for (let attempt = 1; ; attempt++) {
       let failure: unknown
       let isCommitting = false
@@ -55,11 +55,11 @@ export function createTransaction(connection: mongoose.Connection, run: Run): Tr
           readConcern: { level: 'snapshot' },
           writeConcern: { w: 'majority', journal: true },
           readPreference: 'primary',
-          maxCommitTimeMS: Math.max(1, remaining(call)),
+          maxCommitTimeMS: Math.max(1, remainingMs(call)),
         })
-        working = work(session, Math.max(1, remaining(workCall)))
-        const result = await withinDeadline(workCall, 'the database', working)
-        if (remaining(call) <= 0) throw dependencyUnavailable('the time for this request is over')
+        working = work(session, Math.max(1, remainingMs(workCall)))
+        const result = await waitUntilDeadline(workCall, 'the database', working)
+        if (remainingMs(call) <= 0) throw dependencyUnavailable('the time for this request is over')
         isCommitting = true
         failure = await run(call, () => commit(connection, session, call))
         if (failure === undefined) return result
@@ -71,7 +71,7 @@ export function createTransaction(connection: mongoose.Connection, run: Run): Tr
         void endTransaction(connection, session, working, call)
       }
       const waitMs = backoffMs(failure, attempt)
-      if (remaining(call) <= waitMs) {
+      if (remainingMs(call) <= waitMs) {
         throw dependencyUnavailable('the database did not commit in time', failure)
       }
       if (isCommitTooLateIn(waitMs)) throw commitNotStarted(failure)
@@ -117,12 +117,12 @@ async function endTransaction(
 ): Promise<void> {
   const settlesWithin = async (milliseconds: number) => {
     if (!working) return true
-    const call = callWithin(milliseconds, requestId)
+    const call = createCall(milliseconds, requestId)
     const settled = working.then(
       () => true,
       () => true,
     )
-    return withinDeadline(call, 'the database', settled).catch(() => false)
+    return waitUntilDeadline(call, 'the database', settled).catch(() => false)
   }
   if (!(await settlesWithin(firstAbortAfterMs))) {
     const abort = { abortTransaction: 1, maxTimeMS: overdueCommandMs }
@@ -148,15 +148,15 @@ async function commit(
 ): Promise<unknown> {
   for (;;) {
     try {
-      const firstCall = shortened(call, firstCommitTimeoutMs)
+      const firstCall = shortenDeadline(call, firstCommitTimeoutMs)
       const committed = session.commitTransaction()
-      return await withinDeadline(firstCall, 'the database', committed).catch((error: unknown) => {
+      return await waitUntilDeadline(firstCall, 'the database', committed).catch((error: unknown) => {
         if (!isDomainError(error)) throw error
         // The session accepts no second commit while the first one is pending, so that the raw command is sent.
         const again = {
           commitTransaction: 1,
           writeConcern: { w: 'majority', j: true },
-          maxTimeMS: Math.max(1, remaining(call)),
+          maxTimeMS: Math.max(1, remainingMs(call)),
         }
         return connection
           .getClient()
@@ -167,7 +167,7 @@ async function commit(
     } catch (error) {
       if (hasLabel(error, 'TransientTransactionError')) return error
       const isUnknown = hasLabel(error, 'UnknownTransactionCommitResult') || isSocketError(error)
-      if (!isUnknown || remaining(call) <= 0) throw error
+      if (!isUnknown || remainingMs(call) <= 0) throw error
       await sleep(10 + Math.random() * 40)
     }
   }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BrokenCircuitError, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel'
-import { type Call, remaining, withinDeadline } from '#kernel/call.ts'
+import { type Call, remainingMs, waitUntilDeadline } from '#kernel/call.ts'
 import { DomainError, dependencyUnavailable, type ErrorCode, isDomainError } from '#kernel/errors.ts'
 import { errorOf, kernelProblems, type ProblemTable } from '#kernel/http/problems.ts'
 import type { Logger } from '#kernel/logger.ts'
@@ -65,7 +65,7 @@ export function createHttpClient(options: {
 
   const mayRepeat = async (call: Call, attempt: number, attempts = attemptsOfCall): Promise<boolean> => {
     const wait = Math.random() * Math.min(30 * 2 ** attempt, longestBackoff)
-    if (attempt >= attempts || retries < 1 || remaining(call) <= wait) return false
+    if (attempt >= attempts || retries < 1 || remainingMs(call) <= wait) return false
     retries -= 1
     await sleep(wait)
     return true
@@ -90,12 +90,12 @@ export function createHttpClient(options: {
 
       for (let attempt = 1; ; attempt++) {
         // The last attempt may use all the time there is, each before it half of what is left.
-        const limit = Math.floor(remaining(call) / (attempt === attempts ? 1 : 2))
+        const limit = Math.floor(remainingMs(call) / (attempt === attempts ? 1 : 2))
         // Said before the breaker hears of it: a caller without time tells nothing about the service.
         if (limit <= 0) throw dependencyUnavailable(`there is no time left to ask ${target}`)
         try {
           // The breaker makes calls wait for the one that tries whether the service is back.
-          return await withinDeadline(
+          return await waitUntilDeadline(
             call,
             target,
             breaker.execute(() => exchange(limit)),

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type Call, remaining } from '#kernel/call.ts'
+import { type Call, remainingMs } from '#kernel/call.ts'
 import { DomainError, isDomainError, validationFailed } from '#kernel/errors.ts'
 import type { Client } from '#kernel/http/client-address.ts'
 import { findWeakness } from './passwords/find-weakness.ts'
@@ -119,7 +119,7 @@ export function createAuthService(options: {
 
   const upgradeHash = async (user: User, password: string, call: Call): Promise<void> => {
     // A front has begun to count before the service behind it: something is left for the way back.
-    const within = { ...call, deadline: call.deadline - Math.floor(remaining(call) / 2) }
+    const within = { ...call, deadline: call.deadline - Math.floor(remainingMs(call) / 2) }
     try {
       await users.upgradeHash(user, await passwords.hash(password, within), within)
     } catch (error) {

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
-import { type Audit, type Finding, mostFindings } from '#kernel/audit.ts'
-import { callWithin } from '#kernel/call.ts'
+import { type Audit, type Finding, maxFindings } from '#kernel/audit.ts'
+import { createCall } from '#kernel/call.ts'
 import type { ProductPort, Reservation } from '../product/contract.ts'
 import type { OrderRepository } from './order.repository.ts'
 import type { Order } from './order.ts'
@@ -27,7 +27,8 @@ interface Dependencies {
  * audit reports a difference only if its second pass finds it again.
  */
 export const auditOrders = (dependencies: Dependencies): Audit => ({
-  look: (subjects) => (subjects ? auditSubjects(dependencies, [...subjects]) : auditEverything(dependencies)),
+  inspect: (subjects) =>
+    subjects ? auditSubjects(dependencies, [...subjects]) : auditEverything(dependencies),
 })
 
 async function auditSubjects(dependencies: Dependencies, subjects: readonly string[]) {
@@ -45,12 +46,12 @@ async function auditSubjects(dependencies: Dependencies, subjects: readonly stri
   return { checked: { orders: 0, holds: 0 }, findings, complete: true }
 }
 
-/** Stops early once it has `mostFindings`. */
+/** Stops early once it has `maxFindings`. */
 async function auditEverything(dependencies: Dependencies) {
   const { scans, product } = dependencies
   const findings: Finding[] = []
   const checked = { orders: 0, holds: 0 }
-  const isFull = () => findings.length >= mostFindings
+  const isFull = () => findings.length >= maxFindings
 
   for (let after: string | undefined; !isFull(); ) {
     const found = await scans.byId(after, ordersPerRead, newCall())
@@ -71,7 +72,7 @@ async function auditEverything(dependencies: Dependencies) {
   return { checked, findings, complete: !isFull() }
 }
 
-const newCall = () => callWithin(callTimeoutMs, 'audit')
+const newCall = () => createCall(callTimeoutMs, 'audit')
 
 async function readReservations(product: ProductPort, orderIds: string[]): Promise<Map<string, Reservation>> {
   const { reservations } = await product.reservations({ orderIds }, newCall())
@@ -120,7 +121,7 @@ function holdLeft({ product }: Dependencies, { orderId, status }: Order): Findin
     return 'released what it held'
   }
   const message = `is ${status}, and still holds stock`
-  return { code: 'hold_left', subject: orderId, message, givesBackTo: 'product', repair }
+  return { code: 'hold_left', subject: orderId, message, releasesTo: 'product', repair }
 }
 
 /** @param order is confirmed, shipped or delivered, and so must hold its lines */

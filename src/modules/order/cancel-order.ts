@@ -1,4 +1,4 @@
-import { type Call, withinDeadline } from '#kernel/call.ts'
+import { type Call, waitUntilDeadline } from '#kernel/call.ts'
 import type { ProductPort } from '../product/contract.ts'
 import type { OrderRepository } from './order.repository.ts'
 import type { Order } from './order.ts'
@@ -18,7 +18,7 @@ export async function completeCancelling(
   order: Order,
   call: Call,
 ): Promise<Order> {
-  await withinDeadline(call, 'product', product.release({ orderId: order.orderId }, call))
+  await waitUntilDeadline(call, 'product', product.release({ orderId: order.orderId }, call))
   const cancelled = await orders.finishCancelling(order, call)
   return cancelled ?? (await orders.findLatest(order, ({ status }) => status === 'cancelled', call)) ?? order
 }

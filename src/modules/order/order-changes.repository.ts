@@ -1,7 +1,7 @@
 import type mongoose from 'mongoose'
 import { Types } from 'mongoose'
-import { batched, orAlone, type Waiting } from '#kernel/batching.ts'
-import { type Call, shortened } from '#kernel/call.ts'
+import { batched, type QueuedRequest, splitOnFailure } from '#kernel/batching.ts'
+import { type Call, shortenDeadline } from '#kernel/call.ts'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { bulkWriteFailures, isUnavailable } from '#kernel/mongo/errors.ts'
@@ -37,17 +37,17 @@ export function createCompareAndSet(database: Database): CompareAndSet {
   }
   return batched<OrderChange, Order | undefined>(
     options,
-    orAlone((batch, call) => writeBatch(database, batch, call)),
+    splitOnFailure((batch, call) => writeBatch(database, batch, call)),
   )
 }
 
 async function writeBatch(
   database: Database,
-  batch: readonly Waiting<OrderChange>[],
+  batch: readonly QueuedRequest<OrderChange>[],
   call: Call,
 ): Promise<(Order | Error | undefined)[]> {
   const changes = batch.map(({ request }) => request)
-  const within = shortened(call, writeTimeoutMs)
+  const within = shortenDeadline(call, writeTimeoutMs)
   // Causal consistency makes the read below see at least these writes, even if another server became primary in between.
   const session = await database.connection.startSession({ causalConsistency: true })
   try {

@@ -1,6 +1,6 @@
 import { Types } from 'mongoose'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { type Call, callWithin } from '#kernel/call.ts'
+import { type Call, createCall } from '#kernel/call.ts'
 import { createMongo, type Mongo } from '#kernel/mongo/connection.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { databaseName, quiet } from '#test/support/shop.ts'
@@ -42,7 +42,7 @@ afterAll(async () => {
   await mongo.close()
 })
 
-const call = (): Call => callWithin(20_000, 'test')
+const call = (): Call => createCall(20_000, 'test')
 const place = async (): Promise<Order> => {
   const orderId = elsewhere.newId()
   const request = { userId: elsewhere.newId(), key: orderId, lines: [{ productId: orderId, quantity: 1 }] }

@@ -1,7 +1,7 @@
 import type mongoose from 'mongoose'
 import { Types } from 'mongoose'
-import { batched, orAlone } from '#kernel/batching.ts'
-import { type Call, shortened } from '#kernel/call.ts'
+import { batched, splitOnFailure } from '#kernel/batching.ts'
+import { type Call, shortenDeadline } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { bulkWriteFailures, isDuplicateId, isDuplicateKey } from '#kernel/mongo/errors.ts'
@@ -61,9 +61,9 @@ function createInsert(database: Database) {
       maxWaiting: maxWaitingOrders,
       maxBatchWeight: maxOrdersPerCommand,
     },
-    orAlone(async (batch, call) => {
+    splitOnFailure(async (batch, call) => {
       const documents = batch.map(({ request }) => request)
-      const { failures } = await database.run(shortened(call, writeTimeoutMs), (maxTimeMS) =>
+      const { failures } = await database.run(shortenDeadline(call, writeTimeoutMs), (maxTimeMS) =>
         bulkWriteFailures(insertMany(orders, documents, { maxTimeMS, ordered: false })),
       )
       return documents.map((document, at) => {

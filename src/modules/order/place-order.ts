@@ -1,4 +1,4 @@
-import { type Call, remaining, withinDeadline } from '#kernel/call.ts'
+import { type Call, remainingMs, waitUntilDeadline } from '#kernel/call.ts'
 import { DomainError, isDomainError } from '#kernel/errors.ts'
 import type { Line, ProductPort, Rejection, Reservation } from '../product/contract.ts'
 import type { OrderRepository } from './order.repository.ts'
@@ -91,7 +91,7 @@ export async function placeOrder(
 
   async function settle(order: Order): Promise<Placement> {
     const reserving = product.reserve({ orderId: order.orderId, lines }, call)
-    const reservation = await withinDeadline(call, 'product', reserving)
+    const reservation = await waitUntilDeadline(call, 'product', reserving)
     const settled = await recordReservation(order, reservation)
     if (settled) return { ...answerFrom(settled), replayed: false }
     // The order has changed meanwhile: a client cancelled it, a retry took it over, or the sweeper undoes it.
@@ -115,7 +115,7 @@ async function withOrderId<T>(orderId: string, call: Call, work: () => Promise<T
     if (!isDomainError(error, 'dependency_unavailable', 'overloaded')) throw error
     const message = `the outcome of order ${orderId} is not known yet; retry with the same Idempotency-Key`
     // A retry has to wait for the end of the lease: until then this request counts as working on the order.
-    const retryAfter = Math.max(1, Math.ceil(remaining(call) / 1000))
+    const retryAfter = Math.max(1, Math.ceil(remainingMs(call) / 1000))
     throw new DomainError(error.code, message, { orderId, retryAfter }, { cause: error })
   }
 }

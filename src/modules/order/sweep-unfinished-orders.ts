@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type Call, callWithin } from '#kernel/call.ts'
+import { type Call, createCall } from '#kernel/call.ts'
 import type { Job } from '#kernel/jobs.ts'
 import type { ProductPort } from '../product/contract.ts'
 import { completeCancelling } from './cancel-order.ts'
@@ -34,7 +34,7 @@ export const sweepUnfinishedOrders = (options: Options): Job => ({
 
   async round(signal) {
     const timeoutMs = Math.max(options.requestTimeoutMs, minOrderTimeoutMs)
-    const newCall = () => callWithin(timeoutMs, `sweep-${randomUUID()}`)
+    const newCall = () => createCall(timeoutMs, `sweep-${randomUUID()}`)
     const now = Date.now()
     const since = { pendingSince: now - pendingGraceMs, cancellingSince: now }
     const unfinished = await options.scans.unfinished({ ...since, limit: maxOrdersPerRound }, newCall())

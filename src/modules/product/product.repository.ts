@@ -1,7 +1,7 @@
 import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
 import { batched } from '#kernel/batching.ts'
-import { type Call, orAskedAgain, shortened } from '#kernel/call.ts'
+import { type Call, retryOnTimeout, shortenDeadline } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
 import { corruptDocument, withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
 import type { Database } from '#kernel/mongo/database.ts'
@@ -103,10 +103,14 @@ export function createProductRepository(database: Database, logger: Logger) {
       const ids = [...new Set(batch.map(({ request }) => request))].map((id) => new Types.ObjectId(id))
       // By nothing but the id, which MongoDB has a short way for.
       const filter = { _id: ids.length === 1 ? ids[0] : { $in: ids } }
-      const documents = await orAskedAgain(shortened(call, longestRead), firstReadMs, name, (within) =>
-        database.run(within, (maxTimeMS) =>
-          collection.find(filter, { maxTimeMS, limit: ids.length, batchSize: ids.length }).toArray(),
-        ),
+      const documents = await retryOnTimeout(
+        shortenDeadline(call, longestRead),
+        firstReadMs,
+        name,
+        (within) =>
+          database.run(within, (maxTimeMS) =>
+            collection.find(filter, { maxTimeMS, limit: ids.length, batchSize: ids.length }).toArray(),
+          ),
       )
       const found = new Map(documents.map((document) => [document._id.toHexString(), foundAs(document)]))
       return batch.map(({ request }) => found.get(request))

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { shared } from '#kernel/batching.ts'
+import { coalesceReads } from '#kernel/batching.ts'
 import type { Call } from '#kernel/call.ts'
 import { retryCompareAndSet } from '#kernel/compare-and-set.ts'
 import { DomainError, validationFailed } from '#kernel/errors.ts'
@@ -72,7 +72,7 @@ export function createProductService(options: {
     return product
   }
 
-  const list = shared<ListQuery, Page<ProductRepresentation>>(
+  const list = coalesceReads<ListQuery, Page<ProductRepresentation>>(
     { name: 'the list of products', maxWaiting: waitingLists, keyOf: (query) => JSON.stringify(query) },
     async (query, call) => {
       const rows = await products.list({ ...query, limit: query.limit + 1 }, call)

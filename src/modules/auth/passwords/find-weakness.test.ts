@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
-import { callWithin } from '#kernel/call.ts'
+import { createCall } from '#kernel/call.ts'
 import { findWeakness, findWeaknessNow } from './find-weakness.ts'
 
 const urlOf = (path: string) => new URL(path, import.meta.url).href
@@ -15,10 +15,10 @@ const threads = []
 process.on('worker', ({ threadId }) => threads.push(threadId))
 await import('${urlOf('../../../host/serve.ts')}')
 const { findWeakness } = await import('${urlOf('./find-weakness.ts')}')
-const { callWithin } = await import('${urlOf('../../../kernel/call.ts')}')
+const { createCall } = await import('${urlOf('../../../kernel/call.ts')}')
 const before = threads.length
-const weakness = await findWeakness('password123', ${JSON.stringify(account)}, callWithin(30_000, 'test'))
-await findWeakness('password123', ${JSON.stringify(account)}, callWithin(30_000, 'test'))
+const weakness = await findWeakness('password123', ${JSON.stringify(account)}, createCall(30_000, 'test'))
+await findWeakness('password123', ${JSON.stringify(account)}, createCall(30_000, 'test'))
 const require = createRequire('${import.meta.url}')
 const loadedHere = Object.keys(require.cache).some((file) => file.includes('@zxcvbn-ts'))
 console.log(JSON.stringify({ before, weakness, after: threads.length, loadedHere }))`
@@ -29,13 +29,13 @@ console.log(JSON.stringify({ before, weakness, after: threads.length, loadedHere
 
 it('many passwords are checked in their turn, and each gets its own answer', async () => {
   const passwords = ['password123', 'copper violin thunder', 'Summer2024!', 'velvet harbor pencil']
-  const call = callWithin(30_000, 'test')
+  const call = createCall(30_000, 'test')
   const answers = await Promise.all(passwords.map((password) => findWeakness(password, account, call)))
   expect(answers).toEqual([mostCommon, undefined, expect.stringContaining('easily guessed'), undefined])
 })
 
 it('a check that fails is dependency_unavailable, and the next one succeeds', async () => {
-  const call = callWithin(30_000, 'test')
+  const call = createCall(30_000, 'test')
   const nobody = { username: 'ada' } as typeof account
   await expect(findWeakness('copper violin thunder', nobody, call)).rejects.toMatchObject({
     code: 'dependency_unavailable',

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
-import { type Call, callWithin, remaining, withinDeadline } from '#kernel/call.ts'
+import { type Call, createCall, remainingMs, waitUntilDeadline } from '#kernel/call.ts'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import { createQueue } from '#kernel/queue.ts'
 import type { Answer, Failure, Question } from './find-weakness.worker.ts'
@@ -34,11 +34,11 @@ export const findWeakness = (password: string, account: Names, call: Call): Prom
       else resolve(answer.weakness)
     })
     // The queue ends the wait of the request. This limit ends a thread that hangs, which would keep its place for ever.
-    const limit = callWithin(answerWithinMs, call.requestId)
+    const limit = createCall(answerWithinMs, call.requestId)
     try {
-      return await withinDeadline(limit, nameOfCheck, promise)
+      return await waitUntilDeadline(limit, nameOfCheck, promise)
     } catch (error) {
-      if (remaining(limit) <= 0) discard(thread)
+      if (remainingMs(limit) <= 0) discard(thread)
       throw error
     } finally {
       thread.off('exit', ended)

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { decode } from 'hono/jwt'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { callWithin } from '#kernel/call.ts'
+import { createCall } from '#kernel/call.ts'
 import type { Account, Answer } from '#test/support/client.ts'
 import { databaseName, type Shop, startComposition, startShop } from '#test/support/shop.ts'
 import { generatePrivateKey } from './signing-keys.ts'
@@ -293,7 +293,7 @@ describe('a family', () => {
         promote?.run(
           [ada.username],
           async () => '',
-          () => callWithin(20_000, 'promotion'),
+          () => createCall(20_000, 'promotion'),
         ),
         ...meanwhile(ada),
       ])

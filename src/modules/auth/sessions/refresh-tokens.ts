@@ -1,5 +1,5 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto'
-import { type Call, remaining } from '#kernel/call.ts'
+import { type Call, remainingMs } from '#kernel/call.ts'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import type { User } from '../user.ts'
 
@@ -64,7 +64,7 @@ export function createRefreshTokens(options: {
       const { selector, secret } = parts
       // At first as it was a moment ago: if this is the unspent token, the compare-and-set decides.
       let family = await families.find(hash(selector), call)
-      for (let isLatest = false; remaining(call) > 0; isLatest = true) {
+      for (let isLatest = false; remainingMs(call) > 0; isLatest = true) {
         if (!family || isOver(family)) return { outcome: 'unknown' }
         const { familyId, userId, sessionEpoch, tokenHash } = family
         if (hash(secret) === tokenHash) {

@@ -1,4 +1,4 @@
-import { type Call, callWithin } from '#kernel/call.ts'
+import { type Call, createCall } from '#kernel/call.ts'
 import type { Rate } from '#kernel/config/values.ts'
 
 import { DomainError } from '#kernel/errors.ts'
@@ -68,7 +68,7 @@ export async function countFailures(
 ): Promise<boolean> {
   const counted: { counter: Counter; count: Count }[] = []
   const takeBack = async () => {
-    const note = callWithin(noteWithin, call.requestId)
+    const note = createCall(noteWithin, call.requestId)
     await Promise.all(
       counted.map(({ counter: { limit, key }, count }) => limit.counts.subtract(key, count, note)),
     )
@@ -92,7 +92,7 @@ export async function countFailures(
     await takeBack()
     return true
   }
-  const note = callWithin(noteWithin, call.requestId)
+  const note = createCall(noteWithin, call.requestId)
   const usedUp = counted.filter(({ counter, count }) => count.count === counter.limit.rate.max)
   await Promise.all(usedUp.map(({ counter }) => lock(counter, note)))
   return false

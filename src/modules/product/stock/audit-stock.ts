@@ -1,5 +1,5 @@
-import { type Audit, type Finding, mostFindings } from '#kernel/audit.ts'
-import { callWithin } from '#kernel/call.ts'
+import { type Audit, type Finding, maxFindings } from '#kernel/audit.ts'
+import { createCall } from '#kernel/call.ts'
 import type { BooksRepository, ProductBooks } from './books.repository.ts'
 import type { StockRepository } from './stock.repository.ts'
 
@@ -22,7 +22,7 @@ export function auditStock({ books, stock }: { books: BooksRepository; stock: St
       .map((account) => `${account} ${seen[account]} → ${right[account]}`)
       .join(', ')
     const { productId } = seen
-    const done = await stock.transaction(callWithin(30_000, 'audit'), async (transaction) => {
+    const done = await stock.transaction(createCall(30_000, 'audit'), async (transaction) => {
       if (!(await transaction.correct(seen, right))) return false
       const entry = { productId, change: 0, stock: right.stock, by: 'audit', reason: change }
       await transaction.record([entry], new Date())
@@ -60,20 +60,20 @@ export function auditStock({ books, stock }: { books: BooksRepository; stock: St
   }
 
   return {
-    async look(subjects) {
+    async inspect(subjects) {
       const findings: Finding[] = []
       const { products, unknown } = await books.read(
         (seen) => {
-          if (findings.length < mostFindings) findings.push(...faultsOf(seen))
+          if (findings.length < maxFindings) findings.push(...faultsOf(seen))
         },
         subjects,
-        callWithin(limit, 'audit'),
+        createCall(limit, 'audit'),
       )
       for (const { productId, held } of unknown) {
         const message = `${held} of it are held, and there is no such product`
         findings.push({ code: 'hold_of_unknown_product', subject: productId, message })
       }
-      return { checked: { products }, findings, complete: findings.length < mostFindings }
+      return { checked: { products }, findings, complete: findings.length < maxFindings }
     },
   }
 }

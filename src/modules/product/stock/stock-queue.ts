@@ -1,14 +1,14 @@
 import pLimit from 'p-limit'
 import {
   batched,
-  createPatience,
-  firstOf,
-  lastCall,
+  callWithLatestDeadline,
+  createAdaptiveTimeout,
+  createKeyedQueues,
   type Outcome,
-  perKey,
-  type Waiting,
+  type QueuedRequest,
+  recordFirst,
 } from '#kernel/batching.ts'
-import { type Call, remaining } from '#kernel/call.ts'
+import { type Call, remainingMs } from '#kernel/call.ts'
 import { DomainError, dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
 import { isDuplicateKey } from '#kernel/mongo/errors.ts'
 import { StaleDecision } from '#kernel/mongo/transaction.ts'
@@ -128,9 +128,9 @@ export function createStockTurns(stock: StockRepository): StockTurns {
   // Moves of the same products, apart from all others, one turn after the other.
   const ofProducts = pLimit(mostApart)
   const ofOrders = pLimit(mostApart)
-  const linesApart = perKey(() =>
+  const linesApart = createKeyedQueues(() =>
     batched<StockMove<unknown>, unknown>(
-      { ...line, makesRoomAfterMs: Number.POSITIVE_INFINITY },
+      { ...line, slotTimeoutMs: Number.POSITIVE_INFINITY },
       (batch, call) => {
         const slots = batch.some(({ request }) => productsOf(request).length > 0) ? ofProducts : ofOrders
         return slots(() => eachForItself(batch, call))
@@ -156,13 +156,13 @@ export function createStockTurns(stock: StockRepository): StockTurns {
     const key = lineOf(request)
     countApart(request, 1)
     try {
-      return await linesApart.ask(key, request, call)
+      return await linesApart.submit(key, request, call)
     } finally {
       countApart(request, -1)
     }
   }
 
-  const patience = createPatience(togetherMs)
+  const patience = createAdaptiveTimeout(togetherMs)
 
   const eachForItself = async (batch: Batch, call: Call): Promise<(unknown | Error)[]> => {
     try {
@@ -192,13 +192,15 @@ export function createStockTurns(stock: StockRepository): StockTurns {
     if (turn.length === 0) return results as Promise<unknown>[]
     let outcomes: (unknown | Error)[] | undefined
     try {
-      outcomes = await patience.watch(() => carryOut(turn, lastCall(turn), patience.ms()))
+      outcomes = await patience.measure(() =>
+        carryOut(turn, callWithLatestDeadline(turn), patience.currentMs()),
+      )
     } catch (error) {
       // Whether it took effect is not known.
       if (isDomainError(error, 'dependency_unavailable')) outcomes = turn.map(() => error)
     }
     const shared = outcomes?.values()
-    const noteFirst = firstOf(patience)
+    const noteFirst = recordFirst(patience)
     return batch.map(({ request, call }, at) => {
       if (results[at]) return results[at]
       return shared ? shared.next().value : noteFirst(() => moveApart(request, call))
@@ -214,7 +216,7 @@ const productsOf = ({ reads }: StockMove<unknown>): readonly string[] => reads.p
 const keyOf = (move: StockMove<unknown>): string =>
   [...productsOf(move)].sort().join() || (move.reads.orderId ?? '')
 
-type Batch = readonly Waiting<StockMove<unknown>>[]
+type Batch = readonly QueuedRequest<StockMove<unknown>>[]
 type Reads = readonly StockMove<unknown>['reads'][]
 
 interface Decided {
@@ -245,7 +247,7 @@ async function lookUp(reads: Reads, source: StockReads): Promise<Facts> {
 function decide(batch: Batch, facts: Facts): Decided {
   const turn = createTurn(facts)
   const outcomes = batch.map(({ request, call }) => {
-    if (remaining(call) <= 0) return dependencyUnavailable('the time for this request is over')
+    if (remainingMs(call) <= 0) return dependencyUnavailable('the time for this request is over')
     try {
       return request.decide(turn)
     } catch (error) {
