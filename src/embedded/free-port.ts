@@ -1,6 +1,6 @@
 import { createServer } from 'node:net'
 
-/** `preferred` if nobody has it, another one otherwise. */
+/** @returns `preferred` if no program uses it, another free port otherwise */
 export function freePort(preferred = 0): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()

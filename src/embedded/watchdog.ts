@@ -1,10 +1,10 @@
-// Runs mongod for a parent that may be killed at any moment: the parent holds the other end of standard input, the
-// operating system closes it when the parent ends, however it ends, and mongod ends then.
+// Runs mongod, and stops it when the parent process ends, even if the parent is killed: the parent holds the other end
+// of standard input, and the operating system closes standard input when the parent ends.
 // Usage: node watchdog.ts <mongod> <argument>...
 import { spawn } from 'node:child_process'
 
 const [binary = 'mongod', ...args] = process.argv.slice(2)
-const grace = 10_000
+const stopTimeoutMs = 10_000
 
 const mongod = spawn(binary, args, { stdio: ['ignore', 'inherit', 'inherit'] })
 mongod.once('error', (error) => {
@@ -16,5 +16,5 @@ mongod.once('exit', (code, signal) => process.exit(code ?? (signal === null ? 1 
 process.stdin.resume()
 process.stdin.once('close', () => {
   mongod.kill('SIGTERM')
-  setTimeout(() => mongod.kill('SIGKILL'), grace)
+  setTimeout(() => mongod.kill('SIGKILL'), stopTimeoutMs)
 })
