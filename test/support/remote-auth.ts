@@ -70,8 +70,8 @@ export async function startServices(authUrl: string, environment: Record<string,
 }
 
 /** A token as auth with this key would issue it to an admin. */
-export const issuedWith = (key: PrivateKey, lifetime = 900): Promise<string> =>
-  createTokenIssuer({ key, issuer: 'trivet', lifetime }).issue({
+export const issuedWith = (key: PrivateKey, lifetimeSeconds = 900): Promise<string> =>
+  createTokenIssuer({ key, issuer: 'trivet', lifetimeSeconds }).issue({
     userId: '0123456789abcdef01234567',
     role: 'admin',
   })

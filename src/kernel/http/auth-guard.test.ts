@@ -73,7 +73,10 @@ describe('a token of this issuer', () => {
       status: 200,
       body: { userId, role: 'customer' },
     })
-    const token = await createTokenIssuer({ key, issuer, lifetime: 900 }).issue({ userId, role: 'admin' })
+    const token = await createTokenIssuer({ key, issuer, lifetimeSeconds: 900 }).issue({
+      userId,
+      role: 'admin',
+    })
     expect((await ask(`Bearer ${token}`)).body).toEqual({ userId, role: 'admin' })
   })
 

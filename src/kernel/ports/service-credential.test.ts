@@ -77,7 +77,7 @@ describe('the guard of /internal', () => {
     [
       "a user's access token",
       () =>
-        createTokenIssuer({ key: generatePrivateKey(), issuer: audience, lifetime: 30 }).issue({
+        createTokenIssuer({ key: generatePrivateKey(), issuer: audience, lifetimeSeconds: 30 }).issue({
           userId: '0123456789abcdef01234567',
           role: 'admin',
         }),

@@ -1,13 +1,13 @@
 import type { Call } from '#kernel/call.ts'
 import { type Answer, type Command, Refusal } from '#kernel/command.ts'
-import type { AuthService } from './auth.service.ts'
+import type { AdminAccounts } from './admin-accounts.ts'
 import { email, password, username } from './credentials.ts'
 import { findWeakness } from './passwords/find-weakness.ts'
 import type { Names } from './passwords/password-policy.ts'
-import type { User } from './user.ts'
+import { type User, userResponse } from './user.ts'
 
 /** What operators do with accounts. Whoever may run these may do anything that an admin may, and is not asked who they are. */
-export const adminCommands = (service: AuthService): Command[] => [
+export const adminCommands = (accounts: AdminAccounts): Command[] => [
   {
     name: 'create',
     parameters: ['username', 'e-mail'],
@@ -18,7 +18,7 @@ export const adminCommands = (service: AuthService): Command[] => [
         email: valid(email, 'e-mail', address),
       }
       const password = await newPassword(account, secret, call)
-      const user = await service.createAdmin({ ...account, password }, call())
+      const user = await accounts.createAdmin({ ...account, password }, call())
       return answer(`${user.username} is an admin now (${user.userId})`, user)
     },
   },
@@ -27,8 +27,8 @@ export const adminCommands = (service: AuthService): Command[] => [
     parameters: ['username or e-mail'],
     summary: 'makes an account an admin',
     async run([name = ''], _secret, call) {
-      const user = await accountOf(service, name, call())
-      const outcome = await service.setRole(user, 'admin', call())
+      const user = await accountOf(accounts, name, call())
+      const outcome = await accounts.setRole(user, 'admin', call())
       const is = outcome === 'changed' ? 'is an admin now' : 'is an admin already'
       return answer(`${user.username} ${is}`, { ...user, role: 'admin' })
     },
@@ -38,8 +38,8 @@ export const adminCommands = (service: AuthService): Command[] => [
     parameters: ['username or e-mail'],
     summary: 'makes an admin a customer; not the last one',
     async run([name = ''], _secret, call) {
-      const user = await accountOf(service, name, call())
-      const outcome = await service.setRole(user, 'customer', call())
+      const user = await accountOf(accounts, name, call())
+      const outcome = await accounts.setRole(user, 'customer', call())
       if (outcome === 'last') {
         throw new Refusal(`${user.username} is the last admin: create or promote another one first`)
       }
@@ -52,12 +52,12 @@ export const adminCommands = (service: AuthService): Command[] => [
     parameters: [],
     summary: 'the admins, the oldest first',
     async run(_args, _secret, call) {
-      const { admins, complete } = await service.admins(call())
+      const { admins, complete } = await accounts.list(call())
       const rows = [heads, ...admins.map(rowOf)]
       const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
       const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '))
       if (!complete) lines.push(`These are the first ${admins.length}: there are more`)
-      return { text: lines.join('\n'), json: { admins: admins.map(shown), complete } }
+      return { text: lines.join('\n'), json: { admins: admins.map(userResponse), complete } }
     },
   },
   {
@@ -65,8 +65,8 @@ export const adminCommands = (service: AuthService): Command[] => [
     parameters: ['username or e-mail'],
     summary: 'ends every session of any account',
     async run([name = ''], _secret, call) {
-      const user = await accountOf(service, name, call())
-      await service.endSessions(user, call())
+      const user = await accountOf(accounts, name, call())
+      await accounts.endSessions(user, call())
       return answer(`${user.username} is signed out everywhere`, user)
     },
   },
@@ -75,24 +75,15 @@ export const adminCommands = (service: AuthService): Command[] => [
     parameters: ['username or e-mail'],
     summary: 'gives any account a new password, and signs it out everywhere',
     async run([name = ''], secret, call) {
-      const user = await accountOf(service, name, call())
+      const user = await accountOf(accounts, name, call())
       const password = await newPassword(user, secret, call)
-      if (!(await service.resetPassword(user, password, call()))) throw unknownAccount(name)
+      if (!(await accounts.resetPassword(user, password, call()))) throw unknownAccount(name)
       return answer(`${user.username} has a new password, and is signed out everywhere`, user)
     },
   },
 ]
 
-/** An account as others may see it. */
-const shown = ({ userId, username, email, role, createdAt }: User) => ({
-  userId,
-  username,
-  email,
-  role,
-  createdAt: createdAt.toISOString(),
-})
-
-const answer = (text: string, user: User): Answer => ({ text, json: shown(user) })
+const answer = (text: string, user: User): Answer => ({ text, json: userResponse(user) })
 
 const heads = ['USERNAME', 'E-MAIL', 'ID', 'SINCE']
 const rowOf = ({ username, email, userId, createdAt }: User): string[] => [
@@ -104,8 +95,8 @@ const rowOf = ({ username, email, userId, createdAt }: User): string[] => [
 
 const unknownAccount = (name: string) => new Refusal(`${name}: there is no such account`)
 
-async function accountOf(service: AuthService, name: string, call: Call): Promise<User> {
-  const user = await service.account(name, call)
+async function accountOf(accounts: AdminAccounts, name: string, call: Call): Promise<User> {
+  const user = await accounts.find(name, call)
   if (!user) throw unknownAccount(name)
   return user
 }

@@ -1,9 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import type { Registration } from './auth.service.ts'
+import type { Registration } from './accounts.ts'
 import { password as passwordSchema } from './credentials.ts'
 import { keptFile } from './secret-file.ts'
 
-/** A password of this store's own, kept beside its data: a demo that others can reach has no known one. */
+/**
+ * The demo's admin. Its password is random and is kept in DATA_DIR, because a demo may be reachable from outside, where a
+ * known password would let anyone in.
+ */
 export async function demoAdmin(dataDir: string): Promise<Registration> {
   const password = await keptFile(dataDir, 'demo-admin-password', {
     make: () => `${randomBytes(12).toString('base64url')}\n`,

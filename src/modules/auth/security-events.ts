@@ -1,3 +1,4 @@
+import { isDomainError } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { Role } from '#kernel/principal.ts'
 
@@ -55,3 +56,17 @@ export const securityLog =
     const { level, message } = securityEvents[event]
     logger[level]({ event: `auth.${event}`, ...fields }, message)
   }
+
+/** Does the work, and records the event `throttled` if the work is refused as `rate_limited`. */
+export async function recordThrottled<T>(
+  record: RecordEvent,
+  fields: FieldsOf<'throttled'>,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (isDomainError(error, 'rate_limited')) record('throttled', fields)
+    throw error
+  }
+}

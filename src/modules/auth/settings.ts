@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import { duration, integer, rate } from '#kernel/config/values.ts'
-
+import type { Registration } from './accounts.ts'
 import { email, password, username } from './credentials.ts'
 import { findWeaknessNow } from './passwords/find-weakness.ts'
 import { isExample, parsePrivateKeys } from './sessions/signing-keys.ts'
@@ -73,4 +73,14 @@ function adminWeakness(settings: unknown): string | undefined {
   const weakness = named ? findWeaknessNow(chosen, account) : undefined
   if (weakness !== undefined || [...chosen].length >= adminPasswordCharacters) return weakness
   return `must have ${adminPasswordCharacters} characters or more when NODE_ENV=production`
+}
+
+/** The admin account that the settings name. All three variables are set, or none is. */
+export function adminOf(settings: {
+  ADMIN_USERNAME?: string | undefined
+  ADMIN_EMAIL?: string | undefined
+  ADMIN_PASSWORD?: string | undefined
+}): Registration | undefined {
+  const { ADMIN_USERNAME: username, ADMIN_EMAIL: email, ADMIN_PASSWORD: password } = settings
+  return username && email && password ? { username, email, password } : undefined
 }

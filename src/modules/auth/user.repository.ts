@@ -8,9 +8,9 @@ import type { User } from './user.ts'
 
 interface UserDocument extends Omit<User, 'userId' | 'sessionEpoch'> {
   _id: Types.ObjectId
-  /** Not on accounts from before there was one. */
+  /** Missing on accounts that an earlier version created. */
   sessionEpoch?: number
-  /** Lower case: what is unique and looked up. The originals keep their case. */
+  /** In lower case, for the unique indexes and for lookups. The originals keep their case. */
   usernameKey: string
   emailKey: string
 }
@@ -29,7 +29,10 @@ const userSchema = new Schema<UserDocument>(
   { ...strictSchema, collection: 'users' },
 )
 
-/** One document, written by whoever takes the role from an admin: two that do so at once cannot both be first. */
+/**
+ * One document, which every transaction that demotes an admin writes. So two such transactions at once conflict, and cannot
+ * both see the other's admin.
+ */
 interface RoleChangesDocument {
   _id: 'admin'
   count: number
@@ -60,17 +63,20 @@ export function createUserRepository(database: Database) {
     filter: mongoose.QueryFilter<UserDocument>,
     call: Call,
   ): Promise<User | undefined> => {
-    const document = await database.run(call, (limit) => users.findOne(filter).maxTimeMS(limit).lean())
+    const document = await database.run(call, (maxTimeMS) =>
+      users.findOne(filter).maxTimeMS(maxTimeMS).lean(),
+    )
     return document ? userOf(document) : undefined
   }
 
+  /** Compare-and-set on the hash. */
   const setHash = async (
     { userId, passwordHash }: User,
-    to: string,
-    more: mongoose.UpdateQuery<UserDocument>,
+    newHash: string,
+    furtherUpdate: mongoose.UpdateQuery<UserDocument>,
     call: Call,
   ): Promise<boolean> => {
-    const update = { $set: { passwordHash: to }, ...more }
+    const update = { $set: { passwordHash: newHash }, ...furtherUpdate }
     const { modifiedCount } = await database.run(call, (maxTimeMS) =>
       users.updateOne({ _id: userId, passwordHash }, update, { maxTimeMS }),
     )
@@ -83,7 +89,7 @@ export function createUserRepository(database: Database) {
     findByUsername: (username: string, call: Call) => findOne({ usernameKey: username.toLowerCase() }, call),
     isEmpty: async (call: Call) => (await findOne({}, call)) === undefined,
 
-    /** @returns which of the two is taken if one is; the unique indexes decide among those that come together */
+    /** @returns the field whose value is taken, if one is. The unique indexes decide between concurrent calls. */
     async add(
       user: Omit<User, 'userId' | 'sessionEpoch' | 'createdAt'>,
       call: Call,
@@ -98,30 +104,29 @@ export function createUserRepository(database: Database) {
       }
     },
 
-    /** Another password, which ends every session. @returns false if it was changed meanwhile */
+    /** Replaces the password, which ends every session. @returns false if the stored hash is not the user's any more */
     changePassword: (user: User, hash: string, call: Call) =>
       setHash(user, hash, { $inc: { sessionEpoch: 1 } }, call),
 
-    /** Ends every session, and changes nothing else. */
     async endSessions(userId: string, call: Call): Promise<void> {
       const update = { $inc: { sessionEpoch: 1 } }
       await database.run(call, (maxTimeMS) => users.updateOne({ _id: userId }, update, { maxTimeMS }))
     },
 
-    /** The same password, hashed anew. */
+    /** Stores a new hash of the same password. @returns false if the stored hash is not the user's any more */
     upgradeHash: (user: User, hash: string, call: Call) => setHash(user, hash, {}, call),
 
-    /** Up to `most`, the oldest first. */
-    async admins(most: number, call: Call): Promise<User[]> {
+    /** Lists the oldest admins first. */
+    async listAdmins(limit: number, call: Call): Promise<User[]> {
       const documents = await database.run(call, (maxTimeMS) =>
-        users.find({ role: 'admin' }).sort({ createdAt: 1, _id: 1 }).limit(most).maxTimeMS(maxTimeMS).lean(),
+        users.find({ role: 'admin' }).sort({ createdAt: 1, _id: 1 }).limit(limit).maxTimeMS(maxTimeMS).lean(),
       )
       return documents.map(userOf)
     },
 
     /**
-     * Another role, which ends every session. There is always an admin left.
-     * @returns `last` if it would take the role from the only admin; `unchanged` if the account has it already
+     * Changes the role, which ends every session.
+     * @returns `last` if no admin would be left; `unchanged` if the account has the role already
      */
     setRole: (userId: string, role: Role, call: Call): Promise<'changed' | 'unchanged' | 'last'> =>
       database.transaction(call, async (session, maxTimeMS) => {

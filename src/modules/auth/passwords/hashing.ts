@@ -1,8 +1,7 @@
-import { availableParallelism } from 'node:os'
 import bcrypt from 'bcrypt'
 import type { Call } from '#kernel/call.ts'
-import { createQueue } from '#kernel/queue.ts'
 import { passwordBytes } from '../credentials.ts'
+import { createHashQueue } from './hash-queue.ts'
 
 export interface Passwords {
   /** @throws DomainError `overloaded` when too many wait; `dependency_unavailable` at the deadline */
@@ -10,6 +9,7 @@ export interface Passwords {
   /**
    * Compares a password with a hash. For an unknown account, which has no hash, the comparison takes as long and fails.
    * @param around gets the comparison once a thread is free, and decides whether to make it
+   * @throws DomainError as `hash`, and every error of `around`
    */
   verify(
     password: string,
@@ -22,41 +22,33 @@ export interface Passwords {
 }
 
 /**
- * Hashes passwords with bcrypt. At most min(cores, UV_THREADPOOL_SIZE) − 1 hashes at once: one core stays free for requests,
- * one thread for WebCrypto, DNS and files.
+ * Hashes passwords with bcrypt, in a queue that leaves a core and a thread to other work.
  * @param cost the cost of new hashes, as `BCRYPT_COST`
  * @param threads the number of threads in Node.js's pool
  */
 export function createPasswords({ cost, threads }: { cost: number; threads: number }): Passwords {
-  const concurrency = Math.max(1, Math.min(availableParallelism(), threads) - 1)
-  const inQueue = createQueue({
-    name: 'the password check',
-    maxConcurrent: concurrency,
-    maxWaiting: concurrency * 64,
-  })
-
-  /** Takes as long for a hash of a lower cost as for one of `cost`, so that the time does not reveal old accounts. */
-  const compare = async (password: string, hash: string): Promise<boolean> => {
-    const matches = await bcrypt.compare(password, hash)
-    // Each step of the cost doubles the work, so that the costs c, c + 1, ... and cost - 1 together add what c lacks.
-    for (let step = bcrypt.getRounds(hash); step < cost; step++)
-      await bcrypt.compare(password, dummyHash(step))
-    return matches
-  }
-
+  const inQueue = createHashQueue(threads)
   return {
     hash: (password, call) => inQueue(call, () => bcrypt.hash(password, cost)),
-    verify: (password, hash, call, around = (work) => work()) =>
+    verify: (password, hash, call, around = (compare) => compare()) =>
       inQueue(call, () =>
         around(async () => {
-          const matches = await compare(password, hash ?? dummyHash(cost))
+          const matches = await compare(password, hash ?? dummyHash(cost), cost)
           // bcrypt ignores bytes after the 72nd. An unpaired surrogate becomes U+FFFD, which another password may contain.
-          const whole = Buffer.byteLength(password) <= passwordBytes && password.isWellFormed()
-          return matches && hash !== undefined && whole
+          const isComplete = Buffer.byteLength(password) <= passwordBytes && password.isWellFormed()
+          return matches && hash !== undefined && isComplete
         }),
       ),
     isOutdated: (hash) => bcrypt.getRounds(hash) < cost,
   }
+}
+
+/** Takes as long for a hash of a lower cost as for one of `cost`, so that the time does not reveal old accounts. */
+async function compare(password: string, hash: string, cost: number): Promise<boolean> {
+  const matches = await bcrypt.compare(password, hash)
+  // Each step of the cost doubles the work, so that the costs c, c + 1, ... and cost - 1 together add what c lacks.
+  for (let step = bcrypt.getRounds(hash); step < cost; step++) await bcrypt.compare(password, dummyHash(step))
+  return matches
 }
 
 /** A hash that no password matches. */

@@ -5,23 +5,22 @@ import type { Role } from '#kernel/principal.ts'
 import type { PrivateKey } from './signing-keys.ts'
 
 export interface TokenIssuer {
-  /** Seconds. */
-  readonly lifetime: number
-  /** An access token: a JWT (RFC 7519) signed with Ed25519 (RFC 8037). */
+  readonly lifetimeSeconds: number
+  /** Creates an access token: a JWT (RFC 7519) signed with Ed25519 (RFC 8037). */
   issue(user: { userId: string; role: Role }): Promise<string>
 }
 
 export function createTokenIssuer(options: {
   key: PrivateKey
   issuer: string
-  lifetime: number
+  lifetimeSeconds: number
 }): TokenIssuer {
-  const { key, issuer, lifetime } = options
+  const { key, issuer, lifetimeSeconds } = options
   const { kty, crv, x, d, kid } = key
-  // Hono's type of a JWK does not name the members of an OKP key, which WebCrypto takes all the same.
+  // WebCrypto accepts the members of an OKP key, but Hono's type of a JWK does not list them.
   const jwk = { kty, crv, x, d, kid, alg: 'EdDSA' } as SignatureKey
   return {
-    lifetime,
+    lifetimeSeconds,
     issue({ userId, role }) {
       const iat = Math.floor(Date.now() / 1000)
       const claims = {
@@ -30,7 +29,7 @@ export function createTokenIssuer(options: {
         sub: userId,
         role,
         iat,
-        exp: iat + lifetime,
+        exp: iat + lifetimeSeconds,
         jti: randomUUID(),
       }
       return sign(claims, jwk, 'EdDSA')

@@ -2,26 +2,7 @@ import { Schema, Types } from 'mongoose'
 import type { Call } from '#kernel/call.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { insertOne, strictSchema } from '#kernel/mongo/inserts.ts'
-
-/** A token that was spent, and the salt that makes its successor of it. */
-export interface SpentToken {
-  hash: string
-  salt: string
-  at: Date
-}
-
-/** What one sign-in goes on as. Its end is that it is not there any more. */
-export interface RefreshFamily {
-  familyId: string
-  userId: string
-  /** Of the account when it signed in: a family of an earlier epoch is over. */
-  sessionEpoch: number
-  /** Of the one token that has not been spent. */
-  tokenHash: string
-  /** In the order in which they were spent, the latest last. */
-  spent: SpentToken[]
-  expiresAt: Date
-}
+import type { RefreshFamily, SpentToken } from './refresh-family.ts'
 
 interface RefreshFamilyDocument extends Omit<RefreshFamily, 'familyId' | 'userId'> {
   _id: string
@@ -65,8 +46,8 @@ export function createRefreshFamilyRepository(database: Database) {
 
   const findOne = async (familyId: string, level: 'majority' | 'linearizable', call: Call) =>
     familyOf(
-      await database.run(call, (limit) =>
-        families.findOne({ _id: familyId }).read('primary').readConcern(level).maxTimeMS(limit).lean(),
+      await database.run(call, (maxTimeMS) =>
+        families.findOne({ _id: familyId }).read('primary').readConcern(level).maxTimeMS(maxTimeMS).lean(),
       ),
     )
 
@@ -78,10 +59,13 @@ export function createRefreshFamilyRepository(database: Database) {
 
     find: (familyId: string, call: Call) => findOne(familyId, 'majority', call),
 
-    /** As it is now, whatever server has answered: what a family may be ended by. It costs a write. */
+    /**
+     * Reads the latest state, even during an election (`linearizable`). The decision to end a family needs such a read. It
+     * costs a write.
+     */
     findLatest: (familyId: string, call: Call) => findOne(familyId, 'linearizable', call),
 
-    /** Compare-and-set on the token that is spent. @returns whether it was the one not yet spent */
+    /** Compare-and-set on the unspent token. @returns false if that token has been spent meanwhile */
     async rotate(
       { familyId, tokenHash }: RefreshFamily,
       next: Pick<RefreshFamily, 'tokenHash' | 'spent'>,
@@ -93,11 +77,11 @@ export function createRefreshFamilyRepository(database: Database) {
       return modifiedCount === 1
     },
 
-    /** @returns the family if there was one; of many who end it at once, to one */
+    /** @returns the family if it existed; only one of several concurrent calls gets it */
     end: async (familyId: string, call: Call): Promise<RefreshFamily | undefined> =>
       familyOf(
-        await database.run(call, (limit) =>
-          families.findOneAndDelete({ _id: familyId }).maxTimeMS(limit).lean(),
+        await database.run(call, (maxTimeMS) =>
+          families.findOneAndDelete({ _id: familyId }).maxTimeMS(maxTimeMS).lean(),
         ),
       ),
   }

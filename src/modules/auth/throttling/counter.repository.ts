@@ -3,6 +3,7 @@ import type { Call } from '#kernel/call.ts'
 import type { Rate } from '#kernel/config/values.ts'
 
 import type { Database } from '#kernel/mongo/database.ts'
+import type { Count } from './count.ts'
 
 const collection = 'throttles'
 // Milliseconds for one command; whoever waits for it has a deadline besides.
@@ -10,15 +11,6 @@ const maxTimeMS = 2_000
 // What is locked has more than any rate allows, by so much that nothing that is taken back makes a difference.
 const lockedFrom = 1_000_000_000
 const locked = 2 * lockedFrom
-
-/** What has been counted under a key. */
-export interface Count {
-  count: number
-  /** Nothing more is let through, whatever is taken back. */
-  isLocked: boolean
-  /** Epoch milliseconds at which it is forgotten. */
-  until: number
-}
 
 export type CounterRepository = ReturnType<typeof createCounterRepository>
 

@@ -4,7 +4,7 @@ import type { Database } from '#kernel/mongo/database.ts'
 import { strictSchema } from '#kernel/mongo/inserts.ts'
 
 interface KnownClientDocument {
-  /** The account's id and the network that its owner has signed in from. */
+  /** The account's id and a network from which the account's owner has signed in. */
   _id: string
   signedInAt: Date
 }
@@ -16,20 +16,18 @@ const knownClientSchema = new Schema<KnownClientDocument>(
 
 export type KnownClientRepository = ReturnType<typeof createKnownClientRepository>
 
-/** From where the sign-ins of an account have succeeded. */
+/** Remembers the networks from which the owner of each account has signed in. */
 export function createKnownClientRepository(database: Database) {
   const clients = database.connection.model<KnownClientDocument>('KnownClient', knownClientSchema)
   const idOf = (account: string, network: string) => `${account} ${network}`
 
   return {
-    /** @param account whatever a sign-in names: of one that does not exist it is false, and takes as long */
-    isKnown: async (account: string, network: string, call: Call): Promise<boolean> =>
-      (await database.run(call, (limit) =>
-        clients
-          .findOne({ _id: idOf(account, network) })
-          .maxTimeMS(limit)
-          .lean(),
-      )) !== null,
+    /** @param account an account's id, or the key of a name that no account has: the answer takes as long, and is false */
+    async isKnown(account: string, network: string, call: Call): Promise<boolean> {
+      const id = idOf(account, network)
+      const client = await database.run(call, (maxTimeMS) => clients.findById(id).maxTimeMS(maxTimeMS).lean())
+      return client !== null
+    },
 
     async remember(userId: string, network: string, call: Call): Promise<void> {
       const signedInAt = new Date()

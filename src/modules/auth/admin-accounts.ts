@@ -1,0 +1,88 @@
+import type { Call } from '#kernel/call.ts'
+import { addAccount, type Registration } from './accounts.ts'
+import type { Passwords } from './passwords/hashing.ts'
+import type { RecordEvent } from './security-events.ts'
+import type { UserRepository } from './user.repository.ts'
+import type { User } from './user.ts'
+
+const maxListedAdmins = 1_000
+
+export type AdminAccounts = ReturnType<typeof createAdminAccounts>
+
+/** What operators do with any account, and what the boot does with the admin account. */
+export function createAdminAccounts(options: {
+  users: UserRepository
+  passwords: Passwords
+  record: RecordEvent
+}) {
+  const { users, passwords, record } = options
+
+  const createAdmin = async (admin: Registration, call: Call): Promise<User> => {
+    const user = await addAccount({ users, passwords }, admin, 'admin', call)
+    const { userId, role } = user
+    record('registered', { requestId: call.requestId, userId, role, by: 'operator' })
+    return user
+  }
+
+  return {
+    createAdmin,
+
+    /**
+     * Creates the admin unless an account has the username: an existing account keeps its password.
+     * @returns the role of the account
+     */
+    async ensureAdmin(admin: Registration, call: Call): Promise<User['role']> {
+      const existing = await users.findByUsername(admin.username, call)
+      return (existing ?? (await createAdmin(admin, call))).role
+    },
+
+    isEmpty: (call: Call) => users.isEmpty(call),
+
+    /** Whether there is an admin with this username and this password. */
+    async isAdmin({ username, password }: Registration, call: Call): Promise<boolean> {
+      const user = await users.findByUsername(username, call)
+      return user?.role === 'admin' && passwords.verify(password, user.passwordHash, call)
+    },
+
+    /** @param name an e-mail address or, without an @, a username */
+    find: (name: string, call: Call): Promise<User | undefined> =>
+      name.includes('@') ? users.findByEmail(name, call) : users.findByUsername(name, call),
+
+    /** Lists the oldest admins first. `complete` is false if there are more. */
+    async list(call: Call): Promise<{ admins: User[]; complete: boolean }> {
+      const found = await users.listAdmins(maxListedAdmins + 1, call)
+      return { admins: found.slice(0, maxListedAdmins), complete: found.length <= maxListedAdmins }
+    },
+
+    /** Changes the role, which ends every session of the account. @returns `last` if no admin would be left */
+    async setRole({ userId, role: before }: User, role: User['role'], call: Call) {
+      // Without this check, the repository would answer `last` for a customer if there is no admin.
+      if (before === role) return 'unchanged'
+      const outcome = await users.setRole(userId, role, call)
+      if (outcome === 'changed') {
+        record('role_changed', { requestId: call.requestId, userId, role, by: 'operator' })
+      }
+      return outcome
+    },
+
+    async endSessions({ userId }: User, call: Call): Promise<void> {
+      await users.endSessions(userId, call)
+      record('signed_out', { requestId: call.requestId, userId, by: 'operator' })
+    },
+
+    /**
+     * Replaces the password without asking for the old one, which ends every session of the account.
+     * @returns false if the account does not exist any more
+     */
+    async resetPassword(user: User, password: string, call: Call): Promise<boolean> {
+      const hash = await passwords.hash(password, call)
+      let current: User | undefined = user
+      while (current && !(await users.changePassword(current, hash, call))) {
+        current = await users.find(user.userId, call)
+      }
+      if (!current) return false
+      record('password_changed', { requestId: call.requestId, userId: user.userId, by: 'operator' })
+      return true
+    },
+  }
+}

@@ -1,0 +1,49 @@
+import type { Call } from '#kernel/call.ts'
+import { ConfigError } from '#kernel/config/config-error.ts'
+import { isDomainError } from '#kernel/errors.ts'
+import type { Logger } from '#kernel/logger.ts'
+import type { Registration } from './accounts.ts'
+import type { AdminAccounts } from './admin-accounts.ts'
+import { demoAdmin } from './demo-admin.ts'
+
+/**
+ * Creates the admin account that the settings name. Without one, a demo's first boot creates the demo admin.
+ * @param settingsAdmin undefined if the settings name no admin
+ * @returns lines for the operator: the name and password of the demo admin
+ * @throws ConfigError if the e-mail address belongs to another account
+ */
+export async function prepareAdmin(
+  options: {
+    accounts: AdminAccounts
+    settingsAdmin: Registration | undefined
+    config: { demo: boolean; dataDir: string }
+    logger: Logger
+  },
+  call: Call,
+): Promise<string[]> {
+  const { accounts, settingsAdmin, config, logger } = options
+  if (settingsAdmin) {
+    await ensureSettingsAdmin(accounts, settingsAdmin, logger, call)
+    return []
+  }
+  if (!config.demo) return []
+  const admin = await demoAdmin(config.dataDir)
+  if (await accounts.isEmpty(call)) await accounts.ensureAdmin(admin, call)
+  else if (!(await accounts.isAdmin(admin, call))) return []
+  return [`Admin      ${admin.username} / ${admin.password}   (demo; ${admin.email})`]
+}
+
+async function ensureSettingsAdmin(
+  accounts: AdminAccounts,
+  admin: Registration,
+  logger: Logger,
+  call: Call,
+): Promise<void> {
+  const role = await accounts.ensureAdmin(admin, call).catch((error: unknown) => {
+    if (!isDomainError(error, 'email_taken')) throw error
+    throw new ConfigError([`ADMIN_EMAIL ${admin.email} belongs to an account with another username`])
+  })
+  if (role !== 'admin') {
+    logger.error({ username: admin.username }, 'ADMIN_USERNAME names an account that is not an admin')
+  }
+}

@@ -1,0 +1,8 @@
+/** What has been counted under one key. */
+export interface Count {
+  count: number
+  /** A locked key allows nothing more, even if attempts are taken back. */
+  isLocked: boolean
+  /** Epoch milliseconds at which the count starts again from zero. */
+  until: number
+}
