@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Stage } from './stage.ts'
+import type { BenchContext } from './context.ts'
 
 export const password = 'correct horse battery'
 
@@ -11,7 +11,10 @@ interface Customer {
   token: string
 }
 
-/** Registers customers and signs them in; `url` is of what hosts auth. */
+/**
+ * Registers customers and signs them in.
+ * @param url the process that hosts auth
+ */
 export async function registerCustomers(url: string, count: number): Promise<Customer[]> {
   const customers: Customer[] = []
   for (let number = 0; number < count; number++) {
@@ -26,21 +29,21 @@ export async function registerCustomers(url: string, count: number): Promise<Cus
 export const signIn = async (url: string, email: string, password: string): Promise<string> =>
   (await post<{ accessToken: string }>(`${url}/login`, { email, password })).accessToken
 
-/** For wrk to read, one a line. @returns the path */
-export async function fileOf(stage: Stage, lines: readonly string[]): Promise<string> {
-  const file = join(stage.folder, `${randomBytes(4).toString('hex')}.txt`)
+/** Writes the lines to a file for load.lua. @returns the path */
+export async function writeLines(context: BenchContext, lines: readonly string[]): Promise<string> {
+  const file = join(context.folder, `${randomBytes(4).toString('hex')}.txt`)
   await writeFile(file, lines.join('\n'))
   return file
 }
 
-/** Of 64 customers. @returns the path of a file with an access token of each */
-export const buyers = async (stage: Stage, url: string): Promise<string> =>
-  fileOf(
-    stage,
+/** Registers 64 customers. @returns the path of a file with their access tokens */
+export const writeBuyerTokens = async (context: BenchContext, url: string): Promise<string> =>
+  writeLines(
+    context,
     (await registerCustomers(url, 64)).map(({ token }) => token),
   )
 
-/** @returns what is answered, as JSON */
+/** @returns the body of the response */
 export async function post<Answer>(
   url: string,
   body: object,

@@ -1,23 +1,25 @@
--- What wrk sends, and the line of JSON that it prints at the end. Arguments after `--` are name=value:
+-- The script that wrk runs. It generates the requests, and prints one line of JSON at the end. The arguments after `--`
+-- are name=value:
 --
 --   workload   get      GET `path`
---              product  GET a product, any of `products`
---              order    POST an order of one piece of any of `products`, by any of the customers in `tokens`
---              mixed    nine `product` to one `order`
---              login    POST a sign-in, with any of the e-mail addresses in `accounts`, and `password`
+--              product  GET a random one of the `products`
+--              order    POST an order for one piece of a random product, by a random customer of `tokens`
+--              mixed    nine `product` for each `order`
+--              login    POST a sign-in with a random e-mail address of `accounts` and `password`
 --   path       of `get`
---   token      an access token for `get`, may be left out
---   products   how many products there are; their ids are `prefix` and six hex digits that count from 0
+--   token      an access token for `get`; optional
+--   products   the number of products
+--   prefix     the prefix of a product's id, before six hex digits that count from 0
 --   tokens     a file with one access token a line
 --   accounts   a file with one e-mail address a line
---   run        unique to this run: what its idempotency keys begin with
---   seed       of this run's random numbers
+--   run        the prefix of this run's idempotency keys; unique to the run
+--   seed       the seed of this run's random numbers
 
 local options = {}
 local sent = 0
 local threads = {}
 
--- Per thread, and read by `done`.
+-- Global, so that `done` can read it from each thread.
 statuses = {}
 
 local function lines_of(path)
@@ -28,20 +30,19 @@ local function lines_of(path)
   return lines
 end
 
-local function any_of(list)
+local function random_element(list)
   return list[math.random(#list)]
 end
 
-local function any_product()
+local function random_product_id()
   return options.prefix .. string.format('%06x', math.random(0, options.products - 1))
 end
 
--- wrk writes this request once, and ids are put into it: to format each anew would take from the core that it shares
--- with the program.
+-- Formats the request once, and inserts only the id. wrk shares the cores with the program, so it must use little CPU time.
 local function product_request()
   local before, after = wrk.format('GET', '/products/@'):match('^(.-)@(.*)$')
   return function()
-    return before .. any_product() .. after
+    return before .. random_product_id() .. after
   end
 end
 
@@ -51,10 +52,10 @@ local function order_request()
     sent = sent + 1
     local headers = {
       ['Content-Type'] = 'application/json',
-      ['Authorization'] = 'Bearer ' .. any_of(tokens),
+      ['Authorization'] = 'Bearer ' .. random_element(tokens),
       ['Idempotency-Key'] = string.format('%s-%d-%d', options.run, number, sent),
     }
-    local body = '{"productList":[{"productId":"' .. any_product() .. '","quantity":1}]}'
+    local body = '{"productList":[{"productId":"' .. random_product_id() .. '","quantity":1}]}'
     return wrk.format('POST', '/orders/create_order', headers, body)
   end
 end
@@ -63,7 +64,7 @@ local function login_request()
   local accounts = lines_of(options.accounts)
   local headers = { ['Content-Type'] = 'application/json' }
   return function()
-    local body = string.format('{"email":"%s","password":"%s"}', any_of(accounts), options.password)
+    local body = string.format('{"email":"%s","password":"%s"}', random_element(accounts), options.password)
     return wrk.format('POST', '/login', headers, body)
   end
 end
@@ -73,9 +74,9 @@ local function get_request()
   if options.token then
     headers['Authorization'] = 'Bearer ' .. options.token
   end
-  local written = wrk.format('GET', options.path, headers)
+  local request_text = wrk.format('GET', options.path, headers)
   return function()
-    return written
+    return request_text
   end
 end
 
@@ -89,7 +90,7 @@ local function mixed_request()
   end
 end
 
-local requests = {
+local request_factories = {
   get = get_request,
   product = product_request,
   order = order_request,
@@ -97,8 +98,8 @@ local requests = {
   login = login_request,
 }
 
--- To look at every answer costs wrk a copy of it. Where all that is asked for are reads, wrk's own count of answers
--- above 399 is enough: there is to be none.
+-- wrk copies each response that a script inspects. For a workload of reads, wrk's own count of statuses above 399 is
+-- enough, because every response must succeed.
 local function count_status(status)
   statuses[status] = (statuses[status] or 0) + 1
 end
@@ -113,9 +114,9 @@ function init(arguments)
     local name, value = argument:match('^(.-)=(.*)$')
     options[name] = value
   end
-  -- Each thread has random numbers of its own.
+  -- Each thread has its own random numbers.
   math.randomseed(options.seed + number)
-  request = requests[options.workload]()
+  request = request_factories[options.workload]()
   if options.workload == 'order' or options.workload == 'login' or options.workload == 'mixed' then
     response = count_status
   end

@@ -7,15 +7,15 @@ import { createLogger } from '#kernel/logger.ts'
 import { openComposition } from '#src/host/open-composition.ts'
 import { registry } from '#src/registry.ts'
 
-// `npm run bench:login`: whether the time of an answer tells if an account exists. Signs in with a wrong password, to an
-// account that exists, to one that does not and to one whose hash is of a lower cost, in turn, and compares the medians.
-// What else the machine does meanwhile is in them: let it be idle, or take more rounds.
+// `npm run bench:login` measures whether the time of an answer reveals that an account exists. It signs in with a wrong
+// password to an existing account, to an unknown one and to one whose hash has a lower cost, in turn, and compares the
+// medians. Other load on the machine changes the medians: leave the machine idle, or use more rounds.
 
 const { values } = parseArgs({
   options: { rounds: { type: 'string', default: '40' }, cost: { type: 'string', default: '12' } },
 })
-/** How far the medians may be apart. */
-const most = 0.05
+/** The largest relative difference between two medians. */
+const maxDifference = 0.05
 
 const dataDir = await mkdtemp(join(tmpdir(), 'trivet-bench-'))
 const logger = await createLogger({ level: 'silent', human: false, service: 'bench' })
@@ -57,28 +57,32 @@ await withShop(String(Math.max(4, Number(values.cost) - 2)), (post) => register(
 const medians = await withShop(values.cost, async (post) => {
   await register(post, 'existing')
   const times: Record<string, number[]> = { existing: [], unknown: [], outdated: [] }
-  const inTurn = Object.entries(times)
+  const order = Object.entries(times)
   for (let round = 0; round < Number(values.rounds); round++) {
-    // Nobody is always the first, or always after the same one.
-    inTurn.push(...inTurn.splice(0, 1))
-    if (round % 2 === 1) inTurn.reverse()
-    for (const [username, own] of inTurn) {
-      const started = performance.now()
-      const { status } = await post('/login', { username, password: 'not the one' })
+    // The order changes, so that no account is always the first, or always after the same one.
+    order.push(...order.splice(0, 1))
+    if (round % 2 === 1) order.reverse()
+    for (const [username, ownTimes] of order) {
+      const startedAt = performance.now()
+      const { status } = await post('/login', { username, password: 'a wrong password' })
       if (status !== 401) throw new Error(`sign-in answered ${status}`)
-      own.push(performance.now() - started)
+      ownTimes.push(performance.now() - startedAt)
     }
   }
-  return Object.fromEntries(Object.entries(times).map(([name, own]) => [name, median(own)]))
+  return Object.fromEntries(Object.entries(times).map(([name, ownTimes]) => [name, median(ownTimes)]))
 })
 await rm(dataDir, { recursive: true, force: true })
 
 const { existing = 0, ...others } = medians
-console.log(`wrong password of an existing account   ${existing.toFixed(1)} ms (median of ${values.rounds})`)
-let apart = 0
+console.log(`The median time of a sign-in with a wrong password, over ${values.rounds} rounds:`)
+console.log(`  existing account     ${existing.toFixed(1)} ms`)
+let difference = 0
 for (const [name, time] of Object.entries(others)) {
-  apart = Math.max(apart, Math.abs(time / existing - 1))
-  console.log(`${name.padEnd(39)} ${time.toFixed(1)} ms, ${(time / existing).toFixed(3)} of it`)
+  difference = Math.max(difference, Math.abs(time / existing - 1))
+  console.log(
+    `  ${`${name} account`.padEnd(20)} ${time.toFixed(1)} ms, ${(time / existing).toFixed(3)} × the first`,
+  )
 }
-console.log(apart <= most ? `within ${most * 100} %` : `NOT within ${most * 100} %`)
-process.exit(apart <= most ? 0 : 1)
+const isMet = difference <= maxDifference
+console.log(`The medians ${isMet ? 'are' : 'are NOT'} within ${maxDifference * 100} % of each other.`)
+process.exit(isMet ? 0 : 1)

@@ -1,59 +1,65 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Stage } from './stage.ts'
+import type { BenchContext } from './context.ts'
+import { formatCount } from './tables.ts'
+import type { Sample } from './wrk.ts'
 
-/** Measures once, for so many seconds. */
+/** Measures once, for this number of seconds. */
 export type Measure<T> = (seconds: number) => Promise<T>
 
 /**
- * Measures contenders in turn, A B A B A B, after a run of each that is not counted.
- * @returns what each came to, by round
+ * Measures variants in turn, A B A B A B, after a warm-up of each.
+ * @returns the samples of each variant, by round
  */
-export async function inTurn<Name extends string, T extends object>(
-  stage: Stage,
+export async function measureInTurn<Variant extends string, T extends Sample>(
+  context: BenchContext,
   title: string,
-  contenders: Record<Name, Measure<T>>,
-): Promise<Record<Name, T[]>> {
-  const { rounds, seconds, warmUpSeconds } = stage.effort
-  const all = Object.entries(contenders) as [Name, Measure<T>][]
+  variants: Record<Variant, Measure<T>>,
+): Promise<Record<Variant, T[]>> {
+  const { rounds, seconds, warmUpSeconds } = context.options
+  const all = Object.entries(variants) as [Variant, Measure<T>][]
   for (const [, measure] of all) await measure(warmUpSeconds)
-  const results = Object.fromEntries(all.map(([name]) => [name, []])) as unknown as Record<Name, T[]>
+  const samples = Object.fromEntries(all.map(([variant]) => [variant, []])) as unknown as Record<Variant, T[]>
   for (let round = 1; round <= rounds; round++) {
-    for (const [name, measure] of all) {
-      await settled(stage)
-      const result = await measure(seconds)
-      results[name].push(result)
-      stage.say(`  ${title}, round ${round}: ${name} ${shown(result)}`)
+    for (const [variant, measure] of all) {
+      await untilMongoIsIdle(context)
+      const sample = await measure(seconds)
+      samples[variant].push(sample)
+      context.log(`  round ${round} of ${rounds}, ${title}, ${variant}: ${describe(sample)}`)
     }
   }
-  return results
+  return samples
 }
 
-// Milliseconds.
-const pause = 250
-const patience = 60_000
-/** Commands in a pause: programs that nobody asks for anything send a few of their own. */
-const idleCommands = 25
+const describe = ({ perSecond, p50Ms, p99Ms, maxMs, refused }: Sample): string =>
+  [
+    `${formatCount(Math.round(perSecond))} requests/s`,
+    `p50 ${p50Ms.toFixed(1)} ms`,
+    `p99 ${p99Ms.toFixed(1)} ms`,
+    `slowest ${maxMs.toFixed(0)} ms`,
+    ...(refused > 0 ? [`${formatCount(refused)} refused`] : []),
+  ].join(', ')
+
+const pollEveryMs = 250
+const maxWaitMs = 60_000
+/** An idle program sends a few commands of its own in this time. */
+const maxIdleCommands = 25
 
 /**
- * What one contender has begun and nobody waits for any more must not be in the next one's measurement: transactions
- * and writes that are tried again for seconds, above all. Waits until MongoDB has nothing to do.
+ * Waits until MongoDB is idle. Otherwise transactions and retries that one variant has left behind would slow the
+ * measurement of the next.
  */
-async function settled({ client }: Stage): Promise<void> {
-  const until = Date.now() + patience
-  const commands = async (): Promise<number> => {
+async function untilMongoIsIdle({ client }: BenchContext): Promise<void> {
+  const until = Date.now() + maxWaitMs
+  const countCommands = async (): Promise<number> => {
     const { opcounters } = await client.db('admin').command({ serverStatus: 1 })
     return Object.values<number>(opcounters).reduce((sum, count) => sum + count, 0)
   }
-  for (let before = await commands(), quiet = 0; quiet < 2 && Date.now() < until; ) {
-    await sleep(pause)
-    const now = await commands()
-    quiet = now - before <= idleCommands ? quiet + 1 : 0
-    before = now
+  let previous = await countCommands()
+  let idlePolls = 0
+  while (idlePolls < 2 && Date.now() < until) {
+    await sleep(pollEveryMs)
+    const current = await countCommands()
+    idlePolls = current - previous <= maxIdleCommands ? idlePolls + 1 : 0
+    previous = current
   }
 }
-
-const shown = (result: object): string =>
-  Object.entries(result)
-    .filter(([, value]) => typeof value === 'number' && value !== 0)
-    .map(([name, value]) => `${name} ${Math.round(value * 100) / 100}`)
-    .join(', ')

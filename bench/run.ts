@@ -1,8 +1,9 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { type Result, ratioTable, targetTable, writeDocument } from './document.ts'
+import { type BenchContext, openContext, type RunOptions } from './context.ts'
 import { describeMachine } from './machine.ts'
-import { plainTable, type Scenario } from './outcome.ts'
+import { type CompletedScenario, ratioTable, targetTable, writeReport } from './report.ts'
+import type { Scenario } from './scenario.ts'
 import { growth } from './scenarios/growth.ts'
 import { list } from './scenarios/list.ts'
 import { logins } from './scenarios/logins.ts'
@@ -12,90 +13,118 @@ import { reads } from './scenarios/reads.ts'
 import { replicas } from './scenarios/replicas.ts'
 import { split } from './scenarios/split.ts'
 import { startup } from './scenarios/startup.ts'
-import { type Effort, openStage } from './stage.ts'
+import { plainTable } from './tables.ts'
 import { wrkVersion } from './wrk.ts'
 
 const scenarios: readonly Scenario[] = [reads, list, mixed, orders, logins, split, replicas, startup, growth]
 
-const usage = `npm run bench -- [scenario ...] [--quick] [--rounds 3] [--seconds 2] [--document folder]
+const usage = `Usage: npm run bench -- [SCENARIO...] [--quick] [--rounds N] [--seconds N] [--report FOLDER]
 
-Measures Trivet against its peers with wrk; all scenarios (${scenarios.map(({ name }) => name).join(', ')}), or those
-that are named.
+Compares Trivet with its peers under load from wrk. Without SCENARIO it runs all scenarios:
 
-  --quick      seconds-short runs, that only show that everything works
-  --rounds     how often each contender is measured
-  --seconds    how long each time
-  --document   where to write performance.md and performance.svg, whatever was run; without it, they are written into
-               docs/ by a whole run that is not quick
+${scenarios.map(({ name, title }) => `  ${name.padEnd(10)} ${title}`).join('\n')}
 
-TRIVET_BENCH_MONGODB_URI is a MongoDB to use instead of the embedded one.
-Ends with 0 if everything could be measured, whatever it came to, and 1 if not.`
+  --quick           short runs that only show that everything works; their numbers mean nothing
+  --rounds N        the number of measurements of each program (default 3, or 1 with --quick)
+  --seconds N       the duration of one measurement (default 2, or 1 with --quick)
+  --report FOLDER   where to write performance.md and performance.svg; a run of all scenarios without --quick writes
+                    them into docs/ by default
 
-async function main(): Promise<number> {
+TRIVET_BENCH_MONGODB_URI names a MongoDB to use instead of the embedded one.
+Exit status: 0 all scenarios were measured, whatever the results; 1 a scenario failed; 130 interrupted.`
+
+interface CommandLine {
+  names: string[]
+  options: RunOptions
+  reportFolder: string | undefined
+  help: boolean
+}
+
+function parseCommandLine(): CommandLine {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
       quick: { type: 'boolean', default: false },
       rounds: { type: 'string' },
       seconds: { type: 'string' },
-      document: { type: 'string' },
-      help: { type: 'boolean', short: 'h' },
+      report: { type: 'string' },
+      help: { type: 'boolean', short: 'h', default: false },
     },
   })
-  const unknown = positionals.filter((name) => !scenarios.some((scenario) => scenario.name === name))
-  if (values.help || unknown.length > 0) {
-    console.log(unknown.length > 0 ? `There is no scenario ${unknown.join(', ')}.\n\n${usage}` : usage)
+  const { quick } = values
+  return {
+    names: positionals,
+    options: {
+      quick,
+      rounds: Number(values.rounds ?? (quick ? 1 : 3)),
+      seconds: Number(values.seconds ?? (quick ? 1 : 2)),
+      warmUpSeconds: quick ? 1 : 2,
+    },
+    reportFolder: values.report,
+    help: values.help,
+  }
+}
+
+async function main(): Promise<number> {
+  const { names, options, reportFolder, help } = parseCommandLine()
+  const unknown = names.filter((name) => !scenarios.some((scenario) => scenario.name === name))
+  if (help || unknown.length > 0) {
+    console.log(unknown.length > 0 ? `Unknown scenario: ${unknown.join(', ')}\n\n${usage}` : usage)
     return unknown.length > 0 ? 1 : 0
   }
   if (wrkVersion() === undefined) {
-    console.error('wrk is needed and not installed: `apt install wrk` or `brew install wrk`')
+    console.error('wrk is not installed: run `apt install wrk` or `brew install wrk`')
     return 1
   }
-  const { quick } = values
-  const effort: Effort = {
-    quick,
-    rounds: Number(values.rounds ?? (quick ? 1 : 3)),
-    seconds: Number(values.seconds ?? (quick ? 1 : 2)),
-    warmUpSeconds: quick ? 1 : 2,
-  }
 
-  const stage = await openStage(process.env.TRIVET_BENCH_MONGODB_URI, effort)
-  let interrupted = false
+  const context = await openContext(process.env.TRIVET_BENCH_MONGODB_URI, options)
+  const interruption = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
-      interrupted = true
-      void stage.end().finally(() => process.exit(130))
+      interruption.abort()
+      void context.close().finally(() => process.exit(130))
     })
   }
-  const chosen = scenarios.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
-  const results: Result[] = []
   try {
-    for (const scenario of chosen) {
-      console.log(`\n${scenario.title} (${scenario.name})`)
-      try {
-        const outcome = await stage.scene(() => scenario.run(stage))
-        results.push({ scenario, outcome })
-        for (const table of outcome.tables) console.log(plainTable(table))
-        for (const note of outcome.notes) console.log(`\n  ${note}`)
-      } catch (error) {
-        if (interrupted) return 130
-        // The others are measured all the same; no document is written without this one.
-        console.error(error)
-      }
-    }
-    console.log(plainTable(ratioTable(results)))
-    console.log(plainTable(targetTable(results)))
+    const selected = scenarios.filter(({ name }) => names.length === 0 || names.includes(name))
+    const completed = await runScenarios(context, selected, interruption.signal)
+    if (interruption.signal.aborted) return 130
+    console.log(plainTable(ratioTable(completed)))
+    console.log(plainTable(targetTable(completed)))
 
-    const whole = results.length === scenarios.length && !quick
-    const folder = values.document ?? (whole ? fileURLToPath(new URL('../docs', import.meta.url)) : undefined)
+    const isFullRun = completed.length === scenarios.length && !options.quick
+    const folder =
+      reportFolder ?? (isFullRun ? fileURLToPath(new URL('../docs', import.meta.url)) : undefined)
     if (folder !== undefined) {
-      await writeDocument(folder, results, await describeMachine(stage), effort)
-      console.log(`\nWritten: performance.md and performance.svg`)
+      await writeReport(folder, completed, await describeMachine(context), options)
+      console.log(`\nperformance.md and performance.svg are in ${folder}`)
     }
-    return results.length === chosen.length ? 0 : 1
+    return completed.length === selected.length ? 0 : 1
   } finally {
-    await stage.end()
+    await context.close()
   }
+}
+
+/** Prints the results of each scenario. After a failed scenario the others are measured nevertheless. */
+async function runScenarios(
+  context: BenchContext,
+  selected: readonly Scenario[],
+  interruption: AbortSignal,
+): Promise<CompletedScenario[]> {
+  const completed: CompletedScenario[] = []
+  for (const scenario of selected) {
+    console.log(`\n${scenario.title} (${scenario.name})`)
+    try {
+      const result = await context.withCleanup(() => scenario.run(context))
+      completed.push({ scenario, result })
+      for (const table of result.tables) console.log(plainTable(table))
+      for (const note of result.notes) console.log(`\n  ${note}`)
+    } catch (error) {
+      if (interruption.aborted) break
+      console.error(`The scenario ${scenario.name} failed:`, error)
+    }
+  }
+  return completed
 }
 
 main().then(

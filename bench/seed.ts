@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto'
 import { mongo } from 'mongoose'
 
-// Products and orders as the program stores them, straight into MongoDB: a million of them in a minute. That they look
-// like the program's own is checked where most depends on it (scenarios/growth.ts).
+// Inserts products and orders directly into MongoDB, a million per minute, in the form in which the program stores them.
+// seed-check.ts verifies the form.
 
-/** Ids count from 0 in their last six hex digits, so that whoever asks for a random one needs no list. */
+/** The last six hex digits of an id count from 0, so that load.lua can compute a random id. */
 export const productIdPrefix = '68a000000000000000'
 export const productIdOf = (number: number): string => productIdPrefix + number.toString(16).padStart(6, '0')
 
-const batch = 10_000
-const begin = Date.UTC(2025, 0, 1)
-const seconds = 1_000
+const batchSize = 10_000
+const firstCreatedAtMs = Date.UTC(2025, 0, 1)
+const secondMs = 1_000
 
 export async function seedProducts(
   db: mongo.Db,
@@ -21,7 +21,7 @@ export async function seedProducts(
   if (ledger) await insert(db.collection('stockLedger'), count, (number) => ledgerDocument(number, stock))
 }
 
-/** Orders of so many customers in turn; every `everyNth` is one of `userId`. */
+/** Inserts orders of `customers` other customers in turn. Each `everyNth` order is one of `userId`. */
 export const seedOrders = (
   db: mongo.Db,
   count: number,
@@ -29,7 +29,7 @@ export const seedOrders = (
 ): Promise<void> => insert(db.collection('orders'), count, (number) => orderDocument(number, of))
 
 const productDocument = (number: number, stock: number) => {
-  const at = new Date(begin + number * seconds)
+  const at = new Date(firstCreatedAtMs + number * secondMs)
   return {
     _id: new mongo.ObjectId(productIdOf(number)),
     name: `Cup no. ${number}`,
@@ -51,20 +51,20 @@ const ledgerDocument = (number: number, stock: number) => ({
   stock,
   by: 'bench',
   reason: 'created',
-  at: new Date(begin + number * seconds),
+  at: new Date(firstCreatedAtMs + number * secondMs),
 })
 
 function orderDocument(
   number: number,
   { userId, everyNth, customers, products }: Parameters<typeof seedOrders>[2],
 ) {
-  const at = new Date(begin + number * seconds)
+  const at = new Date(firstCreatedAtMs + number * secondMs)
   const product = productDocument(number % products, 0)
   const productId = product._id.toHexString()
-  const other = `68b000000000000000${(number % customers).toString(16).padStart(6, '0')}`
+  const otherUserId = `68b000000000000000${(number % customers).toString(16).padStart(6, '0')}`
   return {
     _id: new mongo.ObjectId(),
-    userId: new mongo.ObjectId(number % everyNth === 0 ? userId : other),
+    userId: new mongo.ObjectId(number % everyNth === 0 ? userId : otherUserId),
     key: `bench-${number}`,
     linesHash: createHash('sha256')
       .update(JSON.stringify([[productId, 1]]))
@@ -73,7 +73,7 @@ function orderDocument(
     totalAmount: product.price,
     status: 'confirmed',
     version: 2,
-    leaseUntil: new Date(at.getTime() + 4 * seconds),
+    leaseUntil: new Date(at.getTime() + 4 * secondMs),
     stepId: new mongo.ObjectId().toHexString(),
     confirmation: { at, version: 2 },
     createdAt: at,
@@ -81,15 +81,15 @@ function orderDocument(
   }
 }
 
-/** Unordered and unconfirmed by the journal: what is measured comes later. */
+/** Does not wait for the journal, because the inserts are not measured. */
 async function insert(
   collection: mongo.Collection,
   count: number,
   documentOf: (number: number) => mongo.Document,
 ): Promise<void> {
-  for (let from = 0; from < count; from += batch) {
-    const size = Math.min(batch, count - from)
-    const documents = Array.from({ length: size }, (_, at) => documentOf(from + at))
+  for (let from = 0; from < count; from += batchSize) {
+    const size = Math.min(batchSize, count - from)
+    const documents = Array.from({ length: size }, (_, index) => documentOf(from + index))
     await collection.insertMany(documents, { ordered: false, writeConcern: { w: 1 } })
   }
 }

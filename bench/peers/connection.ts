@@ -1,6 +1,6 @@
 import type { Server } from 'node:http'
 
-/** The same promises as ours: what a program is told is stored is stored on a majority, and in the journal. */
+/** The same guarantees as Trivet's: an acknowledged write is on a majority of members, and in the journal. */
 export const connectionOptions = {
   maxPoolSize: 100,
   readConcern: { level: 'majority' },
@@ -11,8 +11,8 @@ export const uri = process.env.MONGODB_URI ?? 'mongodb://127.0.0.1:27017/'
 export const database = process.env.MONGODB_DATABASE ?? 'bench'
 export const port = Number(process.env.PORT ?? 3000)
 
-/** Connections stay open for as long as ours; ends when it is told to, or whoever started it is gone. */
-export function untilStopped(server: Server, close: () => Promise<void>): void {
+/** Keeps idle connections as long as Trivet does. Stops on SIGTERM, and when the parent process ends. */
+export function closeOnStop(server: Server, close: () => Promise<void>): void {
   server.keepAliveTimeout = 75_000
   const stop = () => {
     server.close(() => void close().then(() => process.exit(0)))

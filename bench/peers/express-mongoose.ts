@@ -1,7 +1,7 @@
-// Reads as most would write them: Express and mongoose documents.
+// A typical implementation of reads: Express and mongoose documents.
 import express from 'express'
 import mongoose from 'mongoose'
-import { connectionOptions, database, port, untilStopped, uri } from './connection.ts'
+import { closeOnStop, connectionOptions, database, port, uri } from './connection.ts'
 import { Product } from './product-model.ts'
 
 await mongoose.connect(uri, { ...connectionOptions, dbName: database })
@@ -20,4 +20,4 @@ app.get('/products/:id', async (request, response) => {
   else response.status(404).json({ error: 'not found' })
 })
 
-untilStopped(app.listen(port, '127.0.0.1'), () => mongoose.disconnect())
+closeOnStop(app.listen(port, '127.0.0.1'), () => mongoose.disconnect())

@@ -1,8 +1,8 @@
-// The least that can be done for a read: node:http and the driver. One query per request, the document as JSON; nothing
-// is checked, logged, cached or shared.
+// The minimum for a read: node:http and the driver, one query per request, the document as JSON. It checks, logs, caches
+// and shares nothing.
 import { createServer, type ServerResponse } from 'node:http'
 import { mongo } from 'mongoose'
-import { connectionOptions, database, port, untilStopped, uri } from './connection.ts'
+import { closeOnStop, connectionOptions, database, port, uri } from './connection.ts'
 
 const client = await mongo.MongoClient.connect(uri, connectionOptions)
 const products = client.db(database).collection('products')
@@ -26,4 +26,4 @@ const server = createServer(async (request, response) => {
   }
 })
 server.listen(port, '127.0.0.1')
-untilStopped(server, () => client.close())
+closeOnStop(server, () => client.close())

@@ -12,7 +12,7 @@ export const Order = model(
   ),
 )
 
-/** The body of a request for an order. */
-export interface Basket {
+/** The body of `POST /orders/create_order`. */
+export interface OrderRequest {
   productList: { productId: string; quantity: number }[]
 }

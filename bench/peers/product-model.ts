@@ -1,6 +1,6 @@
 import { model, Schema } from 'mongoose'
 
-/** As the documents are that all contenders read. Their indexes are there. */
+/** The form of Trivet's product documents, which the peers read. The collection has its indexes already. */
 export const Product = model(
   'Product',
   new Schema(

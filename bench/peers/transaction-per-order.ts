@@ -1,13 +1,13 @@
-// Orders as most tutorials write them: a transaction that takes each line's stock on condition that there is enough, and
-// then stores the order. Nobody is signed in, nothing is checked, and a repeated request is a second order.
+// Orders as in most tutorials: a transaction takes the stock of each line if there is enough, and then inserts the order.
+// It checks no token and no input, and a repeated request creates a second order.
 import express from 'express'
 import mongoose from 'mongoose'
-import { connectionOptions, database, port, untilStopped, uri } from './connection.ts'
-import { type Basket, Order } from './order-model.ts'
+import { closeOnStop, connectionOptions, database, port, uri } from './connection.ts'
+import { Order, type OrderRequest } from './order-model.ts'
 import { Product } from './product-model.ts'
 
 await mongoose.connect(uri, { ...connectionOptions, dbName: database })
-// To create it within a transaction would conflict with others.
+// Two transactions that create the collection would conflict.
 await Order.createCollection()
 const app = express()
 app.use(express.json())
@@ -19,7 +19,7 @@ app.get('/products/:id', async (request, response) => {
 })
 
 app.post('/orders/create_order', async (request, response) => {
-  const { productList } = request.body as Basket
+  const { productList } = request.body as OrderRequest
   const session = await mongoose.startSession()
   try {
     const order = await session.withTransaction(async () => {
@@ -30,7 +30,7 @@ app.post('/orders/create_order', async (request, response) => {
           { $inc: { stock: -quantity } },
           { session, returnDocument: 'after' },
         )
-        if (!product) throw new Error(`not enough of ${productId}`)
+        if (!product) throw new Error(`the stock of ${productId} is too low`)
         lines.push({ productId, quantity, name: product.name, price: product.price })
       }
       const totalAmount = lines.reduce((sum, { price, quantity }) => sum + price * quantity, 0)
@@ -45,4 +45,4 @@ app.post('/orders/create_order', async (request, response) => {
   }
 })
 
-untilStopped(app.listen(port, '127.0.0.1'), () => mongoose.disconnect())
+closeOnStop(app.listen(port, '127.0.0.1'), () => mongoose.disconnect())

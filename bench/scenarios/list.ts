@@ -1,42 +1,42 @@
-import { loadTable, type Scenario } from '../outcome.ts'
 import { startPeer } from '../programs.ts'
-import { inTurn } from '../rounds.ts'
-import { openShop } from '../shop.ts'
-import { ratioOf } from '../spread.ts'
-import { load } from '../wrk.ts'
+import { measureInTurn } from '../rounds.ts'
+import type { Scenario } from '../scenario.ts'
+import { startShop } from '../shop.ts'
+import { summarizeRatio } from '../statistics.ts'
+import { loadTable } from '../tables.ts'
+import { measureLoad } from '../wrk.ts'
 
 export const list: Scenario = {
   name: 'list',
   title: 'The first page of the catalogue',
   about:
-    'The 20 newest of 10,000 products, `GET /products/?limit=20`, over 64 connections. Everybody asks for the same page, as visitors of a shop do.',
-  async run(stage) {
-    const shop = await openShop(stage, 'list')
-    const handWritten = await startPeer(stage, 'hand-written', `${shop.database}_product`)
-    const express = await startPeer(stage, 'express-mongoose', `${shop.database}_product`)
+    'The 20 newest of 10,000 products, `GET /products/?limit=20`, over 64 connections. All clients read the same page, like the visitors of a shop.',
+  async run(context) {
+    const shop = await startShop(context, 'list')
+    const handWritten = await startPeer(context, 'hand-written', `${shop.database}_product`)
+    const express = await startPeer(context, 'express-mongoose', `${shop.database}_product`)
     const listing =
       ({ url }: { url: string }) =>
       (seconds: number) =>
-        load(url, { workload: 'get', path: '/products/?limit=20' }, { connections: 64, seconds })
-    const measured = await inTurn(stage, 'list', {
+        measureLoad(url, { workload: 'get', path: '/products/?limit=20' }, { connections: 64, seconds })
+    const samples = await measureInTurn(context, 'list', {
       Trivet: listing(shop.program),
       'hand-written': listing(handWritten),
       'Express, mongoose': listing(express),
     })
-    const rate = (contender: keyof typeof measured) => measured[contender].map((each) => each.rate)
     return {
       ratios: [
         {
-          what: 'pages/s of the catalogue, 64 connections: Trivet ÷ hand-written',
-          ratio: ratioOf(rate('Trivet'), rate('hand-written')),
+          label: 'pages/s of the catalogue, 64 connections: Trivet ÷ hand-written',
+          ratio: summarizeRatio('perSecond', samples.Trivet, samples['hand-written']),
         },
         {
-          what: 'pages/s of the catalogue, 64 connections: Trivet ÷ Express with mongoose',
-          ratio: ratioOf(rate('Trivet'), rate('Express, mongoose')),
+          label: 'pages/s of the catalogue, 64 connections: Trivet ÷ Express with mongoose',
+          ratio: summarizeRatio('perSecond', samples.Trivet, samples['Express, mongoose']),
         },
       ],
       targets: [],
-      tables: [loadTable('64 connections', measured)],
+      tables: [loadTable('64 connections', samples)],
       notes: [],
     }
   },

@@ -1,37 +1,37 @@
-import { buyers } from '../customers.ts'
-import { loadTable, type Scenario } from '../outcome.ts'
-import { inTurn } from '../rounds.ts'
-import { catalogue, openPeerShop, openShop } from '../shop.ts'
-import { ratioOf } from '../spread.ts'
-import { load } from '../wrk.ts'
+import { writeBuyerTokens } from '../customers.ts'
+import { measureInTurn } from '../rounds.ts'
+import type { Scenario } from '../scenario.ts'
+import { catalogueSize, startPeerShop, startShop } from '../shop.ts'
+import { summarizeRatio } from '../statistics.ts'
+import { loadTable } from '../tables.ts'
+import { measureLoad } from '../wrk.ts'
 
 export const mixed: Scenario = {
   name: 'mixed',
-  title: 'Nine reads to one order',
+  title: 'Nine reads for each order',
   about:
-    'Over 64 connections: nine times out of ten a product by its id, else an order of one piece, both of random ones of 10,000 products.',
-  async run(stage) {
-    const shop = await openShop(stage, 'mixed')
-    const peer = await openPeerShop(stage, 'transaction-per-order')
-    const tokens = await buyers(stage, shop.program.url)
+    'Over 64 connections, nine requests out of ten read a product by its id, and one orders one piece. Each request takes a random one of 10,000 products.',
+  async run(context) {
+    const shop = await startShop(context, 'mixed')
+    const peer = await startPeerShop(context, 'transaction-per-order')
+    const tokens = await writeBuyerTokens(context, shop.program.url)
     const loading =
       ({ url }: { url: string }) =>
       (seconds: number) =>
-        load(url, { workload: 'mixed', products: catalogue, tokens }, { connections: 64, seconds })
-    const measured = await inTurn(stage, 'mixed', {
+        measureLoad(url, { workload: 'mixed', products: catalogueSize, tokens }, { connections: 64, seconds })
+    const samples = await measureInTurn(context, 'reads and orders', {
       Trivet: loading(shop.program),
       'transaction per order': loading(peer.program),
     })
-    const rate = (contender: keyof typeof measured) => measured[contender].map((each) => each.rate)
     return {
       ratios: [
         {
-          what: 'requests/s, 90 % reads and 10 % orders, 64 connections: Trivet ÷ transaction per order',
-          ratio: ratioOf(rate('Trivet'), rate('transaction per order')),
+          label: 'requests/s, 90 % reads and 10 % orders, 64 connections: Trivet ÷ transaction per order',
+          ratio: summarizeRatio('perSecond', samples.Trivet, samples['transaction per order']),
         },
       ],
       targets: [],
-      tables: [loadTable('64 connections', measured)],
+      tables: [loadTable('64 connections', samples)],
       notes: [],
     }
   },

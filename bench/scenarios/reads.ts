@@ -1,91 +1,106 @@
-import { atLeast, loadTable, rates, type Scenario } from '../outcome.ts'
 import { startPeer } from '../programs.ts'
-import { inTurn } from '../rounds.ts'
-import { catalogue, openShop } from '../shop.ts'
-import { ratioOf, spreadOf } from '../spread.ts'
-import { load } from '../wrk.ts'
+import { measureInTurn } from '../rounds.ts'
+import { atLeast, type Scenario, type ScenarioResult } from '../scenario.ts'
+import { catalogueSize, startShop } from '../shop.ts'
+import { summarizeMetric, summarizeRatio } from '../statistics.ts'
+import { formatRates, loadTable } from '../tables.ts'
+import { measureLoad, type Sample } from '../wrk.ts'
 
-const growth = [1, 8, 64, 256, 512]
+type Variant = 'Trivet' | 'hand-written' | 'Express, mongoose'
+type Samples = Record<Variant, Sample[]>
+/** Samples of Trivet and the hand-written program, by the number of connections. */
+type SamplesByConnections = ReadonlyMap<number, Omit<Samples, 'Express, mongoose'>>
+
+const otherConnections = [8, 256, 512]
 
 export const reads: Scenario = {
   name: 'reads',
   title: 'A product by its id',
   about:
-    'Random ones of 10,000, all contenders on the same collection. The hand-written program is the limit of a program that sends one query for each request.',
-  async run(stage) {
-    const shop = await openShop(stage, 'reads')
-    const programs = {
-      Trivet: shop.program,
-      'hand-written': await startPeer(stage, 'hand-written', `${shop.database}_product`),
-      'Express, mongoose': await startPeer(stage, 'express-mongoose', `${shop.database}_product`),
+    'Random products of 10,000. All programs read the same collection. The hand-written program shows the limit of one query per request.',
+  async run(context) {
+    const shop = await startShop(context, 'reads')
+    const urls: Record<Variant, string> = {
+      Trivet: shop.program.url,
+      'hand-written': (await startPeer(context, 'hand-written', `${shop.database}_product`)).url,
+      'Express, mongoose': (await startPeer(context, 'express-mongoose', `${shop.database}_product`)).url,
     }
-    const reading = (contender: keyof typeof programs, connections: number) => (seconds: number) =>
-      load(programs[contender].url, { workload: 'product', products: catalogue }, { connections, seconds })
-    const at = (connections: number) =>
-      inTurn(stage, `reads, ${connections} connections`, {
+    const reading = (variant: Variant, connections: number) => (seconds: number) =>
+      measureLoad(urls[variant], { workload: 'product', products: catalogueSize }, { connections, seconds })
+    const measureAll = (connections: number) =>
+      measureInTurn(context, `reads over ${connections} connections`, {
         Trivet: reading('Trivet', connections),
         'hand-written': reading('hand-written', connections),
         'Express, mongoose': reading('Express, mongoose', connections),
       })
 
-    const many = await at(64)
-    const one = await at(1)
-    const grown = new Map<number, Pick<typeof many, 'Trivet' | 'hand-written'>>([
-      [64, many],
-      [1, one],
+    const at64 = await measureAll(64)
+    const at1 = await measureAll(1)
+    const byConnections = new Map<number, Omit<Samples, 'Express, mongoose'>>([
+      [64, at64],
+      [1, at1],
     ])
-    for (const connections of growth.filter((count) => !grown.has(count))) {
-      const measured = await inTurn(stage, `reads, ${connections} connections`, {
+    for (const connections of otherConnections) {
+      const samples = await measureInTurn(context, `reads over ${connections} connections`, {
         Trivet: reading('Trivet', connections),
         'hand-written': reading('hand-written', connections),
       })
-      grown.set(connections, measured)
+      byConnections.set(connections, samples)
     }
-
-    const rate = (loads: (typeof many)['Trivet']) => loads.map((each) => each.rate)
-    const ratio = (measured: typeof many, to: 'hand-written' | 'Express, mongoose') =>
-      ratioOf(rate(measured.Trivet), rate(measured[to]))
-    return {
-      ratios: [
-        { what: 'reads/s by id, 64 connections: Trivet ÷ hand-written', ratio: ratio(many, 'hand-written') },
-        {
-          what: 'reads/s by id, 64 connections: Trivet ÷ Express with mongoose',
-          ratio: ratio(many, 'Express, mongoose'),
-        },
-        { what: 'reads/s by id, 1 connection: Trivet ÷ hand-written', ratio: ratio(one, 'hand-written') },
-        {
-          what: 'reads/s by id, 1 connection: Trivet ÷ Express with mongoose',
-          ratio: ratio(one, 'Express, mongoose'),
-        },
-      ],
-      targets: [
-        atLeast('Reads by id ÷ hand-written, 64 connections', 4, ratio(many, 'hand-written')),
-        atLeast('Reads by id ÷ hand-written, 1 connection', 0.8, ratio(one, 'hand-written')),
-      ],
-      tables: [
-        loadTable('64 connections', many),
-        loadTable('1 connection', one),
-        {
-          title: 'Requests/s by connections',
-          head: ['connections', 'Trivet', 'hand-written'],
-          rows: growth.map((connections) => {
-            const measured = grown.get(connections) ?? many
-            const of = (contender: 'Trivet' | 'hand-written') => rates(spreadOf(rate(measured[contender])))
-            return [String(connections), of('Trivet'), of('hand-written')]
-          }),
-        },
-      ],
-      notes: [],
-      charts: [
-        {
-          title: 'Reads of a product by id, 64 connections',
-          unit: 'requests/s',
-          bars: Object.entries(many).map(([label, loads]) => ({
-            label,
-            value: spreadOf(rate(loads)).median,
-          })),
-        },
-      ],
-    }
+    return compare(at64, at1, byConnections)
   },
 }
+
+function compare(at64: Samples, at1: Samples, byConnections: SamplesByConnections): ScenarioResult {
+  const ratio = (samples: Samples, peer: Variant) =>
+    summarizeRatio('perSecond', samples.Trivet, samples[peer])
+  return {
+    ratios: [
+      {
+        label: 'reads/s by id, 64 connections: Trivet ÷ hand-written',
+        ratio: ratio(at64, 'hand-written'),
+      },
+      {
+        label: 'reads/s by id, 64 connections: Trivet ÷ Express with mongoose',
+        ratio: ratio(at64, 'Express, mongoose'),
+      },
+      { label: 'reads/s by id, 1 connection: Trivet ÷ hand-written', ratio: ratio(at1, 'hand-written') },
+      {
+        label: 'reads/s by id, 1 connection: Trivet ÷ Express with mongoose',
+        ratio: ratio(at1, 'Express, mongoose'),
+      },
+    ],
+    targets: [
+      atLeast('Reads by id, 64 connections: Trivet ÷ hand-written', 4, ratio(at64, 'hand-written')),
+      atLeast('Reads by id, 1 connection: Trivet ÷ hand-written', 0.8, ratio(at1, 'hand-written')),
+    ],
+    tables: [
+      loadTable('64 connections', at64),
+      loadTable('1 connection', at1),
+      connectionsTable(byConnections),
+    ],
+    notes: [],
+    charts: [
+      {
+        title: 'Reads of a product by id, 64 connections',
+        unit: 'requests/s',
+        bars: Object.entries(at64).map(([label, rounds]) => ({
+          label,
+          value: summarizeMetric('perSecond', rounds).median,
+        })),
+      },
+    ],
+  }
+}
+
+const connectionsTable = (byConnections: SamplesByConnections) => ({
+  title: 'Requests/s by connections',
+  head: ['connections', 'Trivet', 'hand-written'],
+  rows: [...byConnections]
+    .toSorted(([one], [other]) => one - other)
+    .map(([connections, samples]) => [
+      String(connections),
+      formatRates(summarizeMetric('perSecond', samples.Trivet)),
+      formatRates(summarizeMetric('perSecond', samples['hand-written'])),
+    ]),
+})

@@ -1,55 +1,62 @@
-import { buyers } from '../customers.ts'
-import { atLeast, loadTable, type Scenario } from '../outcome.ts'
+import { writeBuyerTokens } from '../customers.ts'
 import { startTrivet } from '../programs.ts'
-import { inTurn } from '../rounds.ts'
-import { openShop } from '../shop.ts'
-import { ratioOf } from '../spread.ts'
-import { type Load, load } from '../wrk.ts'
+import { measureInTurn } from '../rounds.ts'
+import { atLeast, type Scenario } from '../scenario.ts'
+import { startShop } from '../shop.ts'
+import { summarizeRatio } from '../statistics.ts'
+import { loadTable } from '../tables.ts'
+import { measureLoad, type Sample } from '../wrk.ts'
 
-const shares = [22, 21, 21]
+/** The 64 connections are divided among the three replicas. */
+const connectionsPerReplica = [22, 21, 21]
 
 export const replicas: Scenario = {
   name: 'replicas',
-  title: 'One replica and three, on one product',
-  about: `Orders of one product by 64 buyers, all at one whole process, or shared out among three on the same databases
-(three wrk at once; requests added up, the worst of the three latencies). Replicas decide for themselves, so that they meet
-at that product in MongoDB: this is what it costs to have three. The processes are the same ones in both cases.`,
-  async run(stage) {
-    const first = await openShop(stage, 'replicas')
+  title: 'One replica and three, orders of one product',
+  about: `Orders of one product by 64 buyers. Either one replica gets them all, or they are divided among three replicas on the
+same databases. Three wrk processes then run at once: the table has the sum of their rates and the worst of their latencies.
+Replicas do not coordinate with each other, so their transactions conflict in MongoDB. The ratio shows the cost of these
+conflicts. The processes are the same in both cases.`,
+  async run(context) {
+    const first = await startShop(context, 'replicas')
     const urls = [first.program.url]
-    for (const _ of shares.slice(1)) urls.push((await startTrivet(stage, first.database)).url)
-    const tokens = await buyers(stage, first.program.url)
-    const ordering = (url: string, connections: number, seconds: number) =>
-      load(url, { workload: 'order', products: 1, tokens }, { connections, seconds })
+    while (urls.length < connectionsPerReplica.length)
+      urls.push((await startTrivet(context, first.database)).url)
+    const tokens = await writeBuyerTokens(context, first.program.url)
+    const order = (url: string, connections: number, seconds: number) =>
+      measureLoad(url, { workload: 'order', products: 1, tokens }, { connections, seconds })
 
-    // A third of the load warms a process up in three times the time.
-    for (const url of urls) await ordering(url, 64, stage.effort.warmUpSeconds)
-    const measured = await inTurn(stage, 'orders of one product', {
-      'one replica': (seconds) => ordering(first.program.url, 64, seconds),
+    // With a third of the load, the warm-up of the measurement would be too short.
+    for (const url of urls) await order(url, 64, context.options.warmUpSeconds)
+    const samples = await measureInTurn(context, 'orders of one product', {
+      'one replica': (seconds) => order(first.program.url, 64, seconds),
       'three replicas': async (seconds) =>
-        together(await Promise.all(urls.map((url, replica) => ordering(url, shares[replica] ?? 0, seconds)))),
+        combine(
+          await Promise.all(
+            urls.map((url, replica) => order(url, connectionsPerReplica[replica] ?? 0, seconds)),
+          ),
+        ),
     })
-    const ratio = ratioOf(
-      measured['three replicas'].map((each) => each.rate),
-      measured['one replica'].map((each) => each.rate),
-    )
+    const ratio = summarizeRatio('perSecond', samples['three replicas'], samples['one replica'])
     return {
-      ratios: [{ what: 'orders/s of one product, 64 buyers: three replicas ÷ one', ratio }],
-      targets: [atLeast('Orders of one product: three replicas ÷ one', 0.7, ratio)],
-      tables: [loadTable('Orders of one product, 64 buyers', measured)],
+      ratios: [{ label: 'orders/s of one product, 64 buyers: three replicas ÷ one', ratio }],
+      targets: [atLeast('Orders of one product, 64 buyers: three replicas ÷ one', 0.7, ratio)],
+      tables: [loadTable('Orders of one product, 64 buyers', samples)],
       notes: [],
     }
   },
 }
 
-function together(loads: readonly Load[]): Load {
-  const sum = (value: 'rate' | 'refused') => loads.reduce((total, each) => total + each[value], 0)
-  const worst = (value: 'p50' | 'p99' | 'max') => Math.max(...loads.map((each) => each[value]))
+/** Adds the rates, and takes the worst latencies. */
+function combine(samples: readonly Sample[]): Sample {
+  const sum = (metric: 'perSecond' | 'refused') =>
+    samples.reduce((total, sample) => total + sample[metric], 0)
+  const worst = (metric: 'p50Ms' | 'p99Ms' | 'maxMs') => Math.max(...samples.map((sample) => sample[metric]))
   return {
-    rate: sum('rate'),
+    perSecond: sum('perSecond'),
     refused: sum('refused'),
-    p50: worst('p50'),
-    p99: worst('p99'),
-    max: worst('max'),
+    p50Ms: worst('p50Ms'),
+    p99Ms: worst('p99Ms'),
+    maxMs: worst('maxMs'),
   }
 }

@@ -1,67 +1,65 @@
-import { buyers } from '../customers.ts'
-import { loadTable, type Scenario } from '../outcome.ts'
-import { inTurn } from '../rounds.ts'
-import { catalogue, openShop, openSplitShop } from '../shop.ts'
-import { ratioOf } from '../spread.ts'
-import { load } from '../wrk.ts'
+import { writeBuyerTokens } from '../customers.ts'
+import { measureInTurn } from '../rounds.ts'
+import type { Scenario } from '../scenario.ts'
+import { catalogueSize, startShop, startSplitShop } from '../shop.ts'
+import { type Metric, summarizeRatio } from '../statistics.ts'
+import { loadTable } from '../tables.ts'
+import { measureLoad } from '../wrk.ts'
 
 export const split: Scenario = {
   name: 'split',
   title: 'One process and three',
-  about: `The whole program in one process against one process for each module, with a call over HTTP for each order and
-no front before them: orders go to the order process, reads to the product process. All of it shares the cores of one
-machine here; on several machines three processes have more of them.`,
-  async run(stage) {
-    const one = await openShop(stage, 'one')
-    const three = await openSplitShop(stage, 'split')
-    const oneTokens = await buyers(stage, one.program.url)
-    const threeTokens = await buyers(stage, three.programs.auth.url)
+  about: `All modules in one process, compared with one process per module. The three processes make an HTTP call for each
+order. There is no gateway: orders go directly to the order process, and reads to the product process. All processes share
+the cores of one machine here. On several machines, three processes would have more cores.`,
+  async run(context) {
+    const one = await startShop(context, 'one')
+    const three = await startSplitShop(context, 'split')
+    const oneTokens = await writeBuyerTokens(context, one.program.url)
+    const threeTokens = await writeBuyerTokens(context, three.programs.auth.url)
 
-    const ordering = (title: string, products: number, connections: number) =>
-      inTurn(stage, title, {
-        'one process': (seconds: number) =>
-          load(one.program.url, { workload: 'order', products, tokens: oneTokens }, { connections, seconds }),
-        'three processes': (seconds: number) =>
-          load(
-            three.programs.order.url,
-            { workload: 'order', products, tokens: threeTokens },
-            { connections, seconds },
-          ),
+    const ordering =
+      (url: string, tokens: string, products: number, connections: number) => (seconds: number) =>
+        measureLoad(url, { workload: 'order', products, tokens }, { connections, seconds })
+    const measureOrders = (title: string, products: number, connections: number) =>
+      measureInTurn(context, title, {
+        'one process': ordering(one.program.url, oneTokens, products, connections),
+        'three processes': ordering(three.programs.order.url, threeTokens, products, connections),
       })
-    const reading = (seconds: number, url: string) =>
-      load(url, { workload: 'product', products: catalogue }, { connections: 64, seconds })
+    const reading = (url: string) => (seconds: number) =>
+      measureLoad(url, { workload: 'product', products: catalogueSize }, { connections: 64, seconds })
 
-    const hot = await ordering('orders of one product, 64 connections', 1, 64)
-    const uniform = await ordering('orders of any product, 64 connections', catalogue, 64)
-    const single = await ordering('orders of any product, 1 connection', catalogue, 1)
-    const reads = await inTurn(stage, 'reads, 64 connections', {
-      'one process': (seconds) => reading(seconds, one.program.url),
-      'three processes': (seconds) => reading(seconds, three.programs.product.url),
+    const oneProduct = await measureOrders('orders of one product, 64 connections', 1, 64)
+    const randomProducts = await measureOrders('orders of random products, 64 connections', catalogueSize, 64)
+    const oneConnection = await measureOrders('orders of random products, 1 connection', catalogueSize, 1)
+    const reads = await measureInTurn(context, 'reads, 64 connections', {
+      'one process': reading(one.program.url),
+      'three processes': reading(three.programs.product.url),
     })
 
-    const ratio = (measured: typeof hot, value: 'rate' | 'p50') =>
-      ratioOf(
-        measured['three processes'].map((each) => each[value]),
-        measured['one process'].map((each) => each[value]),
-      )
+    const ratio = (samples: typeof reads, metric: Metric) =>
+      summarizeRatio(metric, samples['three processes'], samples['one process'])
     return {
       ratios: [
         {
-          what: 'orders/s of one product, 64 connections: three processes ÷ one',
-          ratio: ratio(hot, 'rate'),
+          label: 'orders/s of one product, 64 connections: three processes ÷ one',
+          ratio: ratio(oneProduct, 'perSecond'),
         },
         {
-          what: 'orders/s of 10,000 products, 64 connections: three processes ÷ one',
-          ratio: ratio(uniform, 'rate'),
+          label: 'orders/s of 10,000 products, 64 connections: three processes ÷ one',
+          ratio: ratio(randomProducts, 'perSecond'),
         },
-        { what: 'p50 of an order, 1 connection: three processes ÷ one', ratio: ratio(single, 'p50') },
-        { what: 'reads/s by id, 64 connections: three processes ÷ one', ratio: ratio(reads, 'rate') },
+        {
+          label: 'p50 of an order, 1 connection: three processes ÷ one',
+          ratio: ratio(oneConnection, 'p50Ms'),
+        },
+        { label: 'reads/s by id, 64 connections: three processes ÷ one', ratio: ratio(reads, 'perSecond') },
       ],
       targets: [],
       tables: [
-        loadTable('Orders of one product, 64 connections', hot),
-        loadTable('Orders of 10,000 products, 64 connections', uniform),
-        loadTable('Orders of 10,000 products, 1 connection', single),
+        loadTable('Orders of one product, 64 connections', oneProduct),
+        loadTable('Orders of 10,000 products, 64 connections', randomProducts),
+        loadTable('Orders of 10,000 products, 1 connection', oneConnection),
         loadTable('Reads by id, 64 connections', reads),
       ],
       notes: [],

@@ -1,74 +1,58 @@
 import { execFileSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { buyers } from '../customers.ts'
-import { atMost, type Scenario, times } from '../outcome.ts'
+import type { BenchContext } from '../context.ts'
+import { writeBuyerTokens } from '../customers.ts'
 import { type Program, startTrivet } from '../programs.ts'
-import { catalogue, openShop } from '../shop.ts'
-import { spreadOf } from '../spread.ts'
-import { load } from '../wrk.ts'
+import { below, type Scenario } from '../scenario.ts'
+import { catalogueSize, startShop } from '../shop.ts'
+import { summarize } from '../statistics.ts'
+import { formatTimes } from '../tables.ts'
+import { measureLoad } from '../wrk.ts'
 
 const starts = 5
-// Seconds.
-const untilIdle = 3
-const afterLoad = 10
+const idleAfterSeconds = 3
+const afterLoadSeconds = 10
 
 export const startup: Scenario = {
   name: 'startup',
   title: 'Start and memory',
-  about: `From the start of the process to the first \`GET /readyz\` that answers 200, asked every 5 ms, with MongoDB up
-and nothing to migrate; not the first start, so what Node.js has compiled is there.
-Resident memory of the whole program in one process, as \`ps\` tells it.`,
-  async run(stage) {
-    const { database, program: first } = await openShop(stage, 'startup')
-    await first.stop()
-    const readyAfter: number[] = []
-    const idle: number[] = []
+  about: `The start-up time is from the start of the process to its first \`GET /readyz\` that answers 200. The benchmark sends
+this request every 5 ms. MongoDB is running, and there is nothing to migrate. The first start is not counted. The memory is
+the resident memory of one process with all modules, as \`ps\` reports it.`,
+  async run(context) {
+    const { database, program: firstProgram } = await startShop(context, 'startup')
+    await firstProgram.stop()
+    const readyAfterMs: number[] = []
+    const idleMegabytes: number[] = []
     const start = async (): Promise<Program> => {
-      const program = await startTrivet(stage, database)
-      readyAfter.push(program.readyAfter)
-      stage.say(`  start ${readyAfter.length}: ready after ${Math.round(program.readyAfter)} ms`)
-      await sleep(untilIdle * 1_000)
-      idle.push(residentMegabytes(program))
+      const program = await startTrivet(context, database)
+      readyAfterMs.push(program.readyAfterMs)
+      context.log(
+        `  start ${readyAfterMs.length} of ${starts}: ready after ${Math.round(program.readyAfterMs)} ms`,
+      )
+      await sleep(idleAfterSeconds * 1_000)
+      idleMegabytes.push(residentMegabytes(program))
       return program
     }
-    while (readyAfter.length < starts - 1) await (await start()).stop()
-    const program = await start()
+    while (readyAfterMs.length < starts - 1) await (await start()).stop()
+    const memoryRows = await measureMemoryUnderLoad(context, await start())
 
-    const tokens = await buyers(stage, program.url)
-    const { seconds } = stage.effort
-    const connections = { connections: 64, seconds: 2 * seconds }
-    await load(program.url, { workload: 'product', products: catalogue }, connections)
-    const afterReads = residentMegabytes(program)
-    await load(program.url, { workload: 'order', products: catalogue, tokens }, connections)
-    const afterOrders = residentMegabytes(program)
-    await sleep(afterLoad * 1_000)
-    const idleAgain = residentMegabytes(program)
-
-    const memory = (megabytes: number) => megabytes.toFixed(0)
+    const ready = summarize(readyAfterMs)
+    const idle = summarize(idleMegabytes)
     return {
       ratios: [],
       targets: [
-        atMost('From start to ready', 1_000, spreadOf(readyAfter), {
-          unit: 'ms',
-          strictly: true,
-          format: times,
-        }),
-        atMost('Resident memory when idle', 150, spreadOf(idle), {
-          unit: 'MB',
-          strictly: true,
-          format: times,
-        }),
+        below('From start to ready', 1_000, 'ms', ready, formatTimes),
+        below('Resident memory when idle', 150, 'MB', idle, formatTimes),
       ],
       tables: [
         {
           title: 'Start and resident memory',
           head: ['', 'measured'],
           rows: [
-            [`from start to ready, ms (${starts} starts)`, times(spreadOf(readyAfter))],
-            [`idle, ${untilIdle} s after that, MB (${starts} starts)`, times(spreadOf(idle))],
-            [`after ${2 * seconds} s of reads over 64 connections, MB`, memory(afterReads)],
-            [`after ${2 * seconds} s more of orders over 64 connections, MB`, memory(afterOrders)],
-            [`${afterLoad} s later, MB`, memory(idleAgain)],
+            [`from start to ready, ms (${starts} starts)`, formatTimes(ready)],
+            [`idle, ${idleAfterSeconds} s later, MB (${starts} starts)`, formatTimes(idle)],
+            ...memoryRows,
           ],
         },
       ],
@@ -77,6 +61,23 @@ Resident memory of the whole program in one process, as \`ps\` tells it.`,
   },
 }
 
-/** Megabytes of 10⁶ bytes; `ps` has KiB. */
+/** @returns rows of a table */
+async function measureMemoryUnderLoad(context: BenchContext, program: Program): Promise<string[][]> {
+  const tokens = await writeBuyerTokens(context, program.url)
+  const seconds = 2 * context.options.seconds
+  const load = { connections: 64, seconds }
+  await measureLoad(program.url, { workload: 'product', products: catalogueSize }, load)
+  const afterReads = residentMegabytes(program)
+  await measureLoad(program.url, { workload: 'order', products: catalogueSize, tokens }, load)
+  const afterOrders = residentMegabytes(program)
+  await sleep(afterLoadSeconds * 1_000)
+  return [
+    [`after ${seconds} s of reads over 64 connections, MB`, afterReads.toFixed(0)],
+    [`after ${seconds} s more of orders over 64 connections, MB`, afterOrders.toFixed(0)],
+    [`idle again, ${afterLoadSeconds} s later, MB`, residentMegabytes(program).toFixed(0)],
+  ]
+}
+
+/** Megabytes of 10⁶ bytes. `ps` reports KiB. */
 const residentMegabytes = ({ pid }: Program): number =>
   (Number(execFileSync('ps', ['-o', 'rss=', '-p', String(pid)], { encoding: 'utf8' })) * 1_024) / 1e6
