@@ -14,7 +14,7 @@ import { join } from 'node:path'
 const nodeUser = 1000
 const mongodbUser = 999
 
-// Safe in a URI, and too long to be guessed.
+// Needs no escaping in a URI, and is too long to be guessed.
 const password = () => randomBytes(24).toString('base64url')
 
 const signingKey = () => {
@@ -34,7 +34,7 @@ const generators = {
   ADMIN_PASSWORD: () => randomBytes(15).toString('base64url'),
 }
 
-/** Who gets what, by container or Secret. */
+/** The secrets of each container or Secret. */
 function shares(all, hosts) {
   const uri = (user) =>
     `mongodb://${user}:${all[`${user.toUpperCase()}_PASSWORD`]}@${hosts}/?replicaSet=trivet`
@@ -49,7 +49,7 @@ function shares(all, hosts) {
   }
 }
 
-/** Never half of one: whoever waits for a file finds it whole. */
+/** Writes the file in one step, so that a process that waits for it never reads half of it. */
 function writeSecret(path, value, owner) {
   writeFileSync(`${path}.new`, value, { mode: 0o400 })
   chownSync(`${path}.new`, owner, owner)
@@ -59,7 +59,7 @@ function writeSecret(path, value, owner) {
 function compose(folder) {
   // New secrets would not decrypt the existing data, and the copies are then the only remaining ones.
   if (existsSync(join(folder, 'mongodb', 'KEY_FILE')) && !existsSync(join(folder, 'all', 'KEY_FILE'))) {
-    console.error(`${folder}/all is empty, but its secrets are in use: put them back from secrets.tgz`)
+    console.error(`${folder}/all is empty, but its secrets are in use: restore them from secrets.tgz`)
     process.exit(1)
   }
   mkdirSync(join(folder, 'all'), { recursive: true })

@@ -1,4 +1,4 @@
-// Makes a replica set with users of new mongods. In an existing set it adds what is missing:
+// Creates a replica set of new mongods, and its users. In an existing set it adds the missing members and users:
 //
 //   mongosh --nodb --quiet initiate.js
 //
@@ -22,7 +22,7 @@ const prefix = process.env.MONGODB_DATABASE || replicaSet
 const members = (process.env.MEMBERS || '').split(',').filter((member) => member !== '')
 const [first, ...others] = members
 
-// Afterwards the process ends with an error, and compose or Kubernetes starts it again.
+// After this time the process ends with an error, and compose or Kubernetes starts it again.
 const limitMs = 300_000
 const pauseMs = 1_000
 
@@ -40,7 +40,7 @@ function passwordOf(user) {
 /** Repeats `attempt` until it returns a value. From the second attempt on, a message says what the script waits for. */
 function wait(what, attempt) {
   const end = Date.now() + limitMs
-  let said = false
+  let isReported = false
   for (;;) {
     let reason = ''
     try {
@@ -51,8 +51,8 @@ function wait(what, attempt) {
       reason = `: ${error.message}`
     }
     if (Date.now() > end) throw new Error(`gave up waiting for ${what}${reason}`)
-    if (!said) print(`waiting for ${what}${reason}`)
-    said = true
+    if (!isReported) print(`waiting for ${what}${reason}`)
+    isReported = true
     sleep(pauseMs)
   }
 }
@@ -63,11 +63,11 @@ function fatal(message) {
 
 const timeouts = 'serverSelectionTimeoutMS=3000&connectTimeoutMS=3000'
 
-/** One member, in whatever state it is, without a user. */
-const directly = (host) => new Mongo(`mongodb://${host}/?directConnection=true&${timeouts}`).getDB('admin')
+/** Connects to one member in any state, without a user. */
+const connectTo = (host) => new Mongo(`mongodb://${host}/?directConnection=true&${timeouts}`).getDB('admin')
 
-/** The current primary. */
-function asRoot() {
+/** Connects to the current primary. */
+function connectAsRoot() {
   const credentials = `root:${encodeURIComponent(rootPassword)}`
   return new Mongo(`mongodb://${credentials}@${members.join()}/?replicaSet=${replicaSet}&${timeouts}`).getDB(
     'admin',
@@ -78,9 +78,9 @@ function initiate(local) {
   // Waits for all members: one that has lost its data must copy it from the others, and must not initiate a
   // second set of the same name.
   for (const member of others) {
-    const set = wait(`${member} to answer`, () => directly(member).hello()).setName
+    const set = wait(`${member} to answer`, () => connectTo(member).hello()).setName
     if (set === undefined) continue
-    print(`${member} is in the set already, and will tell ${first}`)
+    print(`${member} is already in the set, which will add ${first}`)
     return
   }
   print(`initiating the replica set with ${first}`)
@@ -97,7 +97,7 @@ function initiate(local) {
 function signIn(local) {
   return wait('the primary', () => {
     try {
-      const admin = asRoot()
+      const admin = connectAsRoot()
       return admin.hello().isWritablePrimary && admin
     } catch (error) {
       if (error.code !== authenticationFailed || !local.hello().isWritablePrimary) throw error
@@ -106,14 +106,14 @@ function signIn(local) {
       local.createUser({ user: 'root', pwd: rootPassword, roles: ['root'] })
     } catch (error) {
       if (error.code !== unauthorized) throw error
-      throw fatal('there are users, and the password of root is not ROOT_PASSWORD')
+      throw fatal('MongoDB has users already, and the password of root is not ROOT_PASSWORD')
     }
-    print('made the user root')
-    return asRoot()
+    print('created the user root')
+    return connectAsRoot()
   })
 }
 
-function makeUser(admin, user) {
+function createUser(admin, user) {
   const pwd = passwordOf(user)
   if (!pwd) return
   const roles = users[user].flatMap((name) => {
@@ -127,11 +127,11 @@ function makeUser(admin, user) {
   if (admin.getUser(user)) admin.updateUser(user, { pwd, roles })
   else {
     admin.createUser({ user, pwd, roles })
-    print(`made the user ${user}`)
+    print(`created the user ${user}`)
   }
 }
 
-/** One at a time: MongoDB takes no other change before a majority has this one. */
+/** Adds one member. MongoDB accepts the next change only after a majority has this one. */
 function addMember(admin, host) {
   wait(`${host} to be a member`, () => {
     const { config } = admin.adminCommand({ replSetGetConfig: 1 })
@@ -143,7 +143,7 @@ function addMember(admin, host) {
   })
 }
 
-/** Before that they have no vote, and the set does not outlive the loss of a member. */
+/** A new member has no vote before it has the data, and until then the set does not survive the loss of a member. */
 function waitForVotes(admin) {
   wait('every member to have the data and a vote', () => {
     const { members: states, votingMembersCount } = admin.adminCommand({ replSetGetStatus: 1 })
@@ -157,12 +157,12 @@ try {
   if (first === undefined) throw new Error('MEMBERS is empty')
   if (!rootPassword) throw new Error('ROOT_PASSWORD is empty')
   const local = wait(`${first} to start`, () => {
-    const admin = directly(`127.0.0.1:${first.split(':')[1] || 27017}`)
+    const admin = connectTo(`127.0.0.1:${first.split(':')[1] || 27017}`)
     return admin.hello().ok && admin
   })
   if (local.hello().setName === undefined) initiate(local)
   const admin = signIn(local)
-  for (const user of Object.keys(users)) makeUser(admin, user)
+  for (const user of Object.keys(users)) createUser(admin, user)
   const { config } = admin.adminCommand({ replSetGetConfig: 1 })
   const missing = members.filter((host) => config.members.every((member) => member.host !== host))
   for (const host of missing) addMember(admin, host)
