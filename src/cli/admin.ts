@@ -11,10 +11,10 @@ import { quoted, readCommandLine, UsageError } from './command-line.ts'
 import { print } from './print.ts'
 import { Canceled, readSecret } from './terminal.ts'
 
-const connectWithin = 5_000
+const connectTimeoutMs = 5_000
 // The shop may be starting at the same moment, and be at it.
-const migrateWithin = 60_000
-const answerWithin = 30_000
+const migrateTimeoutMs = 60_000
+const answerTimeoutMs = 30_000
 
 /** Exit codes: 0 done, 1 refused, 2 not understood or not possible now, 130 given up at the prompt (Ctrl-C). */
 async function main(): Promise<number> {
@@ -40,11 +40,11 @@ async function main(): Promise<number> {
   const { name, args, json } = asked
   const composition = await openComposition(config, logger, (line) => console.error(line))
   try {
-    await composition.connect(AbortSignal.timeout(connectWithin))
-    await composition.migrate(AbortSignal.timeout(migrateWithin))
+    await composition.connect(AbortSignal.timeout(connectTimeoutMs))
+    await composition.migrate(AbortSignal.timeout(migrateTimeoutMs))
     const carriedOut = composition.commands.find((candidate) => candidate.name === name)
     const requestId = crypto.randomUUID()
-    const answer = await carriedOut?.run(args, readSecret, () => createCall(answerWithin, requestId))
+    const answer = await carriedOut?.run(args, readSecret, () => createCall(answerTimeoutMs, requestId))
     await print(String(json ? JSON.stringify(answer?.json) : answer?.text))
     return 0
   } finally {

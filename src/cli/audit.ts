@@ -16,9 +16,9 @@ program), also while it runs, and says what does not hold.
 
 Ends with 0 if nothing is left to find, 1 if something is, 2 if it could not look.`
 
-const connectWithin = 5_000
+const connectTimeoutMs = 5_000
 /** How long one read of all there is may take: as long as MongoDB remembers a snapshot. */
-const readWithin = 300_000
+const readTimeoutMs = 300_000
 
 async function main(): Promise<number> {
   const { isSet, positionals } = readCommandLine(['repair', 'json'], { mayBeSecret: false })
@@ -32,13 +32,13 @@ async function main(): Promise<number> {
   const config = loadConfig(process.env, registry)
   for (const misnamed of config.misnamedSettings) console.error(misnamedSettingWarning(misnamed))
   const logger = await createLogger({ level: 'silent', human: false, service: 'audit' })
-  const composition = await openComposition({ ...config, requestTimeoutMs: readWithin }, logger, (line) =>
+  const composition = await openComposition({ ...config, requestTimeoutMs: readTimeoutMs }, logger, (line) =>
     console.error(line),
   )
   try {
     if (composition.audits.length === 0)
       throw new Error('SERVICE: no module that is hosted here has an audit')
-    await composition.connect(AbortSignal.timeout(connectWithin))
+    await composition.connect(AbortSignal.timeout(connectTimeoutMs))
     const report = await runAudit(composition.audits, {
       repair: isSet('repair'),
       confirmAfterMs: config.requestTimeoutMs,

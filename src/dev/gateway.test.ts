@@ -41,7 +41,7 @@ beforeAll(async () => {
   const app = createGateway({
     modules: registry,
     urls,
-    timeout: 3_000,
+    timeoutMs: 3_000,
     trustedProxies: ['192.0.2.80'],
     corsOrigins: [shopOrigin],
     logger: await quiet,

@@ -24,22 +24,22 @@ export function createGateway(options: {
   modules: readonly AnyModule[]
   /** Where each module answers, by name. */
   urls: Readonly<Record<string, string>>
-  /** Milliseconds for a whole answer: more than a service itself may take. */
-  timeout: number
+  /** The time for a whole answer: more than a service itself may take. */
+  timeoutMs: number
   /** Whose `X-Forwarded-For` counts here; the services need only trust this front. */
   trustedProxies: readonly string[]
   /** Answered here, so that a browser can read the front's own errors too: the services have none. */
   corsOrigins: readonly string[]
   logger: Logger
 }) {
-  const { modules, urls, timeout, corsOrigins, logger } = options
+  const { modules, urls, timeoutMs, corsOrigins, logger } = options
   const clientOf = createClientOf(options.trustedProxies)
   const owners = new Map<string, string>()
   for (const { name, api } of modules) {
     for (const { path } of Object.values(api)) owners.set(firstSegment(path), urls[name] ?? '')
   }
   const front = createRouter()
-  front.use(requestContext({ timeout, headers: securityHeaders, logger }))
+  front.use(requestContext({ timeoutMs, headers: securityHeaders, logger }))
   if (corsOrigins.length > 0) front.use(crossOrigin(corsOrigins))
   front.use(refuseMalformedEscapes)
   front.use(bodyLimit(bodyBound))
@@ -68,7 +68,7 @@ export function createGateway(options: {
             'x-forwarded-for': clientOf(c).address,
           }),
           redirect: 'manual',
-          signal: AbortSignal.timeout(owner === undefined ? anyServiceWithinMs : timeout),
+          signal: AbortSignal.timeout(owner === undefined ? anyServiceWithinMs : timeoutMs),
         })
       } catch (error) {
         if (c.req.raw.signal.aborted) cutShort()

@@ -78,7 +78,7 @@ async function main(): Promise<number> {
     const front = createGateway({
       modules: registry,
       urls,
-      timeout: config.requestTimeoutMs + 500,
+      timeoutMs: config.requestTimeoutMs + 500,
       trustedProxies: config.trustedProxies,
       corsOrigins: config.corsOrigins,
       logger,
@@ -144,10 +144,10 @@ function addressesOf({ host, port }: Config): ListenAddress[] {
   return [{ host, port }, ...services]
 }
 
-const restartAfter = 500
+const restartDelayMs = 500
 
 /** Keeps one service running until it is told to stop; its first start has to succeed by itself. */
-function startService(name: string, env: NodeJS.ProcessEnv, drainTimeout: number, logger: Logger) {
+function startService(name: string, env: NodeJS.ProcessEnv, drainTimeoutMs: number, logger: Logger) {
   const stopping = new AbortController()
   let child: ChildProcess
   const run = (onReady: (lines: string[]) => void): Promise<string> =>
@@ -176,7 +176,7 @@ function startService(name: string, env: NodeJS.ProcessEnv, drainTimeout: number
           return
         }
         logger.warn({ ended: name, with: end }, 'a service ended: starting it again')
-        await sleep(restartAfter, undefined, { signal: stopping.signal }).catch(() => undefined)
+        await sleep(restartDelayMs, undefined, { signal: stopping.signal }).catch(() => undefined)
       }
     }
     ended = keepRunning()
@@ -184,7 +184,7 @@ function startService(name: string, env: NodeJS.ProcessEnv, drainTimeout: number
   const stop = async () => {
     stopping.abort()
     child.kill('SIGTERM')
-    const patience = setTimeout(() => child.kill('SIGKILL'), drainTimeout + 1_000)
+    const patience = setTimeout(() => child.kill('SIGKILL'), drainTimeoutMs + 1_000)
     await ended
     clearTimeout(patience)
   }

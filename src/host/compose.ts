@@ -14,12 +14,12 @@ import { createApplication } from '../http/application.ts'
 import { joinProblems } from '../http/join-problems.ts'
 import { createReadiness } from './readiness.ts'
 
-// Milliseconds for a module to see to its accounts and demo data, once it has the lock.
-const prepareWithin = 30_000
+// The time for a module to create its accounts and demo data, from when it has the lock.
+const prepareTimeoutMs = 30_000
 
-// Milliseconds. There everything starts at once, and MongoDB gets its members and accounts while the services wait for it:
+// There everything starts at once, and MongoDB gets its members and accounts while the services wait for it:
 // for as long as deploy/mongodb/initiate.js takes at most.
-const setUpInProductionWithin = 300_000
+const setUpTimeoutMs = 300_000
 
 export interface Composition {
   app: ReturnType<typeof createApplication>
@@ -59,7 +59,7 @@ export async function compose(options: {
     ...config.mongodb,
     requestTimeoutMs: config.requestTimeoutMs,
     logger,
-    ...(config.production && { setupTimeoutMs: setUpInProductionWithin }),
+    ...(config.production && { setupTimeoutMs: setUpTimeoutMs }),
   })
   const credential = config.internalSecrets && createCredentialIssuer(config.internalSecrets[0])
   const problems = joinProblems(modules)
@@ -138,7 +138,7 @@ export async function compose(options: {
         for (const name of config.hosted) readiness.done(`database of ${name}`)
         return migrateAll(
           signal,
-          async (name) => (await hosted.get(name)?.prepare?.(createCall(prepareWithin, 'boot'))) ?? [],
+          async (name) => (await hosted.get(name)?.prepare?.(createCall(prepareTimeoutMs, 'boot'))) ?? [],
         )
       })
       jobs = startJobs(

@@ -18,11 +18,11 @@ async function startOnWay({ onTestFinished }: TestContext) {
     log += chunk.toString()
   })
   const logger = await createLogger({ level: 'info', human: false, service: 'test', output })
-  let elapsed = 0
+  let elapsedMs = 0
   const { composition, close } = await startComposition({
     environment: { MONGODB_URI: way.uri, REQUEST_TIMEOUT: '1s' },
     logger,
-    now: () => elapsed,
+    now: () => elapsedMs,
   })
   onTestFinished(async () => {
     await close()
@@ -38,7 +38,7 @@ async function startOnWay({ onTestFinished }: TestContext) {
     get,
     readyz: () => get('/readyz'),
     pass: (milliseconds: number) => {
-      elapsed += milliseconds
+      elapsedMs += milliseconds
     },
     drain: () => composition.drain(),
     log: () => log,

@@ -11,11 +11,11 @@ import { refuseArguments } from './refuse-arguments.ts'
 import type { Shutdown } from './shutdown.ts'
 
 // What balances without probing sends as soon as the port is open: it opens when the process is ready. Not later than
-// this, since those that probe want to hear what is missing. Milliseconds.
-const portOpensAfter = 2_000
+// this, since those that probe want to hear what is missing.
+const portOpensAfterMs = 2_000
 
-// Of DRAIN_TIMEOUT, what is kept for the end of jobs and of the database's connections. Milliseconds.
-const closesWithin = 1_000
+// Of DRAIN_TIMEOUT, what is kept for the end of jobs and of the database's connections.
+const closeTimeoutMs = 1_000
 
 /**
  * What a process does: config, compose, listen, drain on SIGTERM; nothing else.
@@ -51,7 +51,7 @@ async function run(shutdown: Shutdown): Promise<void> {
   void composition.lost.then((message) => shutdown.crash('the embedded MongoDB has ended', message))
   void stopped.then(async () => {
     await sleep(config.drain.timeoutMs)
-    logger.error({ timeout: config.drain.timeoutMs }, 'did not drain in time')
+    logger.error({ timeoutMs: config.drain.timeoutMs }, 'did not drain in time')
     process.exit(1)
   })
   let forget = async () => {}
@@ -59,7 +59,7 @@ async function run(shutdown: Shutdown): Promise<void> {
     const preparing = composition.prepare(signal)
     // It goes on when the process cannot listen; its failure is then not what is reported.
     preparing.catch(() => undefined)
-    await Promise.race([preparing, sleep(portOpensAfter)])
+    await Promise.race([preparing, sleep(portOpensAfterMs)])
     const listener = await listen(composition.app.fetch, config)
     void listener.failed.then((error) => shutdown.crash('the listener failed', error))
     const lines = await preparing
@@ -82,7 +82,7 @@ async function run(shutdown: Shutdown): Promise<void> {
     composition.drain()
     listener.drain()
     await sleep(config.drain.delayMs)
-    await listener.close(config.drain.timeoutMs - config.drain.delayMs - closesWithin)
+    await listener.close(config.drain.timeoutMs - config.drain.delayMs - closeTimeoutMs)
   } catch (error) {
     if (!signal.aborted) throw error
   } finally {

@@ -60,7 +60,7 @@ export function createApplication(options: {
     return problemResponse(c, methodNotAllowed(method, path, allowed))
   }
 
-  app.use(requestContext({ timeout: config.requestTimeoutMs, headers: securityHeaders, logger }))
+  app.use(requestContext({ timeoutMs: config.requestTimeoutMs, headers: securityHeaders, logger }))
   if (config.corsOrigins.length > 0) app.use(crossOrigin(config.corsOrigins))
   app.use(refuseMalformedEscapes)
   app.use(bodyLimit(bodyBound))

@@ -126,11 +126,11 @@ export async function startFleet(
 
   try {
     await Promise.all(services.map((service) => service.start()))
-    const timeout = requestTimeoutMs + 500
+    const timeoutMs = requestTimeoutMs + 500
     const front = createGateway({
       modules: registry,
       urls,
-      timeout,
+      timeoutMs,
       trustedProxies: [],
       corsOrigins: [],
       logger: await quiet,
@@ -138,7 +138,7 @@ export async function startFleet(
     const client = createClient((path, init) =>
       shape === 'split'
         ? front.request(path, init)
-        : fetch(`${urls.all}${path}`, { ...init, signal: AbortSignal.timeout(timeout) }),
+        : fetch(`${urls.all}${path}`, { ...init, signal: AbortSignal.timeout(timeoutMs) }),
     )
     await loadPasswordCheck(client)
     return {

@@ -15,7 +15,7 @@ import type { AppEnv } from './router.ts'
 /** The guard of a role: `guard('customer')` lets every signed-in user through, `guard('admin')` admins alone. */
 export type Guard = (role: Role) => MiddlewareHandler<AppEnv>
 
-const clockSkew = 30
+const clockSkewSeconds = 30
 
 const claims = z.object({
   sub: id,
@@ -85,8 +85,8 @@ const invalidToken = () =>
 /** Clocks may disagree by `clockSkew` either way. */
 function checkTimes({ exp, iat, nbf = iat }: Claims): void {
   const now = Date.now() / 1000
-  if (Math.max(iat, nbf) > now + clockSkew) throw invalidToken()
-  if (exp <= now - clockSkew) {
+  if (Math.max(iat, nbf) > now + clockSkewSeconds) throw invalidToken()
+  if (exp <= now - clockSkewSeconds) {
     throw new DomainError('token_expired', 'Authorization: the access token has expired; sign in again')
   }
 }

@@ -7,7 +7,7 @@ import { problemResponse } from './problems.ts'
 import { requestContext } from './request-context.ts'
 import { createRouter } from './router.ts'
 
-const router = createRouter().use(requestContext({ timeout: 5_000, logger: await quiet }))
+const router = createRouter().use(requestContext({ timeoutMs: 5_000, logger: await quiet }))
 router.post('/', async (c) => c.json(await readJson(c)))
 router.onError((error, c) => {
   if (isDomainError(error)) return problemResponse(c, error)

@@ -9,7 +9,7 @@ it('a probe is logged with the level debug if it succeeds, and as no error if it
   const lines: Record<string, unknown>[] = []
   const logger = pino({ level: 'debug' }, { write: (line: string) => lines.push(JSON.parse(line)) })
   const router = createRouter()
-  router.use(requestContext({ timeout: 1_000, logger }))
+  router.use(requestContext({ timeoutMs: 1_000, logger }))
   for (const status of [200, 503] as const) {
     router.get(`/probe/${status}`, (c) => {
       c.set('probe', true)
@@ -31,7 +31,7 @@ it('a request that is never answered is 503 in time, and has its line in the log
   const lines: Record<string, unknown>[] = []
   const logger = pino({}, { write: (line: string) => lines.push(JSON.parse(line)) })
   const router = createRouter()
-  router.use(requestContext({ timeout: 100, logger }))
+  router.use(requestContext({ timeoutMs: 100, logger }))
   router.get('/slow', () => new Promise<never>(() => {}))
   router.onError((error, c) => problemResponse(c, error as DomainError))
   const started = performance.now()

@@ -10,34 +10,34 @@ import type { AppEnv } from './router.ts'
 const traceparentFormat = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 
 // Work that keeps to the deadline answers by itself, with what it knows; this is for what does not.
-const grace = 250
+const graceMs = 250
 
 /**
  * Gives every request its call (deadline, request id, trace) and its log line, every answer the `headers` that all of
- * them carry (by lower-case names; a handler's own of the same name stays). Ends what is not answered `timeout`
- * milliseconds after it came: with 408 if the client is still sending its body, with 503 otherwise.
+ * them carry (by lower-case names; a handler's own of the same name stays). Ends what is not answered `timeoutMs`
+ * after it came: with 408 if the client is still sending its body, with 503 otherwise.
  */
 export function requestContext(options: {
-  timeout: number
+  timeoutMs: number
   headers?: Readonly<Record<string, string>>
   logger: Logger
 }): MiddlewareHandler<AppEnv> {
-  const { timeout, headers, logger } = options
+  const { timeoutMs, headers, logger } = options
   return async (c, next) => {
     const started = performance.now()
     const given = c.req.header('X-Request-Id') ?? ''
     const traceparent = c.req.header('traceparent') ?? ''
     const call: Call = {
-      deadline: Date.now() + timeout,
+      deadline: Date.now() + timeoutMs,
       requestId: requestIdFormat.test(given) ? given : randomUUID(),
       ...(traceparentFormat.test(traceparent) && { traceparent }),
     }
     c.set('call', call)
     c.set('headers', { ...headers, 'x-request-id': call.requestId })
     try {
-      await waitUntilDeadline({ ...call, deadline: call.deadline + grace }, 'the request', next())
+      await waitUntilDeadline({ ...call, deadline: call.deadline + graceMs }, 'the request', next())
     } catch (error) {
-      const line = { requestId: call.requestId, method: c.req.method, path: c.req.path, timeout }
+      const line = { requestId: call.requestId, method: c.req.method, path: c.req.path, timeoutMs }
       if (isAwaitingBody(c)) {
         logger.info(line, 'the client did not send its request in time')
         c.get('headers').connection = 'close'

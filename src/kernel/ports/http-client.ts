@@ -35,9 +35,9 @@ export interface HttpClient {
 
 /** Attempts at a call, the first included. */
 const attemptsOfCall = 3
-const longestBackoff = 300
-const breakAfter = 5
-const breakFor = 1_000
+const maxBackoffMs = 300
+const maxConsecutiveFailures = 5
+const circuitOpenMs = 1_000
 // Retries may add a fifth to the load at most (and a burst of ten), so that they never keep a struggling service down.
 const budget = { perCall: 0.2, most: 10 }
 
@@ -56,18 +56,18 @@ export function createHttpClient(options: {
   const { target, url, credential, logger, problems = kernelProblems, fetch: send = fetch } = options
   const isFailure = (error: unknown) => isDomainError(error, 'dependency_unavailable')
   const breaker = circuitBreaker(handleWhen(isFailure), {
-    halfOpenAfter: breakFor,
-    breaker: new ConsecutiveBreaker(breakAfter),
+    halfOpenAfter: circuitOpenMs,
+    breaker: new ConsecutiveBreaker(maxConsecutiveFailures),
   })
   breaker.onBreak(() => logger.warn({ target }, 'circuit opened'))
   breaker.onReset(() => logger.info({ target }, 'circuit closed'))
   let retries: number = budget.most
 
   const mayRepeat = async (call: Call, attempt: number, attempts = attemptsOfCall): Promise<boolean> => {
-    const wait = Math.random() * Math.min(30 * 2 ** attempt, longestBackoff)
-    if (attempt >= attempts || retries < 1 || remainingMs(call) <= wait) return false
+    const waitMs = Math.random() * Math.min(30 * 2 ** attempt, maxBackoffMs)
+    if (attempt >= attempts || retries < 1 || remainingMs(call) <= waitMs) return false
     retries -= 1
-    await sleep(wait)
+    await sleep(waitMs)
     return true
   }
 

@@ -5,9 +5,9 @@ import { DomainError } from '#kernel/errors.ts'
 import type { AppEnv } from '#kernel/http/router.ts'
 
 // Short enough that a leaked one is of little use, long enough for clocks that disagree by half a minute.
-const lifetime = 60
-const renewAfter = 20
-const clockSkew = 30
+const lifetimeSeconds = 60
+const renewAfterSeconds = 20
+const clockSkewSeconds = 30
 
 const audience = (module: string) => `trivet-internal:${module}`
 
@@ -20,8 +20,12 @@ export function createCredentialIssuer(secret: string): CredentialIssuer {
     const now = Math.floor(Date.now() / 1000)
     const known = issued.get(target)
     if (known && known.until > now) return known.credential
-    const credential = await sign({ aud: audience(target), iat: now, exp: now + lifetime }, secret, 'HS256')
-    issued.set(target, { credential, until: now + renewAfter })
+    const credential = await sign(
+      { aud: audience(target), iat: now, exp: now + lifetimeSeconds },
+      secret,
+      'HS256',
+    )
+    issued.set(target, { credential, until: now + renewAfterSeconds })
     return credential
   }
 }
@@ -54,7 +58,7 @@ async function isValid(credential: string, secret: string, module: string): Prom
     // exp and iat are checked here, with tolerance for clocks and required to be there.
     const checks = { alg: 'HS256', aud: audience(module), exp: false, iat: false } as const
     const { exp, iat } = claims.parse(await verify(credential, secret, checks))
-    return exp > now - clockSkew && iat < now + clockSkew && exp - iat <= lifetime
+    return exp > now - clockSkewSeconds && iat < now + clockSkewSeconds && exp - iat <= lifetimeSeconds
   } catch {
     return false
   }

@@ -1,7 +1,7 @@
 import { ensureCollection, type Migration } from '#kernel/mongo/migrations.ts'
 
 // Seconds after the last sign-in from there.
-const knownClientKeptFor = 90 * 86_400
+const knownClientKeptForSeconds = 90 * 86_400
 
 export const authMigrations: Migration[] = [
   {
@@ -32,7 +32,9 @@ export const authMigrations: Migration[] = [
   {
     name: '004-known-clients',
     indexes: {
-      knownClients: [{ key: { signedInAt: 1 }, expireAfterSeconds: knownClientKeptFor, name: 'expiry' }],
+      knownClients: [
+        { key: { signedInAt: 1 }, expireAfterSeconds: knownClientKeptForSeconds, name: 'expiry' },
+      ],
     },
   },
   {
