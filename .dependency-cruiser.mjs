@@ -1,10 +1,9 @@
-// What each folder may import (`npm run boundaries`). The table comes first. Each of its rows becomes one rule,
-// so that an import without a grant is forbidden. test/architecture/boundaries.test.ts plants a violation of
-// every rule.
+// What each folder may import (`npm run boundaries` checks it). Each row of the first table becomes one rule, which forbids
+// every import that the row does not grant. test/architecture/boundaries.test.ts plants a violation of every rule.
 
 /**
- * Folders of src/ and what each may import of the other files in src/. A file belongs to the first row whose path matches.
- * A file may always import its own folder and the folders below it. `$1` is the name of the module that the file is part of.
+ * What the files of each folder of src/ may import from src/. A file belongs to the first row whose `files` matches its path.
+ * `$1` is the name of the file's module. `instead` tells an author what to do about a violation.
  */
 const grants = [
   {
@@ -12,108 +11,108 @@ const grants = [
     files: 'modules/[^/]+/contract\\.ts$',
     may: ['kernel/', 'modules/[^/]+/contract\\.ts$'],
     instead:
-      'A contract that imports from its module takes the inside along to each module that imports it. Define the data in contract.ts, and let the module import it from there.',
+      'Each module that imports this contract would also import the inner files of its module. Define the data in contract.ts, and let the module import it from there.',
   },
   {
     folder: 'module',
     files: 'modules/([^/]+)/',
     may: ['kernel/', 'modules/$1/', 'modules/[^/]+/contract\\.ts$'],
     instead:
-      "A module uses the kernel and the contract.ts of other modules, so that each can be deployed by itself. Put what is needed into the other module's contract and have it passed in as a need. A test of two modules belongs in test/.",
+      "A module uses the kernel and the contract.ts of other modules, so that each module can be deployed by itself. Add the operation to the other module's contract, and take its port as a need. A test of two modules belongs in test/.",
   },
   {
     folder: 'kernel-config',
     files: 'kernel/config/',
     may: ['kernel/[^/]+$', 'kernel/config/'],
-    instead: 'kernel/config/ is below HTTP and MongoDB: move what is shared to the root of the kernel.',
+    instead: 'kernel/config/ uses neither HTTP nor MongoDB. Move what is shared to the root of the kernel.',
   },
   {
     folder: 'kernel-http',
     files: 'kernel/http/',
     may: ['kernel/[^/]+$', 'kernel/config/', 'kernel/http/'],
     instead:
-      'HTTP and MongoDB never meet in the kernel: have it passed in, or move it to the root of the kernel.',
+      'kernel/http/ and kernel/mongo/ do not import each other. Take the dependency as an argument, or move it to the root of the kernel.',
   },
   {
     folder: 'kernel-ports',
     files: 'kernel/ports/',
     may: ['kernel/[^/]+$', 'kernel/config/', 'kernel/http/', 'kernel/ports/'],
-    instead: 'A port crosses HTTP and no database: have it passed in.',
+    instead: 'A port uses HTTP and no database. Take the dependency as an argument.',
   },
   {
     folder: 'kernel-mongo',
     files: 'kernel/mongo/',
     may: ['kernel/[^/]+$', 'kernel/config/', 'kernel/mongo/'],
     instead:
-      'HTTP and MongoDB never meet in the kernel: have it passed in, or move it to the root of the kernel.',
+      'kernel/http/ and kernel/mongo/ do not import each other. Take the dependency as an argument, or move it to the root of the kernel.',
   },
   {
     folder: 'kernel-module',
     files: 'kernel/module\\.ts$',
     may: ['kernel/'],
-    instead: 'kernel/module.ts names the types of the kernel and nothing else.',
+    instead: 'kernel/module.ts names only types of the kernel.',
   },
   {
     folder: 'kernel-root',
     files: 'kernel/[^/]+$',
     may: ['kernel/[^/]+$', 'kernel/config/'],
     instead:
-      'The root of the kernel is what its folders stand on, and it knows none of them. Move the file into the folder that it needs, or have the dependency passed in.',
+      'The folders of the kernel import its root, so the root imports none of them except config/. Move the file into the folder that it needs, or take the dependency as an argument.',
   },
   {
     folder: 'http',
     files: 'http/',
     may: ['kernel/', 'http/'],
-    instead: 'The application around the modules takes them as arguments: only src/registry.ts names them.',
+    instead: 'The HTTP application takes the modules as arguments. Only src/registry.ts names them.',
   },
   {
     folder: 'registry',
     files: 'registry\\.ts$',
     may: ['kernel/module\\.ts$', 'modules/[^/]+/module\\.ts$'],
-    instead: "The registry names each module.ts, which is a module's only way in.",
+    instead: 'The registry imports only the module.ts of each module.',
   },
   {
     folder: 'embedded',
     files: 'embedded/',
     may: ['embedded/'],
-    instead:
-      'The embedded MongoDB is a program of its own and knows nothing of Trivet: take the value as an argument.',
+    instead: 'The embedded MongoDB does not depend on Trivet. Take the value as an argument.',
   },
   {
     folder: 'host',
     files: 'host/',
     may: ['kernel/', 'http/', 'host/', 'registry\\.ts$', 'embedded/'],
     instead:
-      'A host turns the modules of the registry into a process: take the list of modules as an argument.',
+      'The host turns the modules of the registry into a process. Take the list of modules as an argument.',
   },
   {
     folder: 'cli',
     files: 'cli/',
     may: ['kernel/', 'host/', 'cli/', 'registry\\.ts$'],
-    instead: 'A command works through the composition that src/host/ makes: put what it needs there.',
+    instead:
+      'A command works through the composition that src/host/ makes. Add what the command needs there.',
   },
   {
     folder: 'dev',
     files: 'dev/',
     may: ['kernel/', 'http/', 'host/', 'dev/', 'embedded/', 'registry\\.ts$'],
-    instead: 'The split shape starts the program and routes to it: take the list of modules as an argument.',
+    instead: 'The split shape starts the program and routes to it. Take the list of modules as an argument.',
   },
   {
     folder: 'main',
     files: 'main\\.ts$',
     may: ['host/'],
-    instead: 'src/main.ts starts the process: what a process does is in src/host/.',
+    instead: 'src/main.ts only starts the process. Put what a process does into src/host/.',
   },
   {
     folder: 'other',
     files: '',
     may: [],
     instead:
-      'This folder has no row in the table of .dependency-cruiser.mjs: move the file to a folder that has, or add a row.',
+      'This folder has no row in the table of .dependency-cruiser.mjs. Move the file to a folder that has a row, or add a row.',
   },
 ]
 
-/** Tests may import whatever they test, but for the inside of another module. */
+/** Tests may import what they test. The rule tests-of-a-module-stay-in-it limits them. */
 const tests = ['^test/', '\\.(test|suite)\\.ts$']
 
 const granted = grants.map(({ folder, files, may, instead }, at) => ({
@@ -127,15 +126,15 @@ const granted = grants.map(({ folder, files, may, instead }, at) => ({
   to: { path: '^src/', ...(may.length > 0 && { pathNot: may.map((path) => `^src/${path}`) }) },
 }))
 
-/** Installed packages, wherever node_modules is. */
+/** Matches installed packages in any node_modules folder. */
 const packages = (pattern) => `(^|/)node_modules/${pattern}`
 const pinoPretty = packages('pino-pretty/')
 const zodOpenapi = packages('@hono/zod-openapi/')
 const hono = packages('(hono|@hono)/')
-/** hono/jwt and what lies below it. */
+/** hono/jwt and the files that it uses. */
 const honoJwt = packages('hono/dist/(types/)?(middleware|utils)/(jwt|jwk)/')
 
-/** Files that take HTTP requests and make HTTP answers. */
+/** Files that handle HTTP requests. */
 const httpFiles = [
   '^src/(http|kernel/http)/',
   '^src/kernel/module\\.ts$',
@@ -144,7 +143,7 @@ const httpFiles = [
   '^src/modules/[^/]+/([^/]+\\.(api|routes)|http)\\.ts$',
 ]
 
-/** Files that describe data: schemas, in zod as it comes with @hono/zod-openapi, so that routes can be made of them. */
+/** Files that define zod schemas. They import zod from @hono/zod-openapi, so that routes can use the schemas. */
 const schemaFiles = [
   '^src/modules/.+/(contract|settings|credentials|signing-keys|problems)\\.ts$',
   '^src/kernel/(public-key|schemas|validation-messages)\\.ts$',
@@ -153,12 +152,12 @@ const schemaFiles = [
   '^src/kernel/mongo/retention\\.ts$',
 ]
 
-/** Packages of which only some files know. */
+/** Packages that only some files may import. */
 const packageRules = [
   {
     name: 'mongoose-in-repositories',
     comment:
-      'Only repositories and src/kernel/mongo/ know the database driver, and documents never leave them. Add a method to a *.repository.ts that takes and returns plain data.',
+      'Only repositories and src/kernel/mongo/ use the database driver, and no document leaves them. Add a method to a *.repository.ts that takes and returns plain data.',
     severity: 'error',
     from: {
       path: '^src/',
@@ -169,7 +168,7 @@ const packageRules = [
   {
     name: 'hono-in-http-files',
     comment:
-      'Rules and storage know no HTTP. Handle requests in *.api.ts, *.routes.ts, http.ts or src/http/, and pass plain data on.',
+      'Domain rules and storage do not depend on HTTP. Handle requests in *.api.ts, *.routes.ts, http.ts or src/http/, and pass plain data on.',
     severity: 'error',
     from: { path: '^src/', pathNot: [...httpFiles, ...tests] },
     to: { path: hono, pathNot: [zodOpenapi, honoJwt] },
@@ -200,14 +199,14 @@ const packageRules = [
   {
     name: 'no-dev-dependency-in-production',
     comment:
-      'Production installs with --omit=dev, and this import would stop its boot. Move the package to `dependencies` in package.json, or do without it.',
+      'Production installs packages with --omit=dev, so this import would fail at boot. Move the package to `dependencies` in package.json, or remove the import.',
     severity: 'error',
     from: { path: '^src/', pathNot: ['^src/embedded/', ...tests] },
     to: { dependencyTypes: ['npm-dev'], pathNot: pinoPretty },
   },
   {
     name: 'pino-pretty-in-the-logger',
-    comment: 'src/kernel/logger.ts decides how a log line looks: take a Logger as an argument.',
+    comment: 'src/kernel/logger.ts formats log lines. Take a Logger as an argument.',
     severity: 'error',
     from: { path: '^src/', pathNot: ['^src/kernel/logger\\.ts$', ...tests] },
     to: { path: pinoPretty },
@@ -215,7 +214,7 @@ const packageRules = [
   {
     name: 'logger-loads-pino-pretty-on-demand',
     comment:
-      "pino-pretty is not installed in production: use `await import('pino-pretty')` where a person reads the log.",
+      "pino-pretty is not installed in production. Load it on demand with `await import('pino-pretty')`.",
     severity: 'error',
     from: { path: '^src/kernel/logger\\.ts$' },
     to: { path: pinoPretty, dynamic: false },
@@ -223,7 +222,7 @@ const packageRules = [
   {
     name: 'no-undeclared-dependency',
     comment:
-      'A package that package.json does not name is there by chance, as the dependency of another one. Install it (npm install), or use what the declared package exports, such as `mongo` of mongoose.',
+      'A package that package.json does not name is only installed as a dependency of another package. Install it (npm install), or use an export of the declared package, such as `mongo` of mongoose.',
     severity: 'error',
     from: {},
     to: { dependencyTypes: ['npm-no-pkg', 'npm-unknown'], couldNotResolve: false },
@@ -235,14 +234,14 @@ const fileRules = [
   {
     name: 'contracts-reach-no-http',
     comment:
-      'Modules that share a process call a contract without HTTP, so that neither it nor what it imports may need Hono. Move what is needed to a file without HTTP.',
+      'Modules in one process use a contract without HTTP, so neither the contract nor its imports may load Hono. Move the imported code to a file without HTTP.',
     severity: 'error',
     from: { path: '^src/modules/[^/]+/contract\\.ts$' },
     to: { path: hono.replace('(hono|@hono)', '(hono|@hono/node-server)'), reachable: true },
   },
   {
     name: 'routes-use-no-repository',
-    comment: 'A route calls the service or the use case of its module. Move its rules and its queries there.',
+    comment: 'A route calls the service or a use case of its module. Move rules and queries there.',
     severity: 'error',
     from: { path: '^src/modules/.+\\.(routes|api)\\.ts$' },
     to: { path: '\\.repository\\.ts$' },
@@ -250,7 +249,7 @@ const fileRules = [
   {
     name: 'decisions-use-no-repository',
     comment:
-      'Decision code works on plain data, so that a test needs no database. Move domain types to the domain file (order.ts, stock.ts), and pass in what was read.',
+      'Decision code works on plain data, so that its tests need no database. Move domain types to the domain file (order.ts, stock.ts), and take the data as an argument.',
     severity: 'error',
     from: { path: '^src/modules/.+/(stock-batch|order-status|order|stock|product|user)\\.ts$' },
     to: { path: '\\.repository\\.ts$' },
@@ -258,14 +257,14 @@ const fileRules = [
   {
     name: 'host-loads-embedded-on-demand',
     comment:
-      "Production has neither src/embedded/ nor its packages: use `await import('../embedded/...')` where there is no MONGODB_URI.",
+      "Production has neither src/embedded/ nor its packages. Load it on demand with `await import('../embedded/...')` if MONGODB_URI is not set.",
     severity: 'error',
     from: { path: '^src/host/', pathNot: tests },
     to: { path: '^src/embedded/', dynamic: false },
   },
   {
     name: 'program-runs-without-its-tests',
-    comment: 'test/ is not deployed. Move to src/ what the program needs.',
+    comment: 'test/ is not deployed. Move the code that the program needs to src/.',
     severity: 'error',
     from: { path: '^src/', pathNot: tests },
     to: { path: tests },
@@ -273,7 +272,7 @@ const fileRules = [
   {
     name: 'tests-of-a-module-stay-in-it',
     comment:
-      "A test beside a module's files knows other modules by their contract.ts. Move a test of two modules to test/.",
+      "A test in a module's folder may import only the contract.ts of other modules. Move a test of two modules to test/.",
     severity: 'error',
     from: { path: '^src/modules/([^/]+)/.+\\.(test|suite)\\.ts$' },
     to: { path: '^src/modules/', pathNot: ['^src/modules/$1/', '^src/modules/[^/]+/contract\\.ts$'] },
@@ -281,21 +280,21 @@ const fileRules = [
   {
     name: 'no-cycle',
     comment:
-      'Files that import each other, even for their types alone, are one file in two places. Move what both need into a third one.',
+      'Files that import each other, even only for types, cannot be read or moved separately. Move what both need into a third file.',
     severity: 'error',
     from: {},
     to: { circular: true },
   },
   {
     name: 'no-unresolvable-import',
-    comment: 'There is nothing at the end of this import: correct the path, or install the package.',
+    comment: 'The import leads to no file and no package. Correct the path, or install the package.',
     severity: 'error',
     from: {},
     to: { couldNotResolve: true },
   },
   {
     name: 'no-orphan',
-    comment: 'The file imports nothing and nothing imports it: use it or delete it.',
+    comment: 'The file imports nothing, and no file imports it. Use it or delete it.',
     severity: 'error',
     from: { orphan: true },
     to: {},
@@ -306,7 +305,7 @@ const fileRules = [
 export default {
   forbidden: [...granted, ...packageRules, ...fileRules],
   options: {
-    // `import type` counts: a type that leaks ties two modules together as much as a value does.
+    // `import type` counts, because a shared type couples two modules as much as a shared value.
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
     doNotFollow: { path: 'node_modules' },
