@@ -83,7 +83,7 @@ The peers are small programs in [bench/peers](../bench/peers). Each is as fast a
 | peer | approach |
 | --- | --- |
 | [hand-written](../bench/peers/hand-written.ts) | \`node:http\` and the MongoDB driver, one query per request and nothing else; about as fast as a program with one query per request can be |
-| [Express, mongoose](../bench/peers/express-mongoose.ts) | Express 5 and mongoose documents |
+| [Express with mongoose](../bench/peers/express-mongoose.ts) | Express 5 and mongoose documents |
 | [transaction per order](../bench/peers/transaction-per-order.ts) | Express 5 and \`session.withTransaction\`: a conditional update for each line, then the order |
 | [version and retry](../bench/peers/version-retry.ts) | Express 5 without a transaction: it reads a product and updates it if its version is unchanged, in up to 100 attempts with random delays; then it inserts the order |
 

@@ -24,7 +24,7 @@ export async function measureInTurn<Variant extends string, T extends Sample>(
       await untilMongoIsIdle(context)
       const sample = await measure(seconds)
       samples[variant].push(sample)
-      context.log(`  round ${round} of ${rounds}, ${title}, ${variant}: ${describe(sample)}`)
+      context.log(`  ${title}, round ${round} of ${rounds}, ${variant}: ${describe(sample)}`)
     }
   }
   return samples

@@ -86,6 +86,7 @@ async function main(): Promise<number> {
     })
   }
   try {
+    console.log(describeRun(options))
     const selected = scenarios.filter(({ name }) => names.length === 0 || names.includes(name))
     const completed = await runScenarios(context, selected, interruption.signal)
     if (interruption.signal.aborted) return 130
@@ -104,6 +105,13 @@ async function main(): Promise<number> {
     await context.close()
   }
 }
+
+const describeRun = ({ quick, rounds, seconds }: RunOptions): string =>
+  [
+    `Each program is measured for ${seconds} s in each of ${rounds} round${rounds === 1 ? '' : 's'}.`,
+    'A table shows the median of the rounds, and the minimum and the maximum in brackets.',
+    ...(quick ? ['This is a quick run: its numbers mean nothing.'] : []),
+  ].join('\n')
 
 /** Prints the results of each scenario. After a failed scenario the others are measured nevertheless. */
 async function runScenarios(

@@ -19,10 +19,10 @@ export const list: Scenario = {
       ({ url }: { url: string }) =>
       (seconds: number) =>
         measureLoad(url, { workload: 'get', path: '/products/?limit=20' }, { connections: 64, seconds })
-    const samples = await measureInTurn(context, 'list', {
+    const samples = await measureInTurn(context, 'first page', {
       Trivet: listing(shop.program),
       'hand-written': listing(handWritten),
-      'Express, mongoose': listing(express),
+      'Express with mongoose': listing(express),
     })
     return {
       ratios: [
@@ -32,7 +32,7 @@ export const list: Scenario = {
         },
         {
           label: 'pages/s of the catalogue, 64 connections: Trivet ÷ Express with mongoose',
-          ratio: summarizeRatio('perSecond', samples.Trivet, samples['Express, mongoose']),
+          ratio: summarizeRatio('perSecond', samples.Trivet, samples['Express with mongoose']),
         },
       ],
       targets: [],

@@ -6,12 +6,14 @@ import { summarizeMetric, summarizeRatio } from '../statistics.ts'
 import { formatRates, loadTable } from '../tables.ts'
 import { measureLoad, type Sample } from '../wrk.ts'
 
-type Variant = 'Trivet' | 'hand-written' | 'Express, mongoose'
+type Variant = 'Trivet' | 'hand-written' | 'Express with mongoose'
 type Samples = Record<Variant, Sample[]>
 /** Samples of Trivet and the hand-written program, by the number of connections. */
-type SamplesByConnections = ReadonlyMap<number, Omit<Samples, 'Express, mongoose'>>
+type SamplesByConnections = ReadonlyMap<number, Omit<Samples, 'Express with mongoose'>>
 
 const otherConnections = [8, 256, 512]
+
+const titleOf = (connections: number) => `reads over ${connections} connection${connections === 1 ? '' : 's'}`
 
 export const reads: Scenario = {
   name: 'reads',
@@ -23,25 +25,25 @@ export const reads: Scenario = {
     const urls: Record<Variant, string> = {
       Trivet: shop.program.url,
       'hand-written': (await startPeer(context, 'hand-written', `${shop.database}_product`)).url,
-      'Express, mongoose': (await startPeer(context, 'express-mongoose', `${shop.database}_product`)).url,
+      'Express with mongoose': (await startPeer(context, 'express-mongoose', `${shop.database}_product`)).url,
     }
     const reading = (variant: Variant, connections: number) => (seconds: number) =>
       measureLoad(urls[variant], { workload: 'product', products: catalogueSize }, { connections, seconds })
     const measureAll = (connections: number) =>
-      measureInTurn(context, `reads over ${connections} connections`, {
+      measureInTurn(context, titleOf(connections), {
         Trivet: reading('Trivet', connections),
         'hand-written': reading('hand-written', connections),
-        'Express, mongoose': reading('Express, mongoose', connections),
+        'Express with mongoose': reading('Express with mongoose', connections),
       })
 
     const at64 = await measureAll(64)
     const at1 = await measureAll(1)
-    const byConnections = new Map<number, Omit<Samples, 'Express, mongoose'>>([
+    const byConnections = new Map<number, Omit<Samples, 'Express with mongoose'>>([
       [64, at64],
       [1, at1],
     ])
     for (const connections of otherConnections) {
-      const samples = await measureInTurn(context, `reads over ${connections} connections`, {
+      const samples = await measureInTurn(context, titleOf(connections), {
         Trivet: reading('Trivet', connections),
         'hand-written': reading('hand-written', connections),
       })
@@ -62,12 +64,12 @@ function compare(at64: Samples, at1: Samples, byConnections: SamplesByConnection
       },
       {
         label: 'reads/s by id, 64 connections: Trivet ÷ Express with mongoose',
-        ratio: ratio(at64, 'Express, mongoose'),
+        ratio: ratio(at64, 'Express with mongoose'),
       },
       { label: 'reads/s by id, 1 connection: Trivet ÷ hand-written', ratio: ratio(at1, 'hand-written') },
       {
         label: 'reads/s by id, 1 connection: Trivet ÷ Express with mongoose',
-        ratio: ratio(at1, 'Express, mongoose'),
+        ratio: ratio(at1, 'Express with mongoose'),
       },
     ],
     targets: [
