@@ -1,6 +1,6 @@
 import { proxy } from 'hono/proxy'
 import { DomainError, dependencyUnavailable } from '#kernel/errors.ts'
-import { bodyBound, bodyLimit, cutShort } from '#kernel/http/body-limit.ts'
+import { bodyLimit, maxBodyBytes, refuseIncompleteBody } from '#kernel/http/body-limit.ts'
 import { createClientOf } from '#kernel/http/client-address.ts'
 import { elementsOf } from '#kernel/http/header-list.ts'
 import { refuseMalformedEscapes } from '#kernel/http/parameters.ts'
@@ -12,68 +12,68 @@ import type { AnyModule } from '#kernel/module.ts'
 import { crossOrigin } from '../http/cross-origin.ts'
 import { securityHeaders } from '../http/security-headers.ts'
 
-// Of several services that would do, one that hangs must not keep the others from answering. Longer than the second that
-// `/readyz` takes while MongoDB does not answer.
-const anyServiceWithinMs = 1_500
+// The time for each service, where any of them may answer: one that hangs does not keep the others from answering. `/readyz` takes
+// a second while MongoDB does not answer, so that this must be longer.
+const anyServiceTimeoutMs = 1_500
 
 /**
- * What the ingress does, for `npm run split`: each path to the module whose routes begin like it, anything else to
- * whichever service answers, and nothing to `/internal` and `/metrics`.
+ * Does for `npm run split` what the ingress does in Kubernetes. Each path goes to the module that has a route with the same first
+ * segment, and `/internal` and `/metrics` to none. Any other path goes to the first service that answers.
  */
 export function createGateway(options: {
   modules: readonly AnyModule[]
-  /** Where each module answers, by name. */
+  /** The URL of each module, by name. */
   urls: Readonly<Record<string, string>>
-  /** The time for a whole answer: more than a service itself may take. */
+  /** The time for a whole answer. It must be longer than the services' own request timeout. */
   timeoutMs: number
-  /** Whose `X-Forwarded-For` counts here; the services need only trust this front. */
+  /** The proxies whose `X-Forwarded-For` the gateway believes. The services need to trust the gateway only. */
   trustedProxies: readonly string[]
-  /** Answered here, so that a browser can read the front's own errors too: the services have none. */
+  /** The origins whose pages may call the API. The gateway answers them, so that a page can read its errors too. */
   corsOrigins: readonly string[]
   logger: Logger
 }) {
   const { modules, urls, timeoutMs, corsOrigins, logger } = options
   const clientOf = createClientOf(options.trustedProxies)
-  const owners = new Map<string, string>()
+  const urlBySegment = new Map<string, string>()
   for (const { name, api } of modules) {
-    for (const { path } of Object.values(api)) owners.set(firstSegment(path), urls[name] ?? '')
+    for (const { path } of Object.values(api)) urlBySegment.set(firstSegment(path), urls[name] ?? '')
   }
-  const front = createRouter()
-  front.use(requestContext({ timeoutMs, headers: securityHeaders, logger }))
-  if (corsOrigins.length > 0) front.use(crossOrigin(corsOrigins))
-  front.use(refuseMalformedEscapes)
-  front.use(bodyLimit(bodyBound))
+  const gateway = createRouter()
+  gateway.use(requestContext({ timeoutMs, headers: securityHeaders, logger }))
+  if (corsOrigins.length > 0) gateway.use(crossOrigin(corsOrigins))
+  gateway.use(refuseMalformedEscapes)
+  gateway.use(bodyLimit(maxBodyBytes))
 
-  front.all('*', async (c) => {
+  gateway.all('*', async (c) => {
     const { pathname, search } = new URL(c.req.url)
     const { path } = c.req
     const segment = firstSegment(path)
     if (segment === 'internal' || segment === 'metrics') throw routeNotFound(path)
-    // `fetch` does not send TRACE, which no path has: what the path has instead, the answer to OPTIONS says.
+    // `fetch` does not send TRACE, and no route has it. The answer to OPTIONS says which methods the path has.
     const isTrace = c.req.method === 'TRACE'
     const method = isTrace ? 'OPTIONS' : c.req.method
-    // Only a safe method (RFC 9110, 9.2.1) is tried again on the next service.
+    // Only a safe method (RFC 9110, 9.2.1) may be repeated on another service.
     const isSafe = ['GET', 'HEAD', 'OPTIONS'].includes(method)
-    // As a whole before any service hears of it: a service is not to wait for a client that is slow.
-    const body = isSafe ? null : await c.req.arrayBuffer().catch(cutShort)
-    const owner = owners.get(segment)
+    // The gateway reads the whole body first, so that no service waits for a slow client.
+    const body = isSafe ? null : await c.req.arrayBuffer().catch(refuseIncompleteBody)
+    const owner = urlBySegment.get(segment)
     for (const target of owner === undefined ? Object.values(urls) : [owner]) {
       let answer: Response
       try {
         answer = await proxy(`${target}${pathname}${search}`, {
           method,
           body,
-          headers: endToEnd(c.req.raw.headers, {
+          headers: forwardedHeaders(c.req.raw.headers, {
             'x-request-id': c.get('call').requestId,
             'x-forwarded-for': clientOf(c).address,
           }),
           redirect: 'manual',
-          signal: AbortSignal.timeout(owner === undefined ? anyServiceWithinMs : timeoutMs),
+          signal: AbortSignal.timeout(owner === undefined ? anyServiceTimeoutMs : timeoutMs),
         })
       } catch (error) {
-        if (c.req.raw.signal.aborted) cutShort()
+        if (c.req.raw.signal.aborted) refuseIncompleteBody()
         const { requestId } = c.get('call')
-        logger.warn({ requestId, target, err: (error as Error).cause ?? error }, 'no answer')
+        logger.warn({ requestId, target, err: (error as Error).cause ?? error }, 'service did not answer')
         if (!isSafe) break
         continue
       }
@@ -85,16 +85,17 @@ export function createGateway(options: {
     throw dependencyUnavailable(`the service behind /${segment} is not available`)
   })
 
-  front.onError((error, c) => {
+  gateway.onError((error, c) => {
     if (error instanceof DomainError) return problemResponse(c, error)
     logger.error({ err: error }, 'unexpected error')
-    return problemResponse(c, new DomainError('internal_error', 'the front failed'))
+    return problemResponse(c, new DomainError('internal_error', 'the gateway failed'))
   })
-  return front
+  return gateway
 }
 
-// RFC 9110, 7.6.1; `Expect`, which this server has answered by reading the body; and what `fetch` sets by itself.
-const hopByHop = [
+// The header fields that belong to one connection (RFC 9110, 7.6.1), and those that `fetch` sets itself. `fetch` refuses `Expect`,
+// which Node.js has answered already.
+const notForwarded = [
   'connection',
   'content-length',
   'expect',
@@ -106,9 +107,10 @@ const hopByHop = [
   'upgrade',
 ]
 
-function endToEnd(received: Headers, added: Record<string, string>): Record<string, string> {
+/** The header fields of a request for the service. Those that `Connection` names belong to the client's connection only. */
+function forwardedHeaders(received: Headers, added: Record<string, string>): Record<string, string> {
   const headers = new Headers(received)
-  for (const name of [...hopByHop, ...elementsOf(received.get('connection') ?? '')]) {
+  for (const name of [...notForwarded, ...elementsOf(received.get('connection') ?? '')]) {
     headers.delete(name)
   }
   return { ...Object.fromEntries(headers), ...added }

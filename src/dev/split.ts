@@ -22,14 +22,14 @@ import { registry } from '../registry.ts'
 import { createGateway } from './gateway.ts'
 
 /**
- * `npm run split`: the embedded MongoDB, one process per module, and a front that routes as the ingress will. A
+ * `npm run split`: the embedded MongoDB, one process per module, and a gateway that routes as the ingress will. A
  * service that dies is started again, as Kubernetes would: kill one and see.
  */
 async function main(): Promise<number> {
   refuseArguments()
   const config = loadConfig({ ...process.env, SERVICE: 'all' }, registry)
   const shown = { level: config.logLevel, human: !config.production && process.stdout.isTTY === true }
-  const logger = await createLogger({ ...shown, service: 'front' })
+  const logger = await createLogger({ ...shown, service: 'gateway' })
   for (const misnamed of config.misnamedSettings) logger.warn(misnamed, misnamedSettingWarning(misnamed))
   const addresses = addressesOf(config)
   await refuseTaken(addresses, config.dataDir)
@@ -54,7 +54,7 @@ async function main(): Promise<number> {
     INTERNAL_SECRET: config.internalSecrets?.join(',') ?? randomBytes(32).toString('base64url'),
     DEMO: String(config.demo),
     DATA_DIR: config.dataDir,
-    // The front says who its client is, and has decided whom it believes.
+    // The gateway says which client a request comes from, and has decided which proxies it believes.
     TRUSTED_PROXIES: '127.0.0.1',
     // It answers other origins, too.
     CORS_ORIGINS: '',
@@ -74,8 +74,8 @@ async function main(): Promise<number> {
     const ready = await Promise.race([allReady, stopped])
     if ('reason' in ready) return Number(shutdown.crashed())
     const lines = ready.flat()
-    // A service answers 503 by itself when its time is over; the front only outlasts what does not even do that.
-    const front = createGateway({
+    // A service answers 503 by itself when its time is over; the gateway waits a little longer than that.
+    const gateway = createGateway({
       modules: registry,
       urls,
       timeoutMs: config.requestTimeoutMs + 500,
@@ -83,7 +83,7 @@ async function main(): Promise<number> {
       corsOrigins: config.corsOrigins,
       logger,
     })
-    const listener = await listen(front.fetch, config)
+    const listener = await listen(gateway.fetch, config)
     void listener.failed.then((error) => shutdown.crash('the listener failed', error))
     process.send?.({
       port: listener.port,
@@ -130,7 +130,7 @@ async function canBeUsed(config: Config, uri: string, logger: Logger, signal: Ab
 }
 
 /**
- * Where the front and the services listen.
+ * Where the gateway and the services listen.
  * @throws ConfigError if there are not as many ports
  */
 function addressesOf({ host, port }: Config): ListenAddress[] {

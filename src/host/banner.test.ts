@@ -75,7 +75,9 @@ it('the split shape shows its processes, what failed once, and what is there aga
   expect(await ended).toBe(0)
   const lines = shown().slice(banner.length).split('\n')
   const failed = lines.filter((line) => line.includes('/products'))
-  expect(failed).toEqual([expect.stringMatching(/ERROR front: 503 GET \/products: no answer: /)])
+  expect(failed).toEqual([
+    expect.stringMatching(/ERROR gateway: 503 GET \/products: service did not answer: /),
+  ])
   expect(status).toBe(503)
   expect(lines.filter((line) => line.length > 80)).toEqual([])
   expect(lines.filter((line) => /WARN|ERROR/.test(line))).toHaveLength(3)

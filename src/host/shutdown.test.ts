@@ -202,7 +202,10 @@ describe('a process that is told to end', () => {
     expect(await finish()).toMatch(/^HTTP\/1\.1 204 /)
     await ended
     const last = output().trimEnd().split('\n').at(-1) ?? ''
-    expect(JSON.parse(last)).toMatchObject({ service: script === 'split' ? 'front' : 'all', msg: 'stopped' })
+    expect(JSON.parse(last)).toMatchObject({
+      service: script === 'split' ? 'gateway' : 'all',
+      msg: 'stopped',
+    })
   })
 
   it('while it waits for MongoDB ends with 0', async () => {

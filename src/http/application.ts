@@ -2,7 +2,7 @@ import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import type { Config } from '#kernel/config/load-config.ts'
 import { DomainError, dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
-import { bodyBound, bodyLimit } from '#kernel/http/body-limit.ts'
+import { bodyLimit, maxBodyBytes } from '#kernel/http/body-limit.ts'
 import { refuseMalformedEscapes } from '#kernel/http/parameters.ts'
 import { methodNotAllowed, type ProblemTable, problemResponse, routeNotFound } from '#kernel/http/problems.ts'
 import { requestContext } from '#kernel/http/request-context.ts'
@@ -63,7 +63,7 @@ export function createApplication(options: {
   app.use(requestContext({ timeoutMs: config.requestTimeoutMs, headers: securityHeaders, logger }))
   if (config.corsOrigins.length > 0) app.use(crossOrigin(config.corsOrigins))
   app.use(refuseMalformedEscapes)
-  app.use(bodyLimit(bodyBound))
+  app.use(bodyLimit(maxBodyBytes))
 
   const describe = () => openApiDocument(options.modules)
   app.route('/', operatorRoutes(describe, readiness, problems))

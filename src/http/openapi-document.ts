@@ -46,19 +46,19 @@ interface DescribedOperation {
  * codes, after the name of the module where it describes the same codes differently.
  */
 function withSharedProblems(document: ReturnType<OpenAPIHono['getOpenAPI31Document']>) {
-  const shared: Record<string, object> = {}
+  const components: Record<string, object> = {}
   for (const path of Object.values(document.paths ?? {})) {
     for (const { operationId, responses } of Object.values(path as Record<string, DescribedOperation>)) {
       for (const [status, response] of Object.entries(responses)) {
         const codes = Object.keys(response.content?.['application/problem+json']?.examples ?? {})
         if (codes.length === 0) continue
         const plain = codes.join('.')
-        const isOther = plain in shared && !isDeepStrictEqual(shared[plain], response)
+        const isOther = plain in components && !isDeepStrictEqual(components[plain], response)
         const name = isOther ? `${operationId.split('.')[0]}.${plain}` : plain
-        shared[name] = response
+        components[name] = response
         Object.assign(responses, { [status]: { $ref: `#/components/responses/${name}` } })
       }
     }
   }
-  return { ...document, components: { ...document.components, responses: shared } }
+  return { ...document, components: { ...document.components, responses: components } }
 }

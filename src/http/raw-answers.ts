@@ -1,7 +1,7 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
 import { RequestError } from '@hono/node-server'
 import { DomainError, validationFailed } from '#kernel/errors.ts'
-import { answerOf, methodNotAllowed } from '#kernel/http/problems.ts'
+import { methodNotAllowed, renderProblem } from '#kernel/http/problems.ts'
 import { securityHeaders } from './security-headers.ts'
 
 /** Time limits for clients: a slow client must not hold a connection for long. */
@@ -25,7 +25,7 @@ export const malformedRequest = (): DomainError =>
 /** The status, header fields and body of an answer that no route makes. It ends the connection. */
 function refusal(error: DomainError) {
   const requestId = crypto.randomUUID()
-  const { status, headers, body } = answerOf(error, requestId)
+  const { status, headers, body } = renderProblem(error, requestId)
   const closing = { 'content-length': String(Buffer.byteLength(body)), connection: 'close' }
   return { status, headers: { ...securityHeaders, 'x-request-id': requestId, ...headers, ...closing }, body }
 }

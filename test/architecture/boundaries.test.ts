@@ -117,7 +117,7 @@ const violations: Plant[] = [
     'src/host/planted-jwt.ts': "import { jwk } from 'hono/jwk'",
   }),
   ...breaking('contracts-reach-no-http', {
-    'src/modules/reaching/contract.ts': "import { bodyBound } from '#kernel/http/body-limit.ts'",
+    'src/modules/reaching/contract.ts': "import { maxBodyBytes } from '#kernel/http/body-limit.ts'",
   }),
   ...breaking('routes-use-no-repository', {
     'src/modules/planted/stored.routes.ts': "import type { Planted } from './planted.repository.ts'",

@@ -127,7 +127,7 @@ export async function startFleet(
   try {
     await Promise.all(services.map((service) => service.start()))
     const timeoutMs = requestTimeoutMs + 500
-    const front = createGateway({
+    const gateway = createGateway({
       modules: registry,
       urls,
       timeoutMs,
@@ -137,7 +137,7 @@ export async function startFleet(
     })
     const client = createClient((path, init) =>
       shape === 'split'
-        ? front.request(path, init)
+        ? gateway.request(path, init)
         : fetch(`${urls.all}${path}`, { ...init, signal: AbortSignal.timeout(timeoutMs) }),
     )
     await loadPasswordCheck(client)

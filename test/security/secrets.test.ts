@@ -342,7 +342,7 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
   }, 120_000)
 
   it('goes where only services may', async () => {
-    // In the split shape the front knows no such route; there the services call each other for every order.
+    // In the split shape the gateway knows no such route; there the services call each other for every order.
     const expected = shape === 'split' ? { product: 404, order: 404 } : { product: 400, order: 401 }
     const issue = createCredentialIssuer(internalSecrets[1] ?? '')
     for (const [target, status] of Object.entries(expected)) {

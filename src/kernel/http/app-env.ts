@@ -1,18 +1,19 @@
 import type { Call } from '#kernel/call.ts'
 import type { Principal } from '#kernel/principal.ts'
 
-/** What the middleware leaves for handlers: the principal behind the guard, everything else always. */
+/** The variables that middleware sets for handlers. */
 export interface AppEnv {
   Variables: {
     call: Call
+    /** Set by the auth guard alone. */
     principal: Principal
-    /** Whether the request is one of those that ask every few seconds how the process is. */
+    /** Whether the request is a probe, which a monitor repeats every few seconds. */
     probe?: boolean
-    /** Of the answer, whatever it is; by lower-case names. Middleware adds its own here. */
+    /** The header fields of the answer, by lower-case names. Middleware adds its own. */
     headers: Record<string, string>
     /** Whether another process has made the answer, and has logged why the request failed. */
     isForwarded?: boolean
-    /** An answer that has them already. */
+    /** An answer that already has the `headers` above. */
     response?: Response
   }
 }

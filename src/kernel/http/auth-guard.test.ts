@@ -42,14 +42,14 @@ const signed = (payload: Record<string, unknown>, { kty, crv, x, d, kid }: Priva
 const encoded = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
 
 /** An application with a route for everybody who is signed in and one for admins. */
-function guarded(keys: KeySource = async () => [publicKeyOf(key)], remembered = 10_000) {
+function guarded(keys: KeySource = async () => [publicKeyOf(key)], maxCachedTokens = 10_000) {
   const app = createRouter()
   app.use(async (c, next) => {
     c.set('call', call)
     c.set('headers', {})
     await next()
   })
-  const guard = authGuard({ keys, issuer, logger, remembered })
+  const guard = authGuard({ keys, issuer, logger, maxCachedTokens })
   app.get('/mine', guard('customer'), (c) => c.json(c.get('principal')))
   app.get('/theirs', guard('admin'), (c) => c.json(c.get('principal')))
   app.onError((error, c) => {

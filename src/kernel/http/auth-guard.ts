@@ -12,7 +12,7 @@ import { id } from '#kernel/schemas.ts'
 import { createKeyCache, type KeySource } from './key-cache.ts'
 import type { AppEnv } from './router.ts'
 
-/** The guard of a role: `guard('customer')` lets every signed-in user through, `guard('admin')` admins alone. */
+/** Makes the guard of a role: `guard('customer')` admits every signed-in user, `guard('admin')` admits admins only. */
 export type Guard = (role: Role) => MiddlewareHandler<AppEnv>
 
 const clockSkewSeconds = 30
@@ -28,23 +28,22 @@ const claims = z.object({
 type Claims = z.infer<typeof claims>
 
 /**
- * Verifies access tokens (JWT, RFC 7519, as RFC 8725 asks): EdDSA alone, a key chosen by `kid` among those of the
- * auth module, `iss` and `aud` as issued, `exp`, `iat` and `jti` required, ±30 s for clocks that disagree.
+ * Verifies access tokens (JWT, RFC 7519) by the rules of RFC 8725. The algorithm is EdDSA only. `kid` selects one of the keys of
+ * the auth module. `iss` and `aud` must be those that auth issues. `exp`, `iat` and `jti` are required. Clocks may differ by 30 s.
  */
 export function authGuard(options: {
   keys: KeySource
   issuer: string
   logger: Logger
-  /** How many verified tokens to remember. */
-  remembered?: number
+  maxCachedTokens?: number
 }): Guard {
-  const { keys, issuer, logger, remembered = 10_000 } = options
-  const keyOf = createKeyCache(keys, logger)
-  // That a key has signed these claims stays true; whether the key still counts, and the time, is looked at with
-  // every use. Kept by a hash: nothing here could be shown as a token.
-  const verified = new LRUCache<string, { key: PublicKey; claims: Claims }>({ max: remembered })
+  const { keys, issuer, logger, maxCachedTokens = 10_000 } = options
+  const findKey = createKeyCache(keys, logger)
+  // The signature of a token is verified once. The key and the times are checked at each use. The cache has the hashes of the
+  // tokens, so that its content cannot be used as a token.
+  const verified = new LRUCache<string, { key: PublicKey; claims: Claims }>({ max: maxCachedTokens })
 
-  const claimsOf = async (token: string, key: PublicKey): Promise<Claims> => {
+  const verifyToken = async (token: string, key: PublicKey): Promise<Claims> => {
     const checks = { alg: 'EdDSA', iss: issuer, aud: issuer, exp: false, iat: false, nbf: false } as const
     const payload = await verify(token, key, checks).catch(() => {
       throw invalidToken()
@@ -54,25 +53,25 @@ export function authGuard(options: {
     return parsed.data
   }
 
-  const principalOf = async (token: string, call: Call): Promise<Principal> => {
+  const authenticate = async (token: string, call: Call): Promise<Principal> => {
     const digest = hash('sha256', token, 'base64url')
     const known = verified.get(digest)
-    const key = await keyOf(known?.key.kid ?? kidOf(token), call)
+    const key = await findKey(known?.key.kid ?? readKid(token), call)
     if (!key) throw invalidToken()
-    const claims = known?.key.x === key.x ? known.claims : await claimsOf(token, key)
+    const claims = known?.key.x === key.x ? known.claims : await verifyToken(token, key)
     checkTimes(claims)
     verified.set(digest, { key, claims })
     return { userId: claims.sub, role: claims.role }
   }
 
   return (role) => async (c, next) => {
-    // What is only for who has signed in is nobody else's, on a shared computer neither.
+    // No cache may keep an answer that is for one user only, not even the browser's on a shared computer.
     c.get('headers')['cache-control'] = 'no-store'
     const token = /^Bearer +(\S+)$/i.exec(c.req.header('Authorization') ?? '')?.[1]
     if (!token) throw new DomainError('unauthenticated', 'Authorization: must be "Bearer <access token>"')
-    const principal = await principalOf(token, c.get('call'))
+    const principal = await authenticate(token, c.get('call'))
     if (role === 'admin' && principal.role !== 'admin') {
-      throw new DomainError('forbidden', 'this needs the role admin')
+      throw new DomainError('forbidden', 'this request needs the role admin')
     }
     c.set('principal', principal)
     await next()
@@ -82,7 +81,6 @@ export function authGuard(options: {
 const invalidToken = () =>
   new DomainError('invalid_token', 'Authorization: must be an access token that POST /login issued')
 
-/** Clocks may disagree by `clockSkew` either way. */
 function checkTimes({ exp, iat, nbf = iat }: Claims): void {
   const now = Date.now() / 1000
   if (Math.max(iat, nbf) > now + clockSkewSeconds) throw invalidToken()
@@ -91,17 +89,17 @@ function checkTimes({ exp, iat, nbf = iat }: Claims): void {
   }
 }
 
-// Base64url without padding, as a JWS is written (RFC 7515, 2), and each signature in one way only: 64 bytes are 86
-// characters, of which the last has two bits to say.
-const compactForm = /^[\w-]+\.[\w-]+\.[\w-]{85}[AQgw]$/
+// The compact form of a JWS (RFC 7515, section 2): base64url without padding. A signature of 64 bytes has 86 characters. The last
+// one carries only two bits, so that four characters are possible: each signature has exactly one spelling.
+const compactJws = /^[\w-]+\.[\w-]+\.[\w-]{85}[AQgw]$/
 
-function kidOf(token: string): string {
-  if (!compactForm.test(token)) throw invalidToken()
+function readKid(token: string): string {
+  if (!compactJws.test(token)) throw invalidToken()
   try {
     const { kid } = decode(token).header
     if (typeof kid === 'string') return kid
   } catch {
-    // Not a token at all: refused as one whose key is unknown.
+    // The text is not a token.
   }
   throw invalidToken()
 }

@@ -4,49 +4,51 @@ import type { Context } from 'hono'
 import { expandIPv6 } from 'hono/utils/ipaddr'
 import { elementsOf } from './header-list.ts'
 
-// Addresses of X-Forwarded-For that are looked at: no request comes by so many trusted proxies.
-const longestChain = 20
+// The addresses of X-Forwarded-For that are examined. No request passes through so many trusted proxies.
+const maxForwardedAddresses = 20
 
-/** Where a request comes from. */
+/** The client that a request comes from. */
 export interface Client {
-  /** An IPv4 or IPv6 address. `unknown` where there is no socket. */
+  /** An IPv4 or IPv6 address, or `unknown` if the request has no socket. */
   address: string
-  /** What one party has of its own, and what is counted therefore: an IPv4 address, or an IPv6 /64. */
+  /** The network that one customer has for itself: an IPv4 address, or an IPv6 /64. Throttling counts by it. */
   network: string
 }
 
-/** The client of a request, as far as the addresses it came by can be believed. */
+/** Returns the client of a request. */
 export type ClientOf = (c: Context) => Client
 
 /**
- * `X-Forwarded-For` is read from its end, where the nearest proxy has written, for as long as who wrote it is trusted:
- * whatever stands before that is what a client claims.
- * @param trustedProxies addresses and CIDR ranges, as `isAddressRange`; without any the header is ignored
- * @param onIgnored hears, once, of an address that sends the header and is not trusted: a client that makes it up, or a
- * proxy that somebody has forgotten
+ * Reads `X-Forwarded-For` from its end, because each proxy appends the address that it received the request from. Reading stops
+ * at the first address that is not a trusted proxy: the client may have made up everything before it.
+ * @param trustedProxies addresses and CIDR ranges, as `isAddressRange`. The header is ignored if there are none
+ * @param onIgnored is called once, with the first address that sends the header and is not trusted. It is either a client that
+ * makes the header up, or a proxy that is missing in `trustedProxies`
  */
 export function createClientOf(
   trustedProxies: readonly string[],
   onIgnored: (peer: string) => void = () => undefined,
 ): ClientOf {
-  let heard = false
-  const trusted = new BlockList()
+  let isReported = false
+  const trustedRanges = new BlockList()
   for (const range of trustedProxies) {
     const [address = '', prefix] = range.split('/')
-    trusted.addSubnet(address, Number(prefix ?? (isIPv6(address) ? 128 : 32)), familyOf(address))
+    trustedRanges.addSubnet(address, Number(prefix ?? (isIPv6(address) ? 128 : 32)), familyOf(address))
   }
+  const isTrusted = (address: string) => trustedRanges.check(address, familyOf(address))
+
   return (c) => {
     const { incoming } = (c.env ?? {}) as Partial<HttpBindings>
-    const forwarded = elementsOf(c.req.header('X-Forwarded-For') ?? '').slice(-longestChain)
-    let address = plain(incoming?.socket.remoteAddress ?? '')
-    if (forwarded.length > 0 && !heard && isIP(address) > 0 && !trusted.check(address, familyOf(address))) {
-      heard = true
+    const forwarded = elementsOf(c.req.header('X-Forwarded-For') ?? '').slice(-maxForwardedAddresses)
+    let address = normalize(incoming?.socket.remoteAddress ?? '')
+    if (forwarded.length > 0 && !isReported && isIP(address) > 0 && !isTrusted(address)) {
+      isReported = true
       onIgnored(address)
     }
-    while (isIP(address) > 0 && trusted.check(address, familyOf(address))) {
-      const before = plain(forwarded.pop() ?? '')
-      if (isIP(before) === 0) break
-      address = before
+    while (isIP(address) > 0 && isTrusted(address)) {
+      const sender = normalize(forwarded.pop() ?? '')
+      if (isIP(sender) === 0) break
+      address = sender
     }
     if (isIP(address) === 0) return { address: 'unknown', network: 'unknown' }
     return { address, network: isIPv6(address) ? networkOf(address) : address }
@@ -55,8 +57,8 @@ export function createClientOf(
 
 const familyOf = (address: string) => (isIPv6(address) ? 'ipv6' : 'ipv4')
 
-/** Without what some write around an address: a port, brackets, a zone. */
-const plain = (written: string): string => {
+/** Removes the port, the brackets and the zone that some proxies add to an address, and writes IPv6 in one way. */
+const normalize = (written: string): string => {
   const address = written
     .trim()
     .replace(/^\[(.*)\](:\d+)?$/, '$1')
@@ -65,7 +67,7 @@ const plain = (written: string): string => {
   return isIPv6(address) ? canonical(address) : address
 }
 
-/** IPv6 as RFC 5952 writes it, whoever has written it; IPv4 in IPv6 is IPv4. */
+/** Writes an IPv6 address as RFC 5952 does, and an IPv4 address that is mapped to IPv6 as IPv4. */
 const canonical = (address: string): string =>
   new SocketAddress({ address, family: 'ipv6' }).address.replace(/^::ffff:(?=[\d.]+$)/, '')
 

@@ -1,6 +1,6 @@
 /**
- * The elements of a header that is a comma list (RFC 9110, 5.6.1), for lists whose elements have no quotes. Empty elements
- * are ignored, as a recipient must.
+ * The elements of a header field whose value is a comma-separated list without quoted elements. RFC 9110, 5.6.1, requires a
+ * recipient to ignore empty elements.
  */
 export const elementsOf = (header: string): string[] =>
   header

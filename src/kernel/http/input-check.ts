@@ -3,13 +3,13 @@ import type { MiddlewareHandler } from 'hono'
 import { type Fault, refusedInput } from '#kernel/errors.ts'
 import type { AppEnv } from './app-env.ts'
 import { faultsOf, type Part } from './input-faults.ts'
-import { readJson, valuesBound } from './json-body.ts'
-import { queryBound, queryOf } from './parameters.ts'
+import { maxBodyValues, readJson } from './json-body.ts'
+import { maxQueryParameters, readQuery } from './parameters.ts'
 
-/** Parts of a request by their names in Hono. */
+/** The parts of a request, by their names in Hono. */
 const parts = { param: 'path', query: 'query', header: 'header', json: 'body' } satisfies Record<string, Part>
 
-/** Checks a request against the schemas of its description. One refusal names the faults of all parts. */
+/** Checks a request against the schemas of its route description. One refusal names the faults of all parts. */
 export function checkInput({
   query,
   params,
@@ -23,25 +23,30 @@ export function checkInput({
   return async (c, next) => {
     const faults: Fault[] = []
     let count = 0
-    const check = (target: keyof typeof parts, schema: z.ZodType, input: unknown, bound?: string) => {
+    const check = (target: keyof typeof parts, schema: z.ZodType, input: unknown, tooMany?: string) => {
       const { success, data, error } = schema.safeParse(input)
       if (!success) {
         const found = faultsOf(parts[target], schema, input, error)
         faults.push(...found.listed)
         count += found.count
-      } else if (bound !== undefined) {
+      } else if (tooMany !== undefined) {
         faults.push(
-          target === 'json' ? { pointer: '', message: bound } : { parameter: target, message: bound },
+          target === 'json' ? { pointer: '', message: tooMany } : { parameter: target, message: tooMany },
         )
         count += 1
       } else c.req.addValidatedData(target, data as object)
     }
 
     if (params) check('param', params as z.ZodType, c.req.param())
-    // An unknown parameter is refused: a misspelt filter would otherwise give all rows.
+    // An unknown parameter is refused, because a list with a misspelt filter would return all rows.
     if (query || c.req.url.includes('?')) {
-      const { values, isWhole } = queryOf(c.req.url)
-      check('query', querySchema, values, isWhole ? undefined : `must have at most ${queryBound} parameters`)
+      const { values, isWhole } = readQuery(c.req.url)
+      check(
+        'query',
+        querySchema,
+        values,
+        isWhole ? undefined : `must have at most ${maxQueryParameters} parameters`,
+      )
     }
     if (headers) {
       const named = headerNames.map((name) => [name, c.req.header(name)])
@@ -53,7 +58,7 @@ export function checkInput({
         'json',
         bodySchema,
         value,
-        isWhole ? undefined : `must have fewer than ${valuesBound} fields and entries`,
+        isWhole ? undefined : `must have fewer than ${maxBodyValues} fields and entries`,
       )
     }
     if (count > 0) throw refusedInput(faults, count)

@@ -2,21 +2,22 @@ import type { z } from '@hono/zod-openapi'
 import { excerpt, type Fault, listedFaults } from '#kernel/errors.ts'
 import { nearestName } from '#kernel/nearest-name.ts'
 
-/** Which part of a request was checked. */
+/** The part of a request that was checked. */
 export type Part = 'body' | 'path' | 'query' | 'header'
 
-/** Faults as they are listed, and how many there were. */
 export interface Faults {
+  /** Up to 20 faults, for the answer. */
   listed: Fault[]
+  /** The number of all faults. */
   count: number
 }
 
-/** What a schema found wrong with a part of a request. What is not listed costs next to nothing. */
+/** The faults that a schema found in a part of a request. Faults that are not listed are only counted, which is cheap. */
 export function faultsOf(part: Part, schema: z.ZodType, input: unknown, error: z.ZodError): Faults {
   const listed = error.issues
     .slice(0, listedFaults)
     .flatMap((issue) => {
-      if (issue.code === 'unrecognized_keys') return unknownKeys(part, schema, input, issue)
+      if (issue.code === 'unrecognized_keys') return unknownKeyFaults(part, schema, input, issue)
       const isRepeated = part === 'query' && Array.isArray(valueAt(input, issue.path))
       return [fault(part, issue.path, isRepeated ? 'must be given only once' : issue.message)]
     })
@@ -28,7 +29,7 @@ export function faultsOf(part: Part, schema: z.ZodType, input: unknown, error: z
   return { listed, count }
 }
 
-function unknownKeys(
+function unknownKeyFaults(
   part: Part,
   schema: z.ZodType,
   input: unknown,
@@ -38,12 +39,12 @@ function unknownKeys(
   const known = Object.keys(shape)
   const given = valueAt(input, path)
   const missing = known.filter((name) => shape[name]?._zod.optin === undefined && !Object.hasOwn(given, name))
-  // A name that is nothing like the one field that is missing still stands for it, if it is the only one too many.
-  const instead = keys.length === 1 && missing.length === 1 ? missing[0] : undefined
+  // If one field is missing and one is unknown, the client probably meant the missing one, however different the names are.
+  const onlyMissing = keys.length === 1 && missing.length === 1 ? missing[0] : undefined
   return keys.slice(0, listedFaults).map((key) => {
-    const meant = nearestName(key, known) ?? instead
+    const probable = nearestName(key, known) ?? onlyMissing
     const list = known.join(', ') || 'none'
-    const hint = meant === undefined ? '' : `; did you mean ${meant}?`
+    const hint = probable === undefined ? '' : `; did you mean ${probable}?`
     const message =
       part === 'body'
         ? `is not a field of this request${hint || `; the fields here are: ${list}`}`
@@ -52,11 +53,11 @@ function unknownKeys(
   })
 }
 
-// The answer repeats so many characters of a name in a pointer or a parameter at most.
-const namedCharacters = 40
+// The characters of a field or parameter name that an answer repeats at most, so that its size is bounded.
+const maxNameLength = 40
 
 function fault(part: Part, path: readonly PropertyKey[], message: string): Fault {
-  const names = path.map((name) => excerpt(String(name), namedCharacters))
+  const names = path.map((name) => excerpt(String(name), maxNameLength))
   if (part !== 'body') return { parameter: names.join('.'), message }
   const pointer = names.map((name) => `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
   return { pointer, message }
@@ -74,6 +75,6 @@ function shapeAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): Shape {
   return next ? shapeAt(next, rest) : {}
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: a path that zod has gone leads somewhere
+// biome-ignore lint/suspicious/noExplicitAny: zod has found each part of the path in the input
 const valueAt = (input: any, path: readonly PropertyKey[]): any =>
   path.reduce((value, name) => value?.[name], input)

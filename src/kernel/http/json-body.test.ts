@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { isDomainError } from '#kernel/errors.ts'
 import type { Json } from '#test/support/client.ts'
 import { quiet } from '#test/support/shop.ts'
-import { readJson, valuesBound } from './json-body.ts'
+import { maxBodyValues, readJson } from './json-body.ts'
 import { problemResponse } from './problems.ts'
 import { requestContext } from './request-context.ts'
 import { createRouter } from './router.ts'
@@ -164,9 +164,9 @@ describe('a body of many values', () => {
   const entries = (count: number, entry = '0') => Array(count).fill(entry).join(',')
 
   it('is read whole below the bound', async () => {
-    const { body } = await read(`[${entries(valuesBound - 1)}]`)
+    const { body } = await read(`[${entries(maxBodyValues - 1)}]`)
     expect(body).toMatchObject({ isWhole: true })
-    expect(body.value).toHaveLength(valuesBound - 1)
+    expect(body.value).toHaveLength(maxBodyValues - 1)
   })
 
   it.each([
@@ -181,7 +181,7 @@ describe('a body of many values', () => {
     const { status, body } = await read(text)
     expect(status).toBe(200)
     expect(body.isWhole).toBe(false)
-    expect(valuesIn(body.value)).toBeLessThanOrEqual(valuesBound)
+    expect(valuesIn(body.value)).toBeLessThanOrEqual(maxBodyValues)
     expect(valuesIn(body.value)).toBeGreaterThan(1)
   })
 

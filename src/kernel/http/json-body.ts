@@ -2,41 +2,42 @@ import parseContentType from 'fast-content-type-parse'
 import type { Context } from 'hono'
 import { DomainError } from '#kernel/errors.ts'
 import type { AppEnv } from './app-env.ts'
-import { cutShort } from './body-limit.ts'
+import { refuseIncompleteBody } from './body-limit.ts'
 import { elementsOf } from './header-list.ts'
 
-/** Fields and entries of a body that are looked at. A valid order of 100 lines has 302. */
-export const valuesBound = 500
+/** The number of fields and entries at which a body is refused. A valid order of 100 lines has 302. */
+export const maxBodyValues = 500
 
-/** A body that was read. */
+/** A parsed body. */
 export interface JsonBody {
   value: unknown
-  /** Whether that is all of it. A body of more values than were asked for ends early, with its brackets closed. */
+  /** False if the body has too many values. Then `value` has only the first ones. */
   isWhole: boolean
 }
 
 /**
- * The body as JSON (RFC 8259): `application/json`, UTF-8, without a content coding. A body that is not there is an empty
- * object, of which a schema tells what is missing.
- * @param most values that are parsed: parsing many small ones takes far longer than as many bytes of one value
+ * Reads the body as JSON (RFC 8259). It must be `application/json` in UTF-8 without a content coding. A missing body is read as an
+ * empty object, so that the schema can name each missing field.
+ * @param maxValues the number of values to parse at most. Many small values take much longer than one value of the same size
  * @throws DomainError `unsupported_media_type`, `malformed_json`
  */
-export async function readJson(c: Context<AppEnv>, most = valuesBound): Promise<JsonBody> {
+export async function readJson(c: Context<AppEnv>, maxValues = maxBodyValues): Promise<JsonBody> {
   const contentType = c.req.header('Content-Type') ?? ''
   if (contentType !== '') checkType(contentType)
   checkCoding(c)
-  const bytes = await c.req.arrayBuffer().catch(cutShort)
+  const bytes = await c.req.arrayBuffer().catch(refuseIncompleteBody)
   if (contentType === '') {
     if (bytes.byteLength > 0) throw unsupported('Content-Type: must be application/json')
     return { value: {}, isWhole: true }
   }
-  const text = decoded(bytes)
-  const end = endOf(text, most)
+  const text = decodeUtf8(bytes)
+  const cut = findCut(text, maxValues)
   try {
-    if (end === undefined) return { value: JSON.parse(text), isWhole: true }
-    // The body is refused in any case, so that the rest is not read. The end of the text shows whether it was cut off on its way.
+    if (cut === undefined) return { value: JSON.parse(text), isWhole: true }
+    // The body has too many values and will be refused, so that the rest is not parsed. A body that does not end with a bracket
+    // was cut off in transit.
     if (!/[\]}]\s*$/.test(text.slice(-100))) throw new Error('the body is not complete')
-    return { value: JSON.parse(text.slice(0, end.at) + end.closing), isWhole: false }
+    return { value: JSON.parse(text.slice(0, cut.at) + cut.closing), isWhole: false }
   } catch {
     throw new DomainError('malformed_json', 'the body must be JSON (RFC 8259)')
   }
@@ -56,15 +57,15 @@ function checkType(header: string): void {
 function checkCoding(c: Context<AppEnv>): void {
   const codings = elementsOf(c.req.header('Content-Encoding') ?? '')
   if (codings.every((coding) => coding.toLowerCase() === 'identity')) return
-  // RFC 9110, 12.5.3: so that clients learn what is taken.
+  // RFC 9110, section 12.5.3: the header field tells the client which codings are accepted.
   c.get('headers')['accept-encoding'] = 'identity'
   throw unsupported('Content-Encoding: must be identity, or be left out; bodies are read uncompressed')
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-/** A byte order mark before the text is ignored, which RFC 8259 (8.1) leaves to its reader. */
-function decoded(bytes: ArrayBuffer): string {
+/** Decodes UTF-8, and ignores a byte order mark, as RFC 8259, section 8.1, permits. */
+function decodeUtf8(bytes: ArrayBuffer): string {
   try {
     return utf8.decode(bytes)
   } catch {
@@ -72,11 +73,15 @@ function decoded(bytes: ArrayBuffer): string {
   }
 }
 
-/** Where a JSON text has had `most` values, and what closes the brackets that are open there; undefined if it has fewer. */
-function endOf(text: string, most: number): { at: number; closing: string } | undefined {
-  // Each value but the first comes after a comma or a bracket. Most texts are known not to have enough of them at a glance.
-  if (text.length < most) return undefined
-  if ([',', '[', '{'].reduce((sum, mark) => sum + countOf(mark, text, most), 0) < most) return undefined
+/**
+ * Finds where a JSON text reaches `maxValues` values, and the brackets that close the text there. Undefined if the text has fewer
+ * values.
+ */
+function findCut(text: string, maxValues: number): { at: number; closing: string } | undefined {
+  // Each value but the first follows a comma or a bracket. Most texts have too few of them, which these fast checks find.
+  if (text.length < maxValues) return undefined
+  if ([',', '[', '{'].reduce((sum, mark) => sum + countUpTo(maxValues, mark, text), 0) < maxValues)
+    return undefined
   let values = 0
   let closing = ''
   for (let at = 0; at < text.length; at++) {
@@ -87,7 +92,7 @@ function endOf(text: string, most: number): { at: number; closing: string } | un
     else if (character === ']' || character === '}') closing = closing.slice(1)
     if (character !== ',' && character !== '[' && character !== '{') continue
     values += 1
-    if (values === most) return { at: character === ',' ? at : at + 1, closing }
+    if (values === maxValues) return { at: character === ',' ? at : at + 1, closing }
   }
   return undefined
 }
@@ -95,7 +100,7 @@ function endOf(text: string, most: number): { at: number; closing: string } | un
 const quote = '"'.charCodeAt(0)
 const backslash = '\\'.charCodeAt(0)
 
-/** Where the string that begins there ends. */
+/** The index of the quote that ends the string. */
 function endOfString(text: string, start: number): number {
   for (let at = start + 1; at < text.length; at++) {
     const code = text.charCodeAt(at)
@@ -105,9 +110,9 @@ function endOfString(text: string, start: number): number {
   return text.length
 }
 
-/** How often it is in the text, `most` times at most. */
-function countOf(mark: string, text: string, most: number): number {
+/** Counts a character in the text, and stops at `max`. */
+function countUpTo(max: number, mark: string, text: string): number {
   let count = 0
-  for (let at = text.indexOf(mark); at !== -1 && count < most; at = text.indexOf(mark, at + 1)) count += 1
+  for (let at = text.indexOf(mark); at !== -1 && count < max; at = text.indexOf(mark, at + 1)) count += 1
   return count
 }

@@ -7,7 +7,7 @@ export type KeySource = (request: Record<never, never>, call: Call) => Promise<P
 
 const refreshAfterMs = 300_000
 const askAgainAfterMs = 30_000
-// A fetch that has not answered by then starts a second time, for all requests that wait for it.
+// After this time, a fetch without an answer is started a second time, for all requests that wait for it.
 const firstFetchMs = 800
 const sharedFetchMs = 10_000
 
@@ -18,7 +18,7 @@ const sharedFetchMs = 10_000
  */
 export function createKeyCache(source: KeySource, logger: Logger) {
   let known = new Map<string, PublicKey>()
-  /** Undefined until keys are there. */
+  /** Undefined until the first keys have arrived. */
   let refreshAt: number | undefined
   let askedForUnknownAt = 0
   let fetching = false
@@ -50,9 +50,9 @@ export function createKeyCache(source: KeySource, logger: Logger) {
   const inBackground = (call: Call) => {
     if (fetching) return
     sharedFetch(call).catch((error: unknown) => {
-      // Not again with each request: the known keys stay in use meanwhile.
+      // Does not try again with each request. The known keys stay in use.
       refreshAt = Date.now() + askAgainAfterMs
-      logger.warn({ error: String(error) }, 'the key set could not be refreshed; using the known one')
+      logger.warn({ error: String(error) }, 'could not refresh the key set, using the cached one')
     })
   }
 
@@ -60,7 +60,7 @@ export function createKeyCache(source: KeySource, logger: Logger) {
     const now = Date.now()
     if (refreshAt === undefined) {
       await fetchFirst(call)
-      // This fetch was also the one for this kid.
+      // This fetch has also looked for this kid.
       if (!known.has(kid)) askedForUnknownAt = now
     } else if (now > refreshAt) inBackground(call)
     const key = known.get(kid)
@@ -69,8 +69,8 @@ export function createKeyCache(source: KeySource, logger: Logger) {
       askedForUnknownAt = now
       fetchKeys(call)
     }
-    // The key may be among those that are being fetched. If the fetch fails, the token may still be valid: the answer is 503,
-    // which signs no user out.
+    // The fetch may bring the key. If it fails, the token may still be valid. The answer is then 503, because 401 would sign the
+    // user out.
     await waitUntilDeadline(call, 'auth', latest)
     return known.get(kid)
   }

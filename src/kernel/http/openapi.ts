@@ -1,18 +1,18 @@
 import { z } from '@hono/zod-openapi'
 import { kernelProblems, type Problem, type ProblemTable } from './problems.ts'
 
-/** The pieces that route descriptions are made of. */
+/** The parts that the route descriptions have in common. */
 
 const problem = z
   .object({
     type: z.string().openapi({ example: '/problems/validation_failed' }),
     title: z.string(),
     status: z.int(),
-    code: z.string().openapi({ description: 'stable; what clients branch on' }),
+    code: z.string().openapi({ description: 'stable; clients should branch on it' }),
     detail: z.string(),
     requestId: z.string(),
   })
-  .openapi('Problem', { description: 'RFC 9457 problem document; some codes have members of their own' })
+  .openapi('Problem', { description: 'A problem document (RFC 9457). Some codes have additional members.' })
 
 const seconds = z.int().openapi({ description: 'seconds, as in the header Retry-After' })
 
@@ -101,7 +101,7 @@ export function errorsOf<Own extends ProblemTable>(
   }
 }
 
-// By name. Modules share the schemas of problems that have the same members everywhere.
+// The schemas by name. Modules share those of the kernel's problems.
 const schemas = new Map<string, z.ZodType>()
 
 const exampleOf = (code: string, { title, status, retryAfter, example }: Problem) => ({
@@ -125,12 +125,17 @@ export const body = <Schema extends z.ZodType>(schema: Schema) => ({ required: t
 const header = (description: string) => ({ description, schema: { type: 'string' as const } })
 
 export const etagHeader = { ETag: header('the version, as a strong entity tag: `"3"`') }
-export const locationHeader = { Location: header('where what was created is') }
+export const locationHeader = { Location: header('the path of the created resource') }
 export const replayedHeader = {
-  'Idempotent-Replayed': header('`true` on an answer that was given before for the same key'),
+  'Idempotent-Replayed': header(
+    '`true` if the answer repeats the one to an earlier request with the same `Idempotency-Key`',
+  ),
 }
 
-export const notModifiedResponse = { description: 'What If-None-Match names is current', headers: etagHeader }
+export const notModifiedResponse = {
+  description: 'The version that `If-None-Match` names is the current one',
+  headers: etagHeader,
+}
 
 /** `security` of a route that needs an access token. */
 export const bearer = [{ accessToken: [] }]

@@ -1,21 +1,21 @@
 import type { z } from '@hono/zod-openapi'
 import { validationFailed } from '#kernel/errors.ts'
 
-/** Opaque to clients: the sort key of the last row that they have, so that a page is a range of an index. */
+/** Encodes the sort key of the last row of a page. The next page then is a range of an index. Clients treat it as opaque. */
 export const encodeCursor = (position: unknown): string =>
   Buffer.from(JSON.stringify(position)).toString('base64url')
 
-/** @throws DomainError `validation_failed` for one that `encodeCursor` did not make. */
+/** @throws DomainError `validation_failed` for a cursor that `encodeCursor` did not make */
 export function decodeCursor<T>(schema: z.ZodType<T>, cursor: string): T {
   try {
     const position: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
-    // Node.js skips over what is not base64url and replaces what is not UTF-8: neither comes back as it was.
+    // Node.js skips characters that are not base64url and replaces bytes that are not UTF-8. Encoding again detects both.
     if (encodeCursor(position) === cursor) return schema.parse(position)
     throw new Error('not made by encodeCursor')
   } catch {
     throw validationFailed({
       parameter: 'cursor',
-      message: 'must be the nextCursor of a page of this same list',
+      message: 'must be the nextCursor of a page of the same list',
     })
   }
 }
@@ -25,7 +25,7 @@ export interface Page<T> {
   nextCursor: string | null
 }
 
-/** A page out of up to `limit + 1` rows: the one too many only tells that there is a next page. */
+/** Makes a page of up to `limit + 1` rows. The additional row only shows that there is a next page. */
 export function pageOf<T>(
   rows: T[],
   limit: number,

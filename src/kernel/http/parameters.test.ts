@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { queryBound, queryOf } from './parameters.ts'
+import { maxQueryParameters, readQuery } from './parameters.ts'
 
 it.each<[string, object]>([
   ['/products', {}],
@@ -12,11 +12,11 @@ it.each<[string, object]>([
   ['/products?&&a=1&', { a: '1' }],
   ['/products?a=b=c?d', { a: 'b=c?d' }],
 ])('the parameters of %s', (url, values) => {
-  expect(queryOf(`http://shop.example${url}`)).toEqual({ values, isWhole: true })
+  expect(readQuery(`http://shop.example${url}`)).toEqual({ values, isWhole: true })
 })
 
 it('a parameter may be called like something that every object has', () => {
-  const { values } = queryOf('/?__proto__=1&constructor=2')
+  const { values } = readQuery('/?__proto__=1&constructor=2')
   expect(Object.entries(values)).toEqual([
     ['__proto__', '1'],
     ['constructor', '2'],
@@ -24,8 +24,8 @@ it('a parameter may be called like something that every object has', () => {
 })
 
 it('of more parameters than any route has, the first are read', () => {
-  const { values, isWhole } = queryOf(`/?${Array.from({ length: 5_000 }, (_, at) => `p${at}=1`).join('&')}`)
+  const { values, isWhole } = readQuery(`/?${Array.from({ length: 5_000 }, (_, at) => `p${at}=1`).join('&')}`)
   expect(isWhole).toBe(false)
-  expect(Object.keys(values)).toHaveLength(queryBound)
-  expect(queryOf(`/?${'&'.repeat(5_000)}limit=1`)).toEqual({ values: {}, isWhole: false })
+  expect(Object.keys(values)).toHaveLength(maxQueryParameters)
+  expect(readQuery(`/?${'&'.repeat(5_000)}limit=1`)).toEqual({ values: {}, isWhole: false })
 })

@@ -2,17 +2,20 @@ import type { MiddlewareHandler } from 'hono'
 import { excerpt, validationFailed } from '#kernel/errors.ts'
 import type { AppEnv } from './app-env.ts'
 
-/** Parameters of a query that are looked at. No route has as many, so that more of them are a fault in any case. */
-export const queryBound = 100
+/** The number of query parameters that are read at most. No route has so many, so that a longer query is refused. */
+export const maxQueryParameters = 100
 
-/** The parameters of a query. One that is given several times has all its values. */
-export function queryOf(url: string): { values: Record<string, string | string[]>; isWhole: boolean } {
+/**
+ * Reads the parameters of a query. A parameter that is given several times has a list of values.
+ * @returns `isWhole`: false if there are too many parameters. Then `values` has only the first ones
+ */
+export function readQuery(url: string): { values: Record<string, string | string[]>; isWhole: boolean } {
   const start = url.indexOf('?')
   if (start === -1) return { values: {}, isWhole: true }
-  const pairs = url.slice(start + 1).split('&', queryBound + 1)
-  const isWhole = pairs.length <= queryBound
+  const pairs = url.slice(start + 1).split('&', maxQueryParameters + 1)
+  const isWhole = pairs.length <= maxQueryParameters
   const values = new Map<string, string | string[]>()
-  for (const [name, value] of new URLSearchParams(pairs.slice(0, queryBound).join('&'))) {
+  for (const [name, value] of new URLSearchParams(pairs.slice(0, maxQueryParameters).join('&'))) {
     const known = values.get(name)
     values.set(name, known === undefined ? value : [known, value].flat())
   }
@@ -20,8 +23,7 @@ export function queryOf(url: string): { values: Record<string, string | string[]
 }
 
 /**
- * Refuses paths and queries whose percent-escapes are not those of UTF-8 (RFC 3986, 2.5): no reader can know which
- * characters they mean.
+ * Refuses a path or query whose percent-escapes are not valid UTF-8 (RFC 3986, section 2.5), because its characters are unknown.
  */
 export const refuseMalformedEscapes: MiddlewareHandler<AppEnv> = (c, next) => {
   const { url } = c.req
@@ -35,7 +37,7 @@ export const refuseMalformedEscapes: MiddlewareHandler<AppEnv> = (c, next) => {
       : undefined
     throw validationFailed({
       parameter: pair === undefined ? 'path' : excerpt(pair.split('=')[0] ?? '', 40),
-      message: 'must have percent-escapes of UTF-8 and no others, such as %C3%A9',
+      message: 'must have only percent-escapes of UTF-8, such as %C3%A9',
     })
   }
   return next()

@@ -3,7 +3,7 @@ import type { Context } from 'hono'
 import { DomainError } from '#kernel/errors.ts'
 import type { AppEnv } from './router.ts'
 
-/** A version as a strong entity tag (RFC 9110, 8.8.3). */
+/** The strong entity tag (RFC 9110, 8.8.3) of a version. */
 export const etag = (version: number): string => `"${version}"`
 
 const entityTag = '(?:W/)?"[\\x21\\x23-\\x7e\\x80-\\xff]*"'
@@ -19,19 +19,22 @@ export function parseEntityTags(header: string): EntityTags | undefined {
   return listOfTags.test(header) ? (header.match(new RegExp(entityTag, 'g')) ?? undefined) : undefined
 }
 
-/** What a request asks of the version that it acts on. */
+/** The conditions that a request sets for the current version of its resource. */
 export interface Preconditions {
   ifMatch?: EntityTags | undefined
   ifNoneMatch?: EntityTags | undefined
 }
 
-/** The preconditions of a write, from its headers as they were checked. */
+/** The preconditions of a write, from its validated headers. */
 export const preconditionsOf = (headers: {
   'If-Match'?: EntityTags | undefined
   'If-None-Match'?: EntityTags | undefined
 }): Preconditions => ({ ifMatch: headers['If-Match'], ifNoneMatch: headers['If-None-Match'] })
 
-/** Whether they may hold of one version and not of the next, so that a write must be of the version that was checked. */
+/**
+ * Whether the preconditions depend on the version. Then they may hold for one version and not for the next, so that a write must
+ * change exactly the version that was checked.
+ */
 export const nameVersions = ({ ifMatch, ifNoneMatch }: Preconditions): boolean =>
   [ifMatch, ifNoneMatch].some((tags) => tags !== undefined && tags !== '*')
 
@@ -44,7 +47,7 @@ const matchesWeakly = (tags: EntityTags, version: number): boolean =>
   tags === '*' || tags.includes(etag(version)) || tags.includes(`W/${etag(version)}`)
 
 /**
- * Of a write to what exists, in the order of RFC 9110, 13.2.2.
+ * Checks the preconditions of a write to a resource that exists, in the order of RFC 9110, 13.2.2.
  * @throws DomainError `precondition_failed`
  */
 export function checkPreconditions({ ifMatch, ifNoneMatch }: Preconditions, version: number): void {
@@ -56,7 +59,7 @@ export function checkPreconditions({ ifMatch, ifNoneMatch }: Preconditions, vers
   }
 }
 
-/** Sets the ETag and tells whether If-None-Match (RFC 9110, 13.1.2) asks for a 304 instead. */
+/** Sets the ETag of the answer. Returns true if the answer must be 304 because of If-None-Match (RFC 9110, 13.1.2). */
 export function notModified(c: Context<AppEnv>, version: number): boolean {
   c.get('headers').etag = etag(version)
   const header = c.req.header('If-None-Match')
@@ -64,33 +67,34 @@ export function notModified(c: Context<AppEnv>, version: number): boolean {
   return tags !== undefined && matchesWeakly(tags, version)
 }
 
-const quotedTags = 'must be * or a list of entity tags, which are quoted, such as "3" or "3", "4"'
+const expectedTags = 'must be * or a list of quoted entity tags, such as "3" or "3", "4"'
 
-/** `*`, or the entity tags of a list. A malformed one is refused: it may be meant to keep a write from happening. */
+/** The schema of a header with entity tags. A malformed value is refused, because the client may have wanted to prevent the write. */
 const entityTags = (description: string) =>
   z
     .string()
     .transform((header, context) => {
       const tags = parseEntityTags(header)
       if (tags) return tags
-      context.addIssue({ code: 'custom', message: quotedTags })
+      context.addIssue({ code: 'custom', message: expectedTags })
       return z.NEVER
     })
     .optional()
     .openapi({ type: 'string', description, example: '"3"' })
 
-/** The headers of a write that preconditions may keep from happening. */
+/** The schema of the headers that make a write conditional. */
 export const preconditions = z.object({
   'If-Match': entityTags(
-    'RFC 9110, 13.1.1: `*`, or quoted entity tags, of which one must be that of the current version; 412 otherwise',
+    'RFC 9110, 13.1.1: `*` or a list of quoted entity tags. The answer is 412 if the current version is not among them.',
   ),
   'If-None-Match': entityTags(
-    'RFC 9110, 13.1.2: `*`, or quoted entity tags, of which none may be that of the current version; 412 otherwise',
+    'RFC 9110, 13.1.2: `*` or a list of quoted entity tags. The answer is 412 if the current version is among them.',
   ),
 })
 
-/** Of a read. One that is malformed asks for nothing, so that the whole answer is right. */
+/** The schema of `If-None-Match` in a read. A malformed value is ignored, so that the client gets the whole answer. */
 export const ifNoneMatch = z.string().optional().openapi({
-  description: 'RFC 9110, 13.1.2: 304 if it is `*` or has the entity tag of the current version',
+  description:
+    'RFC 9110, 13.1.2: `*` or a list of quoted entity tags. The answer is 304 if the current version is among them.',
   example: '"3"',
 })

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { DomainError, type ErrorCode } from '#kernel/errors.ts'
-import { answerOf, errorOf, kernelProblems, problemOf } from './problems.ts'
+import { errorOf, kernelProblems, problemOf, renderProblem } from './problems.ts'
 
 describe('the answer to an error', () => {
   it('says in its body, as in its header, after how many seconds to try again', () => {
@@ -13,7 +13,7 @@ describe('the answer to an error', () => {
         [{}, 1],
         [{ retryAfter: 7 }, 7],
       ] as const) {
-        const { headers, body } = answerOf(new DomainError(code as ErrorCode, 'later', members), 'r')
+        const { headers, body } = renderProblem(new DomainError(code as ErrorCode, 'later', members), 'r')
         expect({ header: headers['retry-after'], member: JSON.parse(body).retryAfter }, code).toEqual({
           header: String(seconds),
           member: seconds,
@@ -23,7 +23,7 @@ describe('the answer to an error', () => {
   })
 
   it('says nothing of that where trying again is of no use', () => {
-    const { headers, body } = answerOf(new DomainError('forbidden', 'no'), 'r')
+    const { headers, body } = renderProblem(new DomainError('forbidden', 'no'), 'r')
     expect(headers).toEqual({ 'content-type': 'application/problem+json' })
     expect(JSON.parse(body)).not.toHaveProperty('retryAfter')
   })

@@ -200,7 +200,7 @@ const retryAfterOf = ({ members }: DomainError) =>
   typeof members.retryAfter === 'number' ? { retryAfter: members.retryAfter } : {}
 
 /** The status, header fields and body of the answer to an error. */
-export function answerOf(
+export function renderProblem(
   error: DomainError,
   requestId: string | undefined,
   table: ProblemTable = kernelProblems,
@@ -223,7 +223,7 @@ export function problemResponse(
   error: DomainError,
   table: ProblemTable = kernelProblems,
 ): Response {
-  const { status, headers, body } = answerOf(error, c.get('call')?.requestId, table)
+  const { status, headers, body } = renderProblem(error, c.get('call')?.requestId, table)
   return respond(c, body, status, headers)
 }
 

@@ -9,13 +9,13 @@ import type { AppEnv } from './router.ts'
 // W3C Trace Context: version, trace id, parent id, flags.
 const traceparentFormat = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 
-// Work that keeps to the deadline answers by itself, with what it knows; this is for what does not.
+// Work that observes the deadline has this much time to answer with a precise error. Other work is then ended with 503.
 const graceMs = 250
 
 /**
- * Gives every request its call (deadline, request id, trace) and its log line, every answer the `headers` that all of
- * them carry (by lower-case names; a handler's own of the same name stays). Ends what is not answered `timeoutMs`
- * after it came: with 408 if the client is still sending its body, with 503 otherwise.
+ * Creates the call of each request (deadline, request id, trace), logs one line per request, and adds `headers` to each answer.
+ * `headers` has lower-case names; a handler may set another value. A request that has no answer after `timeoutMs` gets 408 if the
+ * client is still sending its body, and 503 otherwise.
  */
 export function requestContext(options: {
   timeoutMs: number
@@ -39,12 +39,9 @@ export function requestContext(options: {
     } catch (error) {
       const line = { requestId: call.requestId, method: c.req.method, path: c.req.path, timeoutMs }
       if (isAwaitingBody(c)) {
-        logger.info(line, 'the client did not send its request in time')
+        logger.info(line, 'the client did not send the request body in time')
         c.get('headers').connection = 'close'
-        throw new DomainError(
-          'request_timeout',
-          'the body must arrive before the time for the request is over',
-        )
+        throw new DomainError('request_timeout', `the whole body must arrive within ${timeoutMs / 1_000} s`)
       }
       logger.error(line, 'request timed out')
       throw error
@@ -63,8 +60,8 @@ export function requestContext(options: {
 }
 
 /**
- * A probe that is refused tells of a start or an end, which is no error. One that succeeds is logged with the level
- * `debug`. What a gateway passes on is logged as an error by the service that answered.
+ * A probe that fails during startup or shutdown is not an error. A probe that succeeds is logged at `debug`, since there are many.
+ * The failure of a forwarded request has been logged as an error by the service that answered.
  */
 function levelOf(c: Context<AppEnv>): 'debug' | 'info' | 'error' {
   const failed = c.res.status >= 500
@@ -72,13 +69,13 @@ function levelOf(c: Context<AppEnv>): 'debug' | 'info' | 'error' {
   return failed && !c.get('isForwarded') ? 'error' : 'info'
 }
 
-/** Whether a body is being read whose end the client has not sent yet. */
+/** Whether the body is being read and its end has not arrived. */
 function isAwaitingBody(c: Context<AppEnv>): boolean {
   const { incoming } = (c.env ?? {}) as Partial<HttpBindings>
   return incoming !== undefined && incoming.readableFlowing === true && !incoming.complete
 }
 
-/** For an answer that was not made by `respond`. */
+/** Adds the headers to an answer that was not made by `respond`. */
 function completeHeaders(c: Context<AppEnv>): void {
   if (c.res === c.get('response')) return
   for (const [name, value] of Object.entries(c.get('headers'))) {

@@ -3,8 +3,8 @@ import type { ContentfulStatusCode, StatusCode } from 'hono/utils/http-status'
 import type { AppEnv } from './router.ts'
 
 /**
- * An answer with what every answer carries (`requestContext`), and `headers`, by lower-case names. Made in one piece:
- * a `Headers` object that is filled one by one costs more than the rest of the answer.
+ * Makes an answer with the header fields of all answers (see `requestContext`) and with `headers`, by lower-case names. All of them
+ * are set at once, because adding them to a `Headers` object one by one takes longer than the rest of the answer.
  */
 export function respond(
   c: Context<AppEnv>,
@@ -13,14 +13,14 @@ export function respond(
   headers: Readonly<Record<string, string>> = {},
 ): Response {
   const all = { ...c.get('headers'), ...headers }
-  // Hono leaves the body out of an answer to HEAD, and with it the length that it would have to GET.
+  // Hono removes the body from an answer to HEAD, and with it the length that the answer to GET has.
   if (c.req.method === 'HEAD' && body !== null) all['content-length'] = String(Buffer.byteLength(body))
   const response = new Response(body, { status, headers: all })
   c.set('response', response)
   return response
 }
 
-/** As `c.json`, of the type that the route's description asks for. Headers that were set by `c.header` are not in it. */
+/** Like `c.json`, with the return type that the route description requires. It ignores headers that were set by `c.header`. */
 export const respondJson = <Body, Status extends ContentfulStatusCode>(
   c: Context<AppEnv>,
   body: Body,

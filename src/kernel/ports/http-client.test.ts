@@ -121,9 +121,9 @@ describe('attempts', () => {
 
   it('are as many as the request allows', async () => {
     const service = await serve((_request, response) => unavailable(response))
-    await expect(clientOf(service.url).request(inTime(5_000), { ...ask, attempts: 1 })).rejects.toMatchObject(
-      { code: 'dependency_unavailable' },
-    )
+    await expect(
+      clientOf(service.url).request(inTime(5_000), { ...ask, maxAttempts: 1 }),
+    ).rejects.toMatchObject({ code: 'dependency_unavailable' })
     expect(service.requests).toBe(1)
   })
 

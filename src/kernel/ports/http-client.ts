@@ -6,12 +6,12 @@ import { errorOf, kernelProblems, type ProblemTable } from '#kernel/http/problem
 import type { Logger } from '#kernel/logger.ts'
 import type { CredentialIssuer } from './service-credential.ts'
 
-/** Calls one other service. Every operation of a port is safe to repeat, and so every call may be. */
+/** Calls one other service. Each call may be repeated, because every operation of a port is safe to repeat. */
 export interface HttpClient {
   /**
-   * At most three attempts with jitter before the call's deadline, or as many as `attempts` says.
-   * @param parse makes the result of the answer's JSON, or throws
-   * @throws DomainError what the service answered; `dependency_unavailable` if it did not, or not in its own words
+   * Sends a request, and repeats it with jitter until the deadline of the call, up to `maxAttempts` (3) times in all.
+   * @param parse makes the result from the JSON of the answer, or throws
+   * @throws DomainError `overloaded` or `dependency_unavailable`
    */
   request<T>(
     call: Call,
@@ -20,37 +20,39 @@ export interface HttpClient {
       path: string
       body?: unknown
       parse: (answer: unknown) => T
-      attempts?: number
+      maxAttempts?: number
     },
   ): Promise<T>
   /**
-   * Waits before another attempt at what failed, with jitter.
-   * @param attempt how many there have been
-   * @returns false if there may not be another: for want of time, attempts, or budget for all calls of this client
+   * Waits, with jitter, before the next attempt of a call that failed.
+   * @param attempt the number of attempts so far
+   * @returns false if the call may not be repeated: no time, no attempt or no retry budget is left
    */
   mayRepeat(call: Call, attempt: number): Promise<boolean>
   /** The error that a problem document of the service stands for, or undefined if its code is unknown. */
   errorOf(problem: unknown): DomainError | undefined
 }
 
-/** Attempts at a call, the first included. */
-const attemptsOfCall = 3
+/** The first attempt counts. */
+const defaultMaxAttempts = 3
 const maxBackoffMs = 300
 const maxConsecutiveFailures = 5
 const circuitOpenMs = 1_000
-// Retries may add a fifth to the load at most (and a burst of ten), so that they never keep a struggling service down.
-const budget = { perCall: 0.2, most: 10 }
+// All calls share a retry budget, so that retries do not keep an overloaded service down. They add at most a fifth to its load,
+// after a burst of ten.
+const retriesPerCall = 0.2
+const maxRetryBudget = 10
 
 export function createHttpClient(options: {
   /** The name of the module that answers at `url`. */
   target: string
   url: string
-  /** Without it, only what is public can be asked for. */
+  /** Without it, the client can call public routes only. */
   credential?: CredentialIssuer | undefined
   logger: Logger
-  /** The problems that the service may answer. Without it, those of the kernel. */
+  /** The problems that the service may answer. The default is those of the kernel. */
   problems?: ProblemTable
-  /** Replaced in tests, to lose answers and to deliver twice. */
+  /** Tests replace it, to lose answers and to deliver requests twice. */
   fetch?: typeof fetch
 }): HttpClient {
   const { target, url, credential, logger, problems = kernelProblems, fetch: send = fetch } = options
@@ -61,12 +63,16 @@ export function createHttpClient(options: {
   })
   breaker.onBreak(() => logger.warn({ target }, 'circuit opened'))
   breaker.onReset(() => logger.info({ target }, 'circuit closed'))
-  let retries: number = budget.most
+  let retryBudget = maxRetryBudget
 
-  const mayRepeat = async (call: Call, attempt: number, attempts = attemptsOfCall): Promise<boolean> => {
+  const mayRepeat = async (
+    call: Call,
+    attempt: number,
+    maxAttempts = defaultMaxAttempts,
+  ): Promise<boolean> => {
     const waitMs = Math.random() * Math.min(30 * 2 ** attempt, maxBackoffMs)
-    if (attempt >= attempts || retries < 1 || remainingMs(call) <= waitMs) return false
-    retries -= 1
+    if (attempt >= maxAttempts || retryBudget < 1 || remainingMs(call) <= waitMs) return false
+    retryBudget -= 1
     await sleep(waitMs)
     return true
   }
@@ -75,58 +81,66 @@ export function createHttpClient(options: {
     mayRepeat: (call, attempt) => mayRepeat(call, attempt),
     errorOf: (problem) => errorOf(problem, problems),
 
-    async request(call, { method, path, body, parse, attempts = attemptsOfCall }) {
-      retries = Math.min(budget.most, retries + budget.perCall)
+    async request(call, { method, path, body, parse, maxAttempts = defaultMaxAttempts }) {
+      retryBudget = Math.min(maxRetryBudget, retryBudget + retriesPerCall)
 
-      const exchange = async (limit: number) => {
+      const exchange = async (timeoutMs: number) => {
         const headers = new Headers({ accept: 'application/json', 'x-request-id': call.requestId })
         if (call.traceparent) headers.set('traceparent', call.traceparent)
         if (body !== undefined) headers.set('content-type', 'application/json')
         if (credential) headers.set('authorization', `Bearer ${await credential(target)}`)
-        const init: RequestInit = { method, headers, signal: AbortSignal.timeout(limit), redirect: 'error' }
+        const init: RequestInit = {
+          method,
+          headers,
+          signal: AbortSignal.timeout(timeoutMs),
+          redirect: 'error',
+        }
         if (body !== undefined) init.body = JSON.stringify(body)
-        return parse(await answerOf(send(`${url}${path}`, init), target, logger))
+        return parse(await readAnswer(send(`${url}${path}`, init), target, logger))
       }
 
       for (let attempt = 1; ; attempt++) {
-        // The last attempt may use all the time there is, each before it half of what is left.
-        const limit = Math.floor(remainingMs(call) / (attempt === attempts ? 1 : 2))
-        // Said before the breaker hears of it: a caller without time tells nothing about the service.
-        if (limit <= 0) throw dependencyUnavailable(`there is no time left to ask ${target}`)
+        // The last attempt may use all of the remaining time, each earlier attempt half of it.
+        const timeoutMs = Math.floor(remainingMs(call) / (attempt === maxAttempts ? 1 : 2))
+        // The breaker must not count this failure, which is not a failure of the service.
+        if (timeoutMs <= 0) throw dependencyUnavailable(`there is no time left to call ${target}`)
         try {
-          // The breaker makes calls wait for the one that tries whether the service is back.
+          // While the circuit is half open, the breaker lets one call through, and the other calls wait for it.
           return await waitUntilDeadline(
             call,
             target,
-            breaker.execute(() => exchange(limit)),
+            breaker.execute(() => exchange(timeoutMs)),
           )
         } catch (error) {
           if (error instanceof BrokenCircuitError) {
             throw dependencyUnavailable(`${target} is not available`, error)
           }
-          if (!isFailure(error) || !(await mayRepeat(call, attempt, attempts))) throw error
+          if (!isFailure(error) || !(await mayRepeat(call, attempt, maxAttempts))) throw error
         }
       }
     },
   }
 }
 
-const passedOn = new Set<ErrorCode>(['dependency_unavailable', 'overloaded'])
+const forwardedCodes = new Set<ErrorCode>(['dependency_unavailable', 'overloaded'])
 
-async function answerOf(exchange: Promise<Response>, target: string, logger: Logger): Promise<unknown> {
+async function readAnswer(response: Promise<Response>, target: string, logger: Logger): Promise<unknown> {
   let status: number
   let answer: unknown
   try {
-    const response = await exchange
-    status = response.status
-    answer = await response.json()
+    const received = await response
+    status = received.status
+    answer = await received.json()
   } catch (error) {
     throw dependencyUnavailable(`${target} is not available`, error)
   }
   if (status === 200) return answer
   const refusal = errorOf(answer)
-  if (refusal && passedOn.has(refusal.code)) throw refusal
-  // Any other refusal is of the call itself (credential, route, format) or a fault over there, never the client's.
-  logger.error({ target, status, code: refusal?.code, detail: refusal?.message }, 'a call was refused')
+  if (refusal && forwardedCodes.has(refusal.code)) throw refusal
+  // Any other refusal is a fault of one of the two services (in the credential, the route or the format), not of the client.
+  logger.error(
+    { target, status, code: refusal?.code, detail: refusal?.message },
+    'another service refused the call',
+  )
   throw new DomainError('dependency_unavailable', `${target} is not available`)
 }

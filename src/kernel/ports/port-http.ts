@@ -19,15 +19,15 @@ import type { HttpClient } from './http-client.ts'
 import type { Port } from './port.ts'
 
 /**
- * Any port over HTTP: `POST /internal/<module>/<operation>`, a list of calls in and the list of their outcomes, in
- * the same order, out. Unknown fields are ignored on both sides, so that old and new replicas understand each other.
+ * Carries any port over HTTP. `POST /internal/<module>/<operation>` takes a list of calls and answers the list of their outcomes
+ * in the same order. Both sides ignore unknown fields, so that old and new replicas understand each other.
  */
 
-/** Calls in one request; `bytesPerCall` on average keep it well within the body limit. */
-const most = 1_000
+// With `bytesPerCall` on average, a full request is within the body limit.
+const maxCallsPerRequest = 1_000
 const bytesPerCall = 500
-/** Calls that may be made in one round of the event loop. */
-const waiting = 10_000
+/** The calls of one operation that may wait for their request. */
+const maxWaitingCalls = 10_000
 const callSchema = z.object({
   deadline: z.number(),
   requestId: z.string().regex(requestIdFormat),
@@ -37,37 +37,37 @@ const callsSchema = z.object({
   calls: z
     .array(z.object({ request: z.unknown(), call: callSchema }))
     .min(1)
-    .max(most),
+    .max(maxCallsPerRequest),
 })
 const outcomesSchema = z.object({
   outcomes: z.array(z.union([z.object({ result: z.unknown() }), z.object({ problem: z.unknown() })])),
 })
 
-/** The server's side. Each call of a list is carried out and answered by itself. */
+/** The server side: carries out each call of a request, and answers each with its own outcome. */
 export function portRoutes<Type>(port: Port<Type>, implementation: Type, logger: Logger) {
   const router = createRouter()
   for (const name of Object.keys(port.operations) as (keyof Type & string)[]) {
     const { request: schema } = port.operations[name]
     const operation = implementation[name] as (request: unknown, call: Call) => Promise<unknown>
     router.post(path(port.name, name), async (c) => {
-      // Other services are trusted with as many values as a body has room for.
+      // Other services are trusted, so that only the body limit bounds the number of values.
       const { value } = await readJson(c, Number.POSITIVE_INFINITY)
       const calls = callsSchema.safeParse(value)
       if (!calls.success)
-        throw validationFailed({ pointer: '/calls', message: `must list 1 to ${most} calls` })
+        throw validationFailed({ pointer: '/calls', message: `must list 1 to ${maxCallsPerRequest} calls` })
       const requests = calls.data.calls.map(({ request, call }) => ({
         parsed: schema.safeParse(request),
         call,
       }))
-      // A whole list of them is a caller of another version: one answer for all, which does not grow with the list.
-      const faults = requests.flatMap(({ parsed: { error } }, at) => (error ? [unreadable(at, error)] : []))
+      // If every call is invalid, the caller has another version. It gets one refusal, whose size does not depend on the list.
+      const faults = requests.flatMap(({ parsed: { error } }, at) => (error ? [firstFault(at, error)] : []))
       if (faults.length === requests.length) throw refusedInput(faults, faults.length)
       const outcomes = await Promise.all(
         requests.map(async ({ parsed, call }) => {
-          // As short as can be: there may be hundreds of them beside one that can be carried out.
+          // This problem is short, because hundreds of calls of a request may be invalid.
           if (!parsed.success) return { problem: { code: 'validation_failed' } }
           try {
-            // No call may act, or keep others waiting, for longer than a request here may take.
+            // A call may not take longer than the request that carries it.
             const deadline = Math.min(call.deadline, c.get('call').deadline)
             return { result: await operation(parsed.data, { ...call, deadline }) }
           } catch (error) {
@@ -83,13 +83,13 @@ export function portRoutes<Type>(port: Port<Type>, implementation: Type, logger:
   return router
 }
 
-/** The first fault of a call alone: a body may have very many calls. */
-const unreadable = (at: number, { issues: [issue] }: z.ZodError): Fault => ({
+/** The first fault of an invalid call. */
+const firstFault = (at: number, { issues: [issue] }: z.ZodError): Fault => ({
   pointer: `/calls/${at}/request${(issue?.path ?? []).map((name) => `/${String(name)}`).join('')}`,
   message: excerpt(issue?.message ?? '', 200),
 })
 
-/** The failure of one call, in an answer of a service that has answered: it says nothing about the others. */
+/** The failure of one call of a request that was answered. The other calls of the request may have succeeded. */
 class CallFailed extends Error {
   override readonly cause: DomainError
   readonly mayRepeat: boolean
@@ -101,9 +101,9 @@ class CallFailed extends Error {
 }
 
 /**
- * The client's side: an implementation of the port like any other. Calls of one operation that are made in the same
- * round of the event loop travel in one request; each has its own deadline, and its own outcome. A call that fails is
- * repeated by itself, before its deadline, and within the client's budget of retries.
+ * The client side: an implementation of the port. It sends the calls of one operation that are made in the same turn of the event
+ * loop in one request. Each call has its own deadline and its own outcome. A call that fails is repeated alone, until its deadline,
+ * and within the retry budget of the client.
  */
 export function portClient<Type>(port: Port<Type>, http: HttpClient): Type {
   const client: Record<string, (request: unknown, call: Call) => Promise<unknown>> = {}
@@ -112,20 +112,20 @@ export function portClient<Type>(port: Port<Type>, http: HttpClient): Type {
     const outcomeOf = (outcome: z.infer<typeof outcomesSchema>['outcomes'][number]): unknown => {
       if ('problem' in outcome) {
         const error = http.errorOf(outcome.problem)
-        // A fault over there is the same at the next attempt.
-        const isFault = !error || error.code === 'internal_error'
-        if (isFault) return new CallFailed(dependencyUnavailable(`${port.name} failed`, error), false)
+        // A defect of the other service would fail again.
+        const isDefect = !error || error.code === 'internal_error'
+        if (isDefect) return new CallFailed(dependencyUnavailable(`${port.name} failed`, error), false)
         return error.code === 'dependency_unavailable' ? new CallFailed(error, true) : error
       }
       const result = schema.safeParse(outcome.result)
       return result.success ? result.data : new CallFailed(unknownFormat(port.name, result.error), false)
     }
-    const ask = batched<unknown, unknown>(
+    const enqueue = batched<unknown, unknown>(
       {
         name: port.name,
         maxConcurrent: Number.POSITIVE_INFINITY,
-        maxWaiting: waiting,
-        maxBatchWeight: most * bytesPerCall,
+        maxWaiting: maxWaitingCalls,
+        maxBatchWeight: maxCallsPerRequest * bytesPerCall,
         weightOf: (request) => bytesPerCall + JSON.stringify(request).length,
       },
       (calls, call) =>
@@ -143,7 +143,7 @@ export function portClient<Type>(port: Port<Type>, http: HttpClient): Type {
     client[name] = async (request, call) => {
       for (let attempt = 1; ; attempt++) {
         try {
-          return await ask(request, call)
+          return await enqueue(request, call)
         } catch (error) {
           if (!(error instanceof CallFailed)) throw error
           if (!error.mayRepeat || !(await http.mayRepeat(call, attempt))) throw error.cause

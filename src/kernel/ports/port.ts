@@ -1,7 +1,7 @@
 import type { z } from '@hono/zod-openapi'
 import type { Call } from '#kernel/call.ts'
 
-/** An operation of a port: one plain, JSON-safe request in, one out; safe to deliver twice. */
+/** An operation of a port. It takes and returns plain JSON-safe data, and is safe to deliver twice. */
 export type Operation = (request: never, call: Call) => Promise<unknown>
 
 type RequestOf<Method> = Method extends (request: infer Request, call: Call) => Promise<unknown>
@@ -9,7 +9,7 @@ type RequestOf<Method> = Method extends (request: infer Request, call: Call) => 
   : never
 type ResultOf<Method> = Method extends (request: never, call: Call) => Promise<infer Result> ? Result : never
 
-/** A port's key: the name of the module that offers it, and the wire format of each operation. */
+/** The description of a port: the name of the module that offers it, and the wire format of each operation. */
 export interface Port<Type> {
   readonly name: string
   readonly operations: {

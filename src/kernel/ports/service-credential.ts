@@ -4,28 +4,28 @@ import { sign, verify } from 'hono/jwt'
 import { DomainError } from '#kernel/errors.ts'
 import type { AppEnv } from '#kernel/http/router.ts'
 
-// Short enough that a leaked one is of little use, long enough for clocks that disagree by half a minute.
+// A leaked credential expires soon. A current one is valid even if the clocks of the two services differ by half a minute.
 const lifetimeSeconds = 60
 const renewAfterSeconds = 20
 const clockSkewSeconds = 30
 
 const audience = (module: string) => `trivet-internal:${module}`
 
-/** A credential for one target, bound to it: what order shows to product opens nothing else. */
+/** Returns a credential that is valid for one target module only. */
 export type CredentialIssuer = (target: string) => Promise<string>
 
 export function createCredentialIssuer(secret: string): CredentialIssuer {
-  const issued = new Map<string, { credential: string; until: number }>()
+  const issued = new Map<string, { credential: string; renewAtSeconds: number }>()
   return async (target) => {
     const now = Math.floor(Date.now() / 1000)
     const known = issued.get(target)
-    if (known && known.until > now) return known.credential
+    if (known && known.renewAtSeconds > now) return known.credential
     const credential = await sign(
       { aud: audience(target), iat: now, exp: now + lifetimeSeconds },
       secret,
       'HS256',
     )
-    issued.set(target, { credential, until: now + renewAfterSeconds })
+    issued.set(target, { credential, renewAtSeconds: now + renewAfterSeconds })
     return credential
   }
 }
@@ -33,14 +33,14 @@ export function createCredentialIssuer(secret: string): CredentialIssuer {
 const claims = z.object({ exp: z.number(), iat: z.number() })
 
 /**
- * Lets through to a module's `/internal` routes whoever shows a credential made for it; 401 otherwise.
- * @param secrets each of them will do: while one takes the place of another there are two
+ * Protects the `/internal` routes of a module: a request without a valid credential for this module gets 401.
+ * @param secrets a credential made with any of them is valid. There are two while the secret is being replaced
  */
 export function credentialGuard(secrets: readonly string[], module: string): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     const credential = /^Bearer (\S+)$/i.exec(c.req.header('Authorization') ?? '')?.[1]
     if (!credential)
-      throw new DomainError('unauthenticated', 'Authorization: a service credential is needed here')
+      throw new DomainError('unauthenticated', 'Authorization: must be "Bearer <service credential>"')
     const verdicts = await Promise.all(secrets.map((secret) => isValid(credential, secret, module)))
     if (!verdicts.includes(true)) {
       throw new DomainError(
@@ -55,7 +55,7 @@ export function credentialGuard(secrets: readonly string[], module: string): Mid
 async function isValid(credential: string, secret: string, module: string): Promise<boolean> {
   const now = Date.now() / 1000
   try {
-    // exp and iat are checked here, with tolerance for clocks and required to be there.
+    // This function requires exp and iat, and checks them with tolerance for clocks.
     const checks = { alg: 'HS256', aud: audience(module), exp: false, iat: false } as const
     const { exp, iat } = claims.parse(await verify(credential, secret, checks))
     return exp > now - clockSkewSeconds && iat < now + clockSkewSeconds && exp - iat <= lifetimeSeconds

@@ -26,7 +26,7 @@ export function connectAuth(http: HttpClient): AuthPort {
         parse: publicKeysOf,
         // Without keys no access token can be verified, so the first fetch is repeated like any call. Later ones have a rhythm of their
         // own (`createKeyCache`), which requests with unknown kids must not multiply.
-        ...(answered && { attempts: 1 }),
+        ...(answered && { maxAttempts: 1 }),
       })
       answered = true
       return keys
