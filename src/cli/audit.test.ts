@@ -517,7 +517,7 @@ it('audits one module where only that is hosted, and repairs nothing that anothe
 it('prints a table that people can read, and ends with 1 while something is left', async () => {
   const copy = await copyOfShop()
   await change(copy.product, 'products', cup.productId, { $inc: { stock: 3 } })
-  const seen = 'has another stock than it should: stock 8 + held 4, stocked 9, ledger 9'
+  const seen = 'the stock is wrong: stock 8 + held 4, stocked 9, ledger 9'
   const table = (note: string, summary: string) => [
     'MODULE   FINDING    OF                        WHAT',
     `product  stock_off  ${cup.productId}  ${seen} (${note})`,

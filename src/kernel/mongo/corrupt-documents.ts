@@ -6,8 +6,11 @@ import type { Logger } from '#kernel/logger.ts'
  * like that, for example after a manual edit or a restore of mixed versions. Lists omit corrupt documents, the log names each
  * once a minute, and the audit finds them.
  */
-export const corruptDocument = (what: string, id: string): Error =>
-  new Error(`the stored document of ${what} ${id} is corrupt: npm run audit shows the details`)
+export class CorruptDocument extends Error {
+  constructor(what: string, id: string) {
+    super(`the stored document of ${what} ${id} is corrupt: npm run audit shows the details`)
+  }
+}
 
 const maxReads = 5
 

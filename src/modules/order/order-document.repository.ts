@@ -1,6 +1,6 @@
 import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
-import { corruptDocument } from '#kernel/mongo/corrupt-documents.ts'
+import { CorruptDocument } from '#kernel/mongo/corrupt-documents.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { strictSchema } from '#kernel/mongo/inserts.ts'
 import type { Rejection } from '../product/contract.ts'
@@ -117,7 +117,7 @@ const isWellFormedLine = (line: OrderLine | null): boolean =>
 
 /** @throws Error if the document is not well-formed */
 export const readOrder = (document: OrderDocument): Order => {
-  if (!isWellFormed(document)) throw corruptDocument('order', String(document._id))
+  if (!isWellFormed(document)) throw new CorruptDocument('order', String(document._id))
   return toOrder(document)
 }
 

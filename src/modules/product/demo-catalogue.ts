@@ -1,6 +1,6 @@
-import type { NewProduct } from './product.service.ts'
+import type { NewProduct } from './product.ts'
 
-/** What a demo store sells. Prices in minor units. */
+/** The products of a demo shop. Prices are in minor units. */
 export const demoCatalogue: NewProduct[] = [
   { name: 'Espresso cup', description: 'Stoneware, 80 ml', price: 1290, stock: 120 },
   { name: 'Cappuccino cup', description: 'Stoneware, 180 ml', price: 1490, stock: 80 },

@@ -1,9 +1,9 @@
 import { ensureCollection, type Migration } from '#kernel/mongo/migrations.ts'
 import { expiryMigration } from '#kernel/mongo/retention.ts'
-import { nameCollation } from './product.repository.ts'
+import { nameCollation } from './product-list.repository.ts'
 
 const notDeleted = { partialFilterExpression: { deleted: false } }
-const day = 86_400
+const daySeconds = 86_400
 
 export const productMigrations: Migration[] = [
   {
@@ -15,8 +15,8 @@ export const productMigrations: Migration[] = [
         { key: { name: 1, _id: 1 }, ...notDeleted, collation: nameCollation },
       ],
       stockLedger: [{ key: { productId: 1, at: 1 } }],
-      // Kept at least 24 h, as the contract says; a day more so that no clock decides.
-      stockChangeAnswers: [{ key: { at: 1 }, expireAfterSeconds: 2 * day }],
+      // The contract promises 24 hours. The second day allows for clocks that differ.
+      stockChangeAnswers: [{ key: { at: 1 }, expireAfterSeconds: 2 * daySeconds }],
     },
     async up(db) {
       for (const name of ['products', 'reservations', 'stockLedger', 'stockChangeAnswers']) {
@@ -24,10 +24,9 @@ export const productMigrations: Migration[] = [
       }
     },
   },
-  // A reservation that holds nothing is there to refuse, or to answer again, a reserve that comes late. The last one is
-  // sent by a retry that takes the order over, within a day of its placing, and acts no later than its deadline (an hour
-  // at most) plus the time that the server gives a transaction: all that is well within the two days that this is kept
-  // at least. An older order that is still `pending` is undone, and its release finds nothing to give back, as before.
-  // What is held stays for ever.
+  // A reservation that holds no stock is only needed for a late or repeated reserve. The last possible reserve comes from a
+  // retry that takes the order over within a day, and acts at the latest at its deadline (an hour at most) plus the server's
+  // limit for a transaction. The minimum retention of two days is longer. An older order that is still `pending` is undone, and
+  // its release finds nothing to return. A reservation that holds stock never expires.
   expiryMigration('002-retention', 'reservations', { state: { $in: ['released', 'rejected'] } }),
 ]

@@ -14,7 +14,8 @@ import { auditStock } from './stock/audit-stock.ts'
 import { createBooksRepository } from './stock/books.repository.ts'
 import { createReservationService } from './stock/reservations.ts'
 import { createStockRepository } from './stock/stock.repository.ts'
-import { createStockTurns } from './stock/stock-queue.ts'
+import { createStockChanges } from './stock/stock-changes.ts'
+import { createStockQueue } from './stock/stock-queue.ts'
 
 export const product = defineModule({
   name: 'product',
@@ -26,9 +27,10 @@ export const product = defineModule({
   start({ database, needs, settings, config, logger }) {
     const products = createProductRepository(database, logger)
     const stock = createStockRepository(database)
-    const turns = createStockTurns(stock)
-    const service = createProductService({ products, newId: stock.newId, turns })
-    const reservations = createReservationService(stock, turns)
+    const runInBatch = createStockQueue(stock)
+    const stockChanges = createStockChanges({ newId: stock.newId, runInBatch })
+    const service = createProductService({ products, stockChanges })
+    const reservations = createReservationService(stock, runInBatch)
     const guard = authGuard({ keys: needs.auth.publicKeys, issuer: config.issuer, logger })
     return {
       routes: productRoutes(service, guard),
@@ -39,7 +41,7 @@ export const product = defineModule({
         await setRetention(database, 'reservations', settings.RETENTION, call)
         if (!config.demo || !(await products.isEmpty(call))) return []
         const demo = { userId: 'demo', role: 'admin' as const }
-        // The list shows the newest first, and so the catalogue's own order.
+        // The last product is created first, because the list shows the newest product first.
         for (const entry of demoCatalogue.toReversed()) await service.create(entry, demo, call)
         return []
       },

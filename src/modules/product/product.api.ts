@@ -24,7 +24,7 @@ import {
   timestamp,
 } from '#kernel/schemas.ts'
 import { errors } from './problems.ts'
-import { priceBound, sortOrders, stockBound } from './product.ts'
+import { maxPrice, maxStock, sortOrders } from './product.ts'
 
 const tags = ['Products']
 const admin = [...signedIn, 'forbidden'] as const
@@ -32,8 +32,8 @@ const params = z.object({ id: id.openapi({ param: { name: 'id', in: 'path' } }) 
 
 const name = text(1, 200).openapi({ example: 'Espresso cup' })
 const description = text(0, 5_000).openapi({ example: 'Stoneware, 80 ml' })
-const price = money(priceBound)
-const stock = z.int().min(0).max(stockBound).openapi({ example: 50 })
+const price = money(maxPrice)
+const stock = z.int().min(0).max(maxStock).openapi({ example: 50 })
 
 const product = z
   .object({
@@ -85,8 +85,8 @@ const stockChange = z
   .strictObject({
     change: z
       .int()
-      .min(-stockBound)
-      .max(stockBound)
+      .min(-maxStock)
+      .max(maxStock)
       .refine((change) => change !== 0, 'must not be 0')
       .openapi({ description: 'positive: put in; negative: taken out', not: { const: 0 }, example: 25 }),
     reason: text(0, 500).default('').openapi({ example: 'delivery 4711' }),

@@ -9,7 +9,7 @@ import { type AppEnv, createRouter } from '#kernel/http/router.ts'
 import { id, idFormat } from '#kernel/schemas.ts'
 import { productApi } from './product.api.ts'
 import type { ProductService } from './product.service.ts'
-import { type Position, representation, type SortOrder } from './product.ts'
+import { type Position, productResponse, type SortOrder } from './product.ts'
 
 export function productRoutes(service: ProductService, guard: Guard) {
   const router = createRouter()
@@ -17,10 +17,10 @@ export function productRoutes(service: ProductService, guard: Guard) {
   router.openapi({ ...productApi.create, middleware: guard('admin') }, async (c) => {
     const product = await service.create(c.req.valid('json'), c.get('principal'), c.get('call'))
     const location = `/products/${product.productId}`
-    return respondJson(c, representation(product), 201, { etag: etag(product.version), location })
+    return respondJson(c, productResponse(product), 201, { etag: etag(product.version), location })
   })
 
-  // Routers know it without the trailing slash, under which it is served as well.
+  // The router removes the trailing slash from the path of a request, so that the route is registered without it.
   router.openapi({ ...productApi.list, path: '/products' }, async (c) => {
     const { sort, limit = 20, cursor } = c.req.valid('query')
     const after =
@@ -31,9 +31,9 @@ export function productRoutes(service: ProductService, guard: Guard) {
   const get = async (c: Context<AppEnv>, id: string) => {
     const product = await service.get(id, c.get('call'))
     if (notModified(c, product.version)) return respond(c, null, 304)
-    return respondJson(c, representation(product), 200)
+    return respondJson(c, productResponse(product), 200)
   }
-  // Most requests have nothing that could be refused: for them the validators, a third of all the work, are left out.
+  // Most requests need no check beyond the id. They skip the validators, which would be a third of the work for a read.
   router.get('/products/:id', (c, next) => {
     const id = c.req.param('id')
     return idFormat.test(id) && !c.req.url.includes('?') ? get(c, id) : next()
@@ -51,7 +51,7 @@ export function productRoutes(service: ProductService, guard: Guard) {
     }
     const conditions = preconditionsOf(c.req.valid('header'))
     const product = await service.update(id, { ...update, ...conditions }, c.get('principal'), c.get('call'))
-    return respondJson(c, representation(product), 200, { etag: etag(product.version) })
+    return respondJson(c, productResponse(product), 200, { etag: etag(product.version) })
   })
 
   router.openapi({ ...productApi.changeStock, middleware: guard('admin') }, async (c) => {
@@ -77,12 +77,12 @@ export function productRoutes(service: ProductService, guard: Guard) {
   return router
 }
 
-const positionBy = <Key>(key: z.ZodType<Key>) => z.strictObject({ key, productId: id })
+const position = <Key>(key: z.ZodType<Key>) => z.strictObject({ key, productId: id })
 
-// A cursor goes on with the order that it was made in, and no other.
+// A cursor is only valid for the sort order of its own list.
 const cursors = {
-  newest: z.tuple([z.literal('newest'), positionBy(z.iso.datetime().transform((value) => new Date(value)))]),
-  price: z.tuple([z.literal('price'), positionBy(z.int())]),
-  '-price': z.tuple([z.literal('-price'), positionBy(z.int())]),
-  name: z.tuple([z.literal('name'), positionBy(z.string())]),
+  newest: z.tuple([z.literal('newest'), position(z.iso.datetime().transform((value) => new Date(value)))]),
+  price: z.tuple([z.literal('price'), position(z.int())]),
+  '-price': z.tuple([z.literal('-price'), position(z.int())]),
+  name: z.tuple([z.literal('name'), position(z.string())]),
 } satisfies { [Sort in SortOrder]: z.ZodType<[Sort, Position]> }

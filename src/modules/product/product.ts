@@ -1,25 +1,34 @@
 import { toDecimal } from '#kernel/money.ts'
 
-export const stockBound = 1_000_000_000
-export const priceBound = 100_000_000
+export const maxStock = 1_000_000_000
+export const maxPrice = 100_000_000
 
-/** A product as the module holds it. `price` is in minor units. */
-export interface Product {
-  productId: string
+/** What an admin edits. */
+export interface ProductContent {
   name: string
   description: string
+  /** Minor units. */
   price: number
+}
+
+/** A product inside the module. */
+export interface Product extends ProductContent {
+  productId: string
   stock: number
-  /** Grows with every change of the representation, stock included. */
+  /** Grows with every change that clients can see, including changes of the stock. */
   version: number
-  /** The version at which name, description or price last changed. */
+  /** The version at which the content last changed. */
   contentVersion: number
   createdAt: Date
   updatedAt: Date
 }
 
-/** A product as clients see it. */
-export const representation = (product: Product) => ({
+export interface NewProduct extends ProductContent {
+  stock: number
+}
+
+/** The product as clients see it. */
+export const productResponse = (product: Product) => ({
   productId: product.productId,
   name: product.name,
   description: product.description,
@@ -29,16 +38,25 @@ export const representation = (product: Product) => ({
   createdAt: product.createdAt.toISOString(),
   updatedAt: product.updatedAt.toISOString(),
 })
-export type ProductRepresentation = ReturnType<typeof representation>
+export type ProductResponse = ReturnType<typeof productResponse>
 
 export const sortOrders = ['newest', 'price', '-price', 'name'] as const
 export type SortOrder = (typeof sortOrders)[number]
 
-/** The sort key of a row: what a page goes on after. */
-export type Position = { key: string | number | Date; productId: string }
+export const sortFields = {
+  newest: 'createdAt',
+  price: 'price',
+  '-price': 'price',
+  name: 'name',
+} as const satisfies Record<SortOrder, keyof Product>
 
-export interface ContentChange {
-  name?: string | undefined
-  description?: string | undefined
-  price?: number | undefined
+/** The sort key of the last row of a page. */
+export interface Position {
+  key: string | number | Date
+  productId: string
 }
+
+export const positionOf = (product: Product, sort: SortOrder): Position => ({
+  key: product[sortFields[sort]],
+  productId: product.productId,
+})

@@ -1,79 +1,110 @@
 import { type Audit, type Finding, maxFindings } from '#kernel/audit.ts'
 import { createCall } from '#kernel/call.ts'
-import type { BooksRepository, ProductBooks } from './books.repository.ts'
+import type { BooksRepository } from './books.repository.ts'
 import type { StockRepository } from './stock.repository.ts'
+import type { ProductBooks } from './stock.ts'
 
-/** As long as the server remembers the moment that the snapshot shows. Milliseconds. */
-const limit = 300_000
+// The server keeps the snapshot for this time.
+const auditTimeoutMs = 300_000
+const repairTimeoutMs = 30_000
 
 /**
- * Holds the three accounts of every product against each other, deleted ones too: its `stock` plus all that is held is
- * its `stocked`, which is the sum of its ledger. All of it is read as of one moment, so that nothing that goes on
- * meanwhile looks like a fault.
+ * Compares the accounts of every product, including deleted ones: `stock` plus all holds, `stocked`, and the sum of the ledger
+ * must be equal. All accounts are read from one snapshot, so that concurrent operations cause no finding.
  *
- * What two of the three agree on is right where the third is the sum of changes that a program made one by one: then
- * that one is set to what it has to be. With no two that agree, nobody can tell.
+ * A finding can be repaired if two of the three accounts agree and the third is a figure that each operation increments. The
+ * repair sets that figure. If no two accounts agree, the right figures are unknown.
  */
 export function auditStock({ books, stock }: { books: BooksRepository; stock: StockRepository }): Audit {
-  /** No stock was put in or taken out by it, and that is what the ledger says of it. */
-  const correct = (seen: ProductBooks, right: { stock: number; stocked: number }) => async () => {
-    const change = (['stock', 'stocked'] as const)
-      .filter((account) => seen[account] !== right[account])
-      .map((account) => `${account} ${seen[account]} → ${right[account]}`)
-      .join(', ')
-    const { productId } = seen
-    const done = await stock.transaction(createCall(30_000, 'audit'), async (transaction) => {
-      if (!(await transaction.correct(seen, right))) return false
-      const entry = { productId, change: 0, stock: right.stock, by: 'audit', reason: change }
-      await transaction.record([entry], new Date())
-      return true
-    })
-    return done ? change : undefined
-  }
-
-  const faultsOf = (seen: ProductBooks): Finding[] => {
-    const { productId: subject, stock, stocked, held, answered, ledger } = seen
-    const account = `stock ${stock} + held ${held}, stocked ${stocked}, ledger ${ledger}`
-    const findings: Finding[] = []
-    const find = (code: string, complaint: string, more: Partial<Finding> = {}) =>
-      findings.push({ code, subject, message: `${complaint}: ${account}`, ...more })
-    if (!seen.isWhole) {
-      find('product_malformed', 'is not stored as products are', { oversells: true })
-    } else if (held !== answered) {
-      find('holds_malformed', `has holds that contradict themselves (${answered})`, { oversells: true })
-    } else if (stock + held !== stocked) {
-      if (ledger === stocked && stocked >= held) {
-        const right = stocked - held
-        const repair = correct(seen, { stock: right, stocked })
-        find('stock_off', 'has another stock than it should', { repair, oversells: stock > right })
-      } else if (ledger === stock + held) {
-        const repair = correct(seen, { stock, stocked: ledger })
-        find('stocked_off', 'counts other than what was put in', { repair })
-      } else if (ledger === stocked) {
-        find('oversold', 'has more held than was ever put in', { oversells: true })
-      } else find('books_off', 'does not balance', { oversells: true })
-    } else {
-      if (ledger !== stocked) find('ledger_off', 'has another ledger than it should')
-      if (stock < 0) find('stock_negative', 'has less than nothing in stock')
-    }
-    return findings
-  }
-
   return {
-    async inspect(subjects) {
+    async inspect(productIds) {
       const findings: Finding[] = []
-      const { products, unknown } = await books.read(
-        (seen) => {
-          if (findings.length < maxFindings) findings.push(...faultsOf(seen))
+      const { products, holdsOfUnknownProducts } = await books.read(
+        (read) => {
+          if (findings.length < maxFindings) findings.push(...findFaults(stock, read))
         },
-        subjects,
-        createCall(limit, 'audit'),
+        productIds,
+        createCall(auditTimeoutMs, 'audit'),
       )
-      for (const { productId, held } of unknown) {
-        const message = `${held} of it are held, and there is no such product`
+      for (const { productId, held } of holdsOfUnknownProducts) {
+        const message = `does not exist, and orders hold ${held} of it`
         findings.push({ code: 'hold_of_unknown_product', subject: productId, message })
       }
       return { checked: { products }, findings, complete: findings.length < maxFindings }
     },
   }
+}
+
+type Fault = Omit<Finding, 'subject'>
+
+function findFaults(stock: StockRepository, read: ProductBooks): Finding[] {
+  const accounts = `stock ${read.stock} + held ${read.held}, stocked ${read.stocked}, ledger ${read.ledger}`
+  return findFaultsOfBooks(stock, read).map((fault) => ({
+    ...fault,
+    subject: read.productId,
+    message: `${fault.message}: ${accounts}`,
+  }))
+}
+
+function findFaultsOfBooks(stock: StockRepository, read: ProductBooks): Fault[] {
+  if (!read.isWellFormed) {
+    return [{ code: 'product_malformed', message: 'the stored document is corrupt', oversells: true }]
+  }
+  if (read.held !== read.answered) {
+    const message = `its holds contradict themselves (${read.answered} were answered)`
+    return [{ code: 'holds_malformed', message, oversells: true }]
+  }
+  if (read.stock + read.held !== read.stocked) return [findImbalance(stock, read)]
+  const faults: Fault[] = []
+  if (read.ledger !== read.stocked) faults.push({ code: 'ledger_off', message: 'the ledger is wrong' })
+  if (read.stock < 0) faults.push({ code: 'stock_negative', message: 'the stock is negative' })
+  return faults
+}
+
+/** @param read its `stock` plus its holds differ from its `stocked` */
+function findImbalance(stock: StockRepository, read: ProductBooks): Fault {
+  const { stock: stockRead, stocked, held, ledger } = read
+  if (ledger === stocked && stocked >= held) {
+    const correctStock = stocked - held
+    return {
+      code: 'stock_off',
+      message: 'the stock is wrong',
+      oversells: stockRead > correctStock,
+      repair: () => correct(stock, read, { stock: correctStock, stocked }),
+    }
+  }
+  if (ledger === stockRead + held) {
+    return {
+      code: 'stocked_off',
+      message: 'the quantity put in is wrong',
+      repair: () => correct(stock, read, { stock: stockRead, stocked: ledger }),
+    }
+  }
+  if (ledger === stocked) {
+    return { code: 'oversold', message: 'orders hold more than was ever put in', oversells: true }
+  }
+  return { code: 'books_off', message: 'no two accounts agree', oversells: true }
+}
+
+/**
+ * Corrects the figures of a product. The ledger gets an entry with the change 0, because no stock was put in or taken out.
+ * @returns the changes; undefined if the product has changed since it was read
+ */
+async function correct(
+  stock: StockRepository,
+  read: ProductBooks,
+  corrected: { stock: number; stocked: number },
+): Promise<string | undefined> {
+  const changes = (['stock', 'stocked'] as const)
+    .filter((figure) => read[figure] !== corrected[figure])
+    .map((figure) => `${figure} ${read[figure]} → ${corrected[figure]}`)
+    .join(', ')
+  const { productId } = read
+  const isDone = await stock.transaction(createCall(repairTimeoutMs, 'audit'), async (transaction) => {
+    if (!(await transaction.correctBooks(read, corrected))) return false
+    const entry = { productId, change: 0, stock: corrected.stock, by: 'audit', reason: changes }
+    await transaction.addLedgerEntries([entry], new Date())
+    return true
+  })
+  return isDone ? changes : undefined
 }

@@ -1,34 +1,20 @@
 import type { Types } from 'mongoose'
 import type { Call } from '#kernel/call.ts'
-import type { Database } from '#kernel/mongo/database.ts'
-import { isWhole, type ProductDocument } from '../product.repository.ts'
-
-/** The three accounts of a product, deleted or not: `stock` + `held`, `stocked`, and `ledger`. */
-export interface ProductBooks {
-  productId: string
-  /** Whether the product is stored as this program stores products. */
-  isWhole: boolean
-  version: number
-  stock: number
-  stocked: number
-  /** The sum of what a release of every hold would give back. */
-  held: number
-  /** The sum of what the holds were answered with: the same, unless a reservation contradicts itself. */
-  answered: number
-  /** The sum of the ledger. */
-  ledger: number
-}
+import type { Database, SnapshotOptions } from '#kernel/mongo/database.ts'
+import { isWellFormed, type ProductDocument } from '../product-document.repository.ts'
+import type { ProductBooks } from './stock.ts'
 
 export interface BooksRepository {
   /**
-   * Reads the accounts of every product, or of these, as of one moment.
-   * @returns how many products there are, and what is held of products that there are not
+   * Reads the accounts of every product from one snapshot.
+   * @param onBooks is called for each product, or for each of `productIds` if they are given
+   * @returns the number of products, and the holds of products that do not exist
    */
   read(
-    each: (books: ProductBooks) => void,
+    onBooks: (books: ProductBooks) => void,
     productIds: ReadonlySet<string> | undefined,
     call: Call,
-  ): Promise<{ products: number; unknown: { productId: string; held: number }[] }>
+  ): Promise<{ products: number; holdsOfUnknownProducts: { productId: string; held: number }[] }>
 }
 
 interface Sum {
@@ -37,45 +23,58 @@ interface Sum {
 }
 
 export const createBooksRepository = (database: Database): BooksRepository => ({
-  read: (each, productIds, call) =>
+  read: (onBooks, productIds, call) =>
     database.snapshot(call, async (options) => {
-      const sums = async (collection: string, pipeline: object[]): Promise<Map<string, number>> => {
-        const rows = database.connection
-          .collection(collection)
-          .aggregate<Sum>(pipeline, { ...options, allowDiskUse: true })
-        const sumsById = new Map<string, number>()
-        for (const { _id, sum } of await rows.toArray()) {
-          sumsById.set(String(_id), (sumsById.get(String(_id)) ?? 0) + sum)
-        }
-        return sumsById
-      }
-      const sumsOfHolds = (lines: 'requested' | 'held') =>
-        sums('reservations', [
-          { $match: { state: 'held' } },
-          { $unwind: `$${lines}` },
-          { $group: { _id: `$${lines}.productId`, sum: { $sum: `$${lines}.quantity` } } },
-        ])
-      const held = await sumsOfHolds('requested')
-      const answered = await sumsOfHolds('held')
-      const ledger = await sums('stockLedger', [{ $group: { _id: '$productId', sum: { $sum: '$change' } } }])
-      const products = database.connection.collection<ProductDocument>('products').find({}, options)
-      let read = 0
-      for await (const document of products) {
+      const held = await sumHolds(database, options, 'requested')
+      const answered = await sumHolds(database, options, 'held')
+      const ledger = await sum(database, options, 'stockLedger', [
+        { $group: { _id: '$productId', sum: { $sum: '$change' } } },
+      ])
+      const documents = database.connection.collection<ProductDocument>('products').find({}, options)
+      let products = 0
+      for await (const document of documents) {
         const { _id, version, stock, stocked } = document
         const productId = String(_id)
-        const sum = held.get(productId) ?? 0
+        const heldOfProduct = held.get(productId) ?? 0
         held.delete(productId)
-        read += 1
+        products += 1
         if (productIds && !productIds.has(productId)) continue
-        each({
+        onBooks({
           productId,
-          isWhole: isWhole(document),
-          ...{ version, stock, stocked },
-          held: sum,
+          isWellFormed: isWellFormed(document),
+          version,
+          stock,
+          stocked,
+          held: heldOfProduct,
           answered: answered.get(productId) ?? 0,
           ledger: ledger.get(productId) ?? 0,
         })
       }
-      return { products: read, unknown: [...held].map(([productId, sum]) => ({ productId, held: sum })) }
+      const holdsOfUnknownProducts = [...held].map(([productId, sum]) => ({ productId, held: sum }))
+      return { products, holdsOfUnknownProducts }
     }),
 })
+
+const sumHolds = (database: Database, options: SnapshotOptions, lines: 'requested' | 'held') =>
+  sum(database, options, 'reservations', [
+    { $match: { state: 'held' } },
+    { $unwind: `$${lines}` },
+    { $group: { _id: `$${lines}.productId`, sum: { $sum: `$${lines}.quantity` } } },
+  ])
+
+/** Runs a pipeline of sums by product. Ids of different types for the same product are added together. */
+async function sum(
+  database: Database,
+  options: SnapshotOptions,
+  collection: string,
+  pipeline: object[],
+): Promise<Map<string, number>> {
+  const rows = database.connection
+    .collection(collection)
+    .aggregate<Sum>(pipeline, { ...options, allowDiskUse: true })
+  const sums = new Map<string, number>()
+  for (const { _id, sum } of await rows.toArray()) {
+    sums.set(String(_id), (sums.get(String(_id)) ?? 0) + sum)
+  }
+  return sums
+}

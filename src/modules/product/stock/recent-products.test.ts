@@ -1,5 +1,5 @@
 import { afterEach, expect, it, vi } from 'vitest'
-import { createProductMemory } from './recent-products.ts'
+import { createRecentProducts } from './recent-products.ts'
 import type { StoredProduct } from './stock.ts'
 
 afterEach(() => vi.useRealTimers())
@@ -15,39 +15,42 @@ const product = (n: number, stock = 1): StoredProduct => ({
   createdAt: new Date(0),
   updatedAt: new Date(0),
   deleted: false,
-  readAt: performance.now(),
+  readAtMs: performance.now(),
 })
 
-/** What a memory has to read, and what it then knows. */
-async function recalled(memory: ReturnType<typeof createProductMemory>, ...ids: string[]) {
-  const read = vi.fn(async (unknown: readonly string[]) => ({
-    whole: unknown.map((id) => product(Number(id), 99)),
-    spoilt: [],
+/** Finds products. @returns the ids that the cache had to read, and the stocks that it found */
+async function find(recentProducts: ReturnType<typeof createRecentProducts>, ...ids: string[]) {
+  const read = vi.fn(async (missingIds: readonly string[]) => ({
+    valid: missingIds.map((id) => product(Number(id), 99)),
+    corruptIds: [],
   }))
-  const { whole } = await memory.recall(ids, read)
-  return { read: read.mock.calls.flatMap(([unknown]) => unknown), stocks: whole.map(({ stock }) => stock) }
+  const { valid } = await recentProducts.find(ids, read)
+  return {
+    read: read.mock.calls.flatMap(([missingIds]) => missingIds),
+    stocks: valid.map(({ stock }) => stock),
+  }
 }
 
-it('knows what it was told, and reads the rest', async () => {
-  const memory = createProductMemory()
-  memory.keep([product(1, 7)])
-  expect(await recalled(memory, '1', '2')).toEqual({ read: ['2'], stocks: [7, 99] })
+it('finds stored products in the cache, and reads the others', async () => {
+  const recentProducts = createRecentProducts()
+  recentProducts.store([product(1, 7)])
+  expect(await find(recentProducts, '1', '2')).toEqual({ read: ['2'], stocks: [7, 99] })
 })
 
-it('forgets a product a second after it was read, however often it was kept since', async () => {
+it('reads a product again one second after its last read, even if it was stored again meanwhile', async () => {
   vi.useFakeTimers()
-  const memory = createProductMemory()
-  const read = product(1, 7)
-  memory.keep([read])
+  const recentProducts = createRecentProducts()
+  const firstRead = product(1, 7)
+  recentProducts.store([firstRead])
   vi.advanceTimersByTime(900)
-  memory.keep([{ ...read, stock: 6 }])
-  expect(await recalled(memory, '1')).toEqual({ read: [], stocks: [6] })
+  recentProducts.store([{ ...firstRead, stock: 6 }])
+  expect(await find(recentProducts, '1')).toEqual({ read: [], stocks: [6] })
   vi.advanceTimersByTime(101)
-  expect(await recalled(memory, '1')).toEqual({ read: ['1'], stocks: [99] })
+  expect(await find(recentProducts, '1')).toEqual({ read: ['1'], stocks: [99] })
 })
 
-it('has room for a thousand', async () => {
-  const memory = createProductMemory()
-  memory.keep(Array.from({ length: 1_001 }, (_, n) => product(n)))
-  expect(await recalled(memory, '0', '1', '1000')).toMatchObject({ read: ['0'] })
+it('caches at most a thousand products', async () => {
+  const recentProducts = createRecentProducts()
+  recentProducts.store(Array.from({ length: 1_001 }, (_, n) => product(n)))
+  expect(await find(recentProducts, '0', '1', '1000')).toMatchObject({ read: ['0'] })
 })

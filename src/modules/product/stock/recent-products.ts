@@ -1,40 +1,41 @@
 import type { Found, StoredProduct } from './stock.ts'
 
-// Milliseconds that a product is presumed to be as this process left it: few, so that what is changed by hand soon shows.
-const rememberedFor = 1_000
-const mostRemembered = 1_000
+// The time is short, so that a manual edit in MongoDB takes effect soon.
+const keptForMs = 1_000
+const maxProducts = 1_000
 
 /**
- * Products as this process read them within the last second, with what it has changed since. Whoever decides on one must
- * prove it: others may have changed it too.
+ * A cache of the products that this process read within the last second, with its own changes since. Other processes change
+ * products too, so that a decision on a cached product must be verified.
  */
-export function createProductMemory() {
-  const entries = new Map<string, StoredProduct>()
+export function createRecentProducts() {
+  const products = new Map<string, StoredProduct>()
 
   return {
-    /** Those that are remembered, and the others as `read` finds them. */
-    async recall(
+    /** Finds the cached products, and reads the others. */
+    async find(
       productIds: readonly string[],
       read: (productIds: readonly string[]) => Promise<Found<StoredProduct>>,
     ): Promise<Found<StoredProduct>> {
-      const readSince = performance.now() - rememberedFor
-      const unknown: string[] = []
-      const remembered: StoredProduct[] = []
+      const minReadAtMs = performance.now() - keptForMs
+      const missingIds: string[] = []
+      const cached: StoredProduct[] = []
       for (const productId of productIds) {
-        const entry = entries.get(productId)
-        if (entry && entry.readAt > readSince) remembered.push(entry)
-        else unknown.push(productId)
+        const product = products.get(productId)
+        if (product && product.readAtMs > minReadAtMs) cached.push(product)
+        else missingIds.push(productId)
       }
-      if (unknown.length === 0) return { whole: remembered, spoilt: [] }
-      const { whole, spoilt } = await read(unknown)
-      return { whole: remembered.concat(whole), spoilt }
+      if (missingIds.length === 0) return { valid: cached, corruptIds: [] }
+      const { valid, corruptIds } = await read(missingIds)
+      return { valid: cached.concat(valid), corruptIds }
     },
 
-    keep(products: readonly StoredProduct[]): void {
-      for (const product of products) entries.set(product.productId, product)
-      for (const productId of entries.keys()) {
-        if (entries.size <= mostRemembered) break
-        entries.delete(productId)
+    /** Stores products. It deletes the products that were added first if there are too many. */
+    store(changed: readonly StoredProduct[]): void {
+      for (const product of changed) products.set(product.productId, product)
+      for (const productId of products.keys()) {
+        if (products.size <= maxProducts) break
+        products.delete(productId)
       }
     },
   }

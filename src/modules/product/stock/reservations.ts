@@ -2,43 +2,44 @@ import { DomainError } from '#kernel/errors.ts'
 import type { Line, ProductPort, Rejection, Reservation, ShortItem } from '../contract.ts'
 import type { StockRepository } from './stock.repository.ts'
 import type { ReservationRecord } from './stock.ts'
-import type { StockTurn } from './stock-batch.ts'
-import type { StockTurns } from './stock-queue.ts'
+import type { StockBatch } from './stock-operation.ts'
+import type { RunInBatch } from './stock-queue.ts'
 
-// What a release weighs in its turn: how many lines the order has shows when it is read.
-const linesOfRelease = 4
+// A release learns the lines of its order only when it reads the reservation.
+const estimatedLinesOfRelease = 4
 
 /**
- * One document per order id, written in the same transaction as the stocks it moves, rejections too. It is what
- * makes every operation safe to repeat: held → released is the only step, and a release that comes first leaves a
- * `released` tombstone that refuses the reserve. A hold never expires by itself: orders decide.
+ * Each order has one reservation document under the order's id. The document is written in the same transaction as the stock,
+ * also for a rejection, so that every operation is safe to repeat. The only change of a stored reservation is to `released`.
+ * A release that arrives before its reserve stores a tombstone, which refuses the reserve. A hold never expires by itself: the
+ * order module decides when to release it.
  */
-export function createReservationService(stock: StockRepository, turns: StockTurns): ProductPort {
+export function createReservationService(stock: StockRepository, runInBatch: RunInBatch): ProductPort {
   return {
     reserve: ({ orderId, lines }, call) =>
-      turns(
+      runInBatch(
         {
-          lines: lines.length,
-          reads: { orderId, productIds: lines.map(({ productId }) => productId), isNew: true },
-          decide(turn) {
-            const known = turn.reservation(orderId)
-            return known ? repeated(known, lines) : outcomeOf(reserve(orderId, lines, turn))
+          lineCount: lines.length,
+          reads: { orderId, productIds: lines.map(({ productId }) => productId), assumesNew: true },
+          decide(batch) {
+            const stored = batch.findReservation(orderId)
+            return stored ? repeatedAnswer(stored, lines) : toReservation(reserve(orderId, lines, batch))
           },
         },
         call,
       ),
 
     release: ({ orderId }, call) =>
-      turns(
+      runInBatch(
         {
-          lines: linesOfRelease,
+          lineCount: estimatedLinesOfRelease,
           reads: { orderId },
-          decide(turn) {
-            const known = turn.reservation(orderId)
-            if (known?.state === 'held') turn.giveBack(known.requested)
-            // Where nothing was reserved yet, the mark that is left refuses whatever comes later.
-            if (known?.state !== 'released') {
-              turn.keep({ ...(known ?? { orderId, requested: [] }), state: 'released' })
+          decide(batch) {
+            const stored = batch.findReservation(orderId)
+            if (stored?.state === 'held') batch.returnStock(stored.requested)
+            // Without a stored reservation, this stores the tombstone.
+            if (stored?.state !== 'released') {
+              batch.storeReservation({ ...(stored ?? { orderId, requested: [] }), state: 'released' })
             }
             return { state: 'released' as const }
           },
@@ -47,31 +48,33 @@ export function createReservationService(stock: StockRepository, turns: StockTur
       ),
 
     async reservations({ orderIds }, call) {
-      const { whole } = await stock.reads(call).reservations(orderIds)
+      const { valid } = await stock.reads(call).reservations(orderIds)
       return {
-        reservations: whole.map((record) => ({ orderId: record.orderId, reservation: outcomeOf(record) })),
+        reservations: valid.map((record) => ({
+          orderId: record.orderId,
+          reservation: toReservation(record),
+        })),
       }
     },
 
-    holds: async ({ after, limit }, call) => ({ orderIds: await stock.holds(after, limit, call) }),
+    holds: async ({ after, limit }, call) => ({ orderIds: await stock.listHolds(after, limit, call) }),
   }
 }
 
-/** Takes the stock of every line, if all of it is there, or of none. */
-function reserve(orderId: string, lines: Line[], turn: StockTurn): ReservationRecord {
-  const held = turn.take(lines)
+function reserve(orderId: string, lines: Line[], batch: StockBatch): ReservationRecord {
+  const held = batch.takeStock(lines)
   const record: ReservationRecord = held
     ? { orderId, state: 'held', requested: lines, held }
-    : { orderId, state: 'rejected', requested: lines, rejection: rejectionOf(lines, turn) }
-  turn.keep(record)
+    : { orderId, state: 'rejected', requested: lines, rejection: rejectionOf(lines, batch) }
+  batch.storeReservation(record)
   return record
 }
 
-function rejectionOf(lines: readonly Line[], turn: StockTurn): Rejection {
+function rejectionOf(lines: readonly Line[], batch: StockBatch): Rejection {
   const items = lines.map(({ productId, quantity }) => ({
     productId,
     requested: quantity,
-    available: turn.product(productId)?.stock,
+    available: batch.findProduct(productId)?.stock,
   }))
   const unknown = items.filter(({ available }) => available === undefined)
   if (unknown.length > 0) {
@@ -81,23 +84,24 @@ function rejectionOf(lines: readonly Line[], turn: StockTurn): Rejection {
   return { code: 'insufficient_stock', items: items.filter(isShort) }
 }
 
-function repeated(known: ReservationRecord, lines: readonly Line[]): Reservation {
-  const tombstone = known.requested.length === 0
-  if (!tombstone && !sameLines(known.requested, lines)) {
+/** @throws DomainError `idempotency_key_reused` if the order is stored with other lines */
+function repeatedAnswer(stored: ReservationRecord, lines: readonly Line[]): Reservation {
+  const isTombstone = stored.requested.length === 0
+  if (!isTombstone && !hasSameLines(stored.requested, lines)) {
     throw new DomainError(
       'idempotency_key_reused',
-      `orderId: ${known.orderId} is reserved with other lines; a reserve is repeated with the same ones`,
+      `orderId: ${stored.orderId} is already reserved with other lines; repeat the reserve with the same lines`,
     )
   }
-  return outcomeOf(known)
+  return toReservation(stored)
 }
 
-function outcomeOf({ state, held, rejection }: ReservationRecord): Reservation {
+function toReservation({ state, held, rejection }: ReservationRecord): Reservation {
   if (state === 'held' && held) return { state, lines: held }
   if (state === 'rejected' && rejection) return { state, rejection }
   return { state: 'released' }
 }
 
-const sameLines = (a: readonly Line[], b: readonly Line[]): boolean =>
+const hasSameLines = (a: readonly Line[], b: readonly Line[]): boolean =>
   a.length === b.length &&
   a.every((line, at) => line.productId === b[at]?.productId && line.quantity === b[at]?.quantity)

@@ -4,15 +4,14 @@ import { Types } from 'mongoose'
 import { afterAll, beforeAll, expect, inject, it } from 'vitest'
 import type { Call } from '#kernel/call.ts'
 import { createMongo } from '#kernel/mongo/connection.ts'
-
 import { call, type PortShop, startPortShop } from '#test/support/port-shop.ts'
 import { databaseName, quiet } from '#test/support/shop.ts'
 import { type ProductPort, productPort } from '../contract.ts'
 import { createStockRepository, type StockRepository } from './stock.repository.ts'
-import { createStockTurns } from './stock-queue.ts'
+import { createStockQueue } from './stock-queue.ts'
 
-// A process decides on products as it left them. Here somebody else changes them in between: another replica, or an
-// operator by hand.
+// A process decides on the products in its cache. These tests change the stored products behind the cache, as another replica
+// or an operator does.
 
 let host: PortShop
 let port: ProductPort
@@ -22,12 +21,12 @@ beforeAll(async () => {
 })
 afterAll(() => host.close())
 
-// Half a second: who would go on presuming what has just turned out to be otherwise does not get there.
+// Within half a second, only a decision that does not use the stale cache again succeeds.
 const reserve = (productId: string, quantity = 1, orderId = randomBytes(12).toString('hex')) =>
   port.reserve({ orderId, lines: [{ productId, quantity }] }, call(500))
 const product = async (stock: number): Promise<string> =>
   (await host.shop.product(host.shop.adminToken, { name: 'Cup', price: 5, stock })).productId
-/** @returns `updatedAt` of what is answered */
+/** @returns `updatedAt` of the response */
 const asAdmin = async (method: string, path: string, body?: object) => {
   const answer = await host.shop.request(method, path, { token: host.shop.adminToken, body })
   expect(answer.status).toBeLessThan(300)
@@ -41,14 +40,14 @@ const stored = async (productId: string) =>
   (await host.shop.collections('product'))
     .collection('products')
     .findOne({ _id: new Types.ObjectId(productId) })
-/** How many queries of products MongoDB has answered. */
-const queries = async (): Promise<number> => {
+/** The number of queries of products that MongoDB has answered. */
+const countQueries = async (): Promise<number> => {
   const db = await host.shop.collections('product')
   const { totals } = await db.admin().command({ top: 1 })
   return totals[`${db.databaseName}.products`].queries.count
 }
 
-it('what another replica has sold meanwhile is not sold again', async () => {
+it('does not sell stock that another replica has sold meanwhile', async () => {
   const productId = await product(5)
   await reserve(productId)
   await change(productId, { $inc: { stock: -3, stocked: -3, version: 1 } })
@@ -61,7 +60,7 @@ it('what another replica has sold meanwhile is not sold again', async () => {
 })
 
 it.each([{ name: 'Mug' }, { price: 700 }])(
-  'stock is held under the name and at the price that another replica has changed meanwhile: %j',
+  'holds stock with the name and price that another replica has changed meanwhile: %j',
   async (content) => {
     const productId = await product(5)
     await reserve(productId)
@@ -79,41 +78,44 @@ it.each<[string, (productId: string, version: number) => Promise<unknown>]>([
   ],
   ['renamed', (productId, version) => asAdmin('PUT', `/products/${productId}`, { name: 'Mug', version })],
   ['deleted', (productId) => asAdmin('DELETE', `/products/${productId}`)],
-])('a product that is %s is no older than before, by whatever clock that was', async (_what, changed) => {
-  const productId = await product(5)
-  await reserve(productId)
-  const ahead = new Date(Date.now() + 60_000)
-  await change(productId, { $set: { updatedAt: ahead }, $inc: { version: 1 } })
-  const shown = await changed(productId, 3)
-  if (typeof shown === 'string') expect(shown).toBe(ahead.toISOString())
-  expect(await stored(productId)).toMatchObject({ version: 4, updatedAt: ahead })
-})
+])(
+  'never moves updatedAt back for a product that is %s, even if another clock was ahead',
+  async (_what, changed) => {
+    const productId = await product(5)
+    await reserve(productId)
+    const ahead = new Date(Date.now() + 60_000)
+    await change(productId, { $set: { updatedAt: ahead }, $inc: { version: 1 } })
+    const shown = await changed(productId, 3)
+    if (typeof shown === 'string') expect(shown).toBe(ahead.toISOString())
+    expect(await stored(productId)).toMatchObject({ version: 4, updatedAt: ahead })
+  },
+)
 
-it('what another replica has deleted meanwhile is not sold', async () => {
+it('does not sell a product that another replica has deleted meanwhile', async () => {
   const productId = await product(5)
   await reserve(productId)
   await change(productId, { $set: { deleted: true }, $inc: { version: 1 } })
   expect(await reserve(productId)).toMatchObject({ rejection: { code: 'unknown_product' } })
 })
 
-it('what is left when another replica has sold some is sold without asking again', async () => {
+it('sells the stock that another replica has left without reading the product again', async () => {
   const productId = await product(5)
   await reserve(productId)
   await change(productId, { $inc: { stock: -3, stocked: -3, version: 1 } })
-  const before = await queries()
+  const before = await countQueries()
   expect(await reserve(productId)).toMatchObject({ state: 'held' })
-  expect(await queries()).toBe(before)
+  expect(await countQueries()).toBe(before)
   expect(await stored(productId)).toMatchObject({ stock: 0, version: 4 })
 })
 
-it('nobody is refused for what was there a moment ago', async () => {
+it('reads the stock again before it refuses a reserve', async () => {
   const productId = await product(1)
   await reserve(productId)
   await change(productId, { $inc: { stock: 4, stocked: 4 } })
   expect(await reserve(productId, 3)).toMatchObject({ state: 'held' })
 })
 
-it('nobody is refused for what was there a moment ago, beside others who are not refused', async () => {
+it('reads the stock again before it refuses one reserve of a batch', async () => {
   const productId = await product(3)
   await reserve(productId)
   await change(productId, { $inc: { stock: 4, stocked: 4, version: 1 } })
@@ -122,7 +124,7 @@ it('nobody is refused for what was there a moment ago, beside others who are not
   expect(await stored(productId)).toMatchObject({ stock: 0 })
 })
 
-it('nobody gets what is only given back after him', async () => {
+it('does not give a reserve the stock of a release that comes later in the same batch', async () => {
   const productId = await product(8)
   const orderId = randomBytes(12).toString('hex')
   await reserve(productId, 3, orderId)
@@ -132,7 +134,7 @@ it('nobody gets what is only given back after him', async () => {
   expect(await stored(productId)).toMatchObject({ stock: 4 })
 })
 
-it('a reserve that is repeated, among others that are not, is answered as it was', async () => {
+it('repeats the answer of a reserve that shares its batch with new reserves', async () => {
   const [productId, other] = await Promise.all([product(5), product(5)])
   const orderId = randomBytes(12).toString('hex')
   const first = await reserve(productId, 2, orderId)
@@ -142,7 +144,7 @@ it('a reserve that is repeated, among others that are not, is answered as it was
   expect(await stored(other)).toMatchObject({ stock: 4 })
 })
 
-it('a stock change that is repeated is answered as it was, whatever has become of the product meanwhile', async () => {
+it('repeats the answer of a keyed stock change after the product has changed', async () => {
   const productId = await product(999_999_990)
   const add = (change: number) =>
     host.shop.post(`/products/${productId}/stock`, {
@@ -152,7 +154,7 @@ it('a stock change that is repeated is answered as it was, whatever has become o
     })
   const first = await add(10)
   expect(first.status).toBe(200)
-  // Refused, if it were a new one: there would be more than there may be. The reserves have the product written.
+  // A new change would exceed the maximum stock and be refused. The reserves make the batch write the product.
   const others = Array.from({ length: 5 }, () => reserve(productId))
   const [again] = await Promise.all([add(10), ...others])
   expect({ status: again.status, body: again.body }).toEqual({ status: 200, body: first.body })
@@ -160,7 +162,7 @@ it('a stock change that is repeated is answered as it was, whatever has become o
   expect(reused.body.code).toBe('idempotency_key_reused')
 })
 
-it('a reservation is released once, whoever has found it held', async () => {
+it('releases a reservation once, even if two transactions have read it as held', async () => {
   const mongo = createMongo({
     uri: inject('mongodbUri'),
     database: databaseName(),
@@ -184,24 +186,24 @@ it('a reservation is released once, whoever has found it held', async () => {
   }
 })
 
-it('what is never as it was read is decided on what the transaction reads, before its time is over', async () => {
+it('decides on what the transaction reads if optimistic decisions fail repeatedly, before the deadline', async () => {
   const productId = await product(5)
-  // One product on two lines, which no order has, takes more than there is of it.
+  // Two lines of one product, which no order has, take more than its stock. The write never fits the decision.
   const lines = [3, 3].map((quantity) => ({ productId, quantity }))
   const odd = port.reserve({ orderId: randomBytes(12).toString('hex'), lines }, call(3_000))
   await expect(odd).rejects.toMatchObject({ code: 'internal_error' })
   expect(await stored(productId)).toMatchObject({ stock: 5 })
 })
 
-it('a product that somebody has spoilt is no matter of those who want another', async () => {
-  const [spoilt, sound] = await Promise.all([product(5), product(5)])
-  await change(spoilt, { $set: { stock: 'five' } })
+it('fails the reserves of a corrupt product and no others', async () => {
+  const [corrupt, valid] = await Promise.all([product(5), product(5)])
+  await change(corrupt, { $set: { stock: 'five' } })
   const outcomes = await Promise.allSettled([
-    reserve(sound),
-    reserve(spoilt),
-    reserve(sound),
-    reserve(spoilt),
-    reserve(sound),
+    reserve(valid),
+    reserve(corrupt),
+    reserve(valid),
+    reserve(corrupt),
+    reserve(valid),
   ])
   expect(outcomes.map(({ status }) => status)).toEqual([
     'fulfilled',
@@ -210,11 +212,11 @@ it('a product that somebody has spoilt is no matter of those who want another', 
     'rejected',
     'fulfilled',
   ])
-  expect(await stored(sound)).toMatchObject({ stock: 2 })
-  expect(await stored(spoilt)).toMatchObject({ stock: 'five' })
+  expect(await stored(valid)).toMatchObject({ stock: 2 })
+  expect(await stored(corrupt)).toMatchObject({ stock: 'five' })
 })
 
-it('who met another leaves the stock to him for as long as that turn took', async () => {
+it('pauses after a write conflict for as long as the batch took', async () => {
   let attempts = 2
   const begun: number[] = []
   const repository = {
@@ -226,14 +228,14 @@ it('who met another leaves the stock to him for as long as that turn took', asyn
       return work({})
     },
   }
-  const turns = createStockTurns(repository as unknown as StockRepository)
-  const move = () => turns({ lines: 1, reads: {}, decide: () => undefined }, call())
-  await move()
+  const runInBatch = createStockQueue(repository as unknown as StockRepository)
+  const runOperation = () => runInBatch({ lineCount: 1, reads: {}, decide: () => undefined }, call())
+  await runOperation()
   const ended = performance.now()
   attempts = 1
-  await move()
+  await runOperation()
   expect((begun[1] ?? 0) - ended).toBeGreaterThan(38)
   const alone = performance.now()
-  await move()
+  await runOperation()
   expect((begun[2] ?? 0) - alone).toBeLessThan(38)
 })

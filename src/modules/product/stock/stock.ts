@@ -1,7 +1,10 @@
 import type { HeldLine, Line, Rejection } from '../contract.ts'
-import type { Product, ProductRepresentation } from '../product.ts'
+import type { Product, ProductResponse } from '../product.ts'
 
-/** A reservation as stored, under the id of its order. A tombstone (released before reserved) has no lines. */
+/**
+ * A reservation as it is stored, under the id of its order. A reservation without lines is a tombstone: the order was
+ * released before it was reserved.
+ */
 export interface ReservationRecord {
   orderId: string
   state: 'held' | 'rejected' | 'released'
@@ -10,60 +13,77 @@ export interface ReservationRecord {
   rejection?: Rejection | undefined
 }
 
-/** A product that exists, deleted ones too. */
+/** A product as it was read. It may be deleted. */
 export interface StoredProduct extends Product {
   deleted: boolean
-  /** When it was asked for, as `performance.now`. */
-  readAt: number
+  /** The time at which the read started, by `performance.now()`. */
+  readAtMs: number
 }
 
-/** One entry of the stock ledger: who changed what was put in, by how much, when and why. */
+/** One entry of the stock ledger: a change of the quantity that was put in, by whom, and why. */
 export interface LedgerEntry {
   productId: string
   change: number
+  /** The stock after the change. */
   stock: number
+  /** A user id, or the name of a program. */
   by: string
   reason: string
 }
 
-/** A product as it was read and as it is to be, what that rests on, and by how much what was put in changes. */
+/** The change of one product by a batch, and what its write requires of the stored product. */
 export interface ProductChange {
-  base: Product
-  now: Product
-  stocked: number
-  /** The least that its stock changed by on the way, zero or negative: that much must be left. */
-  lowest: number
-  /** For somebody, by its name and at its price: it must still have them, and not be deleted. */
-  isTaken: boolean
-  /** Every figure of it counted: nobody else may have changed it. */
-  isExact: boolean
+  before: Product
+  after: Product
+  /** The change of the quantity that was ever put into stock. */
+  stockedChange: number
+  /** The stock that must be there, so that the stock is never negative between two operations of the batch. */
+  requiredStock: number
+  /** A reservation took stock: the stored product must still have this name and price, and not be deleted. */
+  requiresContent: boolean
+  /** A decision depends on exact figures: the stored product must still have this version. */
+  requiresVersion: boolean
 }
 
-/** The first answer to a keyed stock change. `hash` tells whether a repetition asks for the same. */
+/** The first answer to a stock change with an idempotency key. `hash` identifies the content of the request. */
 export interface KeyedAnswer {
   hash: string
-  product?: ProductRepresentation | undefined
+  product?: ProductResponse | undefined
   rejection?: { message: string; members: Record<string, unknown> } | undefined
 }
 
-/** Under what the answer to a user's key is stored. */
+/** The id under which the answer to a user's idempotency key is stored. */
 export const answerIdOf = (userId: string, key: string): string => `${userId}:${key}`
 
-/** Of what is there, what can be read, and the ids of what is spoilt. */
+/** The documents that a read found: the well-formed ones, and the ids of the corrupt ones. */
 export interface Found<Kind> {
-  whole: Kind[]
-  spoilt: string[]
+  valid: Kind[]
+  corruptIds: string[]
 }
 
-/** What a batch of stock changes stores in one transaction. */
-export interface StockChanges {
-  /** The time of each change. */
+/** What a batch stores in one transaction. */
+export interface BatchChanges {
   at: Date
   products: readonly ProductChange[]
   newProducts: readonly Product[]
   newReservations: readonly ReservationRecord[]
-  /** Orders whose reservation was held, and is now released. */
+  /** Orders whose stored reservation is released now. */
   releasedOrderIds: readonly string[]
-  entries: readonly LedgerEntry[]
+  ledgerEntries: readonly LedgerEntry[]
   newAnswers: readonly (KeyedAnswer & { id: string })[]
+}
+
+/** The accounts of one product, which may be deleted. They balance if `stock` + `held` = `stocked` = `ledger`. */
+export interface ProductBooks {
+  productId: string
+  isWellFormed: boolean
+  version: number
+  stock: number
+  stocked: number
+  /** The quantity that a release of all holds would return. */
+  held: number
+  /** The quantity that the holds were answered with. It equals `held` unless a reservation contradicts itself. */
+  answered: number
+  /** The sum of the ledger. */
+  ledger: number
 }

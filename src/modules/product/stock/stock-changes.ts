@@ -1,0 +1,165 @@
+import { createHash } from 'node:crypto'
+import type { Call } from '#kernel/call.ts'
+import { DomainError, validationFailed } from '#kernel/errors.ts'
+import type { Principal } from '#kernel/principal.ts'
+import { maxStock, type NewProduct, type Product, type ProductResponse, productResponse } from '../product.ts'
+import { checkBase, contentChanges, type ProductUpdate, productNotFound } from '../product-update.ts'
+import { answerIdOf, type KeyedAnswer } from './stock.ts'
+import type { StockBatch } from './stock-operation.ts'
+import type { RunInBatch } from './stock-queue.ts'
+
+export interface StockChange {
+  /** Positive: put in. Negative: taken out. */
+  change: number
+  reason: string
+  /** The idempotency key. */
+  key?: string | undefined
+}
+
+/** The product, or the refusal `insufficient_stock`. `replayed`: an earlier request with the same key got this answer. */
+export interface StockChangeAnswer {
+  product?: ProductResponse
+  refusal?: DomainError
+  replayed: boolean
+}
+
+/** The changes of stock that admins request. They share the queue with reservations. */
+export type StockChanges = ReturnType<typeof createStockChanges>
+
+export function createStockChanges(options: { newId: () => string; runInBatch: RunInBatch }) {
+  const { newId, runInBatch } = options
+
+  return {
+    createProduct: (product: NewProduct, by: Principal, call: Call): Promise<Product> =>
+      runInBatch(
+        {
+          lineCount: 1,
+          reads: {},
+          decide(batch) {
+            const created = batch.addProduct({ productId: newId(), ...product })
+            const { productId, stock } = created
+            batch.addLedgerEntry({ productId, change: stock, stock, by: by.userId, reason: 'created' })
+            return created
+          },
+        },
+        call,
+      ),
+
+    /** Updates a product, and sets its stock. */
+    update: (
+      productId: string,
+      update: ProductUpdate & { stock: number },
+      by: Principal,
+      call: Call,
+    ): Promise<Product> =>
+      runInBatch(
+        {
+          lineCount: 1,
+          reads: { productIds: [productId] },
+          decide: (batch) => decideUpdate(batch, productId, update, by),
+        },
+        call,
+      ),
+
+    changeStock(
+      productId: string,
+      request: StockChange,
+      by: Principal,
+      call: Call,
+    ): Promise<StockChangeAnswer> {
+      const answerId = request.key === undefined ? undefined : answerIdOf(by.userId, request.key)
+      return runInBatch(
+        {
+          lineCount: 1,
+          reads: { productIds: [productId], answerId, assumesNew: true },
+          decide: (batch) =>
+            answerId === undefined
+              ? toAnswer(decideChange(batch, productId, request, by), false)
+              : decideKeyedChange(batch, answerId, productId, request, by),
+        },
+        call,
+      )
+    },
+  }
+}
+
+function decideUpdate(
+  batch: StockBatch,
+  productId: string,
+  update: ProductUpdate & { stock: number },
+  by: Principal,
+): Product {
+  // The client sees this version in every case: in a refusal, or as the base of the version that this update makes.
+  const current = existing(batch.showProduct(productId), productId)
+  checkBase(current, update)
+  const content = contentChanges(current, update)
+  const change = update.stock - current.stock
+  if (change !== 0 || Object.keys(content).length > 0) batch.changeProduct(productId, change, content)
+  if (change !== 0) {
+    const reason = 'stock set by an update'
+    batch.addLedgerEntry({ productId, change, stock: update.stock, by: by.userId, reason })
+  }
+  return existing(batch.showProduct(productId), productId)
+}
+
+type Decision = Pick<KeyedAnswer, 'product' | 'rejection'>
+
+/** @throws DomainError `validation_failed` if the stock would exceed its maximum */
+function decideChange(
+  batch: StockBatch,
+  productId: string,
+  { change, reason }: StockChange,
+  by: Principal,
+): Decision {
+  const current = existing(batch.findProduct(productId), productId)
+  const stock = current.stock + change
+  if (stock < 0) return { rejection: insufficientStock(current, change) }
+  if (stock > maxStock) {
+    const message = `must not raise the stock (${current.stock}) above ${maxStock}`
+    throw validationFailed({ pointer: '/change', message })
+  }
+  batch.changeProduct(productId, change)
+  batch.addLedgerEntry({ productId, change, stock, by: by.userId, reason })
+  return { product: productResponse(existing(batch.showProduct(productId), productId)) }
+}
+
+/** Answers a repeated request with the stored answer, and stores the answer of a new one. */
+function decideKeyedChange(
+  batch: StockBatch,
+  answerId: string,
+  productId: string,
+  request: StockChange,
+  by: Principal,
+): StockChangeAnswer {
+  const hash = createHash('sha256')
+    .update(JSON.stringify([productId, request.change, request.reason]))
+    .digest('hex')
+  const stored = batch.findAnswer(answerId)
+  if (stored && stored.hash !== hash) throw keyReused()
+  if (stored) return toAnswer(stored, true)
+  const decision = decideChange(batch, productId, request, by)
+  batch.storeAnswer(answerId, { hash, ...decision })
+  return toAnswer(decision, false)
+}
+
+function toAnswer({ product, rejection }: Decision, replayed: boolean): StockChangeAnswer {
+  if (product) return { product, replayed }
+  const { message = '', members } = rejection ?? {}
+  return { refusal: new DomainError('insufficient_stock', message, members), replayed }
+}
+
+const existing = (product: Product | undefined, productId: string): Product => {
+  if (!product) throw productNotFound(productId)
+  return product
+}
+
+const keyReused = () =>
+  new DomainError(
+    'idempotency_key_reused',
+    'Idempotency-Key: was used for another stock change; repeat that change with this key, or use a new key',
+  )
+
+const insufficientStock = (current: Product, change: number) => ({
+  message: `change: would take ${-change} of ${current.stock} in stock`,
+  members: { items: [{ productId: current.productId, requested: -change, available: current.stock }] },
+})

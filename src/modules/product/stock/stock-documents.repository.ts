@@ -1,0 +1,120 @@
+import type mongoose from 'mongoose'
+import { Schema, type Types } from 'mongoose'
+import type { Database } from '#kernel/mongo/database.ts'
+import { strictSchema } from '#kernel/mongo/inserts.ts'
+import { type ProductDocument, productModel } from '../product-document.repository.ts'
+import type { KeyedAnswer, LedgerEntry, ReservationRecord } from './stock.ts'
+
+/** A reservation as MongoDB stores it. Its id is the id of the order. */
+export interface ReservationDocument extends Omit<ReservationRecord, 'orderId'> {
+  _id: Types.ObjectId
+  createdAt: Date
+  updatedAt: Date
+}
+
+const reservationSchema = new Schema<ReservationDocument>(
+  {
+    state: { type: String, enum: ['held', 'rejected', 'released'], required: true },
+    requested: { type: [{ _id: false, productId: String, quantity: Number }], required: true },
+    held: {
+      type: [{ _id: false, productId: String, quantity: Number, name: String, price: Number }],
+      default: undefined,
+    },
+    rejection: { type: Schema.Types.Mixed },
+    createdAt: { type: Date, required: true },
+    updatedAt: { type: Date, required: true },
+  },
+  { ...strictSchema, collection: 'reservations' },
+)
+
+interface LedgerDocument extends Omit<LedgerEntry, 'productId'> {
+  _id: Types.ObjectId
+  productId: Types.ObjectId
+  at: Date
+}
+
+const ledgerSchema = new Schema<LedgerDocument>(
+  {
+    productId: { type: Schema.Types.ObjectId, required: true },
+    change: { type: Number, required: true },
+    stock: { type: Number, required: true },
+    by: { type: String, required: true },
+    reason: { type: String, default: '' },
+    at: { type: Date, required: true },
+  },
+  { ...strictSchema, collection: 'stockLedger' },
+)
+
+export interface KeyedAnswerDocument extends KeyedAnswer {
+  /** As `answerIdOf`. */
+  _id: string
+  at: Date
+}
+
+const keyedAnswerSchema = new Schema<KeyedAnswerDocument>(
+  {
+    _id: { type: String, required: true },
+    hash: { type: String, required: true },
+    product: { type: Schema.Types.Mixed },
+    rejection: { type: Schema.Types.Mixed },
+    at: { type: Date, required: true },
+  },
+  { ...strictSchema, collection: 'stockChangeAnswers' },
+)
+
+export interface StockModels {
+  products: mongoose.Model<ProductDocument>
+  reservations: mongoose.Model<ReservationDocument>
+  ledger: mongoose.Model<LedgerDocument>
+  answers: mongoose.Model<KeyedAnswerDocument>
+}
+
+export const stockModels = (database: Database): StockModels => ({
+  products: productModel(database),
+  reservations: database.connection.model<ReservationDocument>('Reservation', reservationSchema),
+  ledger: database.connection.model<LedgerDocument>('StockLedger', ledgerSchema),
+  answers: database.connection.model<KeyedAnswerDocument>('StockChangeAnswer', keyedAnswerSchema),
+})
+
+/** Whether a document has the fields and types that this program writes. */
+export const isWellFormedReservation = ({
+  state,
+  requested,
+  held,
+  rejection,
+}: ReservationDocument): boolean =>
+  Array.isArray(requested) &&
+  requested.every((line) => typeof line?.productId === 'string' && Number.isSafeInteger(line.quantity)) &&
+  (state === 'released' ||
+    (state === 'held' &&
+      Array.isArray(held) &&
+      held.every((line) => typeof line?.name === 'string' && Number.isSafeInteger(line.price))) ||
+    (state === 'rejected' && typeof rejection?.code === 'string'))
+
+/** Whether a document has the fields and types that this program writes. */
+export const isWellFormedAnswer = ({ hash, product, rejection }: KeyedAnswerDocument): boolean =>
+  typeof hash === 'string' &&
+  (typeof product?.productId === 'string' || typeof rejection?.message === 'string')
+
+/** @param document is well-formed */
+export const toReservationRecord = ({
+  _id,
+  state,
+  requested,
+  held,
+  rejection,
+}: ReservationDocument): ReservationRecord => ({
+  orderId: _id.toHexString(),
+  state,
+  requested,
+  held,
+  rejection,
+})
+
+/** @param document is well-formed */
+export const toKeyedAnswer = ({ _id, hash, product, rejection }: KeyedAnswerDocument) => ({
+  id: _id,
+  hash,
+  product,
+  rejection,
+})

@@ -1,0 +1,135 @@
+import { type ClientSession, Types } from 'mongoose'
+import { insertMany } from '#kernel/mongo/inserts.ts'
+import { StaleDecision } from '#kernel/mongo/transaction.ts'
+import type { Product } from '../product.ts'
+import type { KeyedAnswer, LedgerEntry, ProductBooks, ProductChange, ReservationRecord } from './stock.ts'
+import type { StockModels } from './stock-documents.repository.ts'
+import { createStockReads } from './stock-reads.repository.ts'
+
+/** The reads and writes of one transaction. */
+export type StockTransaction = ReturnType<typeof createStockTransaction>
+
+export interface WriteOptions {
+  session: ClientSession
+  maxTimeMS: number
+}
+
+export function createStockTransaction(models: StockModels, options: WriteOptions) {
+  return {
+    ...createStockReads(models, (read) => read(options)),
+    ...createProductWrites(models, options),
+    ...createReservationWrites(models, options),
+
+    async addLedgerEntries(entries: readonly LedgerEntry[], at: Date): Promise<void> {
+      await insertMany(
+        models.ledger,
+        entries.map(({ productId, ...entry }) => ({
+          _id: new Types.ObjectId(),
+          productId: new Types.ObjectId(productId),
+          ...entry,
+          at,
+        })),
+        options,
+      )
+    },
+
+    async addKeyedAnswers(answers: readonly (KeyedAnswer & { id: string })[], at: Date): Promise<void> {
+      await insertMany(
+        models.answers,
+        answers.map(({ id, ...answer }) => ({ _id: id, ...answer, at })),
+        options,
+      )
+    },
+  }
+}
+
+function createProductWrites({ products }: StockModels, options: WriteOptions) {
+  return {
+    /** @throws StaleDecision if a stored product is not as its change requires */
+    async changeProducts(changes: readonly ProductChange[]): Promise<void> {
+      const updates = changes.map((change) => ({ updateOne: toUpdate(change) }))
+      const { matchedCount } = await products.collection.bulkWrite(updates, options)
+      if (matchedCount !== changes.length) {
+        throw new StaleDecision('a stored product is not as the stock batch requires')
+      }
+    },
+
+    async addProducts(newProducts: readonly Product[]): Promise<void> {
+      await insertMany(
+        products,
+        newProducts.map(({ productId, ...product }) => ({
+          _id: new Types.ObjectId(productId),
+          ...product,
+          stocked: product.stock,
+          deleted: false,
+        })),
+        options,
+      )
+    },
+
+    /**
+     * Corrects the accounts of a product after an audit, by compare-and-set. The holds are compared too, because every hold and
+     * every release makes a new version.
+     * @returns false if the product has changed since it was read
+     */
+    async correctBooks(read: ProductBooks, corrected: { stock: number; stocked: number }): Promise<boolean> {
+      const { productId, version, stock, stocked } = read
+      const { modifiedCount } = await products.updateOne(
+        { _id: productId, version, stock, stocked },
+        { $set: corrected, $max: { updatedAt: new Date() }, $inc: { version: 1 } },
+        options,
+      )
+      return modifiedCount === 1
+    },
+  }
+}
+
+function toUpdate(change: ProductChange) {
+  const { before, after, stockedChange, requiredStock, requiresContent, requiresVersion } = change
+  const { name, description, price, version, contentVersion, updatedAt } = after
+  const hasNewContent = contentVersion !== before.contentVersion
+  return {
+    filter: {
+      _id: new Types.ObjectId(before.productId),
+      ...(requiresVersion && { version: before.version }),
+      ...(requiresContent && { name: before.name, price: before.price, deleted: false }),
+      ...(requiredStock > 0 && { stock: { $gte: requiredStock } }),
+    },
+    hint: { _id: 1 },
+    update: {
+      $inc: {
+        stock: after.stock - before.stock,
+        stocked: stockedChange,
+        version: version - before.version,
+      },
+      // The clock of another replica may be ahead of this one.
+      $max: { updatedAt },
+      ...(hasNewContent && { $set: { name, description, price, contentVersion } }),
+    },
+  }
+}
+
+function createReservationWrites({ reservations }: StockModels, options: WriteOptions) {
+  return {
+    async addReservations(added: readonly ReservationRecord[], at: Date): Promise<void> {
+      await insertMany(
+        reservations,
+        added.map(({ orderId, ...reservation }) => ({
+          _id: new Types.ObjectId(orderId),
+          ...reservation,
+          createdAt: at,
+          updatedAt: at,
+        })),
+        options,
+      )
+    },
+
+    /** @throws StaleDecision if one of the reservations does not exist or is already released */
+    async markReleased(orderIds: readonly string[], at: Date): Promise<void> {
+      const filter = { _id: { $in: [...orderIds] }, state: { $ne: 'released' as const } }
+      const update = { $set: { state: 'released' as const, updatedAt: at } }
+      const { matchedCount } = await reservations.updateMany(filter, update, options)
+      if (matchedCount !== orderIds.length) throw new StaleDecision('a reservation is already released')
+    },
+  }
+}
