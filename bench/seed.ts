@@ -74,7 +74,7 @@ function orderDocument(
     status: 'confirmed',
     version: 2,
     leaseUntil: new Date(at.getTime() + 4 * secondMs),
-    stepId: new mongo.ObjectId().toHexString(),
+    steps: [{ id: new mongo.ObjectId().toHexString(), status: 'confirmed', at }],
     confirmation: { at, version: 2 },
     createdAt: at,
     updatedAt: at,
