@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { drawCharts } from './chart.ts'
 import type { RunOptions } from './context.ts'
@@ -24,6 +24,7 @@ export async function writeReport(
       return `${title}, ${unit}: ${values.join(', ')}.`
     })
     .join(' ')
+  await mkdir(folder, { recursive: true })
   await writeFile(join(folder, 'performance.svg'), drawCharts('Trivet and its peers', description, charts))
   await writeFile(join(folder, 'performance.md'), report(completed, machine, options))
 }

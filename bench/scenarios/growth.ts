@@ -46,7 +46,7 @@ them.`,
     for (const list of await orderLists(context, shops.get(largest), largest))
       pages.push(await measurePages(context, list, 1))
 
-    const sizeRatio = `${formatCount(largest)} products ÷ ${formatCount(smallest)}`
+    const sizeRatio = `${formatCount(largest)} products ÷ ${formatCount(smallest)} products`
     const readTimeRatio = summarizeTimeRatio(
       reads[`${formatCount(largest)} products`],
       reads[`${formatCount(smallest)} products`],
