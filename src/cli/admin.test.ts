@@ -1,4 +1,4 @@
-import { execFile, execFileSync, fork, spawn } from 'node:child_process'
+import { execFileSync, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,31 +8,17 @@ import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } fro
 import { createCall } from '#kernel/call.ts'
 import { createClient } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
+import { textOf } from '#test/support/output.ts'
+import { runScript, scriptEnvironment } from '#test/support/processes.ts'
 import { admin, databaseName, type Shop, startComposition, startShop } from '#test/support/shop.ts'
 
 const script = fileURLToPath(new URL('./admin.ts', import.meta.url))
-const { PATH = '', HOME = '' } = process.env
 
-interface Outcome {
-  code: number | null
-  stdout: string
-  /** Log lines and complaints. */
-  stderr: string
-}
+type Outcome = Awaited<ReturnType<typeof run>>
 
 /** `npm run admin` with these environment variables; `input` is its standard input. */
-function run(
-  env: Record<string, string>,
-  args: readonly string[],
-  input: string | Buffer = '',
-): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const child = execFile(process.execPath, [script, ...args], { env }, (_error, stdout, stderr) =>
-      resolve({ code: child.exitCode, stdout, stderr }),
-    )
-    child.stdin?.end(input)
-  })
-}
+const run = (env: Record<string, string>, args: readonly string[], input: string | Buffer = '') =>
+  runScript('cli/admin.ts', args, env, input)
 
 const eventsOf = ({ stderr }: Outcome): Record<string, unknown>[] =>
   stderr
@@ -46,14 +32,11 @@ let environment: Record<string, string>
 beforeAll(async () => {
   shop = await startShop()
   environment = {
-    PATH,
-    HOME,
+    ...scriptEnvironment,
     MONGODB_URI: inject('mongodbUri'),
     MONGODB_DATABASE: shop.database,
     DATA_DIR: shop.dataDir,
     BCRYPT_COST: '4',
-    // Half of a start is reading TypeScript, the same each time.
-    NODE_COMPILE_CACHE: join(tmpdir(), 'trivet-compile-cache'),
   }
 })
 afterAll(() => shop.close())
@@ -106,14 +89,11 @@ describe('create', () => {
       stdio: ['pipe', 'ignore', 'pipe'],
     })
     onTestFinished(() => void child.kill('SIGKILL'))
-    let said = ''
-    child.stderr.on('data', (chunk: Buffer) => {
-      said += chunk.toString()
-    })
+    const errors = textOf(child.stderr)
     // Neither is there an end of line, nor an end.
     child.stdin.write('long'.repeat(10_000))
     const [code] = await once(child, 'close')
-    expect({ code, said }).toMatchObject({ code: 1, said: expect.stringContaining('is too long') })
+    expect({ code, errors: errors() }).toEqual({ code: 1, errors: expect.stringContaining('is too long') })
   })
 
   it.each([
@@ -398,13 +378,12 @@ describe('at a terminal', () => {
       env: { ...environment, TERM: 'dumb', ...settings },
     })
     onTestFinished(() => void child.kill('SIGKILL'))
-    let shown = ''
+    const shown = textOf(child.stdout)
     let processes = ''
     const answers = [...typed]
     let prompts = 0
-    child.stdout.on('data', (chunk: Buffer) => {
-      shown += chunk.toString()
-      const asked = shown.split('new password').length - 1
+    child.stdout.on('data', () => {
+      const asked = shown().split('new password').length - 1
       // The second prompt names it once more.
       while (prompts < asked && answers.length > 0) {
         prompts += 1
@@ -412,7 +391,9 @@ describe('at a terminal', () => {
         child.stdin.write(answers.shift())
       }
     })
-    return new Promise((resolve) => child.once('close', (code) => resolve({ code, shown, processes })))
+    return new Promise((resolve) =>
+      child.once('close', (code) => resolve({ code, shown: shown(), processes })),
+    )
   }
 
   /** Of all processes: what everybody on the machine can see. */

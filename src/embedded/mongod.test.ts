@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { mongo } from 'mongoose'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Report } from '#test/fixtures/embedded-mongod.ts'
-import { outputOf } from '#test/support/processes.ts'
+import { outputOf } from '#test/support/output.ts'
 import { findMongod } from './mongod-binary.ts'
 
 /** A process that has opened the embedded MongoDB of a data directory. */

@@ -7,14 +7,14 @@ import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
 import { expect, it, onTestFinished, vi } from 'vitest'
 import { createClient } from '#test/support/client.ts'
-import { environment, outputOf } from '#test/support/processes.ts'
+import { outputOf } from '#test/support/output.ts'
+import { processEnvironment } from '#test/support/processes.ts'
 
 /** The program on a pseudo-terminal of 80 columns (`script` of util-linux), as a person has it who has just begun. */
 async function atTerminal(program: 'main.ts' | 'dev/split.ts', settings: Record<string, string> = {}) {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-terminal-'))
   const file = fileURLToPath(new URL(`../${program}`, import.meta.url))
-  const { PATH = '', HOME = '' } = process.env
-  const env = { PATH, HOME, TERM: 'xterm', ...environment(), DATA_DIR: dataDir, DEMO: 'true', ...settings }
+  const env = { TERM: 'xterm', ...processEnvironment(), DATA_DIR: dataDir, DEMO: 'true', ...settings }
   const line = `stty cols 80; exec '${process.execPath}' '${file}'`
   const child = spawn('script', ['-qefc', line, '/dev/null'], { env, stdio: 'pipe' })
   const ended = once(child, 'close').then(([code]) => code as number)

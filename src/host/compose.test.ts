@@ -1,6 +1,4 @@
-import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { createRoute, z } from '@hono/zod-openapi'
 import mongoose from 'mongoose'
 import { describe, expect, inject, onTestFinished, test, vi } from 'vitest'
@@ -14,6 +12,7 @@ import type { Migration } from '#kernel/mongo/migrations.ts'
 import { definePort } from '#kernel/ports/port.ts'
 import { portClient, portRoutes } from '#kernel/ports/port-http.ts'
 import { createGate } from '#test/support/gate.ts'
+import { runScript } from '#test/support/processes.ts'
 import { databaseName, quiet } from '#test/support/shop.ts'
 import { listen } from '../http/server.ts'
 import { generatePrivateKey } from '../modules/auth/sessions/signing-keys.ts'
@@ -186,18 +185,11 @@ describe('a need', () => {
 })
 
 test('the program ends with exit code 1 and one message that names every missing need', async () => {
-  const main = fileURLToPath(new URL('../main.ts', import.meta.url))
-  const child = fork(main, { env: { PATH: process.env.PATH, SERVICE: 'order' }, silent: true, execArgv: [] })
-  onTestFinished(() => void child.kill('SIGKILL'))
-  let printed = ''
-  child.stderr?.on('data', (chunk: Buffer) => {
-    printed += chunk.toString()
-  })
-  const [code] = await once(child, 'close')
+  const { code, stderr } = await runScript('main.ts', [], { SERVICE: 'order' })
   expect(code).toBe(1)
-  expect(printed).toContain('order needs product: set PRODUCT_URL or host product')
-  expect(printed).toContain('order needs auth: set AUTH_URL or host auth')
-  expect(printed).not.toContain('    at ')
+  expect(stderr).toContain('order needs product: set PRODUCT_URL or host product')
+  expect(stderr).toContain('order needs auth: set AUTH_URL or host auth')
+  expect(stderr).not.toContain('    at ')
 })
 
 describe('modules', () => {

@@ -1,6 +1,7 @@
 import { PassThrough } from 'node:stream'
 import { describe, expect, inject, it, type TestContext, vi } from 'vitest'
 import { createLogger } from '#kernel/logger.ts'
+import { textOf } from '#test/support/output.ts'
 import { startComposition } from '#test/support/shop.ts'
 import { wayToMongodb } from '#test/support/way-to-mongodb.ts'
 
@@ -13,10 +14,7 @@ const gone = { status: 503, body: { code: 'dependency_unavailable', missing: dat
 async function startOnWay({ onTestFinished }: TestContext) {
   const way = await wayToMongodb(inject('mongodbUri'))
   const output = new PassThrough()
-  let log = ''
-  output.on('data', (chunk: Buffer) => {
-    log += chunk.toString()
-  })
+  const log = textOf(output)
   const logger = await createLogger({ level: 'info', human: false, service: 'test', output })
   let elapsedMs = 0
   const { composition, close } = await startComposition({
@@ -41,7 +39,7 @@ async function startOnWay({ onTestFinished }: TestContext) {
       elapsedMs += milliseconds
     },
     drain: () => composition.drain(),
-    log: () => log,
+    log,
   }
 }
 

@@ -8,7 +8,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { Grief } from '#test/fixtures/crash-on-demand.ts'
-import { environment, outputOf } from '#test/support/processes.ts'
+import { outputOf } from '#test/support/output.ts'
+import { processEnvironment, runScript } from '#test/support/processes.ts'
 import { freePort } from '../embedded/free-port.ts'
 
 interface Process {
@@ -27,8 +28,7 @@ const crashOnDemand = new URL('../../test/fixtures/crash-on-demand.ts', import.m
 async function start(settings: Record<string, string> = {}): Promise<Process> {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-end-'))
   const port = await freePort()
-  const { PATH = '', HOME = '' } = process.env
-  const env = { PATH, HOME, ...environment(), DATA_DIR: dataDir, PORT: String(port), ...settings }
+  const env = { ...processEnvironment(), DATA_DIR: dataDir, PORT: String(port), ...settings }
   const child = fork(main, { env, silent: true, execArgv: ['--import', crashOnDemand] })
   const output = outputOf(child)
   const ended = once(child, 'close').then(([code]) => code)
@@ -43,10 +43,9 @@ async function start(settings: Record<string, string> = {}): Promise<Process> {
 /** As a user does, with a process group for it all. Ready; `ended` resolves when nobody is left who writes. */
 async function startByNpm(script: 'start' | 'split') {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-end-'))
-  const { PATH = '', HOME = '' } = process.env
   // npm's own advice would stand behind the program's last line.
   const quiet = { npm_config_update_notifier: 'false', LOG_LEVEL: 'info' }
-  const env = { PATH, HOME, ...quiet, ...environment(), DATA_DIR: dataDir }
+  const env = { ...quiet, ...processEnvironment(), DATA_DIR: dataDir }
   const npm = spawn('npm', ['run', script], { env, cwd: dirname(dirname(main)), detached: true })
   const output = outputOf(npm)
   const ended = once(npm, 'close')
@@ -251,12 +250,10 @@ describe('a process that crashes', () => {
 })
 
 it.each(['main.ts', 'dev/split.ts'])('%s refuses arguments, and does not repeat them', async (program) => {
-  const file = fileURLToPath(new URL(`../${program}`, import.meta.url))
-  const child = fork(file, ['ADMIN_PASSWORD=hunter2', '--frob'], { silent: true, execArgv: [] })
-  const output = outputOf(child)
-  const [code] = await once(child, 'close')
-  expect({ code, output: output() }).toMatchObject({ code: 1, output: expect.stringContaining('PORT=4000') })
-  expect(output()).not.toMatch(/hunter2|frob| at /)
+  const { code, stdout, stderr } = await runScript(program, ['ADMIN_PASSWORD=hunter2', '--frob'], {})
+  const output = stdout + stderr
+  expect({ code, output }).toEqual({ code: 1, output: expect.stringContaining('PORT=4000') })
+  expect(output).not.toMatch(/hunter2|frob| at /)
 })
 
 describe('the port of a process that starts', () => {

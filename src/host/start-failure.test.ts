@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
-import { environment, outputOf, type Shape, shapes } from '#test/support/processes.ts'
+import { outputOf } from '#test/support/output.ts'
+import { processEnvironment, type Shape, shapes } from '#test/support/processes.ts'
 import { freePort } from '../embedded/free-port.ts'
 import { urlOf } from '../http/listen-address.ts'
 
@@ -25,8 +26,7 @@ async function temporaryFolder(): Promise<string> {
 
 /** Without a channel to its parent, as a shell starts it. */
 function run(script: string, settings: Record<string, string>) {
-  const { PATH = '', HOME = '' } = process.env
-  const env = { PATH, HOME, LOG_LEVEL: 'warn', ...environment(), ...settings }
+  const env = { LOG_LEVEL: 'warn', ...processEnvironment(), ...settings }
   const child = spawn(process.execPath, [script], { env })
   const output = outputOf(child)
   const ended = once(child, 'close').then(([code]) => code as number | null)

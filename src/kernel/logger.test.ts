@@ -4,6 +4,7 @@ import { open } from 'node:fs/promises'
 import { PassThrough, type Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { textOf } from '#test/support/output.ts'
 import { createLogger } from './logger.ts'
 
 async function logged(err: unknown): Promise<string> {
@@ -70,20 +71,13 @@ ${script}`,
     })
     return child
   }
-  const read = (stream: Readable | null) => {
-    let all = ''
-    stream?.setEncoding('utf8').on('data', (text: string) => {
-      all += text
-    })
-    return () => all
-  }
   const ended = (child: ChildProcess) => once(child, 'exit', { signal: AbortSignal.timeout(10_000) })
   const said = (child: ChildProcess) => once(child.stderr as Readable, 'data').then(String)
   const alive = 'process.stdin.resume()'
 
   it('is there before the program ends', async () => {
     const child = started(`logger.info('one'); ${alive}`)
-    const log = read(child.stdout)
+    const log = textOf(child.stdout)
     await vi.waitFor(() => expect(log()).toContain('"msg":"one"'), { timeout: 5_000 })
     expect(child.exitCode).toBeNull()
   })
@@ -98,7 +92,7 @@ console.error('goes on')`
   it('holds nobody up whose log is not read, and is kept for its reader as far as there is room', async () => {
     const child = started(`${muchMore}\n${alive}`)
     expect(await said(child)).toBe('goes on\n')
-    const log = read(child.stdout)
+    const log = textOf(child.stdout)
     const closed = once(child, 'close')
     child.stdin?.end()
     await closed

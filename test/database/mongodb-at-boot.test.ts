@@ -11,7 +11,7 @@ import { createMongo } from '#kernel/mongo/connection.ts'
 import { findMongod } from '#src/embedded/mongod-binary.ts'
 import { openCollections } from '#test/support/collections.ts'
 import { ask, createNode, type OwnNode, until } from '#test/support/mongod-node.ts'
-import { runProgram } from '#test/support/processes.ts'
+import { processEnvironment, runScript } from '#test/support/processes.ts'
 import { databaseName, quiet, startComposition } from '#test/support/shop.ts'
 import { wayToMongodb } from '#test/support/way-to-mongodb.ts'
 
@@ -244,11 +244,12 @@ describe('a standalone server causes one message without a stack trace from', ()
     ['npm run admin', 'cli/admin.ts', ['list'], 2],
     ['npm run audit', 'cli/audit.ts', [], 2],
   ] as const)('%s', async (_what, script, args, code) => {
-    const settings = { MONGODB_URI: `mongodb://${standalone.host}/`, DEMO: 'true' }
-    const ended = await runProgram(script, args, settings)
+    const settings = { ...processEnvironment(), MONGODB_URI: `mongodb://${standalone.host}/`, DEMO: 'true' }
+    const ended = await runScript(script, args, { ...settings, DATA_DIR: directory })
     expect(ended.code).toBe(code)
-    expect(ended.output.match(/MONGODB_URI leads to a standalone server/g)).toHaveLength(1)
-    expect(ended.output).not.toMatch(/^ +at /m)
+    const output = ended.stdout + ended.stderr
+    expect(output.match(/MONGODB_URI leads to a standalone server/g)).toHaveLength(1)
+    expect(output).not.toMatch(/^ +at /m)
   })
 })
 

@@ -5,13 +5,13 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inject } from 'vitest'
 import { urlVariable } from '#kernel/config/general-settings.ts'
-
 import { createGateway } from '#src/dev/gateway.ts'
 import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
 import { registry } from '#src/registry.ts'
 import { type Audit, auditReport } from '#test/support/audit-command.ts'
 import { type Client, createClient } from '#test/support/client.ts'
 import { type Collections, type Db, openCollections } from '#test/support/collections.ts'
+import { outputOf } from '#test/support/output.ts'
 import type { Shape } from '#test/support/processes.ts'
 import { admin, databaseName, manyClients, quiet } from '#test/support/shop.ts'
 import { persist } from './attempts.ts'
@@ -200,23 +200,20 @@ function createService(
   steps: boolean,
 ): Service & { stop(): Promise<void> } {
   const living = new Set<ServiceProcess>()
-  let printed = ''
+  const outputs: (() => string)[] = []
+  const output = () => outputs.map((each) => each()).join('')
   let current: ServiceProcess | undefined
   let next: ServiceProcess | undefined
 
   const launch = (): ServiceProcess => {
     const execArgv = steps ? ['--import', new URL('kill-at.ts', import.meta.url).href] : []
     const child = fork(script('../../src/main.ts'), { env, silent: true, execArgv })
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.on('data', (chunk: Buffer) => {
-        printed += chunk.toString()
-      })
-    }
+    outputs.push(outputOf(child))
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
     const ready = new Promise<number>((resolve, reject) => {
       child.once('message', (message) => resolve((message as { port: number }).port))
       child.once('exit', (code, signal) =>
-        reject(new Error(`${name} ended (${code ?? signal}):\n${printed}`)),
+        reject(new Error(`${name} ended (${code ?? signal}):\n${output()}`)),
       )
     })
     // Callers that await `ready` still see the failure.
@@ -283,7 +280,7 @@ function createService(
           ),
       }
     },
-    output: () => printed,
+    output,
     async stop() {
       const all = [...living]
       for (const { child } of all) child.kill('SIGKILL')

@@ -1,11 +1,7 @@
-import { execFile } from 'node:child_process'
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { decode } from 'hono/jwt'
 import mongoose from 'mongoose'
@@ -18,28 +14,10 @@ import { openCollections } from '#test/support/collections.ts'
 import { type Operation, operationsOf } from '#test/support/documented.ts'
 import { everythingIn } from '#test/support/everything.ts'
 import { knownSecrets } from '#test/support/known-secrets.ts'
-import { type Deployment, deploy, type Shape, shapes } from '#test/support/processes.ts'
+import { type Deployment, deploy, runScript, type Shape, shapes } from '#test/support/processes.ts'
 import { exchange, requestText } from '#test/support/raw-exchange.ts'
 import { admin, databaseName, startComposition } from '#test/support/shop.ts'
 import { wayToMongodb } from '#test/support/way-to-mongodb.ts'
-
-const script = (name: string) => fileURLToPath(new URL(`../../src/${name}`, import.meta.url))
-const { PATH = '', HOME = '' } = process.env
-
-/** A process to its end. */
-async function run(name: string, args: string[], settings: Record<string, string>, input = '') {
-  // Half of a start is reading TypeScript, the same each time.
-  const env = { PATH, HOME, NODE_COMPILE_CACHE: join(tmpdir(), 'trivet-compile-cache'), ...settings }
-  const child = execFile(process.execPath, [script(name), ...args], { env })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr])
-    stream?.on('data', (chunk: string) => {
-      output += chunk
-    })
-  child.stdin?.end(input)
-  const [code] = await once(child, 'close')
-  return { code, output }
-}
 
 /** With what JSON escapes, and what has to be percent-encoded. */
 const newPassword = () => `"pass" \\ phrase ${randomUUID()} %/@`
@@ -356,8 +334,9 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
     const { username, email } = await customer()
     const password = newPassword()
     secrets.text('password', password)
-    const { code, output } = await run('cli/admin.ts', ['reset-password', username], settings, password)
-    expect(code, output).toBe(0)
+    const ended = await runScript('cli/admin.ts', ['reset-password', username], settings, password)
+    const output = ended.stdout + ended.stderr
+    expect(ended.code, output).toBe(0)
     printedBeside += output
     await answered(200, signIn(email, password))
   }, 60_000)
@@ -495,8 +474,11 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
 })
 
 describe.each(Object.keys(shapes) as Shape[])('a boot, %s', (shape) => {
-  const boot = (settings: Record<string, string>) =>
-    run(shapes[shape], [], { NODE_ENV: 'production', MONGODB_DATABASE: databaseName(), ...settings })
+  const boot = async (settings: Record<string, string>) => {
+    const environment = { NODE_ENV: 'production', MONGODB_DATABASE: databaseName(), ...settings }
+    const { code, stdout, stderr } = await runScript(shapes[shape], [], environment)
+    return { code, output: stdout + stderr }
+  }
   const key = generatePrivateKey()
   const hidden = randomUUID()
 

@@ -1,30 +1,17 @@
-import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import type { AuditReport } from '#kernel/audit.ts'
+import { runScript } from './processes.ts'
 
-const script = fileURLToPath(new URL('../../src/cli/audit.ts', import.meta.url))
+/** Runs `npm run audit` with these environment variables. */
+export const audit = (environment: Record<string, string>, ...options: string[]) =>
+  runScript('cli/audit.ts', options, environment)
 
-/** `npm run audit` with these environment variables. */
-export function audit(
-  environment: Record<string, string>,
-  ...options: string[]
-): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    const { PATH = '', HOME = '' } = process.env
-    const env = { PATH, HOME, ...environment }
-    const child = execFile(process.execPath, [script, ...options], { env }, (_error, stdout, stderr) =>
-      resolve({ code: child.exitCode, stdout, stderr }),
-    )
-  })
-}
-
-/** What an audit has found, and how it ended. */
+/** The report and the exit status of an audit. */
 export interface Audit {
   code: number | null
   report: AuditReport
 }
 
-/** @throws Error if it could not look */
+/** @throws Error if the audit could not run */
 export async function auditReport(environment: Record<string, string>, ...options: string[]): Promise<Audit> {
   const { code, stdout, stderr } = await audit(environment, '--json', ...options)
   if (code !== 0 && code !== 1) throw new Error(`the audit ended with ${code}:\n${stdout}${stderr}`)

@@ -1,4 +1,4 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, execFile, fork } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { inject } from 'vitest'
 import { type Client, createClient } from './client.ts'
 import { type Collections, openCollections } from './collections.ts'
+import { outputOf } from './output.ts'
 import { admin, databaseName, manyClients } from './shop.ts'
 
 /** The program as its users run it: processes, sockets, an environment. */
@@ -15,7 +16,7 @@ export interface Deployment extends Client, Collections {
   /** Process ids by module, in the split shape. */
   pids: Record<string, number>
   child: ChildProcess
-  /** All that it has printed. */
+  /** Its output so far. */
   output(): string
   stop(): Promise<number | null>
 }
@@ -23,7 +24,18 @@ export interface Deployment extends Client, Collections {
 export const shapes = { 'one process': 'main.ts', split: 'dev/split.ts' } as const
 export type Shape = keyof typeof shapes
 
-export const environment = () => ({
+const { PATH = '', HOME = '' } = process.env
+/** The environment variables that each script of the program needs. */
+export const scriptEnvironment = {
+  PATH,
+  HOME,
+  // Half of the time that a process needs to start is the compilation of TypeScript.
+  NODE_COMPILE_CACHE: join(tmpdir(), 'trivet-compile-cache'),
+}
+
+/** The environment variables of a process that a test starts, with a database of its own. */
+export const processEnvironment = () => ({
+  ...scriptEnvironment,
   MONGODB_URI: inject('mongodbUri'),
   MONGODB_DATABASE: databaseName(),
   PORT: '0',
@@ -34,32 +46,11 @@ export const environment = () => ({
   ...manyClients,
 })
 
-/** All that a process has printed, on either stream. */
-export function outputOf({ stdout, stderr }: ChildProcess): () => string {
-  let printed = ''
-  for (const stream of [stdout, stderr]) {
-    stream?.on('data', (chunk: Buffer) => {
-      printed += chunk.toString()
-    })
-  }
-  return () => printed
-}
-
 export async function deploy(shape: Shape, settings: Record<string, string> = {}): Promise<Deployment> {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-deployment-'))
   const script = fileURLToPath(new URL(`../../src/${shapes[shape]}`, import.meta.url))
-  const env = {
-    PATH: process.env.PATH,
-    HOME: process.env.HOME,
-    DATA_DIR: dataDir,
-    ...environment(),
-    ...settings,
-  }
-  const child = fork(script, {
-    env,
-    silent: true,
-    execArgv: [],
-  })
+  const env = { ...processEnvironment(), DATA_DIR: dataDir, ...settings }
+  const child = fork(script, { env, silent: true, execArgv: [] })
   const output = outputOf(child)
   const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
   const ready = new Promise<{ port: number; pids?: Record<string, number> }>((resolve) => {
@@ -89,19 +80,23 @@ export async function deploy(shape: Shape, settings: Record<string, string> = {}
   }
 }
 
-/** Runs a script of the program to its end. */
-export async function runProgram(script: string, args: readonly string[], settings: Record<string, string>) {
-  const dataDir = await mkdtemp(join(tmpdir(), 'trivet-program-'))
-  const { PATH = '', HOME = '' } = process.env
-  const env = { PATH, HOME, ...environment(), DATA_DIR: dataDir, ...settings }
+/**
+ * Runs a script of the program to its end.
+ * @param script its path in `src`
+ * @param input its standard input
+ */
+export function runScript(
+  script: string,
+  args: readonly string[],
+  environment: Record<string, string>,
+  input: string | Buffer = '',
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const path = fileURLToPath(new URL(`../../src/${script}`, import.meta.url))
-  const child = fork(path, [...args], { env, silent: true, execArgv: [] })
-  const output = outputOf(child)
-  try {
-    const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
-    return { code, output: output() }
-  } finally {
-    child.kill('SIGKILL')
-    await rm(dataDir, { recursive: true, force: true })
-  }
+  const env = { ...scriptEnvironment, ...environment }
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, [path, ...args], { env }, (_error, stdout, stderr) =>
+      resolve({ code: child.exitCode, stdout, stderr }),
+    )
+    child.stdin?.end(input)
+  })
 }

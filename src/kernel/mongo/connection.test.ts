@@ -3,6 +3,7 @@ import { inspect } from 'node:util'
 import { describe, expect, inject, it } from 'vitest'
 import { createLogger } from '#kernel/logger.ts'
 import { callOf } from '#test/support/counters.ts'
+import { textOf } from '#test/support/output.ts'
 import { databaseName, quiet } from '#test/support/shop.ts'
 import { createMongo } from './connection.ts'
 
@@ -34,17 +35,16 @@ describe('a URI', () => {
   async function printed(uri: string): Promise<{ log: string; error: string }> {
     const output = new PassThrough()
     const giveUp = new AbortController()
-    let log = ''
-    output.on('data', (chunk: Buffer) => {
-      log += chunk.toString()
-      if (log.includes('waiting for MongoDB')) giveUp.abort()
+    const log = textOf(output)
+    output.on('data', () => {
+      if (log().includes('waiting for MongoDB')) giveUp.abort()
     })
     const noisy = await createLogger({ level: 'trace', human: false, service: 'test', output })
     const mongo = createMongo({ uri, database: databaseName(), requestTimeoutMs: 1_000, logger: noisy })
     const error = await mongo.connect(giveUp.signal).catch((thrown: unknown) => thrown)
     await mongo.close()
     expect(error).toBeInstanceOf(Error)
-    return { log, error: inspect(error, { depth: 10, showHidden: true }) }
+    return { log: log(), error: inspect(error, { depth: 10, showHidden: true }) }
   }
 
   it.each([

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { freePort } from '#src/embedded/free-port.ts'
+import { textOf } from '#test/support/output.ts'
 import { docker, noDocker } from './docker.ts'
 
 if (noDocker) console.log(`skipped: ${noDocker}`)
@@ -48,21 +49,15 @@ describe.skipIf(noDocker)('the guide to compose', () => {
       env: { ...process.env, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
-    let printed = ''
-    let complaints = ''
-    shell.stdout.on('data', (chunk: Buffer) => {
-      printed += chunk.toString()
-    })
-    shell.stderr.on('data', (chunk: Buffer) => {
-      complaints += chunk.toString()
-    })
+    const output = textOf(shell.stdout)
+    const errors = textOf(shell.stderr)
     const code = await new Promise((resolve) => shell.once('close', resolve))
-    expect(code, complaints.slice(-3_000)).toBe(0)
+    expect(code, errors().slice(-3_000)).toBe(0)
     // Bought, with the total of two cups; listed; backed up; restored with nothing missing.
-    expect(printed).toContain('"totalAmount":25.8,"status":"confirmed"')
-    expect(printed).toContain('admin@example.com')
-    expect(printed).toContain('complete')
-    expect(printed.match(/Looked at 1 orders.*0 findings/g)).toHaveLength(2)
+    expect(output()).toContain('"totalAmount":25.8,"status":"confirmed"')
+    expect(output()).toContain('admin@example.com')
+    expect(output()).toContain('complete')
+    expect(output().match(/Looked at 1 orders.*0 findings/g)).toHaveLength(2)
     expect(await readdir(folder)).toEqual(['backup.tgz', 'deploy', 'secrets.tgz'])
   })
 })

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parse } from 'yaml'
 import { freePort } from '#src/embedded/free-port.ts'
+import { textOf } from '#test/support/output.ts'
 
 const template = new URL('../../../deploy/nginx/nginx.conf.template', import.meta.url)
 const controllerValues = new URL('../../../deploy/nginx/ingress-controller-values.yaml', import.meta.url)
@@ -104,13 +105,10 @@ async function run(
   const child = spawn(binary, ['-c', configuration, '-e', 'stderr', '-g', `${user}daemon off;`], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
-  let printed = ''
-  child.stderr.on('data', (chunk: Buffer) => {
-    printed += chunk.toString()
-  })
+  const errors = textOf(child.stderr)
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   while (!(await accepts(port))) {
-    if (child.exitCode !== null) throw new Error(`nginx ended with ${child.exitCode}: ${printed}`)
+    if (child.exitCode !== null) throw new Error(`nginx ended with ${child.exitCode}: ${errors()}`)
     await sleep(20)
   }
   return {
@@ -122,7 +120,7 @@ async function run(
       return lines.map((line) => JSON.parse(line))
     },
     lost: () =>
-      printed
+      errors()
         .split('\n')
         .filter((line) => /prematurely closed|reset by peer|timed out.*reading response/.test(line))
         .map((line) => line.replace(/^\S+ \S+ \S+ \S+ (\*\d+ )?/, '').replace(/, client.*request: /, ', ')),

@@ -6,13 +6,13 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, inject, vi } from 'vitest'
 import { urlVariable } from '#kernel/config/general-settings.ts'
-
 import { freePort } from '#src/embedded/free-port.ts'
 import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
 import { registry } from '#src/registry.ts'
 import type { RunningShop } from '#test/faults/fleet.ts'
 import { createClient } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
+import { outputOf } from '#test/support/output.ts'
 import { admin, databaseName, manyClients } from '#test/support/shop.ts'
 import { startNames } from './names.ts'
 import { type Nginx, startNginx } from './nginx.ts'
@@ -154,7 +154,8 @@ function createReplica(
   environment: Record<string, string>,
   announce: () => void,
 ): OwnReplica {
-  let printed = ''
+  const outputs: (() => string)[] = []
+  const output = () => outputs.map((each) => each()).join('')
   let current: { child: ChildProcess; ended: Promise<number | null> } | undefined
 
   const end = async (signal: 'SIGTERM' | 'SIGKILL') => {
@@ -168,11 +169,7 @@ function createReplica(
       if (current) throw new Error(`${address} still runs`)
       const env = { ...environment, HOST: address }
       const child = fork(main, { env, silent: true, execArgv: ['--import', resolveNames] })
-      for (const stream of [child.stdout, child.stderr]) {
-        stream?.on('data', (chunk: Buffer) => {
-          printed += chunk.toString()
-        })
-      }
+      outputs.push(outputOf(child))
       const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
       current = { child, ended }
       announce()
@@ -181,7 +178,7 @@ function createReplica(
         announce()
       })
       const ready = new Promise<true>((resolve) => child.once('message', () => resolve(true)))
-      if ((await Promise.race([ready, ended])) !== true) throw new Error(`did not start:\n${printed}`)
+      if ((await Promise.race([ready, ended])) !== true) throw new Error(`did not start:\n${output()}`)
     },
     async stop() {
       const asked = performance.now()
@@ -193,6 +190,6 @@ function createReplica(
     },
     freeze: () => current?.child.kill('SIGSTOP'),
     thaw: () => current?.child.kill('SIGCONT'),
-    output: () => printed,
+    output,
   }
 }
