@@ -1,30 +1,30 @@
 import { PassThrough } from 'node:stream'
 import { describe, expect, inject, it, type TestContext, vi } from 'vitest'
 import { createLogger } from '#kernel/logger.ts'
+import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
 import { textOf } from '#test/support/output.ts'
 import { startComposition } from '#test/support/shop.ts'
-import { wayToMongodb } from '#test/support/way-to-mongodb.ts'
 
 const databases = ['database of auth', 'database of product', 'database of order']
 const ready = { status: 200, body: { status: 'ready' } }
 const away = { status: 200, body: { status: 'ready', unavailable: databases } }
 const gone = { status: 503, body: { code: 'dependency_unavailable', missing: databases } }
 
-/** A whole program that is ready, with a way to its MongoDB and a clock that a test has in its hands. */
+/** Starts the program with a proxy before its MongoDB and a clock that the test sets. */
 async function startOnWay({ onTestFinished }: TestContext) {
-  const way = await wayToMongodb(inject('mongodbUri'))
+  const proxy = await startMongodbProxy(inject('mongodbUri'))
   const output = new PassThrough()
   const log = textOf(output)
   const logger = await createLogger({ level: 'info', human: false, service: 'test', output })
   let elapsedMs = 0
   const { composition, close } = await startComposition({
-    environment: { MONGODB_URI: way.uri, REQUEST_TIMEOUT: '1s' },
+    environment: { MONGODB_URI: proxy.uri, REQUEST_TIMEOUT: '1s' },
     logger,
     now: () => elapsedMs,
   })
   onTestFinished(async () => {
     await close()
-    await way.cut()
+    await proxy.disconnect()
   })
   await composition.prepare(new AbortController().signal)
   const get = async (path: string) => {
@@ -32,7 +32,7 @@ async function startOnWay({ onTestFinished }: TestContext) {
     return { status: answer.status, headers: answer.headers, body: await answer.json() }
   }
   return {
-    way,
+    proxy,
     get,
     readyz: () => get('/readyz'),
     pass: (milliseconds: number) => {
@@ -45,10 +45,10 @@ async function startOnWay({ onTestFinished }: TestContext) {
 
 describe.concurrent('a MongoDB that is away', () => {
   it('is named for 30 s and leaves the process ready, ends that afterwards, and is found again', async (context) => {
-    const { way, get, readyz, pass } = await startOnWay(context)
+    const { proxy, get, readyz, pass } = await startOnWay(context)
     expect(await readyz()).toMatchObject(ready)
     expect((await readyz()).body).toEqual({ status: 'ready' })
-    await way.cut()
+    await proxy.disconnect()
     expect(await readyz()).toMatchObject(away)
     const refused = await get('/products')
     expect(refused).toMatchObject({ status: 503, body: { code: 'dependency_unavailable' } })
@@ -57,16 +57,16 @@ describe.concurrent('a MongoDB that is away', () => {
     expect(await readyz()).toMatchObject(away)
     pass(1)
     expect(await readyz()).toMatchObject(gone)
-    await way.mend()
+    await proxy.reconnect()
     await vi.waitFor(async () => expect(await readyz()).toMatchObject(ready), { timeout: 15_000 })
     expect((await readyz()).body).toEqual({ status: 'ready' })
     expect((await get('/products')).status).toBe(200)
   })
 
   it('without closing its connections keeps no probe waiting, however many there are at once', async (context) => {
-    const { way, readyz, pass } = await startOnWay(context)
+    const { proxy, readyz, pass } = await startOnWay(context)
     await readyz()
-    way.freeze()
+    proxy.freeze()
     const began = performance.now()
     const answers = await Promise.all(Array.from({ length: 100 }, readyz))
     // The shortest patience of a probe: healthcheck.ts.
@@ -74,24 +74,24 @@ describe.concurrent('a MongoDB that is away', () => {
     for (const answer of answers) expect(answer).toMatchObject(away)
     pass(30_000)
     expect(await readyz()).toMatchObject(gone)
-    way.thaw()
+    proxy.thaw()
     await vi.waitFor(async () => expect(await readyz()).toMatchObject(ready), { timeout: 15_000 })
   })
 
   it('twice for a moment, with an hour and no probe in between, was not away for that hour', async (context) => {
-    const { way, readyz, pass, log } = await startOnWay(context)
-    await way.cut()
+    const { proxy, readyz, pass, log } = await startOnWay(context)
+    await proxy.disconnect()
     expect(await readyz()).toMatchObject(away)
-    await way.mend()
+    await proxy.reconnect()
     await vi.waitFor(() => expect(log()).toContain('MongoDB answers again'), { timeout: 15_000 })
     pass(3_600_000)
-    await way.cut()
+    await proxy.disconnect()
     expect(await readyz()).toMatchObject(away)
   })
 
   it('is not what is missing of a process that drains', async (context) => {
-    const { way, readyz, drain } = await startOnWay(context)
-    await way.cut()
+    const { proxy, readyz, drain } = await startOnWay(context)
+    await proxy.disconnect()
     expect(await readyz()).toMatchObject(away)
     drain()
     expect(await readyz()).toMatchObject({ status: 503, body: { missing: ['draining'] } })

@@ -180,7 +180,7 @@ describe('a process that is told to end', () => {
   })
 
   it('hears of it before it has loaded anything', async () => {
-    const heard = new URL('../../test/fixtures/heard-before-loading.ts', import.meta.url).href
+    const heard = new URL('../../test/fixtures/print-signal-listeners.ts', import.meta.url).href
     const child = fork(main, { env: { SERVICE: 'none' }, silent: true, execArgv: ['--import', heard] })
     const output = outputOf(child)
     await once(child, 'close')

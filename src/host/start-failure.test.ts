@@ -117,7 +117,9 @@ function withFile(name: string, content: string) {
 }
 
 describe('DATA_DIR that another user has', () => {
-  const fixture = fileURLToPath(new URL('../../test/fixtures/data-dir-of-another-user.ts', import.meta.url))
+  const fixture = fileURLToPath(
+    new URL('../../test/fixtures/open-mongodb-without-rights.ts', import.meta.url),
+  )
   it.each([
     ['closed', '', 0o000],
     ['open for reading only', 'mongodb', 0o555],

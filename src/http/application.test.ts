@@ -2,7 +2,7 @@ import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Client, createClient } from '#test/support/client.ts'
 import { problems } from '#test/support/problems.ts'
-import { exchange } from '#test/support/raw-exchange.ts'
+import { sendRaw } from '#test/support/raw-http.ts'
 import { type Shop, startShop } from '#test/support/shop.ts'
 import { type Listener, listen } from './server.ts'
 
@@ -175,7 +175,7 @@ describe('what is not well-formed HTTP', () => {
       `POST /register HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${registration.length}\r\n\r\n${registration}`,
       'nonsense\r\n\r\n',
     ]
-    const { status, body } = await exchange(url, requests.join(''))
+    const { status, body } = await sendRaw(url, requests.join(''))
     expect([status, body.match(/HTTP\/1.1 \d+/g)]).toEqual([200, ['HTTP/1.1 400']])
     // The registration's own, and not of what came after it.
     expect(body).toContain('"/email"')

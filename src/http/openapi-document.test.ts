@@ -1,7 +1,7 @@
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Json } from '#test/support/client.ts'
-import { componentOf, type Operation, operationsOf } from '#test/support/documented.ts'
+import { componentOf, type Operation, operationsOf } from '#test/support/openapi-operations.ts'
 import { problems } from '#test/support/problems.ts'
 import { type Shop, startComposition, startShop } from '#test/support/shop.ts'
 import { registry } from '../registry.ts'

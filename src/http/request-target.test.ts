@@ -2,15 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { METHODS } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { type Operation, operationsOf } from '#test/support/documented.ts'
+import { type Operation, operationsOf } from '#test/support/openapi-operations.ts'
 import { type Deployment, deploy, type Shape, shapes } from '#test/support/processes.ts'
-import {
-  converse,
-  exchange,
-  exchangeHalfClosed,
-  type RawAnswer,
-  requestText,
-} from '#test/support/raw-exchange.ts'
+import { type RawAnswer, rawExchange, requestText, sendRaw, sendRawAndClose } from '#test/support/raw-http.ts'
 
 // What HTTP itself asks of a server, of real processes in both shapes. Both must answer with the same bytes.
 const origin = 'https://shop.example'
@@ -44,7 +38,7 @@ const comparable = ({ status, headers, body }: RawAnswer) => ({
 
 /** The answer of both shapes, which is the same. */
 async function askBoth(text: string): Promise<RawAnswer> {
-  const [alone, split] = await Promise.all(bothShapes.map((shape) => exchange(deployments[shape].url, text)))
+  const [alone, split] = await Promise.all(bothShapes.map((shape) => sendRaw(deployments[shape].url, text)))
   expect(comparable(split as RawAnswer), text.slice(0, 80)).toEqual(comparable(alone as RawAnswer))
   return alone as RawAnswer
 }
@@ -280,7 +274,7 @@ it.each(bothShapes)('HEAD tells the length of the answer to GET: %s', async (sha
     for (const headers of [{ Authorization: `Bearer ${adminToken}` }, {}] as Record<string, string>[]) {
       // Of the same length in both, which a new one would be anyway.
       const ask = (method: string) =>
-        exchange(url, requestText(method, path, { 'X-Request-Id': 'head', ...headers }))
+        sendRaw(url, requestText(method, path, { 'X-Request-Id': 'head', ...headers }))
       const [get, head] = [await ask('GET'), await ask('HEAD')]
       const label = `${path} ${get.status}`
       expect({ status: head.status, body: head.body }, label).toEqual({ status: get.status, body: '' })
@@ -292,7 +286,7 @@ it.each(bothShapes)('HEAD tells the length of the answer to GET: %s', async (sha
 })
 
 describe.each(bothShapes)('a client that closes its side after its request, %s', (shape) => {
-  const send = (...parts: string[]) => exchangeHalfClosed(deployments[shape].url, ...parts)
+  const send = (...parts: string[]) => sendRawAndClose(deployments[shape].url, ...parts)
 
   it('is answered', async () => {
     expect((await send(requestText('GET', '/products'))).status).toBe(200)
@@ -358,7 +352,7 @@ describe('a client that does not send its body in time', () => {
     ]
     await inBothShapes(cases, async (shape, [what, framing, part]) => {
       const id = requestId()
-      const answer = await exchange(deployments[shape].url, head(id, framing) + part)
+      const answer = await sendRaw(deployments[shape].url, head(id, framing) + part)
       expectProblem(answer, 408, 'request_timeout', `${shape}, ${what}`)
       expect(headerOf(answer, 'connection'), what).toBe('close')
       expect(headerOf(answer, 'access-control-allow-origin'), what).toBe(origin)
@@ -369,7 +363,7 @@ describe('a client that does not send its body in time', () => {
 
   it('is told so while it goes on sending a little at a time', async () => {
     await inBothShapes([1, 2, 3, 4, 5], async (shape) => {
-      const answer = await converse(deployments[shape].url, (socket) => {
+      const answer = await rawExchange(deployments[shape].url, (socket) => {
         socket.write(head(requestId(), 'Content-Length: 100000'))
         const dripping = setInterval(() => socket.write(' '), 20)
         socket.once('close', () => clearInterval(dripping))
@@ -382,7 +376,7 @@ describe('a client that does not send its body in time', () => {
     const framings = ['Content-Length: 100', 'Transfer-Encoding: chunked', 'Content-Length: 2000000']
     await inBothShapes(framings, async (shape, framing) => {
       const id = requestId()
-      const gone = converse(deployments[shape].url, (socket) => {
+      const gone = rawExchange(deployments[shape].url, (socket) => {
         socket.write(`${head(id, framing)}1`, () => setTimeout(() => socket.resetAndDestroy(), 50))
       })
       await expect(gone).rejects.toThrow('no answer')
@@ -397,7 +391,7 @@ describe('a client that does not send its body in time', () => {
       ['Transfer-Encoding: chunked', `${body.length.toString(16)}\r\n`, `${body}\r\n0\r\n\r\n`],
     ]
     await inBothShapes(framings, async (shape, [framing, ...parts]) => {
-      const answer = await converse(deployments[shape].url, async (socket) => {
+      const answer = await rawExchange(deployments[shape].url, async (socket) => {
         socket.write(head(requestId(), `Connection: close\r\n${framing}`))
         for (const part of parts) {
           await sleep(100)
@@ -427,7 +421,7 @@ describe('what is refused before it is read', () => {
   it('is a problem document after an answer on the same connection too', async () => {
     const fine = 'GET /problems/forbidden HTTP/1.1\r\nHost: x\r\n\r\n'
     for (const shape of bothShapes) {
-      const answer = await converse(deployments[shape].url, (socket) => {
+      const answer = await rawExchange(deployments[shape].url, (socket) => {
         socket.write(fine)
         socket.once('data', () => socket.write(requestText('GET', '/', { 'X-Long': 'x'.repeat(20_000) })))
       })

@@ -9,19 +9,19 @@ import { connectAuth } from '#src/modules/auth/http.ts'
 import { type ProductPort, productPort } from '#src/modules/product/contract.ts'
 import { connectProduct } from '#src/modules/product/http.ts'
 import { registry } from '#src/registry.ts'
-import { unbalancedBooks } from '#test/support/books.ts'
 import type { Account, Answer, Json, RequestOptions } from '#test/support/client.ts'
-import { type InterferedShop, startInterferedShop } from '#test/support/interfered-shop.ts'
 import { call, internalSecret } from '#test/support/port-shop.ts'
+import { type ShopWithProductStub, startShopWithProductStub } from '#test/support/product-stub-shop.ts'
 import { filtersOf, recordCommands, recordedUri, type SentCommand } from '#test/support/recorded-commands.ts'
 import { quiet } from '#test/support/shop.ts'
+import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
 
 // What the program sends to MongoDB, read as the driver sends it: each journey below is a way through a route, an
 // operation of a port or a job, and together they are all of them.
 
 type Document = mongo.Document
 
-let shop: InterferedShop
+let shop: ShopWithProductStub
 let ada: Account
 let product: ProductPort
 let auth: AuthPort
@@ -29,7 +29,7 @@ const sent = new Map<string, SentCommand[]>()
 let documented: string[]
 
 beforeAll(async () => {
-  shop = await startInterferedShop({ MONGODB_URI: recordedUri(), INTERNAL_SECRET: internalSecret })
+  shop = await startShopWithProductStub({ MONGODB_URI: recordedUri(), INTERNAL_SECRET: internalSecret })
   const http = createHttpClient({
     target: productPort.name,
     url: 'http://shop',
@@ -53,7 +53,7 @@ beforeAll(async () => {
 }, 120_000)
 
 afterAll(async () => {
-  expect(await unbalancedBooks(shop)).toEqual([])
+  expect(await stockInvariantViolations(shop)).toEqual([])
   await shop.close()
 })
 
@@ -78,17 +78,17 @@ async function bought() {
 
 /** What comes to pass just before the next reserve, or the next release, reaches the product module. */
 const beforeReserve = (event: (orderId: string) => Promise<unknown>) =>
-  shop.interfere((port) => ({
+  shop.stubProduct((port) => ({
     async reserve(request, call) {
-      shop.interfere()
+      shop.stubProduct()
       await event(request.orderId)
       return port.reserve(request, call)
     },
   }))
 const beforeRelease = (event: () => Promise<unknown>) =>
-  shop.interfere((port) => ({
+  shop.stubProduct((port) => ({
     async release(request, call) {
-      shop.interfere()
+      shop.stubProduct()
       await event()
       return port.release(request, call)
     },

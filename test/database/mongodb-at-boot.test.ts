@@ -10,10 +10,10 @@ import { createLogger } from '#kernel/logger.ts'
 import { createMongo } from '#kernel/mongo/connection.ts'
 import { findMongod } from '#src/embedded/mongod-binary.ts'
 import { openCollections } from '#test/support/collections.ts'
-import { ask, createNode, type OwnNode, until } from '#test/support/mongod-node.ts'
+import { createNode, type OwnNode, runCommand, waitUntil } from '#test/support/mongod-node.ts'
+import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
 import { processEnvironment, runScript } from '#test/support/processes.ts'
 import { databaseName, quiet, startComposition } from '#test/support/shop.ts'
-import { wayToMongodb } from '#test/support/way-to-mongodb.ts'
 
 // These tests start a process with servers that do not fit MONGODB_URI, and check its message to the operator.
 
@@ -42,7 +42,7 @@ beforeAll(async () => {
   hidden = await node('hidden', ...guarded)
   arbiter = await node('arbiter', ...guarded)
   await Promise.all([standalone, fresh, primary, hidden, arbiter].map((each) => each.start()))
-  await ask(primary.host, {
+  await runCommand(primary.host, {
     replSetInitiate: {
       _id: 'guarded',
       settings: { electionTimeoutMillis: 1_000 },
@@ -54,7 +54,7 @@ beforeAll(async () => {
     },
   })
   await isPrimary(primary)
-  await ask(primary.host, { createUser: 'root', pwd: password, roles: ['root'] })
+  await runCommand(primary.host, { createUser: 'root', pwd: password, roles: ['root'] })
   const roles = (role: string, ...modules: string[]) =>
     modules.map((module) => ({ role, db: `${prefix}_${module}` }))
   const users = {
@@ -63,10 +63,10 @@ beforeAll(async () => {
     writer: roles('readWrite', 'auth', 'product', 'order'),
   }
   for (const [createUser, granted] of Object.entries(users)) {
-    await ask(primary.host, { createUser, pwd: password, roles: granted }, root)
+    await runCommand(primary.host, { createUser, pwd: password, roles: granted }, root)
   }
-  await until('the hidden member follows', async () =>
-    (await ask(hidden.host, { hello: 1 })).secondary ? true : undefined,
+  await waitUntil('the hidden member follows', async () =>
+    (await runCommand(hidden.host, { hello: 1 })).secondary ? true : undefined,
   )
 }, 120_000)
 
@@ -76,8 +76,8 @@ afterAll(async () => {
 })
 
 const isPrimary = (node: OwnNode) =>
-  until(`${node.host} is a primary`, async () =>
-    (await ask(node.host, { hello: 1 })).isWritablePrimary ? true : undefined,
+  waitUntil(`${node.host} is a primary`, async () =>
+    (await runCommand(node.host, { hello: 1 })).isWritablePrimary ? true : undefined,
   )
 
 /** Boots a whole program with a URI, and returns the error that ends the boot. */
@@ -144,9 +144,9 @@ describe('the boot ends with a message at', () => {
       if (at >= 0) write(answer.subarray(at + field.length + 1))
       return answer
     }
-    const way = await wayToMongodb(inject('mongodbUri'), change)
-    onTestFinished(way.cut)
-    const { faults } = await refusal(way.uri)
+    const proxy = await startMongodbProxy(inject('mongodbUri'), change)
+    onTestFinished(proxy.disconnect)
+    const { faults } = await refusal(proxy.uri)
     expect(faults).toEqual([
       expect.stringMatching(new RegExp(`^MONGODB_URI leads to MongoDB ${version} .*version 6 or later`)),
     ])
@@ -215,7 +215,9 @@ describe('the process waits for the setup of MongoDB, and the boot ends after th
     const uri = `mongodb://${fresh.host}/`
     await expect(connect(uri, 200)).rejects.toThrow(/MONGODB_URI leads to a server .*rs\.initiate\(\)/)
     const connected = connect(uri, 25_000)
-    await ask(fresh.host, { replSetInitiate: { _id: 'fresh', members: [{ _id: 0, host: fresh.host }] } })
+    await runCommand(fresh.host, {
+      replSetInitiate: { _id: 'fresh', members: [{ _id: 0, host: fresh.host }] },
+    })
     await connected
   })
 })
@@ -259,9 +261,9 @@ describe('a standalone server that replaces a replica set while a process runs',
     async (options) => {
       const member = ['--replSet', 'rs']
       await standalone.restart(member)
-      await until('it is a replica set', async () => {
+      await waitUntil('it is a replica set', async () => {
         const config = { _id: 'rs', members: [{ _id: 0, host: standalone.host }] }
-        await ask(standalone.host, { replSetInitiate: config }).catch((error) => {
+        await runCommand(standalone.host, { replSetInitiate: config }).catch((error) => {
           if (error.codeName !== 'AlreadyInitialized') throw error
         })
         return true

@@ -5,12 +5,12 @@ import type { Command } from '#kernel/command.ts'
 import { registry } from '#src/registry.ts'
 import { type Account, type Answer, type Client, createClient, type Json } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
-import { explain, type Plan, statementsOf, textOf } from '#test/support/explained.ts'
-import { abandonOrders, fillShop } from '#test/support/large-shop.ts'
+import { insertLargeDataset, insertUnfinishedOrders } from '#test/support/large-dataset.ts'
+import { explain, type Plan, statementsOf, textOf } from '#test/support/query-plan.ts'
 import { recordCommands, recordedUri, type SentCommand } from '#test/support/recorded-commands.ts'
 import { startComposition } from '#test/support/shop.ts'
 import {
-  meetPeople,
+  createPeople,
   operationNames,
   type People,
   type ValidRequest,
@@ -37,11 +37,11 @@ beforeAll(async () => {
   databases = await openCollections(inject('mongodbUri'), database)
   await composition.prepare(new AbortController().signal)
   shop = createClient((path, init) => composition.app.request(path, init))
-  people = await meetPeople(shop)
-  await fillShop(databases, [people.ada.userId, people.grace.userId])
+  people = await createPeople(shop)
+  await insertLargeDataset(databases, [people.ada.userId, people.grace.userId])
 
   const commands = recordCommands()
-  await abandonOrders(databases, 20)
+  await insertUnfinishedOrders(databases, 20)
   await askForEverything()
   await askOtherwise()
   await turnThePages()
@@ -52,7 +52,7 @@ beforeAll(async () => {
   await close()
 
   // For the sweeper's look-up to find, now that nobody takes them.
-  await abandonOrders(databases, 500)
+  await insertUnfinishedOrders(databases, 500)
   plans = await explained(commands.take())
 }, 120_000)
 
@@ -228,9 +228,10 @@ const faults: Record<string, (plan: Plan) => boolean> = {
   [scans]: ({ stages }) => stages.includes('COLLSCAN'),
   [sorts]: ({ stages }) => stages.some((stage) => stage === 'SORT' || stage === '$sort'),
   // A look-up by a unique key reads what has the key before it knows whether that is as it should be.
-  [reads]: ({ documents, returned, lookUps }) => documents > Math.max(1.1 * returned, lookUps),
+  [reads]: ({ documentsExamined, returned, lookUps }) =>
+    documentsExamined > Math.max(1.1 * returned, lookUps),
   // It takes a key to see that a range is over.
-  [seeks]: ({ keys, returned, ranges }) => keys > 1.1 * returned + ranges,
+  [seeks]: ({ keysExamined, returned, ranges }) => keysExamined > 1.1 * returned + ranges,
 }
 
 const books = 'the audit adds up all that is held, put in and in stock'
@@ -262,7 +263,8 @@ it.each(Object.entries(faults))('nothing %s, but for the exceptions', (fault, is
   expect(Object.fromEntries(byExcess.map(({ name, text }) => [name, text]))).toEqual({})
 })
 
-const excessOf = ({ documents, keys, returned }: Plan): number => documents + keys - returned
+const excessOf = ({ documentsExamined, keysExamined, returned }: Plan): number =>
+  documentsExamined + keysExamined - returned
 
 describe('what is explained', () => {
   it('is all that can be asked for: every operation, every command, every list by each of its parameters', () => {

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Audit } from '#test/support/audit-command.ts'
-import { unbalancedBooks } from '#test/support/books.ts'
 import type { Account, Answer, Json } from '#test/support/client.ts'
 import type { Shape } from '#test/support/processes.ts'
+import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
 import { attempt, isFinal, type Outcome, persist } from './attempts.ts'
 import { bothShapes, inBothShapes } from './campaigns.ts'
 import { type Chance, createChance, faultSeed } from './chance.ts'
@@ -172,7 +172,7 @@ async function campaign(shape: Shape): Promise<Campaign> {
   console.log(
     `${shape}: ${points.length} deaths in ${took} ms, settled ${settledAfter} ms later, audit ${JSON.stringify(audit)}`,
   )
-  return { endings, unbalanced: await unbalancedBooks(fleet), audit }
+  return { endings, unbalanced: await stockInvariantViolations(fleet), audit }
 }
 
 /** Creates a product that no other case uses. */

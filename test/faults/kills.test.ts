@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { Audit } from '#test/support/audit-command.ts'
-import { unbalancedBooks } from '#test/support/books.ts'
 import type { Shape } from '#test/support/processes.ts'
+import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
 import { bothShapes, inBothShapes } from './campaigns.ts'
 import { type Chance, createChance, faultSeed } from './chance.ts'
 import { type Fleet, startFleet } from './fleet.ts'
@@ -74,7 +74,7 @@ async function campaign(shape: Shape): Promise<Campaign> {
   const settledAfter = await settled(fleet, healed)
 
   const found = await contradictions(journal, fleet)
-  const unbalanced = await unbalancedBooks(fleet)
+  const unbalanced = await stockInvariantViolations(fleet)
   const audit = await fleet.audit()
   await report(fleet, journal, load, settledAfter, audit)
   return { contradictions: found, unbalanced, audit, confirmed: load.confirmations.length }

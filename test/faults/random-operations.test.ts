@@ -10,9 +10,9 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { unbalancedBooks } from '#test/support/books.ts'
 import type { Answer } from '#test/support/client.ts'
 import type { Shape } from '#test/support/processes.ts'
+import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
 import { attempt, type Outcome } from './attempts.ts'
 import { bothShapes, inBothShapes } from './campaigns.ts'
 import { faultSeed } from './chance.ts'
@@ -238,7 +238,7 @@ async function aftermath(run: Run, healed: number): Promise<string[]> {
   const took = await settled(fleet, healed)
   tally.set('longest settling (ms)', Math.max(took, tally.get('longest settling (ms)') ?? 0))
   const found = await disagreements(run, fleet)
-  const unbalanced = await unbalancedBooks(fleet)
+  const unbalanced = await stockInvariantViolations(fleet)
   const { code, report } = await fleet.audit()
   await tallyOrders(run)
   count(tally, code === 0 ? 'audits clean' : 'audits with findings')

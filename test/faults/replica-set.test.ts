@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import type { Audit } from '#test/support/audit-command.ts'
-import { unbalancedBooks } from '#test/support/books.ts'
+import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
 import { faultSeed } from './chance.ts'
 import { type Fleet, startFleet } from './fleet.ts'
 import { contradictions, createJournal, outcomesOf } from './journal.ts'
@@ -82,7 +82,7 @@ it('the shop keeps each order as acknowledged, one per key, and answers each key
 })
 
 it('the books balance and the audit has no findings after primaries died', async () => {
-  expect(await unbalancedBooks(fleet)).toEqual([])
+  expect(await stockInvariantViolations(fleet)).toEqual([])
   expect(audit).toMatchObject({ code: 0, report: { findings: [] } })
 })
 

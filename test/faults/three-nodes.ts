@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { mongo } from 'mongoose'
 import { findMongod } from '#src/embedded/mongod-binary.ts'
-import { ask, createNode, type Node, type OwnNode, until } from '#test/support/mongod-node.ts'
+import { createNode, type Node, type OwnNode, runCommand, waitUntil } from '#test/support/mongod-node.ts'
 
 /** A replica set of three nodes that a test can kill and restart. */
 export interface ThreeNodes {
@@ -33,10 +33,10 @@ export async function startThreeNodes(): Promise<ThreeNodes> {
     const hosts = nodes.map(({ host }) => host)
     const [first = ''] = hosts
     const config = { _id: replicaSet, members: hosts.map((host, _id) => ({ _id, host })) }
-    await ask(first, { replSetInitiate: config })
+    await runCommand(first, { replSetInitiate: config })
     const healthy = async () => {
       let target: mongo.Timestamp | undefined
-      await until('one node is the primary, and two have caught up with it', async () => {
+      await waitUntil('one node is the primary, and two have caught up with it', async () => {
         const members = await membersOf(hosts)
         const primaries = members.filter(({ stateStr }) => stateStr === 'PRIMARY')
         const secondaries = members.filter(({ stateStr }) => stateStr === 'SECONDARY')
@@ -51,8 +51,8 @@ export async function startThreeNodes(): Promise<ThreeNodes> {
     return {
       uri: `mongodb://${hosts.join(',')}/?replicaSet=${replicaSet}`,
       async killPrimary() {
-        const primary = await until('there is a primary', async () => {
-          const answers = await Promise.allSettled(hosts.map((host) => ask(host, { hello: 1 })))
+        const primary = await waitUntil('there is a primary', async () => {
+          const answers = await Promise.allSettled(hosts.map((host) => runCommand(host, { hello: 1 })))
           return nodes.find((_, at) => {
             const answer = answers[at]
             return answer?.status === 'fulfilled' && answer.value.isWritablePrimary
@@ -79,7 +79,7 @@ interface Member {
 const membersOf = (hosts: readonly string[]): Promise<Member[]> =>
   Promise.all(
     hosts.map(async (host) => {
-      const { members } = await ask(host, { replSetGetStatus: 1 })
+      const { members } = await runCommand(host, { replSetGetStatus: 1 })
       return members.find((member: { self?: boolean }) => member.self)
     }),
   )

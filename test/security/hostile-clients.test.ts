@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { accessSuite } from '#test/shapes/access.suite.ts'
 import { headersSuite } from '#test/shapes/headers.suite.ts'
 import { inputSuite } from '#test/shapes/input.suite.ts'
-import { unbalancedBooks } from '#test/support/books.ts'
 import { type Deployment, deploy, type Shape, shapes } from '#test/support/processes.ts'
+import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
 
 // What clients can do that mean no good: the same of real processes in both shapes.
 describe.each(Object.keys(shapes) as Shape[])('hostile clients, %s', (shape) => {
@@ -18,7 +18,7 @@ describe.each(Object.keys(shapes) as Shape[])('hostile clients, %s', (shape) => 
     })
   })
   afterAll(async () => {
-    expect(await unbalancedBooks(shop)).toEqual([])
+    expect(await stockInvariantViolations(shop)).toEqual([])
     expect(await shop.stop()).toBe(0)
   })
 

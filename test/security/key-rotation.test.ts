@@ -3,7 +3,13 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { generatePrivateKey, type PrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
 import { createClient } from '#test/support/client.ts'
 import { deploy } from '#test/support/processes.ts'
-import { issuedWith, startAuthFront, startService, startServices, to } from '#test/support/remote-auth.ts'
+import {
+  forwardTo,
+  issuedWith,
+  startAuthServer,
+  startService,
+  startServices,
+} from '#test/support/remote-auth.ts'
 import { admin, databaseName } from '#test/support/shop.ts'
 
 // Replicas of auth behind one address, which are replaced one after the other by such as have other keys, while product
@@ -40,23 +46,23 @@ async function startFleet(replicas: number, keys: PrivateKey[]) {
   }
   const running = await Promise.all(Array.from({ length: replicas }, () => start(keys)))
   let turn = 0
-  const front = await startAuthFront(
-    to((request) => {
+  const authServer = await startAuthServer(
+    forwardTo((request) => {
       turn += 1
       const replica = running[turn % replicas]
       if (!replica) throw new Error('there is a replica for each turn')
       return replica.fetch(request)
     }),
   )
-  const services = await startServices(front.url)
+  const services = await startServices(authServer.url)
   closing.push(async () => {
     for (const { close } of services) await close()
-    await front.close()
+    await authServer.close()
     for (const { close } of running) await close()
   })
   return {
     services,
-    client: createClient((path, init) => fetch(`${front.url}${path}`, init)),
+    client: createClient((path, init) => fetch(`${authServer.url}${path}`, init)),
     /** As an orchestrator does it: the next one is ready before the last one goes. */
     async replace(at: number, keys: PrivateKey[]) {
       const [before] = running.splice(at, 1, await start(keys))
@@ -80,10 +86,10 @@ it('ten thousand requests meet no refusal while a key is added, promoted, and th
     const answer = await got
     if (answer !== expected) surprises.push(`${what}: ${answer}`)
   }
-  const show = async (token: string) => {
+  const present = async (token: string) => {
     for (const service of services) {
       requests += 1
-      await expectation(service.module, 'accepted', service.show(token))
+      await expectation(service.module, 'accepted', service.present(token))
     }
   }
   const showAuth = async (token: string) => {
@@ -100,7 +106,7 @@ it('ten thousand requests meet no refusal while a key is added, promoted, and th
     signers.add(decode(token).header.kid)
     // To the end of its life, and as far beyond it as clocks may disagree.
     tokens.push({ token, until: Date.now() + 925_000 })
-    await show(token)
+    await present(token)
     await showAuth(token)
   }
   const load = async (shows: number) => {
@@ -111,11 +117,11 @@ it('ten thousand requests meet no refusal while a key is added, promoted, and th
         left -= 1
         if (left % 200 === n) await signIn()
         const token = tokens[left % tokens.length]?.token ?? ''
-        await show(token)
+        await present(token)
         if (left % 20 === 0) await showAuth(token)
         // At one of the two, strangers use up what fetches there are for unknown kids.
         if (left % 10 === 0) {
-          await expectation('a stranger', '401 invalid_token', strangersAt.show(await forged()))
+          await expectation('a stranger', '401 invalid_token', strangersAt.present(await forged()))
         }
       }
     }
@@ -147,7 +153,8 @@ it('ten thousand requests meet no refusal while a key is added, promoted, and th
   expect(surprises).toEqual([])
   expect(requests).toBeGreaterThanOrEqual(10_000)
   // What was it all for: whoever has the old key can do nothing with it any more.
-  for (const service of services) expect(await service.show(await issuedWith(old))).toBe('401 invalid_token')
+  for (const service of services)
+    expect(await service.present(await issuedWith(old))).toBe('401 invalid_token')
 }, 240_000)
 
 it('a key that signs before the services know it keeps its users waiting for half a minute at most', async () => {
@@ -155,21 +162,21 @@ it('a key that signs before the services know it keeps its users waiting for hal
   const [old, next] = [generatePrivateKey(), generatePrivateKey()]
   const { services, replace } = await startFleet(1, [old])
   const before = await issuedWith(old)
-  for (const { show } of services) {
-    expect(await show(before)).toBe('accepted')
-    expect(await show(await forged())).toBe('401 invalid_token')
+  for (const { present } of services) {
+    expect(await present(before)).toBe('accepted')
+    expect(await present(await forged())).toBe('401 invalid_token')
   }
   await replace(0, [next, old])
   const token = await issuedWith(next)
-  for (const { show } of services) {
+  for (const { present } of services) {
     // Nobody may have the keys fetched again so soon, and this service cannot know that this is no stranger.
-    expect(await show(token)).toBe('401 invalid_token')
-    expect(await show(before)).toBe('accepted')
+    expect(await present(token)).toBe('401 invalid_token')
+    expect(await present(before)).toBe('accepted')
   }
   later(30)
-  for (const { show } of services) {
-    expect(await show(token)).toBe('accepted')
-    expect(await show(before)).toBe('accepted')
+  for (const { present } of services) {
+    expect(await present(token)).toBe('accepted')
+    expect(await present(before)).toBe('accepted')
   }
 })
 
@@ -185,22 +192,24 @@ it('processes of auth that are started with other keys sign with the first and v
     return auth
   }
   let auth = await start([old])
-  const front = await startAuthFront(
-    to((request) => fetch(`${auth.url}${new URL(request.url).pathname}`, { headers: request.headers })),
+  const authServer = await startAuthServer(
+    forwardTo((request) =>
+      fetch(`${auth.url}${new URL(request.url).pathname}`, { headers: request.headers }),
+    ),
   )
-  const services = await startServices(front.url)
+  const services = await startServices(authServer.url)
   closing.push(async () => {
     for (const { close } of services) await close()
-    await front.close()
+    await authServer.close()
   })
   const before = auth.adminToken
-  for (const { show } of services) expect(await show(before)).toBe('accepted')
+  for (const { present } of services) expect(await present(before)).toBe('accepted')
 
   auth = await start([next, old])
   expect(decode(auth.adminToken).header.kid).toBe(next.kid)
   for (const token of [before, auth.adminToken]) {
     expect((await auth.get('/profile', { token })).status).toBe(200)
-    for (const { show } of services) expect(await show(token)).toBe('accepted')
+    for (const { present } of services) expect(await present(token)).toBe('accepted')
   }
 
   auth = await start([next])

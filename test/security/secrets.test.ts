@@ -11,13 +11,13 @@ import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
 import { registry } from '#src/registry.ts'
 import { type Account, type Answer, createClient, type Json } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
-import { type Operation, operationsOf } from '#test/support/documented.ts'
-import { everythingIn } from '#test/support/everything.ts'
-import { knownSecrets } from '#test/support/known-secrets.ts'
+import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
+import { type Operation, operationsOf } from '#test/support/openapi-operations.ts'
 import { type Deployment, deploy, runScript, type Shape, shapes } from '#test/support/processes.ts'
-import { exchange, requestText } from '#test/support/raw-exchange.ts'
+import { requestText, sendRaw } from '#test/support/raw-http.ts'
+import { createSecretScanner } from '#test/support/secret-scanner.ts'
 import { admin, databaseName, startComposition } from '#test/support/shop.ts'
-import { wayToMongodb } from '#test/support/way-to-mongodb.ts'
+import { storedDocuments } from '#test/support/stored-documents.ts'
 
 /** With what JSON escapes, and what has to be percent-encoded. */
 const newPassword = () => `"pass" \\ phrase ${randomUUID()} %/@`
@@ -25,16 +25,16 @@ const newName = () => `u-${randomUUID().slice(0, 8)}`
 const unknownId = '0123456789abcdef01234567'
 
 describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
-  const secrets = knownSecrets()
+  const secrets = createSecretScanner()
   const keys = [generatePrivateKey(), generatePrivateKey()]
   const internalSecrets = [randomBytes(32).toString('base64'), randomBytes(32).toString('hex')]
   const mongodb = { user: `user-${randomUUID()}`, password: newPassword() }
   const database = databaseName()
   let settings: Record<string, string>
   let server: mongoose.Connection
-  let way: Awaited<ReturnType<typeof wayToMongodb>>
+  let proxy: Awaited<ReturnType<typeof startMongodbProxy>>
   let shop: Deployment
-  /** What it has stored, over a way that is never cut. */
+  /** Its databases, over a connection without the proxy. */
   let stored: Awaited<ReturnType<typeof openCollections>>
   let operations: Operation[]
   /** What processes beside those of the shop have printed. */
@@ -44,10 +44,10 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
     server = await mongoose.createConnection(inject('mongodbUri')).asPromise()
     // A MongoDB that asks nobody for a password still checks one that it is given.
     await server.useDb('admin').db?.command({ createUser: mongodb.user, pwd: mongodb.password, roles: [] })
-    way = await wayToMongodb(inject('mongodbUri'))
+    proxy = await startMongodbProxy(inject('mongodbUri'))
     const account = `mongodb://${mongodb.user}:${encodeURIComponent(mongodb.password)}@`
     settings = {
-      MONGODB_URI: `${way.uri.replace('mongodb://', account)}&authSource=admin`,
+      MONGODB_URI: `${proxy.uri.replace('mongodb://', account)}&authSource=admin`,
       MONGODB_DATABASE: database,
       BCRYPT_COST: '4',
       REQUEST_TIMEOUT: '20s',
@@ -68,7 +68,7 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
 
   afterAll(async () => {
     expect(await shop.stop()).toBe(0)
-    await way.cut()
+    await proxy.disconnect()
     await stored.close()
     for (const { name } of registry) await server.useDb(`${database}_${name}`).dropDatabase()
     await server.useDb('admin').db?.command({ dropUser: mongodb.user })
@@ -104,7 +104,7 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
 
   function noteRefreshToken(token: string): void {
     secrets.refreshToken(token)
-    secrets.stored(token)
+    secrets.refreshTokenHashes(token)
   }
 
   function parsed(body: string): Json {
@@ -215,9 +215,9 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
       const basic = `Basic ${Buffer.from(`ada:${password}`).toString('base64')}`
       await answered(401, get('/profile', { headers: { Authorization: basic } }))
       const much = requestText('GET', '/profile', { Authorization: `Bearer ${newStray().repeat(500)}` })
-      expect((await exchange(shop.url, much)).status).toBe(431)
+      expect((await sendRaw(shop.url, much)).status).toBe(431)
       const broken = requestText('GET', `/profile?access_token=${newStray()}`).replace('HTTP/1.1', 'HTTP/9')
-      expect((await exchange(shop.url, broken)).status).toBe(400)
+      expect((await sendRaw(shop.url, broken)).status).toBe(400)
     },
     'PUT /profile/password': async () => {
       const { token, password, email, username } = await customer()
@@ -343,7 +343,7 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
 
   it('goes on without its database, and with it again', async () => {
     const people = [await customer(), await customer()]
-    await way.cut()
+    await proxy.disconnect()
     const [ada, grace] = people as [Account, Account]
     const unavailable = await Promise.all([
       register(newcomer()),
@@ -365,7 +365,7 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
       status: 200,
       body: { unavailable: expect.arrayContaining(['database of auth']) },
     })
-    await way.mend()
+    await proxy.reconnect()
     await vi.waitFor(
       async () => {
         await answered(200, signIn(grace.email, grace.password))
@@ -426,13 +426,13 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
         ['private key', JSON.stringify(keys)],
         ['INTERNAL_SECRET', JSON.stringify(settings)],
       ] as const) {
-        expect(secrets.exposedIn(`${log}\n${line}\n`), line).toContain(kind)
+        expect(secrets.findIn(`${log}\n${line}\n`), line).toContain(kind)
       }
     }, 60_000)
 
     it('in what the processes have printed', async () => {
       const log = await printed()
-      expect(secrets.exposedIn(log)).toEqual([])
+      expect(secrets.findIn(log)).toEqual([])
       // Nor any that only the processes know: what services show each other, hashes that were never stored.
       expect(log.match(/eyJ[\w-]{8,}\.[\w-]+/g)).toBeNull()
       expect(log.match(/\$2[aby]\$\d\d\$.{8}/g)).toBeNull()
@@ -440,7 +440,7 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
 
     it('in any answer, and a token to nobody but its owner', () => {
       const exposed = answers.flatMap(({ what, text }) =>
-        secrets.exposedIn(text).map((secret) => `${what}: ${secret}`),
+        secrets.findIn(text).map((secret) => `${what}: ${secret}`),
       )
       expect(exposed).toEqual([])
       expect([...ownersOf.values()].filter(({ size }) => size !== 1)).toEqual([])
@@ -463,12 +463,12 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
       const ofShop = processes.filter(({ pid, ppid }) => [pid, ppid].includes(shop.child.pid ?? Number.NaN))
       expect(ofShop).toHaveLength(shape === 'split' ? 1 + registry.length : 1)
       for (const { line } of ofShop) expect(line).toMatch(/src\/(main|dev\/split)\.ts/)
-      expect(secrets.exposedIn(processes.map(({ line }) => line).join('\n'))).toEqual([])
+      expect(secrets.findIn(processes.map(({ line }) => line).join('\n'))).toEqual([])
     })
 
     it('in the databases, as what it is', async () => {
-      const everything = JSON.stringify(await everythingIn(stored))
-      expect(secrets.exposedIn(everything)).toEqual(['hash of a refresh token', 'password hash'])
+      const everything = JSON.stringify(await storedDocuments(stored))
+      expect(secrets.findIn(everything)).toEqual(['hash of a refresh token', 'password hash'])
     })
   })
 })

@@ -5,13 +5,13 @@ import type { ErrorCode } from '#kernel/errors.ts'
 import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
 import { registry } from '#src/registry.ts'
 import type { Account, Answer, RequestOptions } from '#test/support/client.ts'
-import { type Operation, operationsOf } from '#test/support/documented.ts'
-import { everythingIn } from '#test/support/everything.ts'
+import { type Operation, operationsOf } from '#test/support/openapi-operations.ts'
 import { problems } from '#test/support/problems.ts'
 import type { Deployment, Shape } from '#test/support/processes.ts'
 import { startComposition } from '#test/support/shop.ts'
+import { storedDocuments } from '#test/support/stored-documents.ts'
 import {
-  meetPeople,
+  createPeople,
   type OperationName,
   operationNames,
   type People,
@@ -86,7 +86,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
     let operations: Operation[]
     beforeAll(async () => {
       shop = deployment()
-      people = await meetPeople(shop)
+      people = await createPeople(shop)
       operations = operationsOf((await shop.get('/openapi.json')).body)
     })
 
@@ -133,9 +133,9 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
         const valid = await make(name, account)
         const expected = access[name][caller]
         if (typeof expected === 'number') return expectOutcome(await ask(name, valid, { token }), expected)
-        const before = await everythingIn(shop)
+        const before = await storedDocuments(shop)
         expectOutcome(await ask(name, valid, { token }), expected)
-        expect(await everythingIn(shop)).toEqual(before)
+        expect(await storedDocuments(shop)).toEqual(before)
       })
     })
 
@@ -178,7 +178,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
           const valid = await make(name as OperationName)
           const id = /[0-9a-f]{24}/.exec(valid.path)?.[0] ?? ''
           const unknown = { ...valid, path: valid.path.replace(id, unknownId) }
-          const before = await everythingIn(shop)
+          const before = await storedDocuments(shop)
           for (const headers of [{}, { 'If-Match': '*' }, { 'If-Match': '"0"' }, { 'If-None-Match': '*' }]) {
             const options = { token: grace.token, headers: headers as Record<string, string> }
             const theirs = await ask(name, valid, options)
@@ -187,7 +187,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
             expect(comparable(theirs, id), label).toBe(comparable(nobodys, unknownId))
             expectOutcome(theirs, access[name as OperationName]['another customer'], label)
           }
-          expect(await everythingIn(shop), name).toEqual(before)
+          expect(await storedDocuments(shop), name).toEqual(before)
         }
       })
 
@@ -237,7 +237,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
         for (const { name } of secured) {
           const valid = await make(name as OperationName, boss)
           const token = encodeURIComponent(boss.token)
-          const before = await everythingIn(shop)
+          const before = await storedDocuments(shop)
           const attempts: [string, ValidRequest, Record<string, string>][] = [
             ['query', { ...valid, path: `${valid.path}?access_token=${token}&token=${token}` }, {}],
             [
@@ -265,7 +265,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
           for (const [where, sent, headers] of attempts) {
             expectOutcome(await ask(name, sent, { headers }), 'unauthenticated', `${name}, ${where}`)
           }
-          expect(await everythingIn(shop), name).toEqual(before)
+          expect(await storedDocuments(shop), name).toEqual(before)
         }
       })
 
@@ -322,7 +322,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
         for (const path of paths) {
           const module = path.split('/')[2] ?? ''
           const refusal = shape === 'split' ? 'route_not_found' : 'invalid_token'
-          const before = await everythingIn(shop)
+          const before = await storedDocuments(shop)
           for (const [who, token] of await tokens(module)) {
             const expected =
               refusal === 'invalid_token' && /anonymous|itself/.test(who) ? 'unauthenticated' : refusal
@@ -331,7 +331,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
           // Let in, it is told that there is nothing to do.
           const opened = await shop.post(path, { token: await credentials(module), body: { calls: [] } })
           expectOutcome(opened, shape === 'split' ? 'route_not_found' : 'validation_failed', path)
-          expect(await everythingIn(shop), path).toEqual(before)
+          expect(await storedDocuments(shop), path).toEqual(before)
         }
       })
 

@@ -1,10 +1,10 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Answer, RequestOptions } from '#test/support/client.ts'
-import { type Operation, operationsOf } from '#test/support/documented.ts'
+import { type Operation, operationsOf } from '#test/support/openapi-operations.ts'
 import type { Deployment } from '#test/support/processes.ts'
-import { exchange, requestText } from '#test/support/raw-exchange.ts'
+import { requestText, sendRaw } from '#test/support/raw-http.ts'
 import {
-  meetPeople,
+  createPeople,
   type OperationName,
   type People,
   type ValidRequest,
@@ -53,7 +53,7 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
     let operations: Operation[]
     beforeAll(async () => {
       shop = deployment()
-      people = await meetPeople(shop)
+      people = await createPeople(shop)
       operations = operationsOf((await shop.get('/openapi.json')).body)
     })
 
@@ -100,7 +100,7 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
       [200, requestText('HEAD', '/products')],
       [200, requestText('GET', '/docs/assets/swagger-ui.css')],
     ])('are each there once on a %i', async (status, text) => {
-      const answer = await exchange(shop.url, text)
+      const answer = await sendRaw(shop.url, text)
       expect(answer.status).toBe(status)
       expectPolicy(answer.headers, text.slice(0, 60))
       const names = answer.headers.map(([name]) => name)
@@ -108,7 +108,7 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
     })
 
     it('are each there once on what is not for anybody outside', async () => {
-      const { headers } = await exchange(
+      const { headers } = await sendRaw(
         shop.url,
         requestText('POST', '/internal/product/reserve', {}, '{"calls":[]}'),
       )

@@ -2,17 +2,17 @@ import { randomUUID } from 'node:crypto'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Answer, Json } from '#test/support/client.ts'
 import {
+  type BodyPointers,
   type Operation,
   operationsOf,
-  type Places,
-  placesInBody,
+  pointersInBody,
   withValue,
-} from '#test/support/documented.ts'
-import { everythingIn } from '#test/support/everything.ts'
+} from '#test/support/openapi-operations.ts'
 import type { Deployment } from '#test/support/processes.ts'
-import { exchange, requestText } from '#test/support/raw-exchange.ts'
+import { requestText, sendRaw } from '#test/support/raw-http.ts'
+import { storedDocuments } from '#test/support/stored-documents.ts'
 import {
-  meetPeople,
+  createPeople,
   type OperationName,
   type People,
   type ValidRequest,
@@ -55,7 +55,7 @@ export function inputSuite(deployment: () => Deployment) {
     let operations: Operation[]
     beforeAll(async () => {
       shop = deployment()
-      people = await meetPeople(shop)
+      people = await createPeople(shop)
       document = (await shop.get('/openapi.json')).body
       operations = operationsOf(document)
     })
@@ -86,9 +86,9 @@ export function inputSuite(deployment: () => Deployment) {
       for (const operation of some) await work(operation)
     }
     const changingNothing = async (label: string, work: () => Promise<void>) => {
-      const before = await everythingIn(shop)
+      const before = await storedDocuments(shop)
       await work()
-      expect(await everythingIn(shop), label).toEqual(before)
+      expect(await storedDocuments(shop), label).toEqual(before)
     }
 
     const escaped = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
@@ -96,7 +96,7 @@ export function inputSuite(deployment: () => Deployment) {
     const isForOperators = ({ tags }: Operation) => tags.includes('Operations')
 
     describe('in bodies', () => {
-      const places = (operation: Operation): Places => placesInBody(document, operation)
+      const places = (operation: Operation): BodyPointers => pointersInBody(document, operation)
 
       it('is described down to every field', () => {
         const all = operations
@@ -263,7 +263,7 @@ export function inputSuite(deployment: () => Deployment) {
           [],
         ]) {
           const head = ['POST /login HTTP/1.1', 'Host: shop.example', 'Connection: close', length, ...types]
-          const answer = await exchange(shop.url, `${head.join('\r\n')}\r\n\r\n${body}`)
+          const answer = await sendRaw(shop.url, `${head.join('\r\n')}\r\n\r\n${body}`)
           expect(answer, types.join()).toMatchObject({
             status: 415,
             body: expect.stringContaining('unsupported_media_type'),
@@ -331,14 +331,14 @@ export function inputSuite(deployment: () => Deployment) {
             token,
             raw: `{"productList":[{"productId":"${productId}",${quantities}}]}`,
           })
-        const before = await everythingIn(shop)
+        const before = await storedDocuments(shop)
         expectRefused(
           await order('"quantity":1,"quantity":{"$gt":0}'),
           /quantity$/,
           'the last is an operator',
         )
         expectRefused(await order('"quantity":1,"quantity":-1'), /quantity$/, 'the last is negative')
-        expect(await everythingIn(shop)).toEqual(before)
+        expect(await storedDocuments(shop)).toEqual(before)
         const placed = await order('"quantity":{"$gt":0},"quantity":2')
         expect(placed).toMatchObject({ status: 201, body: { productList: [{ productId, quantity: 2 }] } })
         expect((await shop.get(`/products/${productId}`)).body.stock).toBe(8)
@@ -354,13 +354,13 @@ export function inputSuite(deployment: () => Deployment) {
           const long = JSON.stringify({ productList: lines(20_000) })
           expect(long.length).toBeGreaterThan(1024 * 1024)
           const authorization = { Authorization: `Bearer ${token}` }
-          const announced = await exchange(
+          const announced = await sendRaw(
             shop.url,
             requestText('POST', '/orders/create_order', authorization, long),
           )
           expect(announced).toMatchObject({ status: 413, body: expect.stringContaining('body_too_large') })
           const chunks = [long.slice(0, 600_000), long.slice(600_000)]
-          const chunked = await exchange(
+          const chunked = await sendRaw(
             shop.url,
             requestText('POST', '/orders/create_order', {
               ...authorization,
@@ -588,7 +588,7 @@ export function inputSuite(deployment: () => Deployment) {
       it('is one list, in however many lines it comes', async () => {
         const product = await shop.product(people.boss.token)
         const remove = (...lines: string[]) =>
-          exchange(
+          sendRaw(
             shop.url,
             [
               `DELETE /products/${product.productId} HTTP/1.1`,

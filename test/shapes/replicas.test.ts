@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
-import { unbalancedBooks } from '#test/support/books.ts'
 import { databaseName, type Shop, startShop } from '#test/support/shop.ts'
+import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
 
 // Two replicas share nothing but the database: no queue, no cache, no lock of a process.
 let replicas: [Shop, Shop]
@@ -14,7 +14,7 @@ beforeAll(async () => {
   replicas = await Promise.all([first, startShop({ environment })])
 })
 afterAll(async () => {
-  expect(await unbalancedBooks(replicas[0])).toEqual([])
+  expect(await stockInvariantViolations(replicas[0])).toEqual([])
   for (const replica of replicas) await replica.close()
 })
 

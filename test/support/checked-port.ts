@@ -4,8 +4,8 @@ import type { Call } from '#kernel/call.ts'
 import type { Operation, Port } from '#kernel/ports/port.ts'
 
 /**
- * The same port, refusing in process what HTTP would not carry: requests and results are validated, and frozen so
- * that neither side can lean on sharing an object with the other. Tests compose with it.
+ * Wraps a port for calls in process so that it refuses what HTTP could not carry. Requests and results are validated,
+ * copied, and frozen, so that the two sides share no object.
  */
 export function checkedPort<Type extends object>(port: Port<Type>, implementation: Type): Type {
   const checked: Record<string, Operation> = {}

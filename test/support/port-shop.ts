@@ -14,12 +14,12 @@ export const call = (milliseconds = 15_000): Call => ({
   requestId: 'port-suite',
 })
 
-/** A shop whose ports can be called: as modules of the same process do, and as remote ones do. */
+/** A shop whose ports tests call in process or over HTTP. */
 export interface PortShop {
   shop: Shop
-  /** The port as it crosses within the process, checked. */
+  /** The port in process, checked. */
   local<Type extends object>(port: Port<Type>): Type
-  /** A client of the shop over a real socket. */
+  /** Returns a client of the shop over a real socket. */
   http(send?: typeof fetch): Promise<HttpClient>
   url(): Promise<string>
   close(): Promise<void>
@@ -59,8 +59,8 @@ export async function startPortShop(): Promise<PortShop> {
   }
 }
 
-/** Every call arrives twice, at the same time; the caller gets to see the answer to the later one. */
-export const twice: typeof fetch = async (input, init) => {
+/** Sends every request twice at the same time, and returns the response to the second one. */
+export const sendTwice: typeof fetch = async (input, init) => {
   const [first, second] = await Promise.all([fetch(input, init), fetch(input, init)])
   await first.arrayBuffer()
   return second

@@ -9,7 +9,7 @@ import { type Collections, openCollections } from './collections.ts'
 import { outputOf } from './output.ts'
 import { admin, databaseName, manyClients } from './shop.ts'
 
-/** The program as its users run it: processes, sockets, an environment. */
+/** The program as processes with sockets and an environment. */
 export interface Deployment extends Client, Collections {
   url: string
   adminToken: string

@@ -12,12 +12,12 @@ export interface SentCommand {
   command: Document
 }
 
-/** `MONGODB_URI` of a program whose commands can be recorded. */
+/** Returns the `MONGODB_URI` of a program whose commands are recorded. */
 export const recordedUri = (): string => `${inject('mongodbUri')}&monitorCommands=true`
 
 /**
- * Whatever the programs of this process that run on `recordedUri` send from now on. What the driver asks for its own
- * sake (hello, the heartbeat) is not a command of theirs, and not among it.
+ * Records the commands that programs of this process send from now on, if they run on `recordedUri`. The driver's own
+ * commands (hello, heartbeats) are not recorded.
  */
 export function recordCommands() {
   const sent: SentCommand[] = []
@@ -35,7 +35,7 @@ export function recordCommands() {
   const clients = new Set(open.map((connection) => connection.getClient()))
   for (const client of clients) client.on('commandStarted', listen)
   return {
-    /** What was sent since it was asked last. */
+    /** Returns the commands since the previous call. */
     take: (): SentCommand[] => sent.splice(0),
     stop() {
       for (const client of clients) client.off('commandStarted', listen)
@@ -43,16 +43,16 @@ export function recordCommands() {
   }
 }
 
-/** The conditions on the documents that a command is about; those of an insert are the documents themselves. */
+/** Returns the filters of a command. For an insert, they are the documents. */
 export function filtersOf({ name, command }: SentCommand): Document[] {
   if (name === 'insert') return command.documents
   if (name === 'find') return alternativesOf(command.filter)
   if (name === 'findAndModify') return [command.query]
   if (name === 'update') return command.updates.map(({ q }: Document) => q)
   if (name === 'delete') return command.deletes.map(({ q }: Document) => q)
-  throw new Error(`${name}: say here where it has its filter`)
+  throw new Error(`${name}: filtersOf does not know where this command has its filter`)
 }
 
-/** Of a filter that is nothing but alternatives, each asks for documents of its own. */
+/** Returns the alternatives of a filter that consists of a single `$or`, otherwise the filter. */
 const alternativesOf = ({ $or, ...others }: Document): Document[] =>
   Array.isArray($or) && Object.keys(others).length === 0 ? $or : [{ ...others, ...($or && { $or }) }]

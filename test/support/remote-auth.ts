@@ -7,37 +7,39 @@ import { startComposition } from './shop.ts'
 
 type PrivateKey = Parameters<typeof createTokenIssuer>[0]['key']
 
-/** What stands where AUTH_URL leads: a real socket that counts who asks for the keys, and answers as it is told to. */
-export async function startAuthFront(answer: RequestListener) {
-  const front = { url: '', fetches: 0, answer, close: async () => {} }
+/** Starts an HTTP server for AUTH_URL that counts the fetches of the key set. A test sets its answer. */
+export async function startAuthServer(answer: RequestListener) {
+  const authServer = { url: '', fetches: 0, answer, close: async () => {} }
   const server = createServer((request, response) => {
-    if (request.url === '/.well-known/jwks.json') front.fetches += 1
-    front.answer(request, response)
+    if (request.url === '/.well-known/jwks.json') authServer.fetches += 1
+    authServer.answer(request, response)
   })
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
-  front.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  front.close = async () => {
+  authServer.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  authServer.close = async () => {
     server.closeAllConnections()
     await new Promise((closed) => server.close(closed))
   }
-  return front
+  return authServer
 }
 
-/** Handed on to an application. */
-export const to = (fetch: (request: Request) => Response | Promise<Response>): RequestListener =>
+/** Answers with an application. */
+export const forwardTo = (fetch: (request: Request) => Response | Promise<Response>): RequestListener =>
   getRequestListener(fetch)
 
-export const answering =
+/** Answers with this body. */
+export const respondWith =
   (body: string, status = 200): RequestListener =>
   (_request, response) => {
     response.writeHead(status, { 'content-type': 'application/json' }).end(body)
   }
 
-export const gone: RequestListener = (request) => {
+/** Closes the connection without an answer. */
+export const dropConnection: RequestListener = (request) => {
   request.socket.destroy()
 }
 
-/** A module in a process of its own, as far as it can tell. */
+/** Composes one module alone, as in a process of its own. */
 export async function startService(module: string, environment: Record<string, string>) {
   const { composition, close } = await startComposition({ environment: { SERVICE: module, ...environment } })
   await composition.prepare(new AbortController().signal)
@@ -50,17 +52,17 @@ export async function startService(module: string, environment: Record<string, s
   }
 }
 
-/** Product and order, which have to ask auth for its keys. */
+/** Starts product and order as services that fetch the keys from auth. */
 export async function startServices(authUrl: string, environment: Record<string, string> = {}) {
-  // Nothing in these tests gets as far as to need the product service.
+  // No request of these tests gets as far as the product service.
   const remote = { AUTH_URL: authUrl, PRODUCT_URL: 'http://127.0.0.1:9', ...environment }
   const start = async (module: string) => {
     const { client, close } = await startService(module, remote)
     return {
       module,
       close,
-      /** Whether the service takes an admin's token: then it goes on to find fault with the id. */
-      show: async (token: string) => {
+      /** Presents an admin's token. A service that accepts it then refuses the invalid product or order id. */
+      present: async (token: string) => {
         const { status, body } = await client.put(`/${module}s/nothing`, { token, body: {} })
         return status === 400 ? 'accepted' : `${status} ${body.code}`
       },
@@ -69,7 +71,7 @@ export async function startServices(authUrl: string, environment: Record<string,
   return Promise.all([start('product'), start('order')])
 }
 
-/** A token as auth with this key would issue it to an admin. */
+/** Issues an admin's token with this key, as auth does. */
 export const issuedWith = (key: PrivateKey, lifetimeSeconds = 900): Promise<string> =>
   createTokenIssuer({ key, issuer: 'trivet', lifetimeSeconds }).issue({
     userId: '0123456789abcdef01234567',

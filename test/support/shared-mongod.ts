@@ -10,7 +10,7 @@ declare module 'vitest' {
   }
 }
 
-/** One mongod for the whole run; each test file has databases of its own in it, so that they run in parallel. */
+/** Starts one mongod for the whole run. Each test file has databases of its own in it, so that files run in parallel. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-test-'))
   const mongod = await openEmbeddedMongo({ dataDir, log: (line) => console.log(line) })

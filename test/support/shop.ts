@@ -16,25 +16,25 @@ import { type Collections, openCollections } from './collections.ts'
 
 export const admin = { username: 'boss', email: 'boss@example.com', password: 'the head of all shops' }
 
-/** Loads the dictionaries for the first check of a password: a loaded machine may need longer than a short request has. */
+/** Loads the password dictionaries before a test with short request timeouts begins. */
 export const loadPasswordCheck = (): Promise<unknown> =>
   findWeakness(admin.password, admin, createCall(30_000, 'test'))
 
 export const quiet: Promise<Logger> = createLogger({ level: 'silent', human: false, service: 'test' })
 
-/** As the README says for many users behind one address, which those of a test are. */
+/** All users of a test have the same address, so these limits are high. */
 export const manyClients = {
   LOGIN_FAILURES_PER_ADDRESS: '100000/15m',
   REGISTRATIONS_PER_ADDRESS: '100000/1h',
 }
 
-/** A name that no other test's databases have. */
+/** Returns a database name that no other test has. */
 export const databaseName = (): string => `test_${randomBytes(6).toString('hex')}`
 
 export interface Shop extends Client, Collections {
   /** The application, without a socket. */
   fetch(request: Request): Response | Promise<Response>
-  /** A client whose socket is of that address. */
+  /** Returns a client whose socket has this address. */
   from(address: string): Client
   /** An admin's access token. */
   adminToken: string
@@ -46,13 +46,13 @@ export interface Shop extends Client, Collections {
 interface Options {
   environment?: Record<string, string>
   logger?: Logger
-  /** What stands between modules of this process, instead of the check that HTTP could carry it. */
+  /** Wraps each port. The default checks that HTTP could carry each call. */
   wrapPort?: (port: Port<object>, implementation: object) => object
-  /** The clock of readiness, in milliseconds. */
+  /** The clock of readiness. It returns milliseconds. */
   now?: () => number
 }
 
-/** The program in this process, on databases of its own, not yet connected to them. */
+/** Composes the program in this process, with databases of its own. It is not connected yet. */
 export async function startComposition(options: Options = {}) {
   const { environment, logger, wrapPort = checkedPort, now } = options
   const uri = inject('mongodbUri')
@@ -66,7 +66,7 @@ export async function startComposition(options: Options = {}) {
       ADMIN_USERNAME: admin.username,
       ADMIN_EMAIL: admin.email,
       ADMIN_PASSWORD: admin.password,
-      // Two cores carry everything at once here; what is slow is not what these tests are about.
+      // Tests share two cores, so requests may be slow.
       REQUEST_TIMEOUT: '20s',
       ...manyClients,
       ...environment,
@@ -88,7 +88,7 @@ export async function startComposition(options: Options = {}) {
   return { config, composition, close }
 }
 
-/** The whole program, ready, with an admin signed in. */
+/** Starts the whole program in this process, waits until it is ready, and signs an admin in. */
 export async function startShop(options: Options = {}): Promise<Shop> {
   const { config, composition, close } = await startComposition(options)
   await composition.prepare(new AbortController().signal)

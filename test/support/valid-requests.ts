@@ -2,14 +2,14 @@ import { randomUUID } from 'node:crypto'
 import type { Account, Client } from './client.ts'
 import { admin } from './shop.ts'
 
-/** Who there is: two customers and an admin. */
+/** Two customers and an admin. */
 export interface People {
   ada: Account
   grace: Account
   boss: Account
 }
 
-export async function meetPeople(shop: Client): Promise<People> {
+export async function createPeople(shop: Client): Promise<People> {
   const { accessToken: token, refreshToken } = await shop.signIn(admin.email, admin.password)
   const { userId } = (await shop.get('/profile', { token })).body
   const boss = { ...admin, userId, token, refreshToken }
@@ -33,8 +33,8 @@ async function newOrderOfAda(shop: Client, people: People): Promise<string> {
 }
 
 /**
- * For every operation of the API a request with nothing wrong in it, on resources made for it: if it is refused, then
- * for who makes it. What belongs to somebody is Ada's.
+ * A valid request for every operation of the API, on resources that are created for it. A refusal is therefore about
+ * the caller. Orders belong to Ada.
  */
 export const validRequests = {
   'POST /register': () => {

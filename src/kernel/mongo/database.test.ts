@@ -5,7 +5,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { DomainError } from '#kernel/errors.ts'
 import { type Counter, callOf, useCounters } from '#test/support/counters.ts'
 import { createGate } from '#test/support/gate.ts'
-import { wayToMongodb } from '#test/support/way-to-mongodb.ts'
+import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
 import { isDuplicateKey } from './errors.ts'
 
 const shop = useCounters()
@@ -151,15 +151,15 @@ describe('the loss of the server', () => {
   })
 
   it('fails operations in time as dependency_unavailable, and the same connection finds the server again', async () => {
-    const way = await wayToMongodb(shop.uri)
-    const far = await shop.open(way.uri)
+    const proxy = await startMongodbProxy(shop.uri)
+    const far = await shop.open(proxy.uri)
     await far.connect(new AbortController().signal)
     const { connection, run, transaction } = far.database('things')
     const find = (milliseconds: number) =>
       run(callOf(milliseconds), () => connection.collection('counters').findOne({ _id: 'a' as never }))
     expect(await find(5_000)).toBeNull()
 
-    await way.cut()
+    await proxy.disconnect()
     const started = performance.now()
     await expect(find(200)).rejects.toMatchObject({ code: 'dependency_unavailable' })
     const bought = transaction(callOf(200), (session) =>
@@ -168,16 +168,16 @@ describe('the loss of the server', () => {
     await expect(bought).rejects.toMatchObject({ code: 'dependency_unavailable' })
     expect(performance.now() - started).toBeLessThan(800)
 
-    await way.mend()
+    await proxy.reconnect()
     await vi.waitFor(() => far.ping(), { timeout: 10_000 })
     expect(await find(5_000)).toBeNull()
     await far.close()
-    await way.cut()
+    await proxy.disconnect()
   })
 
   it('during transactions repeats them when the server is back', async () => {
-    const way = await wayToMongodb(shop.uri)
-    const far = await shop.open(way.uri)
+    const proxy = await startMongodbProxy(shop.uri)
+    const far = await shop.open(proxy.uri)
     await far.connect(new AbortController().signal)
     const { connection, transaction } = far.database('things')
     const allHaveRead = createGate()
@@ -190,7 +190,7 @@ describe('the loss of the server', () => {
         await collection.findOne({ _id: 'a' }, { session })
         reading += 1
         if (reading === 8) {
-          way.freeze()
+          proxy.freeze()
           allHaveRead.open()
         }
         await allHaveRead.pass()
@@ -202,27 +202,27 @@ describe('the loss of the server', () => {
       }),
     )
     await allAreWriting.pass()
-    await way.cut()
-    await way.mend()
+    await proxy.disconnect()
+    await proxy.reconnect()
     await Promise.all(bought)
     expect(await shop.counters().countDocuments()).toBe(8)
     await far.close()
-    await way.cut()
+    await proxy.disconnect()
   })
 
   it('with its connections left open fails operations at the deadline as dependency_unavailable', async () => {
-    const way = await wayToMongodb(shop.uri)
-    const far = await shop.open(way.uri)
+    const proxy = await startMongodbProxy(shop.uri)
+    const far = await shop.open(proxy.uri)
     await far.connect(new AbortController().signal)
     const { connection, run } = far.database('things')
     const find = () => run(callOf(200), () => connection.collection('counters').findOne({}))
     await find()
-    way.freeze()
+    proxy.freeze()
     const started = performance.now()
     await expect(find()).rejects.toMatchObject({ code: 'dependency_unavailable' })
     expect(performance.now() - started).toBeLessThan(500)
-    way.thaw()
+    proxy.thaw()
     await far.close()
-    await way.cut()
+    await proxy.disconnect()
   })
 })

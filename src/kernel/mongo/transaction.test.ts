@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { DomainError } from '#kernel/errors.ts'
 import { type Counter, callOf, useCounters } from '#test/support/counters.ts'
 import { createGate } from '#test/support/gate.ts'
-import { wayToMongodb } from '#test/support/way-to-mongodb.ts'
+import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
 
 const shop = useCounters()
 
@@ -117,12 +117,12 @@ describe('a transaction', () => {
   })
 
   it('is not left open if its deadline passes before its first command arrives', async () => {
-    const way = await wayToMongodb(shop.uri)
-    const far = await shop.open(way.uri)
+    const proxy = await startMongodbProxy(shop.uri)
+    const far = await shop.open(proxy.uri)
     await far.connect(new AbortController().signal)
     const { connection, transaction } = far.database('things')
     // Existing connections stop here. A later command opens a new connection and arrives first.
-    way.freeze()
+    proxy.freeze()
     let inserted: Promise<unknown> = Promise.resolve()
     const late = transaction(callOf(150), (session) => {
       inserted = connection.collection<Counter>('counters').insertOne({ _id: 'a', n: 1 }, { session })
@@ -130,12 +130,12 @@ describe('a transaction', () => {
     })
     await expect(late).rejects.toMatchObject({ code: 'dependency_unavailable' })
     await far.ping()
-    way.thaw()
+    proxy.thaw()
     await inserted
     await vi.waitFor(async () => expect(await openTransactions()).toEqual([]), { timeout: 5_000 })
     expect(await settled()).toEqual([])
     await far.close()
-    await way.cut()
+    await proxy.disconnect()
   })
 
   it('has no effect if its deadline passes between its work and its commit', async () => {

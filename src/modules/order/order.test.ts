@@ -1,8 +1,8 @@
 import { Types } from 'mongoose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { unbalancedBooks } from '#test/support/books.ts'
 import type { Account, Json } from '#test/support/client.ts'
 import { type Shop, startShop } from '#test/support/shop.ts'
+import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
 
 let shop: Shop
 let ada: Account
@@ -13,7 +13,7 @@ beforeAll(async () => {
   admin = shop.adminToken
 })
 afterAll(async () => {
-  expect(await unbalancedBooks(shop)).toEqual([])
+  expect(await stockInvariantViolations(shop)).toEqual([])
   await shop.close()
 })
 

@@ -1,22 +1,22 @@
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { dependencyUnavailable } from '#kernel/errors.ts'
-import { unbalancedBooks } from '#test/support/books.ts'
 import type { Account, Answer } from '#test/support/client.ts'
 import { createGate } from '#test/support/gate.ts'
-import { type InterferedShop, startInterferedShop } from '#test/support/interfered-shop.ts'
+import { type ShopWithProductStub, startShopWithProductStub } from '#test/support/product-stub-shop.ts'
 import { recordCommands, recordedUri } from '#test/support/recorded-commands.ts'
 import { loadPasswordCheck } from '#test/support/shop.ts'
+import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
 
-let shop: InterferedShop
+let shop: ShopWithProductStub
 let ada: Account
 beforeAll(loadPasswordCheck)
 afterEach(async () => {
-  expect(await unbalancedBooks(shop)).toEqual([])
+  expect(await stockInvariantViolations(shop)).toEqual([])
   await shop.close()
 })
 
 async function open(environment: Record<string, string> = {}): Promise<void> {
-  shop = await startInterferedShop({ REQUEST_TIMEOUT: '1s', ...environment })
+  shop = await startShopWithProductStub({ REQUEST_TIMEOUT: '1s', ...environment })
   ada = await shop.customer()
 }
 
@@ -50,7 +50,7 @@ const unreachable = () => Promise.reject(dependencyUnavailable('product is not a
 function stopReserve(where: 'before' | 'after') {
   const gate = createGate()
   let first = true
-  shop.interfere((port) => ({
+  shop.stubProduct((port) => ({
     async reserve(request, call) {
       if (!first) return port.reserve(request, call)
       first = false
@@ -68,7 +68,7 @@ describe('an order whose outcome is not known in time', () => {
     async (lost) => {
       await open()
       const { productId } = await product()
-      shop.interfere((port) => ({
+      shop.stubProduct((port) => ({
         reserve: async (request, call) => {
           if (lost === 'the answer') await port.reserve(request, call)
           return unreachable()
@@ -88,7 +88,7 @@ describe('an order whose outcome is not known in time', () => {
         },
       })
 
-      shop.interfere()
+      shop.stubProduct()
       const early = await place(productId)
       expect(early).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
       expect(Number(early.headers.get('retry-after'))).toBeGreaterThan(0)
@@ -115,9 +115,9 @@ describe('an order whose outcome is not known in time', () => {
   it('is carried on by one of several retries', async () => {
     await open()
     const { productId } = await product()
-    shop.interfere(() => ({ reserve: unreachable }))
+    shop.stubProduct(() => ({ reserve: unreachable }))
     const { orderId } = (await place(productId)).body
-    shop.interfere()
+    shop.stubProduct()
     const answers = await vi.waitFor(
       async () => {
         const tried = await Promise.all(Array.from({ length: 8 }, () => place(productId)))
@@ -139,9 +139,9 @@ describe('an order whose outcome is not known in time', () => {
   it('is not carried on a day later, but undone, and a retry places a new order', async () => {
     await open()
     const { productId } = await product()
-    shop.interfere(() => ({ reserve: unreachable }))
+    shop.stubProduct(() => ({ reserve: unreachable }))
     const { orderId } = (await place(productId)).body
-    shop.interfere()
+    shop.stubProduct()
     // The lease is over, and the sweeper still leaves the order to a retry.
     await shop.ageLease(orderId, 1_000)
     const orders = (await shop.collections('order')).collection('orders')
@@ -242,9 +242,9 @@ describe('an order that its owner cancels while it is pending', () => {
   it('refuses the reserve that is delivered after the release', async () => {
     await open()
     const { productId } = await product()
-    shop.interfere(() => ({ reserve: unreachable }))
+    shop.stubProduct(() => ({ reserve: unreachable }))
     const { orderId } = (await place(productId)).body
-    shop.interfere()
+    shop.stubProduct()
     expect(await cancel(orderId)).toMatchObject({ status: 200, body: { status: 'cancelled' } })
     expect(await place(productId)).toMatchObject({ status: 409, body: { code: 'invalid_transition' } })
     expect(await stockOf(productId)).toBe(10)
@@ -255,11 +255,11 @@ describe('a retry while the order is being cancelled', () => {
   it('is answered request_in_progress, and then with the outcome', async () => {
     await open()
     const { productId } = await product()
-    shop.interfere(() => ({ reserve: unreachable, release: unreachable }))
+    shop.stubProduct(() => ({ reserve: unreachable, release: unreachable }))
     const { orderId } = (await place(productId)).body
     expect(await cancel(orderId)).toMatchObject({ status: 202, body: { status: 'cancelling' } })
     expect(await place(productId)).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
-    shop.interfere()
+    shop.stubProduct()
     expect(await cancel(orderId)).toMatchObject({ status: 200, body: { status: 'cancelled' } })
     expect(await place(productId)).toMatchObject({
       status: 409,
@@ -275,7 +275,7 @@ describe('a cancellation that cannot finish at once', () => {
       await open()
       const { productId } = await product()
       const { orderId } = (await place(productId)).body
-      shop.interfere((port) => ({
+      shop.stubProduct((port) => ({
         release: async (request, call) => {
           if (lost === 'the answer') await port.release(request, call)
           return unreachable()
@@ -290,7 +290,7 @@ describe('a cancellation that cannot finish at once', () => {
       })
       expect(shipped).toMatchObject({ status: 409, body: { from: 'cancelling', allowed: ['cancelled'] } })
 
-      shop.interfere()
+      shop.stubProduct()
       expect(await cancel(orderId)).toMatchObject({ status: 200, body: { status: 'cancelled', version: 4 } })
       expect(await cancel(orderId)).toMatchObject({ status: 200, body: { status: 'cancelled', version: 4 } })
       expect(await stockOf(productId)).toBe(10)

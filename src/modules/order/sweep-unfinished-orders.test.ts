@@ -1,10 +1,10 @@
 import { beforeAll, describe, expect, inject, it, type TestContext, vi } from 'vitest'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import { createMongo } from '#kernel/mongo/connection.ts'
-import { unbalancedBooks } from '#test/support/books.ts'
 import { createGate } from '#test/support/gate.ts'
-import { startInterferedShop } from '#test/support/interfered-shop.ts'
+import { startShopWithProductStub } from '#test/support/product-stub-shop.ts'
 import { databaseName, loadPasswordCheck, quiet } from '#test/support/shop.ts'
+import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
 import type { ProductPort } from '../product/contract.ts'
 import { createOrderRepository } from './order.repository.ts'
 import { finishOrder, pendingGraceMs } from './sweep-unfinished-orders.ts'
@@ -14,11 +14,11 @@ const unreachable = () => Promise.reject(dependencyUnavailable('product is not a
 
 /** Starts a shop for one test, with one customer. The tests run concurrently, because they mostly wait for the sweeper. */
 async function open({ onTestFinished }: TestContext, environment: Record<string, string> = {}) {
-  const shop = await startInterferedShop({ REQUEST_TIMEOUT: '1s', ...environment })
+  const shop = await startShopWithProductStub({ REQUEST_TIMEOUT: '1s', ...environment })
   const ada = await shop.customer()
   onTestFinished(async () => {
-    shop.interfere()
-    expect(await unbalancedBooks(shop)).toEqual([])
+    shop.stubProduct()
+    expect(await stockInvariantViolations(shop)).toEqual([])
     await shop.close()
   })
   const stockOf = async (productId: string) => (await shop.get(`/products/${productId}`)).body.stock
@@ -34,7 +34,7 @@ async function open({ onTestFinished }: TestContext, environment: Record<string,
   /** Places an order whose reserve is lost on its way to the product module, or whose answer is lost on its way back. */
   const leavePending = async (lost: string, key?: string) => {
     const { productId } = await shop.product(shop.adminToken, { stock: 10 })
-    shop.interfere((port) => ({
+    shop.stubProduct((port) => ({
       reserve: async (request, call) => {
         if (lost === 'the answer') await port.reserve(request, call)
         return unreachable()
@@ -42,7 +42,7 @@ async function open({ onTestFinished }: TestContext, environment: Record<string,
     }))
     const answer = await place(productId, key)
     expect(answer.status).toBe(503)
-    shop.interfere()
+    shop.stubProduct()
     return { productId, orderId: answer.body.orderId }
   }
 
@@ -99,7 +99,7 @@ describe.concurrent('an order that is left pending', () => {
     await shop.ageLease(orderId, longAgo)
     await shop.ageLease(other.orderId, longAgo)
     const gate = createGate()
-    shop.interfere((port) => ({
+    shop.stubProduct((port) => ({
       async reserve(request, call) {
         await gate.pass()
         return port.reserve(request, call)
@@ -116,7 +116,7 @@ describe.concurrent('an order that is left pending', () => {
     const { shop, ada, stockOf, place, becomes } = await open(context, { REQUEST_TIMEOUT: '20s' })
     const { productId } = await shop.product(shop.adminToken, { stock: 10 })
     const gate = createGate()
-    shop.interfere((port) => ({
+    shop.stubProduct((port) => ({
       async reserve(request, call) {
         const reservation = await port.reserve(request, call)
         await gate.pass()
@@ -146,7 +146,7 @@ describe.concurrent('an order that is left cancelling', () => {
       const { shop, ada, stockOf, place, becomes } = await open(context)
       const { productId } = await shop.product(shop.adminToken, { stock: 10 })
       const bought = await place(productId)
-      shop.interfere((port) => ({
+      shop.stubProduct((port) => ({
         release: async (request, call) => {
           if (lost === 'the answer') await port.release(request, call)
           return unreachable()
@@ -157,7 +157,7 @@ describe.concurrent('an order that is left cancelling', () => {
         status: 202,
         body: { status: 'cancelling' },
       })
-      shop.interfere()
+      shop.stubProduct()
       await becomes(orderId, 'cancelled')
       expect(await stockOf(productId)).toBe(10)
       const replayed = await place(productId)
@@ -169,10 +169,10 @@ describe.concurrent('an order that is left cancelling', () => {
   it('is cancelled for good if its owner cancelled it while it was pending', async (context) => {
     const { shop, ada, stockOf, place, becomes, leavePending } = await open(context)
     const { productId, orderId } = await leavePending('the answer')
-    shop.interfere(() => ({ release: unreachable }))
+    shop.stubProduct(() => ({ release: unreachable }))
     const cancelling = { status: 202, body: { status: 'cancelling' } }
     expect(await shop.delete(`/orders/${orderId}`, { token: ada.token })).toMatchObject(cancelling)
-    shop.interfere()
+    shop.stubProduct()
     await becomes(orderId, 'cancelled')
     const refused = { status: 409, body: { code: 'invalid_transition', from: 'cancelled' } }
     expect(await place(productId)).toMatchObject(refused)
@@ -190,7 +190,7 @@ describe.concurrent('the sweeper', () => {
     await shop.ageLease(orderId, longAgo)
     let releases = 0
     const gate = createGate()
-    shop.interfere((port) => ({
+    shop.stubProduct((port) => ({
       async release(request, call) {
         if (request.orderId === orderId) {
           releases += 1
@@ -214,7 +214,7 @@ describe.concurrent('the sweeper', () => {
     async (status, context) => {
       const { shop, ada, becomes, place, leavePending } = await open(context, { REQUEST_TIMEOUT: '20s' })
       const { productId, orderId } = await leavePending('the request')
-      shop.interfere(() => ({ reserve: () => new Promise(() => {}), release: unreachable }))
+      shop.stubProduct(() => ({ reserve: () => new Promise(() => {}), release: unreachable }))
       if (status === 'cancelling') await shop.delete(`/orders/${orderId}`, { token: ada.token })
 
       const mongo = createMongo({
@@ -246,7 +246,7 @@ describe.concurrent('the sweeper', () => {
       expect(await read()).toEqual(before)
       expect(product.release).toHaveBeenCalledTimes(status === 'pending' ? 0 : 1)
 
-      shop.interfere()
+      shop.stubProduct()
       await shop.ageLease(orderId, longAgo)
       await becomes(orderId, 'cancelled')
       expect((await place(productId)).status).toBe(status === 'pending' ? 201 : 409)
@@ -257,7 +257,7 @@ describe.concurrent('the sweeper', () => {
     const { shop, stockOf, place, becomes, leavePending } = await open(context)
     const { productId, orderId } = await leavePending('the answer')
     let refusals = 0
-    shop.interfere(() => ({
+    shop.stubProduct(() => ({
       release: () => {
         refusals += 1
         return unreachable()
@@ -268,7 +268,7 @@ describe.concurrent('the sweeper', () => {
     await vi.waitFor(() => expect(refusals).toBeGreaterThan(1), { timeout: 15_000 })
     // Until then a retry is answered with a conflict that asks it to come back.
     expect(await place(productId)).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
-    shop.interfere()
+    shop.stubProduct()
     await becomes(orderId, 'cancelled')
     expect(await stockOf(productId)).toBe(10)
     expect(await place(productId)).toMatchObject({ status: 201 })
@@ -288,7 +288,7 @@ describe.concurrent('the sweeper', () => {
   it('finishes more orders than one round reads', async (context) => {
     const { shop, stockOf, place } = await open(context, { REQUEST_TIMEOUT: '20s' })
     const { productId } = await shop.product(shop.adminToken, { stock: 1_000 })
-    shop.interfere((port) => ({
+    shop.stubProduct((port) => ({
       async reserve(request, call) {
         await port.reserve(request, call)
         return unreachable()
@@ -333,12 +333,12 @@ describe.concurrent('the sweeper', () => {
 it.concurrent('two sweepers that work on the same order return its stock once', async (context) => {
   const environment = { MONGODB_DATABASE: databaseName() }
   const { shop, stockOf, becomes, leavePending } = await open(context, environment)
-  const other = await startInterferedShop({ REQUEST_TIMEOUT: '1s', ...environment })
+  const other = await startShopWithProductStub({ REQUEST_TIMEOUT: '1s', ...environment })
   const { productId, orderId } = await leavePending('the answer')
   const releasing = new Set<string>()
   const gate = createGate()
   for (const [name, each] of Object.entries({ shop, other })) {
-    each.interfere((port) => ({
+    each.stubProduct((port) => ({
       async release(request, call) {
         releasing.add(name)
         await gate.pass()
@@ -356,10 +356,10 @@ it.concurrent('two sweepers that work on the same order return its stock once', 
     { timeout: 25_000, interval: 500 },
   )
   gate.open()
-  other.interfere()
-  shop.interfere()
+  other.stubProduct()
+  shop.stubProduct()
   await becomes(orderId, 'cancelled')
   expect(await stockOf(productId)).toBe(10)
-  expect(await unbalancedBooks(shop)).toEqual([])
+  expect(await stockInvariantViolations(shop)).toEqual([])
   await other.close()
 })

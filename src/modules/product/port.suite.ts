@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { unbalancedBooks } from '#test/support/books.ts'
 import { call, type PortShop, startPortShop } from '#test/support/port-shop.ts'
+import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
 import type { ProductPort } from './contract.ts'
 
 /** What the port promises, of any implementation. */
@@ -14,7 +14,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       port = await implementation(host)
     })
     afterAll(async () => {
-      expect(await unbalancedBooks(host.shop)).toEqual([])
+      expect(await stockInvariantViolations(host.shop)).toEqual([])
       await host.close()
     })
 

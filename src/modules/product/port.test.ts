@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
-import { unbalancedBooks } from '#test/support/books.ts'
-import { call, type PortShop, startPortShop, twice } from '#test/support/port-shop.ts'
+import { call, type PortShop, sendTwice, startPortShop } from '#test/support/port-shop.ts'
+import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
 import { productPort } from './contract.ts'
 import { connectProduct } from './http.ts'
 import { productPortSuite } from './port.suite.ts'
@@ -10,7 +10,7 @@ import { productPortSuite } from './port.suite.ts'
 productPortSuite('in process', async (shop) => shop.local(productPort))
 productPortSuite('over HTTP', async (shop) => connectProduct(await shop.http()))
 productPortSuite('over HTTP, every call delivered twice', async (shop) =>
-  connectProduct(await shop.http(twice)),
+  connectProduct(await shop.http(sendTwice)),
 )
 
 describe('the wire format of the product port', () => {
@@ -89,7 +89,7 @@ it.concurrent.each(['in process', 'over HTTP'])(
       expect(outcomes).toEqual(Array(100).fill({ state: 'released' }))
     }
     expect((await host.shop.get(`/products/${productId}`)).body).toMatchObject({ stock: 5_000, version: 1 })
-    expect(await unbalancedBooks(host.shop)).toEqual([])
+    expect(await stockInvariantViolations(host.shop)).toEqual([])
     await host.close()
   },
   120_000,

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { unbalancedBooks } from '#test/support/books.ts'
 import type { Answer, Json } from '#test/support/client.ts'
 import { type Shop, startShop } from '#test/support/shop.ts'
+import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
 
 let shop: Shop
 let token: string
@@ -12,7 +12,7 @@ beforeAll(async () => {
   customerToken = (await shop.customer()).token
 })
 afterAll(async () => {
-  expect(await unbalancedBooks(shop)).toEqual([])
+  expect(await stockInvariantViolations(shop)).toEqual([])
   await shop.close()
 })
 

@@ -5,7 +5,7 @@ import { freePort } from '#src/embedded/free-port.ts'
 import { attempt, persist } from '#test/faults/attempts.ts'
 import { type Client, createClient } from '#test/support/client.ts'
 import { docker, noDocker, run } from './docker.ts'
-import { startVisitors } from './visitors.ts'
+import { startVisitors } from './load.ts'
 
 if (noDocker) console.log(`skipped: ${noDocker}`)
 

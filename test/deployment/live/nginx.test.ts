@@ -7,8 +7,8 @@ import { securityHeaders } from '#src/http/security-headers.ts'
 import { registry } from '#src/registry.ts'
 import { type Client, createClient } from '#test/support/client.ts'
 import { problems } from '#test/support/problems.ts'
-import { exchange, type RawAnswer, requestText } from '#test/support/raw-exchange.ts'
-import { type Names, startNames } from './names.ts'
+import { type RawAnswer, requestText, sendRaw } from '#test/support/raw-http.ts'
+import { type Names, startNames } from './dns-server.ts'
 import { type Nginx, nginxBinary, startIngressController, startNginx } from './nginx.ts'
 
 if (!nginxBinary) console.log('skipped: nginx is not installed (Debian: apt-get install nginx)')
@@ -287,7 +287,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
   ])('takes %s nowhere', async (path) => {
     await all(first)
     // As it is: `fetch` would straighten it.
-    const { status, body } = await exchange(nginx.url, requestText('GET', path))
+    const { status, body } = await sendRaw(nginx.url, requestText('GET', path))
     expect(status).toBe(404)
     expect(JSON.parse(body)).toMatchObject({ status: 404, code: 'route_not_found' })
     expect(received).toEqual([])
@@ -371,12 +371,12 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     ],
   ])('answers %s as the API does', async (_, code, parts) => {
     await all(first)
-    expectProblem(await exchange(nginx.url, ...parts), code)
+    expectProblem(await sendRaw(nginx.url, ...parts), code)
     expect(received).toEqual([])
   })
 
   it('names in Allow the methods that routes have', async () => {
-    const answer = await exchange(nginx.url, requestText('TRACE', '/products/'))
+    const answer = await sendRaw(nginx.url, requestText('TRACE', '/products/'))
     const methods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS']
     expect(new Map(answer.headers).get('allow')).toBe(methods.join(', '))
     expect(JSON.parse(answer.body).allowed).toEqual(methods)
@@ -430,14 +430,14 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
 
   it('answers HEAD with the status and headers of a problem, and no body', async () => {
     await all(nobody)
-    const { status, headers, body } = await exchange(nginx.url, requestText('HEAD', '/products/'))
+    const { status, headers, body } = await sendRaw(nginx.url, requestText('HEAD', '/products/'))
     expect({ status, body }).toEqual({ status: 503, body: '' })
     expect(Object.fromEntries(headers)).toMatchObject({ 'retry-after': '1' })
   })
 
   it('takes a request of HTTP/1.0 without a host to a service, as balancers send it', async () => {
     await all(first)
-    const { status } = await exchange(nginx.url, 'GET /healthz HTTP/1.0\r\n\r\n')
+    const { status } = await sendRaw(nginx.url, 'GET /healthz HTTP/1.0\r\n\r\n')
     expect(status).toBe(200)
     expect(received[0]?.headers).toMatchObject({ host: 'localhost' })
   })
@@ -447,7 +447,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     const ids: Record<string, string> = {}
     const send = async (method: string, path: string, id: string) => {
       ids[id] = method
-      await exchange(nginx.url, requestText(method, path, { 'X-Request-Id': id }))
+      await sendRaw(nginx.url, requestText(method, path, { 'X-Request-Id': id }))
     }
     const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
     for (const method of methods) await send(method, '/orders/1?secret=1', `fine-${method}`)
@@ -458,7 +458,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
       await send('GET', path, `failed-${path.replaceAll(/\W/g, '.')}`)
     answers.set(first, fine)
     for (const path of ['/healthz', '/readyz', '/readyz/?by=balancer']) {
-      await exchange(nginx.url, requestText('GET', path, { 'X-Request-Id': 'probe' }))
+      await sendRaw(nginx.url, requestText('GET', path, { 'X-Request-Id': 'probe' }))
     }
     answers.set(first, (request) => request.resume().on('end', () => request.socket.destroy()))
     await send('POST', '/internal', 'refused-POST')
@@ -564,7 +564,7 @@ describe.skipIf(!nginxBinary)('an ingress controller with the values that are sh
     ],
     ['a path of that length', 'headers_too_large', requestText('GET', `/products/${'x'.repeat(40_000)}`)],
   ])('refuses %s that it does not take as the API does', async (_, code, text) => {
-    expectProblem(await exchange(controller.url, text), code)
+    expectProblem(await sendRaw(controller.url, text), code)
   })
 
   it.each([400, 404, 405, 413, 500, 503])('leaves the %i of a pod as it is', async (status) => {

@@ -3,10 +3,10 @@ import { faultSeed } from '#test/faults/chance.ts'
 import { contradictions, createJournal, type Journal, outcomesOf } from '#test/faults/journal.ts'
 import { type Load, startLoad } from '#test/faults/load.ts'
 import { settled } from '#test/faults/settling.ts'
-import { unbalancedBooks } from '#test/support/books.ts'
+import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
+import { startVisitors, type Visit, type Visitors } from './load.ts'
 import { nginxBinary } from './nginx.ts'
 import { type Replica, type ReplicatedShop, startReplicatedShop } from './replicas.ts'
-import { startVisitors, type Visit, type Visitors } from './visitors.ts'
 
 if (!nginxBinary) console.log('skipped: nginx is not installed (Debian: apt-get install nginx)')
 
@@ -98,7 +98,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
     expect(failed(at.journal)).toEqual([])
     expect(exits.filter(({ code, milliseconds }) => code !== 0 || milliseconds > exitWithin)).toEqual([])
     expect(await contradictions(at.journal, shop)).toEqual([])
-    expect(await unbalancedBooks(shop)).toEqual([])
+    expect(await stockInvariantViolations(shop)).toEqual([])
   })
 
   it.each(['auth', 'product', 'order'])(
@@ -119,7 +119,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
       // A write to a frozen process may end without its outcome, and no worse than that.
       expect(unexpected(at.visitors.visits).filter(({ status }) => ![503, 409].includes(status))).toEqual([])
       expect(await contradictions(at.journal, shop)).toEqual([])
-      expect(await unbalancedBooks(shop)).toEqual([])
+      expect(await stockInvariantViolations(shop)).toEqual([])
     },
   )
 
@@ -143,7 +143,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
       // What was sent to a process that is gone has no answer, and no other process is asked for one.
       expect(unexpected(at.visitors.visits).filter(({ status }) => ![503, 409].includes(status))).toEqual([])
       expect(await contradictions(at.journal, shop)).toEqual([])
-      expect(await unbalancedBooks(shop)).toEqual([])
+      expect(await stockInvariantViolations(shop)).toEqual([])
     },
   )
 
@@ -164,6 +164,6 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
     expect(unexpected(at.visitors.visits)).toEqual([])
     expect(failed(at.journal)).toEqual([])
     expect(await contradictions(at.journal, shop)).toEqual([])
-    expect(await unbalancedBooks(shop)).toEqual([])
+    expect(await stockInvariantViolations(shop)).toEqual([])
   })
 })

@@ -14,7 +14,7 @@ import { createClient } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
 import { outputOf } from '#test/support/output.ts'
 import { admin, databaseName, manyClients } from '#test/support/shop.ts'
-import { startNames } from './names.ts'
+import { startNames } from './dns-server.ts'
 import { type Nginx, startNginx } from './nginx.ts'
 
 /** One container of a service, with an address of its own: what comes after it has the same one. */
@@ -52,7 +52,7 @@ export interface ReplicatedShop extends RunningShop {
 }
 
 const main = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
-const resolveNames = new URL('resolve-names.ts', import.meta.url).href
+const resolveNames = new URL('use-dns-server.ts', import.meta.url).href
 /** What NGINX calls whichever service there is. */
 const anyService = 'trivet'
 

@@ -3,20 +3,20 @@ import { connect, createServer, type Socket } from 'node:net'
 import { Transform } from 'node:stream'
 
 /**
- * A way to the server that can be cut and frozen, and on which one command can hang.
- * @param change what becomes of an answer on its way; it stays as long as it was
+ * Starts a TCP proxy before MongoDB that can drop its connections, freeze them, and leave one command unanswered.
+ * @param change edits each answer; it must keep its length
  */
-export async function wayToMongodb(uri: string, change = (answer: Buffer) => answer) {
+export async function startMongodbProxy(uri: string, change = (answer: Buffer) => answer) {
   const { hostname, port } = new URL(uri)
   const sockets = new Set<Socket>()
-  let toHang: { texts: readonly string[]; caught: () => void } | undefined
-  /** What a client sends, until one of its commands hangs. */
-  const commands = () => {
+  let toHang: { texts: readonly string[]; arrived: () => void } | undefined
+  /** Passes on the bytes of a client, until one of its commands has to hang. */
+  const commandFilter = () => {
     let hangs = false
     return new Transform({
       transform(chunk: Buffer, _encoding, passOn) {
         if (toHang?.texts.every((text) => chunk.includes(text))) {
-          toHang.caught()
+          toHang.arrived()
           toHang = undefined
           hangs = true
         }
@@ -27,7 +27,7 @@ export async function wayToMongodb(uri: string, change = (answer: Buffer) => ans
   }
   const server = createServer((near) => {
     const far = connect(Number(port), hostname)
-    near.pipe(commands()).pipe(far)
+    near.pipe(commandFilter()).pipe(far)
     far.on('data', (answer: Buffer) => near.write(change(answer)))
     for (const [socket, other] of [
       [near, far],
@@ -46,24 +46,30 @@ export async function wayToMongodb(uri: string, change = (answer: Buffer) => ans
     await once(server, 'listening')
     return (server.address() as { port: number }).port
   }
-  const cut = async () => {
+  const disconnect = async () => {
     const closed = once(server, 'close')
     server.close()
     for (const socket of sockets) socket.destroy()
     await closed
   }
-  const own = await listen(0)
+  const proxyPort = await listen(0)
   return {
-    uri: `mongodb://127.0.0.1:${own}/?directConnection=true`,
-    cut,
-    mend: () => listen(own),
+    uri: `mongodb://127.0.0.1:${proxyPort}/?directConnection=true`,
+    /** Closes the port and every connection. */
+    disconnect,
+    /** Opens the port again. */
+    reconnect: () => listen(proxyPort),
+    /** Stops the traffic and keeps the connections open. */
     freeze: () => {
       for (const socket of sockets) socket.pause()
     },
-    /** The next command that has all of these texts in it gets no answer, nor does its connection. Waits until there is one. */
+    /**
+     * Leaves the next command that contains all of these texts unanswered, and every later command of its connection.
+     * Resolves when that command arrives.
+     */
     hangNext: (...texts: string[]) =>
-      new Promise<void>((caught) => {
-        toHang = { texts, caught }
+      new Promise<void>((arrived) => {
+        toHang = { texts, arrived }
       }),
     thaw: () => {
       for (const socket of sockets) socket.resume()

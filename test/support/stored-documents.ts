@@ -1,8 +1,8 @@
 import { registry } from '#src/registry.ts'
 import type { Collections } from './collections.ts'
 
-/** Every document of every collection of every module, as text: what is the same before and after has not changed. */
-export async function everythingIn({ collections }: Collections): Promise<Record<string, string[]>> {
+/** Returns every document of every module as text, by collection, so that tests can compare before and after. */
+export async function storedDocuments({ collections }: Collections): Promise<Record<string, string[]>> {
   const ofModules = registry.map(async ({ name }) => {
     const db = await collections(name)
     const found = await db.listCollections({}, { nameOnly: true }).toArray()

@@ -3,19 +3,18 @@ import type { Collections, Db } from './collections.ts'
 
 const { ObjectId } = mongo
 
-// Milliseconds.
-const second = 1_000
-const hour = 3_600 * second
+const secondMs = 1_000
+const hourMs = 3_600 * secondMs
 
-/** `count` of them, made and stored in an order that says nothing about their place in any list. */
+/** Makes `count` documents in an order that does not match their place in any list. */
 const scattered = <T>(count: number, make: (place: number) => T): T[] =>
   Array.from({ length: count }, (_, at) => make((at * 7_919) % count))
 
-/** The middle third of all places has one value: more rows than any page. */
-const partlyAlike = (place: number, count: number): number =>
+/** Gives the middle third of all places one value, so that more rows have it than a page holds. */
+const partlyEqual = (place: number, count: number): number =>
   Math.round(Math.min(place, count / 3) + Math.max(0, place - (2 * count) / 3))
 
-/** The reservation that an order in each status has. */
+/** The state of the reservation of an order in each status. */
 const reservationStates = {
   pending: undefined,
   confirmed: 'held',
@@ -28,25 +27,28 @@ const reservationStates = {
 type Status = keyof typeof reservationStates
 const statuses = Object.keys(reservationStates) as Status[]
 
-/** As many orders are rejected as come to anything else. */
-const statusesOfOrders: Status[] = [...statuses, ...statuses.map(() => 'rejected' as const)]
+/** Half of the orders are rejected. */
+const orderStatuses: Status[] = [...statuses, ...statuses.map(() => 'rejected' as const)]
 
 const fill = async (db: Db, collection: string, documents: readonly object[]) => {
   await db.collection(collection).insertMany([...documents])
 }
 
 /**
- * Fills the databases of a shop with what a busy one has stored: thousands of each, many alike in what lists are sorted
- * by, and most of them beside the point of any one question. The books balance.
- * @param userIds of those whose orders will be asked for
+ * Inserts thousands of documents into each collection of a shop. Many are equal in the fields that lists are sorted by,
+ * and most of them match no single query. The stock invariant holds.
+ * @param userIds the users that get orders
  */
-export async function fillShop({ collections }: Collections, userIds: readonly string[]): Promise<void> {
+export async function insertLargeDataset(
+  { collections }: Collections,
+  userIds: readonly string[],
+): Promise<void> {
   const [auth, product, order] = await Promise.all(['auth', 'product', 'order'].map(collections))
   if (!auth || !product || !order) throw new Error('each module has a database')
   const now = new Date()
-  const soon = new Date(Date.now() + 12 * hour)
+  const soon = new Date(Date.now() + 12 * hourMs)
   const ago = (place: number, count: number) =>
-    new Date(Date.now() - hour - partlyAlike(place, count) * second)
+    new Date(Date.now() - hourMs - partlyEqual(place, count) * secondMs)
 
   const users = scattered(2_000, (place) => ({
     _id: new ObjectId(),
@@ -62,11 +64,11 @@ export async function fillShop({ collections }: Collections, userIds: readonly s
   const others = Array.from({ length: 2_000 }, (_, at) => `somebody-${at}`)
 
   const products = scattered(3_000, (place) => {
-    const price = partlyAlike(place, 3_000)
+    const price = partlyEqual(place, 3_000)
     const stock = place % 5 === 0 ? 0 : 10
     return {
       _id: new ObjectId(),
-      // Alike but for their case where prices are.
+      // Products with equal prices have names that differ only in case.
       name: `${['Cup', 'cup', 'CUP'][place % 3]} ${String(price).padStart(4, '0')}`,
       description: 'Stoneware',
       price,
@@ -81,11 +83,11 @@ export async function fillShop({ collections }: Collections, userIds: readonly s
   })
 
   const buyers = [...userIds.map((id) => new ObjectId(id)), ...users.slice(0, 2).map(({ _id }) => _id)]
-  const orderCount = buyers.length * statusesOfOrders.length * 60
+  const orderCount = buyers.length * orderStatuses.length * 60
   const reservations: object[] = []
   const orders = scattered(orderCount, (place) => {
     const _id = new ObjectId()
-    const status = statusesOfOrders[Math.floor(place / buyers.length) % statusesOfOrders.length] ?? 'pending'
+    const status = orderStatuses[Math.floor(place / buyers.length) % orderStatuses.length] ?? 'pending'
     const state = reservationStates[status]
     const sold = products[place % products.length]
     if (!sold) throw new Error('there are products')
@@ -109,8 +111,8 @@ export async function fillShop({ collections }: Collections, userIds: readonly s
       totalAmount: wasConfirmed ? price : null,
       status,
       version: 2,
-      // Somebody is at work on those that are unfinished: no sweeper takes them.
-      leaseUntil: new Date(Date.now() + hour),
+      // The lease still runs, so the sweeper leaves unfinished orders alone.
+      leaseUntil: new Date(Date.now() + hourMs),
       ...(wasConfirmed && { confirmation: { at: now, version: 2 } }),
       ...(state === 'rejected' && { rejection }),
       createdAt: ago(place, orderCount),
@@ -131,12 +133,12 @@ export async function fillShop({ collections }: Collections, userIds: readonly s
     fill(
       auth,
       'throttles',
-      others.map((who) => ({ key: `login-account:${who}`, points: 1, expire: soon })),
+      others.map((name) => ({ key: `login-account:${name}`, points: 1, expire: soon })),
     ),
     fill(
       auth,
       'knownClients',
-      others.map((who) => ({ _id: `${who} 192.0.2.1`, signedInAt: now })),
+      others.map((name) => ({ _id: `${name} 192.0.2.1`, signedInAt: now })),
     ),
     fill(
       auth,
@@ -156,14 +158,14 @@ export async function fillShop({ collections }: Collections, userIds: readonly s
     fill(
       product,
       'stockChangeAnswers',
-      others.map((who) => ({ _id: `${who}:key`, hash: 'of the change', at: now })),
+      others.map((name) => ({ _id: `${name}:key`, hash: 'of the change', at: now })),
     ),
     fill(order, 'orders', orders),
   ])
 }
 
-/** Orders that whoever placed or cancelled them did not finish, `count` of each kind: a sweeper takes them. */
-export async function abandonOrders({ collections }: Collections, count: number): Promise<void> {
+/** Inserts `count` pending and `count` cancelling orders whose leases are over, for the sweeper. */
+export async function insertUnfinishedOrders({ collections }: Collections, count: number): Promise<void> {
   const documents = scattered(2 * count, (place) => ({
     userId: new ObjectId(),
     linesHash: 'of its lines',
@@ -171,9 +173,9 @@ export async function abandonOrders({ collections }: Collections, count: number)
     totalAmount: null,
     status: place % 2 === 0 ? 'pending' : 'cancelling',
     version: 1,
-    leaseUntil: new Date(Date.now() - hour - partlyAlike(place, 2 * count) * second),
-    createdAt: new Date(Date.now() - 2 * hour),
-    updatedAt: new Date(Date.now() - 2 * hour),
+    leaseUntil: new Date(Date.now() - hourMs - partlyEqual(place, 2 * count) * secondMs),
+    createdAt: new Date(Date.now() - 2 * hourMs),
+    updatedAt: new Date(Date.now() - 2 * hourMs),
   }))
   await fill(await collections('order'), 'orders', documents)
 }

@@ -1,11 +1,11 @@
 import type { Collections } from './collections.ts'
 
 /**
- * What has to hold for every product whatever happened: stock is not negative, and stock plus all that is held is
- * all that was ever put in, which the ledger adds up to.
- * @returns what does not hold, for a test to expect nothing
+ * Checks the stock invariant of every product: stock is not negative, stock plus held quantities equals `stocked`, and
+ * the ledger's changes add up to `stocked`.
+ * @returns a text for each violation
  */
-export async function unbalancedBooks(shop: Collections): Promise<string[]> {
+export async function stockInvariantViolations(shop: Collections): Promise<string[]> {
   const db = await shop.collections('product')
   const sums = async (collection: string, pipeline: object[]): Promise<Map<string, number>> => {
     const rows = await db.collection(collection).aggregate(pipeline).toArray()

@@ -1,33 +1,33 @@
 import { connect, type Socket } from 'node:net'
 
-/** An answer as it came over the wire: every header line by itself, names in lower case. What follows it is in `body`. */
+/** A response as it came over the wire. Header names are in lower case. `body` also has any later responses. */
 export interface RawAnswer {
   status: number
   headers: [string, string][]
   body: string
 }
 
-/** Sends these very bytes, and takes what comes until the connection ends. */
-export const exchange = (url: string, ...parts: (string | Buffer)[]): Promise<RawAnswer> =>
-  converse(url, (socket) => {
+/** Sends these bytes as they are, and reads until the connection ends. */
+export const sendRaw = (url: string, ...parts: (string | Buffer)[]): Promise<RawAnswer> =>
+  rawExchange(url, (socket) => {
     for (const part of parts) socket.write(part)
   })
 
-/** The same of a client that closes its side once it has sent them (`nc -N`). */
-export const exchangeHalfClosed = (url: string, ...parts: (string | Buffer)[]): Promise<RawAnswer> =>
-  converse(url, (socket) => {
+/** Does the same, but closes the client's side of the connection after the last byte (`nc -N`). */
+export const sendRawAndClose = (url: string, ...parts: (string | Buffer)[]): Promise<RawAnswer> =>
+  rawExchange(url, (socket) => {
     for (const part of parts) socket.write(part)
     socket.end()
   })
 
-/** Takes what comes until the connection ends; `send` writes to it. */
-export const converse = (url: string, send: (socket: Socket) => void): Promise<RawAnswer> =>
+/** Reads until the connection ends, while `send` writes to it. */
+export const rawExchange = (url: string, send: (socket: Socket) => void): Promise<RawAnswer> =>
   new Promise((resolve, reject) => {
     const { hostname, port } = new URL(url)
     const socket = connect(Number(port), hostname)
     let received = ''
     socket.setEncoding('latin1')
-    // A connection that is reset after the answer has given it all the same.
+    // A reset after the response does not make the response invalid.
     socket.on('error', () => {})
     socket.on('data', (text) => {
       received += text
@@ -46,7 +46,7 @@ export const converse = (url: string, send: (socket: Socket) => void): Promise<R
     send(socket)
   })
 
-/** The text of a request that asks to close the connection after it. */
+/** Returns the text of a request with `Connection: close`. */
 export function requestText(
   method: string,
   path: string,

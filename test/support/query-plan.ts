@@ -4,38 +4,40 @@ import { filtersOf, type SentCommand } from './recorded-commands.ts'
 
 type Document = mongo.Document
 
-/** What MongoDB does for one statement, and how much of it. */
+/** How MongoDB carries out one statement. */
 export interface Plan {
-  /** What it does where, by which fields and in which order: `find orders by userId in order of -createdAt`. */
+  /** For example `find orders by userId in order of -createdAt`. */
   name: string
-  /** With those of a pipeline, such as `$group`. */
+  /** The stages of the plan, and of a pipeline such as `$group`. */
   stages: string[]
-  /** Documents that it returns or, of a write, is about. */
+  /** The number of documents that a read returns or a write matches. */
   returned: number
-  documents: number
-  keys: number
-  /** Ranges of indexes that it goes through. */
+  documentsExamined: number
+  keysExamined: number
+  /** The number of index ranges that it scans. */
   ranges: number
-  /** Those of them that hold one document at most. */
+  /** The number of those ranges that hold at most one document. */
   lookUps: number
-  /** The statement and its plan, to be read. */
+  /** The statement and its plan, for the message of a failure. */
   text: string
 }
 
 const withPlan = ['find', 'aggregate', 'count', 'distinct', 'findAndModify', 'update', 'delete']
-/** A getMore goes on with its find. */
+/** A getMore continues its find. */
 const withoutPlan = ['insert', 'getMore']
 
-const ofTheMoment = new Set([
+/** These fields say how a command is sent, not what it does. */
+const transportFields = new Set([
   ...['lsid', 'txnNumber', 'startTransaction', 'autocommit', 'readConcern', 'writeConcern', 'maxTimeMS'],
   ...['$db', '$clusterTime', '$readPreference'],
 ])
 
-/** What each has a plan for: a command writes with many statements at once. One about no collection has none. */
+/** Returns the statements of a command that have a plan. One command can contain many writes. */
 export function statementsOf({ name, collection, command, ...sent }: SentCommand): SentCommand[] {
   if (collection === '' || withoutPlan.includes(name)) return []
-  if (!withPlan.includes(name)) throw new Error(`${name}: say here whether it has a plan`)
-  const lasting = Object.fromEntries(Object.entries(command).filter(([field]) => !ofTheMoment.has(field)))
+  if (!withPlan.includes(name))
+    throw new Error(`${name}: statementsOf does not know whether this command has a plan`)
+  const lasting = Object.fromEntries(Object.entries(command).filter(([field]) => !transportFields.has(field)))
   const statements = { update: 'updates', delete: 'deletes' }[name]
   const commands: Document[] = statements
     ? command[statements].map((statement: Document) => ({ ...lasting, [statements]: [statement] }))
@@ -52,11 +54,11 @@ export async function explain(db: Db, statement: SentCommand): Promise<Plan> {
   const stages = plans.flatMap(stagesOf)
   const pipeline: Document[] = explained.stages ?? []
   const examined = {
-    returned: sumOf(runs, aboutHowMany),
-    documents: sumOf(runs, (run) => run.totalDocsExamined),
-    keys: sumOf(runs, (run) => run.totalKeysExamined),
+    returned: sumOf(runs, matchedOrReturned),
+    documentsExamined: sumOf(runs, (run) => run.totalDocsExamined),
+    keysExamined: sumOf(runs, (run) => run.totalKeysExamined),
     ranges: sumOf(stages, rangesOf),
-    lookUps: sumOf(stages, (stage) => (isOfOneEach(stage) ? rangesOf(stage) : 0)),
+    lookUps: sumOf(stages, (stage) => (hasUniqueBounds(stage) ? rangesOf(stage) : 0)),
   }
   return {
     name: nameOf(statement),
@@ -74,11 +76,11 @@ const isDocument = (value: unknown): value is Document => typeof value === 'obje
 const sumOf = (documents: readonly Document[], count: (document: Document) => number): number =>
   documents.reduce((sum, document) => sum + count(document), 0)
 
-/** The driver keeps orders as maps. */
+/** Returns a value as text. The driver stores sort orders as maps. */
 export const textOf = (value: unknown): string =>
   JSON.stringify(value, (_field, each) => (each instanceof Map ? Object.fromEntries(each) : each))
 
-/** Of every field of that name, however deep, but of plans that were not taken. */
+/** Returns the value of every field of that name, at any depth, except in rejected plans. */
 function valuesOf(explained: unknown, name: string): Document[] {
   if (!isDocument(explained)) return []
   return Object.entries(explained).flatMap(([field, value]) => {
@@ -92,25 +94,25 @@ const stagesOf = (plan: unknown): Document[] =>
     ? [...(typeof plan.stage === 'string' ? [plan] : []), ...Object.values(plan).flatMap(stagesOf)]
     : []
 
-function aboutHowMany({ nReturned, executionStages }: Document): number {
+function matchedOrReturned({ nReturned, executionStages }: Document): number {
   const writes = stagesOf(executionStages).filter(({ stage }) => ['UPDATE', 'DELETE'].includes(stage))
   if (writes.length === 0) return nReturned
   return sumOf(writes, ({ nMatched = 0, nWouldDelete = 0 }) => nMatched + nWouldDelete)
 }
 
-/** Those that take a shortcut to one `_id` have no bounds. */
-const isShortcut = ({ stage }: Document): boolean => stage === 'IDHACK' || stage.startsWith('EXPRESS')
+/** A stage that reads one `_id` directly has no bounds. */
+const readsOneId = ({ stage }: Document): boolean => stage === 'IDHACK' || stage.startsWith('EXPRESS')
 
 const boundsOf = ({ indexBounds = {} }: Document): string[][] => Object.values(indexBounds)
 
 const rangesOf = (stage: Document): number => {
-  if (isShortcut(stage)) return 1
+  if (readsOneId(stage)) return 1
   const bounds = boundsOf(stage)
   return bounds.length === 0 ? 0 : bounds.reduce((product, { length }) => product * length, 1)
 }
 
-const isOfOneEach = (stage: Document): boolean =>
-  isShortcut(stage) ||
+const hasUniqueBounds = (stage: Document): boolean =>
+  readsOneId(stage) ||
   (stage.isUnique === true &&
     boundsOf(stage)
       .flat()

@@ -2,26 +2,26 @@ import { Types } from 'mongoose'
 import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import type { Account, Answer } from '#test/support/client.ts'
+import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
 import { loadPasswordCheck, type Shop, startShop } from '#test/support/shop.ts'
-import { wayToMongodb } from '#test/support/way-to-mongodb.ts'
 
 // A document that is spoilt or locked, or a command that hangs, does not affect the requests that are carried out together with
 // it. The time of a request is less than the two seconds that a command may take: one that waited for such a command would be answered 503.
 
 const lines: { level: number; msg: string; ids?: string[] }[] = []
 const logger = pino({}, { write: (line: string) => lines.push(JSON.parse(line)) })
-let way: Awaited<ReturnType<typeof wayToMongodb>>
+let proxy: Awaited<ReturnType<typeof startMongodbProxy>>
 let shop: Shop
 let ada: Account
 beforeAll(async () => {
   await loadPasswordCheck()
-  way = await wayToMongodb(inject('mongodbUri'))
-  shop = await startShop({ environment: { MONGODB_URI: way.uri, REQUEST_TIMEOUT: '1900ms' }, logger })
+  proxy = await startMongodbProxy(inject('mongodbUri'))
+  shop = await startShop({ environment: { MONGODB_URI: proxy.uri, REQUEST_TIMEOUT: '1900ms' }, logger })
   ada = await shop.customer()
 })
 afterAll(async () => {
   await shop.close()
-  await way.cut()
+  await proxy.disconnect()
 })
 beforeEach(() => {
   lines.length = 0
@@ -87,7 +87,7 @@ describe('a command that hangs', () => {
     '(%s) fails none of the requests that go with it, or come behind it',
     async (_what, texts, ask, status) => {
       const productIds = await products()
-      const caught = way.hangNext(...texts)
+      const caught = proxy.hangNext(...texts)
       const first = ask()
       await caught
       const behind = Promise.all([ordersOf(productIds), ordersOf(productIds)])

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { inspect } from 'node:util'
 
-/** Secrets that were used, to be looked for in whatever has been printed or answered since. */
-export type KnownSecrets = ReturnType<typeof knownSecrets>
+export type SecretScanner = ReturnType<typeof createSecretScanner>
 
-export function knownSecrets() {
+/** Collects the secrets that a test uses, and finds them in logs, answers and databases. */
+export function createSecretScanner() {
   const forms = new Map<string, string>()
   const counts = new Map<string, Set<string>>()
   const add = (kind: string, secret: string, parts: Buffer[]) => {
@@ -13,21 +13,21 @@ export function knownSecrets() {
   }
 
   return {
-    /** What is read as text, such as a password. */
+    /** Adds a secret that is text, such as a password. */
     text: (kind: string, secret: string) => add(kind, secret, [Buffer.from(secret)]),
 
-    /** What stands for bytes, in base64url. */
+    /** Adds a secret that is bytes in base64url. */
     bytes: (kind: string, secret: string) =>
       add(kind, secret, [Buffer.from(secret), Buffer.from(secret, 'base64url')]),
 
-    /** Each half counts. */
+    /** Adds a refresh token. Each half of it is a secret. */
     refreshToken(token: string) {
       const bytes = Buffer.from(token, 'base64url')
       add('refresh token', token, [Buffer.from(token), bytes.subarray(0, 16), bytes.subarray(16)])
     },
 
-    /** What is stored of a refresh token: hashes of its halves. */
-    stored(token: string) {
+    /** Adds the hashes of the halves of a refresh token, which are what is stored. */
+    refreshTokenHashes(token: string) {
       const bytes = Buffer.from(token, 'base64url')
       for (const half of [bytes.subarray(0, 16), bytes.subarray(16)]) {
         const hash = createHash('sha256').update(half).digest()
@@ -35,25 +35,25 @@ export function knownSecrets() {
       }
     },
 
-    /** A JWT, of which the signature is what nobody else could make. */
+    /** Adds a JWT. Its signature is the secret part. */
     jwt(kind: string, token: string) {
       const signature = token.split('.')[2] ?? ''
       add(kind, signature, [Buffer.from(signature, 'base64url')])
     },
 
-    /** How many there are of each kind. */
+    /** Returns the number of secrets of each kind. */
     counts: (): Record<string, number> =>
       Object.fromEntries([...counts].map(([kind, secrets]) => [kind, secrets.size])),
 
-    /** The kinds of those that are in the text, however they are written down there. */
-    exposedIn(text: string): string[] {
+    /** Returns the kinds of the secrets that the text contains, in any encoding. */
+    findIn(text: string): string[] {
       const found = [...forms].flatMap(([form, kind]) => (text.includes(form) ? [kind] : []))
       return [...new Set(found)].toSorted()
     },
   }
 }
 
-/** Also within a string of a string of JSON. */
+/** Returns a text as it may be written, also within one or two levels of JSON strings. */
 const written = (secret: string): string[] => {
   const inJson = (text: string) => JSON.stringify(text).slice(1, -1)
   return [secret, inJson(secret), inJson(inJson(secret)), encodeURIComponent(secret)]
@@ -61,7 +61,7 @@ const written = (secret: string): string[] => {
 
 function encoded(bytes: Buffer): string[] {
   const hex = bytes.toString('hex')
-  // As a part of something longer, which shifts base64 by up to two bytes.
+  // Within longer data, base64 may be shifted by up to two bytes.
   const base64 = [0, 1, 2].map((shift) =>
     Buffer.concat([Buffer.alloc(shift), bytes])
       .toString('base64')

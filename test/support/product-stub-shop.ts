@@ -2,16 +2,18 @@ import { type ProductPort, productPort } from '#src/modules/product/contract.ts'
 import { checkedPort } from './checked-port.ts'
 import { type Shop, startShop } from './shop.ts'
 
-/** A shop in which a test decides what goes wrong between order and product. */
-export interface InterferedShop extends Shop {
-  /** Replaces what the order module calls; without an argument it is the product module again. */
-  interfere(interference?: (port: ProductPort) => Partial<ProductPort>): void
-  /** As if the lease of an unfinished order had ended so long ago. */
+/** A shop in which a test replaces operations of the product port that the order module calls. */
+export interface ShopWithProductStub extends Shop {
+  /** Replaces operations of the port. Without an argument, the product module answers again. */
+  stubProduct(replace?: (port: ProductPort) => Partial<ProductPort>): void
+  /** Sets the end of an order's lease to this many milliseconds ago. */
   ageLease(orderId: string, milliseconds: number): Promise<void>
 }
 
-export async function startInterferedShop(environment: Record<string, string> = {}): Promise<InterferedShop> {
-  let interference: (port: ProductPort) => Partial<ProductPort> = () => ({})
+export async function startShopWithProductStub(
+  environment: Record<string, string> = {},
+): Promise<ShopWithProductStub> {
+  let replace: (port: ProductPort) => Partial<ProductPort> = () => ({})
   const shop = await startShop({
     environment,
     wrapPort(port, implementation) {
@@ -20,15 +22,15 @@ export async function startInterferedShop(environment: Record<string, string> = 
       const product = checked as ProductPort
       return {
         ...product,
-        reserve: (request, call) => ({ ...product, ...interference(product) }).reserve(request, call),
-        release: (request, call) => ({ ...product, ...interference(product) }).release(request, call),
+        reserve: (request, call) => ({ ...product, ...replace(product) }).reserve(request, call),
+        release: (request, call) => ({ ...product, ...replace(product) }).release(request, call),
       } satisfies ProductPort
     },
   })
   return {
     ...shop,
-    interfere(replacement = () => ({})) {
-      interference = replacement
+    stubProduct(replacement = () => ({})) {
+      replace = replacement
     },
     async ageLease(orderId, milliseconds) {
       const orders = (await shop.collections('order')).collection('orders')

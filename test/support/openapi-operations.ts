@@ -7,14 +7,14 @@ export interface Operation {
   method: string
   path: string
   tags: string[]
-  /** Of those that need an access token. */
+  /** Only operations that need an access token have it. */
   security?: unknown
   parameters?: { name: string; in: string; required?: boolean; schema: Json }[]
   requestBody?: Json
   responses: Record<string, Json>
 }
 
-/** What a reference within the document stands for. */
+/** Resolves a reference within the document. */
 export const componentOf = (document: Json, $ref: string): Json =>
   $ref
     .split('/')
@@ -37,14 +37,14 @@ export const operationsOf = (document: Json): Operation[] =>
     })),
   )
 
-/** Pointers (RFC 6901) into the body of an operation: to its objects, and to every field and the first item of lists. */
-export interface Places {
+/** JSON pointers (RFC 6901) into the body of an operation: to objects, and to every field and the first item of lists. */
+export interface BodyPointers {
   objects: string[]
   values: string[]
 }
 
-export function placesInBody(document: Json, operation: Operation): Places {
-  const places: Places = { objects: [], values: [] }
+export function pointersInBody(document: Json, operation: Operation): BodyPointers {
+  const places: BodyPointers = { objects: [], values: [] }
   const visit = (described: Json, pointer: string) => {
     const name = described.$ref?.replace('#/components/schemas/', '')
     const schema = name === undefined ? described : document.components.schemas[name]
@@ -58,12 +58,12 @@ export function placesInBody(document: Json, operation: Operation): Places {
   return places
 }
 
-/** The body with another value at the pointer. */
+/** Returns the body with another value at the pointer. */
 export function withValue(body: Json, pointer: string, value: unknown): Json {
   const [, key, ...rest] = pointer.split('/')
   if (key === undefined) return value
   const next = withValue(body?.[key], ['', ...rest].join('/'), value)
   if (Array.isArray(body)) return body.map((item, at) => (at === Number(key) ? next : item))
-  // Computed, so that `__proto__` is a key like any other.
+  // A computed key makes `__proto__` an ordinary field.
   return { ...body, [key]: next }
 }
