@@ -19,7 +19,7 @@ import {
   validRequests,
 } from '#test/support/valid-requests.ts'
 
-/** The status of an answer that grants what was asked for, or the code of one that refuses it. */
+/** The status of an answer that grants access, or the problem code of one that refuses it. */
 type Outcome = number | ErrorCode
 
 const callers = ['anonymous', 'owner', 'another customer', 'admin', 'service credential'] as const
@@ -48,7 +48,7 @@ const toOwnerAndAdmins = (status: number): Access => ({
   'another customer': 'order_not_found',
 })
 
-/** Who may do what. A route without an entry here does not pass, and neither does an entry without a route. */
+/** The outcome of each operation for each caller. A test compares the operations with the routes. */
 const access: Record<OperationName, Access> = {
   'POST /register': toAnyone(201),
   'POST /login': toAnyone(200),
@@ -78,7 +78,7 @@ const access: Record<OperationName, Access> = {
   'GET /problems/{code}': toAnyone(200),
 }
 
-/** Who may do what, asked of a deployment by everybody. `internalSecret` is the one that it was given. */
+/** Access of each caller to each operation of a deployment, whose INTERNAL_SECRET is `internalSecret`. */
 export function accessSuite(shape: Shape, deployment: () => Deployment, internalSecret: string) {
   describe('access', () => {
     let shop: Deployment
@@ -92,7 +92,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
 
     const credentials = createCredentialIssuer(internalSecret)
 
-    /** A credential for the very module that answers there: no other has a better chance. */
+    /** Issues a service credential for the module that answers this path. */
     const credentialFor = (path: string): Promise<string> => {
       const module = registry.find(({ api }) => Object.values(api).some((route) => route.path === path))
       return credentials(module?.name ?? 'product')
@@ -113,13 +113,13 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
       expect(headers.has('www-authenticate'), label).toBe(refusal.status === 401)
     }
 
-    it('is said of every operation that there is, and of no other', () => {
+    it('the access table has every documented operation and no other', () => {
       const documented = operations.map(({ name }) => name).sort()
       expect(Object.keys(access).sort()).toEqual(documented)
     })
 
-    describe.each(operationNames)('to %s', (name) => {
-      it.each(callers)('as the table says: %s', async (caller) => {
+    describe.each(operationNames)('%s', (name) => {
+      it.each(callers)(`${name} answers as the access table says to the caller: %s`, async (caller) => {
         const { ada, grace, boss } = people
         const accounts: Partial<Record<Caller, Account>> = {
           owner: ada,
@@ -139,7 +139,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
       })
     })
 
-    it('to steps of an order beyond cancelling is for admins, and for its owner forbidden', async () => {
+    it('only an admin may ship and deliver an order', async () => {
       const { ada, grace, boss } = people
       const { path } = await make('PUT /orders/{id}')
       const steps = [
@@ -158,12 +158,12 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
       }
     })
 
-    describe("to another's", () => {
+    describe('the resources of another customer', () => {
       const idBearing = () =>
         operations.filter(({ path, security }) => path.includes('{') && security !== undefined)
       const unknownId = '0123456789abcdef01234567'
 
-      /** An answer but for what differs from one request to the next. */
+      /** Returns an answer as text, without the parts that differ between any two requests. */
       const comparable = ({ status, headers, body }: Answer, id: string) => {
         const { 'x-request-id': requestId, date: _date, ...rest } = Object.fromEntries(headers)
         return JSON.stringify({ status, rest, body })
@@ -171,7 +171,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
           .replaceAll(String(requestId), '')
       }
 
-      it('resource is as if it did not exist, whatever is asked of it', async () => {
+      it('requests for the resource of another customer are answered as if it did not exist', async () => {
         const { grace } = people
         expect(idBearing().length).toBeGreaterThanOrEqual(6)
         for (const { name } of idBearing()) {
@@ -181,17 +181,17 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
           const before = await storedDocuments(shop)
           for (const headers of [{}, { 'If-Match': '*' }, { 'If-Match': '"0"' }, { 'If-None-Match': '*' }]) {
             const options = { token: grace.token, headers: headers as Record<string, string> }
-            const theirs = await ask(name, valid, options)
-            const nobodys = await ask(name, unknown, options)
+            const ofAnother = await ask(name, valid, options)
+            const ofUnknown = await ask(name, unknown, options)
             const label = `${name} ${JSON.stringify(headers)}`
-            expect(comparable(theirs, id), label).toBe(comparable(nobodys, unknownId))
-            expectOutcome(theirs, access[name as OperationName]['another customer'], label)
+            expect(comparable(ofAnother, id), label).toBe(comparable(ofUnknown, unknownId))
+            expectOutcome(ofAnother, access[name as OperationName]['another customer'], label)
           }
           expect(await storedDocuments(shop), name).toEqual(before)
         }
       })
 
-      it('orders are in no list but their own and that of admins', async () => {
+      it('an order is listed to its owner and to admins alone', async () => {
         const { ada, grace, boss } = people
         const { path } = await make('GET /orders/{id}')
         const orderId = path.split('/').at(-1)
@@ -207,7 +207,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
         expectOutcome(await shop.get(`/orders?userId=${unknownId}`, { token: grace.token }), 'forbidden')
       })
 
-      it('list cannot be gone on with by their cursor', async () => {
+      it('a cursor of another customer does not list the orders of that customer', async () => {
         const { ada, grace } = people
         await make('GET /orders/{id}')
         await make('GET /orders/{id}')
@@ -217,7 +217,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
         for (const { userId } of answer.body.data) expect(userId).toBe(grace.userId)
       })
 
-      it('idempotency key is not taken, nor its order shown', async () => {
+      it('two customers can use the same idempotency key for different orders', async () => {
         const { ada, grace } = people
         const { body } = await make('POST /orders/create_order')
         const headers = { 'Idempotency-Key': 'same-for-both' }
@@ -229,8 +229,8 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
       })
     })
 
-    describe('by other means than the Authorization header is', () => {
-      it('no access at all: a query, a body and a cookie are not looked into for tokens', async () => {
+    describe('credentials outside the Authorization header', () => {
+      it('a token in a query, a body, a cookie or another header gives no access', async () => {
         const { boss } = people
         const secured = operations.filter(({ security }) => security !== undefined)
         expect(secured.length).toBeGreaterThanOrEqual(10)
@@ -269,7 +269,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
         }
       })
 
-      it('no other user, no other role: what a request says of itself is nothing', async () => {
+      it('headers and cookies that name a user or a role have no effect', async () => {
         const { ada, grace, boss } = people
         const claims = {
           'X-User-Id': boss.userId,
@@ -295,7 +295,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
       })
     })
 
-    describe('to /internal', () => {
+    describe('/internal', () => {
       let paths: string[]
       beforeAll(async () => {
         const { composition, close } = await startComposition({
@@ -317,26 +317,30 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
         ['the secret itself', internalSecret],
       ]
 
-      it(`is ${shape === 'split' ? 'not there for anybody outside' : 'for service credentials alone'}`, async () => {
+      it(`/internal ${shape === 'split' ? 'answers 404 to every caller outside' : 'accepts service credentials alone'}`, async () => {
         expect(paths.length).toBeGreaterThanOrEqual(2)
         for (const path of paths) {
           const module = path.split('/')[2] ?? ''
           const refusal = shape === 'split' ? 'route_not_found' : 'invalid_token'
           const before = await storedDocuments(shop)
-          for (const [who, token] of await tokens(module)) {
+          for (const [caller, token] of await tokens(module)) {
             const expected =
-              refusal === 'invalid_token' && /anonymous|itself/.test(who) ? 'unauthenticated' : refusal
-            expectOutcome(await shop.post(path, { token, body: { calls: [] } }), expected, `${path}, ${who}`)
+              refusal === 'invalid_token' && /anonymous|itself/.test(caller) ? 'unauthenticated' : refusal
+            expectOutcome(
+              await shop.post(path, { token, body: { calls: [] } }),
+              expected,
+              `${path}, ${caller}`,
+            )
           }
-          // Let in, it is told that there is nothing to do.
+          // A caller that is let in is told that the list of calls is empty.
           const opened = await shop.post(path, { token: await credentials(module), body: { calls: [] } })
           expectOutcome(opened, shape === 'split' ? 'route_not_found' : 'validation_failed', path)
           expect(await storedDocuments(shop), path).toEqual(before)
         }
       })
 
-      /** As no well-behaved client writes paths: as they are. */
-      const sent = (path: string, token: string): Promise<string> =>
+      /** Sends a path as it is, without normalizing it. */
+      const bodyOfPost = (path: string, token: string): Promise<string> =>
         new Promise((resolve, reject) => {
           const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' }
           const post = request(shop.url, { method: 'POST', path, headers }, (response) => {
@@ -346,10 +350,10 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
           post.end('{"calls":[]}')
         })
 
-      it('cannot be had by writing its path in another way', async () => {
+      it('/internal cannot be reached by other spellings of its path', async () => {
         const token = await credentials('product')
         const plain = '/internal/product/reserve'
-        const written = [
+        const spellings = [
           plain,
           `/${plain}`,
           `/.${plain}`,
@@ -370,8 +374,9 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
           `${shop.url}/products/..${plain}`,
         ]
         const reached: string[] = []
-        // Whoever is let in is told what is wrong with `calls`.
-        for (const path of written) if ((await sent(path, token)).includes('/calls')) reached.push(path)
+        // A caller that is let in gets an error about `calls`.
+        for (const path of spellings)
+          if ((await bodyOfPost(path, token)).includes('/calls')) reached.push(path)
         if (shape === 'split') expect(reached).toEqual([])
         else expect(reached).toContain(plain)
       })

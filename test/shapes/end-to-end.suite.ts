@@ -3,12 +3,12 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Deployment, deploy, type Shape } from '#test/support/processes.ts'
 import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
 
-/** What a client relies on, whatever shape it talks to: real processes, real sockets, a real database. */
+/** The behaviour that clients rely on in both shapes, with real processes, sockets and databases. */
 export function endToEndSuite(shape: Shape) {
   describe(`the whole program, ${shape}`, () => {
     let shop: Deployment
     beforeAll(async () => {
-      // Two cores carry everything at once here; what is slow is not what these tests are about.
+      // Tests share two cores, so requests may be slow.
       shop = await deploy(shape, { REQUEST_TIMEOUT: '20s' })
     })
     afterAll(async () => {
@@ -17,7 +17,7 @@ export function endToEndSuite(shape: Shape) {
     })
     const stockOf = async (productId: string) => (await shop.get(`/products/${productId}`)).body.stock
 
-    it('goes from registration to a bought and cancelled order', async () => {
+    it('a customer registers, signs in, buys, repeats the order with its key, and cancels it', async () => {
       const ada = await shop.customer()
       expect(await shop.get('/profile', { token: ada.token })).toMatchObject({
         status: 200,
@@ -50,7 +50,7 @@ export function endToEndSuite(shape: Shape) {
       expect(await stockOf(productId)).toBe(5)
     })
 
-    it('refuses a stale update with the current product', async () => {
+    it('an update with a stale version is refused with the current product', async () => {
       const { productId } = await shop.product(shop.adminToken, { price: 1 })
       const token = shop.adminToken
       const update = (body: object) => shop.put(`/products/${productId}`, { token, body })
@@ -61,7 +61,7 @@ export function endToEndSuite(shape: Shape) {
       })
     })
 
-    it('refuses what cannot be sold', async () => {
+    it('an order over the stock or for an unknown product is refused', async () => {
       const { token } = await shop.customer()
       const { productId } = await shop.product(shop.adminToken, { stock: 1 })
       expect(await shop.order(token, [{ productId, quantity: 2 }])).toMatchObject({
@@ -75,7 +75,7 @@ export function endToEndSuite(shape: Shape) {
       })
     })
 
-    it('sells 50 units to 200 buyers who come at once, and not one more', async () => {
+    it('200 concurrent orders buy 50 units exactly', async () => {
       const buyers = await Promise.all(Array.from({ length: 10 }, () => shop.customer()))
       const { productId } = await shop.product(shop.adminToken, { stock: 50 })
       const answers = await Promise.all(
@@ -95,7 +95,7 @@ export function endToEndSuite(shape: Shape) {
       expect(orders.flat()).toHaveLength(50)
     })
 
-    it('sells whole baskets to 100 buyers who come at once, or nothing of them', async () => {
+    it('100 concurrent orders of several products are each confirmed whole or rejected whole', async () => {
       const buyers = await Promise.all(Array.from({ length: 10 }, () => shop.customer()))
       const scarce = await shop.product(shop.adminToken, { name: 'Scarce', stock: 30 })
       const plenty = await Promise.all(
@@ -110,7 +110,7 @@ export function endToEndSuite(shape: Shape) {
             { productId: first.productId, quantity: 2 },
             { productId: second.productId, quantity: 3 },
           ]
-          // In every order of the lines: who took them as they come would hold up others, or himself be held up.
+          // The scarce product takes each place in the basket. Locks in the order of the lines would deadlock.
           basket.splice(n % 3, 0, { productId: scarce.productId, quantity: 1 })
           return shop.order(buyers[n % buyers.length]?.token ?? '', basket)
         }),
@@ -136,7 +136,7 @@ export function endToEndSuite(shape: Shape) {
         expect(await stockOf(productId)).toBe(1_000 - (sold.get(productId) ?? 0))
     })
 
-    it('places one order for 50 requests with one key that come at once', async () => {
+    it('50 concurrent requests with one idempotency key place one order', async () => {
       const { token } = await shop.customer()
       const { productId } = await shop.product(shop.adminToken, { stock: 10 })
       const place = () => shop.order(token, [{ productId, quantity: 3 }], { 'Idempotency-Key': 'rush' })
@@ -160,7 +160,7 @@ export function endToEndSuite(shape: Shape) {
       expect(await stockOf(productId)).toBe(7)
     })
 
-    it('gives the stock back once to 50 who cancel at once', async () => {
+    it('50 concurrent cancellations of one order return its stock once', async () => {
       const { token } = await shop.customer()
       const { productId } = await shop.product(shop.adminToken, { stock: 10 })
       const { orderId } = (await shop.order(token, [{ productId, quantity: 4 }])).body
@@ -177,7 +177,7 @@ export function endToEndSuite(shape: Shape) {
       expect(await stockOf(productId)).toBe(10)
     })
 
-    it("keeps one user's orders from another", async () => {
+    it('a customer cannot read or cancel the order of another customer', async () => {
       const [ada, grace] = await Promise.all([shop.customer(), shop.customer()])
       const { productId } = await shop.product(shop.adminToken)
       const { orderId } = (await shop.order(ada.token, [{ productId, quantity: 1 }])).body
@@ -189,27 +189,27 @@ export function endToEndSuite(shape: Shape) {
       }
     })
 
-    it('says by OPTIONS what may be asked of a path', async () => {
+    it('OPTIONS answers with the methods of a path', async () => {
       const answer = await shop.request('OPTIONS', '/orders/create_order')
       expect(answer).toMatchObject({ status: 204, body: '' })
       expect(answer.headers.get('allow')).toBe('POST, OPTIONS')
       expect((await shop.request('OPTIONS', '/nowhere')).status).toBe(404)
     })
 
-    it('carries the request id through', async () => {
+    it('the request id is in the answer and in the log', async () => {
       const headers = { 'X-Request-Id': `e2e-${shape.replace(' ', '-')}` }
       const { token } = await shop.customer()
       const { productId } = await shop.product(shop.adminToken)
       const body = { productList: [{ productId, quantity: 1 }] }
       const answer = await shop.post('/orders/create_order', { token, headers, body })
       expect(answer.headers.get('x-request-id')).toBe(headers['X-Request-Id'])
-      // Service and log are processes of their own: what they print arrives a moment after the answer.
+      // The log line of a process arrives a moment after its answer.
       await vi.waitFor(() => expect(shop.output().includes(headers['X-Request-Id'])).toBe(true), {
         timeout: 5_000,
       })
     })
 
-    const everywhere = '0123456789abcdef01234567'
+    const unknownId = '0123456789abcdef01234567'
     const operator = { $gt: '' }
     it.each<[string, string, unknown]>([
       ['POST', '/register', '{"username": '],
@@ -226,21 +226,21 @@ export function endToEndSuite(shape: Shape) {
       ['POST', '/products/create_product', { name: 'Cup', price: 1.999, stock: 1 }],
       ['POST', '/products/create_product', { name: 'Cup', price: -1, stock: 1 }],
       ['POST', '/products/create_product', { name: 'Cup', price: 1, stock: 1e12 }],
-      ['PUT', `/products/${everywhere}`, { name: operator, version: 1 }],
+      ['PUT', `/products/${unknownId}`, { name: operator, version: 1 }],
       ['PUT', '/products/nothing', { name: 'Cup', version: 1 }],
-      ['POST', `/products/${everywhere}/stock`, { change: 1, reason: operator }],
-      ['POST', `/products/${everywhere}/stock`, { change: -1e15 }],
+      ['POST', `/products/${unknownId}/stock`, { change: 1, reason: operator }],
+      ['POST', `/products/${unknownId}/stock`, { change: -1e15 }],
       ['DELETE', '/products/nothing', undefined],
       ['POST', '/orders/create_order', '}'],
       ['POST', '/orders/create_order', { productList: [{ productId: operator, quantity: 1 }] }],
-      ['POST', '/orders/create_order', { productList: [{ productId: everywhere, quantity: -5 }] }],
-      ['POST', '/orders/create_order', { productList: [{ productId: everywhere, quantity: 1e9 }] }],
+      ['POST', '/orders/create_order', { productList: [{ productId: unknownId, quantity: -5 }] }],
+      ['POST', '/orders/create_order', { productList: [{ productId: unknownId, quantity: 1e9 }] }],
       ['POST', '/orders/create_order', { productList: 'x'.repeat(2 * 1024 * 1024) }],
-      ['PUT', `/orders/${everywhere}`, { status: operator }],
+      ['PUT', `/orders/${unknownId}`, { status: operator }],
       ['PUT', '/orders/nothing', { status: 'cancelled' }],
       ['DELETE', '/orders/nothing', undefined],
     ])(
-      'answers %s %s of something bad with a 4xx problem, and changes nothing',
+      '%s %s with an invalid path or body answers a 4xx problem and changes nothing',
       async (method, path, body) => {
         const everything = async () => {
           const token = shop.adminToken
@@ -258,7 +258,7 @@ export function endToEndSuite(shape: Shape) {
       },
     )
 
-    /** As clients other than `fetch` do it. */
+    /** Signs in with headers that `fetch` does not send. */
     const login = (password: string, headers: Record<string, string>): Promise<number | undefined> =>
       new Promise((resolve, reject) => {
         const body = JSON.stringify({ email: 'nobody@example.com', password })
@@ -274,18 +274,15 @@ export function endToEndSuite(shape: Shape) {
       })
 
     it.each([
-      ['announces its body first, as curl does', { Expect: '100-continue' }],
-      ['asks for another protocol as well', { Connection: 'Upgrade, HTTP2-Settings', Upgrade: 'h2c' }],
-      [
-        'names headers for this connection alone',
-        { Connection: 'X-Mine, keep-alive', 'X-Mine': '1', TE: 'trailers' },
-      ],
-    ])('answers a client that %s like any other', async (_, headers: Record<string, string>) => {
+      ['announces its body with Expect, as curl does', { Expect: '100-continue' }],
+      ['offers an upgrade to HTTP/2', { Connection: 'Upgrade, HTTP2-Settings', Upgrade: 'h2c' }],
+      ['has hop-by-hop headers', { Connection: 'X-Mine, keep-alive', 'X-Mine': '1', TE: 'trailers' }],
+    ])('a client that %s is answered like any other', async (_, headers: Record<string, string>) => {
       expect(await login('wrong', headers)).toBe(401)
       expect(await login('x'.repeat(2 * 1024 * 1024), headers)).toBe(413)
     })
 
-    it('serves the reference and the whole document, from files of its own', async () => {
+    it('/docs and its assets are served by the program, and /openapi.json is complete', async () => {
       const page = await shop.get('/docs')
       expect(page.status).toBe(200)
       const assets = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => String(path))
@@ -299,7 +296,7 @@ export function endToEndSuite(shape: Shape) {
         expect(paths).toHaveProperty([path])
     })
 
-    it('is closed to pages of other origins, unless it is told otherwise', async () => {
+    it('without CORS_ORIGINS no answer has CORS headers', async () => {
       const headers = { Origin: 'https://shop.example', 'Access-Control-Request-Method': 'POST' }
       const preflight = await shop.request('OPTIONS', '/orders/create_order', { headers })
       expect(preflight).toMatchObject({ status: 204, body: '' })
@@ -311,7 +308,7 @@ export function endToEndSuite(shape: Shape) {
       }
     })
 
-    it('keeps /internal to itself', async () => {
+    it('/internal refuses an admin', async () => {
       const answer = await shop.post('/internal/product/reserve', {
         token: shop.adminToken,
         body: { calls: [] },

@@ -11,8 +11,8 @@ import {
   validRequests,
 } from '#test/support/valid-requests.ts'
 
-/** What every answer says to browsers, of whatever it is an answer to. */
-const policy = {
+/** The security headers of every answer. */
+const securityHeaders = {
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
@@ -27,25 +27,25 @@ const policy = {
   'x-xss-protection': '0',
 }
 
-function expectPolicy(
+function expectSecurityHeaders(
   headers: Iterable<[string, string]>,
   label: string,
-  more: Partial<typeof policy> = {},
+  changes: Partial<typeof securityHeaders> = {},
 ): void {
   const all = [...headers]
   const names = new Set([
-    ...Object.keys(policy),
+    ...Object.keys(securityHeaders),
     'set-cookie',
     'x-powered-by',
     'server',
     'access-control-allow-credentials',
   ])
-  // A header that came twice is twice in it.
+  // A header that occurs twice is twice in the list.
   const shown = all.filter(([name]) => names.has(name)).sort()
-  expect(shown, label).toEqual(Object.entries({ ...policy, ...more }).sort())
+  expect(shown, label).toEqual(Object.entries({ ...securityHeaders, ...changes }).sort())
 }
 
-/** Headers of the answers of a deployment whose CORS_ORIGINS are `origins`. */
+/** Response headers of a deployment whose CORS_ORIGINS are `origins`. */
 export function headersSuite(deployment: () => Deployment, origins: readonly string[]) {
   describe('headers', () => {
     let shop: Deployment
@@ -70,15 +70,15 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
       return shop.request(name.split(' ')[0] ?? '', path, { body, token, headers })
     }
 
-    it('tell browsers to do nothing with an answer, be it good or a refusal', async () => {
+    it('every operation answers with the security headers, also when it refuses', async () => {
       for (const { name } of operations) {
-        const more =
+        const changes =
           name === 'GET /docs'
             ? { 'content-security-policy': expect.stringMatching(/^default-src 'none'; /) }
             : {}
         for (const token of [people.boss.token, undefined]) {
           const { headers, status } = await ask(name, token)
-          expectPolicy(headers, `${name} ${status}`, more)
+          expectSecurityHeaders(headers, `${name} ${status}`, changes)
         }
       }
     })
@@ -99,23 +99,23 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
       [200, requestText('GET', '/healthz')],
       [200, requestText('HEAD', '/products')],
       [200, requestText('GET', '/docs/assets/swagger-ui.css')],
-    ])('are each there once on a %i', async (status, text) => {
+    ])('an answer with status %i has each security header once', async (status, text) => {
       const answer = await sendRaw(shop.url, text)
       expect(answer.status).toBe(status)
-      expectPolicy(answer.headers, text.slice(0, 60))
+      expectSecurityHeaders(answer.headers, text.slice(0, 60))
       const names = answer.headers.map(([name]) => name)
       expect(names).toEqual([...new Set(names)])
     })
 
-    it('are each there once on what is not for anybody outside', async () => {
+    it('an answer of /internal has each security header once', async () => {
       const { headers } = await sendRaw(
         shop.url,
         requestText('POST', '/internal/product/reserve', {}, '{"calls":[]}'),
       )
-      expectPolicy(headers, '/internal')
+      expectSecurityHeaders(headers, '/internal')
     })
 
-    it('let the reference use what comes from here, and nothing inline', async () => {
+    it('the content security policy of /docs allows its own files and nothing inline', async () => {
       const page = await shop.get('/docs')
       const directives = page.headers.get('content-security-policy')?.split('; ') ?? []
       expect(directives).toEqual(
@@ -127,11 +127,11 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
         ]),
       )
       expect(directives.join()).not.toContain('unsafe')
-      // What that policy would keep from working.
+      // The policy would block all of these.
       expect(page.body).not.toMatch(/<script(?![^>]* src=)|<style|\sstyle=|\son\w+=|javascript:/i)
     })
 
-    it('keep what is personal out of every cache, and nothing else', async () => {
+    it('personal answers are not cached, public answers may be', async () => {
       const personal = operations.filter(
         ({ name, security }) => security !== undefined || /^POST \/(register|login|token)/.test(name),
       )
@@ -144,7 +144,7 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
       }
     })
 
-    it('set no cookie, and a cookie means nothing', async () => {
+    it('no answer sets a cookie, and the cookies of a request have no effect', async () => {
       const cookie = `session=1; token=${people.boss.token}`
       const { token } = people.ada
       const [without, withCookie] = [
@@ -158,9 +158,9 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
     const accessControl = (headers: Headers) =>
       [...headers].filter(([name]) => name.startsWith('access-control-')).map(([name]) => name)
 
-    describe('for pages of other origins', () => {
+    describe('CORS', () => {
       it.each(origins)(
-        'let in %s, without cookies, and say that the answer depends on it',
+        'pages of %s may read every answer, without cookies, and the answer varies by origin',
         async (origin) => {
           const token = people.ada.token
           for (const [path, status] of [
@@ -181,7 +181,7 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
         },
       )
 
-      it('answer their preflight, which has no body', async () => {
+      it('a preflight of an allowed origin is answered without a body', async () => {
         for (const origin of origins) {
           const answer = await shop.request('OPTIONS', '/orders/create_order', {
             headers: {
@@ -196,14 +196,14 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
           expect(answer.headers.get('access-control-allow-headers')).toContain('Authorization')
           expect(answer.headers.get('vary')).toContain('Origin')
           expect(answer.headers.get('allow')).toBe('POST, OPTIONS')
-          expectPolicy(answer.headers, 'preflight')
+          expectSecurityHeaders(answer.headers, 'preflight')
         }
       })
 
       const Origin = origins[0] ?? ''
       const listIn = (headers: Headers, name: string) => headers.get(name)?.split(', ') ?? []
 
-      it('say in the preflight what they may send: what the API reads, and what traces have', async () => {
+      it('a preflight allows the headers that the API reads and those of traces, and every method of the API', async () => {
         const described = operations.flatMap(({ parameters = [] }) =>
           parameters.filter((each) => each.in === 'header').map(({ name }) => name),
         )
@@ -219,7 +219,7 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
         )
       })
 
-      it('have their preflight answered where no route is, so that they can read the 404', async () => {
+      it('a preflight of an unknown path is answered, so that the page can read the 404', async () => {
         const headers = { Origin, 'Access-Control-Request-Method': 'PUT' }
         const answer = await shop.request('OPTIONS', '/nowhere', { headers })
         expect(answer).toMatchObject({ status: 204, body: '' })
@@ -228,7 +228,7 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
         expect(answer.headers.get('access-control-allow-origin')).toBe(Origin)
       })
 
-      it('learn from an OPTIONS that is no preflight what a path has', async () => {
+      it('an OPTIONS request that is no preflight answers with the methods of the path', async () => {
         const options = (path: string) => shop.request('OPTIONS', path, { headers: { Origin } })
         const answer = await options('/login')
         expect(answer).toMatchObject({ status: 204, body: '' })
@@ -237,14 +237,14 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
         expect(await options('/nowhere')).toMatchObject({ status: 404, body: { code: 'route_not_found' } })
       })
 
-      it('may read every header that an answer has for them', async () => {
-        // What browsers let a page read, and what is for browsers, caches and connections.
+      it('pages may read every response header of the API', async () => {
+        // Pages may always read some of these headers; the others are for browsers, caches and connections.
         const others =
           /^(access-control-.*|cache-control|connection|content-.*|date|keep-alive|last-modified|transfer-encoding|vary)$/
         const seen = new Set<string>()
         let exposed: string[] = []
         const look = ({ headers }: Answer) => {
-          for (const [name] of headers) if (!others.test(name) && !(name in policy)) seen.add(name)
+          for (const [name] of headers) if (!others.test(name) && !(name in securityHeaders)) seen.add(name)
           exposed = listIn(headers, 'access-control-expose-headers').map((name) => name.toLowerCase())
           for (const name of seen) expect(exposed).toContain(name)
         }
@@ -253,7 +253,7 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
         }
         look(await shop.request('PATCH', '/nowhere', { headers: { Origin } }))
         look(await shop.request('PATCH', '/login', { headers: { Origin } }))
-        // None of the tests' requests is asked to wait, or replayed.
+        // No request of this test is replayed or asked to wait.
         expect(exposed.sort()).toEqual([...seen, 'idempotent-replayed', 'retry-after'].sort())
       })
 
@@ -262,12 +262,15 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
         [413, 'POST', '/login', { raw: ' '.repeat(1_100_000) }],
         [415, 'POST', '/login', { raw: '{}', headers: { 'Content-Type': 'text/plain' } }],
         [401, 'GET', '/profile', {}],
-      ])('may read why they are refused: %i', async (status, method, path, sent) => {
-        const answer = await shop.request(method, path, { ...sent, headers: { ...sent.headers, Origin } })
-        expect(answer.status).toBe(status)
-        expect(answer.headers.get('access-control-allow-origin')).toBe(Origin)
-        expect(answer.headers.get('vary')).toBe('Origin')
-      })
+      ])(
+        'pages of an allowed origin may read a refusal with status %i',
+        async (status, method, path, sent) => {
+          const answer = await shop.request(method, path, { ...sent, headers: { ...sent.headers, Origin } })
+          expect(answer.status).toBe(status)
+          expect(answer.headers.get('access-control-allow-origin')).toBe(Origin)
+          expect(answer.headers.get('vary')).toBe('Origin')
+        },
+      )
 
       it.each([
         'https://evil.example',
@@ -280,7 +283,7 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
           origin.replace('://', '://evil.'),
           origin.toUpperCase(),
         ]),
-      ])('let in nobody else: %s', async (origin) => {
+      ])('pages of the origin %s may read nothing', async (origin) => {
         const headers = { Origin: origin }
         const read = await shop.get('/products/', { headers })
         expect(read.status).toBe(200)

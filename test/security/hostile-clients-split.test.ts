@@ -1,0 +1,3 @@
+import { hostileClientsSuite } from './hostile-clients.suite.ts'
+
+hostileClientsSuite('split')
