@@ -1,75 +1,93 @@
-import { RateLimiterMongo, type RateLimiterRes } from 'rate-limiter-flexible'
+import type mongoose from 'mongoose'
 import type { Call } from '#kernel/call.ts'
 import type { Rate } from '#kernel/config/values.ts'
-
 import type { Database } from '#kernel/mongo/database.ts'
+import { isDuplicateKey } from '#kernel/mongo/errors.ts'
 import type { Count } from './count.ts'
 
-const collection = 'throttles'
-// Milliseconds for one command; whoever waits for it has a deadline besides.
-const maxTimeMS = 2_000
-// What is locked has more than any rate allows, by so much that nothing that is taken back makes a difference.
-const lockedFrom = 1_000_000_000
-const locked = 2 * lockedFrom
+/** Replicas of earlier versions use the same documents (rate-limiter-flexible's format). */
+interface CounterDocument {
+  key: string
+  points: number
+  expire: Date
+}
+
+// A locked key has so many points that taking events back does not unlock it.
+const minLockedPoints = 1_000_000_000
+const lockedPoints = 2 * minLockedPoints
+
+const countOf = ({ points, expire }: CounterDocument): Count => ({
+  count: points,
+  isLocked: points >= minLockedPoints,
+  until: expire.getTime(),
+})
 
 export type CounterRepository = ReturnType<typeof createCounterRepository>
 
-/** Counters that replicas share: each counts from its first event on for `withinMs`, then from zero. */
+/**
+ * Counters that all replicas share. A count lasts for `withinMs` from its first event. MongoDB deletes an expired counter up to
+ * a minute later, so each query compares `expire` itself.
+ * @param name separates the keys of this counter from the keys of others
+ */
 export function createCounterRepository(
   database: Database,
   name: string,
   { withinMs }: Pick<Rate, 'withinMs'>,
 ) {
-  const native = database.connection.collection(collection)
-  const counters = new RateLimiterMongo({
-    // It would send its commands without a time limit.
-    storeClient: {
-      collection: () => ({
-        findOneAndUpdate: (filter: object, update: object, options: object) =>
-          native.findOneAndUpdate(filter, update, { ...options, maxTimeMS }),
-        findOne: (filter: object) => native.findOne(filter, { maxTimeMS }),
-      }),
-    },
-    tableName: collection,
-    disableIndexesCreation: true,
-    keyPrefix: name,
-    points: 1,
-    duration: withinMs / 1_000,
-  })
-  const countOf = ({ consumedPoints, msBeforeNext }: RateLimiterRes): Count => ({
-    count: consumedPoints,
-    isLocked: consumedPoints >= lockedFrom,
-    until: Date.now() + msBeforeNext,
-  })
+  const counters = database.connection.collection<CounterDocument>('throttles')
+  const storedKey = (key: string) => `${name}:${key}`
+
+  /** Adds an event to the current count, or starts a new count with it, in one atomic update. */
+  const addOnce = (key: string, call: Call) =>
+    database.run(call, (maxTimeMS) => {
+      const isCurrent = { $gt: ['$expire', new Date()] }
+      const points = { $cond: [isCurrent, { $add: ['$points', 1] }, 1] }
+      const expire = { $cond: [isCurrent, '$expire', new Date(Date.now() + withinMs)] }
+      const options = { upsert: true, returnDocument: 'after', maxTimeMS } as const
+      return counters.findOneAndUpdate({ key: storedKey(key) }, [{ $set: { points, expire } }], options)
+    })
+
+  const update = (
+    filter: mongoose.mongo.Filter<CounterDocument>,
+    change: mongoose.mongo.UpdateFilter<CounterDocument>,
+    call: Call,
+    upsert = false,
+  ) => database.run(call, (maxTimeMS) => counters.updateOne(filter, change, { upsert, maxTimeMS }))
 
   return {
-    /** @returns undefined if nothing has been counted, or it is forgotten */
+    /** @returns undefined if nothing has been counted, or the count has expired */
     async read(key: string, call: Call): Promise<Count | undefined> {
-      const found = await database.run(call, () => counters.get(key))
-      return found ? countOf(found) : undefined
+      const current = { key: storedKey(key), expire: { $gt: new Date() } }
+      const counter = await database.run(call, (maxTimeMS) => counters.findOne(current, { maxTimeMS }))
+      return counter ? countOf(counter) : undefined
     },
 
-    /** @returns what has been counted, this one included */
-    add: async (key: string, call: Call): Promise<Count> =>
-      countOf(await database.run(call, () => counters.penalty(key, 1))),
+    /** @returns the count with this event */
+    async add(key: string, call: Call): Promise<Count> {
+      const counter = await addOnce(key, call).catch((error: unknown) => {
+        // Another request has inserted the counter at the same time, so that it exists now.
+        if (isDuplicateKey(error)) return addOnce(key, call)
+        throw error
+      })
+      if (!counter) throw new Error('an upsert returned no document')
+      return countOf(counter)
+    },
 
-    /** Takes back what was counted once, unless it is forgotten: what is counted since then is another's. */
+    /** Takes one event back. Nothing happens if its count has expired, because the events since then are in another count. */
     async subtract(key: string, { until }: Count, call: Call): Promise<void> {
-      const counted = { key: counters.getKey(key), expire: { $lte: new Date(until) } }
-      await database.run(call, () => native.updateOne(counted, { $inc: { points: -1 } }, { maxTimeMS }))
+      await update({ key: storedKey(key), expire: { $lte: new Date(until) } }, { $inc: { points: -1 } }, call)
     },
 
-    async set(key: string, count: number, milliseconds: number, call: Call): Promise<void> {
-      await database.run(call, () => counters.set(key, count, milliseconds / 1_000))
+    async set(key: string, points: number, keptForMs: number, call: Call): Promise<void> {
+      const expire = new Date(Date.now() + keptForMs)
+      await update({ key: storedKey(key) }, { $set: { points, expire } }, call, true)
     },
 
-    /** Of what has been counted. @returns false if it is locked already: of several that do it at once, one does */
-    async lock(key: string, milliseconds: number, call: Call): Promise<boolean> {
-      const counted = { key: counters.getKey(key), points: { $lt: lockedFrom } }
-      const expire = new Date(Date.now() + milliseconds)
-      const { modifiedCount } = await database.run(call, () =>
-        native.updateOne(counted, { $set: { points: locked, expire } }, { maxTimeMS }),
-      )
+    /** Locks a key that has a count. @returns false if it is locked already, also by a call at the same time */
+    async lock(key: string, lockoutMs: number, call: Call): Promise<boolean> {
+      const unlocked = { key: storedKey(key), points: { $lt: minLockedPoints } }
+      const expire = new Date(Date.now() + lockoutMs)
+      const { modifiedCount } = await update(unlocked, { $set: { points: lockedPoints, expire } }, call)
       return modifiedCount === 1
     },
   }
