@@ -1,9 +1,9 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
+import { Node, Yallist } from 'yallist'
 import { ConfigError } from '#kernel/config/config-error.ts'
 import { type DomainError, validationFailed } from '#kernel/errors.ts'
-import { LinkedList } from '#kernel/linked-list.ts'
 import { isSystemError } from '#kernel/system-error.ts'
 import { listenFault } from './listen-address.ts'
 import {
@@ -69,12 +69,13 @@ export async function listen(
     setTimeout(() => socket.destroy(), limits.lingerMs).unref()
   }
   const answer = getRequestListener(fetch, { errorHandler: answerToUnhandled })
-  const inFlight = new LinkedList<ServerResponse>()
+  const inFlight = new Yallist<ServerResponse>()
   let draining = false
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     if (draining) response.shouldKeepAlive = false
-    const place = inFlight.add(response)
-    response.once('close', () => inFlight.remove(place))
+    const node = new Node(response)
+    inFlight.pushNode(node)
+    response.once('close', () => inFlight.removeNode(node))
     const fault = faultOfHost(request)
     if (fault) return sendRefusal(response, validationFailed({ parameter: 'Host', message: fault }))
     const target = originForm(request)
@@ -85,7 +86,7 @@ export async function listen(
   }
   const drain = () => {
     draining = true
-    for (const { value } of inFlight) value.shouldKeepAlive = false
+    for (const response of inFlight) response.shouldKeepAlive = false
   }
   // The listener checks the Host header itself: Node.js would refuse an empty one, and accept two.
   const server = createServer(
@@ -113,7 +114,7 @@ export async function listen(
   // An expectation other than 100-continue is ignored, as RFC 9110 (10.1.1) permits.
   server.on('checkExpectation', listener)
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    const unanswered = [...inFlight].filter(({ value }) => value.req.socket === socket).at(-1)?.value
+    const unanswered = [...inFlight].filter(({ req }) => req.socket === socket).at(-1)
     // The complete request before it is still being answered: a refusal now would be taken for that answer.
     if (unanswered?.req.complete && socket.writable) {
       unanswered.shouldKeepAlive = false

@@ -1,11 +1,10 @@
-import pLimit from 'p-limit'
-import { type Call, isOutOfTime, retryOnTimeout, shortenDeadline } from './call.ts'
-
+import { Node, Yallist } from 'yallist'
+import { createAdaptiveTimeout } from './adaptive-timeout.ts'
+import type { Call } from './call.ts'
 import { afterMs, atDeadline } from './deadline-timers.ts'
-import { DomainError, dependencyUnavailable, isDomainError } from './errors.ts'
-import { LinkedList } from './linked-list.ts'
+import { DomainError, dependencyUnavailable } from './errors.ts'
 
-/** A request that waits for its batch, with the call that it belongs to. */
+/** A request in a queue, with the call that it belongs to. */
 export interface QueuedRequest<Request> {
   readonly request: Request
   readonly call: Call
@@ -13,137 +12,71 @@ export interface QueuedRequest<Request> {
 
 interface Entry<Request, Result> extends QueuedRequest<Request> {
   readonly weight: number
-  isWaiting: boolean
   settle(outcome: Result | Error): void
 }
 
 /** The result of a request, the error that its caller gets, or a promise of the result. */
 export type Outcome<Result> = Result | Error | Promise<Result>
 
-/** Carries out a batch. It returns the outcomes in the order of the requests. An error that it throws goes to all callers. */
+/** Executes a batch, and returns the outcomes in the order of the requests. An error that it throws goes to all callers. */
 export type ExecuteBatch<Request, Result> = (
   batch: readonly QueuedRequest<Request>[],
   call: Call,
 ) => Promise<readonly Outcome<Result>[]>
 
-// A batch that takes longer than this may hang. The next batch then starts beside it, because its requests are not the cause.
-const defaultSlotTimeoutMs = 400
-// The time that requests have together, at least. After it each is carried out alone, a limited number of them at once.
-const minBatchTimeoutMs = 400
-const maxConcurrentSingles = 32
-
-/** Decides when work counts as hanging. */
-export interface AdaptiveTimeout {
-  currentMs(): number
-  /** Records the duration of a piece of work. */
-  record(tookMs: number): void
-  /** Carries out a piece of work, and records its duration if it succeeds. */
-  measure<T>(work: () => Promise<T>): Promise<T>
-}
-
-// Each piece of work reduces the longest recorded time to this share, so that old times are forgotten.
-const keptOfLongest = 0.9
-
-/**
- * Work counts as hanging after `leastMs`, or after twice the time that such work has taken recently. A slow database must not
- * count as hanging: each request would be sent again, in more commands than before.
- */
-export function createAdaptiveTimeout(leastMs: number): AdaptiveTimeout {
-  let longestMs = 0
-  const note = (tookMs: number) => {
-    longestMs = Math.max(tookMs, longestMs * keptOfLongest)
-  }
-  return {
-    currentMs: () => Math.max(leastMs, 2 * longestMs),
-    record: note,
-    async measure(work) {
-      const began = performance.now()
-      const result = await work()
-      note(performance.now() - began)
-      return result
-    },
-  }
+export interface BatchingOptions<Request> {
+  /** The name of the work, for messages. */
+  name: string
+  /** The number of batches that may run at once. */
+  maxConcurrent: number
+  /** The number of requests that may wait. */
+  maxWaiting: number
+  /** The number of requests in a batch, or their total `weightOf`. A single request may weigh more; it gets its own batch. */
+  maxBatchWeight: number
+  weightOf?: (request: Request) => number
+  /** The time from the end of a batch until the next batch may take its slot. */
+  pauseMs?: () => number
+  /** The time after which a running batch gives up its slot. It is longer if batches have taken long recently. */
+  slotTimeoutMs?: number
 }
 
 /**
- * Carries out waiting requests in batches, in the order of their arrival: one round trip for each batch. No artificial delay:
- * when nothing is in flight, the requests of this turn of the event loop start together at its end. Requests that arrive while
- * `maxConcurrent` batches are in flight form the next batch, so that a batch always starts after all its requests have arrived.
+ * Executes requests in batches, in the order of their arrival: one round trip for each batch. No artificial delay: when no batch
+ * is running, the requests of this turn of the event loop start together at its end. Requests that arrive while `maxConcurrent`
+ * batches are running form the next batch, so that a batch always starts after all its requests have arrived.
  *
- * @param options `name`: what is waited for, in messages. `maxConcurrent`: batches at a time. `maxWaiting`: requests that may wait.
- * `maxBatchWeight`: what one batch takes on, in requests or as `weightOf` says; a request that is more than that goes alone. `pauseMs`:
- * milliseconds from the end of a batch until the next one may take its place. `slotTimeoutMs`: milliseconds
- * after which a batch that is still under way makes room for the next one beside it, or more where batches take long
- * @param carryOut its call has the latest deadline of the batch, by which it must be done. What it answers with a promise,
- * and a batch that has made room, is no longer under way, and counts towards `maxWaiting` until it is settled
- * @returns the batched function; it throws DomainError `overloaded` when too many wait, `dependency_unavailable` at the
- * deadline of its own call
+ * @param execute its call has the latest deadline of the batch. Two kinds of requests count towards `maxWaiting` until they are
+ * settled, and do not keep a slot: those whose outcome is a promise, and those of a batch that has given up its slot
+ * @returns a function that adds a request. It throws DomainError `overloaded` when too many requests wait, and
+ * `dependency_unavailable` at the deadline of its own call
  */
 export function batched<Request, Result>(
-  options: {
-    name: string
-    maxConcurrent: number
-    maxWaiting: number
-    maxBatchWeight: number
-    weightOf?: (request: Request) => number
-    pauseMs?: () => number
-    slotTimeoutMs?: number
-  },
-  carryOut: ExecuteBatch<Request, Result>,
+  options: BatchingOptions<Request>,
+  execute: ExecuteBatch<Request, Result>,
 ): (request: Request, call: Call) => Promise<Result> {
-  const { name, maxConcurrent, maxWaiting, maxBatchWeight, weightOf = () => 1, pauseMs = () => 0 } = options
-  const { slotTimeoutMs = defaultSlotTimeoutMs } = options
-  const waiting = new LinkedList<Entry<Request, Result>>()
-  const patience = createAdaptiveTimeout(slotTimeoutMs)
-  let underWay = 0
-  let promised = 0
-  let planned = false
+  const { name, maxWaiting, maxBatchWeight, weightOf = () => 1 } = options
+  const waiting = new Yallist<Entry<Request, Result>>()
+  let unsettled = 0
+  let isStartPlanned = false
 
-  const nextBatch = (): Entry<Request, Result>[] => {
-    const batch: Entry<Request, Result>[] = []
-    let weight = 0
-    for (const place of waiting) {
-      weight += place.value.weight
-      if (batch.length > 0 && weight > maxBatchWeight) break
-      waiting.remove(place)
-      place.value.isWaiting = false
-      batch.push(place.value)
-    }
-    return batch
+  const start = () => {
+    isStartPlanned = false
+    while (waiting.head && slots.isAnyFree()) void executeNext()
   }
+  const slots = createSlots(options, start)
 
-  const carryOutNext = async (): Promise<void> => {
-    const batch = nextBatch()
-    underWay += 1
-    let hasPlace = true
-    const makeRoom = () => {
-      if (!hasPlace) return
-      hasPlace = false
-      underWay -= 1
-      begin()
-    }
+  const executeNext = async (): Promise<void> => {
+    const batch = takeBatch(waiting, maxBatchWeight)
     let isLate = false
-    const isInTime =
-      Number.isFinite(maxConcurrent) && Number.isFinite(slotTimeoutMs)
-        ? afterMs(patience.currentMs(), () => {
-            isLate = true
-            promised += batch.length
-            makeRoom()
-          })
-        : () => undefined
-    let outcomes: readonly Outcome<Result>[]
-    try {
-      outcomes = await patience.measure(() => carryOut(batch, callWithLatestDeadline(batch)))
-    } catch (thrown) {
-      const error = thrown instanceof Error ? thrown : new Error(String(thrown))
-      outcomes = batch.map(() => error)
+    const markLate = () => {
+      isLate = true
+      unsettled += batch.length
     }
-    isInTime()
-    if (isLate) promised -= batch.length
-    const pause = hasPlace ? pauseMs() : 0
-    // The next batch starts first, and runs while the answers of this one are written.
-    if (pause > 0) setTimeout(makeRoom, pause)
-    else makeRoom()
+    // When the outcomes are here, the next batch is already running: it runs while the answers to this batch are written.
+    const outcomes = await slots
+      .run(() => execute(batch, callWithLatestDeadline(batch)), markLate)
+      .catch((thrown: unknown) => batch.map(() => errorOf(thrown)))
+    if (isLate) unsettled -= batch.length
     for (const [at, entry] of batch.entries()) {
       const outcome = at in outcomes ? outcomes[at] : new Error(`${name} left out a request`)
       if (outcome instanceof Promise) void settleLater(entry, outcome)
@@ -152,137 +85,97 @@ export function batched<Request, Result>(
   }
 
   const settleLater = async (entry: Entry<Request, Result>, outcome: Promise<Result>): Promise<void> => {
-    promised += 1
-    try {
-      entry.settle(await outcome)
-    } catch (thrown) {
-      entry.settle(thrown instanceof Error ? thrown : new Error(String(thrown)))
-    } finally {
-      promised -= 1
-    }
-  }
-
-  const begin = () => {
-    planned = false
-    while (waiting.size > 0 && underWay < maxConcurrent) void carryOutNext()
+    unsettled += 1
+    entry.settle(await outcome.catch(errorOf))
+    unsettled -= 1
   }
 
   return (request, call) =>
     new Promise<Result>((resolve, reject) => {
-      if (waiting.size + promised >= maxWaiting) {
+      if (waiting.length + unsettled >= maxWaiting) {
         reject(new DomainError('overloaded', `${maxWaiting} are waiting for ${name}; try again shortly`))
         return
       }
-      const entry: Entry<Request, Result> = {
+      const node = new Node<Entry<Request, Result>>({
         request,
         call,
         weight: weightOf(request),
-        isWaiting: true,
         settle(outcome) {
-          answered()
+          cancelTimer()
           if (outcome instanceof Error) reject(outcome)
           else resolve(outcome)
         },
-      }
-      const answered = atDeadline(call, () => {
-        if (entry.isWaiting) waiting.remove(place)
+      })
+      const cancelTimer = atDeadline(call, () => {
+        if (node.list) waiting.removeNode(node)
         reject(dependencyUnavailable(`${name} did not answer in time`))
       })
-      const place = waiting.add(entry)
-      if (planned || underWay >= maxConcurrent) return
-      planned = true
-      setImmediate(begin)
+      waiting.pushNode(node)
+      if (isStartPlanned || !slots.isAnyFree()) return
+      isStartPlanned = true
+      setImmediate(start)
     })
 }
 
-/**
- * Carries out a batch together. If the batch fails or seems to hang, each request is carried out alone, so that one request
- * that must fail or hang does not affect the others. An unavailable database fails all of them at once.
- * @param carryOut must be safe to repeat, even while an earlier attempt may still take effect
- */
-export function splitOnFailure<Request, Result>(
-  carryOut: ExecuteBatch<Request, Result>,
-): ExecuteBatch<Request, Result> {
-  const turns = pLimit(maxConcurrentSingles)
-  const patience = createAdaptiveTimeout(minBatchTimeoutMs)
-  return async (batch, call) => {
-    if (batch.length === 1) return carryOut(batch, call)
-    const together = shortenDeadline(call, patience.currentMs())
-    try {
-      return await patience.measure(() => carryOut(batch, together))
-    } catch (error) {
-      if (isDomainError(error, 'dependency_unavailable') && !isOutOfTime(together)) throw error
-      const noteFirst = recordFirst(patience)
-      return batch.map((waiting) =>
-        turns(async () => {
-          const [outcome] = await noteFirst(() => carryOut([waiting], waiting.call))
-          if (outcome instanceof Error) throw outcome
-          return outcome as Result
-        }),
-      )
-    }
+/** Removes the next batch from the queue: at least one request, and no more than the weight allows. */
+function takeBatch<T extends { readonly weight: number }>(waiting: Yallist<T>, maxWeight: number): T[] {
+  const batch: T[] = []
+  let weight = 0
+  for (let node = waiting.head; node; node = waiting.head) {
+    weight += node.value.weight
+    if (batch.length > 0 && weight > maxWeight) break
+    waiting.removeNode(node)
+    batch.push(node.value)
   }
+  return batch
 }
 
 /**
- * Records the duration of the first piece of work that succeeds. It shows whether the whole database is slow, or only one
- * piece hangs.
+ * Limits the number of batches that run at once. A batch that takes too long may hang. It gives up its slot, because the requests
+ * behind it are not the cause.
+ * @param onFree is called whenever a slot becomes free
  */
-export function recordFirst(patience: AdaptiveTimeout) {
-  let isNoted = false
-  return async <T>(work: () => Promise<T>): Promise<T> => {
-    const began = performance.now()
-    const result = await work()
-    if (!isNoted) patience.record(performance.now() - began)
-    isNoted = true
-    return result
-  }
-}
-
-/** Has one queue per key. A queue exists while requests wait in it. */
-export function createKeyedQueues<Request, Result>(
-  create: () => (request: Request, call: Call) => Promise<Result>,
+function createSlots(
+  {
+    maxConcurrent,
+    slotTimeoutMs = 400,
+    pauseMs = () => 0,
+  }: Pick<BatchingOptions<never>, 'maxConcurrent' | 'slotTimeoutMs' | 'pauseMs'>,
+  onFree: () => void,
 ) {
-  const queues = new Map<string, { submit: ReturnType<typeof create>; asking: number }>()
+  const timeout = createAdaptiveTimeout(slotTimeoutMs)
+  const hasTimeout = Number.isFinite(maxConcurrent) && Number.isFinite(slotTimeoutMs)
+  let used = 0
   return {
-    has: (key: string): boolean => queues.has(key),
-    async submit(key: string, request: Request, call: Call): Promise<Result> {
-      const queue = queues.get(key) ?? { submit: create(), asking: 0 }
-      queues.set(key, queue)
-      queue.asking += 1
+    isAnyFree: () => used < maxConcurrent,
+    /** Does the work in a slot. Calls `onTimeout` before the work gives up the slot. */
+    async run<T>(work: () => Promise<T>, onTimeout: () => void): Promise<T> {
+      let isHeld = true
+      used += 1
+      const free = () => {
+        if (!isHeld) return
+        isHeld = false
+        used -= 1
+        onFree()
+      }
+      const giveUp = () => {
+        onTimeout()
+        free()
+      }
+      const cancelTimer = hasTimeout ? afterMs(timeout.currentMs(), giveUp) : undefined
       try {
-        return await queue.submit(request, call)
+        return await timeout.measure(work)
       } finally {
-        queue.asking -= 1
-        if (queue.asking === 0) queues.delete(key)
+        cancelTimer?.()
+        const restMs = isHeld ? pauseMs() : 0
+        if (restMs > 0) setTimeout(free, restMs)
+        else free()
       }
     },
   }
 }
 
-// The time for the first attempt at a list that many callers may share. After it the list is read a second time.
-const firstListMs = 500
-
-/**
- * Equal reads that wait share one read. It always starts after all of them have arrived. At most two reads of a key run at once.
- *
- * @param keyOf equal for equal requests
- * @returns as `batched`; what it gives is given to several: nobody may change it
- */
-export function coalesceReads<Request, Result>(
-  options: { name: string; maxWaiting: number; keyOf: (request: Request) => string },
-  read: (request: Request, call: Call) => Promise<Result>,
-): (request: Request, call: Call) => Promise<Result> {
-  const { name, maxWaiting, keyOf } = options
-  const kinds = createKeyedQueues<Request, Result>(() =>
-    batched({ name, maxConcurrent: 2, maxWaiting, maxBatchWeight: maxWaiting }, async (batch, call) => {
-      const request = batch[0]?.request as Request
-      const result = await retryOnTimeout(call, firstListMs, name, (within) => read(request, within))
-      return batch.map(() => result)
-    }),
-  )
-  return (request, call) => kinds.submit(keyOf(request), request, call)
-}
+const errorOf = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)))
 
 /** The call with the latest deadline of a batch. Each request also ends at its own deadline. */
 export const callWithLatestDeadline = (batch: readonly QueuedRequest<unknown>[]): Call =>

@@ -1,48 +1,49 @@
-import { LinkedList } from './linked-list.ts'
+import { Node, Yallist } from 'yallist'
 
-// A wait ends at most this long after its deadline. One interval serves all waits, because each request has several and almost
-// none reaches its deadline: a timer for each would cost more.
+// A timer fires at most this long after its deadline. One interval serves all timers, because each request has several of them
+// and almost none fires: a timer of Node.js for each would cost more.
 export const maxLatenessMs = 10
 
-interface Wait {
+interface Timer {
   readonly deadline: number
-  end(): void
+  fire(): void
 }
-const waits = new LinkedList<Wait>()
-let clock: NodeJS.Timeout | undefined
 
-function endOverdue(): void {
+// Not a Set, whose internal tables V8 replaces as entries come and go. Old tables are collected late, and so are their entries.
+const timers = new Yallist<Timer>()
+let interval: NodeJS.Timeout | undefined
+
+function fireOverdue(): void {
   const now = Date.now()
-  const overdue = [...waits].filter(({ value }) => value.deadline <= now)
-  for (const { value } of overdue) value.end()
-  if (waits.size > 0) return
-  clearInterval(clock)
-  clock = undefined
+  const overdue = [...timers].filter(({ deadline }) => deadline <= now)
+  for (const timer of overdue) timer.fire()
+  if (timers.head) return
+  clearInterval(interval)
+  interval = undefined
 }
 
 /**
- * Calls `end` at the deadline, or up to 10 ms later.
+ * Calls `callback` at the deadline, or up to 10 ms later.
  * @returns a function that cancels the call
  */
-export function atDeadline({ deadline }: { deadline: number }, end: () => void): () => void {
-  let isOver = false
+export function atDeadline({ deadline }: { deadline: number }, callback: () => void): () => void {
   const cancel = () => {
-    if (isOver) return
-    isOver = true
-    waits.remove(place)
+    if (node.list) timers.removeNode(node)
   }
-  const place = waits.add({
+  const node = new Node<Timer>({
     deadline,
-    end() {
-      if (isOver) return
-      cancel()
-      end()
+    fire() {
+      // An earlier callback may have cancelled this timer.
+      if (!node.list) return
+      timers.removeNode(node)
+      callback()
     },
   })
-  clock ??= setInterval(endOverdue, maxLatenessMs)
+  timers.pushNode(node)
+  interval ??= setInterval(fireOverdue, maxLatenessMs)
   return cancel
 }
 
 /** As `atDeadline`, with a deadline this many milliseconds from now. */
-export const afterMs = (milliseconds: number, end: () => void): (() => void) =>
-  atDeadline({ deadline: Date.now() + milliseconds }, end)
+export const afterMs = (delayMs: number, callback: () => void): (() => void) =>
+  atDeadline({ deadline: Date.now() + delayMs }, callback)

@@ -1,10 +1,11 @@
 import type mongoose from 'mongoose'
 import { Types } from 'mongoose'
-import { batched, type QueuedRequest, splitOnFailure } from '#kernel/batching.ts'
+import { batched, type QueuedRequest } from '#kernel/batching.ts'
 import { type Call, shortenDeadline } from '#kernel/call.ts'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { bulkWriteFailures, isUnavailable } from '#kernel/mongo/errors.ts'
+import { splitOnFailure } from '#kernel/split-on-failure.ts'
 import type { Order } from './order.ts'
 import { type OrderDocument, orderCollection, orderModel } from './order-document.repository.ts'
 

@@ -1,11 +1,12 @@
 import type mongoose from 'mongoose'
 import { Types } from 'mongoose'
-import { batched, splitOnFailure } from '#kernel/batching.ts'
+import { batched } from '#kernel/batching.ts'
 import { type Call, shortenDeadline } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { bulkWriteFailures, isDuplicateId, isDuplicateKey } from '#kernel/mongo/errors.ts'
 import { insertMany } from '#kernel/mongo/inserts.ts'
+import { splitOnFailure } from '#kernel/split-on-failure.ts'
 import type { HeldLine, Line, Rejection } from '../product/contract.ts'
 import type { Order } from './order.ts'
 import {

@@ -1,5 +1,5 @@
-import { coalesceReads } from '#kernel/batching.ts'
 import type { Call } from '#kernel/call.ts'
+import { coalesceReads } from '#kernel/coalesced-reads.ts'
 import { retryCompareAndSet } from '#kernel/compare-and-set.ts'
 import { type Page, pageOf } from '#kernel/http/paging.ts'
 import { checkPreconditions, nameVersions, type Preconditions } from '#kernel/http/preconditions.ts'

@@ -1,7 +1,8 @@
 import pLimit from 'p-limit'
-import { batched, createKeyedQueues } from '#kernel/batching.ts'
+import { batched } from '#kernel/batching.ts'
 import type { Call } from '#kernel/call.ts'
 import { isDomainError } from '#kernel/errors.ts'
+import { createKeyedQueues } from '#kernel/keyed-queues.ts'
 import type { ExecuteInTransaction, Outcomes, QueuedOperations } from './batch-transaction.ts'
 import type { StockOperation } from './stock-operation.ts'
 

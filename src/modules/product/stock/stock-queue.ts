@@ -1,10 +1,5 @@
-import {
-  batched,
-  callWithLatestDeadline,
-  createAdaptiveTimeout,
-  type Outcome,
-  recordFirst,
-} from '#kernel/batching.ts'
+import { createAdaptiveTimeout, recordFirst } from '#kernel/adaptive-timeout.ts'
+import { batched, callWithLatestDeadline, type Outcome } from '#kernel/batching.ts'
 import type { Call } from '#kernel/call.ts'
 import { isDomainError } from '#kernel/errors.ts'
 import { createBatchTransaction, type Outcomes, type QueuedOperations } from './batch-transaction.ts'

@@ -1,0 +1,29 @@
+import { batched } from './batching.ts'
+import { type Call, retryOnTimeout } from './call.ts'
+import { createKeyedQueues } from './keyed-queues.ts'
+
+const firstAttemptMs = 500
+
+/**
+ * Lets equal reads that wait share one read, which always starts after all of them have arrived. At most two reads of a key
+ * run at once. A read that takes longer than half a second is started again.
+ *
+ * @param options.keyOf equal for equal requests
+ * @returns a function that fails as that of `batched`. Several callers get the same result: none of them may modify it
+ */
+export function coalesceReads<Request, Result>(
+  options: { name: string; maxWaiting: number; keyOf: (request: Request) => string },
+  read: (request: Request, call: Call) => Promise<Result>,
+): (request: Request, call: Call) => Promise<Result> {
+  const { name, maxWaiting, keyOf } = options
+  const queues = createKeyedQueues<Request, Result>(() =>
+    batched({ name, maxConcurrent: 2, maxWaiting, maxBatchWeight: maxWaiting }, async (batch, call) => {
+      const request = batch[0]?.request as Request
+      const result = await retryOnTimeout(call, firstAttemptMs, name, (attemptCall) =>
+        read(request, attemptCall),
+      )
+      return batch.map(() => result)
+    }),
+  )
+  return (request, call) => queues.submit(keyOf(request), request, call)
+}
