@@ -3,34 +3,35 @@ import type { Call } from '#kernel/call.ts'
 import { definePort } from '#kernel/ports/port.ts'
 import { id } from '#kernel/schemas.ts'
 
-/** A product and how many of it. Lines of one order name each product once, sorted by `productId`. */
+/** A quantity of a product. The lines of an order have each product once, and are sorted by `productId`. */
 export const line = z.object({
   productId: id,
   quantity: z.int().min(1).max(100_000),
 })
 export type Line = z.infer<typeof line>
 
-/** A line with what the product was called and cost (minor units) in the transaction that secured its stock. */
+/** A line with the product's name and unit price (minor units), as read in the transaction that took the stock. */
 export const heldLine = line.extend({ name: z.string(), price: z.int().min(0) })
 export type HeldLine = z.infer<typeof heldLine>
 
+/** A product whose stock is less than the requested quantity. */
 export const shortItem = z.object({ productId: z.string(), requested: z.int(), available: z.int() })
 export type ShortItem = z.infer<typeof shortItem>
 
-/** The problem of an order or a change that needs more stock than there is. Modules that reserve stock answer it as well. */
+/** The problem of a request that needs more stock than there is. It is public because modules that reserve stock have it too. */
 export const insufficientStock = {
   status: 409,
   title: 'Not enough in stock',
   members: { items: z.array(shortItem) },
   example: { items: [{ productId: '66f2a1b0c3d4e5f60718293a', requested: 3, available: 1 }] },
-  advice: 'Ask for less: `items` has what is available.',
+  advice: 'Reduce the quantities. `items` has the available quantity of each product.',
 } as const
 
 export const rejection = z.discriminatedUnion('code', [
   z.object({ code: z.literal('insufficient_stock'), items: z.array(shortItem) }),
   z.object({ code: z.literal('unknown_product'), productIds: z.array(z.string()) }),
 ])
-/** Why no stock moved: every line that fell short, or every product that does not exist. */
+/** Why no stock was taken: each product with too little stock, or each product that does not exist. */
 export type Rejection = z.infer<typeof rejection>
 
 export const reservation = z.discriminatedUnion('state', [
@@ -38,29 +39,29 @@ export const reservation = z.discriminatedUnion('state', [
   z.object({ state: z.literal('rejected'), rejection }),
   z.object({ state: z.literal('released') }),
 ])
-/** What is stored under an order id: `released` also when the release came before the reserve. */
+/** The state of an order's stock. It is `released` also if the release arrived before the reserve. */
 export type Reservation = z.infer<typeof reservation>
 
-/** What the product module does for others. Every operation may arrive twice, late, or both. */
+/** The operations of the product module for other modules. Each may be delivered twice, late, or both. */
 export interface ProductPort {
   /**
-   * Takes the stock of every line, or of none. The first answer is stored under `orderId` and given again to every
-   * repetition; once released, it stays released.
-   * @throws DomainError `idempotency_key_reused` for a known order id with other lines; `overloaded`;
+   * Takes the stock of every line, or of none. The answer is stored under `orderId`, and a repeated reserve gets it again. After
+   * a release, every reserve is answered with `released`.
+   * @throws DomainError `idempotency_key_reused` if the order is stored with other lines; `overloaded`;
    * `dependency_unavailable` if the outcome is not known in time
    */
   reserve(request: { orderId: string; lines: Line[] }, call: Call): Promise<Reservation>
   /**
-   * Gives back what the order holds, if anything, and refuses every later reserve of it.
+   * Returns the stock that the order holds, if any. Every later reserve of the order is refused.
    * @throws DomainError `overloaded`; `dependency_unavailable` if the outcome is not known in time
    */
   release(request: { orderId: string }, call: Call): Promise<{ state: 'released' }>
-  /** What is stored under these order ids, 1–500: those that it knows, in no order. For audits. */
+  /** Reads the reservations of 1–500 orders for an audit, in no order. Unknown orders are left out. */
   reservations(
     request: { orderIds: string[] },
     call: Call,
   ): Promise<{ reservations: { orderId: string; reservation: Reservation }[] }>
-  /** Ids of orders that hold stock, ascending, from behind `after` on, `limit` (1–500) at most. For audits. */
+  /** Lists ids of orders that hold stock for an audit: in ascending order, after `after`, at most `limit` (1–500). */
   holds(request: { after?: string | undefined; limit: number }, call: Call): Promise<{ orderIds: string[] }>
 }
 

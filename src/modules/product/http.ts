@@ -3,7 +3,7 @@ import type { HttpClient } from '#kernel/ports/http-client.ts'
 import { portClient, portRoutes } from '#kernel/ports/port-http.ts'
 import { type ProductPort, productPort } from './contract.ts'
 
-/** The port over HTTP: the server's side, and the client's. */
+/** The server of the port over HTTP, and its client. */
 export const productInternalRoutes = (implementation: ProductPort, logger: Logger) =>
   portRoutes(productPort, implementation, logger)
 export const connectProduct = (http: HttpClient): ProductPort => portClient(productPort, http)

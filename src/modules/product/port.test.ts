@@ -22,7 +22,7 @@ describe('the wire format of the product port', () => {
 
   const orderId = '0123456789abcdef01234567'
 
-  it('takes a list, answers each call by itself and ignores what it does not know', async () => {
+  it('answers each call of a list with its own outcome, and ignores unknown fields', async () => {
     const { productId } = await host.shop.product(host.shop.adminToken, { stock: 5 })
     const reserve = (quantity: number, id: string) => ({
       request: { orderId: id, lines: [{ productId, quantity, colour: 'blue' }], since: 'a later version' },
@@ -45,7 +45,7 @@ describe('the wire format of the product port', () => {
     ])
   })
 
-  it('lets no call of a list wait or act for longer than a request may, whatever it asks for', async () => {
+  it('limits the deadline of each call of a list to the maximum time of a request', async () => {
     const { productId } = await host.shop.product(host.shop.adminToken, { stock: 5 })
     const credential = await createCredentialIssuer('a secret that only these tests know')('product')
     const reserve = (deadline: number) => ({
@@ -61,7 +61,7 @@ describe('the wire format of the product port', () => {
     ])
   })
 
-  it.each(['reserve', 'release'])('needs a service credential to %s', async (operation) => {
+  it.each(['reserve', 'release'])('requires a service credential to %s', async (operation) => {
     const body = { calls: [{ request: { orderId }, call: call() }] }
     const path = `/internal/product/${operation}`
     expect((await host.shop.post(path, { body })).body.code).toBe('unauthenticated')
@@ -72,9 +72,9 @@ describe('the wire format of the product port', () => {
   })
 })
 
-// At the same time, since each waits for the disk most of the time.
+// The shapes run concurrently, because each waits for the disk most of the time.
 it.concurrent.each(['in process', 'over HTTP'])(
-  'the product port refuses a thousand reserves, each of which comes after its release, %s',
+  'the product port refuses a thousand reserves that arrive after their releases, %s',
   async (shape) => {
     const host = await startPortShop()
     const port = shape === 'in process' ? host.local(productPort) : connectProduct(await host.http())
@@ -96,7 +96,7 @@ it.concurrent.each(['in process', 'over HTTP'])(
 )
 
 describe.each(['in process', 'over HTTP'])('the product port without its database, %s', (shape) => {
-  it('is unavailable, and says so with a code', async () => {
+  it('answers dependency_unavailable', async () => {
     const host = await startPortShop()
     const port = shape === 'in process' ? host.local(productPort) : connectProduct(await host.http())
     await host.shop.close()

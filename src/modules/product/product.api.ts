@@ -42,7 +42,11 @@ const product = z
     description: z.string(),
     price: amount,
     stock: z.int(),
-    version: z.int().openapi({ description: 'grows with every change, stock included; also the ETag' }),
+    version: z
+      .int()
+      .openapi({
+        description: 'Grows with every change, including changes of the stock. It is also the ETag.',
+      }),
     createdAt: timestamp,
     updatedAt: timestamp,
   })
@@ -70,10 +74,16 @@ const productUpdate = z
     description: description.optional(),
     price: price.optional(),
     stock: stock.optional(),
-    version: z.int().optional().openapi({ description: 'the version that the update is based on' }),
-    productId: id.optional().openapi({ description: 'may echo what was read' }),
-    createdAt: z.iso.datetime().optional().openapi({ description: 'may echo what was read' }),
-    updatedAt: z.iso.datetime().optional().openapi({ description: 'may echo what was read' }),
+    version: z.int().optional().openapi({ description: 'The version that the update is based on.' }),
+    productId: id.optional().openapi({ description: 'The id of the path, if it is sent.' }),
+    createdAt: z.iso
+      .datetime()
+      .optional()
+      .openapi({ description: 'Ignored, so that a client may send the product as it read it.' }),
+    updatedAt: z.iso
+      .datetime()
+      .optional()
+      .openapi({ description: 'Ignored, so that a client may send the product as it read it.' }),
   })
   .refine((update) => changeable.some((field) => update[field] !== undefined), {
     message: `must name at least one of ${changeable.join(', ')}`,
@@ -88,7 +98,11 @@ const stockChange = z
       .min(-maxStock)
       .max(maxStock)
       .refine((change) => change !== 0, 'must not be 0')
-      .openapi({ description: 'positive: put in; negative: taken out', not: { const: 0 }, example: 25 }),
+      .openapi({
+        description: 'Positive: put into stock. Negative: taken out of stock.',
+        not: { const: 0 },
+        example: 25,
+      }),
     reason: text(0, 500).default('').openapi({ example: 'delivery 4711' }),
   })
   .openapi('StockChange')
@@ -119,7 +133,7 @@ export const productApi = {
       }),
     },
     responses: {
-      200: { description: 'A page', content: json(page('ProductPage', product)) },
+      200: { description: 'A page of products', content: json(page('ProductPage', product)) },
       ...errors('validation_failed'),
     },
   }),
@@ -139,13 +153,13 @@ export const productApi = {
     method: 'put',
     path: '/products/{id}',
     tags,
-    summary: 'Change a product',
+    summary: 'Update a product',
     description:
-      'Names the version it is based on, as `version` or If-Match. With `version`, an update that sets `stock` is stale as soon as anything has changed; one that does not, only when name, description or price has.',
+      'The request names the version that it is based on, as `version` or as If-Match. With `version`, an update that sets `stock` is stale after any change. An update that does not set `stock` is stale only after a change of name, description or price.',
     security: bearer,
     request: { params, headers: preconditions, body: body(productUpdate) },
     responses: {
-      200: { description: 'The product as it is now', headers: etagHeader, content: json(product) },
+      200: { description: 'The product after the update', headers: etagHeader, content: json(product) },
       ...errors(
         ...withBody,
         ...admin,
@@ -161,12 +175,12 @@ export const productApi = {
     method: 'post',
     path: '/products/{id}/stock',
     tags,
-    summary: 'Put stock in or take it out',
+    summary: 'Change the stock of a product',
     security: bearer,
     request: { params, headers: z.object({ 'Idempotency-Key': idempotencyKey }), body: body(stockChange) },
     responses: {
       200: {
-        description: 'The product as it is now',
+        description: 'The product after the change',
         headers: { ...etagHeader, ...replayedHeader },
         content: json(product),
       },
@@ -186,7 +200,7 @@ export const productApi = {
     tags,
     summary: 'Delete a product',
     description:
-      'Gone for readers and buyers; orders keep their copy of its name and price and can be cancelled.',
+      'Clients can no longer read or buy the product. Its orders keep their copy of its name and price, and can still be cancelled.',
     security: bearer,
     request: { params, headers: preconditions },
     responses: {

@@ -27,8 +27,8 @@ const ledgerOf = async (productId: string) =>
     ])
     .toArray()
 
-describe('creating a product', () => {
-  it('answers with it, where it is and its version', async () => {
+describe('POST /products/create_product', () => {
+  it('answers 201 with the product, its Location and its ETag', async () => {
     const body = { name: 'Espresso cup', description: 'Stoneware', price: 19.99, stock: 50 }
     const answer = await shop.post('/products/create_product', { token, body })
     expect(answer).toMatchObject({ status: 201, body: { ...body, version: 1 } })
@@ -50,36 +50,36 @@ describe('creating a product', () => {
     ])
   })
 
-  it('is for admins', async () => {
+  it('refuses customers and anonymous clients', async () => {
     const body = { name: 'Cup', price: 1, stock: 1 }
     const asCustomer = await shop.post('/products/create_product', { token: customerToken, body })
     expect(asCustomer).toMatchObject({ status: 403, body: { code: 'forbidden' } })
     expect(await shop.post('/products/create_product', { body })).toMatchObject({ status: 401 })
-    // Who may not is told so before what is wrong with the body.
+    // The role is checked before the body.
     expect(await shop.post('/products/create_product', { token: customerToken, body: {} })).toMatchObject({
       status: 403,
     })
   })
 
   it.each([
-    ['three decimals', { price: 19.999 }, '/price'],
+    ['a price with three decimals', { price: 19.999 }, '/price'],
     ['a tiny price', { price: 1e-7 }, '/price'],
     ['a negative price', { price: -1 }, '/price'],
-    ['a price over the bound', { price: 100_000_000.01 }, '/price'],
+    ['a price over the maximum', { price: 100_000_000.01 }, '/price'],
     ['a price as text', { price: '19.99' }, '/price'],
     ['a negative stock', { stock: -1 }, '/stock'],
-    ['half a stock', { stock: 1.5 }, '/stock'],
-    ['a stock over the bound', { stock: 1_000_000_001 }, '/stock'],
+    ['a stock that is not an integer', { stock: 1.5 }, '/stock'],
+    ['a stock over the maximum', { stock: 1_000_000_001 }, '/stock'],
     ['an empty name', { name: '' }, '/name'],
     ['a blank name', { name: '   ' }, '/name'],
-    ['a long name', { name: 'x'.repeat(201) }, '/name'],
+    ['a name over 200 characters', { name: 'x'.repeat(201) }, '/name'],
     ['a name that is not text', { name: { $gt: '' } }, '/name'],
     ['an unpaired surrogate', { name: 'a\ud800' }, '/name'],
-    ['a long description', { description: 'x'.repeat(5_001) }, '/description'],
-    ['an operator as description', { description: { $gt: '' } }, '/description'],
+    ['a description over 5,000 characters', { description: 'x'.repeat(5_001) }, '/description'],
+    ['a MongoDB operator as description', { description: { $gt: '' } }, '/description'],
     ['an unknown field', { colour: 'blue' }, '/colour'],
     ['a version', { version: 7 }, '/version'],
-  ])('refuses %s', async (_, change, pointer) => {
+  ])('refuses %s with 400', async (_, change, pointer) => {
     const before = await (await shop.collections('product')).collection('products').countDocuments()
     const body = { name: 'Cup', price: 1, stock: 1, ...change }
     const answer = await shop.post('/products/create_product', { token, body })
@@ -87,7 +87,7 @@ describe('creating a product', () => {
     expect(await (await shop.collections('product')).collection('products').countDocuments()).toBe(before)
   })
 
-  it('takes the bounds themselves, and characters rather than code units', async () => {
+  it('accepts each maximum, and counts characters rather than code units', async () => {
     const body = {
       name: '🫖'.repeat(200),
       description: 'x'.repeat(5_000),
@@ -98,8 +98,8 @@ describe('creating a product', () => {
   })
 })
 
-describe('reading a product', () => {
-  it('answers 304 to whoever has it', async () => {
+describe('GET /products/{id}', () => {
+  it('answers 304 if If-None-Match names the current version', async () => {
     const { productId } = await product()
     for (const tag of ['"1"', 'W/"1"', '"7", "1"', '*']) {
       const answer = await shop.get(`/products/${productId}`, { headers: { 'If-None-Match': tag } })
@@ -111,7 +111,7 @@ describe('reading a product', () => {
     )
   })
 
-  it.each(['0123456789abcdef01234567'])('answers 404 to an unknown id', async (id) => {
+  it.each(['0123456789abcdef01234567'])('answers 404 for an unknown id', async (id) => {
     expect(await shop.get(`/products/${id}`)).toMatchObject({
       status: 404,
       body: { code: 'product_not_found' },
@@ -119,7 +119,7 @@ describe('reading a product', () => {
   })
 
   it.each(['nothing', '0123456789ABCDEF01234567', '0123456789abcdef0123456', '%24gt'])(
-    'answers 400 to the id %s',
+    'answers 400 for the malformed id %s',
     async (id) => {
       expect(await shop.get(`/products/${id}`)).toMatchObject({
         status: 400,
@@ -129,7 +129,7 @@ describe('reading a product', () => {
   )
 })
 
-describe('updating a product', () => {
+describe('PUT /products/{id}', () => {
   const update = (productId: string, body: object, headers: Record<string, string> = {}) =>
     shop.put(`/products/${productId}`, { token, body, headers })
   /** Sells one, so that the version grows and the content does not change. */
@@ -137,7 +137,7 @@ describe('updating a product', () => {
     expect((await shop.order(customerToken, [{ productId, quantity: 1 }])).status).toBe(201)
   }
 
-  it('needs to know what it is based on', async () => {
+  it('answers 428 if the update names no version', async () => {
     const { productId } = await product()
     expect(await update(productId, { price: 1 })).toMatchObject({
       status: 428,
@@ -145,7 +145,7 @@ describe('updating a product', () => {
     })
   })
 
-  it('grows the version, and shows the current product to whoever is late', async () => {
+  it('makes a new version, and answers a stale version with 409 and the current product', async () => {
     const { productId } = await product({ price: 5 })
     const first = await update(productId, { price: 6, version: 1 })
     expect(first).toMatchObject({ status: 200, body: { price: 6, version: 2 } })
@@ -155,21 +155,21 @@ describe('updating a product', () => {
     expect(late.body.current).toEqual(first.body)
   })
 
-  it('refuses a version that never was', async () => {
+  it('refuses a version that never existed with 409', async () => {
     const { productId } = await product()
     for (const version of [9, 0, -1]) {
       expect(await update(productId, { price: 7, version })).toMatchObject({ status: 409 })
     }
   })
 
-  it('reprices a product that sells meanwhile, without the stock', async () => {
+  it('accepts an older version for a new price if only the stock has changed since', async () => {
     const { productId } = await product({ price: 5, stock: 10 })
     await sell(productId)
     const answer = await update(productId, { price: 6, version: 1 })
     expect(answer).toMatchObject({ status: 200, body: { price: 6, stock: 9, version: 3 } })
   })
 
-  it('never overwrites a reservation: with the stock, any change makes it stale', async () => {
+  it('refuses an older version for a new stock, so that no reservation is overwritten', async () => {
     const { productId } = await product({ stock: 10 })
     await sell(productId)
     expect(await update(productId, { stock: 20, version: 1 })).toMatchObject({ status: 409 })
@@ -180,7 +180,7 @@ describe('updating a product', () => {
     expect(await ledgerOf(productId)).toMatchObject([{ change: 10 }, { change: 11, stock: 20 }])
   })
 
-  it('sets the stock before or after a sale that comes at the same time, never across it', async () => {
+  it('sets the stock either before or after a concurrent sale', async () => {
     for (let round = 0; round < 10; round++) {
       const { productId } = await product({ stock: 10 })
       const set = () => update(productId, { stock: 20, version: 1 })
@@ -192,7 +192,7 @@ describe('updating a product', () => {
     }
   })
 
-  it('sets the stock of a product that sells without a pause, whatever its version', async () => {
+  it('sets the stock of a product that is sold continuously, with If-Match: *', async () => {
     const { productId } = await product({ stock: 1_000 })
     let selling = true
     const buyers = Array.from({ length: 16 }, async () => {
@@ -209,7 +209,7 @@ describe('updating a product', () => {
     }
   })
 
-  it('wants If-Match to name the very version', async () => {
+  it('answers 412 if If-Match does not name the current version', async () => {
     const { productId } = await product()
     await sell(productId)
     expect(await update(productId, { price: 6 }, { 'If-Match': '"1"' })).toMatchObject({
@@ -224,28 +224,28 @@ describe('updating a product', () => {
     expect(await update(productId, { price: 7 }, { 'If-Match': '*' })).toMatchObject({ status: 200 })
   })
 
-  it('changes the very version that If-Match names, or nothing, while the stock moves', async () => {
+  it('changes only the version that If-Match names while the stock changes', async () => {
     const { productId } = await product({ stock: 10 })
-    const move = () => shop.post(`/products/${productId}/stock`, { token, body: { change: 1 } })
+    const addStock = () => shop.post(`/products/${productId}/stock`, { token, body: { change: 1 } })
     for (let round = 0; round < 10; round++) {
       const { version } = await read(productId)
-      // Each bets on the version that it will find; who finds it has to be the one who changes it.
-      const bets = Array.from({ length: 8 }, (_, ahead) => version + ahead)
+      // Each update names a version that may be the current one when it arrives.
+      const expectedVersions = Array.from({ length: 8 }, (_, ahead) => version + ahead)
       const answers = await Promise.all(
-        bets.flatMap((bet) => [
-          update(productId, { price: (round * 8 + bet) / 100 }, { 'If-Match': `"${bet}"` }),
-          move(),
+        expectedVersions.flatMap((expected) => [
+          update(productId, { price: (round * 8 + expected) / 100 }, { 'If-Match': `"${expected}"` }),
+          addStock(),
         ]),
       )
-      for (const [at, bet] of bets.entries()) {
+      for (const [at, expected] of expectedVersions.entries()) {
         const answer = answers[at * 2]
-        if (answer?.status === 200) expect(answer.body.version).toBe(bet + 1)
+        if (answer?.status === 200) expect(answer.body.version).toBe(expected + 1)
         else expect(answer?.status).toBe(412)
       }
     }
   })
 
-  it('wants both to hold where both are given', async () => {
+  it('requires both the version and If-Match to hold if both are given', async () => {
     const { productId } = await product()
     await sell(productId)
     expect(await update(productId, { price: 6, version: 2 }, { 'If-Match': '"1"' })).toMatchObject({
@@ -259,13 +259,13 @@ describe('updating a product', () => {
     })
   })
 
-  it('answers the version as it was if nothing changes', async () => {
+  it('makes no new version if the update changes nothing', async () => {
     const { productId } = await product({ name: 'Cup', price: 5, stock: 10 })
     const same = { name: 'Cup', price: 5, stock: 10, version: 1 }
     expect(await update(productId, same)).toMatchObject({ status: 200, body: { version: 1 } })
   })
 
-  it('takes back what was read, with a change', async () => {
+  it('accepts the product as it was read with a change, and refuses another productId', async () => {
     const created = await product()
     const answer = await update(created.productId, { ...created, price: 1.5 })
     expect(answer).toMatchObject({ status: 200, body: { price: 1.5, version: 2 } })
@@ -275,13 +275,13 @@ describe('updating a product', () => {
   })
 
   it.each([
-    ['no field', { version: 1 }],
-    ['null', { name: null, version: 1 }],
-    ['an operator', { name: { $set: 1 }, version: 1 }],
+    ['an update without a field', { version: 1 }],
+    ['a name that is null', { name: null, version: 1 }],
+    ['a MongoDB operator', { name: { $set: 1 }, version: 1 }],
     ['an unknown field', { stocked: 5, version: 1 }],
     ['a version that is not a number', { price: 1, version: '1' }],
-    ['half a version', { price: 1, version: 1.5 }],
-  ])('refuses %s', async (_, body) => {
+    ['a version that is not an integer', { price: 1, version: 1.5 }],
+  ])('refuses %s with 400, and changes nothing', async (_, body) => {
     const created = await product()
     expect(await update(created.productId, body)).toMatchObject({
       status: 400,
@@ -290,7 +290,7 @@ describe('updating a product', () => {
     expect(await read(created.productId)).toEqual(created)
   })
 
-  it('stores text that looks like a field path as it is', async () => {
+  it('stores text that looks like a MongoDB field path unchanged', async () => {
     const { productId } = await product()
     const body = { name: '$stock', description: '$$ROOT', version: 1 }
     expect(await update(productId, body)).toMatchObject({
@@ -299,7 +299,7 @@ describe('updating a product', () => {
     })
   })
 
-  it('lets one of many who come at once with one version win', async () => {
+  it('accepts one of many concurrent updates with the same version', async () => {
     const { productId } = await product()
     const answers = await Promise.all(
       Array.from({ length: 20 }, (_, n) => update(productId, { price: n + 20, version: 1 })),
@@ -308,7 +308,7 @@ describe('updating a product', () => {
     expect(answers.filter(({ status }) => status === 409)).toHaveLength(19)
   })
 
-  it('is for admins, of products that exist', async () => {
+  it('refuses customers with 403, and unknown products with 404', async () => {
     const { productId } = await product()
     const body = { price: 1, version: 1 }
     expect((await shop.put(`/products/${productId}`, { token: customerToken, body })).status).toBe(403)
@@ -316,11 +316,11 @@ describe('updating a product', () => {
   })
 })
 
-describe('changing the stock', () => {
+describe('POST /products/{id}/stock', () => {
   const change = (productId: string, body: object, key?: string) =>
     shop.post(`/products/${productId}/stock`, { token, body, headers: key ? { 'Idempotency-Key': key } : {} })
 
-  it('puts in and takes out, and keeps who, how much and why', async () => {
+  it('changes the stock, and records the admin, the change and the reason in the ledger', async () => {
     const { productId } = await product({ stock: 10 })
     expect(await change(productId, { change: 5, reason: 'delivery' })).toMatchObject({
       status: 200,
@@ -335,7 +335,7 @@ describe('changing the stock', () => {
     ])
   })
 
-  it('never goes below zero nor over the bound', async () => {
+  it('refuses a change below zero with 409, and over the maximum with 400', async () => {
     const { productId } = await product({ stock: 10 })
     expect(await change(productId, { change: -11 })).toMatchObject({
       status: 409,
@@ -355,12 +355,12 @@ describe('changing the stock', () => {
     { change: { $gt: 0 } },
     {},
     { change: 1, reason: 7 },
-  ])('refuses %j', async (body) => {
+  ])('refuses %j with 400', async (body) => {
     const { productId } = await product()
     expect(await change(productId, body)).toMatchObject({ status: 400, body: { code: 'validation_failed' } })
   })
 
-  it('happens once under one key, and the first answer is given again', async () => {
+  it('carries out a keyed change once, and repeats its first answer', async () => {
     const { productId } = await product({ stock: 10 })
     const answers = await Promise.all(
       Array.from({ length: 10 }, () => change(productId, { change: 5 }, 'delivery-1')),
@@ -382,7 +382,7 @@ describe('changing the stock', () => {
     expect(other).toMatchObject({ status: 422, body: { code: 'idempotency_key_reused' } })
   })
 
-  it('gives a refusal again too', async () => {
+  it('repeats the refusal of a keyed change', async () => {
     const { productId } = await product({ stock: 1 })
     const first = await change(productId, { change: -5 }, 'write-off')
     await change(productId, { change: 10 })
@@ -395,13 +395,13 @@ describe('changing the stock', () => {
     expect(again.body.requestId).not.toBe(first.body.requestId)
   })
 
-  it('counts every one of those that come at once', async () => {
+  it('carries out each of many concurrent changes, each with its own version', async () => {
     const { productId } = await product({ stock: 0 })
     await Promise.all(Array.from({ length: 25 }, () => change(productId, { change: 2 })))
     expect(await read(productId)).toMatchObject({ stock: 50, version: 26 })
   })
 
-  it('grows the version once for all the buyers of a turn', async () => {
+  it('makes one version for all reservations of a batch', async () => {
     const { productId } = await product({ stock: 100 })
     const orders = Array.from({ length: 50 }, () => shop.order(customerToken, [{ productId, quantity: 2 }]))
     for (const { status } of await Promise.all(orders)) expect(status).toBe(201)
@@ -410,17 +410,17 @@ describe('changing the stock', () => {
     expect(version).toBeLessThan(25)
   })
 
-  it('shows one version as one product, whatever moves its stock at once', async () => {
+  it('never answers with two different stocks for one version, while the stock changes', async () => {
     const { productId } = await product({ stock: 1_000 })
     const stocks = new Map<number, Set<number>>()
-    const note = ({ version, stock }: { version: number; stock: number }) =>
+    const record = ({ version, stock }: { version: number; stock: number }) =>
       stocks.set(version, (stocks.get(version) ?? new Set()).add(stock))
     const buy = () => shop.order(customerToken, [{ productId, quantity: 1 }])
     const put = (body: Json, headers = {}) => shop.put(`/products/${productId}`, { token, body, headers })
     const shown = async (answer: Promise<Answer>) => {
       const { status, body } = await answer
       expect(status).toBe(200)
-      note(body)
+      record(body)
     }
     for (let round = 0; round < 10; round++) {
       await Promise.all([
@@ -431,8 +431,8 @@ describe('changing the stock', () => {
         buy(),
         shown(change(productId, { change: -3 })),
         buy(),
-        // Refused with the product as it is then.
-        put({ stock: 1, version: 1 }).then(({ body }) => note(body.current)),
+        // The refusal has the current product.
+        put({ stock: 1, version: 1 }).then(({ body }) => record(body.current)),
         buy(),
         shown(shop.get(`/products/${productId}`)),
       ])
@@ -444,10 +444,10 @@ describe('changing the stock', () => {
   it.each([
     ['empty', ''],
     ['blank', ' '],
-    ['in two parts', 'a b'],
+    ['two words', 'a b'],
     ['not ASCII', 'ä'],
-    ['of 256 characters', 'x'.repeat(256)],
-  ])('refuses a key that is %s', async (_, key) => {
+    ['256 characters long', 'x'.repeat(256)],
+  ])('refuses an Idempotency-Key that is %s with 400', async (_, key) => {
     const { productId } = await product()
     const headers = { 'Idempotency-Key': key }
     const answer = await shop.post(`/products/${productId}/stock`, { token, body: { change: 1 }, headers })
@@ -455,8 +455,8 @@ describe('changing the stock', () => {
   })
 })
 
-describe('deleting a product', () => {
-  it('hides it from readers, buyers and admins', async () => {
+describe('DELETE /products/{id}', () => {
+  it('deletes the product for readers, buyers and admins', async () => {
     const { productId } = await product()
     expect(await shop.delete(`/products/${productId}`, { token: customerToken })).toMatchObject({
       status: 403,
@@ -476,7 +476,7 @@ describe('deleting a product', () => {
     })
   })
 
-  it('may name the version it has in mind', async () => {
+  it('answers 412 if If-Match does not name the current version', async () => {
     const { productId } = await product()
     const remove = (tag: string) =>
       shop.delete(`/products/${productId}`, { token, headers: { 'If-Match': tag } })
@@ -484,7 +484,7 @@ describe('deleting a product', () => {
     expect(await remove('"1"')).toMatchObject({ status: 204 })
   })
 
-  it('leaves orders of it their copy, and they can still be cancelled', async () => {
+  it('leaves orders with their copy of name and price, and they can still be cancelled', async () => {
     const { productId } = await product({ name: 'Rare', price: 3.5 })
     const { body: order } = await shop.order(customerToken, [{ productId, quantity: 2 }])
     await shop.delete(`/products/${productId}`, { token })
@@ -498,7 +498,7 @@ describe('deleting a product', () => {
   })
 })
 
-describe('listing products', () => {
+describe('GET /products', () => {
   let list: Shop
   const names = ['delta', 'Alpha', 'charlie', 'Bravo', 'echo', 'Foxtrot', 'golf']
   const prices = [3, 1, 3, 2, 5, 3, 4]
@@ -521,18 +521,18 @@ describe('listing products', () => {
     }
   }
 
-  it('shows the newest first, all on pages of two', async () => {
+  it('lists the newest products first, on pages of two', async () => {
     expect((await all('')).map(({ name }) => name)).toEqual(names.toReversed())
   })
 
-  it('orders by price, both ways, and by name without regard to case', async () => {
+  it('sorts by price in both directions, and by name without regard to case', async () => {
     expect((await all('&sort=price')).map(({ price }) => price)).toEqual([1, 2, 3, 3, 3, 4, 5])
     expect((await all('&sort=-price')).map(({ price }) => price)).toEqual([5, 4, 3, 3, 3, 2, 1])
     const byName = (await all('&sort=name')).map(({ name }) => name)
     expect(byName).toEqual(['Alpha', 'Bravo', 'charlie', 'delta', 'echo', 'Foxtrot', 'golf'])
   })
 
-  it('skips and repeats no row while rows are added', async () => {
+  it('neither skips nor repeats a row while rows are added', async () => {
     const before = (await all('')).map(({ productId }) => productId)
     const seen = (await all('', () => list.product(list.adminToken, { name: 'new', price: 3 }))).map(
       ({ productId }) => productId,
@@ -540,16 +540,16 @@ describe('listing products', () => {
     expect(seen).toEqual(before)
   })
 
-  it('goes on after a name of any length', async () => {
+  it('continues after a name of any length', async () => {
     for (const name of ['😀'.repeat(200), `${'\u0001'.repeat(199)}x`])
       await list.product(list.adminToken, { name })
-    // One to a page: the cursor is each one's name in turn.
+    // With one row on each page, each name becomes a cursor.
     const rows = await all('&sort=name', undefined, 1)
     expect(new Set(rows.map(({ productId }) => productId)).size).toBe(rows.length)
     expect(rows.length).toBeGreaterThanOrEqual(names.length + 2)
   })
 
-  it('has nothing more after the last row', async () => {
+  it('answers without a cursor if the page has the last row', async () => {
     const { body } = await list.get('/products?limit=100')
     expect(body.nextCursor).toBeNull()
     expect(body.data.length).toBeGreaterThanOrEqual(names.length)
@@ -566,14 +566,14 @@ describe('listing products', () => {
     'sort[$gt]=x&sort=',
     'cursor=nonsense',
     'cursor=e30',
-  ])('answers 400 to ?%s', async (query) => {
+  ])('answers 400 for ?%s', async (query) => {
     expect(await list.get(`/products?${query}`)).toMatchObject({
       status: 400,
       body: { code: 'validation_failed' },
     })
   })
 
-  it('refuses a cursor of another order, and one with more in it than a position', async () => {
+  it('refuses the cursor of another sort order, and a forged cursor', async () => {
     const { body } = await list.get('/products?limit=2&sort=price')
     expect((await list.get(`/products?sort=name&cursor=${body.nextCursor}`)).status).toBe(400)
     const forged = Buffer.from(JSON.stringify(['price', { key: { $gt: '' }, productId: 'x' }])).toString(
@@ -586,7 +586,7 @@ describe('listing products', () => {
     ['', 'createdAt'],
     ['price', 'price'],
     ['name', 'name'],
-  ])('reads page after page from an index (sort=%s)', async (sort) => {
+  ])('reads each page from an index (sort=%s)', async (sort) => {
     const products = (await list.collections('product')).collection('products')
     const field = { '': 'createdAt', price: 'price', name: 'name' }[sort] ?? ''
     const direction = sort === '' ? -1 : 1

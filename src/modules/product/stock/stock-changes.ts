@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Call } from '#kernel/call.ts'
 import { DomainError, validationFailed } from '#kernel/errors.ts'
 import type { Principal } from '#kernel/principal.ts'
@@ -131,14 +131,12 @@ function decideKeyedChange(
   request: StockChange,
   by: Principal,
 ): StockChangeAnswer {
-  const hash = createHash('sha256')
-    .update(JSON.stringify([productId, request.change, request.reason]))
-    .digest('hex')
+  const requestHash = hash('sha256', JSON.stringify([productId, request.change, request.reason]))
   const stored = batch.findAnswer(answerId)
-  if (stored && stored.hash !== hash) throw keyReused()
+  if (stored && stored.hash !== requestHash) throw keyReused()
   if (stored) return toAnswer(stored, true)
   const decision = decideChange(batch, productId, request, by)
-  batch.storeAnswer(answerId, { hash, ...decision })
+  batch.storeAnswer(answerId, { hash: requestHash, ...decision })
   return toAnswer(decision, false)
 }
 
