@@ -42,11 +42,9 @@ const product = z
     description: z.string(),
     price: amount,
     stock: z.int(),
-    version: z
-      .int()
-      .openapi({
-        description: 'Grows with every change, including changes of the stock. It is also the ETag.',
-      }),
+    version: z.int().openapi({
+      description: 'Grows with every change, including changes of the stock. It is also the ETag.',
+    }),
     createdAt: timestamp,
     updatedAt: timestamp,
   })

@@ -31,7 +31,10 @@ export function createProductStates({ products, productIds, corruptIds }: Stored
     if (corruptIds.has(productId)) throw new CorruptDocument('product', productId)
   }
 
-  /** The version grows once, and again after each time that a client sees it: one version is never two different responses. */
+  /**
+   * Changes a product. The version grows once in a batch, and again after each time that a client sees it. Otherwise one version
+   * would belong to two different responses.
+   */
   const change = (productId: string, stockChange: number, content: Partial<ProductContent> = {}) => {
     const state = states.get(productId)
     if (!state) return undefined
@@ -54,7 +57,7 @@ export function createProductStates({ products, productIds, corruptIds }: Stored
   }
 
   return {
-    operations: {
+    methods: {
       findProduct,
 
       showProduct(productId) {
@@ -96,7 +99,7 @@ export function createProductStates({ products, productIds, corruptIds }: Stored
       },
     } satisfies Partial<StockBatch>,
 
-    /** A product that was read and is not written is not verified. */
+    /** A product that was read but is not written is not verified. */
     areVerifiedByWrites: (): boolean =>
       [...productIds].every((productId) => {
         const state = states.get(productId)

@@ -6,9 +6,9 @@ import { createKeyedQueues } from '#kernel/keyed-queues.ts'
 import type { ExecuteInTransaction, Outcomes, QueuedOperations } from './batch-transaction.ts'
 import type { StockOperation } from './stock-operation.ts'
 
-// The transactions at a time: this many of operations that name their products, and this many of all others.
+// The limit of concurrent transactions of operations that name their products, and of those of all other operations.
 const maxTransactions = 25
-// From this many operations on a product that are in progress here, the next ones share one queue.
+// Once this many operations on a product are in progress here, the next operations on it share one queue.
 const sharedQueueFrom = 2
 
 /**

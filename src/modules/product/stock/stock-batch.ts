@@ -11,9 +11,9 @@ export function createStockBatch(state: StoredState) {
   const answers = createAnswerStates(state)
   const ledgerEntries: LedgerEntry[] = []
   const batch: StockBatch = {
-    ...products.operations,
-    ...reservations.operations,
-    ...answers.operations,
+    ...products.methods,
+    ...reservations.methods,
+    ...answers.methods,
     addLedgerEntry(entry) {
       ledgerEntries.push(entry)
     },
@@ -44,7 +44,7 @@ function createReservationStates({ reservations: stored, corruptIds }: StoredSta
   const changedIds = new Set<string>()
 
   return {
-    operations: {
+    methods: {
       findReservation(orderId) {
         if (corruptIds.has(orderId)) throw new CorruptDocument('the reservation of order', orderId)
         readIds.add(orderId)
@@ -76,7 +76,7 @@ function createAnswerStates({ answers: stored, corruptIds }: StoredState) {
   const newAnswers: (KeyedAnswer & { id: string })[] = []
 
   return {
-    operations: {
+    methods: {
       findAnswer(answerId) {
         if (corruptIds.has(answerId)) throw new CorruptDocument('the answer to stock change', answerId)
         readIds.add(answerId)
