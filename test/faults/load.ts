@@ -1,10 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Account } from '#test/support/client.ts'
-import { attempt, isFinal, persist } from './attempts.ts'
-import { type Chance, createChance } from './chance.ts'
 import type { RunningShop } from './fleet.ts'
-import { type Journal, orderIdOf, type Purchase, place, type Restock } from './journal.ts'
+import {
+  type History,
+  orderIdOf,
+  type Purchase,
+  type StockChange,
+  sendPurchase,
+  sendStockChange,
+} from './history.ts'
+import { isFinal, type Outcome, sendOnce, sendUntilFinal } from './outcomes.ts'
+import { createSeededRandom, type SeededRandom } from './seeded-random.ts'
 
 // An abandoned order is undone about 10 s after its lease. Faults continue meanwhile, so that this may happen several times.
 const answerTimeoutMs = 120_000
@@ -19,97 +26,84 @@ export interface Load {
   confirmations: { at: number; begun: number }[]
   /** The time of each final answer to a purchase, as `performance.now()`. */
   answers: number[]
-  /** Starts no further requests, and resolves once all requests have their answers. */
+  /** Starts no further requests, and resolves once all requests have their outcomes. */
   stop(): Promise<void>
 }
 
 /**
- * Starts customers and an admin, each with its own sequence of random choices. The customers buy and cancel. They repeat a
- * purchase until it is answered, send it twice at once, or send it only once. The admin changes stocks.
+ * Starts the customers of the history and an admin, each with its own sequence of random choices. The customers buy and
+ * cancel. They repeat a purchase until it is answered, send it twice at once, or send it only once. The admin changes stocks.
  */
-export function startLoad(
-  fleet: RunningShop,
-  journal: Journal,
-  customers: readonly Account[],
-  seed: number,
-): Load {
+export function startLoad(shop: RunningShop, history: History, seed: number): Load {
   const confirmations: Load['confirmations'] = []
   const answers: number[] = []
-  const products = [...journal.initialStock.keys()]
-  let stopping = false
+  let isStopping = false
 
-  const buy = async (customer: Account, chance: Chance): Promise<Purchase> => {
-    const lines = Array.from({ length: 1 + chance.below(2) }, () => ({
-      productId: chance.pick(products),
-      quantity: 1 + chance.below(3),
+  const buy = async (customer: Account, random: SeededRandom): Promise<Purchase> => {
+    const lines = Array.from({ length: 1 + random.integerBelow(2) }, () => ({
+      productId: random.pick(history.products).productId,
+      quantity: 1 + random.integerBelow(3),
     }))
-    const purchase: Purchase = { customer, key: randomUUID(), lines, outcomes: [], cancellations: [] }
-    journal.purchases.push(purchase)
+    const purchase: Purchase = { customer, key: randomUUID(), lines, requests: [] }
+    history.purchases.push(purchase)
     const begun = performance.now()
-    const onOutcome = (outcome: Purchase['outcomes'][number]) => {
-      purchase.outcomes.push(outcome)
+    const record = (outcome: Outcome) => {
+      purchase.requests.push({ lines, outcome })
       if (isFinal(outcome)) answers.push(performance.now())
       if (outcome.status === 201) confirmations.push({ at: performance.now(), begun })
     }
-    const buyUntilAnswered = () => persist(() => place(fleet, purchase), answerTimeoutMs, onOutcome)
-    const choice = chance.below(10)
+    const send = () => sendPurchase(shop, purchase, lines)
+    const buyUntilAnswered = () => sendUntilFinal(send, answerTimeoutMs, record)
+    const choice = random.integerBelow(10)
     if (choice < 5) await buyUntilAnswered()
     else if (choice < 8) await Promise.all([buyUntilAnswered(), buyUntilAnswered()])
-    else onOutcome(await attempt(() => place(fleet, purchase)))
+    else record(await sendOnce(send))
     return purchase
   }
 
-  const cancel = async (purchase: Purchase, chance: Chance): Promise<void> => {
+  const cancel = async (purchase: Purchase, random: SeededRandom): Promise<void> => {
     const orderId = orderIdOf(purchase)
     if (orderId === undefined) return
     const { token } = purchase.customer
-    const send = () => fleet.delete(`/orders/${orderId}`, { token })
-    const at = purchase.cancellations.push(undefined) - 1
-    purchase.cancellations[at] = chance.happens(0.5)
-      ? await persist(send, answerTimeoutMs)
-      : await attempt(send)
+    const send = () => shop.delete(`/orders/${orderId}`, { token })
+    const record = (outcome: Outcome) => history.statusChanges.push({ orderId, to: 'cancelled', outcome })
+    if (random.boolean(0.5)) await sendUntilFinal(send, answerTimeoutMs, record)
+    else record(await sendOnce(send))
   }
 
-  const customerAtWork = async (customer: Account, chance: Chance): Promise<void> => {
+  const runCustomer = async (customer: Account, random: SeededRandom): Promise<void> => {
     const bought: Purchase[] = []
-    while (!stopping) {
-      if (bought.length > 0 && chance.happens(0.25)) await cancel(chance.pick(bought), chance)
-      else bought.push(await buy(customer, chance))
-      await sleep(chance.below(40))
+    while (!isStopping) {
+      if (bought.length > 0 && random.boolean(0.25)) await cancel(random.pick(bought), random)
+      else bought.push(await buy(customer, random))
+      await sleep(random.integerBelow(40))
     }
   }
 
-  const adminAtWork = async (chance: Chance): Promise<void> => {
-    while (!stopping) {
-      const change = chance.happens(0.8) ? 1 + chance.below(10) : -1 - chance.below(3)
-      const restock: Restock = {
-        productId: chance.pick(products),
-        key: randomUUID(),
-        change,
-        outcomes: [],
-      }
-      journal.restocks.push(restock)
-      const { productId, key, outcomes } = restock
-      const headers = { 'Idempotency-Key': key }
-      const send = () =>
-        fleet.post(`/products/${productId}/stock`, { token: fleet.adminToken, headers, body: { change } })
-      await persist(send, answerTimeoutMs, (outcome) => outcomes.push(outcome))
-      await sleep(chance.below(300))
+  const runAdmin = async (random: SeededRandom): Promise<void> => {
+    while (!isStopping) {
+      const change = random.boolean(0.8) ? 1 + random.integerBelow(10) : -1 - random.integerBelow(3)
+      const product = random.pick(history.products)
+      const stockChange: StockChange = { product, key: randomUUID(), change, outcomes: [] }
+      history.stockChanges.push(stockChange)
+      const send = () => sendStockChange(shop, stockChange)
+      await sendUntilFinal(send, answerTimeoutMs, (outcome) => stockChange.outcomes.push(outcome))
+      await sleep(random.integerBelow(300))
     }
   }
 
-  const atWork = Promise.all([
-    adminAtWork(createChance(seed)),
-    ...customers.map((customer, nth) => customerAtWork(customer, createChance(seed + 1 + nth))),
+  const running = Promise.all([
+    runAdmin(createSeededRandom(seed)),
+    ...history.customers.map((customer, nth) => runCustomer(customer, createSeededRandom(seed + 1 + nth))),
   ])
   // `stop` reports a failure.
-  atWork.catch(() => undefined)
+  running.catch(() => undefined)
   return {
     confirmations,
     answers,
     async stop() {
-      stopping = true
-      await atWork
+      isStopping = true
+      await running
     },
   }
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
-import type { Delivery } from './link.ts'
+import type { Delivery } from './faulty-proxy.ts'
 
-/** One request of a client. `back` names an earlier purchase or order, counted back from the latest one at that moment. */
+/** One request of a client. `back` chooses an earlier purchase or order: 0 is the latest one at that moment, 1 the one before. */
 export type Request =
   | { kind: 'buy'; customer: number; keyed: boolean; lines: { product: number; quantity: number }[] }
   | { kind: 'retry'; back: number; times: number }
@@ -10,31 +10,31 @@ export type Request =
   /** The customer of that purchase cancels its newest listed order, which may not be answered yet. */
   | { kind: 'cancel the newest'; back: number }
   | { kind: 'ship' | 'deliver'; back: number }
-  | { kind: 'restock'; product: number; change: number }
+  | { kind: 'change stock'; product: number; change: number }
   | { kind: 'set price'; product: number; price: number }
   | { kind: 'set stock'; product: number; stock: number }
   | { kind: 'delete product'; product: number }
 
-/** A fault of a process, and the number of operations after which the process recovers. */
-export type Strike =
+/** A fault of a process. The process recovers after the number of `operations`. */
+export type ProcessFault =
   | { kind: 'kill'; service: string; operations: number }
   | { kind: 'freeze'; service: string; operations: number }
 
-/** What the network does to the next messages between the services, or from clients. */
-export type Disturbance = { kind: 'disturb'; between: 'services' | 'clients'; deliveries: Delivery[] }
+/** A list of deliveries, one for each of the next requests between the services, or from clients. */
+export type NetworkFault = { kind: 'network fault'; between: 'services' | 'clients'; deliveries: Delivery[] }
 
 export type Operation =
   | Request
-  | Strike
-  | Disturbance
-  | { kind: 'let time pass'; milliseconds: number }
-  | { kind: 'at once'; parts: { after: number; operation: Request | Strike | Disturbance }[] }
+  | ProcessFault
+  | NetworkFault
+  | { kind: 'wait'; waitMs: number }
+  | { kind: 'at once'; parts: { afterMs: number; operation: Request | ProcessFault | NetworkFault }[] }
 
-export const customers = 3
-export const products = 4
+export const customerCount = 3
+export const productCount = 4
 
-const customer = fc.nat({ max: customers - 1 })
-const product = fc.nat({ max: products - 1 })
+const customer = fc.nat({ max: customerCount - 1 })
+const product = fc.nat({ max: productCount - 1 })
 const back = fc.nat({ max: 6 })
 const quantity = fc.integer({ min: 1, max: 4 })
 const lines = fc.array(fc.record({ product, quantity }), { minLength: 1, maxLength: 3 })
@@ -70,7 +70,7 @@ const request: fc.Arbitrary<Request> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant('cancel the newest' as const), back: fc.nat({ max: 2 }) }),
   },
   { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom('ship' as const, 'deliver' as const), back }) },
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant('restock' as const), product, change }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('change stock' as const), product, change }) },
   {
     weight: 2,
     // Prices are whole cents, and rarely equal.
@@ -98,17 +98,17 @@ const freeze = fc.record({
 
 const delivery: fc.Arbitrary<Delivery> = fc.oneof(
   fc.constant({ times: 0 }),
-  fc.constant({ replyLost: true }),
+  fc.constant({ answerLost: true }),
   fc.constant({ times: 2 }),
-  fc.constant({ times: 2, replyLost: true }),
-  // The first delay is shorter than a request waits, the second one may be longer.
-  fc.integer({ min: 50, max: 500 }).map((delay) => ({ delay })),
-  fc.integer({ min: 500, max: 3_000 }).map((delay) => ({ delay })),
+  fc.constant({ times: 2, answerLost: true }),
+  // The first delay is shorter than the timeout of a request. The second one may be longer.
+  fc.integer({ min: 50, max: 500 }).map((delayMs) => ({ delayMs })),
+  fc.integer({ min: 500, max: 3_000 }).map((delayMs) => ({ delayMs })),
   fc.constant({}),
 )
 const between = fc.constantFrom('services' as const, 'clients' as const)
-const disturb = fc.record({
-  kind: fc.constant('disturb' as const),
+const networkFault = fc.record({
+  kind: fc.constant('network fault' as const),
   between,
   deliveries: fc.array(delivery, { minLength: 1, maxLength: 8 }),
 })
@@ -117,7 +117,7 @@ const atOnce = fc.record({
   kind: fc.constant('at once' as const),
   parts: fc.array(
     fc.record({
-      after: fc.nat({ max: 40 }),
+      afterMs: fc.nat({ max: 40 }),
       operation: fc.oneof(
         { weight: 6, arbitrary: request },
         { weight: 1, arbitrary: fc.oneof(kill, freeze) },
@@ -128,50 +128,50 @@ const atOnce = fc.record({
 })
 
 /** An order is cancelled while its reserve is in flight, so that the release may overtake the reserve. */
-const overtaking = fc
-  .record({ buy, delay: fc.integer({ min: 50, max: 900 }), after: fc.integer({ min: 10, max: 300 }) })
+const cancelDuringReserve = fc
+  .record({ buy, delayMs: fc.integer({ min: 50, max: 900 }), afterMs: fc.integer({ min: 10, max: 300 }) })
   .map(
-    ({ buy, delay, after }): Operation => ({
+    ({ buy, delayMs, afterMs }): Operation => ({
       kind: 'at once',
       parts: [
-        { after: 0, operation: { kind: 'disturb', between: 'services', deliveries: [{ delay }] } },
-        { after: 0, operation: buy },
-        { after, operation: { kind: 'cancel the newest', back: 0 } },
+        { afterMs: 0, operation: { kind: 'network fault', between: 'services', deliveries: [{ delayMs }] } },
+        { afterMs: 0, operation: buy },
+        { afterMs, operation: { kind: 'cancel the newest', back: 0 } },
       ],
     }),
   )
 
-/** @param maxPauseMs the longest time without a request */
-const operation = (maxPauseMs: number): fc.Arbitrary<Operation> =>
+/** @param maxWaitMs the longest time without a request */
+const operation = (maxWaitMs: number): fc.Arbitrary<Operation> =>
   fc.oneof(
     { weight: 26, arbitrary: request },
     { weight: 7, arbitrary: atOnce },
-    { weight: 2, arbitrary: overtaking },
+    { weight: 2, arbitrary: cancelDuringReserve },
     { weight: 2, arbitrary: kill },
     { weight: 2, arbitrary: freeze },
-    { weight: 3, arbitrary: disturb },
+    { weight: 3, arbitrary: networkFault },
     {
       weight: 2,
       arbitrary: fc.record({
-        kind: fc.constant('let time pass' as const),
-        milliseconds: fc.integer({ min: 100, max: maxPauseMs }),
+        kind: fc.constant('wait' as const),
+        waitMs: fc.integer({ min: 100, max: maxWaitMs }),
       }),
     },
   )
 
-/** A list of operations, made of four parts. Shrinking can drop a whole part, and so needs only a few tries. */
-export function operations(maxOperations: number, maxPauseMs: number): fc.Arbitrary<Operation[]> {
-  const part = fc.array(operation(maxPauseMs), { maxLength: Math.ceil(maxOperations / 4), size: 'max' })
+/** A list of operations. It is made of four parts, so that shrinking can drop a whole part and needs only a few tries. */
+export function operations(maxOperations: number, maxWaitMs: number): fc.Arbitrary<Operation[]> {
+  const part = fc.array(operation(maxWaitMs), { maxLength: Math.ceil(maxOperations / 4), size: 'max' })
   // By default fast-check prefers short lists and small values, which seldom interfere with each other.
   return fc.noBias(fc.tuple(part, part, part, part).map((parts) => parts.flat()))
 }
 
 /** One fault of each kind (lost request, lost answer, duplicated request, freeze, kill), each followed by requests. */
-export const oneOfEach: fc.Arbitrary<Operation[]> = fc.tuple(
+export const oneFaultOfEachKind: fc.Arbitrary<Operation[]> = fc.tuple(
   fc.record({
-    kind: fc.constant('disturb' as const),
+    kind: fc.constant('network fault' as const),
     between: fc.constant('services' as const),
-    deliveries: fc.shuffledSubarray([{ times: 0 }, { replyLost: true }, { times: 2 }], { minLength: 3 }),
+    deliveries: fc.shuffledSubarray([{ times: 0 }, { answerLost: true }, { times: 2 }], { minLength: 3 }),
   }),
   buy,
   buy,
@@ -206,7 +206,7 @@ export function describeOperation(operation: Operation): string {
     case 'ship':
     case 'deliver':
       return `${operation.kind} the order ${operation.back} back`
-    case 'restock':
+    case 'change stock':
       return `change the stock of product ${operation.product} by ${operation.change}`
     case 'set price':
       return `set the price of product ${operation.product} to ${operation.price}`
@@ -217,13 +217,13 @@ export function describeOperation(operation: Operation): string {
     case 'kill':
     case 'freeze':
       return `${operation.kind} ${operation.service} for ${operation.operations} operations`
-    case 'disturb':
-      return `disturb the next messages of ${operation.between}: ${JSON.stringify(operation.deliveries)}`
-    case 'let time pass':
-      return `let ${operation.milliseconds} ms pass`
+    case 'network fault':
+      return `deliver the next requests of ${operation.between} with faults: ${JSON.stringify(operation.deliveries)}`
+    case 'wait':
+      return `wait ${operation.waitMs} ms`
     case 'at once':
       return `at once: ${operation.parts
-        .map((part) => `after ${part.after} ms ${describeOperation(part.operation)}`)
+        .map((part) => `after ${part.afterMs} ms ${describeOperation(part.operation)}`)
         .join('; ')}`
   }
 }

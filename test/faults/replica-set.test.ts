@@ -1,75 +1,75 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import type { Audit } from '#test/support/audit-command.ts'
 import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
-import { faultSeed } from './chance.ts'
+import { findContradictions } from './contradictions.ts'
+import { faultCount } from './fault-count.ts'
 import { type Fleet, startFleet } from './fleet.ts'
-import { contradictions, createJournal, outcomesOf } from './journal.ts'
+import { type History, outcomesOf, startHistory } from './history.ts'
 import { type Load, longestStall, startLoad } from './load.ts'
-import { settled } from './settling.ts'
-import { faults } from './size.ts'
-import { startThreeNodes, type ThreeNodes } from './three-nodes.ts'
+import type { Outcome } from './outcomes.ts'
+import { type ReplicaSet, startReplicaSet } from './replica-set.ts'
+import { faultSeed } from './seeded-random.ts'
+import { waitUntilSettled } from './wait-until-settled.ts'
 
-const kills = Math.min(faults ?? 1, 20)
-const products = 4
-const stock = 30
-const customers = 6
+const kills = Math.min(faultCount ?? 1, 20)
 /** docs/faults.md promises this time from a kill until an order is confirmed that was first requested after the kill. */
 const maxStallMs = 15_000
 
 const seed = faultSeed()
-const journal = createJournal()
-let nodes: ThreeNodes
+let replicaSet: ReplicaSet
 let fleet: Fleet
+let history: History
 let load: Load
 /** For each kill, the time until a new order was confirmed. */
 const stallsMs: number[] = []
-let settledAfter: number
-let found: string[]
+let settledAfterMs: number
+let contradictions: string[]
 let audit: Audit
 
 beforeAll(async () => {
-  nodes = await startThreeNodes()
+  replicaSet = await startReplicaSet()
   // This is the default REQUEST_TIMEOUT.
-  fleet = await startFleet('one process', { requestTimeoutMs: 4_000, settings: { MONGODB_URI: nodes.uri } })
-  for (let nth = 0; nth < products; nth++) {
-    const { productId } = await fleet.product(fleet.adminToken, { stock })
-    journal.initialStock.set(productId, stock)
-  }
-  const accounts = await Promise.all(Array.from({ length: customers }, () => fleet.customer()))
-  load = startLoad(fleet, journal, accounts, seed)
+  const requestTimeoutMs = 4_000
+  fleet = await startFleet('one process', { requestTimeoutMs, settings: { MONGODB_URI: replicaSet.uri } })
+  history = await startHistory(fleet, { customers: 6, products: 4, stock: 30 })
+  load = startLoad(fleet, history, seed)
   for (let nth = 0; nth < kills; nth++) stallsMs.push(await killPrimary(nth % 2 === 0))
-  const healed = Date.now()
+  const healedAt = Date.now()
   await load.stop()
-  settledAfter = await settled(fleet, healed)
-  found = await contradictions(journal, fleet)
+  settledAfterMs = await waitUntilSettled(fleet, healedAt)
+  contradictions = await findContradictions(history, fleet)
   audit = await fleet.audit()
   await report()
 }, 3_600_000)
 afterAll(async () => {
   await fleet?.stop()
-  await nodes?.close()
+  await replicaSet?.close()
 })
 
-/** @param leaveDead whether the node restarts only after the other nodes have confirmed a new order without it */
+/**
+ * Kills the primary, and restarts its node.
+ * @param leaveDead whether the node restarts only after a new order was confirmed without it
+ * @returns the milliseconds until a new order was confirmed
+ */
 async function killPrimary(leaveDead: boolean): Promise<number> {
   const enough = load.confirmations.length + 10
   await vi.waitFor(() => expect(load.confirmations.length).toBeGreaterThanOrEqual(enough), {
     timeout: 60_000,
   })
-  const node = await nodes.killPrimary()
-  const killed = performance.now()
+  const node = await replicaSet.killPrimary()
+  const killedAt = performance.now()
   if (!leaveDead) await node.start()
-  const next = await vi.waitUntil(() => load.confirmations.find(({ begun }) => begun > killed), {
+  const next = await vi.waitUntil(() => load.confirmations.find(({ begun }) => begun > killedAt), {
     timeout: 60_000,
   })
   if (leaveDead) await node.start()
-  await nodes.healthy()
-  return Math.round(next.at - killed)
+  await replicaSet.waitUntilHealthy()
+  return Math.round(next.at - killedAt)
 }
 
 it('the shop answers no error of the server but 503 while primaries die', () => {
-  const failures = outcomesOf(journal).filter((outcome) => outcome && outcome.status >= 500)
-  expect(failures.filter((outcome) => outcome?.status !== 503)).toEqual([])
+  const isUnexpected = ({ status }: Outcome) => status >= 500 && status !== 503
+  expect(outcomesOf(history).filter(isUnexpected)).toEqual([])
 })
 
 it('the shop confirms new orders within 15 seconds after its primary dies', () => {
@@ -78,7 +78,7 @@ it('the shop confirms new orders within 15 seconds after its primary dies', () =
 })
 
 it('the shop keeps each order as acknowledged, one per key, and answers each key as before', () => {
-  expect(found).toEqual([])
+  expect(contradictions).toEqual([])
 })
 
 it('the books balance and the audit has no findings after primaries died', async () => {
@@ -89,14 +89,14 @@ it('the books balance and the audit has no findings after primaries died', async
 async function report(): Promise<void> {
   const orders = (await fleet.collections('order')).collection('orders')
   const count = (filter: object) => orders.countDocuments(filter)
-  const statuses = outcomesOf(journal).map((outcome) => outcome?.status ?? 0)
+  const statuses = outcomesOf(history).map(({ status }) => status)
   const lines = {
     kills: `${kills} of the primary`,
-    'goes on after': `${stallsMs.join(', ')} ms`,
+    'confirms after': `${stallsMs.join(', ')} ms`,
     requests: `${statuses.length}, ${statuses.filter((status) => status === 503).length} × 503`,
     orders: `${await count({ status: 'confirmed' })} confirmed, ${await count({ status: 'rejected' })} rejected, ${await count({ status: 'cancelled' })} cancelled (${await count({ status: 'cancelled', undo: true })} undone)`,
     'longest stall': `${longestStall(load)} ms`,
-    settled: `${settledAfter} ms after the last node had caught up`,
+    settled: `${settledAfterMs} ms after the last node had caught up`,
     audit: `exit code ${audit.code}, ${audit.report.findings.length} findings`,
   }
   console.log(`a replica set of three, its primary killed under load: FAULT_SEED=${seed}`)

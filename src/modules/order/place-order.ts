@@ -50,7 +50,7 @@ const takeOverWithinMs = 86_400_000
  * The owner or an admin may cancel the order at any time, by the same path (cancel-order.ts); then the order keeps its key.
  *
  * Leases only avoid duplicate work. That no order is lost, confirmed twice or left holding stock rests on the
- * compare-and-sets and on the stored reservations alone. `test/protocol/model.ts` explores the protocol as a finite model.
+ * compare-and-sets and on the stored reservations alone. `test/protocol/order-model.ts` explores the protocol as a finite model.
  *
  * @throws DomainError `request_in_progress`; `idempotency_key_reused`; `dependency_unavailable` or `overloaded`, both with
  * `orderId`, if the outcome is not known in time

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { freePort } from '#src/embedded/free-port.ts'
-import { attempt, persist } from '#test/faults/attempts.ts'
+import { sendOnce, sendUntilFinal } from '#test/faults/outcomes.ts'
 import { type Client, createClient } from '#test/support/client.ts'
 import { docker, noDocker, run } from './docker.ts'
 import { startVisitors } from './load.ts'
@@ -45,7 +45,7 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
   const asAdmin = async (shape: string, member: string): Promise<string> => {
     const password = await compose(shape, 'exec', '-T', member, 'cat', '/run/secrets/trivet/ADMIN_PASSWORD')
     const body = { username: 'admin', password }
-    return (await persist(() => client.post('/login', { body }), healthyWithin)).body.accessToken
+    return (await sendUntilFinal(() => client.post('/login', { body }), healthyWithin)).body.accessToken
   }
 
   /** A product is put on sale, and bought. */
@@ -55,7 +55,7 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
     const { token } = await client.customer()
     const lines = [{ productId, quantity: 2 }]
     const place = () => client.order(token, lines, { 'Idempotency-Key': 'one' })
-    const { status, body } = await persist(place, 30_000)
+    const { status, body } = await sendUntilFinal(place, 30_000)
     expect({ status, left: (await client.get(`/products/${productId}`)).body.stock }).toEqual({
       status: 201,
       left: 8,
@@ -94,7 +94,7 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
         await compose(shape, 'restart', '--timeout', '20', container)
         await healthy(shape)
         const read = () => client.get(`/orders/${known.orderId}`, { token: known.token })
-        const { body } = await persist(read, healthyWithin)
+        const { body } = await sendUntilFinal(read, healthyWithin)
         expect(body).toMatchObject({ orderId: known.orderId, status: 'confirmed' })
       }
       await trade(shape, member)
@@ -214,7 +214,7 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
       await compose(shape, 'stop', '--timeout', '20')
       const own = await compose(shape, 'ps', '--all', '--format', '{{.Service}} {{.ExitCode}}')
       expect(own.split('\n').filter((line) => !line.endsWith(' 0'))).toEqual([])
-      expect((await attempt(() => client.get('/healthz'))).status).toBe(0)
+      expect((await sendOnce(() => client.get('/healthz'))).status).toBe(0)
     })
   })
 })

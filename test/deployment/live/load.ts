@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { attempt } from '#test/faults/attempts.ts'
-import { type Chance, createChance } from '#test/faults/chance.ts'
+import { sendOnce } from '#test/faults/outcomes.ts'
+import { createSeededRandom, type SeededRandom } from '#test/faults/seeded-random.ts'
 import type { Account, Answer, Client, Json } from '#test/support/client.ts'
 
 /** One request and what came of it. */
@@ -32,7 +32,7 @@ export function startVisitors(
 
   const visit = async (what: string, expected: number, send: () => Promise<Answer>): Promise<Json> => {
     const started = performance.now()
-    const outcome = await attempt(send)
+    const outcome = await sendOnce(send)
     const { status } = outcome
     const milliseconds = Math.round(performance.now() - started)
     const as = { what, read: what.startsWith('GET'), status, milliseconds }
@@ -51,48 +51,48 @@ export function startVisitors(
     () => visit('GET /docs', 200, () => shop.get('/docs')),
   ]
 
-  const lookAround = async (account: Account, chance: Chance): Promise<void> => {
+  const lookAround = async (account: Account, random: SeededRandom): Promise<void> => {
     await reads[0]?.(account)
     while (!stopping) {
-      await chance.pick(reads)(account)
-      await sleep(chance.below(60))
+      await random.pick(reads)(account)
+      await sleep(random.integerBelow(60))
     }
   }
   /** Each token is spent once. */
-  const refresh = async (account: Account, chance: Chance): Promise<void> => {
+  const refresh = async (account: Account, random: SeededRandom): Promise<void> => {
     let { refreshToken } = account
     while (!stopping) {
       const body = { refreshToken }
       const answer = await visit('POST /token/refresh', 200, () => shop.post('/token/refresh', { body }))
       refreshToken = answer.refreshToken ?? refreshToken
-      await sleep(chance.below(200))
+      await sleep(random.integerBelow(200))
     }
   }
-  const signIn = async ({ email, password }: Account, chance: Chance): Promise<void> => {
+  const signIn = async ({ email, password }: Account, random: SeededRandom): Promise<void> => {
     while (!stopping) {
       await visit('POST /login', 200, () => shop.post('/login', { body: { email, password } }))
-      await sleep(chance.below(800))
+      await sleep(random.integerBelow(800))
     }
   }
   /** Nobody else edits this product: each edit knows the version that it changes. */
-  const edit = async (chance: Chance): Promise<void> => {
+  const edit = async (random: SeededRandom): Promise<void> => {
     const token = shop.adminToken
     let { productId, version } = await shop.product(token, { name: 'Edited' })
     for (let price = 1; !stopping; price++) {
       const put = () => shop.put(`/products/${productId}`, { token, body: { price, version } })
       const answer = await visit('PUT /products/{id}', 200, put)
       version = answer.version ?? answer.currentVersion ?? version
-      await sleep(chance.below(200))
+      await sleep(random.integerBelow(200))
     }
   }
 
   const [one, two] = accounts
   if (!one || !two) throw new Error('two accounts are needed')
   const all = Promise.all([
-    ...accounts.map((account, nth) => lookAround(account, createChance(seed + nth))),
-    refresh(one, createChance(seed - 1)),
-    signIn(two, createChance(seed - 2)),
-    edit(createChance(seed - 3)),
+    ...accounts.map((account, nth) => lookAround(account, createSeededRandom(seed + nth))),
+    refresh(one, createSeededRandom(seed - 1)),
+    signIn(two, createSeededRandom(seed - 2)),
+    edit(createSeededRandom(seed - 3)),
   ])
   // Whoever stops them hears of it.
   all.catch(() => undefined)

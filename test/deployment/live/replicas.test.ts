@@ -1,8 +1,9 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { faultSeed } from '#test/faults/chance.ts'
-import { contradictions, createJournal, type Journal, outcomesOf } from '#test/faults/journal.ts'
+import { findContradictions } from '#test/faults/contradictions.ts'
+import { type History, outcomesOf, startHistory } from '#test/faults/history.ts'
 import { type Load, startLoad } from '#test/faults/load.ts'
-import { settled } from '#test/faults/settling.ts'
+import { faultSeed } from '#test/faults/seeded-random.ts'
+import { waitUntilSettled } from '#test/faults/wait-until-settled.ts'
 import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
 import { startVisitors, type Visit, type Visitors } from './load.ts'
 import { nginxBinary } from './nginx.ts'
@@ -18,14 +19,14 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
   let shop: ReplicatedShop
 
   beforeAll(() => console.log(`replicas: FAULT_SEED=${seed}`))
-  // In databases of its own: what one test has sold is not in the journal of the next.
+  // In databases of its own: what one test has sold is not in the history of the next.
   beforeEach(async () => {
     shop = await startReplicatedShop(nginxBinary ?? '')
   })
   afterEach(() => shop.stop())
 
   interface Busy {
-    journal: Journal
+    history: History
     load: Load
     visitors: Visitors
     /** When everybody has gone home and nothing is unfinished. */
@@ -33,19 +34,15 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
   }
 
   const busy = async (): Promise<Busy> => {
-    const journal = createJournal()
-    for (let nth = 0; nth < 4; nth++) {
-      const { productId } = await shop.product(shop.adminToken, { stock: 50 })
-      journal.initialStock.set(productId, 50)
-    }
-    const customers = (count: number) => Promise.all(Array.from({ length: count }, () => shop.customer()))
-    const load = startLoad(shop, journal, await customers(3), seed)
-    const visitors = startVisitors(shop, await customers(4), seed)
+    const history = await startHistory(shop, { customers: 3, products: 4, stock: 50 })
+    const load = startLoad(shop, history, seed)
+    const accounts = await Promise.all(Array.from({ length: 4 }, () => shop.customer()))
+    const visitors = startVisitors(shop, accounts, seed)
     const end = async () => {
       await Promise.all([load.stop(), visitors.stop()])
-      await settled(shop, Date.now())
+      await waitUntilSettled(shop, Date.now())
     }
-    return { journal, load, visitors, end }
+    return { history, load, visitors, end }
   }
 
   /** Goes on when so much more has been asked for. */
@@ -60,16 +57,16 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
   const unexpected = (visits: readonly Visit[]) => visits.filter(({ complaint }) => complaint !== undefined)
   const slowest = (visits: readonly Visit[]) => Math.max(...visits.map(({ milliseconds }) => milliseconds))
   /** What buyers and the admin got no answer to, or one that leaves nothing but another try. */
-  const failed = (journal: Journal) =>
-    outcomesOf(journal).filter((outcome) => outcome && (outcome.status === 0 || outcome.status >= 500))
+  const failed = (history: History) =>
+    outcomesOf(history).filter(({ status }) => status === 0 || status >= 500)
 
-  const report = (title: string, { journal, load, visitors }: Busy, more: Record<string, unknown> = {}) => {
+  const report = (title: string, { history, load, visitors }: Busy, more: Record<string, unknown> = {}) => {
     const reads = visitors.visits.filter(({ read }) => read)
-    const writes = outcomesOf(journal).length + visitors.visits.length - reads.length
+    const writes = outcomesOf(history).length + visitors.visits.length - reads.length
     console.log(title)
     const lines = {
       reads: `${reads.length}, ${unexpected(reads).length} failed, the slowest ${slowest(reads)} ms`,
-      writes: `${writes}, ${unexpected(visitors.visits).length - unexpected(reads).length + failed(journal).length} failed`,
+      writes: `${writes}, ${unexpected(visitors.visits).length - unexpected(reads).length + failed(history).length} failed`,
       orders: `${load.confirmations.length} confirmations`,
       nginx: shop.nginx.lost().join('\n                 ') || 'lost no connection',
       ...more,
@@ -95,9 +92,9 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
       exits: `${exits.length}, the slowest ${Math.max(...exits.map(({ milliseconds }) => milliseconds))} ms`,
     })
     expect(unexpected(at.visitors.visits)).toEqual([])
-    expect(failed(at.journal)).toEqual([])
+    expect(failed(at.history)).toEqual([])
     expect(exits.filter(({ code, milliseconds }) => code !== 0 || milliseconds > exitWithin)).toEqual([])
-    expect(await contradictions(at.journal, shop)).toEqual([])
+    expect(await findContradictions(at.history, shop)).toEqual([])
     expect(await stockInvariantViolations(shop)).toEqual([])
   })
 
@@ -118,7 +115,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
       expect(slowest(reads)).toBeLessThanOrEqual(3_000)
       // A write to a frozen process may end without its outcome, and no worse than that.
       expect(unexpected(at.visitors.visits).filter(({ status }) => ![503, 409].includes(status))).toEqual([])
-      expect(await contradictions(at.journal, shop)).toEqual([])
+      expect(await findContradictions(at.history, shop)).toEqual([])
       expect(await stockInvariantViolations(shop)).toEqual([])
     },
   )
@@ -142,7 +139,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
       expect(unexpected(at.visitors.visits.filter(({ read }) => read))).toEqual([])
       // What was sent to a process that is gone has no answer, and no other process is asked for one.
       expect(unexpected(at.visitors.visits).filter(({ status }) => ![503, 409].includes(status))).toEqual([])
-      expect(await contradictions(at.journal, shop)).toEqual([])
+      expect(await findContradictions(at.history, shop)).toEqual([])
       expect(await stockInvariantViolations(shop)).toEqual([])
     },
   )
@@ -162,8 +159,8 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
     await at.end()
     report('merged into one process, and split again', at)
     expect(unexpected(at.visitors.visits)).toEqual([])
-    expect(failed(at.journal)).toEqual([])
-    expect(await contradictions(at.journal, shop)).toEqual([])
+    expect(failed(at.history)).toEqual([])
+    expect(await findContradictions(at.history, shop)).toEqual([])
     expect(await stockInvariantViolations(shop)).toEqual([])
   })
 })

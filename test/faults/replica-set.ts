@@ -6,19 +6,19 @@ import { findMongod } from '#src/embedded/mongod-binary.ts'
 import { createNode, type Node, type OwnNode, runCommand, waitUntil } from '#test/support/mongod-node.ts'
 
 /** A replica set of three nodes that a test can kill and restart. */
-export interface ThreeNodes {
+export interface ReplicaSet {
   uri: string
   /** Kills the primary. @returns the killed node, once its process has ended */
   killPrimary(): Promise<Node>
   /** Waits until there is one primary, and both secondaries have replicated what the primary had at the time of the call. */
-  healthy(): Promise<void>
+  waitUntilHealthy(): Promise<void>
   /** Ends all nodes and deletes their files. */
   close(): Promise<void>
 }
 
 const replicaSet = 'trivet'
 
-export async function startThreeNodes(): Promise<ThreeNodes> {
+export async function startReplicaSet(): Promise<ReplicaSet> {
   const binary = await findMongod(process.env, (line) => console.log(line))
   const directory = await mkdtemp(join(tmpdir(), 'trivet-three-nodes-'))
   const nodes: OwnNode[] = []
@@ -61,7 +61,7 @@ export async function startThreeNodes(): Promise<ThreeNodes> {
         await primary.kill()
         return primary
       },
-      healthy,
+      waitUntilHealthy: healthy,
       close,
     }
   } catch (error) {

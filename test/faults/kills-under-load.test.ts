@@ -3,23 +3,21 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { Audit } from '#test/support/audit-command.ts'
 import type { Shape } from '#test/support/processes.ts'
 import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
-import { bothShapes, inBothShapes } from './campaigns.ts'
-import { type Chance, createChance, faultSeed } from './chance.ts'
+import { bothShapes, runInBothShapes } from './both-shapes.ts'
+import { findContradictions } from './contradictions.ts'
+import { faultCount } from './fault-count.ts'
 import { type Fleet, startFleet } from './fleet.ts'
-import { contradictions, createJournal, type Journal, outcomesOf } from './journal.ts'
+import { type History, outcomesOf, startHistory } from './history.ts'
 import { type Load, longestStall, startLoad } from './load.ts'
-import { settled } from './settling.ts'
-import { faults } from './size.ts'
+import { createSeededRandom, faultSeed, type SeededRandom } from './seeded-random.ts'
+import { waitUntilSettled } from './wait-until-settled.ts'
 
 /** The services that are killed together, one group after the other. */
 const victims: Record<Shape, string[][]> = {
   'one process': [['all']],
   split: [['order'], ['product'], ['order', 'product']],
 }
-const killsOfEach = faults ?? 1
-const customers = 4
-const products = 5
-const stock = 6
+const killsOfEach = faultCount ?? 1
 
 interface Campaign {
   contradictions: string[]
@@ -33,8 +31,8 @@ const fleets: Fleet[] = []
 let campaigns: Map<Shape, Campaign>
 
 beforeAll(async () => {
-  console.log(`kills: FAULT_SEED=${seed}`)
-  campaigns = await inBothShapes(campaign)
+  console.log(`kills under load: FAULT_SEED=${seed}`)
+  campaigns = await runInBothShapes(runCampaign)
 }, 7_200_000)
 afterAll(() => Promise.all(fleets.map((fleet) => fleet.stop())))
 
@@ -53,59 +51,59 @@ describe.each(bothShapes)('processes killed at random moments under load, %s', (
   })
 })
 
-async function campaign(shape: Shape): Promise<Campaign> {
+async function runCampaign(shape: Shape): Promise<Campaign> {
   const fleet = await startFleet(shape)
   fleets.push(fleet)
-  const chance = createChance(seed)
-  const journal = createJournal()
-  for (let nth = 0; nth < products; nth++) {
-    const { productId } = await fleet.product(fleet.adminToken, { stock })
-    journal.initialStock.set(productId, stock)
-  }
-  const accounts = await Promise.all(Array.from({ length: customers }, () => fleet.customer()))
-  if (shape === 'split') disturb(fleet, createChance(seed - 1))
+  const random = createSeededRandom(seed)
+  const history = await startHistory(fleet, { customers: 4, products: 5, stock: 6 })
+  if (shape === 'split') disturbNetwork(fleet, createSeededRandom(seed - 1))
 
-  const load = startLoad(fleet, journal, accounts, seed)
+  const load = startLoad(fleet, history, seed)
   const kills = Array.from({ length: killsOfEach }, () => victims[shape]).flat()
-  for (const names of kills) await strike(fleet, names, load, chance)
-  const healed = Date.now()
-  for (const { link } of fleet.services) link.disturb()
+  for (const names of kills) await killAndRestart(fleet, names, load, random)
+  const healedAt = Date.now()
+  for (const { proxy } of fleet.services) proxy.injectFaults()
   await load.stop()
-  const settledAfter = await settled(fleet, healed)
+  const settledAfterMs = await waitUntilSettled(fleet, healedAt)
 
-  const found = await contradictions(journal, fleet)
+  const contradictions = await findContradictions(history, fleet)
   const unbalanced = await stockInvariantViolations(fleet)
   const audit = await fleet.audit()
-  await report(fleet, journal, load, settledAfter, audit)
-  return { contradictions: found, unbalanced, audit, confirmed: load.confirmations.length }
+  await report(fleet, history, load, settledAfterMs, audit)
+  return { contradictions, unbalanced, audit, confirmed: load.confirmations.length }
 }
 
 /** Loses, duplicates and delays a few messages at random. */
-function disturb({ services }: Fleet, chance: Chance): void {
-  for (const { link } of services) {
-    link.disturb(() => ({
-      ...(chance.happens(0.02) && { replyLost: true }),
-      ...(chance.happens(0.02) && { times: 2 }),
-      ...(chance.happens(0.01) && { times: 0 }),
-      ...(chance.happens(0.02) && { delay: chance.below(300) }),
+function disturbNetwork({ services }: Fleet, random: SeededRandom): void {
+  for (const { proxy } of services) {
+    proxy.injectFaults(() => ({
+      ...(random.boolean(0.02) && { answerLost: true }),
+      ...(random.boolean(0.02) && { times: 2 }),
+      ...(random.boolean(0.01) && { times: 0 }),
+      ...(random.boolean(0.02) && { delayMs: random.integerBelow(300) }),
     }))
   }
 }
 
 /** Kills the named services at a random moment while orders are confirmed, and restarts them. */
-async function strike(fleet: Fleet, names: readonly string[], load: Load, chance: Chance): Promise<void> {
+async function killAndRestart(
+  fleet: Fleet,
+  names: readonly string[],
+  load: Load,
+  random: SeededRandom,
+): Promise<void> {
   const enough = load.confirmations.length + 5
   await vi.waitFor(() => expect(load.confirmations.length).toBeGreaterThanOrEqual(enough), {
     timeout: 60_000,
     interval: 5,
   })
-  await sleep(chance.below(300))
+  await sleep(random.integerBelow(300))
   await Promise.all(
     names.map(async (name) => {
-      await sleep(chance.below(20))
+      await sleep(random.integerBelow(20))
       const service = fleet.service(name)
       await service.kill()
-      await sleep(chance.happens(0.5) ? 0 : chance.below(500))
+      await sleep(random.boolean(0.5) ? 0 : random.integerBelow(500))
       await service.start()
     }),
   )
@@ -113,24 +111,25 @@ async function strike(fleet: Fleet, names: readonly string[], load: Load, chance
 
 async function report(
   fleet: Fleet,
-  journal: Journal,
+  history: History,
   load: Load,
-  settledAfter: number,
+  settledAfterMs: number,
   { code, report: { checked, findings } }: Audit,
 ): Promise<void> {
   const orders = (await fleet.collections('order')).collection('orders')
   const count = (filter: object) => orders.countDocuments(filter)
   const undone = { status: 'cancelled', key: { $exists: false }, confirmation: { $exists: false } }
-  const { requestsLost, repliesLost, doubled, delayed } = sumOf(fleet.services.map(({ link }) => link.counts))
+  const faults = sumOf(fleet.services.map(({ proxy }) => proxy.counts))
+  const outcomes = outcomesOf(history)
   const cancelled = await count({ status: 'cancelled' })
   const lines = {
     kills: victims[fleet.shape].map((names) => `${killsOfEach} × ${names.join(' and ')}`).join(', '),
-    requests: outcomesOf(journal).length,
-    unanswered: outcomesOf(journal).filter((outcome) => outcome?.status === 0).length,
+    requests: outcomes.length,
+    unanswered: outcomes.filter(({ status }) => status === 0).length,
     orders: `${await count({ status: 'confirmed' })} confirmed, ${await count({ status: 'rejected' })} rejected, ${cancelled} cancelled (${await count(undone)} undone)`,
-    network: `${requestsLost} requests lost, ${repliesLost} replies lost, ${doubled} doubled, ${delayed} delayed`,
+    network: `${faults.requestsLost} requests lost, ${faults.answersLost} answers lost, ${faults.requestsDuplicated} requests duplicated, ${faults.requestsDelayed} requests delayed`,
     'longest stall': `${longestStall(load)} ms`,
-    settled: `${settledAfter} ms after the last restart`,
+    settled: `${settledAfterMs} ms after the last restart`,
     audit: `exit code ${code}, ${JSON.stringify(checked)}, ${findings.length} findings`,
   }
   console.log(`kills under load, ${fleet.shape}`)

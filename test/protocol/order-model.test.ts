@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { check, type Situation, type Verdict } from './checker.ts'
-import { type Configuration, type Order, protocol, type Safeguards, type Shop } from './model.ts'
+import { check, type Situation, type Verdict } from './model-checker.ts'
+import { type Configuration, type Order, protocol, type Safeguards, type Shop } from './order-model.ts'
 
 // Together these configurations use every feature of the model. Each is explored completely.
 const lastUnit: Configuration = {
@@ -381,7 +381,7 @@ const lacks: Record<Exclude<keyof Safeguards, 'lease'>, [Configuration, broken: 
   compareOnUndo: [small, 'a customer that was answered 201 has an order that was confirmed'],
   compareOnShip: [small, notItsLife],
   releaseBeforeCancelled: [small, wronglyHeld],
-  loserAsksTheOrder: [small, 'a customer that was answered 201 has an order that was confirmed'],
+  loserAnswersFromOrder: [small, 'a customer that was answered 201 has an order that was confirmed'],
   undoIsNoAnswer: [
     small,
     'a customer that was told of a cancellation cancelled the order before it was confirmed',

@@ -6,7 +6,7 @@ export const bothShapes = Object.keys(shapes) as Shape[]
  * Runs a campaign in both shapes at the same time. If one campaign fails, the function still waits for the other one, so that
  * no request is in flight when the test ends the processes.
  */
-export async function inBothShapes<Result>(
+export async function runInBothShapes<Result>(
   campaign: (shape: Shape) => Promise<Result>,
 ): Promise<Map<Shape, Result>> {
   const outcomes = await Promise.allSettled(

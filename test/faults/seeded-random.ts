@@ -1,18 +1,18 @@
 import { randomInt } from 'node:crypto'
 
 /** Random choices. The same seed makes the same choices again. */
-export interface Chance {
+export interface SeededRandom {
   /** An integer from 0 to `max` − 1. */
-  below(max: number): number
-  /** @param probability from 0 to 1 */
-  happens(probability: number): boolean
+  integerBelow(max: number): number
+  /** @param probability of true, from 0 to 1 */
+  boolean(probability: number): boolean
   pick<Choice>(choices: readonly Choice[]): Choice
 }
 
 /** The seed in FAULT_SEED, or else a random seed. */
 export const faultSeed = (): number => Number(process.env.FAULT_SEED ?? randomInt(2 ** 31))
 
-export function createChance(seed: number): Chance {
+export function createSeededRandom(seed: number): SeededRandom {
   let state = seed >>> 0
   // The generator is mulberry32.
   const next = (): number => {
@@ -22,13 +22,13 @@ export function createChance(seed: number): Chance {
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
   }
-  const below = (max: number) => Math.floor(next() * max)
+  const integerBelow = (max: number) => Math.floor(next() * max)
   return {
-    below,
-    happens: (probability) => next() < probability,
+    integerBelow,
+    boolean: (probability) => next() < probability,
     pick(choices) {
-      if (choices.length === 0) throw new Error('there is nothing to pick from')
-      return choices[below(choices.length)] as (typeof choices)[number]
+      if (choices.length === 0) throw new Error('the list of choices is empty')
+      return choices[integerBelow(choices.length)] as (typeof choices)[number]
     },
   }
 }

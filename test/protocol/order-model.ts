@@ -22,7 +22,7 @@
 // - Data. Each order asks for one unit of the one product. Prices, several lines, and other bodies under the same key do not
 //   influence the protocol: one transaction takes all lines or none. An order without a key is an order without retries.
 
-import type { Invariant, Model, StepInvariant, Transition } from './checker.ts'
+import type { Invariant, Model, StepInvariant, Transition } from './model-checker.ts'
 
 /** The safeguards of the protocol. The tests prove that the protocol breaks without each of them, except `lease`. */
 export interface Safeguards {
@@ -53,7 +53,7 @@ export interface Safeguards {
   /** An order becomes `cancelled` only after its release was answered. */
   releaseBeforeCancelled: boolean
   /** A request that loses its compare-and-set answers from the order, not from the product module's answer. */
-  loserAsksTheOrder: boolean
+  loserAnswersFromOrder: boolean
   /** An undone order, or one that is being undone, gives no final answer: the client is told to come back. */
   undoIsNoAnswer: boolean
   /** An undo unsets the idempotency key. */
@@ -89,7 +89,7 @@ const allSafeguards: Safeguards = {
   compareOnUndo: true,
   compareOnShip: true,
   releaseBeforeCancelled: true,
-  loserAsksTheOrder: true,
+  loserAnswersFromOrder: true,
   undoIsNoAnswer: true,
   undoFreesKey: true,
   onlyUndoFreesKey: true,
@@ -316,7 +316,7 @@ function stepsOfOrder(
     }),
     step('request comes too late to settle', (order) => {
       if (!atWork(order) || order.status === 'pending') return undefined
-      if (safeguards.loserAsksTheOrder || order.saidReleased) return answerOf(order)
+      if (safeguards.loserAnswersFromOrder || order.saidReleased) return answerOf(order)
       return order.saidHeld ? { toldConfirmed: true } : { toldRejected: true }
     }),
     step('retry is answered by', (order) => {

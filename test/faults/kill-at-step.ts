@@ -1,31 +1,37 @@
 // This file is preloaded into a service with `--import`. It counts the steps of one request, which are the commands to the
 // database and the calls of other services, and kills its own process before or after one of them. The program itself does
-// not know this file.
+// not import this file.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe } from 'node:diagnostics_channel'
 import type { IncomingMessage } from 'node:http'
 import mongoose from 'mongoose'
 
-/** The message of a test: the request to watch, and optionally the step at which to kill the process. */
-export interface Arming {
+/** The request to watch, and optionally the step at which to kill the process. Without it, the steps are only counted. */
+export interface Watch {
   /** The `X-Request-Id` of the request, which the services pass on to each other. */
   requestId: string
-  /** The number of the step, from 1. Without it, the steps are only counted. */
-  at?: number
-  /** `before` the step's message is sent, or `after` its answer has arrived. */
-  when?: 'before' | 'after'
+  killAt?: {
+    /** The number of the step, from 1. */
+    step: number
+    /** `before` the step's message is sent, or `after` its answer has arrived. */
+    when: 'before' | 'after'
+  }
 }
 
-let arming: Arming | undefined
+/** A message from a test to this process. */
+export type Message = { watch: Watch | null } | { report: true }
+
+let watch: Watch | null = null
 let steps: string[] = []
 
-process.on('message', (message: { arm?: Arming; report?: true }) => {
-  if (message.arm) {
-    arming = message.arm
+process.on('message', (message: Message) => {
+  if ('watch' in message) {
+    watch = message.watch
     steps = []
-    process.send?.({ armed: true })
+    process.send?.({ received: true })
+  } else if ('report' in message) {
+    process.send?.({ steps })
   }
-  if (message.report) process.send?.({ steps })
 })
 
 // Each step is attributed to the request that caused it. So steps of the sweeper, of health checks and of other requests do
@@ -36,26 +42,26 @@ subscribe('http.server.request.start', (message) => {
   requests.enterWith(request.headers['x-request-id']?.toString())
 })
 
-const die = () => process.kill(process.pid, 'SIGKILL')
+const killProcess = () => process.kill(process.pid, 'SIGKILL')
 
 /** @returns the step's number, or undefined if the step does not belong to the watched request */
-function begin(step: string): number | undefined {
-  if (arming === undefined || requests.getStore() !== arming.requestId) return undefined
+function beginStep(step: string): number | undefined {
+  if (watch === null || requests.getStore() !== watch.requestId) return undefined
   const number = steps.push(step)
-  if (number === arming.at && arming.when === 'before') die()
+  if (number === watch.killAt?.step && watch.killAt.when === 'before') killProcess()
   return number
 }
 
-function end(step: number | undefined): void {
-  if (step !== undefined && step === arming?.at && arming.when === 'after') die()
+function endStep(number: number | undefined): void {
+  if (number !== undefined && number === watch?.killAt?.step && watch.killAt.when === 'after') killProcess()
 }
 
 const { fetch } = globalThis
 globalThis.fetch = async (input, init) => {
   const url = new URL(input instanceof Request ? input.url : input)
-  const step = begin(`${init?.method ?? 'GET'} ${url.pathname}`)
+  const step = beginStep(`${init?.method ?? 'GET'} ${url.pathname}`)
   const response = await fetch(input, init)
-  end(step)
+  endStep(step)
   return response
 }
 
@@ -82,14 +88,14 @@ MongoClient.prototype.connect = function (this: InstanceType<typeof MongoClient>
   this.on('commandStarted', ({ requestId, commandName, command }) => {
     if (ignoredCommands.has(commandName)) return
     const collection = typeof command[commandName] === 'string' ? ` ${command[commandName]}` : ''
-    const step = begin(`${commandName}${collection}`)
+    const step = beginStep(`${commandName}${collection}`)
     if (step !== undefined) running.set(requestId, step)
   })
   for (const event of ['commandSucceeded', 'commandFailed'] as const) {
     this.on(event, ({ requestId }: { requestId: number }) => {
       const step = running.get(requestId)
       running.delete(requestId)
-      end(step)
+      endStep(step)
     })
   }
   return connect.call(this)

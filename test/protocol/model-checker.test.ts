@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { check, type Invariant, type Model, type Transition } from './checker.ts'
+import { check, type Invariant, type Model, type Transition } from './model-checker.ts'
 
 /** The model of these tests: a walk over the squares of a board, from one corner. */
 interface Square {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RunningShop } from './fleet.ts'
 
-// docs/faults.md promises this time after the last fault has healed, without any retry by a client.
+// docs/faults.md promises that no order is unfinished this long after the last fault has healed, without any retry by a client.
 const promisedMs = 30_000
 
 /**
@@ -10,8 +10,8 @@ const promisedMs = 30_000
  * @returns the milliseconds since then
  * @throws if an order is still unfinished after the promised time
  */
-export async function settled(fleet: RunningShop, healedAt: number): Promise<number> {
-  const orders = (await fleet.collections('order')).collection('orders')
+export async function waitUntilSettled(shop: RunningShop, healedAt: number): Promise<number> {
+  const orders = (await shop.collections('order')).collection('orders')
   for (;;) {
     const unfinished = await orders.find({ status: { $in: ['pending', 'cancelling'] } }).toArray()
     const tookMs = Date.now() - healedAt
