@@ -1,0 +1,114 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { open } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+import { promisify } from 'node:util'
+import { expect, it, onTestFinished, vi } from 'vitest'
+import { textOf } from '#test/support/output.ts'
+
+/** The arguments of Node.js for a program with a logger. */
+const program = (script: string) => [
+  '--input-type=module',
+  '-e',
+  `import { createLogger } from '${new URL('./logger.ts', import.meta.url).href}'
+const logger = await createLogger({ level: 'info', human: false, service: 'test' })
+${script}`,
+]
+
+it.each(
+  ['process.exit(1)', "throw new Error('no')", ''].flatMap((end) => [
+    [end, 0],
+    [end, 10_000],
+  ]),
+)(
+  'writes all lines of a program that ends by "%s" while %i characters are being written',
+  async (end, length) => {
+    const script = `logger.info({ x: 'x'.repeat(${length}) }, 'one'); logger.error('two'); logger.info('three'); ${end}`
+    const { stdout } = await promisify(execFile)(process.execPath, program(script)).catch((error) => error)
+    expect(linesOf(stdout).map((line) => JSON.parse(line).msg)).toEqual(['one', 'two', 'three'])
+  },
+)
+
+const linesOf = (log: string) => log.trimEnd().split('\n')
+
+/** Starts a program that logs to `stdout`. */
+const startProgram = (script: string, stdout: 'pipe' | number = 'pipe') => {
+  const child = spawn(process.execPath, program(script), { stdio: ['pipe', stdout, 'pipe'] })
+  onTestFinished(() => {
+    child.kill('SIGKILL')
+  })
+  return child
+}
+const exitOf = (child: ChildProcess) => once(child, 'exit', { signal: AbortSignal.timeout(10_000) })
+const firstErrorOutput = (child: ChildProcess) => once(child.stderr as Readable, 'data').then(String)
+const keepRunning = 'process.stdin.resume()'
+
+it('writes a line while the program runs', async () => {
+  const child = startProgram(`logger.info('one'); ${keepRunning}`)
+  const log = textOf(child.stdout)
+  await vi.waitFor(() => expect(log()).toContain('"msg":"one"'), { timeout: 5_000 })
+  expect(child.exitCode).toBeNull()
+})
+
+const logBeyondBacklog = `
+for (let round = 0; round < 400; round++) {
+  logger.info('ä'.repeat(50_000))
+  await new Promise(setImmediate)
+}
+console.error('goes on')`
+
+it('does not block a program whose log is not read, and keeps the lines up to a bound', async () => {
+  const child = startProgram(`${logBeyondBacklog}\n${keepRunning}`)
+  expect(await firstErrorOutput(child)).toBe('goes on\n')
+  const log = textOf(child.stdout)
+  const closed = once(child, 'close')
+  child.stdin?.end()
+  await closed
+  const lines = linesOf(log())
+  // The backlog of some 16 million characters, and the lines that the pipe and the flush at the exit have taken.
+  expect(lines.length).toBeGreaterThan(150)
+  expect(lines.length).toBeLessThan(380)
+  for (const line of lines) expect(JSON.parse(line).msg).toBe('ä'.repeat(50_000))
+})
+
+it('writes all lines to a slow reader', async () => {
+  const script = `for (let n = 0; n < 20; n++) logger.info({ n }, 'x'.repeat(9_000))\nprocess.exit(0)`
+  const slow = ['-c', '"$0" "$@" | { sleep 0.4; cat; }', process.execPath, ...program(script)]
+  const { stdout } = await promisify(execFile)('sh', slow)
+  const numbers = linesOf(stdout).map((line) => JSON.parse(line).n)
+  expect(numbers).toEqual(Array.from({ length: 20 }, (_, n) => n))
+})
+
+it('does not block a program that shared its pipe with a child process', async () => {
+  const sharing = `
+import { spawnSync } from 'node:child_process'
+spawnSync(process.execPath, ['-e', 'console.log(1)'], { stdio: 'inherit' })
+${logBeyondBacklog}
+${keepRunning}`
+  const unread = ['-c', '"$0" "$@" | sleep 60', process.execPath, ...program(sharing)]
+  const shell = spawn('sh', unread, { stdio: ['pipe', 'ignore', 'pipe'], detached: true })
+  onTestFinished(() => {
+    if (shell.pid !== undefined) process.kill(-shell.pid, 'SIGKILL')
+  })
+  expect(await firstErrorOutput(shell)).toBe('goes on\n')
+})
+
+it('lets a program exit whose log is not read', async () => {
+  const child = startProgram(`${logBeyondBacklog}\nprocess.exit(3)`)
+  expect(await exitOf(child)).toEqual([3, null])
+})
+
+it('lets a program go on and exit after the reader has closed the pipe', async () => {
+  const child = startProgram(`${logBeyondBacklog}\nprocess.exit(3)`)
+  child.stdout?.destroy()
+  expect(await firstErrorOutput(child)).toBe('goes on\n')
+  expect(await exitOf(child)).toEqual([3, null])
+})
+
+it('lets a program go on and exit when the disk is full', async () => {
+  const full = await open('/dev/full', 'w')
+  const child = startProgram(`${logBeyondBacklog}\nprocess.exit(3)`, full.fd)
+  expect(await firstErrorOutput(child)).toBe('goes on\n')
+  expect(await exitOf(child)).toEqual([3, null])
+  await full.close()
+})

@@ -1,0 +1,69 @@
+import { constants, fstatSync, openSync, writeSync } from 'node:fs'
+import type { DestinationStream } from 'pino'
+
+// The bound of the lines that wait, in characters, and of the chunk that is being written, in bytes. If the reader of the log
+// stops reading, lines are lost, and the process goes on.
+const maxBacklogLength = 16 * 1024 * 1024
+// One write for each line would cost as much as the answer that the line reports.
+const flushIntervalMs = 10
+const retryIntervalMs = 2
+// The time for a slow reader when the process exits. It is shorter than the time that a parent waits after DRAIN_TIMEOUT.
+const maxExitFlushMs = 800
+
+/**
+ * Writes lines to a file descriptor, those of 10 milliseconds together. What is left is written when the process exits; the
+ * lines of the last 10 milliseconds are lost if the process is killed. Lines that cannot be written are lost too. A pipe or a
+ * socket never blocks the process; a file or a terminal blocks it while it writes.
+ */
+export function createLogDestination(sharedFd: number): DestinationStream {
+  const fd = reopenPipe(sharedFd)
+  let lines = ''
+  let chunk = Buffer.alloc(0)
+  let isPlanned = false
+  /** @returns whether everything has been written */
+  const write = (): boolean => {
+    if (chunk.length === 0) {
+      chunk = Buffer.from(lines)
+      lines = ''
+    }
+    try {
+      while (chunk.length > 0) chunk = chunk.subarray(writeSync(fd, chunk))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return false
+      chunk = chunk.subarray(chunk.length)
+    }
+    return lines === ''
+  }
+  const writeAfter = (delayMs: number) => {
+    isPlanned = true
+    setTimeout(() => {
+      isPlanned = false
+      if (!write()) writeAfter(retryIntervalMs)
+    }, delayMs).unref()
+  }
+  process.on('exit', () => {
+    const end = performance.now() + maxExitFlushMs
+    const clock = new Int32Array(new SharedArrayBuffer(4))
+    while (!write() && performance.now() < end) Atomics.wait(clock, 0, 0, retryIntervalMs)
+  })
+  return {
+    write(line) {
+      if (chunk.length + lines.length > maxBacklogLength) return
+      lines += line
+      if (!isPlanned) writeAfter(flushIntervalMs)
+    },
+  }
+}
+
+/**
+ * Opens a pipe again, in non-blocking mode, if the system allows it. All processes that share a descriptor share its mode, and
+ * each child process that inherits the descriptor makes it blocking.
+ */
+function reopenPipe(fd: number): number {
+  try {
+    if (!fstatSync(fd).isFIFO()) return fd
+    return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK)
+  } catch {
+    return fd
+  }
+}
