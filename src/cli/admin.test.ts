@@ -149,7 +149,7 @@ describe('promote and demote', () => {
   it('leave alone what is so already', async () => {
     const ada = await shop.customer()
     const outcome = await command('demote', ada.username)
-    expect(outcome).toMatchObject({ code: 0, stdout: `${ada.username} is no admin\n` })
+    expect(outcome).toMatchObject({ code: 0, stdout: `${ada.username} is not an admin\n` })
     expect(await command('promote', admin.username)).toMatchObject({
       code: 0,
       stdout: `${admin.username} is an admin already\n`,
@@ -191,7 +191,7 @@ describe('the last admin', () => {
     await users.updateMany({ role: 'admin' }, { $set: { role: 'customer' } })
     expect(await run(theirs, ['demote', username])).toMatchObject({
       code: 0,
-      stdout: `${username} is no admin\n`,
+      stdout: `${username} is not an admin\n`,
     })
     await users.updateOne({ username: admin.username }, { $set: { role: 'admin' } })
   })
@@ -279,7 +279,9 @@ describe('--json', () => {
     )
     const { admins, complete } = JSON.parse((await run(theirs, ['list', '--json'])).stdout)
     expect({ admins: admins.length, complete }).toEqual({ admins: 1_000, complete: false })
-    expect((await run(theirs, ['list'])).stdout).toMatch(/These are the first 1000: there are more\n$/)
+    expect((await run(theirs, ['list'])).stdout).toMatch(
+      /There are more admins: these are the oldest 1000\n$/,
+    )
     await own.close()
   })
 })

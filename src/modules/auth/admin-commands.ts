@@ -6,12 +6,15 @@ import { findWeakness } from './passwords/find-weakness.ts'
 import type { Names } from './passwords/password-policy.ts'
 import { type User, userResponse } from './user.ts'
 
-/** What operators do with accounts. Whoever may run these may do anything that an admin may, and is not asked who they are. */
+/**
+ * The operators' commands for accounts. They ask for no password of an admin: an operator who can run them has access to the
+ * database anyway.
+ */
 export const adminCommands = (accounts: AdminAccounts): Command[] => [
   {
     name: 'create',
     parameters: ['username', 'e-mail'],
-    summary: 'a new admin account',
+    summary: 'creates an admin account',
     async run([name = '', address = ''], secret, call) {
       const account = {
         username: valid(username, 'username', name),
@@ -27,45 +30,45 @@ export const adminCommands = (accounts: AdminAccounts): Command[] => [
     parameters: ['username or e-mail'],
     summary: 'makes an account an admin',
     async run([name = ''], _secret, call) {
-      const user = await accountOf(accounts, name, call())
+      const user = await findAccount(accounts, name, call())
       const outcome = await accounts.setRole(user, 'admin', call())
-      const is = outcome === 'changed' ? 'is an admin now' : 'is an admin already'
-      return answer(`${user.username} ${is}`, { ...user, role: 'admin' })
+      const result = outcome === 'changed' ? 'is an admin now' : 'is an admin already'
+      return answer(`${user.username} ${result}`, { ...user, role: 'admin' })
     },
   },
   {
     name: 'demote',
     parameters: ['username or e-mail'],
-    summary: 'makes an admin a customer; not the last one',
+    summary: 'makes an admin a customer; refused for the last admin',
     async run([name = ''], _secret, call) {
-      const user = await accountOf(accounts, name, call())
+      const user = await findAccount(accounts, name, call())
       const outcome = await accounts.setRole(user, 'customer', call())
       if (outcome === 'last') {
         throw new Refusal(`${user.username} is the last admin: create or promote another one first`)
       }
-      const is = outcome === 'changed' ? 'is a customer now' : 'is no admin'
-      return answer(`${user.username} ${is}`, { ...user, role: 'customer' })
+      const result = outcome === 'changed' ? 'is a customer now' : 'is not an admin'
+      return answer(`${user.username} ${result}`, { ...user, role: 'customer' })
     },
   },
   {
     name: 'list',
     parameters: [],
-    summary: 'the admins, the oldest first',
+    summary: 'lists the admins, oldest first',
     async run(_args, _secret, call) {
       const { admins, complete } = await accounts.list(call())
-      const rows = [heads, ...admins.map(rowOf)]
+      const rows = [headings, ...admins.map(rowOf)]
       const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
       const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '))
-      if (!complete) lines.push(`These are the first ${admins.length}: there are more`)
+      if (!complete) lines.push(`There are more admins: these are the oldest ${admins.length}`)
       return { text: lines.join('\n'), json: { admins: admins.map(userResponse), complete } }
     },
   },
   {
     name: 'sign-out',
     parameters: ['username or e-mail'],
-    summary: 'ends every session of any account',
+    summary: 'ends every session of an account',
     async run([name = ''], _secret, call) {
-      const user = await accountOf(accounts, name, call())
+      const user = await findAccount(accounts, name, call())
       await accounts.endSessions(user, call())
       return answer(`${user.username} is signed out everywhere`, user)
     },
@@ -73,9 +76,9 @@ export const adminCommands = (accounts: AdminAccounts): Command[] => [
   {
     name: 'reset-password',
     parameters: ['username or e-mail'],
-    summary: 'gives any account a new password, and signs it out everywhere',
+    summary: 'sets the password of an account, and ends every session of it',
     async run([name = ''], secret, call) {
-      const user = await accountOf(accounts, name, call())
+      const user = await findAccount(accounts, name, call())
       const password = await newPassword(user, secret, call)
       if (!(await accounts.resetPassword(user, password, call()))) throw unknownAccount(name)
       return answer(`${user.username} has a new password, and is signed out everywhere`, user)
@@ -85,7 +88,7 @@ export const adminCommands = (accounts: AdminAccounts): Command[] => [
 
 const answer = (text: string, user: User): Answer => ({ text, json: userResponse(user) })
 
-const heads = ['USERNAME', 'E-MAIL', 'ID', 'SINCE']
+const headings = ['USERNAME', 'E-MAIL', 'ID', 'SINCE']
 const rowOf = ({ username, email, userId, createdAt }: User): string[] => [
   username,
   email,
@@ -95,7 +98,7 @@ const rowOf = ({ username, email, userId, createdAt }: User): string[] => [
 
 const unknownAccount = (name: string) => new Refusal(`${name}: there is no such account`)
 
-async function accountOf(accounts: AdminAccounts, name: string, call: Call): Promise<User> {
+async function findAccount(accounts: AdminAccounts, name: string, call: Call): Promise<User> {
   const user = await accounts.find(name, call)
   if (!user) throw unknownAccount(name)
   return user

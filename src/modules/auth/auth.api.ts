@@ -41,14 +41,18 @@ const login = z
 
 const tokens = z
   .object({
-    accessToken: z.string().openapi({ description: 'JWT, EdDSA; verify it with the JWKS' }),
+    accessToken: z.string().openapi({
+      description: 'A JWT, signed with EdDSA. Verify it with the keys of `/.well-known/jwks.json`.',
+    }),
     tokenType: z.literal('Bearer'),
-    expiresIn: z.int().openapi({ description: 'seconds', example: 900 }),
-    refreshToken: z.string().openapi({ description: 'opaque; works once, for a new pair' }),
+    expiresIn: z.int().openapi({ description: 'The lifetime of the access token in seconds.', example: 900 }),
+    refreshToken: z
+      .string()
+      .openapi({ description: 'An opaque token. It can be exchanged once for a new pair of tokens.' }),
   })
   .openapi('Tokens')
 
-// Whatever it says: what is no token at all is one that nobody knows.
+// Any text is valid here. A text that is not a token gets the same answer as an unknown token.
 const refreshToken = z
   .strictObject({ refreshToken: z.string().max(1_000).openapi({ format: 'password' }) })
   .openapi('RefreshToken', { example: { refreshToken: 'nQe0…' } })
@@ -68,10 +72,10 @@ export const authApi = {
     method: 'post',
     path: '/register',
     tags,
-    summary: 'Open an account',
+    summary: 'Register an account',
     request: { body: body(registration) },
     responses: {
-      201: { description: 'Opened', headers: locationHeader, content: json(user) },
+      201: { description: 'The new account', headers: locationHeader, content: json(user) },
       ...errors(...withBody, 'email_taken', 'username_taken', 'rate_limited', 'overloaded'),
     },
   }),
@@ -79,10 +83,10 @@ export const authApi = {
     method: 'post',
     path: '/login',
     tags,
-    summary: 'Sign in with e-mail address or username',
+    summary: 'Sign in with an e-mail address or a username',
     request: { body: body(login) },
     responses: {
-      200: { description: 'Signed in', content: json(tokens) },
+      200: { description: 'An access token and a refresh token', content: json(tokens) },
       ...errors(...withBody, 'invalid_credentials', 'rate_limited', 'overloaded'),
     },
   }),
@@ -90,12 +94,12 @@ export const authApi = {
     method: 'post',
     path: '/token/refresh',
     tags,
-    summary: 'Go on with a new pair of tokens',
+    summary: 'Refresh an access token',
     description:
-      'Each refresh token works once. Shown again within 10 s, as after a lost answer, it gives a valid pair again; later, everything that came of its sign-in ends.',
+      'Each refresh token works once. Within 10 s of its use, a client whose answer was lost can send it again and gets a valid pair. If it is sent again later, it is refused, and all refresh tokens of the same sign-in are revoked.',
     request: { body: body(refreshToken) },
     responses: {
-      200: { description: 'A new pair', content: json(tokens) },
+      200: { description: 'A new access token and a new refresh token', content: json(tokens) },
       ...errors(...withBody, 'invalid_token'),
     },
   }),
@@ -103,15 +107,17 @@ export const authApi = {
     method: 'post',
     path: '/logout',
     tags,
-    summary: 'Sign out: end a refresh token and all that came of its sign-in',
+    summary: 'Sign out',
+    description:
+      'Revokes all refresh tokens of the same sign-in. Access tokens stay valid until they expire. The answer is the same for an unknown token.',
     request: { body: body(refreshToken) },
-    responses: { 204: { description: 'It does not work any more, if it ever did' }, ...errors(...withBody) },
+    responses: { 204: { description: 'Signed out' }, ...errors(...withBody) },
   }),
   profile: createRoute({
     method: 'get',
     path: '/profile',
     tags,
-    summary: 'Read your own account',
+    summary: 'Read your account',
     security: bearer,
     responses: {
       200: { description: 'The account', content: json(user) },
@@ -122,12 +128,12 @@ export const authApi = {
     method: 'put',
     path: '/profile/password',
     tags,
-    summary: 'Change your password, and sign out everywhere',
-    description: 'Every refresh token of the account ends; access tokens go on until they expire.',
+    summary: 'Change your password',
+    description: 'Revokes all refresh tokens of the account. Access tokens stay valid until they expire.',
     security: bearer,
     request: { body: body(passwordChange) },
     responses: {
-      204: { description: 'Changed' },
+      204: { description: 'The password is changed' },
       ...errors(...signedIn, ...withBody, 'invalid_credentials', 'rate_limited', 'overloaded'),
     },
   }),
@@ -135,7 +141,7 @@ export const authApi = {
     method: 'get',
     path: '/.well-known/jwks.json',
     tags,
-    summary: 'The public keys that verify access tokens',
+    summary: 'Read the public keys that verify access tokens',
     responses: {
       200: { description: 'The key set', content: json(keySet) },
       ...errors('validation_failed'),

@@ -1,18 +1,19 @@
 import { z } from '@hono/zod-openapi'
 import { charactersOf } from '#kernel/schemas.ts'
 
-/** What a username, an e-mail address and a password may be. */
+/** The formats of usernames, e-mail addresses and passwords. */
 
 export const username = z
   .string()
-  .regex(/^[A-Za-z0-9._-]{3,30}$/, 'must have 3 to 30 of A-Z a-z 0-9 . _ -')
+  .regex(/^[A-Za-z0-9._-]{3,30}$/, 'must have 3 to 30 characters of A-Z a-z 0-9 . _ -')
   .openapi({ example: 'ada' })
 
 const emailCharacters = 254
 
 /**
- * What browsers accept in `<input type=email>` (HTML, 4.10.5.1.5). The length is checked first, so that no long text is
- * searched. OpenAPI's format `email` is another grammar (RFC 5321), so that the document gives the pattern alone.
+ * An e-mail address as browsers accept it in `<input type=email>` (HTML, 4.10.5.1.5). The length is checked first, because the
+ * pattern takes long on a long text. OpenAPI's format `email` means a different grammar (RFC 5321), so the document has only the
+ * pattern.
  */
 export const email = z
   .string()
@@ -28,7 +29,7 @@ export const email = z
     example: 'ada@example.com',
   })
 
-/** bcrypt reads no more than 72 bytes and stops at NUL: what it would not hash is refused, never cut. */
+/** bcrypt ignores bytes after the 72nd, and all bytes from a NUL on. A password with such bytes is refused, not truncated. */
 export const passwordBytes = 72
 
 export const password = z

@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import type { Registration } from './accounts.ts'
 import { password as passwordSchema } from './credentials.ts'
-import { keptFile } from './secret-file.ts'
+import { readOrCreateSecret } from './secret-file.ts'
 
 /**
- * The demo's admin. Its password is random and is kept in DATA_DIR, because a demo may be reachable from outside, where a
- * known password would let anyone in.
+ * The demo's admin. Its password is random and is kept in DATA_DIR, because attackers would know a
+ * fixed password, and a demo may be reachable from the internet.
  */
 export async function demoAdmin(dataDir: string): Promise<Registration> {
-  const password = await keptFile(dataDir, 'demo-admin-password', {
-    make: () => `${randomBytes(12).toString('base64url')}\n`,
+  const password = await readOrCreateSecret(dataDir, 'demo-admin-password', {
+    create: () => `${randomBytes(12).toString('base64url')}\n`,
     read(text) {
       if (!passwordSchema.safeParse(text).success) throw new Error('must hold a password')
       return text

@@ -4,31 +4,31 @@ import type { HttpClient } from '#kernel/ports/http-client.ts'
 import { type PublicKey, publicKey } from '#kernel/public-key.ts'
 import type { AuthPort } from './contract.ts'
 
-// Keys of kinds that this version does not know are for others; unknown members are ignored.
+// A later version may publish keys of other types. Unknown members of the document are ignored too.
 const keySet = z.object({ keys: z.array(z.unknown()) })
 
 function publicKeysOf(answer: unknown): PublicKey[] {
   const document = keySet.safeParse(answer)
-  if (!document.success) throw dependencyUnavailable('auth answered with something else than a key set')
+  if (!document.success) throw dependencyUnavailable('the answer of auth is not a key set')
   const keys = document.data.keys.flatMap((key) => publicKey.safeParse(key).data ?? [])
-  if (keys.length === 0) throw dependencyUnavailable('auth answered with a key set that has no keys')
+  if (keys.length === 0) throw dependencyUnavailable('the key set of auth has no Ed25519 keys')
   return keys
 }
 
-/** The port over HTTP: the public JWKS, which needs no credential. */
+/** The port over HTTP. It reads the public JWKS document, which needs no credential. */
 export function connectAuth(http: HttpClient): AuthPort {
-  let answered = false
+  let hasAnswered = false
   return {
     async publicKeys(_request, call) {
       const keys = await http.request(call, {
         method: 'GET',
         path: '/.well-known/jwks.json',
         parse: publicKeysOf,
-        // Without keys no access token can be verified, so the first fetch is repeated like any call. Later ones have a rhythm of their
-        // own (`createKeyCache`), which requests with unknown kids must not multiply.
-        ...(answered && { maxAttempts: 1 }),
+        // The first fetch is retried like every call, because no access token can be verified without keys. `createKeyCache`
+        // limits how often later fetches start, and retries would exceed that limit.
+        ...(hasAnswered && { maxAttempts: 1 }),
       })
-      answered = true
+      hasAnswered = true
       return keys
     },
   }

@@ -1,6 +1,6 @@
 import { ensureCollection, type Migration } from '#kernel/mongo/migrations.ts'
 
-// Seconds after the last sign-in from there.
+/** Counted from the last sign-in from the network. */
 const knownClientKeptForSeconds = 90 * 86_400
 
 export const authMigrations: Migration[] = [

@@ -4,32 +4,32 @@ import { join } from 'node:path'
 import { dataDirError, withDataDir } from '#kernel/config/data-dir.ts'
 
 /**
- * A secret of DATA_DIR that is made once and kept, readable by its owner alone. It appears whole or not at all, and of
- * processes that start together all get the same.
- * @param read what the secret is in the file's text; it throws an error that says what is wrong with a damaged one
- * @throws ConfigError if the file is damaged, or cannot be read or made
+ * Reads a secret from a file in DATA_DIR, and creates the file if it is missing. Only its owner can read the file. The file is
+ * created atomically, so that processes that start at the same time all get the same secret.
+ * @param read parses the text; its error says what is wrong with a damaged file
+ * @throws ConfigError if the file is damaged, or cannot be read or created
  */
-export async function keptFile<Secret>(
+export async function readOrCreateSecret<Secret>(
   dataDir: string,
   name: string,
-  { make, read }: { make: () => string; read: (text: string) => Secret },
+  { create, read }: { create: () => string; read: (text: string) => Secret },
 ): Promise<Secret> {
   const file = join(dataDir, name)
-  const text = await withDataDir(dataDir, () => existingOrNew(file, make))
+  const text = await withDataDir(dataDir, () => existingOrNew(file, create))
   try {
     return read(text.replace(/^\uFEFF/, '').trimEnd())
   } catch (error) {
     const wrong = error instanceof Error ? error.message : String(error)
-    throw dataDirError(dataDir, `${file} is damaged: it ${wrong}; without the file, a new one is made`)
+    throw dataDirError(dataDir, `${file} is damaged: it ${wrong}; delete the file to create a new one`)
   }
 }
 
-async function existingOrNew(file: string, make: () => string): Promise<string> {
+async function existingOrNew(file: string, create: () => string): Promise<string> {
   const existing = await readFile(file, 'utf8').catch(unlessMissing)
   if (existing !== undefined) return existing
   const draft = `${file}.${randomUUID()}`
   try {
-    await writeFile(draft, make(), { mode: 0o600 })
+    await writeFile(draft, create(), { mode: 0o600 })
     await link(draft, file)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error

@@ -48,7 +48,7 @@ it('the admin of the settings is in the audit trail when the account is opened, 
       userId,
       role: 'admin',
       by: 'operator',
-      msg: 'account opened',
+      msg: 'account created',
     },
   ])
   await second.close()

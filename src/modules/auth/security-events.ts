@@ -2,39 +2,42 @@ import { isDomainError } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { Role } from '#kernel/principal.ts'
 
-/** What a line may say. Nothing that a person typed: names of unknown accounts are passwords in the wrong field. */
+/** The fields of the log lines. None has text that a user typed: an unknown name may be a password in the wrong field. */
 interface EventFields {
   requestId: string
   address?: string
-  /** Of an account that exists. */
+  /** Missing if the account does not exist. */
   userId?: string | undefined
   role?: Role
-  /** What was attempted. */
   action?: 'login' | 'registration' | 'password_change'
-  /** Whose doing it was, if not the account's own. */
+  /** Missing if the account's user did it. */
   by?: 'operator'
 }
 
 interface Description {
   level: 'info' | 'warn'
   message: string
-  /** Beside `requestId`. */
+  /** In addition to `requestId`. */
   fields: readonly (keyof EventFields)[]
 }
 
 /**
- * The audit trail: one log line for each, with `event` = `auth.<name>`. Names and fields are stable, and described in
- * docs/security-events.md. What is suspicious is a warning, and everything is there from LOG_LEVEL=info on.
+ * The audit trail. Each event is one log line with `event` = `auth.<name>`. Names and fields are stable, and
+ * docs/security-events.md describes them. Suspicious events are warnings.
  */
 export const securityEvents = {
-  registered: { level: 'info', message: 'account opened', fields: ['userId', 'address', 'role', 'by'] },
+  registered: { level: 'info', message: 'account created', fields: ['userId', 'address', 'role', 'by'] },
   signed_in: { level: 'info', message: 'signed in', fields: ['userId', 'address'] },
   sign_in_failed: { level: 'warn', message: 'sign-in failed', fields: ['address', 'action', 'userId'] },
-  throttled: { level: 'warn', message: 'too many attempts', fields: ['address', 'action', 'userId'] },
+  throttled: {
+    level: 'warn',
+    message: 'attempt refused: too many attempts',
+    fields: ['address', 'action', 'userId'],
+  },
   signed_out: { level: 'info', message: 'signed out', fields: ['userId', 'address', 'by'] },
   refresh_reused: {
     level: 'warn',
-    message: 'a spent refresh token was shown: its family has ended',
+    message: 'refresh token reused: its family has ended',
     fields: ['userId', 'address'],
   },
   password_changed: { level: 'info', message: 'password changed', fields: ['userId', 'address', 'by'] },

@@ -5,17 +5,20 @@ import { email, password, username } from './credentials.ts'
 import { findWeaknessNow } from './passwords/find-weakness.ts'
 import { isExample, parsePrivateKeys } from './sessions/signing-keys.ts'
 
-/** In production. An admin's is worth more guesses than a customer's. */
-const adminPasswordCharacters = 12
+/** Applies in production. Attackers make more guesses for an admin's password than for a customer's. */
+const minAdminPasswordCharacters = 12
 
 const adminVariables = ['ADMIN_USERNAME', 'ADMIN_EMAIL', 'ADMIN_PASSWORD'] as const
 
-const day = 86_400_000
+const dayMs = 86_400_000
 
-/** Of a token: it is all that ends an access token, and a duration can say more than a date can. */
+/**
+ * The lifetime of a token. An access token cannot be revoked, so it lasts for a day at most. The upper bound for refresh tokens
+ * keeps their expiry within the range of a date.
+ */
 const lifetime = duration.pipe(z.int().min(1_000, 'must be 1s or more'))
 
-/** The module's environment variables. */
+/** The environment variables of the module. */
 export const authSettings = ({ production }: { production: boolean }) => {
   const privateKeys = z.string().transform((value, context) => {
     try {
@@ -31,10 +34,12 @@ export const authSettings = ({ production }: { production: boolean }) => {
   const settings = z
     .object({
       JWT_PRIVATE_KEYS: production ? privateKeys : privateKeys.optional(),
-      ACCESS_TOKEN_TTL: lifetime.pipe(z.int().max(day, 'must be 1d or less')).default(900_000),
-      REFRESH_TOKEN_TTL: lifetime.pipe(z.int().max(3_650 * day, 'must be 3650d or less')).default(30 * day),
+      ACCESS_TOKEN_TTL: lifetime.pipe(z.int().max(dayMs, 'must be 1d or less')).default(900_000),
+      REFRESH_TOKEN_TTL: lifetime
+        .pipe(z.int().max(3_650 * dayMs, 'must be 3650d or less'))
+        .default(30 * dayMs),
       BCRYPT_COST: integer(production ? 10 : 4, 20).default(12),
-      // Node's own: how many threads there are for hashing and, beside it, for whatever else needs one.
+      // Node.js reads this variable itself. It is the number of threads that hash passwords, and that read files and resolve names.
       UV_THREADPOOL_SIZE: integer(1, 1_024).default(4),
       LOGIN_FAILURES_PER_ACCOUNT: rate.default({ max: 10, withinMs: 900_000 }),
       LOGIN_FAILURES_PER_ADDRESS: rate.default({ max: 100, withinMs: 900_000 }),
@@ -56,23 +61,23 @@ export const authSettings = ({ production }: { production: boolean }) => {
     })
   if (!production) return settings
   return settings.refine((given) => adminWeakness(given) === undefined, {
-    // With other faults as well: all of them are named at once.
+    // The check also runs if other settings have faults, so that one message has all faults.
     when: () => true,
     path: ['ADMIN_PASSWORD'],
     error: ({ input }) => adminWeakness(input),
   })
 }
 
-/** Of a password that has the right form, why it should not be an admin's. */
+/** Says why a well-formed ADMIN_PASSWORD is too weak. Undefined if it is strong or malformed. */
 function adminWeakness(settings: unknown): string | undefined {
   const { ADMIN_USERNAME, ADMIN_EMAIL, ADMIN_PASSWORD } = (settings ?? {}) as Record<string, unknown>
   const { data: chosen } = password.safeParse(ADMIN_PASSWORD)
   if (chosen === undefined) return undefined
   const account = { username: String(ADMIN_USERNAME ?? ''), email: String(ADMIN_EMAIL ?? '') }
-  const named = account.username !== '' && account.email !== ''
-  const weakness = named ? findWeaknessNow(chosen, account) : undefined
-  if (weakness !== undefined || [...chosen].length >= adminPasswordCharacters) return weakness
-  return `must have ${adminPasswordCharacters} characters or more when NODE_ENV=production`
+  const hasNames = account.username !== '' && account.email !== ''
+  const weakness = hasNames ? findWeaknessNow(chosen, account) : undefined
+  if (weakness !== undefined || [...chosen].length >= minAdminPasswordCharacters) return weakness
+  return `must have ${minAdminPasswordCharacters} characters or more when NODE_ENV=production`
 }
 
 /** The admin account that the settings name. All three variables are set, or none is. */

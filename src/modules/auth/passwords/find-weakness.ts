@@ -7,52 +7,52 @@ import type { Answer, Failure, Question } from './find-weakness.worker.ts'
 import type { Names } from './password-policy.ts'
 
 /**
- * `weaknessOf` of `password-policy.ts`, in a thread of its own: its dictionaries take half a second to load and some
- * 50 MB, and one estimate may take 20 ms, which the event loop does not have. The thread starts when the first password is
- * chosen and does not keep the process running.
+ * Runs `weaknessOf` of `password-policy.ts` in a worker thread. Its dictionaries take half a second to load and about 50 MB of
+ * memory, and one estimate may take 20 ms, so that the event loop would block. The thread starts when the first password is
+ * chosen, and does not keep the process running.
  */
 
-// Milliseconds for one answer of the thread, and for its start before the first one.
+/** The time for one answer of the thread. Before the first answer, it includes the start of the thread. */
 const answerWithinMs = 20_000
 
-const nameOfCheck = 'the check of the password'
+const checkName = 'the password strength check'
 
-const queue = createQueue({ name: nameOfCheck, maxConcurrent: 1, maxWaiting: 256 })
+const queue = createQueue({ name: checkName, maxConcurrent: 1, maxWaiting: 256 })
 
 /**
- * Why the account should not have this password; undefined if nothing speaks against it.
+ * Says why a password is too weak for an account. Undefined if it is strong enough.
  * @throws DomainError `overloaded` when too many wait; `dependency_unavailable` at the deadline
  */
 export const findWeakness = (password: string, account: Names, call: Call): Promise<string | undefined> =>
   queue(call, async () => {
     const { port, thread } = ask(password, account)
     const { promise, resolve, reject } = Promise.withResolvers<string | undefined>()
-    const ended = () => reject(dependencyUnavailable(`${nameOfCheck} ended early`, failure))
-    thread.once('exit', ended)
+    const onExit = () => reject(dependencyUnavailable(`${checkName} ended early`, failure))
+    thread.once('exit', onExit)
     port.once('message', (answer: Answer) => {
-      if ('failure' in answer) reject(dependencyUnavailable(`${nameOfCheck} failed`, failureOf(answer)))
+      if ('failure' in answer) reject(dependencyUnavailable(`${checkName} failed`, failureOf(answer)))
       else resolve(answer.weakness)
     })
-    // The queue ends the wait of the request. This limit ends a thread that hangs, which would keep its place for ever.
+    // The queue applies the deadline of the request. This limit ends a thread that hangs: it would block the queue for ever.
     const limit = createCall(answerWithinMs, call.requestId)
     try {
-      return await waitUntilDeadline(limit, nameOfCheck, promise)
+      return await waitUntilDeadline(limit, checkName, promise)
     } catch (error) {
       if (remainingMs(limit) <= 0) discard(thread)
       throw error
     } finally {
-      thread.off('exit', ended)
+      thread.off('exit', onExit)
       port.close()
     }
   })
 
-/** The same for the configuration, which is read at once: waits without the event loop. */
+/** The same for the configuration, which is read synchronously: blocks until the thread has answered. */
 export function findWeaknessNow(password: string, account: Names): string | undefined {
   const { port, answered } = ask(password, account)
   Atomics.wait(answered, 0, 0, answerWithinMs)
   const received = receiveMessageOnPort(port)
   port.close()
-  if (!received) throw new Error(`${nameOfCheck} did not end in time`)
+  if (!received) throw new Error(`${checkName} did not end in time`)
   const answer = received.message as Answer
   if ('failure' in answer) throw failureOf(answer)
   return answer.weakness
@@ -61,7 +61,7 @@ export function findWeaknessNow(password: string, account: Names): string | unde
 const require = createRequire(import.meta.url)
 
 /**
- * Looks for the packages of `password-strength.ts` and does not load them.
+ * Checks that the packages of `password-strength.ts` are installed, without loading them.
  * @throws Error with code MODULE_NOT_FOUND if one is missing
  */
 export function requireDictionaries(): void {
@@ -72,7 +72,7 @@ export function requireDictionaries(): void {
 }
 
 let running: Worker | undefined
-/** Why the thread ended last. */
+/** The error that ended the previous thread. */
 let failure: unknown
 
 function ask(password: string, account: Names) {
@@ -101,12 +101,12 @@ function startThread(): Worker {
   return started
 }
 
-/** The next question starts a new thread. */
+/** Ends a thread that hangs. The next question starts a new one. */
 function discard(thread: Worker): void {
   if (running === thread) running = undefined
   void thread.terminate()
 }
 
-/** An error that is sent between threads loses its code. */
+/** Restores the error's code, which is lost when the error is sent between threads. */
 const failureOf = ({ failure, code }: Failure): unknown =>
   failure instanceof Error && code !== undefined ? Object.assign(failure, { code }) : failure

@@ -2,14 +2,14 @@ import { type MessagePort, parentPort } from 'node:worker_threads'
 
 import type { Names } from './password-policy.ts'
 
-/** The thread of `find-weakness.ts`. */
+/** The worker thread of `find-weakness.ts`. */
 
 export interface Question {
   password: string
   account: Names
-  /** Where the answer goes. */
+  /** The answer is sent to this port. */
   port: MessagePort
-  /** Set to 1 once the answer is sent, for a thread that waits without its event loop. */
+  /** The worker sets this to 1 after the answer, for a thread that waits without its event loop. */
   answered: Int32Array
 }
 
@@ -17,11 +17,11 @@ export type Answer = { weakness: string | undefined } | Failure
 
 export interface Failure {
   failure: unknown
-  /** The code of an error of Node.js. */
+  /** The error's code, if it is an error of Node.js. */
   code: string | undefined
 }
 
-/** The policy is loaded here, so that a failure to load it is an answer, too. */
+/** Loads the policy only now, so that a failure to load it is answered too. */
 async function answerTo({ password, account }: Question): Promise<Answer> {
   try {
     const { weaknessOf } = await import('./password-policy.ts')

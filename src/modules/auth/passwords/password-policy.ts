@@ -1,6 +1,6 @@
 import { commonPasswords, estimate } from './password-strength.ts'
 
-/** Words that attackers of this program try first (OWASP ASVS 5, 6.2.11). SECURITY.md lists them. */
+/** Words of this program, which its attackers try first (OWASP ASVS 5, 6.2.11). SECURITY.md lists them. */
 export const contextWords = ['trivet']
 
 /** The names of an account. A password that contains one of them is easier to guess. */
@@ -9,37 +9,38 @@ export interface Names {
   email: string
 }
 
-/** zxcvbn's score 3, of 4: "safely unguessable", also for an attacker who has the hash. */
-const guessesNeeded = 1e8
+/** zxcvbn's score 3 of 4, "safely unguessable": strong enough against an attacker who has the hash. */
+const minGuesses = 1e8
 
 /**
- * Why an account should not have this password, which has the right form: undefined if nothing speaks against it.
- * Words in it count in any case (OWASP ASVS 5, 6.2.4 and 6.2.11).
+ * Says why a well-formed password is too weak for an account. Upper and lower case are not distinguished (OWASP ASVS 5, 6.2.4 and
+ * 6.2.11).
+ * @returns undefined if the password is strong enough
  */
 export function weaknessOf(password: string, account: Names): string | undefined {
   if (commonPasswords.includes(password.toLowerCase())) return 'must not be one of the most common passwords'
   const written = lettersAndDigits(password)
   const contains = (name: string) => {
     const wanted = lettersAndDigits(name)
-    return wanted.length >= shortestName && written.includes(wanted)
+    return wanted.length >= minNameLength && written.includes(wanted)
   }
   const word = contextWords.find(contains)
   if (word) return `must not contain "${word}"`
   if (contains(account.username)) return 'must not contain the username'
   const [mailbox = ''] = account.email.split('@')
   if (contains(account.email) || contains(mailbox))
-    return 'must not contain the e-mail address, or what stands before its @'
+    return 'must not contain the e-mail address, or its part before the @'
 
   const { guesses, patterns } = estimate(password, wordsOf(account))
-  if (guesses >= guessesNeeded) return undefined
-  const made = patterns.length > 0 ? `is made of ${patterns.join(' and ')}` : 'has too few characters'
-  return `must not be easily guessed: it ${made}; three unrelated words or 10 random characters are better`
+  if (guesses >= minGuesses) return undefined
+  const reason = patterns.length > 0 ? `is made of ${patterns.join(' and ')}` : 'has too few characters'
+  return `must not be easily guessed: it ${reason}; three unrelated words or 10 random characters are better`
 }
 
-// A shorter name is part of too many words. The estimate takes it into account.
-const shortestName = 4
+/** Shorter names are part of too many words. The estimate still takes them into account. */
+const minNameLength = 4
 
-/** In lower case, without accents and separators: `Marie.Curie` and `mariecurie` are one name. */
+/** The text in lower case, without accents and separators: `Marie.Curie` becomes `mariecurie`. */
 const lettersAndDigits = (text: string): string =>
   text
     .normalize('NFKD')

@@ -2,28 +2,29 @@ import { createRequire } from 'node:module'
 import { type MatchExtended, ZxcvbnFactory } from '@zxcvbn-ts/core'
 import { adjacencyGraphs, dictionary as common } from '@zxcvbn-ts/language-common'
 
-/** The passwords that appear most often in breaches, in lower case: the most frequent one first. */
+/** The most frequent passwords in data breaches, in lower case, the most frequent one first. */
 export const commonPasswords: readonly string[] = common['passwords-common']
 
-/** How many guesses an attacker needs at most, and of which patterns the password consists. */
 export interface Estimate {
+  /** The number of guesses that an attacker needs at most. */
   guesses: number
+  /** The patterns of which the password consists. */
   patterns: readonly string[]
 }
 
 /**
- * Estimates by zxcvbn (Wheeler, USENIX Security 2016). The estimator knows one way to write a password; a guessing
- * program tries several. So the estimate is the lowest of those of several spellings (`spellingsOf`).
+ * Estimates the strength of a password by zxcvbn (Wheeler, USENIX Security 2016). zxcvbn looks at one spelling of a password, but
+ * an attacker tries several. So the estimate is the lowest of several spellings (`spellingsOf`).
  *
- * Only the first 40 characters count, and no more than 4 readings of replaced letters (`p4ssw0rd`) are tried: both bound
- * the time, which grows with the square of the length.
+ * Only the first 40 characters count, and at most 4 readings of replaced letters (`p4ssw0rd`) are tried. Both bound the time, which
+ * grows with the square of the length.
  * @param names words that belong to the account, in lower case
  */
 export function estimate(password: string, names: readonly string[]): Estimate {
   const estimates = spellingsOf(password).map(({ text, factor }): Estimate => {
     if (text === '') return { guesses: factor, patterns: [] }
     const { guesses, sequence } = zxcvbn.check(text, [...names])
-    // zxcvbn adds the guesses for all passwords of fewer parts. Attackers try a decorated word before those.
+    // zxcvbn adds the guesses for all passwords of fewer parts. But attackers try words with decoration before these.
     const ofFewerParts = sequence.length > 1 ? 10_000 ** (sequence.length - 1) : 0
     return {
       guesses: (guesses - ofFewerParts) * factor,
@@ -35,7 +36,7 @@ export function estimate(password: string, names: readonly string[]): Estimate {
 
 interface Spelling {
   text: string
-  /** How many times as many guesses the password needs as this spelling of it. */
+  /** The password needs this many times as many guesses as the spelling. */
   factor: number
 }
 
@@ -49,8 +50,8 @@ function spellingsOf(password: string): Spelling[] {
 
   const marks = plain.match(decoration)
   if (marks) {
-    // As the estimator counts any one character. White space, and a mark that comes three times, separates: which one it is,
-    // is guessed once.
+    // Each mark multiplies the guesses by 10, as each unknown character does in zxcvbn. White space, and a mark that occurs three
+    // times, is a separator: an attacker guesses all its occurrences together.
     const factors = [...Map.groupBy(marks, (mark) => mark)].map(([mark, { length }]) =>
       length >= 3 || /\s/.test(mark) ? 10 * length : 10 ** length,
     )
@@ -60,10 +61,10 @@ function spellingsOf(password: string): Spelling[] {
   return spellings
 }
 
-/** What is no letter, no digit and no part of one. */
+/** Every character that is neither a letter nor a digit nor a part of one. */
 const decoration = /[^\p{L}\p{N}\p{M}]/gu
 
-/** In lower case, in the usual width, without accents and invisible characters: `Contraseña` and `contrasena` are one. */
+/** The text in lower case and normal width, without accents and invisible characters: `Contraseña` becomes `contrasena`. */
 const plainForm = (text: string): string =>
   text
     .normalize('NFKD')
@@ -71,21 +72,21 @@ const plainForm = (text: string): string =>
     .normalize('NFC')
     .toLowerCase()
 
-/** Words that begin with a capital and capitals alone are tried first. */
+/** Attackers first try words with a capital at the start, and words in capitals. Other mixtures cost more guesses. */
 const caseFactor = (password: string): number =>
   /\p{L}\p{Lu}/u.test(password) && /\p{Ll}/u.test(password) ? 10 : 2
 
 const cyrillicKeys = 'йцукенгшщзхъфывапролджэячсмитьбюё'
 const latinKeys = "qwertyuiop[]asdfghjkl;'zxcvbnm,.`"
 
-/** The keys of a Cyrillic password, as a Latin keyboard names them: the common passwords of both are listed that way. */
+/** The Latin letters on the keys of a Cyrillic password. The lists of common passwords contain such spellings. */
 function onLatinKeys(password: string): string | undefined {
   const lowerCase = password.normalize('NFKC').toLowerCase()
   if (!/[а-яё]/.test(lowerCase)) return undefined
   return lowerCase.replace(/[а-яё]/g, (letter) => latinKeys.charAt(cyrillicKeys.indexOf(letter)))
 }
 
-/** What a part of a password is called in a message; undefined where it is of no known pattern. */
+/** The name of a pattern in messages. Undefined for a part that matches no known pattern. */
 function patternOf({ pattern, dictionaryName }: MatchExtended): string | undefined {
   switch (pattern) {
     case 'dictionary':
@@ -112,13 +113,13 @@ const seasons =
 const numbers =
   'one two three four five six seven eight nine ten eleven twelve un deux trois quatre eins zwei drei vier uno dos tres ' +
   'cuatro quattro um dois een twee drie raz dwa trzy raz раз два три'
-// "Password", "secret", "hello" and "I love you" in languages that are not in the lists of the package.
+// "Password", "secret", "hello" and "I love you" in languages that the lists of the package do not cover.
 const favourites =
   'wachtwoord lösenord adgangskode passord salasana heslo hasło jelszó parola şifre matkhau katasandi senha пароль секрет ' +
   'привет любовь люблю κωδικος αγαπη كلمة السر كلمةالسر حبيبي รหัสผ่าน สวัสดี 密码 我爱你 パスワード 비밀번호 사랑해 ' +
   'woaini nihao aishiteru konnichiwa saranghae dkssud tkfkdgo voorjaar najaar namaste merhaba'
 
-/** Months, days of the week, seasons and numbers: passwords that have to be changed regularly are made of these. */
+/** Months, days of the week, seasons and numbers. Users who must change their passwords regularly choose such words. */
 function calendarWords(): string[] {
   const names = calendarLanguages.flatMap((language) =>
     (['long', 'short'] as const).flatMap((width) => {
@@ -134,7 +135,7 @@ function calendarWords(): string[] {
   return [...new Set(words)].filter((word) => word.length >= 3)
 }
 
-// Two lists of the package: all of them would take twice the memory and three times the time to load.
+// Only two lists of the package are loaded: all lists would take twice the memory and three times the time.
 const require = createRequire(import.meta.url)
 const english = (list: 'commonWords' | 'firstnames'): string[] =>
   require(`@zxcvbn-ts/language-en/dist/${list}.json.cjs`)
@@ -144,7 +145,7 @@ const zxcvbn = new ZxcvbnFactory({
     ...common,
     words: english('commonWords'),
     names: english('firstnames'),
-    // The prefix makes the estimator look for several of these in a row.
+    // The prefix `months-` makes zxcvbn look for sequences of these words.
     'months-and-seasons': calendarWords(),
   },
   graphs: adjacencyGraphs,

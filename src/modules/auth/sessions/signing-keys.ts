@@ -2,7 +2,7 @@ import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync } fr
 import { z } from '@hono/zod-openapi'
 import type { PublicKey } from '#kernel/public-key.ts'
 
-import { keptFile } from '../secret-file.ts'
+import { readOrCreateSecret } from '../secret-file.ts'
 
 const privateKey = z.object({
   kty: z.literal('OKP'),
@@ -16,8 +16,8 @@ export type PrivateKey = z.infer<typeof privateKey>
 const expected = 'must be a JSON array of private Ed25519 JWKs (kty OKP, crv Ed25519, kid, x, d)'
 
 /**
- * The first key signs, all verify.
- * @throws Error whose message says what is wrong, and shows nothing of the keys
+ * Parses JWT_PRIVATE_KEYS. The first key signs, and all keys verify.
+ * @throws Error that says what is wrong, without any part of a key
  */
 export function parsePrivateKeys(json: string): [PrivateKey, ...PrivateKey[]] {
   let keys: PrivateKey[]
@@ -27,7 +27,7 @@ export function parsePrivateKeys(json: string): [PrivateKey, ...PrivateKey[]] {
     throw new Error(expected)
   }
   for (const [at, key] of keys.entries()) {
-    // By its place: who has mixed up the members has the secret one in `kid`.
+    // The message has the key's position, not its `kid`: after a mix-up of the members, `kid` may contain the private key.
     if (!isPair(key)) throw new Error(`${expected}; x and d of key ${at + 1} are not a pair`)
   }
   if (new Set(keys.map((key) => key.kid)).size < keys.length)
@@ -44,7 +44,7 @@ function isPair({ kty, crv, x, d }: PrivateKey): boolean {
   }
 }
 
-// By their public halves.
+// The public halves of the keys.
 const examples = new Set([
   '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo', // RFC 8037, appendix A, and RFC 8032, 7.1, test 1
   'PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw', // RFC 8032, 7.1, test 2
@@ -53,7 +53,7 @@ const examples = new Set([
   'O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik', // d of 32 zero bytes
 ])
 
-/** Whether everybody knows the key, from a document that shows how one is written down. */
+/** Whether the key is published as an example, so that every attacker knows it. */
 export const isExample = ({ x }: PrivateKey): boolean => examples.has(x)
 
 export const publicKeyOf = ({ kid, x }: PrivateKey): PublicKey => ({
@@ -67,17 +67,17 @@ export const publicKeyOf = ({ kid, x }: PrivateKey): PublicKey => ({
 
 export function generatePrivateKey(): PrivateKey {
   const { x = '', d = '' } = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' })
-  // RFC 7638: the thumbprint of the required members, in lexical order.
+  // The thumbprint of the key (RFC 7638): a hash of the required members in lexical order.
   const kid = createHash('sha256')
     .update(JSON.stringify({ crv: 'Ed25519', kty: 'OKP', x }))
     .digest('base64url')
   return { kty: 'OKP', crv: 'Ed25519', kid, x, d }
 }
 
-/** For development: keys that outlive a restart, so that tokens do too. Processes that start together agree. */
+/** Signing keys for development. They are kept in DATA_DIR, so that tokens stay valid after a restart. */
 export async function developmentKeys(dataDir: string): Promise<[PrivateKey, ...PrivateKey[]]> {
-  return keptFile(dataDir, 'jwt-private-keys.json', {
-    make: () => JSON.stringify([generatePrivateKey()]),
+  return readOrCreateSecret(dataDir, 'jwt-private-keys.json', {
+    create: () => JSON.stringify([generatePrivateKey()]),
     read: parsePrivateKeys,
   })
 }
