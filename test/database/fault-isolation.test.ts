@@ -5,8 +5,8 @@ import type { Account, Answer } from '#test/support/client.ts'
 import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
 import { loadPasswordCheck, type Shop, startShop } from '#test/support/shop.ts'
 
-// A document that is spoilt or locked, or a command that hangs, does not affect the requests that are carried out together with
-// it. The time of a request is less than the two seconds that a command may take: one that waited for such a command would be answered 503.
+// A malformed or locked document, or a hanging command, must not affect other requests of the same batch. The request
+// timeout is shorter than the two seconds that a command may take, so a request that waits for such a command gets 503.
 
 const lines: { level: number; msg: string; ids?: string[] }[] = []
 const logger = pino({}, { write: (line: string) => lines.push(JSON.parse(line)) })
@@ -77,28 +77,28 @@ describe('a command that hangs', () => {
     ['the insert of orders', ['insert', 'orders'], async () => ordersOf(await products()), 201],
     ['the compare-and-set of orders', ['update', 'orders'], async () => ordersOf(await products()), 201],
     [
-      'the write of a stock turn',
+      'the write of a stock batch',
       ['update', 'products', 'txnNumber', 'stocked'],
       async () => ordersOf(await products()),
       201,
     ],
-    ['the commit of a stock turn', ['commitTransaction'], async () => ordersOf(await products()), 201],
+    ['the commit of a stock batch', ['commitTransaction'], async () => ordersOf(await products()), 201],
   ])(
-    '(%s) fails none of the requests that go with it, or come behind it',
-    async (_what, texts, ask, status) => {
+    'a hanging command (%s) fails neither the requests of its batch nor later requests',
+    async (_what, texts, send, status) => {
       const productIds = await products()
-      const caught = proxy.hangNext(...texts)
-      const first = ask()
-      await caught
-      const behind = Promise.all([ordersOf(productIds), ordersOf(productIds)])
+      const arrived = proxy.hangNext(...texts)
+      const first = send()
+      await arrived
+      const later = Promise.all([ordersOf(productIds), ordersOf(productIds)])
       expect(statuses(await first)).toEqual(all(status))
-      expect((await behind).map(statuses)).toEqual([all(201), all(201)])
+      expect((await later).map(statuses)).toEqual([all(201), all(201)])
     },
   )
 })
 
 describe('a document that is locked', () => {
-  it('(an order) holds up its own request alone', async () => {
+  it('a locked order delays its own request alone', async () => {
     const productIds = await products()
     const { orderId } = (await buy(productIds[0] ?? '')).body
     const unlock = await lock('order', 'orders', orderId)
@@ -109,7 +109,7 @@ describe('a document that is locked', () => {
     await locked
   })
 
-  it('(a product) in many different baskets holds up no order of other products', async () => {
+  it('a locked product in many orders does not delay orders of other products', async () => {
     const [locked = ''] = await products({ stock: 100 })
     const together = await Promise.all(Array.from({ length: 8 }, () => products()))
     const unlock = await lock('product', 'products', locked)
@@ -126,7 +126,7 @@ describe('a document that is locked', () => {
     expect(statuses(await Promise.all(baskets)).every((status) => [201, 503].includes(status))).toBe(true)
   })
 
-  it('(a product) holds up those who want it alone', async () => {
+  it('a locked product delays its own orders alone', async () => {
     const [productIds, [locked = '']] = await Promise.all([products(), products()])
     const unlock = await lock('product', 'products', locked)
     const stuck = [buy(locked), buy(locked)]
@@ -140,54 +140,57 @@ describe('a document that is locked', () => {
   })
 })
 
-describe('a product that is spoilt', () => {
-  const spoilings: [string, object][] = [
+describe('a malformed product', () => {
+  const damages: [string, object][] = [
     ['its price is a string', { $set: { price: '5.00' } }],
     ['its stock is a string', { $set: { stock: 'five' } }],
     ['its name is missing', { $unset: { name: 1 } }],
     ['it has no times', { $unset: { createdAt: 1, updatedAt: 1 } }],
     ['its version is not a number', { $set: { version: null } }],
   ]
-  it.each(spoilings)('(%s) fails the requests for it, and no other', async (_what, spoiling) => {
-    const [productIds, [spoilt = '']] = await Promise.all([products(), products()])
-    await edit('product', 'products', spoilt, spoiling)
-    const reads = [spoilt, ...productIds].map((productId) => shop.get(`/products/${productId}`))
-    expect(statuses(await Promise.all(reads))).toEqual([500, ...all(200)])
-    expect(lines.some(({ level }) => level === 50)).toBe(true)
+  it.each(damages)(
+    'a malformed product (%s) fails the requests for it and no others',
+    async (_what, damage) => {
+      const [productIds, [malformed = '']] = await Promise.all([products(), products()])
+      await edit('product', 'products', malformed, damage)
+      const reads = [malformed, ...productIds].map((productId) => shop.get(`/products/${productId}`))
+      expect(statuses(await Promise.all(reads))).toEqual([500, ...all(200)])
+      expect(lines.some(({ level }) => level === 50)).toBe(true)
 
-    const mixed = shop.order(
-      ada.token,
-      [spoilt, productIds[0] ?? ''].map((productId) => ({ productId, quantity: 1 })),
-    )
-    const [refused, ...sold] = await Promise.all([
-      buy(spoilt),
-      ...productIds.map((productId) => buy(productId)),
-    ])
-    expect(statuses(sold)).toEqual(all(201))
-    expect([refused, await mixed].map((answer) => answer?.status)).toEqual([500, 500])
+      const mixed = shop.order(
+        ada.token,
+        [malformed, productIds[0] ?? ''].map((productId) => ({ productId, quantity: 1 })),
+      )
+      const [refused, ...sold] = await Promise.all([
+        buy(malformed),
+        ...productIds.map((productId) => buy(productId)),
+      ])
+      expect(statuses(sold)).toEqual(all(201))
+      expect([refused, await mixed].map((answer) => answer?.status)).toEqual([500, 500])
 
-    lines.length = 0
-    for (const sort of ['newest', 'price', '-price', 'name']) {
-      const shown: string[] = []
-      for (let cursor = ''; ; ) {
-        const { status, body } = await shop.get(`/products/?sort=${sort}&limit=7${cursor}`)
-        expect(status).toBe(200)
-        shown.push(...body.data.map(({ productId }: { productId: string }) => productId))
-        if (body.nextCursor === null) break
-        expect(body.data).toHaveLength(7)
-        cursor = `&cursor=${body.nextCursor}`
+      lines.length = 0
+      for (const sort of ['newest', 'price', '-price', 'name']) {
+        const shown: string[] = []
+        for (let cursor = ''; ; ) {
+          const { status, body } = await shop.get(`/products/?sort=${sort}&limit=7${cursor}`)
+          expect(status).toBe(200)
+          shown.push(...body.data.map(({ productId }: { productId: string }) => productId))
+          if (body.nextCursor === null) break
+          expect(body.data).toHaveLength(7)
+          cursor = `&cursor=${body.nextCursor}`
+        }
+        expect(shown).toEqual(expect.arrayContaining(productIds))
+        expect(shown).not.toContain(malformed)
+        expect(new Set(shown).size).toBe(shown.length)
       }
-      expect(shown).toEqual(expect.arrayContaining(productIds))
-      expect(shown).not.toContain(spoilt)
-      expect(new Set(shown).size).toBe(shown.length)
-    }
-    // Once, although every list has left it out.
-    expect(lines.filter(({ level, ids }) => level === 50 && ids?.includes(spoilt))).toHaveLength(1)
-    await (await collection('product', 'products')).deleteOne({ _id: new Types.ObjectId(spoilt) })
-  })
+      // The product is logged once, although every list omits it.
+      expect(lines.filter(({ level, ids }) => level === 50 && ids?.includes(malformed))).toHaveLength(1)
+      await (await collection('product', 'products')).deleteOne({ _id: new Types.ObjectId(malformed) })
+    },
+  )
 })
 
-describe('an order that is spoilt', () => {
+describe('a malformed order', () => {
   it.each<[string, object]>([
     ['a line is broken', { $set: { lines: [null] } }],
     ['it has no lease', { $unset: { leaseUntil: 1 } }],
@@ -195,11 +198,11 @@ describe('an order that is spoilt', () => {
     ['its steps are null', { $set: { steps: null } }],
     ['its steps are an object', { $set: { steps: {} } }],
     ['its total is a string', { $set: { totalAmount: '5.00' } }],
-  ])('(%s) fails the requests for it, and no other', async (_what, spoiling) => {
+  ])('a malformed order (%s) fails the requests for it and no others', async (_what, damage) => {
     const productIds = await products()
     const orderIds = (await ordersOf(productIds)).map(({ body }) => body.orderId)
-    const spoilt = (await buy(productIds[0] ?? '')).body.orderId
-    await edit('order', 'orders', spoilt, spoiling)
+    const malformed = (await buy(productIds[0] ?? '')).body.orderId
+    await edit('order', 'orders', malformed, damage)
     const listed = await Promise.all([
       shop.get('/orders?limit=5', { token: ada.token }),
       shop.get('/orders?limit=5', { token: shop.adminToken }),
@@ -207,22 +210,22 @@ describe('an order that is spoilt', () => {
     expect(statuses(listed)).toEqual([200, 200])
     for (const { body } of listed) expect(body.data).toHaveLength(5)
 
-    expect((await shop.get(`/orders/${spoilt}`, { token: ada.token })).status).toBe(500)
+    expect((await shop.get(`/orders/${malformed}`, { token: ada.token })).status).toBe(500)
     const cancel = (orderId: string) => shop.delete(`/orders/${orderId}`, { token: ada.token })
-    const [failed, ...cancelled] = await Promise.all([spoilt, ...orderIds].map(cancel))
+    const [failed, ...cancelled] = await Promise.all([malformed, ...orderIds].map(cancel))
     expect(statuses(cancelled)).toEqual(all(200))
     expect(failed?.status).toBe(500)
-    await (await collection('order', 'orders')).deleteOne({ _id: new Types.ObjectId(spoilt) })
+    await (await collection('order', 'orders')).deleteOne({ _id: new Types.ObjectId(malformed) })
   })
 })
 
-it('a reservation that is spoilt fails the release of it, and no other', async () => {
+it('a malformed reservation fails its own release and no other', async () => {
   const productIds = await products()
   const orderIds = (await ordersOf(productIds)).map(({ body }) => body.orderId)
-  const spoilt = (await buy(productIds[0] ?? '')).body.orderId
-  await edit('product', 'reservations', spoilt, { $set: { state: 'lost', requested: 'some' } })
+  const malformed = (await buy(productIds[0] ?? '')).body.orderId
+  await edit('product', 'reservations', malformed, { $set: { state: 'lost', requested: 'some' } })
   const cancel = (orderId: string) => shop.delete(`/orders/${orderId}`, { token: ada.token })
-  const [failed, ...cancelled] = await Promise.all([spoilt, ...orderIds].map(cancel))
+  const [failed, ...cancelled] = await Promise.all([malformed, ...orderIds].map(cancel))
   expect(statuses(cancelled)).toEqual(all(200))
   expect(failed?.status).toBe(500)
 })

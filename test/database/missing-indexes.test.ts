@@ -32,7 +32,7 @@ beforeEach(() => {
   lines.length = 0
 })
 
-/** Each list in each of its orders, from the start and from behind a row on. */
+/** Reads two pages of each list in each order. */
 const lists = (): (() => Promise<Answer>)[] => [
   ...['newest', 'price', '-price', 'name'].map((sort) => () => pages(`/products/?sort=${sort}`)),
   () => pages('/orders?', ada.token),
@@ -51,7 +51,7 @@ const readLists = async () => {
   return answers.map(({ status, body }) => ({ status, body }))
 }
 
-/** Those that migrations made, by collection. */
+/** Returns the indexes that migrations made. */
 async function everyIndex() {
   const found: { module: string; collection: string; key: object; name: string; options: object }[] = []
   for (const { name: module } of registry) {
@@ -74,8 +74,8 @@ const start = async () => {
   }
 }
 
-describe('indexes that are hidden', () => {
-  it('make lists slow, and each is warned of once and stays hidden when a process starts', async () => {
+describe('hidden indexes', () => {
+  it('lists work without hidden indexes, each is logged once, and a start leaves them hidden', async () => {
     const whole = await readLists()
     const indexes = await everyIndex()
     const setHidden = async (hidden: boolean) => {
@@ -106,8 +106,8 @@ describe('indexes that are hidden', () => {
   })
 })
 
-describe('indexes that are missing', () => {
-  it('fail nothing that goes on meanwhile, and are made again, as they were, when a process starts', async () => {
+describe('missing indexes', () => {
+  it('requests work without their indexes, and a start makes the missing indexes again', async () => {
     const whole = await readLists()
     const indexes = await everyIndex()
     for (const { module, collection, name } of indexes) {
@@ -132,7 +132,7 @@ describe('indexes that are missing', () => {
     expect(warnings()).toEqual([])
   })
 
-  it('and unique stop the start where documents are the same meanwhile, with the place to look at', async () => {
+  it('a start ends if duplicates prevent a unique index, and names the collection and the field', async () => {
     const users = (await shop.collections('auth')).collection('users')
     await users.dropIndex('email')
     const { _id, ...twin } = (await users.findOne({ emailKey: ada.email.toLowerCase() })) ?? {}
@@ -144,7 +144,7 @@ describe('indexes that are missing', () => {
     await start()
   })
 
-  it('or there without being unique stop the start, with the way to put it right', async () => {
+  it('a start ends if an index that must be unique is not, and says how to drop it', async () => {
     const orders = (await shop.collections('order')).collection('orders')
     const key = { userId: 1, key: 1 } as const
     await orders.dropIndex('userId_1_key_1')
@@ -154,7 +154,7 @@ describe('indexes that are missing', () => {
     await start()
   })
 
-  it('or unique for other documents stop the start, with the way to put it right', async () => {
+  it('a start ends if a unique index has another partial filter, and says how to drop it', async () => {
     const orders = (await shop.collections('order')).collection('orders')
     await orders.dropIndex('userId_1_key_1')
     const partialFilterExpression = { key: { $exists: true }, undo: true }
@@ -166,7 +166,7 @@ describe('indexes that are missing', () => {
     await start()
   })
 
-  it('or let no documents expire any more stop the start, with the way to put it right', async () => {
+  it('a start ends if a TTL index has no expiry, and says how to drop it', async () => {
     const families = (await shop.collections('auth')).collection('refreshFamilies')
     await families.dropIndex('expiry')
     await families.createIndex({ expiresAt: 1 }, { name: 'mine' })
@@ -177,7 +177,7 @@ describe('indexes that are missing', () => {
     await start()
   })
 
-  it('are not made beside one of the same key that an operator has given another name', async () => {
+  it('an index with the same key and another name is not made again', async () => {
     const orders = (await shop.collections('order')).collection('orders')
     const key = { status: 1, createdAt: -1, _id: -1 } as const
     await orders.dropIndex('status_1_createdAt_-1__id_-1')

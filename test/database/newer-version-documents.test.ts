@@ -4,26 +4,24 @@ import { registry } from '#src/registry.ts'
 import type { Account } from '#test/support/client.ts'
 import { type Shop, startShop } from '#test/support/shop.ts'
 
-/**
- * While replicas of a newer version run beside those of this one, the documents have fields that this one knows nothing
- * of: it has to read them, change them, and leave those fields alone (docs/migrations.md).
- */
+// During a rolling update, replicas of a newer version write fields that this version does not know. This version must
+// read and change such documents and keep those fields (docs/migrations.md).
 let shop: Shop
 let ada: Account
 let productId: string
 const placed: string[] = []
 
-/** Which documents have such a field, by collection. */
+/** The documents with an unknown field, by collection. */
 const marked = new Map<string, mongo.BSON.ObjectId[]>()
-/** What only migrations and locks are made of. */
-const kept = (name: string) => !['migrations', 'locks'].includes(name) && !name.startsWith('system.')
+/** Migrations and locks have no such fields. */
+const isTested = (name: string) => !['migrations', 'locks'].includes(name) && !name.startsWith('system.')
 
 async function everyCollection() {
   const all = []
   for (const { name } of registry) {
     const db = await shop.collections(name)
     for (const { name: collection } of await db.listCollections().toArray()) {
-      if (kept(collection)) all.push(db.collection(collection))
+      if (isTested(collection)) all.push(db.collection(collection))
     }
   }
   return all
@@ -49,29 +47,29 @@ beforeAll(async () => {
 })
 afterAll(() => shop.close())
 
-it('documents of a newer version are read, changed, and keep what only that version knows', async () => {
+it('documents of a newer version are read and changed, and keep their unknown fields', async () => {
   const { token, email, password, refreshToken } = ada
   const admin = { token: shop.adminToken }
   const [first, second, third] = placed
   const statuses: Record<string, number> = {}
-  const see = async (what: string, answer: Promise<{ status: number }>) => {
+  const record = async (what: string, answer: Promise<{ status: number }>) => {
     statuses[what] = (await answer).status
   }
   const newPassword = 'another horse battery'
-  await see('sign in', shop.post('/login', { body: { email, password } }))
-  await see('refresh', shop.post('/token/refresh', { body: { refreshToken } }))
-  await see('profile', shop.get('/profile', { token }))
-  await see(
+  await record('sign in', shop.post('/login', { body: { email, password } }))
+  await record('refresh', shop.post('/token/refresh', { body: { refreshToken } }))
+  await record('profile', shop.get('/profile', { token }))
+  await record(
     'password',
     shop.put('/profile/password', { token, body: { currentPassword: password, newPassword } }),
   )
-  await see('catalogue', shop.get('/products/?sort=price'))
+  await record('catalogue', shop.get('/products/?sort=price'))
   const { body: product } = await shop.get(`/products/${productId}`)
-  await see(
+  await record(
     'edit',
     shop.put(`/products/${productId}`, { ...admin, body: { price: 3, version: product.version } }),
   )
-  await see(
+  await record(
     'restock again',
     shop.post(`/products/${productId}/stock`, {
       ...admin,
@@ -79,14 +77,14 @@ it('documents of a newer version are read, changed, and keep what only that vers
       headers: { 'Idempotency-Key': 'restock' },
     }),
   )
-  await see('restock', shop.post(`/products/${productId}/stock`, { ...admin, body: { change: 1 } }))
-  await see('buy', shop.order(token, [{ productId, quantity: 1 }]))
-  await see('buy again', shop.order(token, [{ productId, quantity: 1 }], { 'Idempotency-Key': 'k0' }))
-  await see('orders', shop.get('/orders', { token }))
-  await see('cancel', shop.delete(`/orders/${first}`, { token }))
-  await see('ship', shop.put(`/orders/${second}`, { ...admin, body: { status: 'shipped' } }))
-  await see('order', shop.get(`/orders/${third}`, { token }))
-  await see('delete', shop.delete(`/products/${productId}`, admin))
+  await record('restock', shop.post(`/products/${productId}/stock`, { ...admin, body: { change: 1 } }))
+  await record('buy', shop.order(token, [{ productId, quantity: 1 }]))
+  await record('buy again', shop.order(token, [{ productId, quantity: 1 }], { 'Idempotency-Key': 'k0' }))
+  await record('orders', shop.get('/orders', { token }))
+  await record('cancel', shop.delete(`/orders/${first}`, { token }))
+  await record('ship', shop.put(`/orders/${second}`, { ...admin, body: { status: 'shipped' } }))
+  await record('order', shop.get(`/orders/${third}`, { token }))
+  await record('delete', shop.delete(`/products/${productId}`, admin))
   expect(Object.entries(statuses).filter(([, status]) => status >= 400)).toEqual([])
 
   for (const collection of await everyCollection()) {

@@ -9,7 +9,7 @@ const expiryOf = async (db: Db, collection: string) => {
   return indexes.find(({ expireAfterSeconds }) => expireAfterSeconds !== undefined)
 }
 
-/** Removes what MongoDB would within the minute, which is how often it looks: what the collection's index says. */
+/** Removes what the TTL index of the collection expires. MongoDB itself would do so within a minute. */
 async function removeExpired(db: Db, collection: string): Promise<void> {
   const { key, expireAfterSeconds = 0, partialFilterExpression = {} } = (await expiryOf(db, collection)) ?? {}
   const [field = ''] = Object.keys(key ?? {})
@@ -17,14 +17,14 @@ async function removeExpired(db: Db, collection: string): Promise<void> {
   await db.collection(collection).deleteMany({ $and: [partialFilterExpression, expired] })
 }
 
-describe('what is over', () => {
+describe('retention', () => {
   let shop: Shop
   beforeAll(async () => {
     shop = await startShop({ environment: { RETENTION: '3d' } })
   })
   afterAll(() => shop.close())
 
-  it('goes after the retention if nobody can need it any more, and stays otherwise', async () => {
+  it('rejected and cancelled orders and their reservations expire after RETENTION, confirmed orders stay', async () => {
     const { token } = await shop.customer()
     const { productId } = await shop.product(shop.adminToken, { stock: 10 })
     const buy = (quantity: number, key: string) =>
@@ -54,12 +54,12 @@ describe('what is over', () => {
     expect(await statuses()).toEqual(['cancelled', 'confirmed'])
     expect(await states()).toEqual(['held'])
     expect((await buy(1, 'confirmed')).headers.get('idempotent-replayed')).toBe('true')
-    // The key is forgotten: this is a new order.
+    // The key has expired with the order, so this is a new order.
     expect((await buy(1, 'rejected')).status).toBe(201)
   })
 })
 
-it('is a setting, which also applies to a database that is there already', async () => {
+it('a changed RETENTION also applies to an existing database', async () => {
   const first = await startShop()
   const { database: MONGODB_DATABASE } = first
   const databases = [await first.collections('order'), await first.collections('product')] as const
@@ -72,7 +72,7 @@ it('is a setting, which also applies to a database that is there already', async
     const { metrics } = await databases[0].admin().command({ serverStatus: 1 })
     return metrics.commands.collMod.total
   }
-  // An index that is right is let alone: to change it takes a right, and a lock, that a boot has no need of.
+  // A correct index is not changed, because collMod needs a privilege and a lock.
   const before = await changes()
   const again = await startShop({ environment: { MONGODB_DATABASE } })
   expect(await changes()).toBe(before)
@@ -82,8 +82,8 @@ it('is a setting, which also applies to a database that is there already', async
   for (const shop of [second, again, first]) await shop.close()
 })
 
-it('is no shorter than keys are kept', async () => {
+it('a RETENTION shorter than idempotency keys are kept is refused', async () => {
   const start = startShop({ environment: { RETENTION: '47h' } })
-  // Two modules have this setting: that is one fault.
+  // Two modules have this setting, but the fault is listed once.
   await expect(start).rejects.toThrow('1 fault:\n  - RETENTION must be 2d or more')
 })

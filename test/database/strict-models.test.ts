@@ -3,12 +3,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { registry } from '#src/registry.ts'
 import { type Shop, startShop } from '#test/support/shop.ts'
 
-// What stands between what was not checked and the database: the schema of every model that the program has.
+// The schema of every model refuses unknown fields, in case a check before it is missing.
 let shop: Shop
 let models: mongoose.Model<unknown>[]
 beforeAll(async () => {
   shop = await startShop()
-  // Of the databases that share a connection, which mongoose does not tell its types of.
+  // The types of mongoose do not mention `otherDbs`, the databases that share a connection.
   const connections = mongoose.connections.flatMap((connection) => {
     const { otherDbs } = connection as unknown as { otherDbs: mongoose.Connection[] }
     return [connection, ...otherDbs]
@@ -18,17 +18,17 @@ beforeAll(async () => {
 })
 afterAll(() => shop.close())
 
-/** A schema, and those of the documents inside its documents. */
-const withInner = (schema: Schema): Schema[] => [
+/** Returns a schema and the schemas of its embedded documents. */
+const withEmbedded = (schema: Schema): Schema[] => [
   schema,
-  ...schema.childSchemas.flatMap((child) => withInner(child.schema as Schema)),
+  ...schema.childSchemas.flatMap((child) => withEmbedded(child.schema as Schema)),
 ]
 
-// Written without a model: what is in them is the program's own, or goes through a library that is given text alone.
+// These are written without a model, with values of the program itself or as text through a library.
 const withoutModel = ['locks', 'migrations', 'throttles']
 
 describe('every model', () => {
-  it('is looked at: each collection of each module has one', async () => {
+  it('every collection of every module has a model', async () => {
     const modelled = models.map((model) => `${model.db.name}.${model.collection.name}`)
     const found: string[] = []
     for (const { name } of registry) {
@@ -42,10 +42,11 @@ describe('every model', () => {
     expect(modelled.sort()).toEqual(found.sort())
   })
 
-  it('throws on what its schema does not name, in documents, documents inside them, and conditions', () => {
+  it('every model throws on unknown fields in documents, embedded documents and filters', () => {
     for (const { modelName, schema } of models) {
       expect(schema.options.strictQuery, modelName).toBe('throw')
-      for (const { options } of withInner(schema as Schema)) expect(options.strict, modelName).toBe('throw')
+      for (const { options } of withEmbedded(schema as Schema))
+        expect(options.strict, modelName).toBe('throw')
     }
   })
 
@@ -53,7 +54,7 @@ describe('every model', () => {
     ['an operator as a field', { $where: '1' }],
     ['a field with a dot', { 'a.b': 1 }],
     ['an unknown field', { isAdmin: true }],
-  ])('takes no %s, in a document or in a condition', async (_, fields) => {
+  ])('every model refuses %s, in a document or in a filter', async (_, fields) => {
     for (const model of models) {
       expect(() => new model(fields), model.modelName).toThrow(/not in schema/)
       if ('$where' in fields) continue

@@ -21,7 +21,7 @@ export function headerInputSuite(deployment: () => Deployment) {
           const answer = await api.ask(operation, await api.make(operation), { [name]: value })
           const label = `${operation.name} ${name}: ${value}`
           expectRefused(answer, new RegExp(`^${name}$`), label)
-          expect(answer.body.errors[0].message, label).toContain('quoted, such as "3"')
+          expect(answer.body.errors[0].message, label).toContain('quoted entity tags, such as "3"')
         }
       }
     }

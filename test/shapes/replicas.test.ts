@@ -3,7 +3,7 @@ import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
 import { databaseName, type Shop, startShop } from '#test/support/shop.ts'
 import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
 
-// Two replicas share nothing but the database: no queue, no cache, no lock of a process.
+// Two replicas share the database alone: no queue, no cache, no lock in memory.
 let replicas: [Shop, Shop]
 beforeAll(async () => {
   const environment = {
@@ -20,7 +20,7 @@ afterAll(async () => {
 
 const replica = (n: number): Shop => replicas[n % 2] ?? replicas[0]
 
-it('sell what there is, and not one more, to those who come to both at once', async () => {
+it('two replicas sell the stock exactly to 40 concurrent orders', async () => {
   const { token } = await replica(0).customer()
   const { productId } = await replica(0).product(replica(0).adminToken, { stock: 15 })
   const answers = await Promise.all(
@@ -31,7 +31,7 @@ it('sell what there is, and not one more, to those who come to both at once', as
   expect((await replica(1).get(`/products/${productId}`)).body.stock).toBe(0)
 })
 
-it('place one order under one key', async () => {
+it('two replicas place one order for 20 concurrent requests with one idempotency key', async () => {
   const { token } = await replica(0).customer()
   const { productId } = await replica(0).product(replica(0).adminToken, { stock: 15 })
   const answers = await Promise.all(
@@ -45,7 +45,7 @@ it('place one order under one key', async () => {
   expect((await replica(1).get(`/products/${productId}`)).body.stock).toBe(13)
 })
 
-it('give the stock of one order back once', async () => {
+it('two replicas return the stock of one order once for 20 concurrent cancellations', async () => {
   const { token } = await replica(0).customer()
   const { productId } = await replica(0).product(replica(0).adminToken, { stock: 15 })
   const { orderId } = (await replica(0).order(token, [{ productId, quantity: 5 }])).body
@@ -56,12 +56,12 @@ it('give the stock of one order back once', async () => {
   expect((await replica(1).get(`/products/${productId}`)).body.stock).toBe(15)
 })
 
-it('verify the tokens of either, since they share the keys of the settings', async () => {
+it('a replica verifies the tokens of the other replica', async () => {
   const { token, userId } = await replica(0).customer()
   expect((await replica(0).get('/profile', { token })).body.userId).toBe(userId)
 })
 
-it('count every stock change that comes to both at once', async () => {
+it('two replicas apply 20 concurrent stock changes', async () => {
   const { productId } = await replica(0).product(replica(0).adminToken, { stock: 0 })
   await Promise.all(
     Array.from({ length: 20 }, (_, n) =>
@@ -71,7 +71,7 @@ it('count every stock change that comes to both at once', async () => {
   expect((await replica(1).get(`/products/${productId}`)).body).toMatchObject({ stock: 20, version: 21 })
 })
 
-it('answer a step that took effect with 200, though the other has the next step at once', async () => {
+it('a replica answers 200 for its own status change, even if the other replica makes the next change at once', async () => {
   const { token } = await replica(0).customer()
   const { productId } = await replica(0).product(replica(0).adminToken, { stock: 100 })
   const step = (n: number, orderId: string, status: string) =>
@@ -79,7 +79,7 @@ it('answer a step that took effect with 200, though the other has the next step 
   const outcomes = await Promise.all(
     Array.from({ length: 30 }, async () => {
       const { orderId } = (await replica(0).order(token, [{ productId, quantity: 1 }])).body
-      // Two ask one replica for the same, so that it has to tell which of them took the step.
+      // Two requests ask one replica for the same change. It must find out which of them made the change.
       const shipping = [step(0, orderId, 'shipped'), step(0, orderId, 'shipped')]
       let delivered = await step(1, orderId, 'delivered')
       while (delivered.status === 409) delivered = await step(1, orderId, 'delivered')

@@ -4,21 +4,23 @@ import { endToEndSuite } from './end-to-end.suite.ts'
 
 endToEndSuite('split')
 
-describe('the split shape, with a service gone', () => {
+describe('the split shape with a service that does not answer', () => {
   let shop: Deployment
   beforeAll(async () => {
     shop = await deploy('split', { REQUEST_TIMEOUT: '2s' })
+    // The first registration loads the password dictionaries, which may take longer than a request.
+    await vi.waitFor(() => shop.customer(), { timeout: 20_000 })
   })
   afterAll(() => shop.stop())
 
-  /** Stopped rather than killed: its parent would start it again at once. */
+  /** Stops a service with SIGSTOP. Its parent would restart a killed service at once. */
   const freeze = (service: string) => {
     const pid = shop.pids[service] ?? Number.NaN
     process.kill(pid, 'SIGSTOP')
     return () => process.kill(pid, 'SIGCONT')
   }
 
-  it('goes on verifying tokens while auth is gone', async () => {
+  it('tokens are verified while auth does not answer', async () => {
     const { token } = await shop.customer()
     const { productId } = await shop.product(shop.adminToken)
     expect((await shop.order(token, [{ productId, quantity: 1 }])).status).toBe(201)
@@ -34,7 +36,7 @@ describe('the split shape, with a service gone', () => {
     }
   })
 
-  it('answers an order in time while product is gone, and carries on with it afterwards', async () => {
+  it('an order is answered in time while product does not answer, and a retry completes it later', async () => {
     const { token } = await shop.customer()
     const { productId } = await shop.product(shop.adminToken, { stock: 10 })
     const place = () => shop.order(token, [{ productId, quantity: 4 }], { 'Idempotency-Key': 'frozen' })
@@ -51,7 +53,7 @@ describe('the split shape, with a service gone', () => {
     } finally {
       thaw()
     }
-    // Its calls were still in the socket when it woke up: they came late, and the retry settles what they did.
+    // The service still reads the calls from its socket when it continues. The retry finds what they did.
     const retried = await vi.waitFor(
       async () => {
         const answer = await place()
@@ -64,7 +66,7 @@ describe('the split shape, with a service gone', () => {
     expect((await shop.get(`/products/${productId}`)).body.stock).toBe(6)
   })
 
-  it('starts a service again that was killed', async () => {
+  it('a killed service is restarted', async () => {
     process.kill(shop.pids.order ?? Number.NaN, 'SIGKILL')
     await vi.waitFor(
       async () => expect((await shop.get('/orders', { token: shop.adminToken })).status).toBe(200),
@@ -74,8 +76,8 @@ describe('the split shape, with a service gone', () => {
   })
 })
 
-describe('the parts of the split shape', () => {
-  it('do not outlive the parent, however it ends', async () => {
+describe('the split shape', () => {
+  it('its services end when the parent process is killed', async () => {
     const shop = await deploy('split')
     const pids = Object.values(shop.pids)
     expect(pids).toHaveLength(3)
