@@ -4,7 +4,7 @@ import { type SecurityEvent, securityEvents } from '#src/modules/auth/security-e
 import type { Account, Json, RequestOptions } from '#test/support/client.ts'
 import { type Deployment, deploy, type Shape, shapes } from '#test/support/processes.ts'
 
-// Accounts and sessions of real processes, in both shapes, and what the audit trail says of them.
+// Accounts and sessions of real processes in both shapes, and their events in the audit trail.
 describe.each(Object.keys(shapes) as Shape[])('identity, %s', (shape) => {
   let shop: Deployment
   beforeAll(async () => {
@@ -20,7 +20,7 @@ describe.each(Object.keys(shapes) as Shape[])('identity, %s', (shape) => {
     expect(await shop.stop()).toBe(0)
   })
 
-  /** From an address, by way of a trusted proxy. */
+  /** Sends a request from an address through a trusted proxy. */
   const send = async (method: string, path: string, from: string, options: RequestOptions = {}) => {
     const headers = { 'X-Forwarded-For': `192.0.2.99, ${from}`, ...options.headers }
     return shop.request(method, path, { ...options, headers })
@@ -55,7 +55,7 @@ describe.each(Object.keys(shapes) as Shape[])('identity, %s', (shape) => {
     expect(answer.status, JSON.stringify(answer.body)).toBe(200)
     return answer.body
   }
-  const show = (refreshToken: string, from = newAddress()) =>
+  const refresh = (refreshToken: string, from = newAddress()) =>
     send('POST', '/token/refresh', from, { body: { refreshToken } })
 
   const lines = (): Json[] =>
@@ -64,7 +64,7 @@ describe.each(Object.keys(shapes) as Shape[])('identity, %s', (shape) => {
       .split('\n')
       .filter((line) => line.startsWith('{'))
       .map((line) => JSON.parse(line))
-  /** The line of an event that a request has caused: processes print a moment after they answer. */
+  /** Waits for the log line of an event that a request has caused. The line comes a moment after the answer. */
   const eventOf = (headers: Headers, event: SecurityEvent): Promise<Json> =>
     vi.waitFor(
       () => {
@@ -75,7 +75,7 @@ describe.each(Object.keys(shapes) as Shape[])('identity, %s', (shape) => {
       },
       { timeout: 10_000 },
     )
-  const provoked = new Set<SecurityEvent>()
+  const seenEvents = new Set<SecurityEvent>()
   async function expectEvent(headers: Headers, event: SecurityEvent, fields: object) {
     const { time: _time, service, module, requestId, ...line } = await eventOf(headers, event)
     const { level, message } = securityEvents[event]
@@ -90,10 +90,10 @@ describe.each(Object.keys(shapes) as Shape[])('identity, %s', (shape) => {
       module: 'auth',
       requestId: headers.get('x-request-id'),
     })
-    provoked.add(event)
+    seenEvents.add(event)
   }
 
-  it('a session is opened, goes on, and is closed, and each step is in the audit trail', async () => {
+  it('sign-up, sign-in and sign-out are in the audit trail, and a refresh renews the session', async () => {
     const address = newAddress()
     const account = { username: `u-${randomUUID().slice(0, 8)}`, password: newPassword() }
     const email = `${account.username}@example.com`
@@ -103,9 +103,9 @@ describe.each(Object.keys(shapes) as Shape[])('identity, %s', (shape) => {
 
     const opened = await attempt({ email, password: account.password }, address)
     await expectEvent(opened.headers, 'signed_in', { userId, address })
-    const second = await show(opened.body.refreshToken)
+    const second = await refresh(opened.body.refreshToken)
     expect(second.status).toBe(200)
-    const again = await show(opened.body.refreshToken)
+    const again = await refresh(opened.body.refreshToken)
     expect(again.body.refreshToken).toBe(second.body.refreshToken)
     const profile = await send('GET', '/profile', address, { token: second.body.accessToken })
     expect(profile.body.userId).toBe(userId)
@@ -115,34 +115,34 @@ describe.each(Object.keys(shapes) as Shape[])('identity, %s', (shape) => {
     })
     expect(closed.status).toBe(204)
     await expectEvent(closed.headers, 'signed_out', { userId, address })
-    expect(await show(second.body.refreshToken)).toMatchObject({
+    expect(await refresh(second.body.refreshToken)).toMatchObject({
       status: 401,
       body: { code: 'invalid_token' },
     })
   })
 
-  it('a refresh token that was spent before ends its family', async () => {
+  it('a reused refresh token ends its session', async () => {
     const { refreshToken, userId } = await customer()
-    const second = await show(refreshToken)
+    const second = await refresh(refreshToken)
     const families = (await shop.collections('auth')).collection('refreshFamilies')
     await families.updateMany({}, { $set: { 'spent.$[].at': new Date(Date.now() - 11_000) } })
     const address = newAddress()
-    const thief = await show(refreshToken, address)
+    const thief = await refresh(refreshToken, address)
     expect(thief).toMatchObject({ status: 401, body: { code: 'invalid_token' } })
     await expectEvent(thief.headers, 'refresh_reused', { userId, address })
-    expect((await show(second.body.refreshToken)).status).toBe(401)
+    expect((await refresh(second.body.refreshToken)).status).toBe(401)
   })
 
-  it('what ends a session is in the audit trail once, however many end it at once', async () => {
+  it('concurrent requests that end one session cause one event in the audit trail', async () => {
     const families = (await shop.collections('auth')).collection('refreshFamilies')
     const spendLongAgo = async (refreshToken: string) => {
-      expect((await show(refreshToken)).status).toBe(200)
+      expect((await refresh(refreshToken)).status).toBe(200)
       await families.updateMany({}, { $set: { 'spent.$[].at': new Date(Date.now() - 11_000) } })
     }
     const close = (refreshToken: string) => send('POST', '/logout', newAddress(), { body: { refreshToken } })
     for (const [event, end, before] of [
       ['signed_out', close, async () => {}],
-      ['refresh_reused', show, spendLongAgo],
+      ['refresh_reused', refresh, spendLongAgo],
     ] as const) {
       const { refreshToken, userId } = await customer()
       await before(refreshToken)
@@ -150,7 +150,7 @@ describe.each(Object.keys(shapes) as Shape[])('identity, %s', (shape) => {
       const service = shape === 'split' ? 'auth' : 'all'
       for (const { headers } of answers) {
         const requestId = headers.get('x-request-id')
-        // The line of a request comes after those of what it did.
+        // The line of a request comes after the lines of its events.
         const isLine = (line: Json) =>
           line.service === service && line.requestId === requestId && line.msg === 'request'
         await vi.waitFor(() => expect(lines().some(isLine)).toBe(true), { timeout: 10_000 })
@@ -160,7 +160,7 @@ describe.each(Object.keys(shapes) as Shape[])('identity, %s', (shape) => {
     }
   })
 
-  it('a password is changed, and every session ends with the old one', async () => {
+  it('a password change ends every session, and the old password is refused', async () => {
     const { token, password, email, refreshToken, userId, address } = await customer()
     const change = (currentPassword: string, next: string) =>
       send('PUT', '/profile/password', address, { token, body: { currentPassword, newPassword: next } })
@@ -171,12 +171,12 @@ describe.each(Object.keys(shapes) as Shape[])('identity, %s', (shape) => {
     const changed = await change(password, next)
     expect(changed.status).toBe(204)
     await expectEvent(changed.headers, 'password_changed', { userId, address })
-    expect((await show(refreshToken)).status).toBe(401)
+    expect((await refresh(refreshToken)).status).toBe(401)
     expect((await attempt({ email, password }, address)).status).toBe(401)
     await signIn({ email, password: next }, address)
   })
 
-  it('strangers are throttled, and the owner is not', async () => {
+  it('wrong passwords from unknown addresses are throttled, and the owner can still sign in', async () => {
     const ada = await customer()
     const wrong = (from: string) => attempt({ email: ada.email, password: newPassword() }, from)
     const address = newAddress()
@@ -191,7 +191,7 @@ describe.each(Object.keys(shapes) as Shape[])('identity, %s', (shape) => {
     await signIn(ada, ada.address)
   })
 
-  it('of an unknown account nothing is noted that was typed', async () => {
+  it('a failed sign-in to an unknown account logs neither name nor password', async () => {
     const address = newAddress()
     const slip = newPassword()
     const failed = await attempt({ username: slip, password: newPassword() }, address)
@@ -199,11 +199,12 @@ describe.each(Object.keys(shapes) as Shape[])('identity, %s', (shape) => {
     await expectEvent(failed.headers, 'sign_in_failed', { address, action: 'login' })
   })
 
-  it('an address is throttled, by the last entry that a trusted proxy wrote', async () => {
+  it('an address is throttled by the entry that the trusted proxy added to X-Forwarded-For', async () => {
     const address = newAddress()
-    const anybody = () => attempt({ email: `${randomUUID()}@example.com`, password: newPassword() }, address)
-    for (let attempts = 1; attempts <= 6; attempts++) expect((await anybody()).status).toBe(401)
-    expect((await anybody()).status).toBe(429)
+    const wrongSignIn = () =>
+      attempt({ email: `${randomUUID()}@example.com`, password: newPassword() }, address)
+    for (let attempts = 1; attempts <= 6; attempts++) expect((await wrongSignIn()).status).toBe(401)
+    expect((await wrongSignIn()).status).toBe(429)
     const registration = () => {
       const username = `u-${randomUUID().slice(0, 8)}`
       const body = { username, email: `${username}@example.com`, password: newPassword() }
@@ -216,14 +217,14 @@ describe.each(Object.keys(shapes) as Shape[])('identity, %s', (shape) => {
     await expectEvent(refused.headers, 'throttled', { address, action: 'registration' })
   })
 
-  it('every event of the audit trail has been seen, but what only operators cause', () => {
+  it('these tests cause every security event except those of operators', () => {
     const operators: SecurityEvent[] = ['role_changed']
-    expect([...provoked, ...operators].toSorted()).toEqual(Object.keys(securityEvents).toSorted())
+    expect([...seenEvents, ...operators].toSorted()).toEqual(Object.keys(securityEvents).toSorted())
   })
 })
 
 describe.each(Object.keys(shapes) as Shape[])('without trusted proxies, %s', (shape) => {
-  it('the header of a client buys no attempts', async () => {
+  it('without trusted proxies, X-Forwarded-For does not avoid throttling', async () => {
     const shop = await deploy(shape, { REQUEST_TIMEOUT: '20s', LOGIN_FAILURES_PER_ADDRESS: '3/1h' })
     const statuses = []
     for (let n = 1; n <= 5; n++) {

@@ -12,8 +12,8 @@ import {
 } from '#test/support/remote-auth.ts'
 import { admin, databaseName } from '#test/support/shop.ts'
 
-// Replicas of auth behind one address, which are replaced one after the other by such as have other keys, while product
-// and order verify what they sign.
+// Replicas of auth behind one address are replaced one by one with replicas that have other keys, while product and order
+// verify their tokens.
 let closing: (() => Promise<void>)[]
 beforeEach(() => {
   closing = []
@@ -45,12 +45,12 @@ async function startFleet(replicas: number, keys: PrivateKey[]) {
     }
   }
   const running = await Promise.all(Array.from({ length: replicas }, () => start(keys)))
-  let turn = 0
+  let count = 0
   const authServer = await startAuthServer(
     forwardTo((request) => {
-      turn += 1
-      const replica = running[turn % replicas]
-      if (!replica) throw new Error('there is a replica for each turn')
+      count += 1
+      const replica = running[count % replicas]
+      if (!replica) throw new Error('there is no replica')
       return replica.fetch(request)
     }),
   )
@@ -63,7 +63,7 @@ async function startFleet(replicas: number, keys: PrivateKey[]) {
   return {
     services,
     client: createClient((path, init) => fetch(`${authServer.url}${path}`, init)),
-    /** As an orchestrator does it: the next one is ready before the last one goes. */
+    /** Replaces a replica as an orchestrator does: the new one is ready before the old one ends. */
     async replace(at: number, keys: PrivateKey[]) {
       const [before] = running.splice(at, 1, await start(keys))
       await before?.close()
@@ -71,12 +71,12 @@ async function startFleet(replicas: number, keys: PrivateKey[]) {
   }
 }
 
-it('ten thousand requests meet no refusal while a key is added, promoted, and the old one removed', async () => {
+it('no token is refused in 10,000 requests while a key is added, promoted, and the old key removed', async () => {
   vi.useFakeTimers({ toFake: ['Date'] })
   const [old, next] = [generatePrivateKey(), generatePrivateKey()]
   const replicas = 2
   const { services, client, replace } = await startFleet(replicas, [old])
-  const strangersAt = services[1]
+  const attacked = services[1]
   let tokens: { token: string; until: number }[] = []
   const signers = new Set<unknown>()
   const surprises: string[] = []
@@ -104,7 +104,7 @@ it('ten thousand requests meet no refusal while a key is added, promoted, and th
   const signIn = async () => {
     const token = await client.login(admin.email, admin.password)
     signers.add(decode(token).header.kid)
-    // To the end of its life, and as far beyond it as clocks may disagree.
+    // A token is accepted until its end, plus the tolerance for clock differences.
     tokens.push({ token, until: Date.now() + 925_000 })
     await present(token)
     await showAuth(token)
@@ -119,9 +119,9 @@ it('ten thousand requests meet no refusal while a key is added, promoted, and th
         const token = tokens[left % tokens.length]?.token ?? ''
         await present(token)
         if (left % 20 === 0) await showAuth(token)
-        // At one of the two, strangers use up what fetches there are for unknown kids.
+        // At one service, forged tokens use up the fetches for unknown kids.
         if (left % 10 === 0) {
-          await expectation('a stranger', '401 invalid_token', strangersAt.present(await forged()))
+          await expectation('a stranger', '401 invalid_token', attacked.present(await forged()))
         }
       }
     }
@@ -152,12 +152,12 @@ it('ten thousand requests meet no refusal while a key is added, promoted, and th
   await wait(330)
   expect(surprises).toEqual([])
   expect(requests).toBeGreaterThanOrEqual(10_000)
-  // What was it all for: whoever has the old key can do nothing with it any more.
+  // The rotation is complete: the old key is worthless.
   for (const service of services)
     expect(await service.present(await issuedWith(old))).toBe('401 invalid_token')
 }, 240_000)
 
-it('a key that signs before the services know it keeps its users waiting for half a minute at most', async () => {
+it('tokens of a key that the services do not know yet are accepted after 30 s at most', async () => {
   vi.useFakeTimers({ toFake: ['Date'] })
   const [old, next] = [generatePrivateKey(), generatePrivateKey()]
   const { services, replace } = await startFleet(1, [old])
@@ -169,7 +169,7 @@ it('a key that signs before the services know it keeps its users waiting for hal
   await replace(0, [next, old])
   const token = await issuedWith(next)
   for (const { present } of services) {
-    // Nobody may have the keys fetched again so soon, and this service cannot know that this is no stranger.
+    // The fetch for an unknown kid is used up, and the service cannot tell this kid from a forged one.
     expect(await present(token)).toBe('401 invalid_token')
     expect(await present(before)).toBe('accepted')
   }
@@ -180,7 +180,7 @@ it('a key that signs before the services know it keeps its users waiting for hal
   }
 })
 
-it('processes of auth that are started with other keys sign with the first and vouch for all', async () => {
+it('a restarted auth signs with its first key and verifies tokens of all its keys', async () => {
   const [old, next] = [generatePrivateKey(), generatePrivateKey()]
   const MONGODB_DATABASE = databaseName()
   const start = async (keys: PrivateKey[]) => {

@@ -12,7 +12,7 @@ import {
   startServices,
 } from '#test/support/remote-auth.ts'
 
-// Product and order as services of their own ask auth for its keys over a socket that the test holds in its hands.
+// Product and order fetch the keys of auth from an HTTP server that the test controls.
 const key = generatePrivateKey()
 const auth = await startService('auth', { JWT_PRIVATE_KEYS: JSON.stringify([key]) })
 const authServer = await startAuthServer(forwardTo(auth.fetch))
@@ -22,7 +22,7 @@ const services = await startServices(authServer.url)
 beforeAll(() => {
   vi.useFakeTimers({ toFake: ['Date'] })
 })
-// Every test begins with services that have just fetched the key set, and may do so for an unknown kid again.
+// Each test begins with services that have just fetched the key set and may fetch it again for an unknown kid.
 beforeEach(async () => {
   authServer.answer = forwardTo(auth.fetch)
   later(60)
@@ -48,7 +48,7 @@ const many = async (count: number, present: (token: string) => Promise<string>) 
   new Set(await Promise.all(Array.from({ length: count }, async () => present(await unknown()))))
 
 describe('an unknown kid', () => {
-  it('has the key set fetched once in thirty seconds, however many present one', async () => {
+  it('tokens with unknown kids cause one fetch of the key set per 30 s', async () => {
     const refused = new Set(['401 invalid_token'])
     for (const { present } of services) {
       expect(await fetchesBy(async () => expect(await many(50, present)).toEqual(refused))).toBe(1)
@@ -61,7 +61,7 @@ describe('an unknown kid', () => {
     }
   })
 
-  it('that is the first thing a process sees is no exception', async () => {
+  it('tokens with unknown kids cause one fetch even before the first known kid', async () => {
     const fresh = await startServices(authServer.url)
     for (const { present, close } of fresh) {
       expect(await fetchesBy(() => many(50, present))).toBe(1)
@@ -71,10 +71,10 @@ describe('an unknown kid', () => {
   })
 
   it.each([
-    ['is gone', dropConnection],
-    ['fails', respondWith('<html>Oops</html>', 500)],
-    ['says that it is not there', respondWith('{"code":"dependency_unavailable","detail":"not ready"}', 503)],
-  ])('has it fetched no more often while auth %s, and nobody knows what the token is', async (_, failing) => {
+    ['drops connections', dropConnection],
+    ['answers 500', respondWith('<html>Oops</html>', 500)],
+    ['answers 503', respondWith('{"code":"dependency_unavailable","detail":"not ready"}', 503)],
+  ])('tokens with unknown kids answer 503 and cause one fetch per 30 s while auth %s', async (_, failing) => {
     const unavailable = new Set(['503 dependency_unavailable'])
     authServer.answer = failing
     for (const { present } of services) {
@@ -87,7 +87,7 @@ describe('an unknown kid', () => {
     }
   })
 
-  it('waits for a slow answer, and holds up nobody else', async () => {
+  it('tokens with unknown kids wait for a slow fetch, and other tokens do not', async () => {
     const token = await issuedWith(key)
     for (const { present } of services) {
       const gate = createGate()
@@ -103,9 +103,9 @@ describe('an unknown kid', () => {
     }
   })
 
-  it('is asked about once where no answer comes within the time of a request', async () => {
-    const impatient = await startServices(authServer.url, { REQUEST_TIMEOUT: '500ms' })
-    for (const { present, close } of impatient) {
+  it('tokens with unknown kids cause one fetch while auth does not answer within the request timeout', async () => {
+    const hurried = await startServices(authServer.url, { REQUEST_TIMEOUT: '500ms' })
+    for (const { present, close } of hurried) {
       authServer.answer = forwardTo(auth.fetch)
       const token = await issuedWith(key)
       await vi.waitFor(async () => expect(await present(token)).toBe('accepted'), { timeout: 20_000 })
@@ -130,27 +130,30 @@ describe('a process that has no keys yet', () => {
     }
 
   it.each([
-    ['is gone', dropConnection],
-    ['fails', respondWith('<html>Oops</html>', 500)],
+    ['drops connections', dropConnection],
+    ['answers 500', respondWith('<html>Oops</html>', 500)],
     ['is not ready', respondWith('{"code":"dependency_unavailable","detail":"not ready"}', 503)],
     ['has no keys', respondWith('{"keys":[]}')],
     ['does not answer', () => {}],
-  ])('asks again within the same request where one replica of auth %s', async (_, first) => {
-    const fresh = await startServices(authServer.url, { REQUEST_TIMEOUT: '2s' })
-    const token = await issuedWith(key)
-    for (const { present, close } of fresh) {
-      authServer.answer = once(first)
-      const fetches = await fetchesBy(async () => {
-        expect(await Promise.all([present(token), present(token)])).toEqual(['accepted', 'accepted'])
-      })
-      expect(fetches).toBe(2)
-      await close()
-    }
-  })
+  ])(
+    'a process without keys fetches again within the same request if one replica of auth %s',
+    async (_, first) => {
+      const fresh = await startServices(authServer.url, { REQUEST_TIMEOUT: '2s' })
+      const token = await issuedWith(key)
+      for (const { present, close } of fresh) {
+        authServer.answer = once(first)
+        const fetches = await fetchesBy(async () => {
+          expect(await Promise.all([present(token), present(token)])).toEqual(['accepted', 'accepted'])
+        })
+        expect(fetches).toBe(2)
+        await close()
+      }
+    },
+  )
 })
 
 describe('while auth is down', () => {
-  it('tokens are verified for ten minutes and more, and those of a new key once it is back', async () => {
+  it('tokens are verified for 12 minutes while auth is down, and tokens of a new key after that', async () => {
     const next = generatePrivateKey()
     const rotated = await startService('auth', { JWT_PRIVATE_KEYS: JSON.stringify([next, key]) })
     const token = await issuedWith(key)
@@ -160,14 +163,14 @@ describe('while auth is down', () => {
       for (const { present } of services) {
         for (let requests = 0; requests < 10; requests++) {
           expect(await present(token)).toBe('accepted')
-          // One that nobody has seen before, too.
+          // A token that the service has not seen before is verified, too.
           expect(await present(await issuedWith(key))).toBe('accepted')
         }
       }
     }
     for (const { present } of services)
       expect(await present(await unknown())).toBe('503 dependency_unavailable')
-    // Once five minutes are over it is tried again, in the background, and now with those unknown kids.
+    // After five minutes, the keys are fetched again in the background, and for unknown kids.
     expect(authServer.fetches).toBeGreaterThan(services.length)
     expect(authServer.fetches).toBeLessThanOrEqual(services.length * 9)
 
@@ -181,7 +184,7 @@ describe('while auth is down', () => {
   })
 })
 
-describe('what auth should not answer', () => {
+describe('an invalid key set', () => {
   const { kid, ...nameless } = publicKeyOf(key)
   it.each([
     ['a list without a key', '{"keys":[]}'],
@@ -194,20 +197,20 @@ describe('what auth should not answer', () => {
     ['half a document', '{"keys":[{"kty":"OKP","crv":"Ed25519"'],
     ['nothing', ''],
     ['HTML', '<html>Welcome</html>'],
-  ])('changes nothing about the keys that are known: %s', async (_, answer) => {
+  ])('an invalid key set does not replace the known keys: %s', async (_, answer) => {
     authServer.answer = respondWith(answer)
     for (const { present } of services) {
       expect(await present(await unknown())).toBe('503 dependency_unavailable')
       expect(await present(await issuedWith(key))).toBe('accepted')
       later(301)
       expect(await present(await issuedWith(key))).toBe('accepted')
-      // Waits for what the one before has begun in the background.
+      // This request waits for the background fetch of the previous one.
       expect(await present(await unknown())).toBe('503 dependency_unavailable')
       expect(await present(await issuedWith(key))).toBe('accepted')
     }
   })
 
-  it('leads nowhere, though it be a redirect', async () => {
+  it('a redirect of the key set is not followed', async () => {
     const other = generatePrivateKey()
     const elsewhere = await startAuthServer(respondWith(JSON.stringify({ keys: [publicKeyOf(other)] })))
     authServer.answer = (request, response) => {

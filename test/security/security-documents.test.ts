@@ -4,15 +4,15 @@ import { describe, expect, it } from 'vitest'
 import { contextWords } from '#src/modules/auth/passwords/password-policy.ts'
 
 /**
- * SECURITY.md and docs/asvs.md name what proves each promise, as `path › name` or `path › suite › name`: a test or suite,
- * by its name as it stands in the source, or a heading of another document.
+ * SECURITY.md and docs/asvs.md name the proof of each claim as `path › name` or `path › suite › name`: a test or suite
+ * by its title in the source, or a heading of another document.
  */
 const documents = ['SECURITY.md', 'docs/asvs.md']
 
 const separator = ' › '
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
 
-/** Code spans that name something, wherever their lines are broken. */
+/** Returns the code spans that are references. Line breaks in them count as spaces. */
 const referencesOf = (text: string): string[] =>
   text
     .replace(/^```.*?^```/gms, '')
@@ -21,7 +21,7 @@ const referencesOf = (text: string): string[] =>
     .map(([, span = '']) => span.replace(/\s+/g, ' '))
     .filter((span) => span.includes(separator.trim()))
 
-/** Each test and suite of a source file, as the names of the suites around it and its own. */
+/** Returns each test and suite of a source file, as the titles of its suites and its own title. */
 function testsOf(source: string): string[][] {
   const found: string[][] = []
   const walk = (node: ts.Node, suites: readonly string[]): void => {
@@ -34,7 +34,7 @@ function testsOf(source: string): string[][] {
   return found
 }
 
-/** `it` of `it('...')`, of `it.each([...])('...')` and of whatever else is made of it. */
+/** Returns `it` for `it('...')`, `it.each([...])('...')` and other forms. */
 function calleeOf({ expression }: ts.CallExpression): string {
   let callee: ts.Node = expression
   while (ts.isCallExpression(callee) || ts.isPropertyAccessExpression(callee)) callee = callee.expression
@@ -52,7 +52,7 @@ const headingsOf = (text: string): string[][] =>
 
 const named = new Map<string, string[][]>()
 
-/** Whatever a file has that can be named. */
+/** Returns the titles or headings of a file. */
 function namedIn(path: string): string[][] {
   const known = named.get(path)
   if (known) return known
@@ -63,7 +63,7 @@ function namedIn(path: string): string[][] {
   return found
 }
 
-/** Whether something has the last of these names, and stands in what has the others. */
+/** Returns whether the referenced test or heading exists within the named suites. */
 function exists(reference: string): boolean {
   const [path = '', ...names] = reference.split(separator)
   return namedIn(path).some((candidate) => {
@@ -79,38 +79,37 @@ function exists(reference: string): boolean {
 const unknownOf = (text: string): string[] => referencesOf(text).filter((reference) => !exists(reference))
 
 describe.each(documents)('%s', (path) => {
-  it('names nothing that is not there', () => {
+  it('has no broken reference', () => {
     expect(referencesOf(read(path)).length).toBeGreaterThan(10)
     expect(unknownOf(read(path))).toEqual([])
   })
 
-  it('names everything in a way that is looked at', () => {
+  it('has no › outside a reference', () => {
     const looked = referencesOf(read(path)).join().split(separator).length
     expect(read(path).split('›').length).toBe(looked)
   })
 })
 
 it.each([
-  '`test/security/security-documents.test.ts › names what is not there`',
+  '`test/security/security-documents.test.ts › has a broken reference`',
   '`test/security/security-documents.test.ts › documents`',
-  '`test/security/security-documents.test.ts › names nothing that is not there › %s`',
-  '`test/nowhere.test.ts › names nothing that is not there`',
+  '`test/security/security-documents.test.ts › has no broken reference › %s`',
+  '`test/nowhere.test.ts › has no broken reference`',
   '`docs/asvs.md › No such heading`',
   '`docs/asvs.md › V6`',
   '`src/http/application.ts › internal`',
-  '`test/security/security-documents.test.ts ›names nothing that is not there`',
-])('a reference that leads nowhere is found: %s', (reference) => {
+  '`test/security/security-documents.test.ts ›has no broken reference`',
+])('a broken reference is found: %s', (reference) => {
   expect(unknownOf(`this is proved by ${reference}, of course`)).toHaveLength(1)
 })
 
-it('a reference may be broken over lines, and name the suite', () => {
-  const text =
-    'proved by `test/security/security-documents.test.ts ›\n  %s › names nothing\n  that is not there`'
+it('a reference may contain line breaks and suites', () => {
+  const text = 'proved by `test/security/security-documents.test.ts ›\n  %s › has no\n  broken reference`'
   expect(referencesOf(text)).toHaveLength(1)
   expect(unknownOf(text)).toEqual([])
 })
 
-/** Of OWASP ASVS 5.0.0, chapters V2, V6, V7, V8 and V9, by level. */
+/** The requirements of OWASP ASVS 5.0.0, chapters V2, V6, V7, V8 and V9, by level. */
 const requirements = {
   1: `2.1.1 2.2.1 2.2.2 2.3.1
     6.1.1 6.2.1 6.2.2 6.2.3 6.2.4 6.2.5 6.2.6 6.2.7 6.2.8 6.3.1 6.3.2 6.4.1 6.4.2
@@ -134,7 +133,7 @@ describe('the table of requirements', () => {
   )
   const inChapters = rows.filter(({ id }) => !id.startsWith('10.'))
 
-  it('has every one of level 1 and 2 of its chapters once, at its level', () => {
+  it('docs/asvs.md has each requirement of levels 1 and 2 once', () => {
     const expected = Object.entries(requirements).flatMap(([level, ids]) =>
       ids.split(/\s+/).map((id) => `${id} (${level})`),
     )
@@ -142,7 +141,7 @@ describe('the table of requirements', () => {
     expect(new Set(rows.map(({ id }) => id)).size).toBe(rows.length)
   })
 
-  it('says of each what proves it, or why nothing does', () => {
+  it('docs/asvs.md has a proof or an explanation for each requirement', () => {
     const isTest = (reference: string) => /\.(test|suite)\.ts /.test(reference)
     for (const { id, asks, state, proof, more } of rows) {
       const references = referencesOf(proof)
@@ -151,12 +150,12 @@ describe('the table of requirements', () => {
       if (state === 'test' || state === 'open in part') expect(references.some(isTest), id).toBe(true)
       else if (state === 'document') expect(references.every(isTest), id).toBe(false)
       else expect(state, id).toMatch(/^(not applicable|open)$/)
-      // What is not there is explained.
+      // An open or inapplicable requirement has an explanation.
       if (/^(not|open)/.test(state)) expect(proof.replace(/`[^`]*`/g, '').length, id).toBeGreaterThan(15)
     }
   })
 
-  it('counts them', () => {
+  it('docs/asvs.md counts its requirements by state', () => {
     const of = (wanted: string) => inChapters.filter(({ state }) => state === wanted).length
     const counts = ['test', 'document', 'not applicable', 'open in part', 'open'].map(
       (state) => `${of(state)} ${state}`,
