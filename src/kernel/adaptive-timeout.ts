@@ -20,7 +20,8 @@ export function createAdaptiveTimeout(minMs: number): AdaptiveTimeout {
     longestMs = Math.max(durationMs, longestMs * decay)
   }
   return {
-    currentMs: () => Math.max(minMs, 2 * longestMs),
+    // A whole number, because MongoDB refuses a fractional maxTimeMS.
+    currentMs: () => Math.max(minMs, Math.ceil(2 * longestMs)),
     record,
     async measure(work) {
       const startedAt = performance.now()
