@@ -11,11 +11,11 @@ export const line = z.object({
 export type Line = z.infer<typeof line>
 
 /** A line with the product's name and unit price (minor units), as read in the transaction that took the stock. */
-export const heldLine = line.extend({ name: z.string(), price: z.int().min(0) })
+const heldLine = line.extend({ name: z.string(), price: z.int().min(0) })
 export type HeldLine = z.infer<typeof heldLine>
 
 /** A product whose stock is less than the requested quantity. */
-export const shortItem = z.object({ productId: z.string(), requested: z.int(), available: z.int() })
+const shortItem = z.object({ productId: z.string(), requested: z.int(), available: z.int() })
 export type ShortItem = z.infer<typeof shortItem>
 
 /** The problem of a request that needs more stock than there is. It is public because modules that reserve stock have it too. */

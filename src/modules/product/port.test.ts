@@ -96,7 +96,7 @@ it.concurrent.each(['in process', 'over HTTP'])(
 )
 
 describe.each(['in process', 'over HTTP'])('the product port without its database, %s', (shape) => {
-  it('answers dependency_unavailable', async () => {
+  it('answers dependency_unavailable without its database', async () => {
     const host = await startPortShop()
     const port = shape === 'in process' ? host.local(productPort) : connectProduct(await host.http())
     await host.shop.close()

@@ -5,20 +5,13 @@ import type { Logger } from '#kernel/logger.ts'
 import { withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { createIndexedReads } from '#kernel/mongo/indexed-reads.ts'
-import { type Position, type Product, type SortOrder, sortFields } from './product.ts'
+import { type Position, type Product, type ProductListQuery, sortFields } from './product.ts'
 import {
   isWellFormed,
   type ProductDocument,
   productCollection,
   toProduct,
 } from './product-document.repository.ts'
-
-export interface ProductListQuery {
-  sort: SortOrder
-  /** The position of the last row of the previous page. */
-  after: Position | undefined
-  limit: number
-}
 
 /** Names are sorted alphabetically, without regard to case. */
 export const nameCollation = { locale: 'en', strength: 2 }

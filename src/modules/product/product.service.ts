@@ -6,12 +6,11 @@ import { checkPreconditions, nameVersions, type Preconditions } from '#kernel/ht
 import type { Principal } from '#kernel/principal.ts'
 import type { ProductRepository } from './product.repository.ts'
 import {
-  type Position,
   type Product,
+  type ProductListQuery,
   type ProductResponse,
   positionOf,
   productResponse,
-  type SortOrder,
 } from './product.ts'
 import {
   checkBase,
@@ -21,12 +20,6 @@ import {
   requireVersion,
 } from './product-update.ts'
 import type { StockChanges } from './stock/stock-changes.ts'
-
-export interface ListQuery {
-  sort: SortOrder
-  after: Position | undefined
-  limit: number
-}
 
 const maxWaitingForList = 10_000
 // Admins edit a product by hand, so more lost compare-and-sets than this point to another fault.
@@ -80,7 +73,7 @@ export function createProductService(options: { products: ProductRepository; sto
 }
 
 const createList = (products: ProductRepository) =>
-  coalesceReads<ListQuery, Page<ProductResponse>>(
+  coalesceReads<ProductListQuery, Page<ProductResponse>>(
     {
       name: 'the list of products',
       maxWaiting: maxWaitingForList,

@@ -56,6 +56,13 @@ export interface Position {
   productId: string
 }
 
+export interface ProductListQuery {
+  sort: SortOrder
+  /** The position of the last row of the previous page. */
+  after: Position | undefined
+  limit: number
+}
+
 export const positionOf = (product: Product, sort: SortOrder): Position => ({
   key: product[sortFields[sort]],
   productId: product.productId,

@@ -6,7 +6,7 @@ import { type ProductDocument, productModel } from '../product-document.reposito
 import type { KeyedAnswer, LedgerEntry, ReservationRecord } from './stock.ts'
 
 /** A reservation as MongoDB stores it. Its id is the id of the order. */
-export interface ReservationDocument extends Omit<ReservationRecord, 'orderId'> {
+interface ReservationDocument extends Omit<ReservationRecord, 'orderId'> {
   _id: Types.ObjectId
   createdAt: Date
   updatedAt: Date
@@ -45,7 +45,7 @@ const ledgerSchema = new Schema<LedgerDocument>(
   { ...strictSchema, collection: 'stockLedger' },
 )
 
-export interface KeyedAnswerDocument extends KeyedAnswer {
+interface KeyedAnswerDocument extends KeyedAnswer {
   /** As `answerIdOf`. */
   _id: string
   at: Date

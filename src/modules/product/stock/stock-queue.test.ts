@@ -98,7 +98,7 @@ it('does not sell a product that another replica has deleted meanwhile', async (
   expect(await reserve(productId)).toMatchObject({ rejection: { code: 'unknown_product' } })
 })
 
-it('sells the stock that another replica has left without reading the product again', async () => {
+it('sells the rest without reading the product again, after another replica has sold a part', async () => {
   const productId = await product(5)
   await reserve(productId)
   await change(productId, { $inc: { stock: -3, stocked: -3, version: 1 } })

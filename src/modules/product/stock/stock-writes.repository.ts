@@ -9,7 +9,7 @@ import { createStockReads } from './stock-reads.repository.ts'
 /** The reads and writes of one transaction. */
 export type StockTransaction = ReturnType<typeof createStockTransaction>
 
-export interface WriteOptions {
+interface WriteOptions {
   session: ClientSession
   maxTimeMS: number
 }
