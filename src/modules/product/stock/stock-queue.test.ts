@@ -21,9 +21,10 @@ beforeAll(async () => {
 })
 afterAll(() => host.close())
 
-// Within half a second, only a decision that does not use the stale cache again succeeds.
+// A queue that always decides on the stale cache repeats the decision until this deadline, and fails.
+const timeoutMs = 1_500
 const reserve = (productId: string, quantity = 1, orderId = randomBytes(12).toString('hex')) =>
-  port.reserve({ orderId, lines: [{ productId, quantity }] }, call(500))
+  port.reserve({ orderId, lines: [{ productId, quantity }] }, call(timeoutMs))
 const product = async (stock: number): Promise<string> =>
   (await host.shop.product(host.shop.adminToken, { name: 'Cup', price: 5, stock })).productId
 /** @returns `updatedAt` of the response */
@@ -129,7 +130,7 @@ it('does not give a reserve the stock of a release that comes later in the same 
   const orderId = randomBytes(12).toString('hex')
   await reserve(productId, 3, orderId)
   await change(productId, { $inc: { stock: -4, stocked: -4, version: 1 } })
-  const [reserved] = await Promise.all([reserve(productId, 3), port.release({ orderId }, call(500))])
+  const [reserved] = await Promise.all([reserve(productId, 3), port.release({ orderId }, call(timeoutMs))])
   expect(reserved).toMatchObject({ rejection: { items: [{ requested: 3, available: 1 }] } })
   expect(await stored(productId)).toMatchObject({ stock: 4 })
 })
