@@ -23,17 +23,17 @@ export function startJobs(jobs: readonly Job[], logger: Logger): { stop(): Promi
 
   const keepDoing = async ({ name, intervalMs, round }: Job): Promise<void> => {
     let failures = 0
-    let wait = intervalMs
-    while (await pause(wait, signal)) {
+    let delayMs = intervalMs
+    while (await pause(delayMs, signal)) {
       try {
         const { done, more } = await round(signal)
         if (done > 0) logger.info({ job: name, done }, 'job done')
         failures = 0
-        wait = more ? 0 : intervalMs
+        delayMs = more ? 0 : intervalMs
       } catch (error) {
         failures += 1
-        wait = Math.min(intervalMs * 2 ** failures, maxBackoffMs)
-        logger.warn({ job: name, error: String(error), retryInMs: wait }, 'a job failed')
+        delayMs = Math.min(intervalMs * 2 ** failures, maxBackoffMs)
+        logger.warn({ job: name, error: String(error), retryInMs: delayMs }, 'a job failed')
       }
     }
   }
@@ -48,7 +48,7 @@ export function startJobs(jobs: readonly Job[], logger: Logger): { stop(): Promi
 }
 
 /** With jitter, so that replicas that started together do not go on together. False once it is over. */
-async function pause(milliseconds: number, signal: AbortSignal): Promise<boolean> {
-  await sleep(milliseconds * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => undefined)
+async function pause(delayMs: number, signal: AbortSignal): Promise<boolean> {
+  await sleep(delayMs * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => undefined)
   return !signal.aborted
 }
