@@ -33,15 +33,13 @@ export function orderRoutes(service: OrderService, guard: Guard) {
   router.openapi({ ...orderApi.list, middleware }, async (c) => {
     const { userId, status, limit = 20, cursor } = c.req.valid('query')
     const after = cursor === undefined ? undefined : decodeCursor(position, cursor)
-    return respondJson(
-      c,
-      await service.list({ userId, status, after, limit }, c.get('principal'), c.get('call')),
-      200,
-    )
+    const query = { userId, status, after, limit }
+    const page = await service.list(query, c.get('principal'), c.get('call'))
+    return respondJson(c, { ...page, data: page.data.map(orderResponse) }, 200)
   })
 
   router.openapi({ ...orderApi.get, middleware }, async (c) => {
-    const order = await service.get(c.req.valid('param').id, c.get('principal'), c.get('call'))
+    const order = await service.find(c.req.valid('param').id, c.get('principal'), c.get('call'))
     if (notModified(c, order.version)) return respond(c, null, 304)
     return respondJson(c, orderResponse(order), 200)
   })

@@ -4,6 +4,11 @@ import type { Line, ProductPort, Rejection, Reservation } from '../product/contr
 import type { OrderRepository } from './order.repository.ts'
 import { hashLines, mergeLines, type Order, orderAtConfirmation } from './order.ts'
 
+interface Dependencies {
+  orders: OrderRepository
+  product: ProductPort
+}
+
 export interface Placement {
   /** The order as it was confirmed. */
   order?: Order
@@ -56,55 +61,65 @@ const takeOverWithinMs = 86_400_000
  * `orderId`, if the outcome is not known in time
  */
 export async function placeOrder(
-  { orders, product }: { orders: OrderRepository; product: ProductPort },
+  dependencies: Dependencies,
   request: { userId: string; key: string | undefined; lines: readonly Line[] },
   call: Call,
 ): Promise<Placement> {
+  const { orders } = dependencies
   const { userId, key } = request
   const lines = mergeLines(request.lines)
   const linesHash = hashLines(lines)
   const orderId = orders.newId()
   const order = { orderId, userId, key, lines, linesHash, leaseUntil: call.deadline }
   const inserted = await withOrderId(orderId, call, () => orders.insert(order, call))
-  if (inserted) return withOrderId(orderId, call, () => settle(inserted))
+  if (inserted) return withOrderId(orderId, call, () => settle(dependencies, inserted, call))
 
   // The user already has an order with this key. The order may lose the key, by an undo, before it is read here.
   const earlier = await orders.findLatestByKey(userId, key ?? '', hasFinalAnswer, call)
   if (!earlier) throw requestInProgress(1)
-  if (earlier.linesHash !== linesHash) {
-    throw new DomainError(
-      'idempotency_key_reused',
-      'Idempotency-Key: was used for an order of other products; repeat that one unchanged, or use a new key',
-    )
-  }
+  if (earlier.linesHash !== linesHash) throw keyReused()
+  return answerRetry(dependencies, earlier, call)
+}
+
+/** @param earlier is the order that an earlier request with the same key and the same lines placed */
+async function answerRetry(dependencies: Dependencies, earlier: Order, call: Call): Promise<Placement> {
   // The order is being cancelled. Whether it keeps its key is certain only once it is `cancelled`.
   if (earlier.status === 'cancelling' && !earlier.confirmation) throw requestInProgress(1)
   if (earlier.status !== 'pending') return { ...answerFrom(earlier), replayed: true }
-  const leaseLeft = earlier.leaseUntil - Date.now()
-  if (leaseLeft > 0) throw requestInProgress(Math.ceil(leaseLeft / 1000))
+  const leaseLeftMs = earlier.leaseUntil - Date.now()
+  if (leaseLeftMs > 0) throw requestInProgress(Math.ceil(leaseLeftMs / 1000))
   if (Date.now() - earlier.createdAt.getTime() > takeOverWithinMs) throw requestInProgress(1)
-  const takenOver = await withOrderId(earlier.orderId, call, () =>
-    orders.takeOver(earlier, call.deadline, call),
-  )
-  if (!takenOver) throw requestInProgress(1)
-  return withOrderId(takenOver.orderId, call, () => settle(takenOver))
+  return withOrderId(earlier.orderId, call, async () => {
+    const takenOver = await dependencies.orders.takeOver(earlier, call.deadline, call)
+    if (!takenOver) throw requestInProgress(1)
+    return settle(dependencies, takenOver, call)
+  })
+}
 
-  async function settle(order: Order): Promise<Placement> {
-    const reserving = product.reserve({ orderId: order.orderId, lines }, call)
-    const reservation = await waitUntilDeadline(call, 'product', reserving)
-    const settled = await recordReservation(order, reservation)
-    if (settled) return { ...answerFrom(settled), replayed: false }
-    // The order has changed meanwhile: a client cancelled it, a retry took it over, or the sweeper undoes it.
-    const latest = await orders.findLatest(order, hasFinalAnswer, call)
-    if (!latest) throw new DomainError('internal_error', `order ${order.orderId} vanished`)
-    return { ...answerFrom(latest), replayed: false }
-  }
+/** Steps 2 and 3, for an order whose lease this request holds. */
+async function settle({ orders, product }: Dependencies, order: Order, call: Call): Promise<Placement> {
+  const lines = order.lines.map(({ productId, quantity }) => ({ productId, quantity }))
+  const reserving = product.reserve({ orderId: order.orderId, lines }, call)
+  const reservation = await waitUntilDeadline(call, 'product', reserving)
+  const settled = await recordReservation(orders, order, reservation, call)
+  if (settled) return { ...answerFrom(settled), replayed: false }
+  // The order has changed meanwhile: a client cancelled it, a retry took it over, or the sweeper undoes it.
+  const latest = await orders.findLatest(order, hasFinalAnswer, call)
+  if (!latest) throw new DomainError('internal_error', `order ${order.orderId} no longer exists`)
+  return { ...answerFrom(latest), replayed: false }
+}
 
-  async function recordReservation(order: Order, reservation: Reservation): Promise<Order | undefined> {
-    if (reservation.state === 'held') return orders.confirm(order, reservation.lines, call)
-    if (reservation.state === 'rejected') return orders.reject(order, reservation.rejection, call)
-    return undefined
-  }
+/** @returns undefined if the order has changed meanwhile */
+async function recordReservation(
+  orders: OrderRepository,
+  order: Order,
+  reservation: Reservation,
+  call: Call,
+): Promise<Order | undefined> {
+  if (reservation.state === 'held') return orders.confirm(order, reservation.lines, call)
+  if (reservation.state === 'rejected') return orders.reject(order, reservation.rejection, call)
+  // A cancellation has released the reservation.
+  return undefined
 }
 
 /** Adds the order's id to errors that leave the outcome open, so that the client can look the order up or cancel it. */
@@ -135,7 +150,7 @@ function answerFrom(order: Order): Omit<Placement, 'replayed'> {
   // A retry has taken the order over, or the sweeper has undone it. A later request with the same key learns the outcome.
   if (order.status === 'pending' || order.isUndone) throw requestInProgress(1)
   return {
-    refusal: new DomainError('invalid_transition', `the order was cancelled before it was confirmed`, {
+    refusal: new DomainError('invalid_transition', 'the order was cancelled before it was confirmed', {
       // The answer is `cancelled` while the order is still `cancelling` too: no other status can follow.
       from: 'cancelled',
       to: 'confirmed',
@@ -158,9 +173,15 @@ function refusalFor(rejection: Rejection): DomainError {
   })
 }
 
-const requestInProgress = (retryAfter: number) =>
+const keyReused = () =>
+  new DomainError(
+    'idempotency_key_reused',
+    'Idempotency-Key: was used for an order of other products; repeat that order with this key, or use a new key',
+  )
+
+const requestInProgress = (retryAfterSeconds: number) =>
   new DomainError(
     'request_in_progress',
-    'Idempotency-Key: the first request with this key is still at work; repeat it shortly',
-    { retryAfter },
+    'Idempotency-Key: the first request with this key is still in progress; repeat this request shortly',
+    { retryAfter: retryAfterSeconds },
   )
