@@ -13,8 +13,8 @@ const password = 'correct horse battery'
 // 70 bytes in 35 characters.
 const longest = 'восемьдесятлошадейскачутчерезполедо'
 
-describe('registering', () => {
-  it('opens a customer account and shows no hash', async () => {
+describe('registration', () => {
+  it('registration creates a customer account, and the answer contains no hash', async () => {
     const body = { username: 'Ada.Lovelace', email: 'Ada@Example.com', password }
     const answer = await shop.post('/register', { body })
     expect(answer.status).toBe(201)
@@ -28,7 +28,7 @@ describe('registering', () => {
     })
   })
 
-  it('refuses a taken e-mail address or username in any case', async () => {
+  it('registration refuses a taken e-mail address or username, in upper or lower case', async () => {
     const { username, email } = await shop.customer()
     const sameEmail = { username: 'other', email: email.toUpperCase(), password }
     expect(await shop.post('/register', { body: sameEmail })).toMatchObject({
@@ -42,7 +42,7 @@ describe('registering', () => {
     })
   })
 
-  it('gives one of many who register the same address at once the account', async () => {
+  it('one of several concurrent registrations of the same e-mail address succeeds', async () => {
     const answers = await Promise.all(
       Array.from({ length: 12 }, (_, n) =>
         shop.post('/register', { body: { username: `racer-${n}`, email: 'racer@example.com', password } }),
@@ -53,21 +53,21 @@ describe('registering', () => {
   })
 
   it.each([
-    ['role', { role: 'admin' }, '/role'],
-    ['userId', { userId: '0123456789abcdef01234567' }, '/userId'],
-    ['short username', { username: 'ab' }, '/username'],
-    ['spaced username', { username: 'a b c' }, '/username'],
-    ['operator as username', { username: { $gt: '' } }, '/username'],
-    ['operator as e-mail', { email: { $gt: '' } }, '/email'],
-    ['operator as password', { password: { $gt: '' } }, '/password'],
-    ['no address', { email: 'nobody' }, '/email'],
-    ['long address', { email: `${'a'.repeat(250)}@example.com` }, '/email'],
-    ['short password', { password: '1234567' }, '/password'],
-    ['73 bytes', { password: 'a'.repeat(73) }, '/password'],
-    ['73 bytes in fewer characters', { password: `${'ä'.repeat(36)}a` }, '/password'],
-    ['NUL', { password: 'correct\0horse' }, '/password'],
-    ['unpaired surrogate', { password: 'correct \ud800 horse' }, '/password'],
-  ])('refuses %s', async (_, change, pointer) => {
+    ['a role', { role: 'admin' }, '/role'],
+    ['a user id', { userId: '0123456789abcdef01234567' }, '/userId'],
+    ['a username of 2 characters', { username: 'ab' }, '/username'],
+    ['a username with spaces', { username: 'a b c' }, '/username'],
+    ['a query operator as the username', { username: { $gt: '' } }, '/username'],
+    ['a query operator as the e-mail address', { email: { $gt: '' } }, '/email'],
+    ['a query operator as the password', { password: { $gt: '' } }, '/password'],
+    ['a text that is not an e-mail address', { email: 'somebody' }, '/email'],
+    ['an e-mail address of 262 characters', { email: `${'a'.repeat(250)}@example.com` }, '/email'],
+    ['a password of 7 characters', { password: '1234567' }, '/password'],
+    ['a password of 73 bytes', { password: 'a'.repeat(73) }, '/password'],
+    ['a password of 73 bytes in 37 characters', { password: `${'ä'.repeat(36)}a` }, '/password'],
+    ['a password with NUL', { password: 'correct\0horse' }, '/password'],
+    ['a password with an unpaired surrogate', { password: 'correct \ud800 horse' }, '/password'],
+  ])('registration refuses %s', async (_, change, pointer) => {
     const before = await (await shop.collections('auth')).collection('users').countDocuments()
     const body = { username: 'somebody', email: 'somebody@example.com', password, ...change }
     const answer = await shop.post('/register', { body })
@@ -75,7 +75,7 @@ describe('registering', () => {
     expect(await (await shop.collections('auth')).collection('users').countDocuments()).toBe(before)
   })
 
-  it('accepts 72 bytes and tells them from the first 71', async () => {
+  it('all 72 bytes of a password count', async () => {
     const body = { username: 'longest', email: 'longest@example.com', password: `${longest}й` }
     expect((await shop.post('/register', { body })).status).toBe(201)
     expect(
@@ -89,7 +89,7 @@ describe('registering', () => {
 })
 
 describe('signing in', () => {
-  it('takes the e-mail address or the username, in any case', async () => {
+  it('sign-in accepts the e-mail address or the username, in upper or lower case', async () => {
     const { username, email, userId } = await shop.customer()
     for (const name of [{ email: email.toUpperCase() }, { username: username.toUpperCase() }]) {
       const answer = await shop.post('/login', { body: { ...name, password } })
@@ -102,7 +102,7 @@ describe('signing in', () => {
     }
   })
 
-  it('takes the password exactly as it was chosen', async () => {
+  it('sign-in accepts a password only exactly as it was chosen', async () => {
     const exact = '  Crème brûlée\t4 two '
     const body = { username: 'cook', email: 'cook@example.com', password: exact }
     expect((await shop.post('/register', { body })).status).toBe(201)
@@ -114,10 +114,10 @@ describe('signing in', () => {
     expect(await signIn(exact)).toBe(200)
   })
 
-  it('answers the same for an unknown account and a wrong password', async () => {
+  it('sign-in gives the same answer for an unknown account and a wrong password', async () => {
     const { email } = await shop.customer()
     const wrong = await shop.post('/login', { body: { email, password: 'wrong password' } })
-    const unknown = await shop.post('/login', { body: { email: 'nobody@example.com', password } })
+    const unknown = await shop.post('/login', { body: { email: 'unknown@example.com', password } })
     for (const answer of [wrong, unknown]) {
       expect(answer).toMatchObject({ status: 401, body: { code: 'invalid_credentials' } })
       expect(answer.headers.get('www-authenticate')).toBe('Bearer')
@@ -126,12 +126,12 @@ describe('signing in', () => {
   })
 
   it.each([
-    ['neither name', { password }],
-    ['both names', { email: 'a@example.com', username: 'ada', password }],
-    ['an operator', { email: { $gt: '' }, password }],
-    ['an operator as password', { email: 'a@example.com', password: { $gt: '' } }],
+    ['neither an e-mail address nor a username', { password }],
+    ['both an e-mail address and a username', { email: 'a@example.com', username: 'ada', password }],
+    ['a query operator as the e-mail address', { email: { $gt: '' }, password }],
+    ['a query operator as the password', { email: 'a@example.com', password: { $gt: '' } }],
     ['no password', { email: 'a@example.com' }],
-  ])('refuses %s', async (_, body) => {
+  ])('sign-in refuses a body with %s', async (_, body) => {
     expect(await shop.post('/login', { body })).toMatchObject({
       status: 400,
       body: { code: 'validation_failed' },
@@ -140,19 +140,19 @@ describe('signing in', () => {
 })
 
 describe('the profile', () => {
-  it("is the token's own account", async () => {
+  it('the profile is the account of the token', async () => {
     const { token, userId, username, email } = await shop.customer()
     const answer = await shop.get('/profile', { token })
     expect(answer).toMatchObject({ status: 200, body: { userId, username, email, role: 'customer' } })
   })
 
-  it('needs a token', async () => {
+  it('the profile requires a token', async () => {
     const answer = await shop.get('/profile')
     expect(answer).toMatchObject({ status: 401, body: { code: 'unauthenticated' } })
     expect(answer.headers.get('www-authenticate')).toBe('Bearer')
   })
 
-  it('refuses the token of an account that is gone', async () => {
+  it('the profile refuses the token of a deleted account', async () => {
     const { token, email } = await shop.customer()
     await (await shop.collections('auth')).collection('users').deleteOne({ email })
     expect(await shop.get('/profile', { token })).toMatchObject({
@@ -163,12 +163,12 @@ describe('the profile', () => {
 })
 
 describe('the admin of the settings', () => {
-  it('is created once, and keeps its password when the setting changes', async () => {
+  it('the admin of the settings is created once, and keeps its password if the setting changes', async () => {
     const own = await startShop()
     const users = (await own.collections('auth')).collection('users')
     const [created] = await users.find({ role: 'admin' }).toArray()
     const environment = { MONGODB_DATABASE: own.database, ADMIN_PASSWORD: 'another password' }
-    // The second process's admin cannot sign in with the new password: what is there stays.
+    // The second process signs in as the admin with the new password, and fails.
     await expect(startShop({ environment })).rejects.toThrow('sign-in failed')
     expect(await users.find({ role: 'admin' }).toArray()).toEqual([created])
     expect(await own.login(admin.email, admin.password)).toEqual(expect.any(String))

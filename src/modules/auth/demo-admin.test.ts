@@ -5,8 +5,8 @@ import { expect, inject, it, onTestFinished } from 'vitest'
 import { openCollections } from '#test/support/collections.ts'
 import { databaseName, startComposition } from '#test/support/shop.ts'
 
-/** What a start says, for whoever has started it. */
-async function linesOfAStart(settings: Record<string, string>): Promise<string[]> {
+/** The lines that a boot prints for the operator. */
+async function linesAtBoot(settings: Record<string, string>): Promise<string[]> {
   const noAdmin = { ADMIN_USERNAME: '', ADMIN_EMAIL: '', ADMIN_PASSWORD: '' }
   const { composition, close } = await startComposition({ environment: { ...noAdmin, ...settings } })
   try {
@@ -16,7 +16,7 @@ async function linesOfAStart(settings: Record<string, string>): Promise<string[]
   }
 }
 
-it('a start tells of the demo admin, until that account is no admin any more', async () => {
+it('the boot prints the password of the demo admin as long as the account is an admin', async () => {
   const database = databaseName()
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-demo-'))
   const own = await openCollections(inject('mongodbUri'), database)
@@ -26,10 +26,10 @@ it('a start tells of the demo admin, until that account is no admin any more', a
     await rm(dataDir, { recursive: true })
   })
   const settings = { MONGODB_DATABASE: database, DATA_DIR: dataDir, DEMO: 'true' }
-  const toldOf = [expect.stringMatching(/^Admin +admin \/ \S+ +\(demo; admin@example\.com\)$/)]
-  expect(await linesOfAStart(settings)).toEqual(toldOf)
-  expect(await linesOfAStart(settings)).toEqual(toldOf)
+  const demoLine = [expect.stringMatching(/^Admin +admin \/ \S+ +\(demo; admin@example\.com\)$/)]
+  expect(await linesAtBoot(settings)).toEqual(demoLine)
+  expect(await linesAtBoot(settings)).toEqual(demoLine)
   const auth = await own.collections('auth')
   await auth.collection('users').updateOne({ username: 'admin' }, { $set: { role: 'customer' } })
-  expect(await linesOfAStart(settings)).toEqual([])
+  expect(await linesAtBoot(settings)).toEqual([])
 })

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { call, type PortShop, startPortShop } from '#test/support/port-shop.ts'
 import type { AuthPort } from './contract.ts'
 
-/** What the port promises, of any implementation. */
+/** The tests that every implementation of the port passes. */
 export function authPortSuite(name: string, implementation: (shop: PortShop) => Promise<AuthPort>) {
   describe(`the auth port, ${name}`, () => {
     let host: PortShop
@@ -14,15 +14,15 @@ export function authPortSuite(name: string, implementation: (shop: PortShop) => 
     })
     afterAll(() => host.close())
 
-    it('gives the keys that verify what it signs', async () => {
+    it('publicKeys returns the keys that verify access tokens', async () => {
       const { token, userId } = await host.shop.customer()
       const keys = await port.publicKeys({}, call())
       const key = keys.find(({ kid }) => kid === decode(token).header.kid)
-      if (!key) throw new Error('the key of the token is among them')
+      if (!key) throw new Error('publicKeys has no key for the token')
       expect(await verify(token, key, { alg: 'EdDSA' })).toMatchObject({ sub: userId, role: 'customer' })
     })
 
-    it('gives no private key away', async () => {
+    it('publicKeys returns no part of a private key', async () => {
       const keys = await port.publicKeys({}, call())
       expect(keys.length).toBeGreaterThan(0)
       for (const key of keys)

@@ -5,7 +5,7 @@ import { createLogger } from '#kernel/logger.ts'
 import { databaseName, startShop } from '#test/support/shop.ts'
 import { securityEvents } from './security-events.ts'
 
-it('docs/security-events.md has the events, and the level and the fields of each', () => {
+it('docs/security-events.md lists each event with its level and its fields', () => {
   const document = readFileSync(new URL('../../../docs/security-events.md', import.meta.url), 'utf8')
   const rows = [...document.matchAll(/^\| `auth\.(\w+)` \| (\w+) \| .* \| (.*) \|$/gm)]
   expect(
@@ -23,7 +23,7 @@ it('docs/security-events.md has the events, and the level and the fields of each
   )
 })
 
-it('the admin of the settings is in the audit trail when the account is opened, and not again', async () => {
+it('the audit trail records the creation of the admin of the settings, once', async () => {
   const lines: string[] = []
   const output = new Writable({
     write(chunk, _encoding, done) {

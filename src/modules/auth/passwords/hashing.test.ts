@@ -6,42 +6,44 @@ import bcrypt from 'bcrypt'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { createPasswords } from './hashing.ts'
 
-const inTime = (milliseconds: number) => ({ deadline: Date.now() + milliseconds, requestId: 'passwords' })
+const callWithin = (milliseconds: number) => ({ deadline: Date.now() + milliseconds, requestId: 'passwords' })
 const threads = 4
-const atOnce = Math.max(1, Math.min(availableParallelism(), threads) - 1)
+const maxConcurrent = Math.max(1, Math.min(availableParallelism(), threads) - 1)
 
 afterEach(() => {
   vi.restoreAllMocks()
 })
 
-describe('a flood of sign-ins', () => {
-  it('ends each at its deadline, and leaves nothing behind that makes the next one wait', async () => {
+describe('many concurrent comparisons', () => {
+  it('a comparison fails at its deadline, and does not delay later comparisons', async () => {
     const passwords = createPasswords({ cost: 11, threads })
-    const hash = await passwords.hash('correct horse', inTime(10_000))
-    const flood = Array.from({ length: atOnce * 40 }, (_, n) =>
-      // The first in line is served however slow the machine is.
+    const hash = await passwords.hash('correct horse', callWithin(10_000))
+    const comparisons = Array.from({ length: maxConcurrent * 40 }, (_, n) =>
+      // The first comparison has enough time even on a slow machine.
       passwords
-        .verify('wrong', hash, inTime(n === 0 ? 10_000 : 600))
+        .verify('wrong', hash, callWithin(n === 0 ? 10_000 : 600))
         .catch((error: { code?: string }) => error.code),
     )
-    const outcomes = await Promise.all(flood)
+    const outcomes = await Promise.all(comparisons)
     expect(outcomes).toContain(false)
     expect(outcomes).toContain('dependency_unavailable')
-    // Whoever comes now is not behind those who are gone.
-    expect(await passwords.verify('correct horse', hash, inTime(10_000))).toBe(true)
+    // The expired comparisons do not delay this one.
+    expect(await passwords.verify('correct horse', hash, callWithin(10_000))).toBe(true)
   })
 
-  it('is refused beyond a bound', async () => {
+  it('a comparison is refused as overloaded if too many wait', async () => {
     const passwords = createPasswords({ cost: 4, threads })
-    const flood = Array.from({ length: atOnce * 64 + 50 }, () =>
-      passwords.verify('wrong', undefined, inTime(20_000)).catch((error: { code?: string }) => error.code),
+    const comparisons = Array.from({ length: maxConcurrent * 64 + 50 }, () =>
+      passwords
+        .verify('wrong', undefined, callWithin(20_000))
+        .catch((error: { code?: string }) => error.code),
     )
-    const outcomes = await Promise.all(flood)
+    const outcomes = await Promise.all(comparisons)
     expect(outcomes).toContain('overloaded')
-    expect(outcomes.filter((outcome) => outcome === false).length).toBeGreaterThanOrEqual(atOnce * 64)
+    expect(outcomes.filter((outcome) => outcome === false).length).toBeGreaterThanOrEqual(maxConcurrent * 64)
   })
 
-  it('lets files, names and signatures have their turn before it ends', async () => {
+  it('files, name resolution and signatures do not wait until many comparisons have ended', async () => {
     const passwords = createPasswords({ cost: 9, threads })
     const { privateKey, publicKey } = generateKeyPairSync('ed25519')
     const data = Buffer.from('signed')
@@ -50,12 +52,12 @@ describe('a flood of sign-ins', () => {
       'verify',
     ])
     let ended = 0
-    const flood = Array.from({ length: 40 }, async () => {
-      await passwords.verify('wrong', undefined, inTime(60_000))
+    const comparisons = Array.from({ length: 40 }, async () => {
+      await passwords.verify('wrong', undefined, callWithin(60_000))
       ended += 1
     })
-    // As many as may are at it by then.
-    await Promise.race(flood)
+    // After the first comparison, as many as allowed are in progress.
+    await Promise.race(comparisons)
     const others = [
       stat(import.meta.filename),
       lookup('localhost'),
@@ -63,7 +65,7 @@ describe('a flood of sign-ins', () => {
     ]
     await Promise.all(others)
     expect(ended).toBeLessThan(20)
-    await Promise.all(flood)
+    await Promise.all(comparisons)
   })
 
   it.each([
@@ -71,7 +73,7 @@ describe('a flood of sign-ins', () => {
     [2, 1],
     [3, Math.max(1, Math.min(availableParallelism(), 3) - 1)],
     [1_024, Math.max(1, availableParallelism() - 1)],
-  ])('of a pool of %i threads and of the cores leaves one to others', async (pool, most) => {
+  ])('hashing leaves one core and one of %i threads to other work', async (threads, maxConcurrent) => {
     let running = 0
     let highest = 0
     const counted = async () => {
@@ -82,57 +84,60 @@ describe('a flood of sign-ins', () => {
       return `$2b$04$${'.'.repeat(53)}`
     }
     vi.spyOn(bcrypt, 'hash').mockImplementation(counted)
-    const passwords = createPasswords({ cost: 4, threads: pool })
-    await Promise.all(Array.from({ length: 40 }, () => passwords.hash('any', inTime(10_000))))
-    expect(highest).toBe(most)
+    const passwords = createPasswords({ cost: 4, threads })
+    await Promise.all(Array.from({ length: 40 }, () => passwords.hash('any', callWithin(10_000))))
+    expect(highest).toBe(maxConcurrent)
   })
 })
 
-describe('every comparison', () => {
+describe('the cost of a comparison', () => {
   const cost = 8
   const passwords = createPasswords({ cost, threads })
-  /** How often the function of the cipher is applied: twice as often with each step of the cost. */
+  /** The number of rounds of bcrypt: each step of the cost doubles it. */
   const workOf = async (hash: string | undefined, password = 'wrong') => {
     const compare = vi.spyOn(bcrypt, 'compare')
-    const right = await passwords.verify(password, hash, inTime(10_000))
+    const isRight = await passwords.verify(password, hash, callWithin(10_000))
     const work = compare.mock.calls.reduce((sum, [, compared]) => sum + 2 ** bcrypt.getRounds(compared), 0)
     compare.mockRestore()
-    return { right, work }
+    return { isRight, work }
   }
 
-  it('is the same work for an unknown account, a wrong password and a right one', async () => {
+  it('a comparison costs the same for an unknown account, a wrong password and a correct one', async () => {
     const hash = await bcrypt.hash('right', cost)
     const work = 2 ** cost
-    expect(await workOf(undefined)).toEqual({ right: false, work })
-    expect(await workOf(hash)).toEqual({ right: false, work })
-    expect(await workOf(hash, 'right')).toEqual({ right: true, work })
+    expect(await workOf(undefined)).toEqual({ isRight: false, work })
+    expect(await workOf(hash)).toEqual({ isRight: false, work })
+    expect(await workOf(hash, 'right')).toEqual({ isRight: true, work })
   })
 
-  it.each([4, 6, 7])('with a hash of cost %i, from before it grew, too', async (earlier) => {
-    const hash = await bcrypt.hash('right', earlier)
-    expect(passwords.isOutdated(hash)).toBe(true)
-    expect(await workOf(hash)).toEqual({ right: false, work: 2 ** cost })
-    expect(await workOf(hash, 'right')).toEqual({ right: true, work: 2 ** cost })
-  })
+  it.each([4, 6, 7])(
+    'a comparison with an outdated hash of cost %i costs as much as with a new hash',
+    async (earlier) => {
+      const hash = await bcrypt.hash('right', earlier)
+      expect(passwords.isOutdated(hash)).toBe(true)
+      expect(await workOf(hash)).toEqual({ isRight: false, work: 2 ** cost })
+      expect(await workOf(hash, 'right')).toEqual({ isRight: true, work: 2 ** cost })
+    },
+  )
 
-  it('takes a hash of a higher cost as it is', async () => {
+  it('a hash of a higher cost is accepted, and is not outdated', async () => {
     const hash = await bcrypt.hash('right', cost + 1)
     expect(passwords.isOutdated(hash)).toBe(false)
-    expect((await workOf(hash, 'right')).right).toBe(true)
+    expect((await workOf(hash, 'right')).isRight).toBe(true)
   })
 
-  it('reads every one of 72 bytes, and refuses what has more', async () => {
+  it('a comparison reads all 72 bytes, and fails for a longer password', async () => {
     const longest = 'é'.repeat(36)
-    const hash = await passwords.hash(longest, inTime(10_000))
-    expect(await passwords.verify(longest, hash, inTime(10_000))).toBe(true)
-    expect(await passwords.verify(`${'é'.repeat(35)}è`, hash, inTime(10_000))).toBe(false)
-    expect(await passwords.verify(`${longest}x`, hash, inTime(10_000))).toBe(false)
+    const hash = await passwords.hash(longest, callWithin(10_000))
+    expect(await passwords.verify(longest, hash, callWithin(10_000))).toBe(true)
+    expect(await passwords.verify(`${'é'.repeat(35)}è`, hash, callWithin(10_000))).toBe(false)
+    expect(await passwords.verify(`${longest}x`, hash, callWithin(10_000))).toBe(false)
   })
 })
 
-it('an unknown account has no password', async () => {
+it('no password matches an unknown account', async () => {
   const passwords = createPasswords({ cost: 4, threads })
   for (const password of ['', '.', 'anything']) {
-    expect(await passwords.verify(password, undefined, inTime(5_000))).toBe(false)
+    expect(await passwords.verify(password, undefined, callWithin(5_000))).toBe(false)
   }
 })

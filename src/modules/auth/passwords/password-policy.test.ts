@@ -7,7 +7,7 @@ const accepted = (passwords: readonly string[]) =>
   passwords.filter((password) => weaknessOf(password, account) === undefined)
 const words = (list: string): string[] => list.trim().split(/\s+/)
 
-// The rule was not made from these: each kind is one that studies of chosen passwords describe.
+// The policy was not fitted to these passwords. Studies of chosen passwords describe each kind.
 const weak = {
   'is one character': [...'aZ9!éя中😀'].map((character) => character.repeat(12)),
   'is a repeated block': words(
@@ -69,31 +69,31 @@ const strong = {
   'is random': words(
     'Xw7kQp2m vK9#tzR4 mtQ4-wZ8x gR7vNq3LxB h2Kd9TqLw5 zqjwxkvfpt 7b1f0c9e4d2a8365 Wm-3fTz_8QxL0a9S f47ac10b-58cc-4372-a567-0e02b2c3d479',
   ),
-  'is of other characters': ['🦊🌋🎻🧊🚲🪁🥝🔭', '馬電池正確釘書機', '철수네고양이가운다지붕에서'],
-  'is as long as can be': ['staple horse battery 9, '.repeat(3), 'восемьдесят лошадей скачут через поле'],
+  'has characters of other scripts': ['🦊🌋🎻🧊🚲🪁🥝🔭', '馬電池正確釘書機', '철수네고양이가운다지붕에서'],
+  'has the maximum length': ['staple horse battery 9, '.repeat(3), 'восемьдесят лошадей скачут через поле'],
 }
 
 describe('a password', () => {
-  it.each(Object.entries(weak))('that %s is weak', (_kind, passwords) => {
+  it.each(Object.entries(weak))('a password that %s is weak', (_kind, passwords) => {
     expect(accepted(passwords)).toEqual([])
   })
 
-  it.each(Object.entries(strong))('that %s is not weak', (_kind, passwords) => {
+  it.each(Object.entries(strong))('a password that %s is not weak', (_kind, passwords) => {
     expect(accepted(passwords)).toEqual(passwords)
   })
 
-  it('is estimated by its first 40 characters, which bounds the time', () => {
+  it('only the first 40 characters of a password are estimated, which bounds the time', () => {
     const start = 'p@5$w0rd!1'.repeat(4)
     expect(estimate(`${start}copper violin thunder`, [])).toEqual(estimate(start, []))
   })
 
-  it('that names a property of every object is estimated like others', () => {
+  it('a password that is the name of an object property is estimated like others', () => {
     expect(accepted(['constructor', 'Constructor1', '__proto__'])).toEqual([])
     expect(accepted(['constructor of copper violins'])).toHaveLength(1)
   })
 })
 
-it('what is wrong with a password is said in a sentence that names what would be right', () => {
+it('the message says what makes the password weak and what would be stronger', () => {
   const better = 'three unrelated words or 10 random characters are better'
   expect(weaknessOf('Summer2024!', account)).toBe(
     `must not be easily guessed: it is made of a common word or name and a date; ${better}`,

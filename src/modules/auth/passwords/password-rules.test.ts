@@ -20,9 +20,9 @@ const longest = 'staple horse battery 9, '.repeat(3)
 const longestOfTwoBytes = 'восемьдесятлошадейскачутчерезполедомой'.slice(0, 36)
 
 let registered = 0
-/** What a registration and a password change answer to a password, and where in their bodies it is. */
-const ways = {
-  'at registration': {
+/** The two requests that set a password, and the place of the password in their bodies. */
+const requests = {
+  'at a registration': {
     pointer: '/password',
     async answer(password: unknown) {
       registered += 1
@@ -55,7 +55,7 @@ const ways = {
   },
 }
 
-describe.each(Object.entries(ways))('a new password, %s', (_way, { pointer, answer, accepted }) => {
+describe.each(Object.entries(requests))('a new password, %s', (_request, { pointer, answer, accepted }) => {
   it.each([
     ['of 8 characters', 'kj4h-2k1'],
     ['of 8 characters that are 32 bytes', '🦊🦉🐢🐙🦀🐝🦔🐌'],
@@ -64,7 +64,7 @@ describe.each(Object.entries(ways))('a new password, %s', (_way, { pointer, answ
     ['with spaces around it', '  spaces count  '],
     ['of one kind of character', 'onlylowercaseletters'],
     ['with a short part of a name', 'hop on the bus at nine'],
-  ])('may be one %s', async (_what, password) => {
+  ])('accepts a password %s', async (_what, password) => {
     expect(await answer(password)).toMatchObject({ status: accepted })
   })
 
@@ -74,7 +74,7 @@ describe.each(Object.entries(ways))('a new password, %s', (_way, { pointer, answ
     ['of 73 bytes', `${longest}x`, /72 bytes/],
     ['of 37 characters that are 74 bytes', `${longestOfTwoBytes}é`, /72 bytes/],
     ['with NUL', 'correct\0horse', /NUL/],
-    ['with half a character', 'correct \ud83e horse', /well-formed/],
+    ['with an unpaired surrogate', 'correct \ud83e horse', /well-formed/],
     ['that is common', 'password123', /most common passwords/],
     ['that is common in capitals', 'PassWord123', /most common passwords/],
     ["that contains the program's name", '4 feet of a TRIVET', /"trivet"/],
@@ -88,7 +88,7 @@ describe.each(Object.entries(ways))('a new password, %s', (_way, { pointer, answ
     ['that contains the username', `1 GRACE.HOPPER`, /username/],
     ['that contains the e-mail address', `AMAZING.GRACE@example.com`, /e-mail/],
     ['that contains the name of the mailbox', 'my amazing.grace!', /e-mail/],
-  ])('may not be one %s, and the answer says why', async (_what, password, reason) => {
+  ])('refuses a password %s, and says why', async (_what, password, reason) => {
     const complete = /grace/i.test(password) ? withNumber(password) : password
     const refusal = await answer(complete)
     expect(refusal).toMatchObject({ status: 400, body: { code: 'validation_failed' } })
@@ -96,31 +96,31 @@ describe.each(Object.entries(ways))('a new password, %s', (_way, { pointer, answ
   })
 
   it.each([[12345678], [null], [{ $ne: '' }], [['correct horse battery']]])(
-    'has to be a text: %j',
+    'refuses a password that is not a text: %j',
     async (password) => {
       expect(await answer(password)).toMatchObject({ status: 400, body: { code: 'validation_failed' } })
     },
   )
 
-  it('is not in the answer that refuses it', async () => {
+  it('does not repeat a refused password in the answer', async () => {
     const refusal = await answer('password123')
     expect(JSON.stringify(refusal.body)).not.toContain('password123')
   })
 })
 
-it('a new password is none of the three thousand that are most common', () => {
+it('each of the 3,000 most common passwords is refused', () => {
   const account = { username: 'Grace.Hopper', email: 'Amazing.Grace@Example.com' }
   const common = commonPasswords.filter((password) => password.length >= 8).slice(0, 3_000)
   expect(common).toHaveLength(3_000)
   expect(common.filter((password) => weaknessOf(password, account) === undefined)).toEqual([])
 })
 
-/** The names of the account that is about to be registered end with its number. */
+/** Adds the number of the next account to the names in a password, as the names of the account have it. */
 const withNumber = (password: string): string =>
   password.replace(/(hopper|grace)(?!\.)/i, (name) => `${name}${registered + 1}`)
 
 describe('the hash', () => {
-  it('is upgraded at a sign-in when the cost has grown, and no session ends', async () => {
+  it('a sign-in upgrades the hash after BCRYPT_COST has grown, and ends no session', async () => {
     const ada = await shop.customer()
     const later = await startShop({ environment: { MONGODB_DATABASE: shop.database, BCRYPT_COST: '5' } })
     const costNow = async () =>
@@ -133,13 +133,13 @@ describe('the hash', () => {
     await Promise.all([later.login(ada.email, ada.password), later.login(ada.email, ada.password)])
     expect(await costNow()).toBe(5)
     expect((await shop.post('/token/refresh', { body: { refreshToken: ada.refreshToken } })).status).toBe(200)
-    // A replica that has the old setting yet does not put it back.
+    // A replica that still has the old setting does not lower the cost again.
     expect((await shop.login(ada.email, ada.password)).length).toBeGreaterThan(0)
     expect(await costNow()).toBe(5)
     await later.close()
   })
 
-  it('that cannot be upgraded now keeps nobody out, nor waiting for all of the time of a request', async () => {
+  it('a sign-in succeeds in time if its hash cannot be upgraded', async () => {
     const ada = await shop.customer()
     const later = await startShop({
       environment: { MONGODB_DATABASE: shop.database, BCRYPT_COST: '5', REQUEST_TIMEOUT: '8s' },
@@ -147,18 +147,18 @@ describe('the hash', () => {
     vi.spyOn(bcrypt, 'hash').mockImplementation(() => new Promise(() => {}))
     const started = performance.now()
     expect((await later.login(ada.email, ada.password)).length).toBeGreaterThan(0)
-    // A front has begun to count before the service behind it.
+    // A gateway would have started to count the time of the request earlier.
     expect(performance.now() - started).toBeLessThan(8_000)
     await later.close()
   })
 
-  it('that is upgraded while the password changes does not stand in the way of the change', async () => {
+  it('a password change succeeds if a sign-in upgrades the hash meanwhile', async () => {
     const ada = await shop.customer()
     const later = await startShop({ environment: { MONGODB_DATABASE: shop.database, BCRYPT_COST: '5' } })
     const original = bcrypt.hash
     let upgraded = false
     vi.spyOn(bcrypt, 'hash').mockImplementationOnce(async (data, rounds) => {
-      // The old password is verified, the new one not stored yet.
+      // At this time, the old password is verified and the new one is not stored yet.
       await later.login(ada.email, ada.password)
       upgraded = true
       return original(data, rounds)
@@ -174,14 +174,14 @@ describe('the hash', () => {
   })
 })
 
-it('a change with a wrong current password is refused before the new password is looked at', async () => {
+it('a change with a wrong current password is refused before the new password is checked', async () => {
   const ada = await shop.customer()
   const body = { currentPassword: 'not the one', newPassword: 'password123' }
   const answer = await shop.put('/profile/password', { token: ada.token, body })
   expect(answer).toMatchObject({ status: 401, body: { code: 'invalid_credentials' } })
 })
 
-it('the same password again is a change, too: it ends every session', async () => {
+it('a change to the same password ends every session', async () => {
   const ada = await shop.customer()
   const body = { currentPassword: ada.password, newPassword: ada.password }
   expect((await shop.put('/profile/password', { token: ada.token, body })).status).toBe(204)
@@ -189,52 +189,52 @@ it('the same password again is a change, too: it ends every session', async () =
   expect((await shop.login(ada.email, ada.password)).length).toBeGreaterThan(0)
 })
 
-describe('a password is taken as it is', () => {
-  /** Registers with one and signs in with another. */
-  const signInWith = async (password: string, shown: string) => {
+describe('a sign-in with a slightly different password', () => {
+  /** Registers with a password and signs in with another one. */
+  const signInWith = async (password: string, attempted: string) => {
     registered += 1
     const email = `as-it-is-${registered}@example.com`
     const account = { username: `taken-${registered}`, email, password }
     expect((await shop.post('/register', { body: account })).status).toBe(201)
-    return (await shop.post('/login', { body: { email, password: shown } })).status
+    return (await shop.post('/login', { body: { email, password: attempted } })).status
   }
 
   it.each([
-    ['in capitals', 'correct horse battery', 'Correct Horse Battery'],
-    ['with a space after it', 'correct horse battery', 'correct horse battery '],
-    ['with NUL and more after it', 'correct horse battery', 'correct horse battery\0 staple'],
-    ['with a byte after its 72', longest, `${longest}x`],
-    ['a thousand characters long', longest, longest.repeat(12)],
-    ['composed in another way', 'caf\u00e9 au lait', 'cafe\u0301 au lait'],
-    ['in compatible characters', 'fine words indeed', '\ufb01ne words indeed'],
-    ['with half a character for one that cannot be shown', 'correct \ufffd horse', 'correct \ud83e horse'],
-  ])('not %s', async (_what, password, shown) => {
-    expect(await signInWith(password, shown)).toBe(401)
+    ['in title case', 'correct horse battery', 'Correct Horse Battery'],
+    ['with a space at the end', 'correct horse battery', 'correct horse battery '],
+    ['with NUL and a text at the end', 'correct horse battery', 'correct horse battery\0 staple'],
+    ['with a 73rd byte', longest, `${longest}x`],
+    ['repeated twelve times', longest, longest.repeat(12)],
+    ['in another normalization form', 'caf\u00e9 au lait', 'cafe\u0301 au lait'],
+    ['in compatibility characters', 'fine words indeed', '\ufb01ne words indeed'],
+    ['with an unpaired surrogate instead of U+FFFD', 'correct \ufffd horse', 'correct \ud83e horse'],
+  ])('a sign-in fails with the password %s', async (_what, password, attempted) => {
+    expect(await signInWith(password, attempted)).toBe(401)
     expect(await signInWith(password, password)).toBe(200)
   })
 })
 
-it('a flood of sign-ins lets everybody else have their turn before it ends', async () => {
+it('other requests are answered while many sign-ins wait', async () => {
   const own = await startShop({ environment: { BCRYPT_COST: '9', REQUEST_TIMEOUT: '60s' } })
   const { token } = await own.customer()
   let ended = 0
-  const flood = Array.from({ length: 40 }, async (_, n) => {
-    const body = { email: `nobody-${n}@example.com`, password: 'not the one' }
+  const signIns = Array.from({ length: 40 }, async (_, n) => {
+    const body = { email: `unknown-${n}@example.com`, password: 'not the one' }
     expect((await own.post('/login', { body })).status).toBe(401)
     ended += 1
   })
-  // As many as may are at it by then.
-  await Promise.race(flood)
+  // After the first sign-in, as many comparisons as allowed are in progress.
+  await Promise.race(signIns)
   expect((await own.get('/profile', { token })).status).toBe(200)
   expect((await own.get('/products/')).status).toBe(200)
   expect(ended).toBeLessThan(20)
-  await Promise.all(flood)
+  await Promise.all(signIns)
   await own.close()
 })
 
 describe('an unknown account', () => {
-  it('costs the same commands and comparisons as a wrong password', async () => {
-    // Whose owner has not signed in from here: a stranger asks.
+  it('an unknown account costs the same commands and comparisons as a wrong password', async () => {
+    // The owner has not signed in, so the network of this test is not known.
     const [username, email] = ['somebody', 'somebody@example.com']
     await shop.post('/register', { body: { username, email, password: 'correct horse battery' } })
     const commands = recordCommands()
@@ -252,8 +252,8 @@ describe('an unknown account', () => {
     const wrong = await costOf({ email })
     expect(wrong.costs).toEqual([4])
     expect(wrong.commands.length).toBeGreaterThan(4)
-    expect(await costOf({ email: 'nobody-at-all@example.com' })).toEqual(wrong)
-    expect(await costOf({ username: 'nobody-at-all' })).toEqual(await costOf({ username }))
+    expect(await costOf({ email: 'does-not-exist@example.com' })).toEqual(wrong)
+    expect(await costOf({ username: 'does-not-exist' })).toEqual(await costOf({ username }))
     commands.stop()
   })
 })

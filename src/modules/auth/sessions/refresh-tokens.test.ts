@@ -51,7 +51,7 @@ const changePassword = (account: Account, newPassword: string, token = account.t
   shop.put('/profile/password', { token, body: { currentPassword: account.password, newPassword } })
 
 describe('a refresh token', () => {
-  it('works once, for a new pair with the role of now', async () => {
+  it('a refresh token returns a new pair of tokens with the current role', async () => {
     const ada = await shop.customer()
     const answer = await show(ada.refreshToken)
     expect(answer).toMatchObject({ status: 200, body: { tokenType: 'Bearer', expiresIn: 900 } })
@@ -62,7 +62,7 @@ describe('a refresh token', () => {
     expect(answer.body.accessToken).not.toBe(ada.token)
   })
 
-  it('is of 256 random bits and more, and no two are alike', async () => {
+  it('refresh tokens are unique, and have 256 random bits or more', async () => {
     const { email, password } = await shop.customer()
     const tokens = await Promise.all(
       [1, 2, 3].map(async () => (await shop.signIn(email, password)).refreshToken),
@@ -71,7 +71,7 @@ describe('a refresh token', () => {
     for (const token of tokens) expect(Buffer.from(token, 'base64url').length).toBe(16 + 32)
   })
 
-  it('is nowhere in the database, nor is what it is made of', async () => {
+  it('the database contains no refresh token and no part of one', async () => {
     const ada = await shop.customer()
     const tokens = [ada.refreshToken, await next(ada.refreshToken)]
     const db = await shop.collections('auth')
@@ -88,7 +88,7 @@ describe('a refresh token', () => {
     }
   })
 
-  it('opens nothing by itself', async () => {
+  it('a refresh token is refused as an access token', async () => {
     const { refreshToken } = await shop.customer()
     expect(await shop.get('/profile', { token: refreshToken })).toMatchObject(refused)
   })
@@ -102,13 +102,13 @@ describe('a refresh token', () => {
     ['in another alphabet', (token) => Buffer.from(token, 'base64url').toString('hex')],
     ['with spaces around it', (token) => ` ${token} `],
     ['that is an access token', () => 'eyJhbGciOiJFZERTQSJ9.e30.AAAA'],
-  ])('%s is unknown, and harms no family', async (_what, change) => {
+  ])('a corrupted token is refused, and does not end the family: %s', async (_what, change) => {
     const { refreshToken } = await shop.customer()
     expect(await show(change(refreshToken))).toMatchObject(refused)
     expect((await show(refreshToken)).status).toBe(200)
   })
 
-  it('with another secret is one that is not unspent, and ends its family', async () => {
+  it('a token with a known selector and a wrong secret ends the family', async () => {
     const [ada, grace] = [await shop.customer(), await shop.customer()]
     const [adas, graces] = [ada, grace].map(({ refreshToken }) => Buffer.from(refreshToken, 'base64url'))
     const mixed = Buffer.concat([adas?.subarray(0, 16) ?? '', graces?.subarray(16) ?? ''] as Buffer[])
@@ -123,7 +123,7 @@ describe('a refresh token', () => {
     [{ refreshToken: null }],
     [{ refreshToken: { $gt: '' } }],
     [{ refreshToken: 'x', userId: 'y' }],
-  ])('has to be a text, and nothing beside it: %j', async (body) => {
+  ])('a body other than one refresh token is refused: %j', async (body) => {
     for (const path of ['/token/refresh', '/logout'])
       expect(await shop.post(path, { body })).toMatchObject({
         status: 400,
@@ -133,7 +133,7 @@ describe('a refresh token', () => {
 })
 
 describe('a spent token', () => {
-  it('gives the same successor for ten seconds, as after a lost answer', async () => {
+  it('a spent token returns the same successor for ten seconds, as after a lost answer', async () => {
     const ada = await shop.customer()
     const second = await next(ada.refreshToken)
     await age(ada, 5_000)
@@ -143,7 +143,7 @@ describe('a spent token', () => {
     expect(await next(second, 1)).toBe(third)
   })
 
-  it('leads on over several steps within them', async () => {
+  it('a token that was spent several rotations ago returns the unspent token within ten seconds', async () => {
     const { refreshToken } = await shop.customer()
     let latest = refreshToken
     for (let step = 0; step < 5; step++) latest = await next(latest, step)
@@ -151,7 +151,7 @@ describe('a spent token', () => {
     expect((await show(latest)).status).toBe(200)
   })
 
-  it('gives many who show it at once, anywhere, valid pairs of one family', async () => {
+  it('concurrent requests with one token get valid pairs of one family, at every replica', async () => {
     const { refreshToken, userId } = await shop.customer()
     const answers = await Promise.all(Array.from({ length: 50 }, (_, n) => show(refreshToken, n)))
     expect(answers.map(({ status }) => status)).toEqual(Array(50).fill(200))
@@ -161,7 +161,7 @@ describe('a spent token', () => {
     expect((await show(answers[0]?.body.refreshToken)).status).toBe(200)
   })
 
-  it('shown later ends its family, for a thief and for the owner', async () => {
+  it('a spent token that is used after ten seconds ends its family, but no other family of the account', async () => {
     const ada = await shop.customer()
     const second = await next(ada.refreshToken)
     await age(ada, 11_000)
@@ -173,7 +173,7 @@ describe('a spent token', () => {
     expect((await show(other.refreshToken)).status).toBe(200)
   })
 
-  it('ends its family however long ago it was spent', async () => {
+  it('a spent token ends its family however long ago it was spent', async () => {
     const ada = await shop.customer()
     let latest = ada.refreshToken
     for (let step = 0; step < 25; step++) latest = await next(latest)
@@ -184,7 +184,7 @@ describe('a spent token', () => {
     expect(await show(latest)).toMatchObject(refused)
   })
 
-  it('is remembered of so many at most, by one document of the same size', async () => {
+  it('a family stores at most 20 spent tokens, and only those of the last ten seconds', async () => {
     const ada = await shop.customer()
     const tokens = [ada.refreshToken]
     for (let step = 0; step < 30; step++) tokens.push(await next(tokens[step] as string))
@@ -198,7 +198,7 @@ describe('a spent token', () => {
     expect((await (await families()).findOne(mine))?.spent).toHaveLength(1)
   })
 
-  it('that is one too many back ends its family within ten seconds, too', async () => {
+  it('a token that was spent 21 rotations ago ends its family even within ten seconds', async () => {
     const { refreshToken } = await shop.customer()
     let latest = refreshToken
     for (let step = 0; step < 21; step++) latest = await next(latest)
@@ -208,7 +208,7 @@ describe('a spent token', () => {
 })
 
 describe('a family', () => {
-  it('ends with a logout by any token of it, and leaves access tokens to their end', async () => {
+  it('a logout with any token of a family ends the family, and access tokens stay valid', async () => {
     for (const spent of [false, true]) {
       const ada = await shop.customer()
       const second = await next(ada.refreshToken)
@@ -221,7 +221,7 @@ describe('a family', () => {
     expect((await logout('nobody knows this one')).status).toBe(204)
   })
 
-  it('ends alone: what is signed in elsewhere goes on', async () => {
+  it('a logout does not end other families of the account', async () => {
     const ada = await shop.customer()
     const elsewhere = await shop.signIn(ada.email, ada.password)
     expect((await logout(ada.refreshToken)).status).toBe(204)
@@ -229,7 +229,7 @@ describe('a family', () => {
     expect((await show(elsewhere.refreshToken)).status).toBe(200)
   })
 
-  it('lives as long as REFRESH_TOKEN_TTL from its sign-in on, used or not', async () => {
+  it('a family expires REFRESH_TOKEN_TTL after its sign-in, used or not', async () => {
     const ada = await shop.customer()
     const day = 86_400_000
     await age(ada, 29.9 * day)
@@ -241,7 +241,7 @@ describe('a family', () => {
     expect(ttl).toContainEqual(expect.objectContaining({ key: { expiresAt: 1 }, expireAfterSeconds: 0 }))
   })
 
-  it('ends with the password, whatever device it is of', async () => {
+  it('a password change ends all families of the account', async () => {
     const ada = await shop.customer()
     const elsewhere = await shop.signIn(ada.email, ada.password)
     expect((await changePassword(ada, 'staples for the battery')).status).toBe(204)
@@ -251,7 +251,7 @@ describe('a family', () => {
     expect((await show(refreshToken)).status).toBe(200)
   })
 
-  it('goes on after a password change that was refused', async () => {
+  it('a refused password change ends no family', async () => {
     const ada = await shop.customer()
     const body = { currentPassword: 'not the one', newPassword: 'staples for the battery' }
     expect(await shop.put('/profile/password', { token: ada.token, body })).toMatchObject({
@@ -269,7 +269,7 @@ describe('a family', () => {
     ),
   ]
 
-  it('does not outlive a password change that comes at the same time', async () => {
+  it('no family survives a concurrent password change', async () => {
     for (let round = 0; round < 15; round++) {
       const ada = await shop.customer()
       const [changed, ...late] = await Promise.all([
@@ -283,7 +283,7 @@ describe('a family', () => {
     }
   })
 
-  it('does not outlive a change of the role that comes at the same time', async () => {
+  it('no family survives a concurrent change of the role', async () => {
     const operator = await startComposition({ environment })
     await operator.composition.connect(new AbortController().signal)
     const promote = operator.composition.commands.find(({ name }) => name === 'promote')
@@ -310,7 +310,7 @@ describe('a family', () => {
     await operator.close()
   })
 
-  it('does not outlive a logout that comes at the same time', async () => {
+  it('no family survives a concurrent logout', async () => {
     for (let round = 0; round < 15; round++) {
       const { refreshToken } = await shop.customer()
       const [answer, ended] = await Promise.all([show(refreshToken, 1), logout(refreshToken)])
@@ -320,14 +320,14 @@ describe('a family', () => {
     }
   })
 
-  it('ends with the account', async () => {
+  it('a family ends when its account is deleted', async () => {
     const ada = await shop.customer()
     await (await shop.collections('auth')).collection('users').deleteOne({ email: ada.email })
     expect(await show(ada.refreshToken)).toMatchObject(refused)
   })
 })
 
-it('of two password changes at once, one is made', async () => {
+it('one of two concurrent password changes succeeds', async () => {
   const ada = await shop.customer()
   const passwords = ['staples for the battery', 'the other battery staples']
   const answers = await Promise.all(passwords.map((password) => changePassword(ada, password)))
@@ -351,10 +351,10 @@ const stopTheClock = () => {
   })
 }
 
-describe('by the clock', () => {
+describe('time limits', () => {
   stopTheClock()
 
-  it('a spent token may be shown again for ten seconds, and not a millisecond longer', async () => {
+  it('a spent token is accepted for exactly ten seconds', async () => {
     const { refreshToken } = await shop.customer()
     const second = await next(refreshToken)
     pass(10_000)
@@ -364,7 +364,7 @@ describe('by the clock', () => {
     expect(await show(second)).toMatchObject(refused)
   })
 
-  it('showing it again gives it no more time', async () => {
+  it('repeated use does not extend the ten seconds of a spent token', async () => {
     const { refreshToken } = await shop.customer()
     const second = await next(refreshToken)
     for (let seconds = 5; seconds <= 10; seconds += 5) {
@@ -375,7 +375,7 @@ describe('by the clock', () => {
     expect(await show(refreshToken)).toMatchObject(refused)
   })
 
-  it('each has ten seconds of its own', async () => {
+  it('each spent token has its own ten seconds', async () => {
     const { refreshToken } = await shop.customer()
     const second = await next(refreshToken)
     pass(8_000)
@@ -385,7 +385,7 @@ describe('by the clock', () => {
     expect(await show(refreshToken)).toMatchObject(refused)
   })
 
-  it('a family lives for REFRESH_TOKEN_TTL, and not a millisecond longer', async () => {
+  it('a family lives for exactly REFRESH_TOKEN_TTL', async () => {
     const own = await startShop({ environment: { REFRESH_TOKEN_TTL: '2h' } })
     const [{ refreshToken }, idle] = [await own.customer(), await own.customer()]
     const refresh = (token: string) => own.post('/token/refresh', { body: { refreshToken: token } })
@@ -400,7 +400,7 @@ describe('by the clock', () => {
     await own.close()
   })
 
-  it('a replica whose clock is behind does not take a successor for a stranger', async () => {
+  it('a replica with a slow clock recognizes the successors of a token', async () => {
     const { refreshToken } = await shop.customer()
     const second = await next(refreshToken)
     pass(-60_000)
@@ -411,7 +411,7 @@ describe('by the clock', () => {
   })
 })
 
-describe('whatever is done in whatever order', () => {
+describe('random sequences of operations', () => {
   stopTheClock()
 
   /** One family as it should be: its tokens, the unspent one last, and in which second each was spent. */
@@ -440,7 +440,7 @@ describe('whatever is done in whatever order', () => {
     { weight: 1, arbitrary: fc.constant({ do: 'password' as const }) },
   )
 
-  it('tokens work exactly as a model of them says', async () => {
+  it('refresh tokens behave as the model does in random sequences of operations', async () => {
     const outcomes = { works: 0, again: 0, refused: 0 }
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 25 }), async (steps) => {

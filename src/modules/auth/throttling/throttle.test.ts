@@ -77,7 +77,7 @@ const throttled = (answer: Answer): number => {
 }
 
 describe('wrong passwords for an account', () => {
-  it('are answered so often, from wherever they come', async () => {
+  it('wrong passwords lock an account at the limit, from whatever addresses they come', async () => {
     const ada = await owner()
     for (let wrong = 1; wrong <= 5; wrong++) {
       expect((await attempt(from(newAddress(), wrong), { email: ada.email })).status).toBe(401)
@@ -92,7 +92,7 @@ describe('wrong passwords for an account', () => {
     expect(compare).not.toHaveBeenCalled()
   })
 
-  it('are compared no more often than that when they come at once, over all replicas', async () => {
+  it('concurrent wrong passwords are compared no more often than the limit allows, over all replicas', async () => {
     const ada = await owner()
     const compare = vi.spyOn(bcrypt, 'compare')
     const answers = await Promise.all(
@@ -102,7 +102,7 @@ describe('wrong passwords for an account', () => {
     expect(compare).toHaveBeenCalledTimes(5)
   })
 
-  it('lock for twice as long each time, up to eight times, and from the start after a quiet while', async () => {
+  it('each lockout lasts twice as long as the one before, up to eight periods, until a quiet time resets it', async () => {
     const ada = await owner()
     const useUp = async () => {
       for (let wrong = 1; wrong <= 5; wrong++) {
@@ -122,7 +122,7 @@ describe('wrong passwords for an account', () => {
     expect(await useUp()).toBeLessThanOrEqual(3_600)
   })
 
-  it('are forgotten after the period', async () => {
+  it('wrong passwords are forgotten after the period', async () => {
     const ada = await owner()
     for (let wrong = 1; wrong <= 4; wrong++) await attempt(from(newAddress()), { email: ada.email })
     await passTime(3_601)
@@ -132,7 +132,7 @@ describe('wrong passwords for an account', () => {
     throttled(await attempt(from(newAddress()), { email: ada.email }))
   })
 
-  it('are counted of an account that does not exist just the same', async () => {
+  it('wrong passwords are counted for an unknown account as for an existing one', async () => {
     const email = `${randomUUID()}@example.com`
     const answers = []
     for (let wrong = 1; wrong <= 7; wrong++) answers.push(await attempt(from(newAddress()), { email }))
@@ -140,7 +140,7 @@ describe('wrong passwords for an account', () => {
     throttled(await attempt(from(newAddress()), { email: email.toUpperCase() }))
   })
 
-  it('tell nothing of an account by being counted for an e-mail address and a username apart', async () => {
+  it('attempts for an e-mail address do not count for the same text as a username, whether an account exists or not', async () => {
     const ada = await owner()
     for (const email of [ada.email, `${randomUUID()}@example.com`]) {
       for (let wrong = 1; wrong <= 5; wrong++) await attempt(from(newAddress()), { email })
@@ -149,13 +149,13 @@ describe('wrong passwords for an account', () => {
     }
   })
 
-  it('cannot be made for an account by its id', async () => {
+  it('attempts with an account id as the username do not count for the account', async () => {
     const ada = await owner()
     for (let wrong = 1; wrong <= 6; wrong++) await attempt(from(newAddress()), { username: ada.userId })
     expect((await attempt(from(newAddress()), { email: ada.email, password: ada.password })).status).toBe(200)
   })
 
-  it('are counted as well where a password is changed', async () => {
+  it('wrong current passwords in password changes count too', async () => {
     const ada = await owner()
     const change = (address: string, currentPassword: string) =>
       from(address).put('/profile/password', {
@@ -174,15 +174,15 @@ describe('wrong passwords for an account', () => {
   })
 })
 
-describe('the owner of an account that strangers try', () => {
-  it('signs in from where it has been before', async () => {
+describe('the owner of an account under attack', () => {
+  it('the owner signs in from a known network while the account is locked', async () => {
     const ada = await owner()
     for (let wrong = 1; wrong <= 20; wrong++) await attempt(from(newAddress(), wrong), { email: ada.email })
     expect((await attempt(from(ada.address), { email: ada.email, password: ada.password })).status).toBe(200)
     throttled(await attempt(from(newAddress()), { email: ada.email, password: ada.password }))
   })
 
-  it('signs in from there even if the address itself is used up', async () => {
+  it('the owner signs in from a known network even if its address is locked', async () => {
     const ada = await owner()
     for (let wrong = 1; wrong <= 13; wrong++)
       await attempt(from(ada.address), { email: `${randomUUID()}@example.com` })
@@ -190,7 +190,7 @@ describe('the owner of an account that strangers try', () => {
     expect((await attempt(from(ada.address), { email: ada.email, password: ada.password })).status).toBe(200)
   })
 
-  it('has so many attempts of its own, and no more', async () => {
+  it('the owner has separate attempts at a known network, up to the limit', async () => {
     const ada = await owner()
     const answers = []
     for (let wrong = 1; wrong <= 6; wrong++)
@@ -200,7 +200,7 @@ describe('the owner of an account that strangers try', () => {
     expect((await attempt(from(newAddress()), { email: ada.email, password: ada.password })).status).toBe(200)
   })
 
-  it('is known by its IPv6 network, whatever address it has there', async () => {
+  it('the owner is known by the IPv6 network, with any address in it', async () => {
     const ada = await from('2001:db8:77:1::1').customer()
     for (let wrong = 1; wrong <= 6; wrong++) await attempt(from(newAddress()), { email: ada.email })
     const right = { email: ada.email, password: ada.password }
@@ -209,8 +209,8 @@ describe('the owner of an account that strangers try', () => {
   })
 })
 
-describe('right passwords', () => {
-  it('use nothing up, however many and from wherever', async () => {
+describe('correct passwords', () => {
+  it('correct passwords reach no limit, however many and from whatever addresses', async () => {
     const ada = await owner()
     const right = { email: ada.email, password: ada.password }
     for (let round = 0; round < 3; round++) {
@@ -224,7 +224,7 @@ describe('right passwords', () => {
     expect(statuses(atOnce)).toEqual(Array(30).fill(200))
   })
 
-  it('do not forgive wrong ones', async () => {
+  it('a correct password does not reset the count of wrong ones', async () => {
     const ada = await owner()
     for (let wrong = 1; wrong <= 4; wrong++) await attempt(from(newAddress()), { email: ada.email })
     await attempt(from(newAddress()), { email: ada.email, password: ada.password })
@@ -232,7 +232,7 @@ describe('right passwords', () => {
     throttled(await attempt(from(newAddress()), { email: ada.email }))
   })
 
-  it('give back what they took, and not what is counted after that was forgotten', async () => {
+  it('a correct password takes back its own attempt, and no attempt of a later count', async () => {
     const ada = await owner()
     const right = { email: ada.email, password: ada.password }
     const gate = holdComparisons(ada.password)
@@ -248,7 +248,7 @@ describe('right passwords', () => {
     throttled(await attempt(from(newAddress()), { email: ada.email }))
   })
 
-  it('that may yet turn out to be wrong hold the next one up for a moment, and no longer', async () => {
+  it('an attempt in progress delays the next one by a second only', async () => {
     const ada = await owner()
     const right = { email: ada.email, password: ada.password }
     for (let wrong = 1; wrong <= 4; wrong++) await attempt(from(newAddress()), { email: ada.email })
@@ -262,7 +262,7 @@ describe('right passwords', () => {
     expect((await attempt(from(address, 1), right)).status).toBe(200)
   })
 
-  it('among wrong ones make no wait longer', async () => {
+  it('a correct password among wrong ones does not lengthen the lockout', async () => {
     const ada = await owner()
     const right = holdComparisons(ada.password)
     const signingIn = attempt(from(newAddress(), 0), { email: ada.email, password: ada.password })
@@ -284,7 +284,7 @@ describe('right passwords', () => {
     expect(throttled(await attempt(from(newAddress()), { email: ada.email }))).toBeLessThanOrEqual(3_600)
   })
 
-  it('are not counted as wrong when they could not be compared', async () => {
+  it('an attempt whose comparison fails does not count', async () => {
     const ada = await owner()
     const compare = vi.spyOn(bcrypt, 'compare').mockRejectedValue(new Error('out of memory'))
     const right = { email: ada.email, password: ada.password }
@@ -297,7 +297,7 @@ describe('right passwords', () => {
 })
 
 describe('wrong passwords from an address', () => {
-  it('are answered so often, for whatever accounts', async () => {
+  it('wrong passwords lock an address at the limit, for whatever accounts they are', async () => {
     const address = newAddress()
     const answers = []
     for (let wrong = 1; wrong <= 14; wrong++)
@@ -308,7 +308,7 @@ describe('wrong passwords from an address', () => {
     expect((await attempt(from(newAddress()), { email: ada.email, password: ada.password })).status).toBe(200)
   })
 
-  it('have their wait told where it is longer than that of the account', async () => {
+  it('the answer has the longer wait if both the account and the address are locked', async () => {
     const ada = await owner()
     const address = newAddress()
     for (let wrong = 1; wrong <= 5; wrong++) await attempt(from(newAddress()), { email: ada.email })
@@ -319,7 +319,7 @@ describe('wrong passwords from an address', () => {
     expect(throttled(await attempt(from(address), { email: ada.email }))).toBeGreaterThan(3_500)
   })
 
-  it('count for the whole of an IPv6 network', async () => {
+  it('wrong passwords count for the whole IPv6 network', async () => {
     const answers = []
     for (let wrong = 1; wrong <= 13; wrong++)
       answers.push(await attempt(from(`2001:db8:99:1::${wrong}`), { email: `${randomUUID()}@example.com` }))
@@ -339,7 +339,7 @@ describe('registrations', () => {
     return client.post('/register', { body })
   }
 
-  it('from an address are so many, whether they succeed or not', async () => {
+  it('registrations lock an address at the limit, whether they succeed or not', async () => {
     const address = newAddress()
     const ada = await owner()
     const answers = []
@@ -355,13 +355,13 @@ describe('registrations', () => {
     expect((await register(from(invalid))).status).toBe(201)
   })
 
-  it('from an address that come at once are no more', async () => {
+  it('concurrent registrations from an address do not exceed the limit', async () => {
     const address = newAddress()
     const answers = await Promise.all(Array.from({ length: 30 }, (_, n) => register(from(address, n))))
     expect([count(answers, 201), count(answers, 429)]).toEqual([8, 22])
   })
 
-  it('of a name that is taken are so many, and keep nobody from another name', async () => {
+  it('registrations of a taken name lock this name at the limit, and no other name', async () => {
     const ada = await owner()
     const email = `${randomUUID()}@example.com`
     for (let n = 0; n < 8; n++) {
@@ -374,7 +374,7 @@ describe('registrations', () => {
     expect((await register(from(newAddress()), { email })).status).toBe(201)
   })
 
-  it('of one address that come at once make one account, and the rest learn that it is taken', async () => {
+  it('concurrent registrations of one e-mail address create one account, and the others get 409', async () => {
     const email = `${randomUUID()}@example.com`
     const answers = await Promise.all(
       Array.from({ length: 8 }, (_, n) => register(from(newAddress(), n), { email })),
@@ -383,8 +383,8 @@ describe('registrations', () => {
   })
 })
 
-describe('what is refused', () => {
-  it('costs some reads and nothing else', async () => {
+describe('throttled requests', () => {
+  it('a throttled request costs only reads', async () => {
     const ada = await owner()
     for (let wrong = 1; wrong <= 5; wrong++) await attempt(from(newAddress()), { email: ada.email })
     const address = newAddress()
@@ -408,8 +408,8 @@ describe('what is refused', () => {
   })
 })
 
-describe('where attempts cannot be counted', () => {
-  it('none is made', async () => {
+describe('a failure to count attempts', () => {
+  it('no password is compared if attempts cannot be counted', async () => {
     const ada = await owner()
     const counting = vi
       .spyOn(mongoose.mongo.Collection.prototype, 'findOneAndUpdate')
@@ -430,7 +430,7 @@ describe('where attempts cannot be counted', () => {
 })
 
 describe('the counters', () => {
-  it('go by themselves, and hold no name longer than one may be', async () => {
+  it('counters expire, and a name over the maximum length is not counted', async () => {
     const throttles = (await shop.collections('auth')).collection('throttles')
     expect(await throttles.indexes()).toEqual(
       expect.arrayContaining([
@@ -442,7 +442,7 @@ describe('the counters', () => {
     expect((await attempt(from(newAddress()), { username: 'x'.repeat(255) })).status).toBe(400)
   })
 
-  it('keep nothing that was typed: it may be a password in the wrong field', async () => {
+  it('counters contain no text that a user typed, because it may be a password', async () => {
     const ada = await owner()
     const slip = `slip-${randomUUID()}`
     await attempt(from(newAddress()), { username: slip })
