@@ -17,59 +17,73 @@ export interface Call {
 /** 1–128 of `A-Z a-z 0-9 . _ -`. */
 export const requestIdFormat = /^[A-Za-z0-9._-]{1,128}$/
 
-/** A call for work that no request has started, with a deadline this many milliseconds from now. */
-export const createCall = (milliseconds: number, requestId: string): Call => ({
-  deadline: Date.now() + milliseconds,
+/** Creates a call for work that no request has started. */
+export const createCall = (timeoutMs: number, requestId: string): Call => ({
+  deadline: Date.now() + timeoutMs,
   requestId,
 })
 
-/** The same call with a deadline of at most this many milliseconds from now. */
-export const shortenDeadline = (call: Call, milliseconds: number): Call => ({
+/** Returns the same call with a deadline that is at most `timeoutMs` from now. */
+export const shortenDeadline = (call: Call, timeoutMs: number): Call => ({
   ...call,
-  deadline: Math.min(call.deadline, Date.now() + milliseconds),
+  deadline: Math.min(call.deadline, Date.now() + timeoutMs),
 })
 
-/** Milliseconds left, 0 or less once the deadline has passed. */
+/** The time until the deadline: 0 or less once it has passed. */
 export const remainingMs = (call: Call): number => call.deadline - Date.now()
+
+/**
+ * Returns the time until the deadline, which is more than 0.
+ * @throws DomainError `dependency_unavailable` once the deadline has passed
+ */
+export function requireRemainingMs(call: Call): number {
+  const leftMs = remainingMs(call)
+  if (leftMs <= 0) throw dependencyUnavailable('the time for this request is over')
+  return leftMs
+}
 
 /** Whether the deadline has passed, or is too near for another attempt. */
 export const isOutOfTime = (call: Call): boolean => remainingMs(call) <= maxLatenessMs
 
 /**
- * Reads, and starts the read a second time if the first attempt has not answered within `firstMs`. The second attempt has the
- * rest of the call's time. A command or a connection that hangs costs `firstMs` only.
+ * Reads, and starts the read a second time if the first attempt has not answered within `firstAttemptMs`. The second attempt has
+ * the rest of the call's time. A command or a connection that hangs costs `firstAttemptMs` only.
+ * @param source what answers, for the error's message
  */
 export async function retryOnTimeout<T>(
   call: Call,
-  firstMs: number,
-  what: string,
-  work: (call: Call) => Promise<T>,
+  firstAttemptMs: number,
+  source: string,
+  read: (call: Call) => Promise<T>,
 ): Promise<T> {
-  const first = shortenDeadline(call, firstMs)
+  const firstCall = shortenDeadline(call, firstAttemptMs)
   try {
-    return await waitUntilDeadline(first, what, work(first))
+    return await waitUntilDeadline(firstCall, source, read(firstCall))
   } catch (error) {
     // The server may have reached the time limit a little earlier than this process.
-    const isTimeUp = isDomainError(error, 'dependency_unavailable') && remainingMs(first) <= maxLatenessMs
-    if (!isTimeUp || remainingMs(call) <= maxLatenessMs) throw error
-    return waitUntilDeadline(call, what, work(call))
+    const isTimeout = isDomainError(error, 'dependency_unavailable') && isOutOfTime(firstCall)
+    if (!isTimeout || isOutOfTime(call)) throw error
+    return waitUntilDeadline(call, source, read(call))
   }
 }
 
 /**
  * Waits for work until the deadline, and then fails with `dependency_unavailable`. The work itself continues: the caller makes
  * sure that it is harmless after the deadline.
+ * @param source what answers, for the error's message
  */
-export function waitUntilDeadline<T>(call: Call, what: string, work: Promise<T>): Promise<T> {
+export function waitUntilDeadline<T>(call: Call, source: string, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    const answered = atDeadline(call, () => reject(dependencyUnavailable(`${what} did not answer in time`)))
+    const cancelTimer = atDeadline(call, () =>
+      reject(dependencyUnavailable(`${source} did not answer in time`)),
+    )
     work.then(
       (result) => {
-        answered()
+        cancelTimer()
         resolve(result)
       },
       (error) => {
-        answered()
+        cancelTimer()
         reject(error)
       },
     )

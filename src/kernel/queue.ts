@@ -1,8 +1,8 @@
 import pLimit from 'p-limit'
-import { type Call, remainingMs, waitUntilDeadline } from './call.ts'
-import { DomainError, dependencyUnavailable } from './errors.ts'
+import { type Call, requireRemainingMs, waitUntilDeadline } from './call.ts'
+import { DomainError } from './errors.ts'
 
-/** @throws DomainError `overloaded` when too many wait; `dependency_unavailable` at the deadline */
+/** @throws DomainError `overloaded` when too many tasks wait; `dependency_unavailable` at the deadline */
 export type Queue = <T>(call: Call, work: () => Promise<T>) => Promise<T>
 
 /** Creates a queue that carries out a limited number of tasks at once, and lets a limited number of them wait. */
@@ -14,16 +14,16 @@ export function createQueue(options: {
   maxWaiting: number
 }): Queue {
   const { name, maxConcurrent, maxWaiting } = options
-  const turns = pLimit(maxConcurrent)
+  const limit = pLimit(maxConcurrent)
   return async (call, work) => {
-    if (turns.pendingCount >= maxWaiting) {
+    if (limit.pendingCount >= maxWaiting) {
       throw new DomainError('overloaded', `${maxWaiting} are waiting for ${name}; try again shortly`)
     }
-    const turn = turns(() => {
-      // The caller does not wait any more. To carry out the task would only delay the tasks behind it.
-      if (remainingMs(call) <= 0) throw dependencyUnavailable('the time for this request is over')
+    const task = limit(() => {
+      // After the deadline the caller does not wait any more. The task would only delay the tasks behind it.
+      requireRemainingMs(call)
       return work()
     })
-    return waitUntilDeadline(call, name, turn)
+    return waitUntilDeadline(call, name, task)
   }
 }

@@ -1,5 +1,5 @@
 import type mongoose from 'mongoose'
-import { type Call, remainingMs, waitUntilDeadline } from '#kernel/call.ts'
+import { type Call, requireRemainingMs, waitUntilDeadline } from '#kernel/call.ts'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import type { Deployment } from './deployment.ts'
 import { isUnavailable } from './errors.ts'
@@ -51,8 +51,7 @@ export function createDatabase(
   deployment: Deployment,
 ): Database {
   const run: Run = async (call, work) => {
-    const maxTimeMS = remainingMs(call)
-    if (maxTimeMS <= 0) throw dependencyUnavailable('the time for this request is over')
+    const maxTimeMS = requireRemainingMs(call)
     assertUsable(deployment)
     try {
       return await watch(waitUntilDeadline(call, 'the database', work(maxTimeMS)))

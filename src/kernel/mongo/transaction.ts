@@ -1,6 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type mongoose from 'mongoose'
-import { type Call, createCall, remainingMs, shortenDeadline, waitUntilDeadline } from '#kernel/call.ts'
+import {
+  type Call,
+  createCall,
+  remainingMs,
+  requireRemainingMs,
+  shortenDeadline,
+  waitUntilDeadline,
+} from '#kernel/call.ts'
 import { dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
 import { hasLabel, isDuplicateKey, isSocketError, isTransientAbort, isUnavailable } from './errors.ts'
 
@@ -59,7 +66,7 @@ export function createTransaction(connection: mongoose.Connection, run: Run): Tr
         })
         working = work(session, Math.max(1, remainingMs(workCall)))
         const result = await waitUntilDeadline(workCall, 'the database', working)
-        if (remainingMs(call) <= 0) throw dependencyUnavailable('the time for this request is over')
+        requireRemainingMs(call)
         isCommitting = true
         failure = await run(call, () => commit(connection, session, call))
         if (failure === undefined) return result

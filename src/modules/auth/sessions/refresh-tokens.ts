@@ -1,6 +1,5 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto'
-import { type Call, remainingMs } from '#kernel/call.ts'
-import { dependencyUnavailable } from '#kernel/errors.ts'
+import { type Call, requireRemainingMs } from '#kernel/call.ts'
 import type { User } from '../user.ts'
 import type { RefreshFamilyRepository } from './refresh-family.repository.ts'
 import type { RefreshFamily, SpentToken } from './refresh-family.ts'
@@ -74,7 +73,8 @@ async function rotate(
 ): Promise<Rotation> {
   // The first read may be slightly out of date. That is enough to rotate, because the compare-and-set decides.
   let family = await families.find(hash(selector), call)
-  for (let isLatest = false; remainingMs(call) > 0; isLatest = true) {
+  for (let isLatest = false; ; isLatest = true) {
+    requireRemainingMs(call)
     if (!family || isExpired(family)) return { outcome: 'unknown' }
     const { familyId, userId, sessionEpoch } = family
     const rotated = (next: Buffer): Rotation => ({
@@ -95,7 +95,6 @@ async function rotate(
     }
     family = await families.findLatest(familyId, call)
   }
-  throw dependencyUnavailable('the time for this request is over')
 }
 
 /** A new secret, and the change of the family that makes it the unspent one. */

@@ -1,6 +1,6 @@
 import type { QueuedRequest } from '#kernel/batching.ts'
-import { type Call, remainingMs } from '#kernel/call.ts'
-import { DomainError, dependencyUnavailable } from '#kernel/errors.ts'
+import { type Call, requireRemainingMs } from '#kernel/call.ts'
+import { DomainError } from '#kernel/errors.ts'
 import { CorruptDocument } from '#kernel/mongo/corrupt-documents.ts'
 import { isDuplicateKey } from '#kernel/mongo/errors.ts'
 import { StaleDecision } from '#kernel/mongo/transaction.ts'
@@ -94,8 +94,8 @@ interface DecidedBatch extends Omit<ReturnType<typeof createStockBatch>, 'batch'
 function decide(queued: QueuedOperations, state: StoredState): DecidedBatch {
   const { batch, ...decided } = createStockBatch(state)
   const outcomes = queued.map(({ request, call }) => {
-    if (remainingMs(call) <= 0) return dependencyUnavailable('the time for this request is over')
     try {
+      requireRemainingMs(call)
       return request.decide(batch)
     } catch (error) {
       if (error instanceof DomainError || error instanceof CorruptDocument) return error
