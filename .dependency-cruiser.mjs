@@ -80,9 +80,8 @@ const grants = [
   {
     folder: 'host',
     files: 'host/',
-    may: ['kernel/', 'http/', 'host/', 'registry\\.ts$', 'embedded/'],
-    instead:
-      'The host turns the modules of the registry into a process. Take the list of modules as an argument.',
+    may: ['kernel/', 'http/', 'host/', 'embedded/'],
+    instead: 'The host turns any list of modules into a process. Take the list of modules as an argument.',
   },
   {
     folder: 'cli',
@@ -95,12 +94,13 @@ const grants = [
     folder: 'dev',
     files: 'dev/',
     may: ['kernel/', 'http/', 'host/', 'dev/', 'embedded/', 'registry\\.ts$'],
-    instead: 'The split shape starts the program and routes to it. Take the list of modules as an argument.',
+    instead:
+      'These tools start the program as child processes. Put what the program itself needs into src/host/.',
   },
   {
     folder: 'main',
     files: 'main\\.ts$',
-    may: ['host/'],
+    may: ['host/', 'registry\\.ts$'],
     instead: 'src/main.ts only starts the process. Put what a process does into src/host/.',
   },
   {

@@ -27,7 +27,7 @@ const settings = {
 
 async function withShop<T>(cost: string, work: (post: Post) => Promise<T>): Promise<T> {
   const config = loadConfig({ ...settings, BCRYPT_COST: cost, DEMO: 'false' }, registry)
-  const shop = await openComposition(config, logger, (line) => console.error(line))
+  const shop = await openComposition(registry, config, logger, (line) => console.error(line))
   try {
     await shop.prepare(new AbortController().signal)
     return await work((path, body) =>

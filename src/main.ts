@@ -1,13 +1,11 @@
 import { createShutdown } from './host/shutdown.ts'
 import { reportFailure } from './host/start-failure.ts'
 
-/**
- * The process. It hears signals before anything else is loaded: process 1 of a container is not ended by one that it
- * does not listen for.
- */
+// The signal handlers come before all other imports: in a container this process has the id 1, and a signal without a
+// handler does not end process 1.
 const shutdown = createShutdown()
-const code = await import('./host/serve.ts')
-  .then(({ serve }) => serve(shutdown))
+const code = await Promise.all([import('./host/serve.ts'), import('./registry.ts')])
+  .then(([{ serve }, { registry }]) => serve(registry, shutdown))
   .catch((error: unknown) => {
     reportFailure(error)
     return 1

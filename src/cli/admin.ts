@@ -38,7 +38,7 @@ async function main(): Promise<number> {
     return 2
   }
   const { name, args, json } = asked
-  const composition = await openComposition(config, logger, (line) => console.error(line))
+  const composition = await openComposition(registry, config, logger, (line) => console.error(line))
   try {
     await composition.connect(AbortSignal.timeout(connectTimeoutMs))
     await composition.migrate(AbortSignal.timeout(migrateTimeoutMs))

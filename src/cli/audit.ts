@@ -32,8 +32,11 @@ async function main(): Promise<number> {
   const config = loadConfig(process.env, registry)
   for (const misnamed of config.misnamedSettings) console.error(misnamedSettingWarning(misnamed))
   const logger = await createLogger({ level: 'silent', human: false, service: 'audit' })
-  const composition = await openComposition({ ...config, requestTimeoutMs: readTimeoutMs }, logger, (line) =>
-    console.error(line),
+  const composition = await openComposition(
+    registry,
+    { ...config, requestTimeoutMs: readTimeoutMs },
+    logger,
+    (line) => console.error(line),
   )
   try {
     if (composition.audits.length === 0)

@@ -10,7 +10,7 @@ import { createClient } from '#test/support/client.ts'
 import { outputOf } from '#test/support/output.ts'
 import { processEnvironment } from '#test/support/processes.ts'
 
-/** The program on a pseudo-terminal of 80 columns (`script` of util-linux), as a person has it who has just begun. */
+/** Starts the program on a pseudo-terminal of 80 columns (`script` of util-linux), with the demo data. */
 async function atTerminal(program: 'main.ts' | 'dev/split.ts', settings: Record<string, string> = {}) {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-terminal-'))
   const file = fileURLToPath(new URL(`../${program}`, import.meta.url))
@@ -38,7 +38,7 @@ async function atTerminal(program: 'main.ts' | 'dev/split.ts', settings: Record<
 
 const press = (child: ChildProcess, key: string) => child.stdin?.write(key)
 
-it('one process shows where it is, nothing of what goes well, and that it stops', async () => {
+it('one process prints a banner, no line for a request that succeeds, and a message when it stops', async () => {
   const { child, ended, shown, get } = await atTerminal('main.ts')
   expect(shown()).toMatch(/^\nTrivet is ready \(one process\)\n {2}API /)
   const banner = shown()
@@ -47,10 +47,10 @@ it('one process shows where it is, nothing of what goes well, and that it stops'
   expect((await get('/none')).status).toBe(404)
   press(child, '\u0003')
   expect(await ended).toBe(0)
-  expect(shown().slice(banner.length)).toBe('^C\nTrivet is stopping. Ctrl-C once more ends it at once.\n')
+  expect(shown().slice(banner.length)).toBe('^C\nTrivet is stopping. Press Ctrl-C again to end it at once.\n')
 })
 
-it('one process shows each request where LOG_LEVEL asks for it', async () => {
+it('one process logs each request with LOG_LEVEL=info', async () => {
   const { child, ended, shown, get } = await atTerminal('main.ts', { LOG_LEVEL: 'info' })
   expect(shown()).toContain('migration applied')
   expect(shown()).not.toContain('LOG_LEVEL')
@@ -60,16 +60,16 @@ it('one process shows each request where LOG_LEVEL asks for it', async () => {
   expect(shown()).toContain('"path":"/products"')
 })
 
-it('the split shape shows its processes, what failed once, and what is there again', async () => {
+it('the split shape prints its processes, one line for a request that failed, and the restart of a service', async () => {
   const { child, ended, shown, get } = await atTerminal('dev/split.ts')
   expect(shown()).toMatch(/^\nTrivet is ready \(split\)\n/)
   const banner = shown()
   expect(banner.split('\n').filter((line) => line.length > 80)).toEqual([])
   const [, pid] = banner.match(/^ {2}product +http:\/\/localhost:\d+ +\(process (\d+)\)$/m) ?? []
   process.kill(Number(pid), 'SIGKILL')
-  await vi.waitFor(() => expect(shown()).toContain('starting it again'))
+  await vi.waitFor(() => expect(shown()).toContain('service exited, restarting'))
   const { status } = await get('/products')
-  await vi.waitFor(() => expect(shown()).toMatch(/ready again ready=product pid=\d+\n/), { timeout: 20_000 })
+  await vi.waitFor(() => expect(shown()).toMatch(/product: service restarted pid=\d+\n/), { timeout: 20_000 })
   expect((await get('/products')).status).toBe(200)
   press(child, '\u0003')
   expect(await ended).toBe(0)

@@ -1,11 +1,14 @@
-/** What the log leaves out of a terminal, where nothing else was asked for. */
-export const briefLog = 'Log        warnings and errors; LOG_LEVEL=info shows each request'
+import type { BannerFact } from '#kernel/module.ts'
+import { textTable } from './text-table.ts'
 
-/** While a process ends in order at a terminal whose log says nothing of it. */
-export const stopping = '\nTrivet is stopping. Ctrl-C once more ends it at once.'
+/** For a terminal without LOG_LEVEL. */
+export const briefLogFact: BannerFact = ['Log', 'warnings and errors; LOG_LEVEL=info shows each request']
 
-/** What a person who started Trivet wants to know first. */
-export function banner(shape: string, url: string, lines: readonly string[]): string {
-  const facts = [`API        ${url}`, `Reference  ${url}/docs`, ...lines]
-  return ['', `Trivet is ready (${shape})`, ...facts.map((fact) => `  ${fact}`), ''].join('\n')
+/** For a terminal without LOG_LEVEL, whose log does not mention the shutdown. */
+export const stoppingMessage = '\nTrivet is stopping. Press Ctrl-C again to end it at once.'
+
+/** What the operator wants to know first. */
+export function banner(shape: string, url: string, facts: readonly BannerFact[]): string {
+  const lines = textTable([['API', url], ['Reference', `${url}/docs`], ...facts])
+  return ['', `Trivet is ready (${shape})`, ...lines.map((line) => `  ${line}`), ''].join('\n')
 }

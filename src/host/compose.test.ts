@@ -179,7 +179,7 @@ describe('a need', () => {
   test('that no module offers stops the boot', async () => {
     const { module } = caller()
     await expect(composed([module], { GREETER_URL: 'http://greeter.example' })).rejects.toThrow(
-      'caller needs greeter: nothing offers it',
+      'caller needs greeter, which no module offers',
     )
   })
 })

@@ -6,16 +6,16 @@ import type { Config } from '#kernel/config/load-config.ts'
 
 export interface OpenMongodb {
   uri: string
-  /** Which one it is, for a person: without credentials. */
+  /** Where it is, for the operator, without credentials. */
   description: string
-  /** Resolves with what to tell the user once the embedded one has ended for good; never for another one. */
+  /** Resolves with a message for the operator once the embedded MongoDB has ended and cannot be started again. */
   lost: Promise<string>
   close(): Promise<void>
 }
 
 /**
- * The MongoDB of the settings or, in development, the embedded one of the data directory.
- * @throws StartFailure if the embedded one cannot be started
+ * Opens the MongoDB of the settings or, if they name none, the embedded MongoDB of the data directory.
+ * @throws StartFailure if the embedded MongoDB cannot be started
  */
 export async function openMongodb(config: Config, log: (line: string) => void): Promise<OpenMongodb> {
   const { dataDir } = config
@@ -24,7 +24,7 @@ export async function openMongodb(config: Config, log: (line: string) => void): 
     return { uri, description: hostsOf(uri), lost: new Promise(() => {}), close: async () => {} }
   if (!existsSync(new URL('../embedded/mongod.ts', import.meta.url)))
     throw new ConfigError(['MONGODB_URI is required: this installation has no embedded MongoDB'])
-  // Only on demand: production never gets here, and has not got its packages.
+  // Imported on demand, because production has neither these files nor their packages.
   const { openEmbeddedMongo, MongodFailure } = await import('../embedded/mongod.ts')
   const asStartFailure = (error: unknown): unknown => {
     if (!(error instanceof MongodFailure)) return error
@@ -44,7 +44,7 @@ export async function openMongodb(config: Config, log: (line: string) => void): 
   }
 }
 
-/** What stands between the credentials and the options. */
+/** @returns the part of a URI between the credentials and the options */
 function hostsOf(uri: string): string {
   const [authority = ''] = uri.replace(/^mongodb(\+srv)?:\/\//, '').split(/[/?]/)
   return authority.slice(authority.lastIndexOf('@') + 1).replaceAll(',', ', ')

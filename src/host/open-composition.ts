@@ -1,28 +1,28 @@
 import type { Config } from '#kernel/config/load-config.ts'
 import type { Logger } from '#kernel/logger.ts'
-import { registry } from '../registry.ts'
+import type { AnyModule } from '#kernel/module.ts'
 import { type Composition, compose } from './compose.ts'
 import { type OpenMongodb, openMongodb } from './database.ts'
 
 /**
- * The hosted modules on the MongoDB of the settings, for whatever a process wants with them.
- * @returns also a line that says which MongoDB that is
+ * Composes the hosted modules with the MongoDB of the settings.
+ * @param log prints a line for the operator, such as the progress of a download
  */
 export async function openComposition(
+  modules: readonly AnyModule[],
   config: Config,
   logger: Logger,
   log: (line: string) => void,
-): Promise<Composition & Pick<OpenMongodb, 'lost'> & { mongodb: string }> {
+): Promise<Composition & { mongodb: OpenMongodb }> {
   const mongodb = await openMongodb(config, log)
   const composition = await compose({
     config: { ...config, mongodb: { ...config.mongodb, uri: mongodb.uri } },
-    modules: registry,
+    modules,
     logger,
   })
   return {
     ...composition,
-    mongodb: mongodb.description,
-    lost: mongodb.lost,
+    mongodb,
     async close() {
       await composition.close()
       await mongodb.close()

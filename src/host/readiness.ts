@@ -1,27 +1,27 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '#kernel/logger.ts'
 import type { Mongo } from '#kernel/mongo/connection.ts'
+import type { Readiness } from '../http/operator-routes.ts'
 
-import type { Missing, Readiness } from '../http/operator-routes.ts'
+// An election of MongoDB takes about ten seconds. All replicas of a service see it, and would stop receiving requests
+// together if it ended readiness.
+const maxOutageMs = 30_000
+// A ping may hang, and a readiness probe waits two or three seconds.
+const pingTimeoutMs = 1_000
+const pingRetryMs = 1_000
 
-// An election takes some ten seconds, and every replica sees it at once: none of them may leave its Service for that.
-const awayAfterMs = 30_000
-// A probe gives up after two or three seconds, and a ping may hang.
-const answersWithinMs = 1_000
-const pingAgainAfterMs = 1_000
-
-/** What keeps a process from being ready, from its start to its end. */
+/** The readiness of a process from its start to its end. */
 export interface ProcessReadiness extends Readiness {
-  /** A part of the start is done: `database of ...` or `migrations of ...`. */
+  /** Marks a part of the start as done: `database of <module>` or `migrations of <module>`. */
   done(part: string): void
-  /** The process ends: from now on it is not ready, and nothing is asked of the database. */
+  /** Ends readiness for good, and stops the repeated pings. */
   drain(): void
 }
 
 /**
- * Ready means started, migrated and not draining. A database that does not answer is named, and ends readiness once it has
- * been away for 30 s, or at once if a server answers that cannot be used.
- * @param now a monotonic clock, in milliseconds
+ * A process is ready if it has started and migrated its databases, and is not draining. A database that does not answer
+ * ends readiness after 30 s. A server that answers and cannot be used ends it at once.
+ * @param options.now a monotonic clock in milliseconds
  */
 export function createReadiness(options: {
   hosted: readonly string[]
@@ -33,30 +33,33 @@ export function createReadiness(options: {
   const databases = hosted.map((name) => `database of ${name}`)
   const missing = new Set(hosted.flatMap((name) => [`database of ${name}`, `migrations of ${name}`]))
   let isDraining = false
-  let awaySince: number | undefined
+  let outageSince: number | undefined
   let pinging: Promise<void> | undefined
-  let next: NodeJS.Timeout | undefined
+  let retry: NodeJS.Timeout | undefined
 
-  const isAway = (since: number, reason: string) => {
-    if (awaySince !== undefined) return
-    awaySince = since
+  const noteOutage = (since: number, reason: string) => {
+    if (outageSince !== undefined) return
+    outageSince = since
     logger.warn({ error: reason }, 'MongoDB does not answer')
   }
 
-  /** One at a time, however many ask. A failed ping is repeated until one succeeds, so that rare probes count right. */
+  /**
+   * Requests at the same time share one ping. A failed ping is repeated until a ping succeeds, so that the length of an
+   * outage is right even if probes are rare.
+   */
   const ping = (): Promise<void> => {
     const began = now()
-    clearTimeout(next)
+    clearTimeout(retry)
     pinging ??= mongo
       .ping()
       .then(
         () => {
-          if (awaySince !== undefined) logger.info('MongoDB answers again')
-          awaySince = undefined
+          if (outageSince !== undefined) logger.info('MongoDB answers again')
+          outageSince = undefined
         },
         (error: unknown) => {
-          isAway(began, String(error))
-          if (!isDraining) next = setTimeout(ping, pingAgainAfterMs).unref()
+          noteOutage(began, String(error))
+          if (!isDraining) retry = setTimeout(ping, pingRetryMs).unref()
         },
       )
       .finally(() => {
@@ -69,18 +72,18 @@ export function createReadiness(options: {
     started: () => ({ missing: [...missing] }),
 
     async ready() {
-      const gone: Missing = { missing: isDraining ? ['draining'] : [...missing] }
-      if (gone.missing.length > 0) return { ...gone, unavailable: [] }
+      const notStarted = isDraining ? ['draining'] : [...missing]
+      if (notStarted.length > 0) return { missing: notStarted, unavailable: [] }
       const began = now()
       const hasAnswered = await Promise.race([
         ping().then(() => true),
-        sleep(answersWithinMs, false, { ref: false }),
+        sleep(pingTimeoutMs, false, { ref: false }),
       ])
-      if (!hasAnswered) isAway(began, `no answer within ${answersWithinMs} ms`)
+      if (!hasAnswered) noteOutage(began, `no answer within ${pingTimeoutMs} ms`)
       const reason = mongo.unusableReason()
       if (reason !== undefined) return { missing: databases, reason, unavailable: [] }
-      if (awaySince === undefined) return { missing: [], unavailable: [] }
-      return now() - awaySince < awayAfterMs
+      if (outageSince === undefined) return { missing: [], unavailable: [] }
+      return now() - outageSince < maxOutageMs
         ? { missing: [], unavailable: databases }
         : { missing: databases, unavailable: [] }
     },
@@ -89,7 +92,7 @@ export function createReadiness(options: {
 
     drain() {
       isDraining = true
-      clearTimeout(next)
+      clearTimeout(retry)
     },
   }
 }

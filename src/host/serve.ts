@@ -1,84 +1,80 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
-import { createLogger, isBrief } from '#kernel/logger.ts'
+import { type Config, loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
+import { createLogger, isBrief, type Logger } from '#kernel/logger.ts'
+import type { AnyModule, BannerFact } from '#kernel/module.ts'
 import { refuseTaken, urlOf } from '../http/listen-address.ts'
 import { noteListening } from '../http/listening-note.ts'
 import { listen } from '../http/server.ts'
-import { registry } from '../registry.ts'
-import { banner, briefLog, stopping } from './banner.ts'
+import { banner, briefLogFact, stoppingMessage } from './banner.ts'
 import { openComposition } from './open-composition.ts'
 import { refuseArguments } from './refuse-arguments.ts'
 import type { Shutdown } from './shutdown.ts'
 
-// What balances without probing sends as soon as the port is open: it opens when the process is ready. Not later than
-// this, since those that probe want to hear what is missing.
-const portOpensAfterMs = 2_000
+// The port opens when the process is ready, because a load balancer without probes sends requests to any open port.
+// It opens after this time at the latest, because a load balancer with probes reads there what is missing.
+const maxPortDelayMs = 2_000
 
-// Of DRAIN_TIMEOUT, what is kept for the end of jobs and of the database's connections.
+// This part of DRAIN_TIMEOUT is kept for the end of the jobs and of the database connections.
 const closeTimeoutMs = 1_000
 
 /**
- * What a process does: config, compose, listen, drain on SIGTERM; nothing else.
- * @returns its exit code
+ * Runs the hosted modules until the shutdown: loads the configuration, composes, listens, and drains.
+ * @param modules every module of the program
+ * @returns the exit code of the process
  * @throws StartFailure
  */
-export async function serve(shutdown: Shutdown): Promise<number> {
-  await run(shutdown)
+export async function serve(modules: readonly AnyModule[], shutdown: Shutdown): Promise<number> {
+  await run(modules, shutdown)
   return shutdown.crashed() ? 1 : 0
 }
 
-async function run(shutdown: Shutdown): Promise<void> {
+async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<void> {
   refuseArguments()
-  const config = loadConfig(process.env, registry)
-  const all = config.hosted.length === registry.length
-  const shown = { level: config.logLevel, human: !config.production && process.stdout.isTTY === true }
-  const logger = await createLogger({
-    ...shown,
-    service: all ? 'all' : config.hosted.join(','),
-  })
+  const config = loadConfig(process.env, modules)
+  const shape = config.hosted.length === modules.length ? 'one process' : config.hosted.join(', ')
+  const logOptions = { level: config.logLevel, human: !config.production && process.stdout.isTTY === true }
+  const service = shape === 'one process' ? 'all' : config.hosted.join(',')
+  const logger = await createLogger({ ...logOptions, service })
   shutdown.reportTo(logger)
   const { signal, stopped } = shutdown
   for (const misnamed of config.misnamedSettings) logger.warn(misnamed, misnamedSettingWarning(misnamed))
-  // Where the embedded MongoDB may have to be fetched first. Elsewhere a balancer could take this for the open port.
+  // The embedded MongoDB may have to be downloaded first. With another MongoDB this check is left out, because a load
+  // balancer could take it for the open port.
   if (config.mongodb.uri === undefined) await refuseTaken([config], config.dataDir)
 
   const composition = await Promise.race([
-    openComposition(config, logger, (line) => console.log(line)),
+    openComposition(modules, config, logger, (line) => console.log(line)),
     stopped,
   ])
-  // There is nothing yet to end in order: Ctrl-C ends a download at once.
+  // Nothing runs yet that must end in order, so that Ctrl-C ends a download at once.
   if ('reason' in composition) return
-  void composition.lost.then((message) => shutdown.crash('the embedded MongoDB has ended', message))
-  void stopped.then(async () => {
-    await sleep(config.drain.timeoutMs)
-    logger.error({ timeoutMs: config.drain.timeoutMs }, 'did not drain in time')
-    process.exit(1)
-  })
-  let forget = async () => {}
+  void composition.mongodb.lost.then((message) => shutdown.crash('the embedded MongoDB has ended', message))
+  exitAfterDrainTimeout(stopped, config, logger)
+  let removeNote = async () => {}
   try {
     const preparing = composition.prepare(signal)
-    // It goes on when the process cannot listen; its failure is then not what is reported.
+    // If the process cannot listen, that failure is reported, and the failure of the preparation is ignored.
     preparing.catch(() => undefined)
-    await Promise.race([preparing, sleep(portOpensAfterMs)])
+    await Promise.race([preparing, sleep(maxPortDelayMs)])
     const listener = await listen(composition.app.fetch, config)
     void listener.failed.then((error) => shutdown.crash('the listener failed', error))
-    const lines = await preparing
-    // Only a process that was started by hand prints the short form: a parent process prints for its children.
-    const brief = isBrief(shown) && !process.send
-    // A parent (`npm run split`, tests) learns that its child is ready, and where.
-    process.send?.({ port: listener.port, lines })
-    if (!config.production && !process.send) {
-      const { host, dataDir } = config
-      const { port } = listener
-      forget = await noteListening(dataDir, { host, ports: [port] }, logger)
-      const facts = [`MongoDB    ${composition.mongodb}`, ...lines, ...(brief ? [briefLog] : [])]
-      console.log(banner(all ? 'one process' : config.hosted.join(', '), urlOf({ host, port }), facts))
+    const facts = await preparing
+    const isForked = process.send !== undefined
+    const brief = isBrief(logOptions) && !isForked
+    // A parent process (`npm run split`, `npm run dev`, a test) prints for its children.
+    process.send?.({ port: listener.port, facts } satisfies ReadyMessage)
+    if (!config.production && !isForked) {
+      const address = { host: config.host, port: listener.port }
+      removeNote = await noteListening(config.dataDir, { host: config.host, ports: [listener.port] }, logger)
+      const log = brief ? [briefLogFact] : []
+      const mongodb = ['MongoDB', composition.mongodb.description] as const
+      console.log(banner(shape, urlOf(address), [mongodb, ...facts, ...log]))
     }
     logger.info({ hosted: config.hosted, port: listener.port }, 'ready')
 
     const { reason } = await stopped
     logger.info({ reason }, 'draining')
-    if (brief) console.log(stopping)
+    if (brief) console.log(stoppingMessage)
     composition.drain()
     listener.drain()
     await sleep(config.drain.delayMs)
@@ -86,8 +82,23 @@ async function run(shutdown: Shutdown): Promise<void> {
   } catch (error) {
     if (!signal.aborted) throw error
   } finally {
-    await forget()
+    await removeNote()
     await composition.close()
   }
   logger.info('stopped')
+}
+
+/** What this process sends to the process that forked it, once it is ready. */
+export interface ReadyMessage {
+  port: number
+  /** For the banner. */
+  facts: readonly BannerFact[]
+}
+
+function exitAfterDrainTimeout(stopped: Promise<unknown>, { drain }: Config, logger: Logger): void {
+  void stopped.then(async () => {
+    await sleep(drain.timeoutMs)
+    logger.error({ timeoutMs: drain.timeoutMs }, 'did not drain in time')
+    process.exit(1)
+  })
 }

@@ -1,33 +1,30 @@
 import type { Logger } from '#kernel/logger.ts'
 
-/** Why a process is to end. */
+/** Why a process is to end: a signal, `disconnect` for the end of the parent process, or what has crashed. */
 export interface Stop {
-  /** A signal, `disconnect` for the end of a parent that it was forked by, or what has crashed. */
   reason: string
 }
 
-/** What is heard of the end of this process, from when `stopSignal` was called. */
+/** The shutdown of this process, requested or not yet. */
 export interface Shutdown {
-  /** Aborted as soon as the process is to end. */
+  /** Aborted by the first request to end. */
   signal: AbortSignal
-  /** Resolves with what asked for it first. */
+  /** Resolves with the reason of the first request to end. */
   stopped: Promise<Stop>
-  /** Whether there was anything that no code has caught: the process then ends with 1. */
+  /** Whether anything crashed. The exit code of the process is then 1. */
   crashed(): boolean
-  /** For what this process cannot go on without. What no code catches gets here by itself. */
+  /** Requests the end because of an error that this process cannot recover from. Uncaught errors request it by themselves. */
   crash(reason: string, error: unknown): void
-  /** Where crashes are written from now on; on standard error until then. */
+  /** Sends crashes to this log from now on, instead of standard error. */
   reportTo(logger: Logger): void
 }
 
-// Milliseconds. A terminal sends Ctrl-C to all of its foreground processes, and npm passes on what it has heard: who
-// started this with npm has asked once, and the process hears of it twice.
-const heardTwice = 500
+// One Ctrl-C arrives twice: the terminal signals each process of its foreground group, and npm forwards what it receives.
+const duplicateSignalMs = 500
 
 /**
- * Whatever asks this process to end, once: SIGTERM, SIGINT, the end of a parent that it was forked by, or an error that
- * no code has caught. A signal half a second after the first is from somebody who does not want to wait, and ends the
- * process at once.
+ * Listens for requests to end this process: SIGTERM, SIGINT, the end of a parent process that forked it, and uncaught
+ * errors. A second signal ends the process at once.
  */
 export function createShutdown(): Shutdown {
   const stop = new AbortController()
@@ -35,9 +32,9 @@ export function createShutdown(): Shutdown {
   const { signal } = stop
   let report = (reason: string, error: unknown) => console.error(reason, error)
   let crashed = false
-  let heardFirst = Number.POSITIVE_INFINITY
+  let firstRequestAt = Number.POSITIVE_INFINITY
   const end = (reason: string) => {
-    if (!signal.aborted) heardFirst = performance.now()
+    if (!signal.aborted) firstRequestAt = performance.now()
     resolve({ reason })
     stop.abort()
   }
@@ -49,11 +46,11 @@ export function createShutdown(): Shutdown {
 
   for (const event of ['SIGTERM', 'SIGINT', 'disconnect'] as const) {
     process.on(event, () => {
-      if (performance.now() - heardFirst > heardTwice) process.exit(1)
+      if (performance.now() - firstRequestAt > duplicateSignalMs) process.exit(1)
       end(event)
     })
   }
-  // Rejections that nobody handles get here as well.
+  // Node.js reports unhandled rejections with this event too.
   process.on('uncaughtException', (error, origin) => crash(origin, error))
 
   return {

@@ -285,7 +285,7 @@ describe('the split shape', () => {
   it('does not call the end of a service a fault of the configuration', async () => {
     const DATA_DIR = await withFile('jwt-private-keys.json', '[{')()
     const failure = await failureOf('split', { DATA_DIR })
-    expect(failure).toContain('\nauth ended with code 1 before it was ready: its own message stands above')
+    expect(failure).toContain('\nauth ended with code 1 before it was ready: see its own message above')
     expect(failure.match(/The configuration has/g)).toHaveLength(1)
   })
 

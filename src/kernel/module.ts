@@ -12,6 +12,9 @@ import type { Command } from './command.ts'
 import type { Job } from './jobs.ts'
 import type { Logger } from './logger.ts'
 
+/** What an operator sees when the process is ready: a label and its text. */
+export type BannerFact = readonly [label: string, text: string]
+
 /** What a module gets from the process that hosts it. */
 export interface ModuleContext<Needs, Settings> {
   /** The module's own database, and no other's. */
@@ -32,14 +35,14 @@ export interface StartedModule<PortType = unknown> {
   /** ... and under `/internal`, behind the service credential, when they do not. */
   internal?: OpenAPIHono<AppEnv>
   /**
-   * What must be there before the first request beside the migrations (an account, demo data). Runs after them,
-   * under the same lock, at every boot: it looks before it writes.
-   * @returns lines that the person who started the process should see
+   * Creates what must exist before the first request, such as an account or demo data. It runs at every boot, after the
+   * migrations and under the same lease, so that it creates only what is missing.
+   * @returns what the operator should see
    */
-  prepare?(call: Call): Promise<string[]>
-  /** What it does unasked, from when the process is ready until it drains. */
+  prepare?(call: Call): Promise<BannerFact[]>
+  /** Periodic work, from when the process is ready until it drains. */
   jobs?: readonly Job[]
-  /** Whether what must always hold of its data does. */
+  /** Checks that the module's data is consistent. */
   audit?: Audit
   /** What operators may have it do. */
   commands?: readonly Command[]

@@ -84,7 +84,7 @@ const violations: Plant[] = [
     'src/dev/planted-module.ts': "import { order } from '../modules/order/module.ts'",
   }),
   ...breaking('folder-main', {
-    'src/main.ts': "import { registry } from './registry.ts'",
+    'src/main.ts': "import { loadConfig } from '#kernel/config/load-config.ts'",
   }),
   ...breaking('folder-other', {
     'src/planted-alone.ts': "import { registry } from './registry.ts'",

@@ -72,7 +72,7 @@ describe('the split shape with a service that does not answer', () => {
       async () => expect((await shop.get('/orders', { token: shop.adminToken })).status).toBe(200),
       { timeout: 15_000, interval: 100 },
     )
-    expect(shop.output()).toContain('a service ended: starting it again')
+    expect(shop.output()).toContain('service exited, restarting')
   })
 })
 

@@ -5,8 +5,8 @@ import { expect, inject, it, onTestFinished } from 'vitest'
 import { openCollections } from '#test/support/collections.ts'
 import { databaseName, startComposition } from '#test/support/shop.ts'
 
-/** The lines that a boot prints for the operator. */
-async function linesAtBoot(settings: Record<string, string>): Promise<string[]> {
+/** Boots the program once. @returns what the operator sees */
+async function factsAtBoot(settings: Record<string, string>): Promise<BannerFact[]> {
   const noAdmin = { ADMIN_USERNAME: '', ADMIN_EMAIL: '', ADMIN_PASSWORD: '' }
   const { composition, close } = await startComposition({ environment: { ...noAdmin, ...settings } })
   try {
@@ -26,10 +26,10 @@ it('the boot prints the password of the demo admin as long as the account is an 
     await rm(dataDir, { recursive: true })
   })
   const settings = { MONGODB_DATABASE: database, DATA_DIR: dataDir, DEMO: 'true' }
-  const demoLine = [expect.stringMatching(/^Admin +admin \/ \S+ +\(demo; admin@example\.com\)$/)]
-  expect(await linesAtBoot(settings)).toEqual(demoLine)
-  expect(await linesAtBoot(settings)).toEqual(demoLine)
+  const demoAdmin = [['Admin', expect.stringMatching(/^admin \/ \S+ +\(demo; admin@example\.com\)$/)]]
+  expect(await factsAtBoot(settings)).toEqual(demoAdmin)
+  expect(await factsAtBoot(settings)).toEqual(demoAdmin)
   const auth = await own.collections('auth')
   await auth.collection('users').updateOne({ username: 'admin' }, { $set: { role: 'customer' } })
-  expect(await linesAtBoot(settings)).toEqual([])
+  expect(await factsAtBoot(settings)).toEqual([])
 })

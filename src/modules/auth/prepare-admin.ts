@@ -2,6 +2,7 @@ import type { Call } from '#kernel/call.ts'
 import { ConfigError } from '#kernel/config/config-error.ts'
 import { isDomainError } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
+import type { BannerFact } from '#kernel/module.ts'
 import type { Registration } from './accounts.ts'
 import type { AdminAccounts } from './admin-accounts.ts'
 import { demoAdmin } from './demo-admin.ts'
@@ -20,7 +21,7 @@ export async function prepareAdmin(
     logger: Logger
   },
   call: Call,
-): Promise<string[]> {
+): Promise<BannerFact[]> {
   const { accounts, settingsAdmin, config, logger } = options
   if (settingsAdmin) {
     await ensureSettingsAdmin(accounts, settingsAdmin, logger, call)
@@ -30,7 +31,7 @@ export async function prepareAdmin(
   const admin = await demoAdmin(config.dataDir)
   if (await accounts.isEmpty(call)) await accounts.ensureAdmin(admin, call)
   else if (!(await accounts.isAdmin(admin, call))) return []
-  return [`Admin      ${admin.username} / ${admin.password}   (demo; ${admin.email})`]
+  return [['Admin', `${admin.username} / ${admin.password}   (demo; ${admin.email})`]]
 }
 
 async function ensureSettingsAdmin(

@@ -1,0 +1,66 @@
+import type { Config } from '#kernel/config/load-config.ts'
+import type { Logger } from '#kernel/logger.ts'
+import type { AnyModule, StartedModule } from '#kernel/module.ts'
+import type { Mongo } from '#kernel/mongo/connection.ts'
+import { createHttpClient } from '#kernel/ports/http-client.ts'
+import type { Port } from '#kernel/ports/port.ts'
+import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
+import type { joinProblems } from '../http/join-problems.ts'
+
+/** Wraps the implementation of a port that modules of this process call. */
+export type WrapPort = (port: Port<object>, implementation: object) => object
+
+/**
+ * Starts the hosted modules, each after the modules that it needs. A need is resolved to the local port if its module is
+ * hosted here, and to an HTTP client otherwise. `loadConfig` has checked that one of the two is possible.
+ * @returns the started modules by name
+ * @throws Error if modules need each other in a circle
+ */
+export async function startModules(options: {
+  modules: readonly AnyModule[]
+  config: Config
+  mongo: Mongo
+  problems: ReturnType<typeof joinProblems>
+  logger: Logger
+  wrapPort: WrapPort
+}): Promise<ReadonlyMap<string, StartedModule>> {
+  const { modules, config, mongo, problems, logger, wrapPort } = options
+  const credential = config.internalSecrets && createCredentialIssuer(config.internalSecrets[0])
+  const hosted = new Map<string, StartedModule>()
+  const starting = new Set<string>()
+
+  const start = async (module: AnyModule): Promise<StartedModule> => {
+    const running = hosted.get(module.name)
+    if (running) return running
+    if (starting.has(module.name)) throw new Error(`${module.name} needs itself through the modules it needs`)
+    starting.add(module.name)
+    const needs: Record<string, unknown> = {}
+    for (const [name, port] of Object.entries(module.needs)) needs[name] = await resolve(module, port)
+    const started = await module.start({
+      database: mongo.database(module.name),
+      needs,
+      settings: config.settings[module.name],
+      config,
+      logger: logger.child({ module: module.name }),
+    })
+    hosted.set(module.name, started)
+    return started
+  }
+
+  const resolve = async (module: AnyModule, port: Port<unknown>): Promise<unknown> => {
+    const needed = modules.find((candidate) => candidate.name === port.name)
+    if (needed && config.hosted.includes(port.name)) {
+      const { port: implementation } = await start(needed)
+      return wrapPort(port as Port<object>, implementation as object)
+    }
+    const url = config.urls[port.name]
+    if (!needed?.connect || url === undefined)
+      throw new Error(`${module.name} needs ${port.name}, which no module offers`)
+    return needed.connect(createHttpClient({ target: port.name, url, credential, problems, logger }))
+  }
+
+  for (const module of modules) {
+    if (config.hosted.includes(module.name)) await start(module)
+  }
+  return hosted
+}
