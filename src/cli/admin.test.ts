@@ -201,12 +201,11 @@ describe('the last admin', () => {
     const operators = await Promise.all([1, 2].map(() => startComposition({ environment: settings })))
     for (const { composition } of operators) await composition.connect(AbortSignal.timeout(10_000))
     const at = (n: number, name: string, ...args: string[]) => {
-      const found = operators[n]?.composition.commands.find((candidate) => candidate.name === name)
-      return found?.run(
+      return operators[n]?.composition.runCommand(name, {
         args,
-        async () => '',
-        () => createCall(20_000, 'test'),
-      )
+        readSecret: async () => '',
+        createCall: () => createCall(20_000, 'test'),
+      })
     }
     const other = await own.customer()
     for (let round = 0; round < 10; round++) {
@@ -318,8 +317,11 @@ it('reset-password wins over an owner, or a thief, who changes it while the oper
     expect((await shop.put('/profile/password', { token: ada.token, body })).status).toBe(204)
     return 'found it under the mat'
   }
-  const reset = operator.composition.commands.find(({ name }) => name === 'reset-password')
-  await reset?.run([ada.username], typed, () => createCall(20_000, 'test'))
+  await operator.composition.runCommand('reset-password', {
+    args: [ada.username],
+    readSecret: typed,
+    createCall: () => createCall(20_000, 'test'),
+  })
   expect((await signIn(ada.username, 'mine as long as I hold it')).status).toBe(401)
   expect((await signIn(ada.username, 'found it under the mat')).status).toBe(200)
   await operator.close()

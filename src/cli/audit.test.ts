@@ -119,7 +119,7 @@ it('finds nothing in a shop where all is right, and says what it looked at', asy
   const { database } = await copyOfShop()
   expect(await audit(environment(database))).toMatchObject({
     code: 0,
-    stdout: 'Looked at 6 orders, 4 holds, 3 products: 0 findings\n',
+    stdout: 'Checked 6 orders, 4 holds, 3 products: 0 findings\n',
     stderr: '',
   })
   expect((await auditReport(environment(database))).report).toEqual({
@@ -484,7 +484,7 @@ it('repairs nothing on the strength of a look that it broke off', async () => {
 
   const run = await audit(environment(copy.database), '--repair')
   expect(run.code).toBe(1)
-  expect(run.stdout).toMatch(/there may be more: run it again\n$/)
+  expect(run.stdout).toMatch(/there may be more: run the audit again\n$/)
   expect(await stockOf(copy.product, pot.productId)).toBe(7)
 })
 
@@ -519,14 +519,14 @@ it('prints a table that people can read, and ends with 1 while something is left
   await change(copy.product, 'products', cup.productId, { $inc: { stock: 3 } })
   const seen = 'the stock is wrong: stock 8 + held 4, stocked 9, ledger 9'
   const table = (note: string, summary: string) => [
-    'MODULE   FINDING    OF                        WHAT',
+    'MODULE   FINDING    SUBJECT                   DESCRIPTION',
     `product  stock_off  ${cup.productId}  ${seen} (${note})`,
     '',
-    `Looked at 6 orders, 4 holds, 3 products: 1 finding${summary}`,
+    `Checked 6 orders, 4 holds, 3 products: 1 finding${summary}`,
     '',
   ]
   const found = await audit(environment(copy.database))
-  expect(found.stdout.split('\n')).toEqual(table('--repair sets it right', ''))
+  expect(found.stdout.split('\n')).toEqual(table('--repair repairs it', ''))
   expect(found.code).toBe(1)
   const repaired = await audit(environment(copy.database), '--repair')
   expect(repaired.stdout.split('\n')).toEqual(table('repaired: stock 8 → 5', ', 1 repaired'))
@@ -557,7 +557,7 @@ it('raises no false alarm in a shop that is selling', async () => {
 it.each([
   ['an option that it does not know', ['--fix'], {}, '"--fix" is no option: the options are --repair'],
   ['an option that is almost right', ['--repiar'], {}, '(did you mean --repair?)'],
-  ['an argument that is no option', ['fix'], {}, '"fix" is an argument too many'],
+  ['an argument that is no option', ['fix'], {}, '"fix": the audit takes options only'],
   ['a setting that is wrong', [], { REQUEST_TIMEOUT: 'soon' }, 'REQUEST_TIMEOUT'],
   ['a service that has nothing to audit', [], { SERVICE: 'auth' }, 'SERVICE'],
   [

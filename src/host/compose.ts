@@ -1,6 +1,6 @@
 import type { AuditedModule } from '#kernel/audit.ts'
 import { createCall } from '#kernel/call.ts'
-import type { Command } from '#kernel/command.ts'
+import type { CommandInput, CommandResult } from '#kernel/command.ts'
 import type { Config } from '#kernel/config/load-config.ts'
 import { startJobs } from '#kernel/jobs.ts'
 import type { Logger } from '#kernel/logger.ts'
@@ -23,8 +23,8 @@ export interface Composition {
   app: ReturnType<typeof createApplication>
   /** The audits of the hosted modules. They need a connection. */
   audits: readonly AuditedModule[]
-  /** The operators' commands of the hosted modules. They need a migrated database. */
-  commands: readonly Command[]
+  /** Runs an operators' command of a hosted module. It needs a migrated database. */
+  runCommand(name: string, input: CommandInput): Promise<CommandResult>
   /** Waits for the database, with growing delays between attempts, until the signal is aborted. */
   connect(signal: AbortSignal): Promise<void>
   /** Connects, and migrates the databases of the hosted modules. A command needs no more than this. */
@@ -85,7 +85,13 @@ export async function compose(options: {
       return audit ? [{ module: name, neededBy, audit }] : []
     }),
 
-    commands: [...hosted.values()].flatMap((module) => module.commands ?? []),
+    async runCommand(name, input) {
+      for (const module of hostedModules) {
+        const command = module.commands?.find((candidate) => candidate.name === name)
+        if (command) return command.run(hosted.get(module.name)?.operations, input)
+      }
+      throw new Error(`no hosted module has the command ${name}`)
+    },
 
     connect: (signal) => mongo.connect(signal, () => refuseNewerData(mongo, hostedModules)),
 

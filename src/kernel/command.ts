@@ -1,27 +1,41 @@
 import type { Call } from './call.ts'
 
-/** What came of a command: for a person to read, and for a program. */
-export interface Answer {
-  text: string
+/** The result of a command, for the operator and for a program. */
+export interface CommandResult {
+  /** The first row is the head. It is printed before the text. */
+  table?: readonly (readonly string[])[]
+  text?: string
   json: unknown
 }
 
-/** Something that an operator may have a module do, by `npm run admin`. */
-export interface Command {
+/** What a command gets from the program that runs it. */
+export interface CommandInput {
+  /** One for each parameter. */
+  args: readonly string[]
+  /**
+   * Reads a secret without showing it.
+   * @param name names the secret in the prompt
+   */
+  readSecret(name: string): Promise<string>
+  /** A call whose time starts now. A command makes each call when it needs it, because an operator may take long to type. */
+  createCall(): Call
+}
+
+/** A command of `npm run admin`, as data: the usage needs neither settings nor a database. */
+export interface Command<Operations = unknown> {
   name: string
-  /** What its arguments are, in order; each is required. */
+  /** The names of the arguments, in order. Each argument is required. */
   parameters: readonly string[]
   /** One line for the usage. */
   summary: string
   /**
-   * @param secret asks for one that nobody sees, as `what`
-   * @param call for work from now on: whoever is asked takes their time
+   * @param operations what the started module offers to its commands
    * @throws Refusal, DomainError
    */
-  run(args: readonly string[], secret: (what: string) => Promise<string>, call: () => Call): Promise<Answer>
+  run(operations: Operations, input: CommandInput): Promise<CommandResult>
 }
 
-/** Why a command was not carried out: the message is for the person who gave it. */
+/** The reason why a command was not carried out. The message is for the operator. */
 export class Refusal extends Error {
   override readonly name = 'Refusal'
 }

@@ -27,7 +27,7 @@ export interface ModuleContext<Needs, Settings> {
 }
 
 /** A started module. Nothing of it touches the database before `prepare`. */
-export interface StartedModule<PortType = unknown> {
+export interface StartedModule<PortType = unknown, Operations = unknown> {
   /** The public routes. */
   routes: OpenAPIHono<AppEnv>
   /** What other modules may call, when they share this process ... */
@@ -44,11 +44,11 @@ export interface StartedModule<PortType = unknown> {
   jobs?: readonly Job[]
   /** Checks that the module's data is consistent. */
   audit?: Audit
-  /** What operators may have it do. */
-  commands?: readonly Command[]
+  /** What the module's commands work with. */
+  operations?: Operations
 }
 
-export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType> {
+export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType, Operations> {
   /** Lower case; also the name of its database, its `SERVICE` and, upper case, its `_URL`. */
   name: string
   /** Descriptions of every public route: what /openapi.json is made of, whoever hosts the module. */
@@ -57,13 +57,17 @@ export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType> {
   problems?: ProblemTable
   /** The module's own environment variables. */
   settings?(mode: { production: boolean }): z.ZodObject<SettingsShape>
+  /** Names that other programs use for the module's settings, by setting. The boot warns about them. */
+  misnamedSettings?: Readonly<Record<string, readonly string[]>>
+  /** The commands of `npm run admin`. */
+  commands?: readonly Command<Operations>[]
   /** Indexes and schema changes, in order, each run once per database. Old and new replicas live with each. */
   migrations: readonly Migration[]
   /** The ports it calls, under the names of the modules they belong to. */
   needs: { readonly [Name in keyof Needs]: Port<Needs[Name]> }
   start(
     context: ModuleContext<Needs, z.infer<z.ZodObject<SettingsShape>>>,
-  ): StartedModule<PortType> | Promise<StartedModule<PortType>>
+  ): StartedModule<PortType, Operations> | Promise<StartedModule<PortType, Operations>>
   /** Its port over HTTP. */
   connect?(http: HttpClient): PortType
 }
@@ -74,6 +78,8 @@ export interface AnyModule {
   api: Readonly<Record<string, RouteConfig>>
   problems?: ProblemTable
   settings?(mode: { production: boolean }): z.ZodObject<z.ZodRawShape>
+  misnamedSettings?: Readonly<Record<string, readonly string[]>>
+  commands?: readonly Command[]
   migrations: readonly Migration[]
   needs: Readonly<Record<string, Port<unknown>>>
   start(context: ModuleContext<Record<string, unknown>, unknown>): StartedModule | Promise<StartedModule>
@@ -85,6 +91,7 @@ export function defineModule<
   Needs = Record<never, never>,
   SettingsShape extends z.ZodRawShape = Record<never, never>,
   PortType = undefined,
->(module: Module<Needs, SettingsShape, PortType>): AnyModule {
+  Operations = undefined,
+>(module: Module<Needs, SettingsShape, PortType, Operations>): AnyModule {
   return module as unknown as AnyModule
 }

@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
+import { urlVariable } from '#kernel/config/general-settings.ts'
 import { kernelProblems } from '#kernel/http/problems.ts'
 import { joinProblems } from '#src/http/join-problems.ts'
 import { registry } from '#src/registry.ts'
@@ -29,8 +30,16 @@ it('the boot refuses a code that two modules have, and names both', () => {
 })
 
 it('the kernel names no module and none of the words of a module', async () => {
-  const words = registry.flatMap(({ problems = {} }) => Object.keys(problems))
-  expect(words.length).toBeGreaterThan(7)
+  const problemCodes = registry.flatMap(({ problems = {} }) => Object.keys(problems))
+  const allSettings = registry.flatMap(({ settings }) =>
+    Object.keys(settings?.({ production: true }).shape ?? {}),
+  )
+  // The kernel defines the settings that several modules have.
+  const settings = allSettings.filter((name) => allSettings.indexOf(name) === allSettings.lastIndexOf(name))
+  const urls = registry.map(({ name }) => urlVariable(name))
+  expect(problemCodes.length).toBeGreaterThan(7)
+  expect(settings.length).toBeGreaterThan(7)
+  const words = [...problemCodes, ...settings, ...urls]
   const files = (await readdir(join(root, 'src', 'kernel'), { recursive: true })).filter(
     (file) => file.endsWith('.ts') && !/\.(test|suite)\.ts$/.test(file),
   )

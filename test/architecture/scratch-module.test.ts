@@ -1,84 +1,126 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { createCall } from '#kernel/call.ts'
-import { loadConfig } from '#kernel/config/load-config.ts'
+import { loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
 import { createHttpClient } from '#kernel/ports/http-client.ts'
 import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
 import { type Composition, compose } from '#src/host/compose.ts'
 import { joinProblems } from '#src/http/join-problems.ts'
-import { registry } from '#src/registry.ts'
 import type { Json } from '#test/support/client.ts'
+import { outputOf } from '#test/support/processes.ts'
 import { databaseName, quiet } from '#test/support/shop.ts'
 import { type ShelfPort, shelfPort } from '../fixtures/shelf-module/contract.ts'
 import { shelf } from '../fixtures/shelf-module/module.ts'
+import { registryWithShelf } from '../fixtures/shelf-registry.ts'
 
-const modules = [...registry, shelf]
+// A new module is a folder and one line of a registry. The module of the fixture proves it.
+
 const secret = 'a secret of thirty-two characters'
 const uri = inject('mongodbUri')
 
-describe.each(['all', 'shelf'])('A module that is a folder and a line, with SERVICE=%s,', (service) => {
-  let dataDir: string
-  let composition: Composition
-  const environment = (settings: Record<string, string> = {}) => ({
-    MONGODB_URI: uri,
-    MONGODB_DATABASE: databaseName(),
-    DATA_DIR: dataDir,
-    BCRYPT_COST: '4',
-    SERVICE: service,
-    INTERNAL_SECRET: secret,
-    SHELF_CAPACITY: '3',
-    ...settings,
-  })
-  beforeAll(async () => {
-    dataDir = await mkdtemp(join(tmpdir(), 'trivet-shelf-'))
-    const config = loadConfig(environment(), modules)
-    const mongodb = { ...config.mongodb, uri }
-    composition = await compose({ config: { ...config, mongodb }, modules, logger: await quiet })
-    await composition.prepare(new AbortController().signal)
-  })
-  afterAll(async () => {
-    await composition.close()
-    await rm(dataDir, { recursive: true, force: true })
-  })
+let dataDir: string
+beforeAll(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), 'trivet-shelf-'))
+})
+afterAll(() => rm(dataDir, { recursive: true, force: true }))
 
-  const get = async (path: string) => {
-    const answer = await composition.app.request(path)
-    return { status: answer.status, body: (await answer.json()) as Json }
-  }
+const environment = (settings: Record<string, string> = {}) => ({
+  MONGODB_URI: uri,
+  MONGODB_DATABASE: databaseName(),
+  DATA_DIR: dataDir,
+  BCRYPT_COST: '4',
+  INTERNAL_SECRET: secret,
+  SHELF_CAPACITY: '3',
+  ...settings,
+})
 
-  it('has its route and its problem in the document', async () => {
+type Get = (path: string) => Promise<{ status: number; body: Json }>
+
+/** What every process of the program serves for the module. */
+function itServesTheModule(get: Get) {
+  it('describes the route and the problem of the module in the OpenAPI document', async () => {
     const { body } = await get('/openapi.json')
     const { responses } = body.paths['/shelf/{count}'].get
     const [, , , name] = responses[409].$ref.split('/')
     expect(body.components.responses[name].description).toContain('Choose another shelf.')
   })
 
-  it('has a page for its problem', async () => {
+  it('serves the page of the problem', async () => {
     expect(await get('/problems/shelf_full')).toEqual({
       status: 200,
       body: { code: 'shelf_full', status: 409, title: 'The shelf is full', advice: 'Choose another shelf.' },
     })
   })
 
-  it('reads its setting, and answers its own error', async () => {
+  it('serves the route, which uses the setting and answers with the problem', async () => {
     expect(await get('/shelf/3')).toEqual({ status: 200, body: { count: 3 } })
     expect(await get('/shelf/4')).toMatchObject({ status: 409, body: { code: 'shelf_full', count: 4 } })
   })
+}
 
-  it('refuses a wrong value of its setting', () => {
-    expect(() => loadConfig(environment({ SHELF_CAPACITY: '0' }), modules)).toThrow('SHELF_CAPACITY')
+describe.each(['shelf-main.ts', 'shelf-split.ts'])('the program with one more module, as %s,', (script) => {
+  let url: string
+  let stop: () => Promise<number | null>
+  beforeAll(async () => {
+    const { PATH = '', HOME = '' } = process.env
+    const child = fork(fileURLToPath(new URL(`../fixtures/${script}`, import.meta.url)), {
+      env: { PATH, HOME, PORT: '0', ...environment() },
+      silent: true,
+      execArgv: [],
+    })
+    const output = outputOf(child)
+    const exited = once(child, 'exit').then(([code]) => code as number | null)
+    stop = async () => {
+      child.kill('SIGTERM')
+      return exited
+    }
+    const ready = await Promise.race([once(child, 'message'), exited])
+    if (!Array.isArray(ready)) throw new Error(`the program did not start:\n${output()}`)
+    const [{ port }] = ready as [{ port: number }]
+    url = `http://127.0.0.1:${port}`
+  })
+  afterAll(async () => {
+    expect(await stop()).toBe(0)
   })
 
-  it('answers calls of its port over HTTP, its own error among them', async () => {
+  itServesTheModule(async (path) => {
+    const answer = await fetch(`${url}${path}`)
+    return { status: answer.status, body: (await answer.json()) as Json }
+  })
+})
+
+describe('a process that hosts the new module alone', () => {
+  let composition: Composition
+  beforeAll(async () => {
+    const config = loadConfig(environment({ SERVICE: 'shelf' }), registryWithShelf)
+    const mongodb = { ...config.mongodb, uri }
+    composition = await compose({
+      config: { ...config, mongodb },
+      modules: registryWithShelf,
+      logger: await quiet,
+    })
+    await composition.prepare(new AbortController().signal)
+  })
+  afterAll(() => composition.close())
+
+  itServesTheModule(async (path) => {
+    const answer = await composition.app.request(path)
+    return { status: answer.status, body: (await answer.json()) as Json }
+  })
+
+  it('answers calls of the port over HTTP, also with the problem of the module', async () => {
     const http = createHttpClient({
       target: shelfPort.name,
       url: 'http://shelf.test',
       credential: createCredentialIssuer(secret),
       logger: await quiet,
-      problems: joinProblems(modules),
-      fetch: async (url, init) => composition.app.request(String(url), init),
+      problems: joinProblems(registryWithShelf),
+      fetch: async (target, init) => composition.app.request(String(target), init),
     })
     const port = shelf.connect?.(http) as ShelfPort
     expect(await port.put({ count: 2 }, createCall(10_000, 'test'))).toEqual({ count: 2 })
@@ -87,4 +129,15 @@ describe.each(['all', 'shelf'])('A module that is a folder and a line, with SERV
       members: { count: 4 },
     })
   })
+})
+
+it('the configuration refuses a wrong value of the setting of the new module', () => {
+  expect(() => loadConfig(environment({ SHELF_CAPACITY: '0' }), registryWithShelf)).toThrow('SHELF_CAPACITY')
+})
+
+it('the configuration warns about another name of the setting of the new module', () => {
+  const { misnamedSettings } = loadConfig(environment({ SHELF_SIZE: '9' }), registryWithShelf)
+  expect(misnamedSettings.map(misnamedSettingWarning)).toEqual([
+    'SHELF_SIZE is not a setting; SHELF_CAPACITY was probably meant',
+  ])
 })

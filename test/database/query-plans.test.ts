@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest'
 import { type AuditedModule, runAudit } from '#kernel/audit.ts'
 import { createCall } from '#kernel/call.ts'
-import type { Command } from '#kernel/command.ts'
+import type { Composition } from '#src/host/compose.ts'
 import { registry } from '#src/registry.ts'
 import { type Account, type Answer, type Client, createClient, type Json } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
@@ -45,7 +45,7 @@ beforeAll(async () => {
   await askForEverything()
   await askOtherwise()
   await turnThePages()
-  await carryOut(composition.commands)
+  await runCommands(composition)
   await untilSwept()
   await auditAndRepair(composition.audits)
   commands.stop()
@@ -165,16 +165,15 @@ const commandLines = [
   ['promote', newAdmin],
 ]
 
-async function carryOut(commands: readonly Command[]): Promise<void> {
-  for (const [name, ...args] of commandLines) {
-    const command = commands.find((candidate) => candidate.name === name)
-    if (!command) throw new Error(`there is no command ${name}`)
-    await command.run(
+async function runCommands({ runCommand }: Composition): Promise<void> {
+  for (const [name = '', ...args] of commandLines) {
+    await runCommand(name, {
       args,
-      async () => 'the boat in the bottle',
-      () => createCall(patience, 'command'),
-    )
+      readSecret: async () => 'the boat in the bottle',
+      createCall: () => createCall(patience, 'command'),
+    })
   }
+  const commands = registry.flatMap((module) => module.commands ?? [])
   unasked.push(
     ...commands.map(({ name }) => name).filter((name) => !commandLines.some(([ran]) => ran === name)),
   )

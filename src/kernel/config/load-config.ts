@@ -3,13 +3,14 @@ import { ConfigError } from './config-error.ts'
 import { developmentInternalSecret, needFaults, productionFaults } from './cross-checks.ts'
 import { nonEmptyVariables } from './environment.ts'
 import { environmentSetting, generalSettings, urlVariable } from './general-settings.ts'
-import { findMisnamedSettings, type MisnamedSetting } from './misnamed-settings.ts'
+import { findMisnamedSettings, type MisnamedSetting, type OtherNames } from './misnamed-settings.ts'
 import { createSettingsReader } from './settings-reader.ts'
 
 /** The parts of a module that the configuration uses. */
 export interface ConfigurableModule {
   name: string
   settings?(mode: { production: boolean }): z.ZodObject<z.ZodRawShape>
+  misnamedSettings?: OtherNames
   needs: Readonly<Record<string, unknown>>
 }
 
@@ -81,7 +82,11 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
   }
   // The settings of modules that this process does not host are known settings too.
   for (const module of modules) if (module.settings) reader.addKnown(module.settings({ production }))
-  const misnamedSettings = findMisnamedSettings(nonEmptyVariables(environment), [...reader.known])
+  const misnamedSettings = findMisnamedSettings(
+    nonEmptyVariables(environment),
+    [...reader.known],
+    otherNamesOf(modules),
+  )
   // A fault of a setting that several modules share is listed once.
   if (faults.length > 0)
     throw new ConfigError([...new Set(faults)], misnamedSettings.map(misnamedSettingWarning))
@@ -108,6 +113,15 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
     settings,
     misnamedSettings,
   }
+}
+
+/** Other names of the modules' own settings and of the variables with their URLs. */
+function otherNamesOf(modules: readonly ConfigurableModule[]): OtherNames {
+  const urlNames = modules.map(({ name }): [string, string[]] => {
+    const variable = urlVariable(name)
+    return [variable, [variable.replace(/_URL$/, '_SERVICE_URL')]]
+  })
+  return Object.assign(Object.fromEntries(urlNames), ...modules.map((module) => module.misnamedSettings))
 }
 
 /** @returns the URLs of remote modules without a slash at the end, by module name */

@@ -6,38 +6,21 @@ export interface MisnamedSetting {
   meant: string
 }
 
+/** Names that other programs use for a setting, by setting. */
+export type OtherNames = Readonly<Record<string, readonly string[]>>
+
 /**
- * Names that other programs use for the same settings. This program ignores unknown variables: with `MONGO_URL`, for example,
+ * Other names of the settings that do not belong to one module. This program ignores unknown variables: with `MONGO_URL`, for example,
  * it would report no error and use the default database. Typing errors are found by comparison. A doubtful name causes no
  * warning, because an environment has many variables of other programs.
  */
-const otherNames: Readonly<Record<string, readonly string[]>> = {
-  ACCESS_TOKEN_TTL: [
-    'JWT_EXPIRES_IN',
-    'JWT_EXPIRATION',
-    'JWT_TTL',
-    'ACCESS_TOKEN_EXPIRES_IN',
-    'ACCESS_TOKEN_LIFETIME',
-  ],
-  ADMIN_EMAIL: ['ADMIN_MAIL'],
-  ADMIN_PASSWORD: ['ADMIN_PASS', 'ADMIN_PWD'],
-  ADMIN_USERNAME: ['ADMIN_USER', 'ADMIN_NAME'],
-  AUTH_URL: ['AUTH_SERVICE_URL'],
-  BCRYPT_COST: ['BCRYPT_ROUNDS', 'BCRYPT_SALT_ROUNDS', 'SALT_ROUNDS'],
+const generalOtherNames: OtherNames = {
   CORS_ORIGINS: ['ALLOWED_ORIGINS', 'CORS_ALLOWED_ORIGINS', 'CORS_ALLOW_ORIGINS'],
   DATA_DIR: ['DATA_DIRECTORY'],
   DEMO: ['DEMO_MODE', 'DEMO_DATA'],
   DRAIN_TIMEOUT: ['SHUTDOWN_TIMEOUT', 'GRACEFUL_SHUTDOWN_TIMEOUT'],
   HOST: ['BIND_ADDRESS', 'BIND_HOST', 'LISTEN_ADDRESS', 'LISTEN_HOST', 'SERVER_HOST'],
   INTERNAL_SECRET: ['SERVICE_SECRET', 'INTERNAL_TOKEN', 'INTERNAL_API_KEY'],
-  JWT_PRIVATE_KEYS: [
-    'JWT_SECRET',
-    'JWT_SECRET_KEY',
-    'JWT_KEY',
-    'JWT_KEYS',
-    'JWT_SIGNING_KEY',
-    'JWT_SIGNING_KEYS',
-  ],
   LOG_LEVEL: ['LOGGING_LEVEL', 'PINO_LOG_LEVEL'],
   MONGODB_DATABASE: [
     'MONGODB_DB',
@@ -59,8 +42,6 @@ const otherNames: Readonly<Record<string, readonly string[]>> = {
   ],
   NODE_ENV: ['NODE_ENVIRONMENT'],
   PORT: ['PORTS', 'LISTEN_PORT', 'SERVER_PORT'],
-  PRODUCT_URL: ['PRODUCT_SERVICE_URL'],
-  REFRESH_TOKEN_TTL: ['JWT_REFRESH_EXPIRES_IN', 'REFRESH_TOKEN_EXPIRES_IN', 'REFRESH_TOKEN_LIFETIME'],
   TRUSTED_PROXIES: ['TRUST_PROXY', 'TRUST_PROXIES'],
 }
 
@@ -71,11 +52,14 @@ const namesForAnyDatabase = ['DATABASE_URL', 'DATABASE_URI', 'DB_URL', 'DB_URI',
  * Finds variables with a name like a setting's.
  * @param environment contains no empty variables
  * @param settings the names of all settings, and also those of modules that this process does not host
+ * @param moduleNames other names of the settings of modules
  */
 export function findMisnamedSettings(
   environment: Readonly<Record<string, string>>,
   settings: readonly string[],
+  moduleNames: OtherNames,
 ): MisnamedSetting[] {
+  const names = { ...generalOtherNames, ...moduleNames }
   const known = settings.flatMap((setting) => [setting, `${setting}_FILE`])
   const meaningOf = (variable: string): string | undefined => {
     const value = environment[variable] ?? ''
@@ -83,7 +67,7 @@ export function findMisnamedSettings(
     if (known.includes(variable) || /^(?:tcp|udp|sctp):\/\//.test(value)) return undefined
     const name = variable.toUpperCase().replace(/[^A-Z0-9]+/g, '_')
     const isFile = name.endsWith('_FILE')
-    const setting = findSetting(isFile ? name.slice(0, -'_FILE'.length) : name, settings, value)
+    const setting = findSetting(isFile ? name.slice(0, -'_FILE'.length) : name, settings, names, value)
     if (setting !== undefined) return isFile ? `${setting}_FILE` : setting
     return known.find((candidate) => isMistyped(name, candidate))
   }
@@ -93,10 +77,15 @@ export function findMisnamedSettings(
   })
 }
 
-function findSetting(name: string, settings: readonly string[], value: string): string | undefined {
+function findSetting(
+  name: string,
+  settings: readonly string[],
+  otherNames: OtherNames,
+  value: string,
+): string | undefined {
   if (namesForAnyDatabase.includes(name) && value.startsWith('mongodb')) return 'MONGODB_URI'
   const withoutExtras = name.replace(/^TRIVET_/, '').replace(/_(?:MS|SEC|SECS|SECONDS)$/, '')
-  const [other] = Object.entries(otherNames).find(([, names]) => names.includes(withoutExtras)) ?? []
+  const [other] = Object.entries(otherNames).find(([, others]) => others.includes(withoutExtras)) ?? []
   if (other !== undefined) return other
   return settings.find((setting) => withoutExtras === setting)
 }
@@ -104,7 +93,7 @@ function findSetting(name: string, settings: readonly string[], value: string): 
 const withoutUnderscores = (name: string): string => name.replaceAll('_', '')
 const sortedWords = (name: string): string => name.split('_').sort().join('_')
 
-// Short names differ by one letter from too many other names, such as HOST from POST, or AUTH_URL from OAUTH_URL.
+// Short names differ by one letter from too many other names, such as HOST from POST.
 const minComparedLength = 7
 const minLengthForOtherFirstLetter = 9
 

@@ -19,7 +19,7 @@ import { createTokenIssuer } from './sessions/access-tokens.ts'
 import { createRefreshFamilyRepository } from './sessions/refresh-family.repository.ts'
 import { createRefreshTokens } from './sessions/refresh-tokens.ts'
 import { developmentKeys, publicKeyOf } from './sessions/signing-keys.ts'
-import { adminOf, authSettings } from './settings.ts'
+import { adminOf, authSettings, misnamedAuthSettings } from './settings.ts'
 import { createSignIn } from './sign-in.ts'
 import { createKnownClientRepository } from './throttling/known-client.repository.ts'
 import { createLimits } from './throttling/limits.ts'
@@ -30,6 +30,8 @@ export const auth = defineModule({
   api: authApi,
   problems: authProblems,
   settings: authSettings,
+  misnamedSettings: misnamedAuthSettings,
+  commands: adminCommands,
   migrations: authMigrations,
   needs: {},
   async start({ database, settings, config, logger }) {
@@ -78,7 +80,7 @@ export const auth = defineModule({
         ),
       }),
       port,
-      commands: adminCommands(adminAccounts),
+      operations: adminAccounts,
       prepare: (call) =>
         prepareAdmin({ accounts: adminAccounts, settingsAdmin: adminOf(settings), config, logger }, call),
     }

@@ -89,3 +89,27 @@ export function adminOf(settings: {
   const { ADMIN_USERNAME: username, ADMIN_EMAIL: email, ADMIN_PASSWORD: password } = settings
   return username && email && password ? { username, email, password } : undefined
 }
+
+/** Names that other programs use for these settings. */
+export const misnamedAuthSettings = {
+  ACCESS_TOKEN_TTL: [
+    'JWT_EXPIRES_IN',
+    'JWT_EXPIRATION',
+    'JWT_TTL',
+    'ACCESS_TOKEN_EXPIRES_IN',
+    'ACCESS_TOKEN_LIFETIME',
+  ],
+  ADMIN_EMAIL: ['ADMIN_MAIL'],
+  ADMIN_PASSWORD: ['ADMIN_PASS', 'ADMIN_PWD'],
+  ADMIN_USERNAME: ['ADMIN_USER', 'ADMIN_NAME'],
+  BCRYPT_COST: ['BCRYPT_ROUNDS', 'BCRYPT_SALT_ROUNDS', 'SALT_ROUNDS'],
+  JWT_PRIVATE_KEYS: [
+    'JWT_SECRET',
+    'JWT_SECRET_KEY',
+    'JWT_KEY',
+    'JWT_KEYS',
+    'JWT_SIGNING_KEY',
+    'JWT_SIGNING_KEYS',
+  ],
+  REFRESH_TOKEN_TTL: ['JWT_REFRESH_EXPIRES_IN', 'REFRESH_TOKEN_EXPIRES_IN', 'REFRESH_TOKEN_LIFETIME'],
+}

@@ -57,7 +57,7 @@ describe.skipIf(noDocker)('the guide to compose', () => {
     expect(output()).toContain('"totalAmount":25.8,"status":"confirmed"')
     expect(output()).toContain('admin@example.com')
     expect(output()).toContain('complete')
-    expect(output().match(/Looked at 1 orders.*0 findings/g)).toHaveLength(2)
+    expect(output().match(/Checked 1 orders.*0 findings/g)).toHaveLength(2)
     expect(await readdir(folder)).toEqual(['backup.tgz', 'deploy', 'secrets.tgz'])
   })
 })

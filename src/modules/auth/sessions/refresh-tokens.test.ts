@@ -286,15 +286,14 @@ describe('a family', () => {
   it('no family survives a concurrent change of the role', async () => {
     const operator = await startComposition({ environment })
     await operator.composition.connect(new AbortController().signal)
-    const promote = operator.composition.commands.find(({ name }) => name === 'promote')
     for (let round = 0; round < 15; round++) {
       const ada = await shop.customer()
       const [, refreshed, ...late] = await Promise.all([
-        promote?.run(
-          [ada.username],
-          async () => '',
-          () => createCall(20_000, 'promotion'),
-        ),
+        operator.composition.runCommand('promote', {
+          args: [ada.username],
+          readSecret: async () => '',
+          createCall: () => createCall(20_000, 'promotion'),
+        }),
         ...meanwhile(ada),
       ])
       for (const token of [refreshed?.body.refreshToken ?? ada.refreshToken, ada.refreshToken])
