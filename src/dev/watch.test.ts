@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import type { Json } from '#test/support/client.ts'
-import { outputOf } from '#test/support/processes.ts'
+import { outputOf } from '#test/support/output.ts'
 import { freePort } from '../embedded/free-port.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
