@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import { createCall } from '#kernel/call.ts'
@@ -46,13 +47,13 @@ const roleOf = async (token: string) => (await shop.get('/profile', { token })).
 const refresh = (refreshToken: string) => shop.post('/token/refresh', { body: { refreshToken } })
 const signIn = (username: string, password: string) => shop.post('/login', { body: { username, password } })
 
-describe('create', () => {
+describe('npm run admin -- create', () => {
   it.each([
     ['a line', 'the boat in the bottle\n'],
-    ['a line of Windows', 'the boat in the bottle\r\nand more'],
-    ['no end of line', 'the boat in the bottle'],
+    ['a line with a Windows line break', 'the boat in the bottle\r\nand more'],
+    ['a line without a line break', 'the boat in the bottle'],
     ['a line after a byte order mark', '\ufeffthe boat in the bottle\n'],
-  ])('makes an admin whose password is %s on standard input', async (_what, input) => {
+  ])('creates an admin whose password is %s on standard input', async (_what, input) => {
     const name = `captain-${input.length}`
     const outcome = await run(environment, ['create', name, `${name}@example.com`], input)
     expect(outcome).toMatchObject({ code: 0, stdout: expect.stringContaining(`${name} is an admin now`) })
@@ -75,22 +76,22 @@ describe('create', () => {
     ['a password with the name', ['newcomer', 'new@example.com'], 'Newcomer 12', /password: .*username/],
     ['an empty line', ['newcomer', 'new@example.com'], '\n', /standard input is empty/],
     ['no password', ['newcomer', 'new@example.com'], '', /standard input is empty/],
-    ['no UTF-8', ['newcomer', 'new@example.com'], Buffer.from('fünf Würfel', 'latin1'), /has to be UTF-8/],
-  ])('refuses %s, and says why', async (_what, args, input, reason) => {
+    ['no UTF-8', ['newcomer', 'new@example.com'], Buffer.from('fünf Würfel', 'latin1'), /must be UTF-8/],
+  ])('refuses %s, and gives the reason', async (_what, args, input, reason) => {
     const outcome = await run(environment, ['create', ...args], input)
     expect(outcome).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(reason) })
     const users = (await shop.collections('auth')).collection('users')
     expect(await users.countDocuments({ username: 'newcomer' })).toBe(0)
   })
 
-  it('reads no more than a password may have, however much there is', async () => {
+  it('stops reading standard input when the line is longer than a password may be', async () => {
     const child = spawn(process.execPath, [script, 'create', 'newcomer', 'new@example.com'], {
       env: environment,
       stdio: ['pipe', 'ignore', 'pipe'],
     })
     onTestFinished(() => void child.kill('SIGKILL'))
     const errors = textOf(child.stderr)
-    // Neither is there an end of line, nor an end.
+    // Standard input has no line break, and stays open.
     child.stdin.write('long'.repeat(10_000))
     const [code] = await once(child, 'close')
     expect({ code, errors: errors() }).toEqual({ code: 1, errors: expect.stringContaining('is too long') })
@@ -98,21 +99,21 @@ describe('create', () => {
 
   it.each([
     ['a-secret-on-the-line', /1 argument too many/],
-    ['--a-secret-on-the-line', /argument 4 is no option: the options are/],
-  ])('takes no password as an argument (%s), and does not repeat it', async (argument, reason) => {
+    ['--a-secret-on-the-line', /argument 4 is not an option: the options are/],
+  ])('refuses a password as an argument (%s), and does not print it', async (argument, reason) => {
     const outcome = await command('create', 'newcomer', 'new@example.com', argument)
     expect(outcome).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(reason) })
     expect(outcome.stderr).not.toContain('secret')
   })
 
-  it('works before there was ever a process', async () => {
+  it('works before the first start of the program', async () => {
     const fresh = { ...environment, MONGODB_DATABASE: databaseName() }
     const twice = await Promise.all(
       ['one', 'two'].map((name) =>
         run(fresh, ['create', `${name}-and-only`, 'only@example.com'], 'the boat in the bottle'),
       ),
     )
-    // The unique index is there before the first account.
+    // The unique index exists before the first account.
     expect(twice.map(({ code }) => code).toSorted()).toEqual([0, 1])
     const own = await openCollections(environment.MONGODB_URI ?? '', fresh.MONGODB_DATABASE)
     for (const module of ['auth', 'product', 'order']) await (await own.collections(module)).dropDatabase()
@@ -120,8 +121,8 @@ describe('create', () => {
   })
 })
 
-describe('promote and demote', () => {
-  it('change the role at the next sign-in, and end every session', async () => {
+describe('npm run admin -- promote and demote', () => {
+  it('changes the role from the next sign-in on, and ends every session', async () => {
     const ada = await shop.customer()
     const promoted = await command('promote', ada.email.toUpperCase())
     expect(promoted).toMatchObject({ code: 0, stdout: `${ada.username} is an admin now\n` })
@@ -146,7 +147,7 @@ describe('promote and demote', () => {
     expect((await shop.post('/products/create_product', { token, body: {} })).status).toBe(403)
   })
 
-  it('leave alone what is so already', async () => {
+  it('changes nothing if the account has the role already', async () => {
     const ada = await shop.customer()
     const outcome = await command('demote', ada.username)
     expect(outcome).toMatchObject({ code: 0, stdout: `${ada.username} is not an admin\n` })
@@ -159,7 +160,7 @@ describe('promote and demote', () => {
   })
 
   it.each(['promote', 'demote', 'sign-out', 'reset-password'])(
-    '%s refuses an account that is not there',
+    '%s refuses an account that does not exist',
     async (name) => {
       const outcome = await run(environment, [name, 'nobody@example.com'], 'the boat in the bottle')
       expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining('there is no such account') })
@@ -185,7 +186,7 @@ describe('the last admin', () => {
     expect((await own.login(admin.email, admin.password)).length).toBeGreaterThan(0)
   })
 
-  it('is nobody where there is none: a customer is no admin then, either', async () => {
+  it('is not a customer: demoting a customer is no error even if no admin exists', async () => {
     const { username } = await own.customer()
     const users = (await own.collections('auth')).collection('users')
     await users.updateMany({ role: 'admin' }, { $set: { role: 'customer' } })
@@ -196,7 +197,7 @@ describe('the last admin', () => {
     await users.updateOne({ username: admin.username }, { $set: { role: 'admin' } })
   })
 
-  it('is left when both of two are demoted at once', async () => {
+  it('remains when two admins are demoted at the same time', async () => {
     const settings = { MONGODB_DATABASE: own.database }
     const operators = await Promise.all([1, 2].map(() => startComposition({ environment: settings })))
     for (const { composition } of operators) await composition.connect(AbortSignal.timeout(10_000))
@@ -222,7 +223,7 @@ describe('the last admin', () => {
   })
 })
 
-it('list shows the admins, the oldest first, and nobody else', async () => {
+it('list prints the admins only, the oldest first', async () => {
   const ada = await shop.customer()
   const bob = await shop.customer()
   await command('promote', ada.username)
@@ -235,7 +236,7 @@ it('list shows the admins, the oldest first, and nobody else', async () => {
   expect(stdout).not.toContain(bob.username)
 })
 
-it('list goes by when an account was made, whatever process has given it its id in that second', async () => {
+it('list sorts by the creation time of the accounts, not by their ids', async () => {
   const { username } = await shop.customer()
   await command('promote', username)
   const users = (await shop.collections('auth')).collection('users')
@@ -244,8 +245,8 @@ it('list goes by when an account was made, whatever process has given it its id 
   expect(stdout.split('\n')[1]).toMatch(new RegExp(`^${username} .*1970-`))
 })
 
-describe('--json', () => {
-  it('prints the account that a command was about, and no hash', async () => {
+describe('npm run admin -- --json', () => {
+  it('prints the account of the command without its password hash', async () => {
     const { code, stdout } = await run(
       environment,
       ['create', 'machine', 'Machine@example.com', '--json'],
@@ -264,7 +265,7 @@ describe('--json', () => {
     })
   })
 
-  it('prints the admins, no more than a thousand of them, and says whether these are all', async () => {
+  it('prints at most a thousand admins and whether these are all, completely into a slow pipe', async () => {
     const own = await startShop()
     const theirs = { ...environment, MONGODB_DATABASE: own.database, DATA_DIR: own.dataDir }
     const profile = (await own.get('/profile', { token: own.adminToken })).body
@@ -281,11 +282,24 @@ describe('--json', () => {
     expect((await run(theirs, ['list'])).stdout).toMatch(
       /There are more admins: these are the oldest 1000\n$/,
     )
+
+    // More than a pipe holds, so that the process must wait for a reader that starts late.
+    const child = spawn(process.execPath, [script, 'list', '--json'], {
+      env: theirs,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const exited = once(child, 'exit')
+    await once(child.stdout, 'readable')
+    await sleep(300)
+    const output = textOf(child.stdout)
+    await once(child.stdout, 'end')
+    expect(JSON.parse(output()).admins).toHaveLength(1_000)
+    expect(await exited).toEqual([0, null])
     await own.close()
   })
 })
 
-it('sign-out ends every session of any account, and nothing else', async () => {
+it('sign-out ends every session of an account, and keeps its password', async () => {
   const ada = await shop.customer()
   const outcome = await command('sign-out', ada.email)
   expect(outcome).toMatchObject({ code: 0, stdout: `${ada.username} is signed out everywhere\n` })
@@ -296,7 +310,7 @@ it('sign-out ends every session of any account, and nothing else', async () => {
   expect((await signIn(ada.username, ada.password)).status).toBe(200)
 })
 
-it('reset-password replaces the password of any account, and ends its sessions', async () => {
+it('reset-password replaces the password of an account, and ends its sessions', async () => {
   const ada = await shop.customer()
   const outcome = await run(environment, ['reset-password', ada.email], 'found it under the mat')
   expect(outcome).toMatchObject({ code: 0, stdout: expect.stringContaining('signed out everywhere') })
@@ -308,7 +322,7 @@ it('reset-password replaces the password of any account, and ends its sessions',
   expect((await signIn(ada.username, 'found it under the mat')).status).toBe(200)
 })
 
-it('reset-password wins over an owner, or a thief, who changes it while the operator types', async () => {
+it('reset-password replaces a password that was changed while the operator typed the new one', async () => {
   const ada = await shop.customer()
   const operator = await startComposition({ environment: { MONGODB_DATABASE: shop.database } })
   await operator.composition.connect(AbortSignal.timeout(10_000))
@@ -327,7 +341,7 @@ it('reset-password wins over an owner, or a thief, who changes it while the oper
   await operator.close()
 })
 
-describe('the command itself', () => {
+describe('the command line of npm run admin', () => {
   it.each<[string[], number, string]>([
     [[], 2, 'the command is missing'],
     [['dance'], 2, 'there is no command "dance"'],
@@ -339,23 +353,20 @@ describe('the command itself', () => {
     [['create', 'a'], 2, 'create: missing <e-mail>'],
     [['create', 'a', 'a@example.com', 'b'], 2, 'create: 1 argument too many'],
     [['list', 'a', 'b'], 2, 'list: 2 arguments too many'],
-    [['list', '--frob'], 2, 'argument 2 is no option: the options are --json, --help'],
-    [['--jsn', 'list'], 2, 'argument 1 is no option (did you mean --json?)'],
+    [['list', '--frob'], 2, 'argument 2 is not an option: the options are --json, --help'],
+    [['--jsn', 'list'], 2, 'argument 1 is not an option (did you mean --json?)'],
     [['list', '--json=yes'], 2, '--json takes no value'],
     [['--help'], 0, 'npm run admin'],
-  ])(
-    '%j says what is wrong, and how it is used, and needs no database for that',
-    async (args, code, first) => {
-      const outcome = await run({ ...environment, MONGODB_URI: 'mongodb://127.0.0.1:9' }, args)
-      expect(outcome.code).toBe(code)
-      const text = code === 0 ? outcome.stdout : outcome.stderr
-      expect(text.split('\n')[0]).toContain(first)
-      for (const name of ['create', 'promote', 'demote', 'list', 'sign-out', 'reset-password'])
-        expect(text).toContain(`  ${name} `)
-    },
-  )
+  ])('%j prints the fault and the usage, with an empty environment', async (args, code, first) => {
+    const outcome = await run({}, args)
+    expect(outcome.code).toBe(code)
+    const text = code === 0 ? outcome.stdout : outcome.stderr
+    expect(text.split('\n')[0]).toContain(first)
+    for (const name of ['create', 'promote', 'demote', 'list', 'sign-out', 'reset-password'])
+      expect(text).toContain(`  ${name} `)
+  })
 
-  it('ends with 2 where there is no database, or no module that has it', async () => {
+  it('exits with 2 if the database does not answer, or the module of the command is not hosted', async () => {
     const away = await run({ ...environment, MONGODB_URI: 'mongodb://127.0.0.1:9' }, ['list'])
     expect(away.code).toBe(2)
     const elsewhere = { ...environment, SERVICE: 'product', AUTH_URL: 'http://127.0.0.1:9' }
@@ -366,10 +377,10 @@ describe('the command itself', () => {
   })
 })
 
-describe('at a terminal', () => {
+describe('npm run admin at a terminal', () => {
   /**
-   * The command on a pseudo-terminal (`script` of util-linux), where each line is typed when it is asked for.
-   * @param line what else the shell is told
+   * Runs the command on a pseudo-terminal (`script` of util-linux), and types one line at each prompt.
+   * @param line the rest of the shell's command line
    */
   function atTerminal(
     args: readonly string[],
@@ -388,7 +399,7 @@ describe('at a terminal', () => {
     let prompts = 0
     child.stdout.on('data', () => {
       const asked = shown().split('new password').length - 1
-      // The second prompt names it once more.
+      // The second prompt has these words too.
       while (prompts < asked && answers.length > 0) {
         prompts += 1
         processes = commandLines()
@@ -400,11 +411,11 @@ describe('at a terminal', () => {
     )
   }
 
-  /** Of all processes: what everybody on the machine can see. */
+  /** @returns the command lines of all processes, which every user of the machine can see */
   const commandLines = () =>
     execFileSync('ps', ['-eww', '-o', 'args='], { encoding: 'utf8', maxBuffer: 100_000_000 })
 
-  it('asks twice for the password, and does not show it', async () => {
+  it('asks for the password twice, and does not show it', async () => {
     const secret = 'nobody sees this one'
     const { code, shown, processes } = await atTerminal(
       ['create', 'typist', 'typist@example.com'],
@@ -414,18 +425,18 @@ describe('at a terminal', () => {
     expect(shown).toMatch(/^new password: \r\nnew password, again: \r\n/)
     expect(shown).toContain('\ntypist is an admin now')
     expect(shown).not.toContain(secret)
-    // As it is between the two prompts.
+    // The command lines were read between the two prompts.
     expect(processes).toContain('typist@example.com')
     expect(processes).not.toContain(secret)
     expect((await signIn('typist', secret)).status).toBe(200)
   })
 
-  it('refuses two that differ', async () => {
+  it('refuses two passwords that differ', async () => {
     const { code, shown } = await atTerminal(
       ['create', 'waverer', 'waverer@example.com'],
       ['this is the one\r', 'or maybe this one\r'],
     )
-    const reason = '\r\nnew password: the two are not the same\r\n'
+    const reason = '\r\nnew password: the two inputs are not the same\r\n'
     expect({ code, shown }).toMatchObject({ code: 1, shown: expect.stringContaining(reason) })
     expect((await signIn('waverer', 'this is the one')).status).toBe(401)
   })
@@ -434,7 +445,7 @@ describe('at a terminal', () => {
     ['Ctrl-C', ['\u0003']],
     ['Ctrl-C at the second prompt', ['nobody sees this one\r', '\u0003']],
     ['Ctrl-D', ['\u0004']],
-  ])('changes nothing when it is left with %s', async (_what, typed) => {
+  ])('changes nothing if the operator leaves the prompt with %s', async (_what, typed) => {
     const { code, shown } = await atTerminal(['create', 'leaver', 'leaver@example.com'], typed)
     expect({ code, shown }).toMatchObject({
       code: 130,
@@ -444,7 +455,7 @@ describe('at a terminal', () => {
     expect(await users.countDocuments({ username: 'leaver' })).toBe(0)
   })
 
-  it('keeps the log out of what is written to a file', async () => {
+  it('keeps the log out of the output that goes to a file', async () => {
     const { username } = await shop.customer()
     const file = join(shop.dataDir, 'answer.json')
     const line = `--json > '${file}'`
@@ -454,9 +465,9 @@ describe('at a terminal', () => {
   })
 })
 
-it('works on the embedded MongoDB: before the first start, and on that of a shop that runs', async () => {
+it('npm run admin uses the embedded MongoDB, before the first start of the program and while it runs', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-admin-'))
-  // The machine's own environment too: it says where there is a mongod.
+  // The environment of this machine says where mongod is.
   const embedded = { ...process.env, ...environment, MONGODB_URI: '', DATA_DIR: dataDir }
   const first = await run(embedded, ['create', 'early', 'early@example.com'], 'the boat in the bottle')
   expect(first).toMatchObject({ code: 0, stdout: expect.stringContaining('early is an admin now') })
@@ -473,7 +484,7 @@ it('works on the embedded MongoDB: before the first start, and on that of a shop
   const { refreshToken } = await running.signIn('early@example.com', 'the boat in the bottle')
   const reset = await run(embedded, ['reset-password', 'early'], 'found it under the mat')
   expect(reset).toMatchObject({ code: 0, stdout: expect.stringContaining('signed out everywhere') })
-  // Whose MongoDB it was has it still.
+  // The program that started this MongoDB still uses it.
   expect((await running.post('/token/refresh', { body: { refreshToken } })).status).toBe(401)
   expect(await running.login('early@example.com', 'found it under the mat')).toEqual(expect.any(String))
   main.kill('SIGTERM')

@@ -13,7 +13,7 @@ let dataDir: string
 let ada: Account
 let cup: Json
 let pot: Json
-/** One order in each status that an order ends in, and one that holds two cups and a pot. */
+/** The ids of one order in each status, by status. The confirmed order holds two cups and a pot. */
 const orders: Record<string, string> = {}
 const copies: { drop(): Promise<void> }[] = []
 
@@ -61,11 +61,11 @@ interface Copy extends Collections {
   product: Db
   order: Db
   database: string
-  /** In this process, and without waiting for the second look. */
+  /** Runs the audit in this process, without a delay before it confirms its findings. */
   look(repair?: 'repair'): Promise<ReportedFinding[]>
 }
 
-/** The shop's databases under a name that no process serves: what is spoilt there stays so until the audit comes. */
+/** Copies the shop's databases. No process uses the copy, so that damage stays until the audit. */
 async function copyOfShop(): Promise<Copy> {
   const database = databaseName()
   const own = await openCollections(inject('mongodbUri'), database)
@@ -102,7 +102,7 @@ async function copyOfShop(): Promise<Copy> {
   }
 }
 
-/** By the hexadecimal form of its id. */
+/** A filter by the hexadecimal form of the id. */
 const byId = (id: unknown) => ({ $expr: { $eq: [{ $toString: '$_id' }, id] } })
 const change = async (db: Db, collection: string, id: unknown, update: Record<string, unknown>) => {
   const { modifiedCount } = await db.collection(collection).updateOne(byId(id), update)
@@ -115,7 +115,7 @@ const remove = async (db: Db, collection: string, filter: Record<string, unknown
 const stockOf = async (db: Db, id: unknown) => (await db.collection('products').findOne(byId(id)))?.stock
 const codes = (findings: readonly ReportedFinding[]) => findings.map(({ code, subject }) => [code, subject])
 
-it('finds nothing in a shop where all is right, and says what it looked at', async () => {
+it('finds nothing in a consistent shop, and prints what it checked', async () => {
   const { database } = await copyOfShop()
   expect(await audit(environment(database))).toMatchObject({
     code: 0,
@@ -129,8 +129,8 @@ it('finds nothing in a shop where all is right, and says what it looked at', asy
   })
 })
 
-describe('a fault with exactly one right answer', () => {
-  /** What is spoilt, what is found of it, and what is right again after the repair. */
+describe('an inconsistency with exactly one right repair', () => {
+  /** A title, the code of the finding, and a function that damages the data and returns a check of the repair. */
   const faults: [
     string,
     string,
@@ -170,7 +170,7 @@ describe('a fault with exactly one right answer', () => {
       },
     ],
     [
-      'a count of what was put in that is off',
+      'a wrong count of stocked units',
       'stocked_off',
       async ({ product }) => {
         await change(product, 'products', cup.productId, { $inc: { stocked: 7 } })
@@ -186,7 +186,7 @@ describe('a fault with exactly one right answer', () => {
       },
     ],
     ...(['cancelled', 'rejected'] as const).map((status): (typeof faults)[number] => [
-      `a hold that a ${status} order has kept`,
+      `a hold of a ${status} order`,
       'hold_left',
       async ({ product }) => {
         const requested = [{ productId: cup.productId, quantity: 1 }]
@@ -205,7 +205,7 @@ describe('a fault with exactly one right answer', () => {
       },
     ]),
     [
-      'a hold that came back after its stock had been given back',
+      'a hold that came back after its stock was released',
       'hold_left',
       async ({ product }) => {
         await change(product, 'reservations', orders.cancelled, { $set: { state: 'held' } })
@@ -216,7 +216,7 @@ describe('a fault with exactly one right answer', () => {
       },
     ],
     ...(['pending', 'cancelling'] as const).map((status): (typeof faults)[number] => [
-      `an order that nobody has finished: ${status}`,
+      `an unfinished order in the status ${status}`,
       'order_unfinished',
       async ({ product, order }) => {
         const leaseUntil = new Date(Date.now() - 75_000)
@@ -248,7 +248,7 @@ describe('a fault with exactly one right answer', () => {
     },
   ])
 
-  it.concurrent.each(faults)('is found and set right: %s', async (_, code, spoil) => {
+  it.concurrent.each(faults)('is found and repaired: %s', async (_, code, spoil) => {
     const copy = await copyOfShop()
     const { subject, right } = await spoil(copy)
     const seen = await copy.look()
@@ -260,10 +260,10 @@ describe('a fault with exactly one right answer', () => {
   })
 })
 
-describe('a fault that can be set right in more than one way', () => {
+describe('an inconsistency with more than one possible repair', () => {
   const faults: [string, string, (copy: Copy) => Promise<unknown>][] = [
     ...['confirmed', 'shipped', 'delivered'].map((status): (typeof faults)[number] => [
-      `a ${status} order whose hold is gone`,
+      `a ${status} order without its hold`,
       'hold_missing',
       async ({ product }) => {
         await remove(product, 'reservations', byId(orders[status]))
@@ -271,7 +271,7 @@ describe('a fault that can be set right in more than one way', () => {
       },
     ]),
     [
-      'a confirmed order whose hold was released, the stock too',
+      'an order whose hold and stock were released',
       'hold_missing',
       async ({ product }) => {
         await change(product, 'reservations', orders.shipped, { $set: { state: 'released' } })
@@ -280,7 +280,7 @@ describe('a fault that can be set right in more than one way', () => {
       },
     ],
     [
-      'a hold of other lines than its order',
+      'a hold whose lines differ from its order',
       'hold_differs',
       async ({ order }) => {
         await change(order, 'orders', orders.confirmed, { $set: { 'lines.0.quantity': 7 } })
@@ -288,7 +288,7 @@ describe('a fault that can be set right in more than one way', () => {
       },
     ],
     [
-      'a hold of another price than its order',
+      'a hold whose price differs from its order',
       'hold_differs',
       async ({ product }) => {
         await change(product, 'reservations', orders.confirmed, { $set: { 'held.0.price': 7 } })
@@ -296,7 +296,7 @@ describe('a fault that can be set right in more than one way', () => {
       },
     ],
     [
-      'a hold whose order is gone',
+      'a hold without its order',
       'hold_without_order',
       async ({ order }) => {
         await remove(order, 'orders', byId(orders.confirmed))
@@ -304,7 +304,7 @@ describe('a fault that can be set right in more than one way', () => {
       },
     ],
     [
-      'a hold whose product is gone',
+      'a hold without its product',
       'hold_of_unknown_product',
       async ({ product }) => {
         await remove(product, 'products', byId(pot.productId))
@@ -313,10 +313,10 @@ describe('a fault that can be set right in more than one way', () => {
     ],
     ...(
       [
-        ['without what it would give back', { $unset: { requested: 1 } }],
-        ['that would give back more than it took', { $inc: { 'requested.0.quantity': 3 } }],
-        ['whose quantity is no number', { $set: { 'requested.0.quantity': '2' } }],
-        ['without what it was answered with', { $unset: { held: 1 } }],
+        ['without its requested lines', { $unset: { requested: 1 } }],
+        ['that would release more than it holds', { $inc: { 'requested.0.quantity': 3 } }],
+        ['whose quantity is not a number', { $set: { 'requested.0.quantity': '2' } }],
+        ['without its held lines', { $unset: { held: 1 } }],
       ] as const
     ).map(([what, update]): (typeof faults)[number] => [
       `a hold ${what}`,
@@ -328,11 +328,11 @@ describe('a fault that can be set right in more than one way', () => {
     ]),
     ...(
       [
-        ['belongs to nobody', { $unset: { userId: 1 } }],
-        ['has a status that there is not', { $set: { status: 'lost' } }],
+        ['has no user', { $unset: { userId: 1 } }],
+        ['has an unknown status', { $set: { status: 'lost' } }],
         ['has no lease', { $set: { leaseUntil: 'tomorrow' } }],
-        ['has another total than its lines', { $inc: { totalAmount: 1 } }],
-        ['does not say when it was confirmed', { $unset: { confirmation: 1 } }],
+        ['has a total that differs from its lines', { $inc: { totalAmount: 1 } }],
+        ['has no confirmation', { $unset: { confirmation: 1 } }],
       ] as const
     ).map(([what, update]): (typeof faults)[number] => [
       `an order that ${what}`,
@@ -359,7 +359,7 @@ describe('a fault that can be set right in more than one way', () => {
       },
     ]),
     [
-      'a ledger that misses an entry',
+      'a ledger without one of its entries',
       'ledger_off',
       async ({ product }) => {
         await remove(product, 'stockLedger', { change: -1 })
@@ -367,7 +367,7 @@ describe('a fault that can be set right in more than one way', () => {
       },
     ],
     [
-      'three accounts of which no two agree',
+      'a stock, a stocked count and a ledger that all differ',
       'books_off',
       async ({ product }) => {
         await change(product, 'products', cup.productId, { $inc: { stock: 1, stocked: 3 } })
@@ -375,7 +375,7 @@ describe('a fault that can be set right in more than one way', () => {
       },
     ],
     [
-      'a stock below zero though the accounts agree',
+      'a negative stock with a matching ledger',
       'stock_negative',
       async ({ product }) => {
         await change(product, 'products', cup.productId, { $inc: { stock: -6, stocked: -6 } })
@@ -387,7 +387,7 @@ describe('a fault that can be set right in more than one way', () => {
       },
     ],
     [
-      'more held than was ever put in',
+      'more held units than were ever stocked',
       'oversold',
       async ({ product }) => {
         await change(product, 'products', cup.productId, { $inc: { stocked: -6 } })
@@ -400,7 +400,7 @@ describe('a fault that can be set right in more than one way', () => {
     ],
   ]
 
-  it.concurrent.each(faults)('is found and left alone: %s', async (_, code, spoil) => {
+  it.concurrent.each(faults)('is found and not repaired: %s', async (_, code, spoil) => {
     const copy = await copyOfShop()
     const subject = await spoil(copy)
     const everything = async () => [
@@ -416,7 +416,7 @@ describe('a fault that can be set right in more than one way', () => {
   })
 })
 
-it('repairs nothing that has moved on since it was seen', async () => {
+it('does not repair data that has changed since it was read', async () => {
   const copy = await copyOfShop()
   await change(copy.product, 'products', cup.productId, { $inc: { stock: 3 } })
   await change(copy.order, 'orders', orders.confirmed, {
@@ -440,7 +440,7 @@ it('repairs nothing that has moved on since it was seen', async () => {
   })
 })
 
-it('does not sell what an order without its hold is still owed', async () => {
+it('does not put stock on sale that belongs to an order without its hold', async () => {
   const copy = await copyOfShop()
   // Seen from the product module alone, three cups are missing from the shelf.
   await remove(copy.product, 'reservations', byId(orders.confirmed))
@@ -457,7 +457,7 @@ it('does not sell what an order without its hold is still owed', async () => {
   expect(await stockOf(copy.product, cup.productId)).toBe(5)
 })
 
-it('repairs nothing on the strength of a look that it broke off', async () => {
+it('does not repair stock if it stopped reading the orders at the limit of findings', async () => {
   const copy = await copyOfShop()
   const order = await copy.order.collection('orders').findOne(byId(orders.cancelled))
   const reservation = await copy.product.collection('reservations').findOne(byId(orders.shipped))
@@ -488,7 +488,7 @@ it('repairs nothing on the strength of a look that it broke off', async () => {
   expect(await stockOf(copy.product, pot.productId)).toBe(7)
 })
 
-it('never has more on sale than there is while it repairs', async () => {
+it('never has more stock on sale than exists while it repairs', async () => {
   const copy = await copyOfShop()
   // The stock of a cancelled order came back, and then its hold: to release that one too would sell a cup twice.
   await change(copy.product, 'reservations', orders.cancelled, { $set: { state: 'held' } })
@@ -502,7 +502,7 @@ it('never has more on sale than there is while it repairs', async () => {
   expect(await stockOf(copy.product, cup.productId)).toBe(5)
 })
 
-it('audits one module where only that is hosted, and repairs nothing that another may have a claim on', async () => {
+it('audits the hosted module only, and does not repair stock that may belong to orders of another module', async () => {
   const copy = await copyOfShop()
   await change(copy.product, 'products', cup.productId, { $inc: { stock: -3 } })
   const alone = environment(copy.database)
@@ -514,7 +514,7 @@ it('audits one module where only that is hosted, and repairs nothing that anothe
   })
 })
 
-it('prints a table that people can read, and ends with 1 while something is left', async () => {
+it('prints a table, and exits with 1 while findings remain', async () => {
   const copy = await copyOfShop()
   await change(copy.product, 'products', cup.productId, { $inc: { stock: 3 } })
   const seen = 'the stock is wrong: stock 8 + held 4, stocked 9, ledger 9'
@@ -533,7 +533,7 @@ it('prints a table that people can read, and ends with 1 while something is left
   expect(repaired.code).toBe(0)
 })
 
-it('raises no false alarm in a shop that is selling', async () => {
+it('finds nothing in a consistent shop that sells at the same time', async () => {
   const { productId } = await shop.product(shop.adminToken, { stock: 100_000 })
   const live = environment(shop.database)
   let over = false
@@ -555,19 +555,19 @@ it('raises no false alarm in a shop that is selling', async () => {
 })
 
 it.each([
-  ['an option that it does not know', ['--fix'], {}, '"--fix" is no option: the options are --repair'],
-  ['an option that is almost right', ['--repiar'], {}, '(did you mean --repair?)'],
-  ['an argument that is no option', ['fix'], {}, '"fix": the audit takes options only'],
-  ['a setting that is wrong', [], { REQUEST_TIMEOUT: 'soon' }, 'REQUEST_TIMEOUT'],
-  ['a service that has nothing to audit', [], { SERVICE: 'auth' }, 'SERVICE'],
+  ['an unknown option', ['--fix'], {}, '"--fix" is not an option: the options are --repair'],
+  ['a misspelled option', ['--repiar'], {}, '(did you mean --repair?)'],
+  ['an argument that is not an option', ['fix'], {}, '"fix": the audit takes options only'],
+  ['a wrong setting', [], { REQUEST_TIMEOUT: 'soon' }, 'REQUEST_TIMEOUT'],
+  ['a service without an audit', [], { SERVICE: 'auth' }, 'SERVICE'],
   [
-    'a database that is not there',
+    'a database that does not answer',
     [],
     { MONGODB_URI: 'mongodb://127.0.0.1:1/?directConnection=true' },
     'ECONNREFUSED',
   ],
-])('ends with 2 and one message for %s', async (_, options, settings, message) => {
-  const run = await audit({ ...environment('nobody'), ...settings }, ...options)
+])('exits with 2 and one message for %s', async (_, options, settings, message) => {
+  const run = await audit({ ...environment('unused'), ...settings }, ...options)
   expect(run).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(message) })
   expect(run.stderr).not.toContain('    at ')
 })

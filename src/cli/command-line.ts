@@ -1,15 +1,15 @@
 import { parseArgs } from 'node:util'
 import { nearestName } from '#kernel/nearest-name.ts'
 
-/** What is wrong with the arguments that a program was started with. */
+/** A fault of the command line. The message says what is wrong with it. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
 /**
- * The arguments of this process. Every option is a flag, and `--help` is one of them.
- * @param options.mayBeSecret whether an unknown argument may be a password: it is named by its position then
- * @throws UsageError that says which argument is wrong
+ * Reads the arguments of this process. Every option is a flag without a value. `--help` is always an option.
+ * @param options.mayBeSecret whether an unknown argument may be a password. The message then gives its position instead.
+ * @throws UsageError
  */
 export function readCommandLine<Flag extends string>(
   flags: readonly Flag[],
@@ -28,7 +28,7 @@ export function readCommandLine<Flag extends string>(
       const question = meant === undefined ? '' : ` (did you mean --${meant}?)`
       const listed = names.map((name) => `--${name}`).join(', ')
       throw new UsageError(
-        `${which} is no option${question}: the options are ${listed}; a name that begins with - comes after --`,
+        `${which} is not an option${question}: the options are ${listed}. Put a name that begins with - after --`,
       )
     }
     if (token.value !== undefined) throw new UsageError(`--${token.name} takes no value`)
@@ -36,5 +36,7 @@ export function readCommandLine<Flag extends string>(
   return { isSet: (flag) => parsed.values[flag] === true, positionals: parsed.positionals }
 }
 
-/** A typed argument in quotes: without characters that would change the terminal, and no longer than a line. */
-export const quoted = (typed: string): string => JSON.stringify(typed.slice(0, 40))
+const maxQuotedCharacters = 40
+
+/** Quotes an argument for a message, without control characters, which could change the terminal. */
+export const quoted = (argument: string): string => JSON.stringify(argument.slice(0, maxQuotedCharacters))

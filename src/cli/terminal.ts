@@ -3,55 +3,58 @@ import { setImmediate } from 'node:timers/promises'
 import { read } from 'read'
 import { Refusal } from '#kernel/command.ts'
 
-/** More than any password may have, in bytes. */
-const longestLine = 4_096
+// Longer than any password may be.
+const maxLineBytes = 4_096
 
-/** Left at the prompt: by Ctrl-C, Ctrl-D, or because the terminal is gone. */
+/** The operator left the prompt with Ctrl-C or Ctrl-D, or the terminal was closed. */
 export class Canceled extends Error {
   override readonly name = 'Canceled'
 }
 
 /**
- * A secret that nobody sees: asked for twice where a person types it, otherwise the first line of standard input.
- * @throws Refusal if there is none, or the two differ; Canceled
+ * Reads a secret. At a terminal the operator types it twice, and it is not shown. Otherwise it is the first line of
+ * standard input.
+ * @param name names the secret in prompts and messages
+ * @throws Refusal if there is no secret, or the operator typed two different secrets
+ * @throws Canceled
  */
-export async function readSecret(what: string): Promise<string> {
-  if (!process.stdin.isTTY) return firstLine(what)
-  const secret = await ask(`${what}: `)
-  if ((await ask(`${what}, again: `)) !== secret) throw new Refusal(`${what}: the two are not the same`)
+export async function readSecret(name: string): Promise<string> {
+  if (!process.stdin.isTTY) return readFirstLine(name)
+  const secret = await prompt(`${name}: `)
+  if ((await prompt(`${name}, again: `)) !== secret)
+    throw new Refusal(`${name}: the two inputs are not the same`)
   return secret
 }
 
-async function ask(prompt: string): Promise<string> {
-  // Of Ctrl-D and of a terminal that is gone, `read` says nothing: it has only stopped reading then.
+async function prompt(text: string): Promise<string> {
+  // `read` does not report Ctrl-D and a closed terminal. It only stops reading.
   const stopped = once(process.stdin, 'pause').then(() => setImmediate())
-  // As a terminal even where the output is a file: otherwise the terminal itself would show what is typed.
-  const options = { prompt, silent: true, terminal: true, output: process.stderr }
+  // `terminal` must be set even if the output is a file, because otherwise the terminal itself shows what is typed.
+  const options = { prompt: text, silent: true, terminal: true, output: process.stderr }
   const line = await Promise.race([read(options).catch(() => undefined), stopped])
-  // The line break that was typed is as hidden as the rest.
+  // The line break that the operator typed was not shown either.
   process.stderr.write('\n')
   if (line !== undefined) return line
   throw new Canceled('canceled: nothing was changed')
 }
 
-async function firstLine(what: string): Promise<string> {
+async function readFirstLine(name: string): Promise<string> {
   let input = Buffer.alloc(0)
   for await (const chunk of process.stdin) {
     input = Buffer.concat([input, chunk])
-    if (input.includes('\n') || input.length > longestLine) break
+    if (input.includes('\n') || input.length > maxLineBytes) break
   }
   const end = input.indexOf('\n')
   const bytes = end < 0 ? input : input.subarray(0, end)
-  if (bytes.length > longestLine) throw new Refusal(`${what}: the first line of standard input is too long`)
-  // Some shells end a line with a blank: `echo secret | ...` does on Windows.
+  if (bytes.length > maxLineBytes) throw new Refusal(`${name}: the first line of standard input is too long`)
+  // `echo secret | ...` on Windows puts a space at the end of the line.
   const line = decode(bytes)?.trimEnd()
-  if (line === undefined) throw new Refusal(`${what}: the first line of standard input has to be UTF-8`)
-  if (line === '')
-    throw new Refusal(`${what}: standard input is empty; its first line has to be the password`)
+  if (line === undefined) throw new Refusal(`${name}: the first line of standard input must be UTF-8`)
+  if (line === '') throw new Refusal(`${name}: standard input is empty; its first line must be the password`)
   return line
 }
 
-/** Without the byte order mark that some put first. */
+/** Removes a byte order mark. @returns undefined if the bytes are not UTF-8 */
 function decode(bytes: Buffer): string | undefined {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)

@@ -33,7 +33,7 @@ const greeting = createRoute({
   responses: { 200: { description: 'Hello' } },
 })
 
-/** Offers a port; `by` tells one replica of it from another. */
+/** A module that offers a port. `by` is part of each result, and tells replicas apart. */
 const greeter = (by: string, migrations: readonly Migration[] = []): AnyModule =>
   defineModule({
     name: 'greeter',
@@ -49,7 +49,7 @@ const greeter = (by: string, migrations: readonly Migration[] = []): AnyModule =
     connect: (http) => portClient(greeterPort, http),
   })
 
-/** Needs that port, and hands out what it got. */
+/** A module that needs this port. `greet` calls it. */
 function caller() {
   const got: { greeter?: GreeterPort } = {}
   const module = defineModule({
@@ -101,9 +101,9 @@ async function composed(
   }
 }
 
-/** A process that hosts the greeter alone, at a URL. */
+/** Starts a server that hosts only the greeter. */
 async function remoteGreeter(by: string, environment: Record<string, string> = {}) {
-  // Hosting all there is, it would have no /internal without a secret of its own.
+  // A process that hosts all modules serves /internal only if a secret is set.
   const development = { INTERNAL_SECRET: 'development-only-internal-secret' }
   const remote = await composed([greeter(by)], { ...development, ...environment })
   await remote.prepare()
@@ -120,7 +120,7 @@ async function remoteGreeter(by: string, environment: Record<string, string> = {
 }
 
 describe('a need', () => {
-  test('is the local port where its module is hosted, even if a URL is set', async () => {
+  test('resolves to the local port if its module is hosted here, even if a URL is set', async () => {
     const remote = await remoteGreeter('remote')
     const { module, greet } = caller()
     await composed([greeter('local'), module], { GREETER_URL: remote.url })
@@ -128,7 +128,7 @@ describe('a need', () => {
     expect(remote.authorizations).toEqual([])
   })
 
-  test('is an HTTP client where its module is elsewhere, with a credential for it', async () => {
+  test('resolves to an HTTP client with a credential if its module is hosted elsewhere', async () => {
     const remote = await remoteGreeter('remote')
     const { module, greet } = caller()
     await composed([greeter('local'), module], { SERVICE: 'caller', GREETER_URL: `${remote.url}/` })
@@ -136,19 +136,19 @@ describe('a need', () => {
     expect(remote.authorizations).toEqual([expect.stringMatching(/^Bearer \S+$/)])
   })
 
-  test('is refused by its module when the two do not share the secret', async () => {
+  test('is refused by the remote module if the secrets differ', async () => {
     const remote = await remoteGreeter('remote', { INTERNAL_SECRET: 'a secret of the remote one alone' })
     const { module, greet } = caller()
     await composed([greeter('local'), module], { SERVICE: 'caller', GREETER_URL: remote.url })
     await expect(greet()).rejects.toMatchObject({ code: 'dependency_unavailable' })
   })
 
-  test('goes on while one secret takes the place of another, whichever side is first', async () => {
+  test('works at each step of a change of the secret, whichever side changes first', async () => {
     const [former, latter] = ['the secret that was there before', 'the secret that is there from now on']
     const steps = [former, `${former},${latter}`, `${latter},${former}`, latter]
     for (const [at, theirs] of steps.entries()) {
       const remote = await remoteGreeter('remote', { INTERNAL_SECRET: theirs })
-      // A rolling change: some are one step behind, some one step ahead.
+      // During a rolling update, a process may be one step behind or ahead.
       for (const ours of steps.slice(Math.max(0, at - 1), at + 2)) {
         const { module, greet } = caller()
         const environment = { SERVICE: 'caller', GREETER_URL: remote.url, INTERNAL_SECRET: ours }
@@ -158,7 +158,7 @@ describe('a need', () => {
     }
   })
 
-  test('is wrapped where it is local, as tests ask for', async () => {
+  test('is wrapped by `wrapPort` only if it is local', async () => {
     const remote = await remoteGreeter('remote')
     const wrapPort = (port: { name: string }) => ({ greet: async () => `wrapped ${port.name}` })
     const local = caller()
@@ -169,14 +169,14 @@ describe('a need', () => {
     expect(await split.greet()).toMatchObject({ by: 'remote' })
   })
 
-  test('that is neither hosted nor has a URL stops the boot, saying what to set', async () => {
+  test('stops the boot if it is neither hosted nor has a URL, and the message says what to set', async () => {
     const { module } = caller()
     await expect(composed([greeter('local'), module], { SERVICE: 'caller' })).rejects.toThrow(
       'caller needs greeter: set GREETER_URL or host greeter',
     )
   })
 
-  test('that no module offers stops the boot', async () => {
+  test('stops the boot if no module offers it', async () => {
     const { module } = caller()
     await expect(composed([module], { GREETER_URL: 'http://greeter.example' })).rejects.toThrow(
       'caller needs greeter, which no module offers',
@@ -193,7 +193,7 @@ test('the program ends with exit code 1 and one message that names every missing
 })
 
 describe('modules', () => {
-  /** Modules that each need the ones named, and write down when they start. */
+  /** Creates modules by name with the names that each needs. `started` lists them in the order of their starts. */
   function chain(needs: Record<string, string[]>) {
     const started: string[] = []
     const modules = Object.entries(needs).map(([name, needed]) =>
@@ -215,19 +215,22 @@ describe('modules', () => {
     [['counter', 'kitchen', 'store']],
     [['store', 'kitchen', 'counter']],
     [['kitchen', 'counter', 'store']],
-  ])('start once each, after what they need, whatever the order of the registry (%s)', async (order) => {
-    const needs: Record<string, string[]> = { counter: ['kitchen', 'store'], kitchen: ['store'], store: [] }
-    const { modules, started } = chain(Object.fromEntries(order.map((name) => [name, needs[name] ?? []])))
-    await composed(modules)
-    expect(started).toEqual(['store', 'kitchen', 'counter'])
-  })
+  ])(
+    'start once each, after the modules that they need, in any order of the registry (%s)',
+    async (order) => {
+      const needs: Record<string, string[]> = { counter: ['kitchen', 'store'], kitchen: ['store'], store: [] }
+      const { modules, started } = chain(Object.fromEntries(order.map((name) => [name, needs[name] ?? []])))
+      await composed(modules)
+      expect(started).toEqual(['store', 'kitchen', 'counter'])
+    },
+  )
 
-  test('that need each other stop the boot', async () => {
+  test('stop the boot if they need each other', async () => {
     const { modules } = chain({ counter: ['kitchen'], kitchen: ['counter'] })
     await expect(composed(modules)).rejects.toThrow('counter needs itself')
   })
 
-  test('that are not hosted are not started, and serve nothing but their part of the document', async () => {
+  test('that are not hosted serve only their part of the OpenAPI document', async () => {
     const { module } = caller()
     const split = await composed([greeter('local'), module], {
       SERVICE: 'caller',
@@ -246,7 +249,7 @@ describe('modules', () => {
 })
 
 describe('readiness', () => {
-  test('comes with the end of the preparations; until then requests are 503', async () => {
+  test('begins after the preparations; requests before that are answered with 503', async () => {
     const process = await composed([greeter('local')])
     expect(await process.get('/readyz')).toMatchObject({
       status: 503,
@@ -262,7 +265,7 @@ describe('readiness', () => {
     expect(await process.get('/greeting')).toEqual({ status: 200, body: 'Hello' })
   })
 
-  test('does not come while a migration throws, which is run again at the next start', async () => {
+  test('does not begin if a migration throws, and the next boot runs the migration again', async () => {
     let fails = true
     const up = vi.fn(async () => {
       if (fails) throw new Error('disk full')
@@ -280,14 +283,14 @@ describe('readiness', () => {
     expect((await process.get('/readyz')).status).toBe(200)
   })
 
-  test('waits for every hosted module', async () => {
+  test('needs the migrations of every hosted module', async () => {
     const { module } = caller()
     const process = await composed([greeter('local'), { ...module, migrations: [{ name: '001', up: fail }] }])
     await expect(process.prepare()).rejects.toThrow()
     expect((await process.get('/readyz')).body).toMatchObject({ missing: ['migrations of caller'] })
   })
 
-  test('ends with draining, while requests are still answered', async () => {
+  test('ends when the process drains, while requests are still answered', async () => {
     const process = await composed([greeter('local')])
     await process.prepare()
     process.drain()
@@ -295,7 +298,7 @@ describe('readiness', () => {
     expect((await process.get('/greeting')).status).toBe(200)
   })
 
-  test("does not depend on another module's process", async () => {
+  test('does not depend on the process of another module', async () => {
     const { module } = caller()
     const split = await composed([greeter('local'), module], {
       SERVICE: 'caller',
@@ -308,10 +311,10 @@ describe('readiness', () => {
 
 describe('a database with migrations that this version does not know', () => {
   const known = [{ name: '001-first', up: async () => {} }]
-  type Note = { _id: unknown; at?: Date; needs?: string | null }
+  type MigrationNote = { _id: unknown; at?: Date; needs?: string | null }
 
-  /** What stops the boot of two modules, the second of which finds these notes in its database. */
-  async function bootWith(...notes: Note[]) {
+  /** Boots two modules. The database of the second one has these records of migrations. */
+  async function bootWith(...notes: MigrationNote[]) {
     const { module } = caller()
     const up = vi.fn(async () => {})
     const modules = [greeter('local', [{ name: '001-first', up }]), { ...module, migrations: known }]
@@ -340,12 +343,12 @@ describe('a database with migrations that this version does not know', () => {
     expect(up).not.toHaveBeenCalled()
   })
 
-  test('stops npm run audit as well', async () => {
+  test('stops npm run audit too', async () => {
     const { process } = await bootWith({ _id: '777-later' })
     await expect(process.connect(new AbortController().signal)).rejects.toThrow('777-later')
   })
 
-  test('does not stop it where an older version goes on with them, or one that knows what they need', async () => {
+  test('does not stop the boot if the migrations need no newer version, or only a migration that this version knows', async () => {
     const { failure } = await bootWith(
       { _id: '777-later', needs: null },
       { _id: '888-contract', needs: '001-first' },
@@ -353,7 +356,7 @@ describe('a database with migrations that this version does not know', () => {
     expect(failure).toBeUndefined()
   })
 
-  test('says so of the notes of another program, no more than twenty of them', async () => {
+  test('stops the boot with at most twenty names if they are records of another program', async () => {
     const notes = Array.from({ length: 1_000 }, (_, at) => ({
       _id: new mongoose.Types.ObjectId(),
       fileName: at,
@@ -365,7 +368,7 @@ describe('a database with migrations that this version does not know', () => {
     expect(failure?.message.match(/[0-9a-f]{24}/g)).toHaveLength(20)
   })
 
-  test('is what a migration leaves of itself: whether older versions go on with it', async () => {
+  test('is recognised by the record of each migration, which says what it needs', async () => {
     const { failure, applied } = await bootWith()
     expect(failure).toBeUndefined()
     expect(await applied.find().toArray()).toMatchObject([{ _id: '001-first', needs: null }])
@@ -373,7 +376,7 @@ describe('a database with migrations that this version does not know', () => {
 })
 
 describe('a job', () => {
-  /** A module whose job comes round at once, and stays at work until it is told to stop and let go. */
+  /** A module with a job whose round ends only after the signal and `finishRound`. */
   function worker() {
     const log: string[] = []
     const gate = createGate()
@@ -399,7 +402,7 @@ describe('a job', () => {
     return { module, log, finishRound: gate.open }
   }
 
-  test('begins when the process is ready, stops when it drains, and ends before it closes', async () => {
+  test('starts when the process is ready, gets the signal when it drains, and ends before it closes', async () => {
     const { module, log, finishRound } = worker()
     const migration = createGate()
     const slow = { name: '001', up: () => migration.pass() }
@@ -421,7 +424,7 @@ describe('a job', () => {
     expect(log).toEqual(['begins', 'is told to stop', 'ends', 'closed'])
   })
 
-  test('ends before a process closes that has not drained', async () => {
+  test('ends before a process closes without a drain', async () => {
     const { module, log, finishRound } = worker()
     const process = await composed([module])
     await process.prepare()

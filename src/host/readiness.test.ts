@@ -43,8 +43,8 @@ async function startOnWay({ onTestFinished }: TestContext) {
   }
 }
 
-describe.concurrent('a MongoDB that is away', () => {
-  it('is named for 30 s and leaves the process ready, ends that afterwards, and is found again', async (context) => {
+describe.concurrent('readiness while MongoDB does not answer', () => {
+  it('lasts for 30 s and names the databases, ends then, and comes back with MongoDB', async (context) => {
     const { proxy, get, readyz, pass } = await startOnWay(context)
     expect(await readyz()).toMatchObject(ready)
     expect((await readyz()).body).toEqual({ status: 'ready' })
@@ -63,13 +63,13 @@ describe.concurrent('a MongoDB that is away', () => {
     expect((await get('/products')).status).toBe(200)
   })
 
-  it('without closing its connections keeps no probe waiting, however many there are at once', async (context) => {
+  it('is answered in time to 100 probes at once, even if MongoDB keeps its connections open', async (context) => {
     const { proxy, readyz, pass } = await startOnWay(context)
     await readyz()
     proxy.freeze()
     const began = performance.now()
     const answers = await Promise.all(Array.from({ length: 100 }, readyz))
-    // The shortest patience of a probe: healthcheck.ts.
+    // healthcheck.ts waits no longer than this.
     expect(performance.now() - began).toBeLessThan(2_000)
     for (const answer of answers) expect(answer).toMatchObject(away)
     pass(30_000)
@@ -78,7 +78,7 @@ describe.concurrent('a MongoDB that is away', () => {
     await vi.waitFor(async () => expect(await readyz()).toMatchObject(ready), { timeout: 15_000 })
   })
 
-  it('twice for a moment, with an hour and no probe in between, was not away for that hour', async (context) => {
+  it('takes two short outages for two, even if no probe comes in the hour between them', async (context) => {
     const { proxy, readyz, pass, log } = await startOnWay(context)
     await proxy.disconnect()
     expect(await readyz()).toMatchObject(away)
@@ -89,7 +89,7 @@ describe.concurrent('a MongoDB that is away', () => {
     expect(await readyz()).toMatchObject(away)
   })
 
-  it('is not what is missing of a process that drains', async (context) => {
+  it('names the draining and not the databases when the process drains', async (context) => {
     const { proxy, readyz, drain } = await startOnWay(context)
     await proxy.disconnect()
     expect(await readyz()).toMatchObject(away)

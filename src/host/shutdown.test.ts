@@ -15,9 +15,9 @@ import { freePort } from '../embedded/free-port.ts'
 interface Process {
   child: ChildProcess
   port: number
-  /** Resolves when it is ready. */
+  /** Resolves when the process is ready. */
   ready: Promise<void>
-  /** Resolves with its exit code. */
+  /** Resolves with the exit code of the process. */
   ended: Promise<number | null>
   output(): string
 }
@@ -40,10 +40,13 @@ async function start(settings: Record<string, string> = {}): Promise<Process> {
   return { child, port, ready: once(child, 'message').then(() => undefined), ended, output }
 }
 
-/** As a user does, with a process group for it all. Ready; `ended` resolves when nobody is left who writes. */
+/**
+ * Starts an npm script as an operator does, in a process group of its own, and waits until it is ready. `ended` resolves
+ * when no process of the group is left that writes.
+ */
 async function startByNpm(script: 'start' | 'split') {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-end-'))
-  // npm's own advice would stand behind the program's last line.
+  // npm would print its own messages after the program's last line.
   const quiet = { npm_config_update_notifier: 'false', LOG_LEVEL: 'info' }
   const env = { ...quiet, ...processEnvironment(), DATA_DIR: dataDir }
   const npm = spawn('npm', ['run', script], { env, cwd: dirname(dirname(main)), detached: true })
@@ -65,13 +68,13 @@ function signalGroup(leader: number | undefined, signal: NodeJS.Signals): void {
   try {
     if (leader !== undefined) process.kill(-leader, signal)
   } catch {
-    // Nobody of it is left.
+    // The group has no process left.
   }
 }
 
 const eventually = <T>(check: () => T) => vi.waitFor(check, { timeout: 15_000, interval: 20 })
 
-/** Status and Connection header of an answer. */
+/** @returns the status and the Connection header of the answer */
 function ask(port: number, path: string, agent?: Agent): Promise<{ status?: number; connection?: string }> {
   return new Promise((resolve, reject) => {
     const sent = request({ port, host: '127.0.0.1', path, ...(agent && { agent }) }, (answer) => {
@@ -84,7 +87,7 @@ function ask(port: number, path: string, agent?: Agent): Promise<{ status?: numb
   })
 }
 
-/** A request whose body is not complete: it is in flight for as long as one likes. */
+/** Sends a request without its body, so that it stays in flight until `finish` sends the body. */
 async function unfinished(port: number): Promise<{ finish(): Promise<string> }> {
   const socket = connect(port, '127.0.0.1')
   let received = ''
@@ -96,7 +99,7 @@ async function unfinished(port: number): Promise<{ finish(): Promise<string> }> 
   const body = '{"refreshToken":"none"}'
   const head = `POST /logout HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}`
   socket.write(`${head}\r\nExpect: 100-continue\r\n\r\n`)
-  // It has been read as far as that.
+  // The server has read the head of the request.
   await eventually(() => expect(received).toContain('100 Continue'))
   received = ''
   return {
@@ -108,11 +111,11 @@ async function unfinished(port: number): Promise<{ finish(): Promise<string> }> 
   }
 }
 
-// Long enough to be met in it.
+// Long enough for the tests to send requests during the delay.
 const drainDelay = { DRAIN_DELAY: '1500ms' }
 
-describe('a process that is told to end', () => {
-  it('says so in readiness, goes on for DRAIN_DELAY, and ends with 0', async () => {
+describe('the shutdown', () => {
+  it('ends readiness, answers requests during DRAIN_DELAY, and exits with 0', async () => {
     const { child, port, ready, ended, output } = await start(drainDelay)
     await ready
     expect(await ask(port, '/readyz')).toMatchObject({ status: 200 })
@@ -132,14 +135,14 @@ describe('a process that is told to end', () => {
     for (const line of probes) expect(line).toMatchObject({ level: info, status: 503, msg: 'request' })
   })
 
-  it('answers what is in flight, however idle its other connections are', async () => {
+  it('answers the requests in flight, and closes idle connections', async () => {
     const { child, port, ready, ended } = await start()
     await ready
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })
     expect(await ask(port, '/healthz', agent)).toEqual({ status: 200, connection: 'keep-alive' })
     const { finish } = await unfinished(port)
     child.kill('SIGTERM')
-    // No new connections from then on.
+    // The process accepts no new connections from now on.
     await eventually(() => expect(ask(port, '/healthz')).rejects.toThrow('ECONNREFUSED'))
     const answer = await finish()
     expect(answer).toMatch(/^HTTP\/1\.1 204 /)
@@ -148,7 +151,7 @@ describe('a process that is told to end', () => {
     agent.destroy()
   })
 
-  it('takes two signals at once for one', async () => {
+  it('takes two signals in quick succession for one', async () => {
     const { child, port, ready, ended } = await start()
     await ready
     const { finish } = await unfinished(port)
@@ -159,7 +162,7 @@ describe('a process that is told to end', () => {
     expect(await ended).toBe(0)
   })
 
-  it('ends at once when it is told again', async () => {
+  it('ends the process at once at a second signal', async () => {
     const { child, port, ready, ended, output } = await start({ DRAIN_DELAY: '1m', DRAIN_TIMEOUT: '2m' })
     await ready
     child.kill('SIGTERM')
@@ -170,16 +173,16 @@ describe('a process that is told to end', () => {
     expect(output()).not.toContain('"msg":"stopped"')
   })
 
-  it('does not take longer than DRAIN_TIMEOUT, whoever is still asking', async () => {
+  it('takes at most DRAIN_TIMEOUT, even if a request is still in flight', async () => {
     const { child, port, ready, ended } = await start({ DRAIN_TIMEOUT: '3s' })
     await ready
     await unfinished(port)
     child.kill('SIGTERM')
-    // Its client is cut off before that, and it ends in order.
+    // The connection of the request is closed before that, so that the process ends in order.
     expect(await ended).toBe(0)
   })
 
-  it('hears of it before it has loaded anything', async () => {
+  it('listens for signals before the program is loaded', async () => {
     const heard = new URL('../../test/fixtures/print-signal-listeners.ts', import.meta.url).href
     const child = fork(main, { env: { SERVICE: 'none' }, silent: true, execArgv: ['--import', heard] })
     const output = outputOf(child)
@@ -189,13 +192,13 @@ describe('a process that is told to end', () => {
 
   it.each([
     ['start', 'npm'],
-    // As a terminal does for Ctrl-C: the program hears of it twice, since npm passes on what both have heard.
-    ['start', 'all that npm has started'],
-    ['split', 'all that npm has started'],
-  ] as const)('after `npm run %s` drains where %s was told', async (script, told) => {
+    // A terminal signals the whole group at Ctrl-C. The program gets the signal twice, because npm forwards it.
+    ['start', 'the process group'],
+    ['split', 'the process group'],
+  ] as const)('drains the program of `npm run %s` when %s gets the signal', async (script, signalled) => {
     const { npm, port, ended, output } = await startByNpm(script)
     const { finish } = await unfinished(port)
-    if (told === 'npm') npm.kill('SIGTERM')
+    if (signalled === 'npm') npm.kill('SIGTERM')
     else signalGroup(npm.pid, 'SIGINT')
     await eventually(() => expect(ask(port, '/healthz')).rejects.toMatchObject({ code: 'ECONNREFUSED' }))
     expect(await finish()).toMatch(/^HTTP\/1\.1 204 /)
@@ -207,7 +210,7 @@ describe('a process that is told to end', () => {
     })
   })
 
-  it('while it waits for MongoDB ends with 0', async () => {
+  it('exits with 0 while the process waits for MongoDB', async () => {
     const { child, port, ended, output } = await start({
       MONGODB_URI: `mongodb://127.0.0.1:${await freePort()}/?replicaSet=none`,
     })
@@ -218,26 +221,33 @@ describe('a process that is told to end', () => {
   })
 })
 
-describe('a process that crashes', () => {
+describe('a crash', () => {
   it.each<[Grief, string]>([
     ['rejection', 'unhandledRejection'],
     ['exception', 'uncaughtException'],
     ['listener', 'the listener failed'],
-  ])('by a %s says so, answers what is in flight, cleans up, and ends with 1', async (grief, reason) => {
-    const { child, port, ready, ended, output } = await start(drainDelay)
-    await ready
-    const { finish } = await unfinished(port)
-    child.send(grief)
-    await eventually(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
-    expect(await finish()).toMatch(/^HTTP\/1\.1 204 /)
-    expect(await ended).toBe(1)
-    const lines = output().split('\n')
-    const crash = lines.find((line) => line.includes('"msg":"crashed"')) ?? ''
-    expect(JSON.parse(crash)).toMatchObject({ level: 60, reason, err: { message: `as asked for: ${grief}` } })
-    expect(lines.filter((line) => line.includes('"msg":"stopped"'))).toHaveLength(1)
-  })
+  ])(
+    'by a %s is logged; the process answers the requests in flight, cleans up, and exits with 1',
+    async (grief, reason) => {
+      const { child, port, ready, ended, output } = await start(drainDelay)
+      await ready
+      const { finish } = await unfinished(port)
+      child.send(grief)
+      await eventually(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
+      expect(await finish()).toMatch(/^HTTP\/1\.1 204 /)
+      expect(await ended).toBe(1)
+      const lines = output().split('\n')
+      const crash = lines.find((line) => line.includes('"msg":"crashed"')) ?? ''
+      expect(JSON.parse(crash)).toMatchObject({
+        level: 60,
+        reason,
+        err: { message: `as asked for: ${grief}` },
+      })
+      expect(lines.filter((line) => line.includes('"msg":"stopped"'))).toHaveLength(1)
+    },
+  )
 
-  it('while it ends anyway says so, and ends with 1 in the end', async () => {
+  it('during the shutdown is logged, and the process exits with 1', async () => {
     const { child, port, ready, ended, output } = await start(drainDelay)
     await ready
     child.kill('SIGTERM')
@@ -257,7 +267,7 @@ it.each(['main.ts', 'dev/split.ts'])('%s refuses arguments, and does not repeat 
 })
 
 describe('the port of a process that starts', () => {
-  it('is closed until it is ready: what does not probe would send there', async () => {
+  it('is closed until the process is ready, because a load balancer without probes sends requests to an open port', async () => {
     const { child, port, ready, ended } = await start()
     let isReady = false
     void ready.then(() => {
@@ -271,7 +281,7 @@ describe('the port of a process that starts', () => {
       )
       seen.push(status)
     }
-    // One that is slower than two seconds says 503 from then on, and this machine may be slow.
+    // On a slow machine the process may open the port after two seconds, and answer 503.
     expect(seen.filter((status) => status !== undefined && status !== 200 && status !== 503)).toEqual([])
     expect(seen[0]).toBeUndefined()
     expect(await ask(port, '/products/')).toMatchObject({ status: 200 })
@@ -279,7 +289,7 @@ describe('the port of a process that starts', () => {
     expect(await ended).toBe(0)
   })
 
-  it('is open all the same when that takes long, and readiness says what is missing', async () => {
+  it('opens after two seconds if the process is not ready by then, and /readyz says what is missing', async () => {
     const { port } = await start({ MONGODB_URI: `mongodb://127.0.0.1:${await freePort()}/?replicaSet=none` })
     const { status, body } = await vi.waitFor(
       async () => {

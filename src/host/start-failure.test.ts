@@ -24,7 +24,7 @@ async function temporaryFolder(): Promise<string> {
   return folder
 }
 
-/** Without a channel to its parent, as a shell starts it. */
+/** Starts a program as a shell does, without a channel to its parent. */
 function run(script: string, settings: Record<string, string>) {
   const env = { LOG_LEVEL: 'warn', ...processEnvironment(), ...settings }
   const child = spawn(process.execPath, [script], { env })
@@ -33,7 +33,7 @@ function run(script: string, settings: Record<string, string>) {
   return { child, output, ended }
 }
 
-/** What it prints, and nothing of it a stack. */
+/** @returns the output of a start that fails. It must have no stack trace. */
 async function failureOf(shape: Shape, settings: Record<string, string>): Promise<string> {
   const { output, ended } = run(join(source, shapes[shape]), {
     DATA_DIR: await temporaryFolder(),
@@ -46,18 +46,18 @@ async function failureOf(shape: Shape, settings: Record<string, string>): Promis
 
 const oneFault = (fault: string) => `The configuration has 1 fault:\n  - ${fault}`
 
-describe('a start that cannot come to its end prints one message', () => {
+describe('a start that fails prints one message', () => {
   const embedded = { MONGODB_URI: '' }
 
   it.each([
     ['192.0.2.1', 'HOST 192.0.2.1 is not an address of this machine'],
     ['no-such-name.invalid', 'HOST no-such-name.invalid is not a name that this machine can resolve'],
     ['fe80::1%none', 'HOST fe80::1%none is not an address of this machine'],
-  ])('that names HOST where it is %s', async (HOST, message) => {
+  ])('that names HOST if it is %s', async (HOST, message) => {
     expect(await failureOf('one process', { HOST, ...embedded })).toContain(oneFault(message))
   })
 
-  it.each(bothShapes)('that names HOST where MongoDB is there already, as %s', async (shape) => {
+  it.each(bothShapes)('that names HOST if MongoDB runs already, as %s', async (shape) => {
     const message = 'HOST 192.0.2.1 is not an address of this machine'
     expect(await failureOf(shape, { HOST: '192.0.2.1' })).toContain(oneFault(message))
   })
@@ -83,9 +83,9 @@ describe('a start that cannot come to its end prints one message', () => {
       withFile('jwt-private-keys.json', '[{'),
       'is damaged: it must be a JSON array',
     ],
-  ])('that names DATA_DIR where it is %s', async (what, folder, message) => {
+  ])('that names DATA_DIR if it is %s', async (what, folder, message) => {
     const DATA_DIR = await folder()
-    // The key file is read with any MongoDB, and none has to be started for it.
+    // The key file is read with any MongoDB, so that these cases need no embedded one.
     const isOfKeys = what.includes('key file')
     const failure = await failureOf('one process', { DATA_DIR, ...(isOfKeys ? {} : embedded) })
     expect(failure).toContain(oneFault(`DATA_DIR ${DATA_DIR} cannot be used: `))
@@ -116,14 +116,14 @@ function withFile(name: string, content: string) {
   }
 }
 
-describe('DATA_DIR that another user has', () => {
+describe('the message about a DATA_DIR of another user', () => {
   const fixture = fileURLToPath(
     new URL('../../test/fixtures/open-mongodb-without-rights.ts', import.meta.url),
   )
   it.each([
     ['closed', '', 0o000],
     ['open for reading only', 'mongodb', 0o555],
-  ])('is named where it is %s', async (_how, missing, mode) => {
+  ])('names the folder if it is %s', async (_how, missing, mode) => {
     const DATA_DIR = await temporaryFolder()
     await chmod(DATA_DIR, mode)
     const { output, ended } = run(fixture, { DATA_DIR, MONGODB_URI: '' })
@@ -142,7 +142,7 @@ async function copyProgram(folder: string, filter = (_path: string) => true): Pr
   await cp(join(source, '..', 'package.json'), join(folder, 'package.json'))
 }
 
-it('an installation without its packages says in one line what is missing, and what to run', async () => {
+it('a start without the packages prints one line with the missing package and the command that installs it', async () => {
   const folder = await temporaryFolder()
   await copyProgram(folder)
   const { output, ended } = run(join(folder, 'src', 'main.ts'), {})
@@ -150,7 +150,7 @@ it('an installation without its packages says in one line what is missing, and w
   expect(output()).toMatch(/^The program cannot start: the package \S+ is missing\. Run npm ci in .+\n$/)
 })
 
-describe('an installation without the dictionaries of passwords says in one line what is missing', () => {
+describe('a start without the dictionaries of passwords prints one line with the missing package', () => {
   it.each<[string, Record<string, string>]>([
     ['when auth starts', {}],
     [
@@ -173,7 +173,7 @@ describe('an installation without the dictionaries of passwords says in one line
   })
 })
 
-it('an installation without the embedded MongoDB, such as the image, says that MONGODB_URI is required', async () => {
+it('a start without src/embedded/, as in the image, requires MONGODB_URI', async () => {
   const folder = await temporaryFolder()
   await copyProgram(folder, (path) => !path.endsWith('embedded'))
   await symlink(fileURLToPath(new URL('../../node_modules', import.meta.url)), join(folder, 'node_modules'))
@@ -184,7 +184,7 @@ it('an installation without the embedded MongoDB, such as the image, says that M
   )
 })
 
-describe('an address', () => {
+describe('the address', () => {
   it.each([
     ['0.0.0.0', 'http://localhost:3000'],
     ['::', 'http://localhost:3000'],
@@ -192,12 +192,12 @@ describe('an address', () => {
     ['::1', 'http://[::1]:3000'],
     ['fe80::1%eth0', 'http://[fe80::1%25eth0]:3000'],
     ['shop.internal', 'http://shop.internal:3000'],
-  ])('%s is announced as %s', (host, url) => {
+  ])('%s is shown as %s', (host, url) => {
     expect(urlOf({ host, port: 3000 })).toBe(url)
   })
 })
 
-/** Another program, on that port or on any. */
+/** Starts another program that listens on this port, or on a free port. */
 async function anotherProgram(port = 0): Promise<number> {
   const server = createServer((socket) => socket.end('HTTP/1.1 200 OK\r\n\r\n{"status":"ok"}'))
   onTestFinished(() => void server.close())
@@ -228,36 +228,39 @@ describe('a port that is in use', () => {
     await end(shop.child)
   })
 
-  it('is announced by the process that has it, with its MongoDB, and answers there', async () => {
+  it('is shown in the banner of the process that uses it, with its MongoDB', async () => {
     const [, url = ''] = /API +(\S+)/.exec(shop.output()) ?? []
     expect(url).toBe(`http://127.0.0.1:${port}`)
     expect((await fetch(`${url}/healthz`)).status).toBe(200)
     expect(shop.output()).toMatch(/\n {2}MongoDB {4}127\.0\.0\.1:\d+\n/)
   })
 
-  it('comes with a warning of a variable that is almost a setting', () => {
+  it('does not stop the warning about a variable that is almost a setting', () => {
     expect(shop.output()).toContain('MONGO_URL is not a setting; MONGODB_URI was probably meant')
   })
 
-  it.each(bothShapes)('is told to be of this shop at a second start as %s', async (shape) => {
-    const failure = await failureOf(shape, { DATA_DIR: dataDir, HOST: '127.0.0.1', PORT: String(port) })
-    expect(failure).toContain(`${port}`)
-    expect(failure).toContain(`by Trivet, which already runs here (process id ${shop.child.pid})`)
-  })
+  it.each(bothShapes)(
+    'is reported with the process id of this shop by a second start as %s',
+    async (shape) => {
+      const failure = await failureOf(shape, { DATA_DIR: dataDir, HOST: '127.0.0.1', PORT: String(port) })
+      expect(failure).toContain(`${port}`)
+      expect(failure).toContain(`by Trivet, which already runs here (process id ${shop.child.pid})`)
+    },
+  )
 
-  it('is of another program, whatever notes an ended process has left', async () => {
+  it('is reported as used by another program, even if an ended process left a note of the port', async () => {
     const taken = await anotherProgram()
     const DATA_DIR = await temporaryFolder()
     const settings = { DATA_DIR, HOST: '127.0.0.1', PORT: String(taken) }
     const message = oneFault(`PORT ${taken} is in use by another program: set another one`)
     expect(await failureOf('one process', settings)).toContain(message)
-    // Its process id is another program's now.
+    // Another program has the process id of the note now.
     const note = { pid: process.pid, started: '1', host: '127.0.0.1' }
     await writeFile(join(DATA_DIR, `listening-${taken}.json`), JSON.stringify(note))
     expect(await failureOf('one process', settings)).toContain(message)
   })
 
-  it('is named with all others of a split shop before anything is started', async () => {
+  it('is reported with all other ports in use before the split shape starts a process', async () => {
     const second = await anotherProgram()
     await anotherProgram(second + 2)
     const failure = await failureOf('split', { HOST: '127.0.0.1', PORT: String(second - 1), MONGODB_URI: '' })
@@ -276,20 +279,20 @@ async function end(child: ChildProcess): Promise<void> {
 }
 
 describe('the split shape', () => {
-  it('refuses a PORT that has not enough ports after it', async () => {
+  it('refuses a PORT with too few ports after it', async () => {
     expect(await failureOf('split', { PORT: '65533' })).toBe(
       oneFault('PORT must be 65532 or less: the services listen on the 3 ports after it'),
     )
   })
 
-  it('does not call the end of a service a fault of the configuration', async () => {
+  it('reports the exit of a service and not a fault of its own configuration', async () => {
     const DATA_DIR = await withFile('jwt-private-keys.json', '[{')()
     const failure = await failureOf('split', { DATA_DIR })
     expect(failure).toContain('\nauth ended with code 1 before it was ready: see its own message above')
     expect(failure.match(/The configuration has/g)).toHaveLength(1)
   })
 
-  it('warns once of a variable that is almost a setting, and says which MongoDB it uses', async () => {
+  it('warns once about a variable that is almost a setting, and shows the MongoDB in its banner', async () => {
     const { child, output } = run(join(source, 'dev', 'split.ts'), {
       DATA_DIR: await temporaryFolder(),
       BCRYPT_ROUNDS: '10',
