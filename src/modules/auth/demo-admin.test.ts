@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, inject, it, onTestFinished } from 'vitest'
+import type { BannerFact } from '#kernel/module.ts'
 import { openCollections } from '#test/support/collections.ts'
 import { databaseName, startComposition } from '#test/support/shop.ts'
 
