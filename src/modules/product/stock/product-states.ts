@@ -1,5 +1,5 @@
 import { CorruptDocument } from '#kernel/mongo/corrupt-documents.ts'
-import type { HeldLine } from '../contract.ts'
+import type { HeldLine, Line } from '../contract.ts'
 import type { Product, ProductContent } from '../product.ts'
 import type { ProductChange, StoredProduct } from './stock.ts'
 import type { StockBatch, StoredState } from './stock-operation.ts'
@@ -14,44 +14,16 @@ interface ProductState extends ProductChange {
 /** The products of a batch: their changes so far, and what the writes of these changes require. */
 export function createProductStates({ products, productIds, corruptIds }: StoredState, at: Date) {
   const newProducts: Product[] = []
-  const states = new Map<string, ProductState>()
-  for (const product of products) {
-    states.set(product.productId, {
-      before: product,
-      after: product,
-      stockedChange: 0,
-      requiredStock: 0,
-      requiresContent: false,
-      requiresVersion: false,
-      isVersionSeen: true,
-    })
-  }
+  const states = new Map(products.map((product) => [product.productId, unchanged(product)]))
 
-  const checkProduct = (productId: string) => {
+  /** @returns undefined if the product does not exist */
+  const find = (productId: string): ProductState | undefined => {
     if (corruptIds.has(productId)) throw new CorruptDocument('product', productId)
-  }
-
-  /**
-   * Changes a product. The version grows once in a batch, and again after each time that a client sees it. Otherwise one version
-   * would belong to two different responses.
-   */
-  const change = (productId: string, stockChange: number, content: Partial<ProductContent> = {}) => {
-    const state = states.get(productId)
-    if (!state) return undefined
-    const { before, after, isVersionSeen } = state
-    const version = isVersionSeen ? after.version + 1 : after.version
-    const contentVersion = Object.keys(content).length > 0 ? version : after.contentVersion
-    const updatedAt = after.updatedAt > at ? after.updatedAt : at
-    const stock = after.stock + stockChange
-    state.after = { ...after, ...content, stock, version, contentVersion, updatedAt }
-    state.requiredStock = Math.max(state.requiredStock, before.stock - stock)
-    state.isVersionSeen = false
-    return state
+    return states.get(productId)
   }
 
   const findProduct = (productId: string): Product | undefined => {
-    checkProduct(productId)
-    const state = states.get(productId)
+    const state = find(productId)
     if (state) state.requiresVersion = true
     return state?.after.deleted ? undefined : state?.after
   }
@@ -61,30 +33,30 @@ export function createProductStates({ products, productIds, corruptIds }: Stored
       findProduct,
 
       showProduct(productId) {
-        const state = states.get(productId)
+        const state = find(productId)
         if (state) state.isVersionSeen = true
         return findProduct(productId)
       },
 
       takeStock(lines) {
-        for (const { productId } of lines) checkProduct(productId)
-        const held: HeldLine[] = []
-        for (const line of lines) {
-          const state = states.get(line.productId)
-          if (!state || state.after.deleted || line.quantity > state.after.stock) return undefined
-          const { name, price } = state.after
-          held.push({ ...line, name, price })
-        }
+        for (const { productId } of lines) find(productId)
+        const held = holdLines(states, lines)
+        if (!held) return undefined
         for (const { productId, quantity } of lines) {
-          const state = change(productId, -quantity)
-          if (state) state.requiresContent = true
+          const state = states.get(productId)
+          if (!state) continue
+          change(state, -quantity, at)
+          state.requiresContent = true
         }
         return held
       },
 
       returnStock(lines) {
-        for (const { productId } of lines) checkProduct(productId)
-        for (const { productId, quantity } of lines) change(productId, quantity)
+        for (const { productId } of lines) find(productId)
+        for (const { productId, quantity } of lines) {
+          const state = states.get(productId)
+          if (state) change(state, quantity, at)
+        }
       },
 
       addProduct(product) {
@@ -94,8 +66,10 @@ export function createProductStates({ products, productIds, corruptIds }: Stored
       },
 
       changeProduct(productId, stockChange, content) {
-        const state = change(productId, stockChange, content)
-        if (state) state.stockedChange += stockChange
+        const state = states.get(productId)
+        if (!state) return
+        change(state, stockChange, at, content)
+        state.stockedChange += stockChange
       },
     } satisfies Partial<StockBatch>,
 
@@ -113,4 +87,48 @@ export function createProductStates({ products, productIds, corruptIds }: Stored
       newProducts,
     }),
   }
+}
+
+const unchanged = (product: StoredProduct): ProductState => ({
+  before: product,
+  after: product,
+  stockedChange: 0,
+  requiredStock: 0,
+  requiresContent: false,
+  requiresVersion: false,
+  isVersionSeen: true,
+})
+
+/** @returns undefined if a product does not exist, is deleted or has too little stock */
+function holdLines(
+  states: ReadonlyMap<string, ProductState>,
+  lines: readonly Line[],
+): HeldLine[] | undefined {
+  const held: HeldLine[] = []
+  for (const line of lines) {
+    const product = states.get(line.productId)?.after
+    if (!product || product.deleted || line.quantity > product.stock) return undefined
+    held.push({ ...line, name: product.name, price: product.price })
+  }
+  return held
+}
+
+/**
+ * Changes a product. The version grows once in a batch, and again after each time that a client sees it. Otherwise one version
+ * would belong to two different responses.
+ */
+function change(
+  state: ProductState,
+  stockChange: number,
+  at: Date,
+  content: Partial<ProductContent> = {},
+): void {
+  const { before, after, isVersionSeen } = state
+  const stock = after.stock + stockChange
+  const version = isVersionSeen ? after.version + 1 : after.version
+  const contentVersion = Object.keys(content).length > 0 ? version : after.contentVersion
+  const updatedAt = after.updatedAt > at ? after.updatedAt : at
+  state.after = { ...after, ...content, stock, version, contentVersion, updatedAt }
+  state.requiredStock = Math.max(state.requiredStock, before.stock - stock)
+  state.isVersionSeen = false
 }
