@@ -124,7 +124,7 @@ export const kernelProblems = {
     status: 429,
     title: 'Too many attempts',
     retryAfter: 1,
-    advice: 'Wait for `Retry-After` seconds. The time grows with each attempt.',
+    advice: 'Wait for `Retry-After` seconds. The time is longer each time that the limit is reached.',
   },
   headers_too_large: {
     status: 431,
