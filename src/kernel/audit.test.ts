@@ -1,24 +1,24 @@
 import { describe, expect, it } from 'vitest'
 import { type AuditedModule, type Finding, runAudit } from './audit.ts'
 
-/** A module whose looks find these, one after the other; the last one again and again. */
-const found = (module: string, neededBy: string[], ...looks: Finding[][]) =>
-  looking(module, neededBy, true, looks)
+/** A module whose inspections have these findings, one list after the other. The last list is repeated. */
+const found = (module: string, neededBy: string[], ...inspections: Finding[][]) =>
+  inspecting(module, neededBy, true, inspections)
 
-function looking(module: string, neededBy: string[], complete: boolean, looks: Finding[][]) {
-  const asked: (ReadonlySet<string> | undefined)[] = []
+function inspecting(module: string, neededBy: string[], complete: boolean, inspections: Finding[][]) {
+  const inspected: (ReadonlySet<string> | undefined)[] = []
   const audited: AuditedModule = {
     module,
     neededBy,
     audit: {
       async inspect(subjects) {
-        asked.push(subjects)
-        const findings = looks[Math.min(asked.length, looks.length) - 1] ?? []
+        inspected.push(subjects)
+        const findings = inspections[Math.min(inspected.length, inspections.length) - 1] ?? []
         return { checked: { [module]: 7 }, complete, findings }
       },
     },
   }
-  return { audited, asked }
+  return { audited, inspected }
 }
 
 const fault = (subject: string, repair?: Finding['repair']): Finding => ({
@@ -30,22 +30,22 @@ const fault = (subject: string, repair?: Finding['repair']): Finding => ({
 const run = (modules: AuditedModule[], repair = false) => runAudit(modules, { repair, confirmAfterMs: 0 })
 
 describe('an audit', () => {
-  it('looks once where all is right', async () => {
-    const { audited, asked } = found('cups', [], [])
+  it('inspects once if there are no findings', async () => {
+    const { audited, inspected } = found('cups', [], [])
     expect(await run([audited])).toEqual({ checked: { cups: 7 }, complete: true, findings: [] })
-    expect(asked).toEqual([undefined])
+    expect(inspected).toEqual([undefined])
   })
 
-  it('reports what a second look at the same subjects finds again, and nothing that only it finds', async () => {
-    const { audited, asked } = found('cups', [], [fault('a'), fault('b')], [fault('b'), fault('c')])
+  it('reports the findings that a second inspection of the same subjects confirms, and no new ones', async () => {
+    const { audited, inspected } = found('cups', [], [fault('a'), fault('b')], [fault('b'), fault('c')])
     const { findings } = await run([audited])
     expect(findings).toEqual([
       { module: 'cups', code: 'off', subject: 'b', message: 'is off', repairable: false },
     ])
-    expect(asked).toEqual([undefined, new Set(['a', 'b'])])
+    expect(inspected).toEqual([undefined, new Set(['a', 'b'])])
   })
 
-  it('waits before the second look', async () => {
+  it('waits before the second inspection', async () => {
     const { audited } = found('cups', [], [fault('a')], [])
     const started = performance.now()
     await runAudit([audited], { repair: false, confirmAfterMs: 50 })
@@ -54,8 +54,8 @@ describe('an audit', () => {
 })
 
 describe('an audit that stopped at too many findings', () => {
-  it('says so, also where none of them was confirmed', async () => {
-    const { audited } = looking('cups', [], false, [[fault('a')], []])
+  it('is reported as incomplete, even if no finding was confirmed', async () => {
+    const { audited } = inspecting('cups', [], false, [[fault('a')], []])
     expect(await run([audited])).toMatchObject({ complete: false, findings: [] })
   })
 })
@@ -67,7 +67,7 @@ describe('a repair', () => {
       return outcome
     })
 
-  it('is not done unless it is asked for', async () => {
+  it('is made only on request', async () => {
     const log: string[] = []
     const { findings } = await run([found('cups', [], [repairing(log, 'a')]).audited])
     expect(log).toEqual([])
@@ -75,28 +75,28 @@ describe('a repair', () => {
     expect(findings[0]).not.toHaveProperty('notRepaired')
   })
 
-  it('says what it did', async () => {
+  it('reports what it did', async () => {
     const log: string[] = []
     const { findings } = await run([found('cups', [], [repairing(log, 'a')]).audited], true)
     expect(findings).toMatchObject([{ repaired: 'done' }])
   })
 
-  it('looks again where what was seen has moved on, and leaves what keeps moving', async () => {
-    let tries = 0
+  it('is tried again after the data has changed, and gives up on data that keeps changing', async () => {
+    let attempts = 0
     const moving = fault('a', async () => {
-      tries += 1
-      return tries === 3 ? 'done at last' : undefined
+      attempts += 1
+      return attempts === 3 ? 'done at last' : undefined
     })
     const never = fault('b', async () => undefined)
     const [first] = (await run([found('cups', [], [moving]).audited], true)).findings
     expect(first).toMatchObject({ repaired: 'done at last' })
     const [second] = (await run([found('cups', [], [never]).audited], true)).findings
-    expect(second).toMatchObject({ notRepaired: 'it changes too often just now' })
+    expect(second).toMatchObject({ notRepaired: 'it changes too often at the moment' })
     const [third] = (await run([found('cups', [], [never], [never], []).audited], true)).findings
-    expect(third).toMatchObject({ repaired: 'is right again' })
+    expect(third).toMatchObject({ repaired: 'is correct again' })
   })
 
-  it('that fails is said of its finding, and the others are reported all the same', async () => {
+  it('reports a failure with its finding, and continues with the other findings', async () => {
     const log: string[] = []
     const failing = fault('b', async () => {
       throw new Error('cups are not available')
@@ -109,7 +109,7 @@ describe('a repair', () => {
     ])
   })
 
-  it('that promises less comes before all others, and waits for nobody', async () => {
+  it('of overselling comes before all others, and waits for no other module', async () => {
     const log: string[] = []
     const less = { ...repairing(log, 'too many cups'), oversells: true }
     const cups = found('cups', ['orders'], [less, repairing(log, 'too few cups')])
@@ -119,10 +119,10 @@ describe('a repair', () => {
   })
 
   it.each([
-    ['promises too much already', [found('cups', [], [{ ...fault('cup'), oversells: true }]).audited]],
-    ['was not looked at to the end', [looking('cups', [], false, [[]]).audited]],
+    ['still oversells', [found('cups', [], [{ ...fault('cup'), oversells: true }]).audited]],
+    ['was not audited completely', [inspecting('cups', [], false, [[]]).audited]],
     ['is not audited', []],
-  ])('that gives something back to another module is not done while that one %s', async (_, others) => {
+  ])('that releases something to another module is not made if that module %s', async (_, others) => {
     const log: string[] = []
     const giving = { ...repairing(log, 'order'), releasesTo: 'cups' }
     const orders = found('orders', [], [giving])
@@ -133,7 +133,7 @@ describe('a repair', () => {
     })
   })
 
-  it('of what others need comes after theirs, on what is there then', async () => {
+  it('of a module comes after the repairs of the modules that need it', async () => {
     const log: string[] = []
     const cups = found('cups', ['orders'], [repairing(log, 'cup')])
     const orders = found('orders', [], [repairing(log, 'order')])
@@ -144,9 +144,9 @@ describe('a repair', () => {
 
   it.each([
     ['has findings left', [found('orders', [], [fault('order')]).audited]],
-    ['was not looked at to the end', [looking('orders', [], false, [[]]).audited]],
+    ['was not audited completely', [inspecting('orders', [], false, [[]]).audited]],
     ['is not audited', []],
-  ])('of what others need is not done where one of them %s', async (_, others) => {
+  ])('of a module is not made if a module that needs it %s', async (_, others) => {
     const log: string[] = []
     const cups = found('cups', ['orders'], [repairing(log, 'cup')])
     const { findings } = await run([cups.audited, ...others], true)

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Something that does not hold. */
+/** A fault in the stored data. */
 export interface Finding {
   /** Stable, snake_case; docs/faults.md lists them. */
   code: string
@@ -8,34 +8,34 @@ export interface Finding {
   subject: string
   message: string
   /**
-   * Only where there is exactly one right answer: a compare-and-set on what was seen.
-   * @returns what it did; undefined if what was seen is no longer so
+   * Exists only if exactly one repair is right. It is a compare-and-set on the data that the audit has seen.
+   * @returns what it did; undefined if the data has changed since
    */
   repair?(): Promise<string | undefined>
-  /** More is promised than there is: its repair, if there is one, comes before all others and waits for nobody. */
+  /** More is promised than exists. Its repair, if there is one, comes before all others and waits for no other module. */
   oversells?: boolean
-  /** The module that gets back what the repair gives up. It must be audited too, and not promise too much already. */
+  /** The module to which the repair gives something back. That module must be audited too, and must not oversell. */
   releasesTo?: string
 }
 
 export interface Inspection {
-  /** How many of what were looked at. */
+  /** The number of documents that were checked, by kind. */
   checked: Record<string, number>
   findings: Finding[]
   /** False if it stopped after `maxFindings`. */
   complete: boolean
 }
 
-/** One module's look at its own data, and at what other modules say of it through their ports. */
+/** A module's check of its own data, and of what other modules say about that data through their ports. */
 export interface Audit {
   /**
-   * @param subjects look at these alone
-   * @throws DomainError `dependency_unavailable` if it cannot see all that it has to see
+   * @param subjects the ids to which the inspection is limited
+   * @throws DomainError `dependency_unavailable` if it cannot read all the data that it needs
    */
   inspect(subjects?: ReadonlySet<string>): Promise<Inspection>
 }
 
-/** Where a module has this many findings, it is looked at no further: the first ones say enough. */
+/** The number of findings after which the inspection of a module stops. */
 export const maxFindings = 1_000
 
 /** A module with an audit, and the names of the modules that need it. */
@@ -48,123 +48,133 @@ export interface AuditedModule {
 export interface ReportedFinding extends Pick<Finding, 'code' | 'subject' | 'message'> {
   module: string
   repairable: boolean
-  /** What was done about it. */
+  /** What the repair did. */
   repaired?: string
-  /** Why nothing was, though it was asked for. */
+  /** The reason why a requested repair was not made. */
   notRepaired?: string
 }
 
 export interface AuditReport {
   checked: Record<string, number>
-  /** False if a module had so many findings that it was looked at no further: there may be more. */
+  /** False if the inspection of a module stopped early: there may be more findings. */
   complete: boolean
   findings: ReportedFinding[]
 }
 
-/** A finding on its way to the report. */
+interface InspectedModule {
+  module: AuditedModule
+  inspection: Inspection
+}
+
+/** A finding that the second inspection has confirmed. */
 interface Entry {
   module: AuditedModule
   finding: Finding
   reported: ReportedFinding
 }
 
-// A product that sells moves on between look and repair; one that sells this fast is left to the next audit.
+// A product that sells changes between the inspection and the repair. The next audit repairs a product that sells this fast.
 const maxAttempts = 10
 
 /**
- * Looks at all modules, those first that need the others. What a live system changes between two reads looks like a
- * fault; it only counts if it is found again later.
- *
- * Repairs that promise less come first. The others go from those who need a module to the module: what it holds for
- * others is set right only when those others have been looked at too, all of them, and nothing of theirs is left
- * unexplained, since it may be their due.
- * @param secondLookAfter milliseconds; as long as a request may take
+ * Audits all modules. A change of a live system between two reads looks like a fault, so a finding counts only if a second
+ * inspection finds it again.
+ * @param options.confirmAfterMs the time until the second inspection: as long as a request may take
  */
 export async function runAudit(
   modules: readonly AuditedModule[],
   options: { repair: boolean; confirmAfterMs: number },
 ): Promise<AuditReport> {
   const report: AuditReport = { checked: {}, complete: true, findings: [] }
-  const sorted = dependentsFirst(modules)
-  const first: { module: AuditedModule; look: Inspection }[] = []
-  for (const module of sorted) {
-    const look = await module.audit.inspect()
-    first.push({ module, look })
-    Object.assign(report.checked, look.checked)
-    report.complete &&= look.complete
+  const inspected: InspectedModule[] = []
+  for (const module of dependentsFirst(modules)) {
+    const inspection = await module.audit.inspect()
+    inspected.push({ module, inspection })
+    Object.assign(report.checked, inspection.checked)
+    report.complete &&= inspection.complete
   }
-  if (first.every(({ look }) => look.findings.length === 0)) return report
+  if (inspected.every(({ inspection }) => inspection.findings.length === 0)) return report
 
   await sleep(options.confirmAfterMs)
+  const entries = await confirmFindings(inspected)
+  report.findings = entries.map(({ reported }) => reported)
+  if (options.repair) await repairAll(inspected, entries)
+  return report
+}
+
+async function confirmFindings(inspected: readonly InspectedModule[]): Promise<Entry[]> {
   const entries: Entry[] = []
-  for (const { module, look } of first) {
-    for (const finding of await foundAgain(module.audit, look.findings)) {
+  for (const { module, inspection } of inspected) {
+    for (const finding of await findAgain(module.audit, inspection.findings)) {
       const { code, subject, message, repair } = finding
-      const reported: ReportedFinding = {
-        module: module.module,
-        code,
-        subject,
-        message,
-        repairable: repair !== undefined,
-      }
-      entries.push({ module, finding, reported })
-      report.findings.push(reported)
+      const repairable = repair !== undefined
+      entries.push({
+        module,
+        finding,
+        reported: { module: module.module, code, subject, message, repairable },
+      })
     }
   }
-  if (!options.repair) return report
+  return entries
+}
 
-  const promisingTooMuch = entries.filter(({ finding }) => finding.oversells)
-  for (const entry of promisingTooMuch) await repair(entry)
-  const stillDoes = (name: string) =>
-    promisingTooMuch.some(({ module, reported }) => module.module === name && !reported.repaired)
+/**
+ * Repairs overselling first. Then it repairs each module after the modules that need it: what a module holds for them is
+ * corrected only if all of them were audited completely and have no findings left, because a finding may explain it.
+ */
+async function repairAll(inspected: readonly InspectedModule[], entries: readonly Entry[]): Promise<void> {
+  const overselling = entries.filter(({ finding }) => finding.oversells)
+  for (const entry of overselling) await repair(entry)
+  const stillOversells = (name: string) =>
+    overselling.some(({ module, reported }) => module.module === name && !reported.repaired)
   const isAudited = (name: string) =>
-    first.some(({ module, look }) => module.module === name && look.complete)
-  const unexplained = new Set<string>()
-  for (const module of sorted) {
-    const claimants = module.neededBy.filter((name) => unexplained.has(name) || !isAudited(name))
+    inspected.some(({ module, inspection }) => module.module === name && inspection.complete)
+  const withFindings = new Set<string>()
+  for (const { module } of inspected) {
+    const openDependents = module.neededBy.filter((name) => withFindings.has(name) || !isAudited(name))
     for (const entry of entries) {
       const { oversells, releasesTo } = entry.finding
       if (entry.module !== module || oversells) continue
-      const unready = releasesTo !== undefined && (stillDoes(releasesTo) || !isAudited(releasesTo))
-      const waitsFor = unready ? [...claimants, releasesTo] : claimants
-      if (waitsFor.length > 0 && entry.finding.repair) {
-        entry.reported.notRepaired = `${waitsFor.join(', ')} comes first: it is not audited here to the end, or has findings left`
+      const isReleaseUnsafe =
+        releasesTo !== undefined && (stillOversells(releasesTo) || !isAudited(releasesTo))
+      const blockers = isReleaseUnsafe ? [...openDependents, releasesTo] : openDependents
+      if (blockers.length > 0 && entry.finding.repair) {
+        entry.reported.notRepaired = `${blockers.join(', ')} must first be audited completely and have no findings left`
       } else await repair(entry)
     }
-    const left = entries.some((entry) => entry.module === module && entry.reported.repaired === undefined)
-    if (left) unexplained.add(module.module)
+    const isOpen = entries.some((entry) => entry.module === module && entry.reported.repaired === undefined)
+    if (isOpen) withFindings.add(module.module)
   }
-  return report
 }
 
 const nameOf = ({ code, subject }: Finding) => `${code} ${subject}`
 
-async function foundAgain(audit: Audit, findings: readonly Finding[]): Promise<Finding[]> {
+async function findAgain(audit: Audit, findings: readonly Finding[]): Promise<Finding[]> {
   if (findings.length === 0) return []
   const seen = new Set(findings.map(nameOf))
   const again = await audit.inspect(new Set(findings.map(({ subject }) => subject)))
   return again.findings.filter((finding) => seen.has(nameOf(finding)))
 }
 
-/** What cannot be repaired is said of the finding: the report also has to tell what has been repaired before it. */
+/** Records a failure in the report instead of throwing it: the report must also contain the repairs before it. */
 async function repair({ module, finding, reported }: Entry): Promise<void> {
   if (!finding.repair) {
-    reported.notRepaired = 'there is more than one way to set this right'
+    reported.notRepaired = 'more than one repair is possible'
     return
   }
   try {
-    let now: Finding | undefined = finding
-    for (let tries = 0; now && tries < maxAttempts; tries++) {
-      const done = await now.repair?.()
+    let current: Finding | undefined = finding
+    for (let attempts = 0; current && attempts < maxAttempts; attempts++) {
+      const done = await current.repair?.()
       if (done !== undefined) {
         reported.repaired = done
         return
       }
-      // It has moved on since it was seen, perhaps by a repair before this one.
-      ;[now] = await foundAgain(module.audit, [finding])
+      // The data has changed since the inspection, perhaps by an earlier repair.
+      ;[current] = await findAgain(module.audit, [finding])
     }
-    if (now) reported.notRepaired = 'it changes too often just now'
-    else reported.repaired = 'is right again'
+    if (current) reported.notRepaired = 'it changes too often at the moment'
+    else reported.repaired = 'is correct again'
   } catch (error) {
     reported.notRepaired = error instanceof Error ? error.message : String(error)
   }
