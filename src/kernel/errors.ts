@@ -80,6 +80,6 @@ export function refusedInput(faults: readonly Fault[], count: number): DomainErr
   })
 }
 
-/** The text, shortened to `most` UTF-16 units. */
-export const excerpt = (text: string, most: number): string =>
-  (text.length > most ? `${text.slice(0, most)}…` : text).toWellFormed()
+/** Shortens a text to `maxLength` UTF-16 units. */
+export const excerpt = (text: string, maxLength: number): string =>
+  (text.length > maxLength ? `${text.slice(0, maxLength)}…` : text).toWellFormed()

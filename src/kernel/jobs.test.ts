@@ -5,8 +5,8 @@ import { type Job, startJobs } from './jobs.ts'
 
 const logger = await quiet
 
-/** Runs a job of these rounds; each is 'done', 'more' or an error, the last one again and again. */
-function running(intervalMs: number, ...rounds: ('done' | 'more' | Error)[]) {
+/** Runs a job with these rounds. Each is 'done', 'more' or an error, and the last one is repeated. */
+function startCounting(intervalMs: number, ...rounds: ('done' | 'more' | Error)[]) {
   const at: number[] = []
   const job: Job = {
     name: 'count',
@@ -22,8 +22,8 @@ function running(intervalMs: number, ...rounds: ('done' | 'more' | Error)[]) {
 }
 const gaps = (at: readonly number[]) => at.slice(1).map((time, n) => time - (at[n] ?? 0))
 
-it('a job comes round again after its interval, and at once while there is more to do', async () => {
-  const { at, jobs } = running(200, 'more', 'more', 'done')
+it('repeats a job after its interval, and at once while there is more to do', async () => {
+  const { at, jobs } = startCounting(200, 'more', 'more', 'done')
   await vi.waitFor(() => expect(at.length).toBeGreaterThan(3), { timeout: 10_000 })
   await jobs.stop()
   const [first = 0, second = 0, third = 0] = gaps(at)
@@ -31,9 +31,9 @@ it('a job comes round again after its interval, and at once while there is more 
   expect(third).toBeGreaterThanOrEqual(149)
 })
 
-it('a job that fails comes round later each time, and as before once it succeeds', async () => {
+it('doubles the delay after each failure of a job, and returns to the interval after a success', async () => {
   const failed = new Error('not now')
-  const { at, jobs } = running(100, failed, failed, failed, 'done')
+  const { at, jobs } = startCounting(100, failed, failed, failed, 'done')
   await vi.waitFor(() => expect(at.length).toBeGreaterThan(4), { timeout: 20_000 })
   await jobs.stop()
   const [first = 0, second = 0, third = 0] = gaps(at)
@@ -42,9 +42,9 @@ it('a job that fails comes round later each time, and as before once it succeeds
   expect(third).toBeGreaterThanOrEqual(599)
 })
 
-it('stopping waits for the round at work, which is told, and no other begins', async () => {
+it('aborts the signal of the round in progress, waits for its end and starts no other when it is stopped', async () => {
   const gate = createGate()
-  let told = false
+  let isAborted = false
   let rounds = 0
   const job: Job = {
     name: 'wait',
@@ -52,7 +52,7 @@ it('stopping waits for the round at work, which is told, and no other begins', a
     async round(signal) {
       rounds += 1
       await gate.pass()
-      told = signal.aborted
+      isAborted = signal.aborted
       return { done: 0, more: true }
     },
   }
@@ -66,5 +66,5 @@ it('stopping waits for the round at work, which is told, and no other begins', a
   expect(stopped).toBe(false)
   gate.open()
   await stopping
-  expect({ rounds, told }).toEqual({ rounds: 1, told: true })
+  expect({ rounds, isAborted }).toEqual({ rounds: 1, isAborted: true })
 })

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from './logger.ts'
 
-/** Work that a module does unasked, in every process that hosts it, for as long as that is ready. */
+/** Background work of a module. Every process that hosts the module does it while the process is ready. */
 export interface Job {
   name: string
-  /** Milliseconds from the end of one round to the next. */
+  /** The time from the end of a round to the next round. */
   intervalMs: number
   /**
    * One bounded round; every wait in it has a limit.
@@ -16,12 +16,12 @@ export interface Job {
 
 const maxBackoffMs = 5_000
 
-/** Runs each job by itself until stopped. */
+/** Runs the jobs until they are stopped. `stop` waits for the rounds in progress. */
 export function startJobs(jobs: readonly Job[], logger: Logger): { stop(): Promise<void> } {
   const stopping = new AbortController()
   const { signal } = stopping
 
-  const keepDoing = async ({ name, intervalMs, round }: Job): Promise<void> => {
+  const runRepeatedly = async ({ name, intervalMs, round }: Job): Promise<void> => {
     let failures = 0
     let delayMs = intervalMs
     while (await pause(delayMs, signal)) {
@@ -33,12 +33,12 @@ export function startJobs(jobs: readonly Job[], logger: Logger): { stop(): Promi
       } catch (error) {
         failures += 1
         delayMs = Math.min(intervalMs * 2 ** failures, maxBackoffMs)
-        logger.warn({ job: name, error: String(error), retryInMs: delayMs }, 'a job failed')
+        logger.warn({ job: name, error: String(error), retryInMs: delayMs }, 'job failed')
       }
     }
   }
 
-  const ended = Promise.all(jobs.map(keepDoing))
+  const ended = Promise.all(jobs.map(runRepeatedly))
   return {
     async stop() {
       stopping.abort()
@@ -47,7 +47,7 @@ export function startJobs(jobs: readonly Job[], logger: Logger): { stop(): Promi
   }
 }
 
-/** With jitter, so that replicas that started together do not go on together. False once it is over. */
+/** Waits, with jitter, so that replicas that started together do not run their jobs together. @returns false once stopped */
 async function pause(delayMs: number, signal: AbortSignal): Promise<boolean> {
   await sleep(delayMs * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => undefined)
   return !signal.aborted

@@ -1,7 +1,7 @@
-/** Amounts are integer minor units (cents) inside and decimals only in JSON: sums stay exact up to 2^53. */
+/** Amounts are integers in minor units (cents), so that sums are exact up to 2^53. Only JSON has decimal amounts. */
 
-/** `amount` has at most two decimal places (the schema has checked): `19.99` → 1999. */
-export const toMinorUnits = (amount: number): number => Math.round(amount * 100) + 0 // -0 would not survive JSON
+/** Converts an amount with at most two decimal places, which the schema has checked: `19.99` → 1999. */
+export const toMinorUnits = (amount: number): number => Math.round(amount * 100) + 0 // JSON has no -0
 
-/** 1999 → `19.99`: division rounds to the double nearest to the decimal, so JSON prints it as written. */
+/** Converts minor units: 1999 → `19.99`. The quotient is the double that is nearest to the decimal, so JSON prints the decimal. */
 export const toDecimal = (minorUnits: number): number => minorUnits / 100

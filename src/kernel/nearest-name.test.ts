@@ -12,12 +12,12 @@ it.each([
   ['descripton', 'description'],
   ['desc', 'description'],
   ['vers', 'version'],
-])('%s is almost %s', (written, meant) => {
+])('takes %s for a misspelling of %s', (written, meant) => {
   expect(nearestName(written, names)).toBe(meant)
 })
 
 it.each(['amount', 'x', '', 'st', 'label', '__proto__', 'constructor', 'name'.repeat(100_000)])(
-  '%s is like none of them',
+  'suggests nothing for %s',
   (written) => {
     expect(nearestName(written, names)).toBeUndefined()
   },

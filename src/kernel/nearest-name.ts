@@ -1,9 +1,9 @@
 import { distance } from 'fastest-levenshtein'
 
-// Names are short: the distance of a text that is much longer than any of them would only cost time.
+// All names are shorter. The distance of a long text would only cost time.
 const maxLength = 40
 
-/** The name that was probably meant: one letter in three differs at most, or the name begins with what was written. */
+/** Finds the name that was probably meant: at most one letter in three differs, or the name begins with the written text. */
 export function nearestName(written: string, names: readonly string[]): string | undefined {
   if (written.length > maxLength) return undefined
   const lowerCase = written.toLowerCase()

@@ -1,7 +1,7 @@
 export const roles = ['customer', 'admin'] as const
 export type Role = (typeof roles)[number]
 
-/** Who makes a request, as the signed token says: nothing of it ever comes from the request itself. */
+/** The user who makes a request. It comes from the signed token only, never from the path, the query or the body. */
 export interface Principal {
   userId: string
   role: Role

@@ -1,4 +1,4 @@
-/** An error that the operating system has reported: of a file, a socket, a process or a name. */
+/** An error that the operating system has reported, for example about a file, a socket, a process or a host name. */
 export interface SystemError extends Error {
   code: string
   syscall: string
@@ -11,13 +11,13 @@ export const isSystemError = (error: unknown): error is SystemError => {
 }
 
 const reasons: Readonly<Record<string, string>> = {
-  EACCES: 'the user of this process has no right to it',
+  EACCES: 'the user of this process has no permission',
   EDQUOT: "the user's disk quota is used up",
-  EEXIST: 'a file of that name is there already',
+  EEXIST: 'a file of that name already exists',
   EFBIG: 'the file would be larger than is allowed',
   EIO: 'the disk cannot be read or written',
   EISDIR: 'it is a folder, not a file',
-  ELOOP: 'its symbolic links lead in a circle',
+  ELOOP: 'its symbolic links form a loop',
   EMFILE: 'this process has too many files open (ulimit -n)',
   ENAMETOOLONG: 'its name is too long',
   ENFILE: 'this machine has too many files open',
@@ -28,6 +28,6 @@ const reasons: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only',
 }
 
-/** The cause in words, and the system's own code. */
+/** Describes the cause, with the code of the system. */
 export const reasonOf = ({ code, message }: SystemError): string =>
   reasons[code] ? `${reasons[code]} (${code})` : message

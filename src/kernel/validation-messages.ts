@@ -1,10 +1,10 @@
 import type { z } from '@hono/zod-openapi'
 
-/** What is said of input that a schema refuses and has no words of its own for: what would be right. */
+/** The message for input that a schema refuses, if the schema has no message of its own. It says what would be valid. */
 export const validationMessage: z.core.$ZodErrorMap = (issue) => {
   switch (issue.code) {
     case 'invalid_type': {
-      // That an integer is wanted, zod says only of other numbers.
+      // zod names an integer as expected only if the input is another number.
       const wanted = types[isInteger(issue) ? 'int' : issue.expected]
       return wanted && `${required(issue)}must be ${wanted}`
     }
