@@ -63,7 +63,7 @@ describe('a start that fails prints one message', () => {
   })
 
   it.each([
-    ['a file', async () => join(source, 'main.ts'), 'a file of that name is there already'],
+    ['a file', async () => join(source, 'main.ts'), 'a file of that name already exists'],
     ['below a file', async () => join(source, 'main.ts', 'x'), 'part of the path is a file, not a folder'],
     ['where no folder can be made', async () => '/proc/trivet', 'there is no such file or folder'],
     [
@@ -95,7 +95,7 @@ describe('a start that fails prints one message', () => {
   it('that names DATA_DIR, as split', async () => {
     const DATA_DIR = join(source, 'main.ts')
     expect(await failureOf('split', { DATA_DIR, ...embedded })).toContain(
-      oneFault(`DATA_DIR ${DATA_DIR} cannot be used: a file of that name is there already (EEXIST)`),
+      oneFault(`DATA_DIR ${DATA_DIR} cannot be used: a file of that name already exists (EEXIST)`),
     )
   })
 })
@@ -131,7 +131,7 @@ describe('the message about a DATA_DIR of another user', () => {
     expect(output()).toContain(
       oneFault(`DATA_DIR ${DATA_DIR} cannot be used: ${join(DATA_DIR, missing || 'mongodb')}`),
     )
-    expect(output()).toContain('the user of this process has no right to it (EACCES)')
+    expect(output()).toContain('the user of this process has no permission (EACCES)')
     await chmod(DATA_DIR, 0o700)
   })
 })

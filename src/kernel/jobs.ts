@@ -7,9 +7,9 @@ export interface Job {
   /** The time from the end of a round to the next round. */
   intervalMs: number
   /**
-   * One bounded round; every wait in it has a limit.
-   * @returns how much was done, for the log, and whether there is more to do at once
-   * @throws what made it fail: the next round comes later each time, up to `longestBackoff`
+   * Does one round, whose length has a limit.
+   * @returns how much was done, for the log, and whether the next round should start at once
+   * @throws Error if the round fails. Each failure doubles the delay until the next round, up to `maxBackoffMs`
    */
   round(signal: AbortSignal): Promise<{ done: number; more: boolean }>
 }

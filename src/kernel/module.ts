@@ -17,22 +17,22 @@ export type BannerFact = readonly [label: string, text: string]
 
 /** What a module gets from the process that hosts it. */
 export interface ModuleContext<Needs, Settings> {
-  /** The module's own database, and no other's. */
+  /** The database of this module. A module has no access to other databases. */
   database: Database
-  /** Each need's port: the hosted module itself, or an HTTP client of it. The module cannot tell which. */
+  /** The port of each needed module: the module itself if this process hosts it, or else an HTTP client. */
   needs: Needs
   settings: Settings
   config: Pick<Config, 'issuer' | 'dataDir' | 'demo' | 'requestTimeoutMs' | 'trustedProxies'>
   logger: Logger
 }
 
-/** A started module. Nothing of it touches the database before `prepare`. */
+/** A started module. It does not use the database before `prepare`. */
 export interface StartedModule<PortType = unknown, Operations = unknown> {
   /** The public routes. */
   routes: OpenAPIHono<AppEnv>
-  /** What other modules may call, when they share this process ... */
+  /** The operations that other modules call in the same process. */
   port?: PortType
-  /** ... and under `/internal`, behind the service credential, when they do not. */
+  /** The routes under `/internal` for modules in other processes. They require the service credential. */
   internal?: OpenAPIHono<AppEnv>
   /**
    * Creates what must exist before the first request, such as an account or demo data. It runs at every boot, after the
@@ -49,9 +49,9 @@ export interface StartedModule<PortType = unknown, Operations = unknown> {
 }
 
 export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType, Operations> {
-  /** Lower case; also the name of its database, its `SERVICE` and, upper case, its `_URL`. */
+  /** In lower case. It also names the database, the `SERVICE` and, in upper case, the `_URL` of the module. */
   name: string
-  /** Descriptions of every public route: what /openapi.json is made of, whoever hosts the module. */
+  /** The descriptions of all public routes. Every process serves them in /openapi.json, whether it hosts the module or not. */
   api: Readonly<Record<string, RouteConfig>>
   /** The error codes that only this module has. No other module may have the same ones. */
   problems?: ProblemTable
@@ -61,18 +61,18 @@ export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType, Op
   misnamedSettings?: Readonly<Record<string, readonly string[]>>
   /** The commands of `npm run admin`. */
   commands?: readonly Command<Operations>[]
-  /** Indexes and schema changes, in order, each run once per database. Old and new replicas live with each. */
+  /** Indexes and schema changes, in order. Each runs once per database, and must suit old and new replicas. */
   migrations: readonly Migration[]
-  /** The ports it calls, under the names of the modules they belong to. */
+  /** The ports that the module calls, by module name. */
   needs: { readonly [Name in keyof Needs]: Port<Needs[Name]> }
   start(
     context: ModuleContext<Needs, z.infer<z.ZodObject<SettingsShape>>>,
   ): StartedModule<PortType, Operations> | Promise<StartedModule<PortType, Operations>>
-  /** Its port over HTTP. */
+  /** Creates a client of the module's port over HTTP. */
   connect?(http: HttpClient): PortType
 }
 
-/** A module whose types have served their purpose. */
+/** A module without the types of its needs, settings, port and operations. */
 export interface AnyModule {
   name: string
   api: Readonly<Record<string, RouteConfig>>
@@ -86,7 +86,7 @@ export interface AnyModule {
   connect?(http: HttpClient): unknown
 }
 
-/** Checks a module's parts against each other; the types of its needs and settings end here. */
+/** Lets the compiler check the parts of a module against each other. */
 export function defineModule<
   Needs = Record<never, never>,
   SettingsShape extends z.ZodRawShape = Record<never, never>,

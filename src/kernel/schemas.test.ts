@@ -4,7 +4,7 @@ import { id, idempotencyKey, limit, money, text, timestamp, visiblePattern } fro
 const messages = (result: { error?: { issues: { message: string }[] } | undefined }) =>
   result.error?.issues.map((issue) => issue.message) ?? []
 
-describe('an amount', () => {
+describe('the schema of an amount', () => {
   const price = money(100_000_000)
 
   it.each([
@@ -15,77 +15,83 @@ describe('an amount', () => {
     [4.35, 435],
     [99_999_999.99, 9_999_999_999],
     [100_000_000, 10_000_000_000],
-  ])('%d is %d minor units', (amount, minorUnits) => {
+  ])('parses %d to %d minor units', (amount, minorUnits) => {
     expect(price.parse(amount)).toBe(minorUnits)
   })
 
   it.each([19.999, 0.001, 1e-7, 0.1 + 0.2, 1.005])(
-    '%d has a third decimal place: refused, not rounded',
+    'refuses %d, which has more than two decimal places, instead of rounding it',
     (amount) => {
       expect(messages(price.safeParse(amount))).toEqual(['must have at most two decimal places'])
     },
   )
 
-  it.each([-0.01, -1, 100_000_000.01, 1e21, Number.MAX_SAFE_INTEGER])('%d is out of bounds', (amount) => {
-    expect(price.safeParse(amount).success).toBe(false)
-  })
+  it.each([-0.01, -1, 100_000_000.01, 1e21, Number.MAX_SAFE_INTEGER])(
+    'refuses %d, which is out of bounds',
+    (amount) => {
+      expect(price.safeParse(amount).success).toBe(false)
+    },
+  )
 
   it.each([Number.NaN, Number.POSITIVE_INFINITY, '19.99', '', null, undefined, true, [1], 1n])(
-    '%s is no amount',
+    'refuses %s, which is not an amount',
     (value) => {
       expect(price.safeParse(value).success).toBe(false)
     },
   )
 })
 
-describe('text', () => {
+describe('the schema of a text', () => {
   const name = text(1, 5)
   const wellFormed = 'must be well-formed Unicode without NUL'
   const bounds = 'must have 1 to 5 characters, at least one of them visible'
 
-  it.each(['a', 'abcde', ' a ', 'Ünïcö', '日本語', 'a\nb'])('"%s" is taken as it is', (value) => {
+  it.each(['a', 'abcde', ' a ', 'Ünïcö', '日本語', 'a\nb'])('accepts "%s" unchanged', (value) => {
     expect(name.parse(value)).toBe(value)
   })
 
-  it('is counted in code points, not in UTF-16 units', () => {
+  it('counts code points, not UTF-16 units', () => {
     expect(name.parse('😀😀😀😀😀')).toBe('😀😀😀😀😀')
     expect(messages(name.safeParse('😀😀😀😀😀😀'))).toEqual([bounds])
   })
 
-  it.each(['', ' ', '\t\n ', '\u00a0\u2003', 'abcdef'])('"%s" is empty, blank or too long', (value) => {
-    expect(messages(name.safeParse(value))).toEqual([bounds])
-  })
+  it.each(['', ' ', '\t\n ', '\u00a0\u2003', 'abcdef'])(
+    'refuses "%s", which is empty, blank or too long',
+    (value) => {
+      expect(messages(name.safeParse(value))).toEqual([bounds])
+    },
+  )
 
   it.each([
-    ['zero width', '\u200b\u200c\u200d'],
-    ['joiners of words', '\u2060\ufeff'],
+    ['zero-width characters', '\u200b\u200c\u200d'],
+    ['word joiners', '\u2060\ufeff'],
     ['soft hyphens', '\u00ad'],
     ['a Mongolian vowel separator', '\u180e'],
     ['Hangul fillers', '\u115f\u1160\u3164\uffa0'],
     ['blank Braille', '\u2800'],
     ['variation selectors', '\ufe0f\u{e0100}'],
     ['tags', '\u{e0041}\u{e007f}'],
-    ['marks of direction', '\u202e\u2066\u200f\u061c'],
+    ['direction marks', '\u202e\u2066\u200f\u061c'],
     ['a grapheme joiner', '\u034f'],
     ['control characters', '\u0001\u001b\u007f\u0085'],
     ['invisible operators', '\u2061\u2064'],
     ['musical format characters', '\u{1d173}'],
-    ['marks of annotation', '\ufff9\ufffb'],
+    ['annotation marks', '\ufff9\ufffb'],
     ['white space between invisible characters', '\u200b \u3000\u2060'],
-  ])('of %s alone is blank', (_what, value) => {
+  ])('refuses a text of %s alone as blank', (_what, value) => {
     expect(messages(name.safeParse(value))).toEqual([bounds])
     expect(text(1, 9).parse(`${value}é`)).toBe(`${value}é`)
     expect(text(0, 5).parse(value)).toBe(value)
   })
 
   it.each(['👩\u200d🔬', 'א\u200fב', 'می\u200cخو', '\u202eabc', '\u0301', '-', '\u{1f9ff}'])(
-    '%j has a visible character, and is taken as it is',
+    'accepts %j unchanged, which has a visible character',
     (value) => {
       expect(name.parse(value)).toBe(value)
     },
   )
 
-  it('is described in the document as it is checked, as far as U+FFFF', () => {
+  it('has a pattern in the OpenAPI document that agrees with the check up to U+FFFF', () => {
     const described = new RegExp(visiblePattern, 'u')
     const differs = Array.from({ length: 0x10000 }, (_, code) => code)
       .filter((code) => code > 0 && (code < 0xd800 || code > 0xdfff))
@@ -94,11 +100,14 @@ describe('text', () => {
     expect(differs.map((character) => character.charCodeAt(0).toString(16))).toEqual([])
   })
 
-  it.each(['\ud83d', 'a\ude00', '\ude00\ud83d', 'a\0', '\0'])('%j is refused', (value) => {
-    expect(messages(name.safeParse(value))).toContain(wellFormed)
-  })
+  it.each(['\ud83d', 'a\ude00', '\ude00\ud83d', 'a\0', '\0'])(
+    'refuses %j, which is not well-formed Unicode without NUL',
+    (value) => {
+      expect(messages(name.safeParse(value))).toContain(wellFormed)
+    },
+  )
 
-  it('that may be empty may be blank', () => {
+  it('accepts a blank text if it accepts an empty one', () => {
     expect(text(0, 5).parse('')).toBe('')
     expect(text(0, 5).parse('  ')).toBe('  ')
     expect(messages(text(0, 5).safeParse('abcdef'))).toEqual(['must have 0 to 5 characters'])
@@ -106,8 +115,8 @@ describe('text', () => {
   })
 })
 
-describe('an id', () => {
-  it('is 24 lower-case hex digits', () => {
+describe('the schema of an id', () => {
+  it('accepts 24 lower-case hex digits', () => {
     expect(id.parse('0123456789abcdef01234567')).toBe('0123456789abcdef01234567')
   })
 
@@ -119,36 +128,36 @@ describe('an id', () => {
     '0123456789abcdef0123456g',
     '0123456789abcdef01234567\n',
     ' 0123456789abcdef01234567',
-  ])('%j is none', (value) => {
+  ])('refuses %j', (value) => {
     expect(id.safeParse(value).success).toBe(false)
   })
 })
 
-describe('a limit', () => {
+describe('the schema of a limit', () => {
   it.each([
     ['1', 1],
     ['20', 20],
     ['100', 100],
-  ])('%s is %d', (value, expected) => {
+  ])('parses %s to %d', (value, expected) => {
     expect(limit.parse(value)).toBe(expected)
   })
 
-  it.each(['0', '101', '-1', '1.5', '01', '', 'all', '1e2', ' 1', '1000'])('"%s" is refused', (value) => {
+  it.each(['0', '101', '-1', '1.5', '01', '', 'all', '1e2', ' 1', '1000'])('refuses "%s"', (value) => {
     expect(messages(limit.safeParse(value))).toEqual(['must be an integer from 1 to 100'])
   })
 })
 
-describe('an idempotency key', () => {
-  it.each(['a', 'basket-4711', '!~', 'x'.repeat(255)])('%s', (value) => {
+describe('the schema of an idempotency key', () => {
+  it.each(['a', 'basket-4711', '!~', 'x'.repeat(255)])('accepts %s', (value) => {
     expect(idempotencyKey.parse(value)).toBe(value)
   })
 
-  it.each(['', 'a b', 'a\t', 'ä', '\u007f', 'x'.repeat(256), 'a\n'])('%j is refused', (value) => {
+  it.each(['', 'a b', 'a\t', 'ä', '\u007f', 'x'.repeat(256), 'a\n'])('refuses %j', (value) => {
     expect(idempotencyKey.safeParse(value).success).toBe(false)
   })
 })
 
-it('a time is ISO 8601 in UTC with milliseconds', () => {
+it('accepts only times in ISO 8601, in UTC and with milliseconds', () => {
   expect(timestamp.safeParse(new Date(0).toISOString()).success).toBe(true)
   for (const value of [
     '1970-01-01T00:00:00Z',
@@ -160,6 +169,6 @@ it('a time is ISO 8601 in UTC with milliseconds', () => {
   }
 })
 
-it('minus zero is zero minor units, as it is in JSON', () => {
+it('parses minus zero to zero minor units', () => {
   expect(Object.is(money(100).parse(-0), 0)).toBe(true)
 })

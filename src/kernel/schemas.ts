@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { toMinorUnits } from './money.ts'
 
-/** The building blocks of every request schema. */
+/** The building blocks of all request schemas. */
 
 /** 24 lower-case hex digits. */
 export const idFormat = /^[0-9a-f]{24}$/
@@ -12,14 +12,14 @@ export const id = z
 
 export const timestamp = z.iso.datetime({ precision: 3 }).openapi({ example: '2026-11-23T10:15:00.000Z' })
 
-/** How many code points a text has, which is how JSON Schema counts characters (RFC 8259). */
+/** Counts the code points of a text, as JSON Schema counts characters (RFC 8259). */
 export function charactersOf(value: string): number {
   let count = 0
   for (const _character of value) count += 1
   return count
 }
 
-/** Whether a text has so many characters. Of one that is far too long, they are not counted. */
+/** Whether the number of characters is within the bounds. The characters of a far too long text are not counted. */
 export const hasCharacters = (value: string, min: number, max: number): boolean => {
   if (value.length > 2 * max) return false
   const characters = charactersOf(value)
@@ -27,24 +27,24 @@ export const hasCharacters = (value: string, min: number, max: number): boolean 
 }
 
 /**
- * A character that can be seen: no white space, no control or format character, none that is drawn as nothing, such as
- * U+200B, the Hangul fillers, the blank of Braille and the empty notehead. Combining marks and unassigned characters have a shape on screens.
+ * A visible character. White space, control characters, format characters and characters without a shape are not visible, such as
+ * U+200B, the Hangul fillers, the blank of Braille and the empty notehead. Combining marks and unassigned characters have a shape.
  */
 const visible =
   /[^\p{White_Space}\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\u2800\u{1d159}]/u
 
 /**
- * The same for the document, whose regular expressions know no Unicode properties in every language (JSON Schema 2020-12,
- * 6.4). What it cannot say is beyond U+FFFF: format characters there, such as tags, are no visible ones either.
+ * The same pattern for the OpenAPI document. Regular expressions of JSON Schema must not use Unicode properties, because not all
+ * languages support them (2020-12, 6.4). This pattern takes all characters beyond U+FFFF as visible, also format characters such as tags.
  */
 export const visiblePattern =
   '[^\\u0000-\\u0020\\u007f-\\u00a0\\u00ad\\u034f\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890\\u0891\\u08e2\\u115f\\u1160\\u1680\\u17b4\\u17b5' +
   '\\u180b-\\u180f\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u2800\\u3000\\u3164\\ufdd0-\\ufdef\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb\\ufffe\\uffff]'
 
 /**
- * Text for people, counted in code points as JSON Schema counts (RFC 8259 characters). NUL and unpaired surrogates
- * are refused because the database could not give them back as they came. Marks of direction
- * are taken: names of two scripts need them, and a page isolates what it shows (`<bdi>`).
+ * Text for people. Its length is counted in code points. NUL and unpaired surrogates are refused, because the database could
+ * not return them unchanged. Direction marks are accepted, because names in two scripts need them. A page that shows such a text
+ * should isolate it (`<bdi>`).
  */
 export const text = (min: number, max: number) =>
   z
@@ -67,7 +67,7 @@ export const alongWithFields = {
 
 const isMoney = (value: number) => /^-?\d+(\.\d{1,2})?$/.test(String(value))
 
-/** A decimal amount with at most two places in, minor units out: `19.99` → 1999. */
+/** Parses a decimal amount with at most two decimal places to minor units: `19.99` → 1999. */
 export const money = (max: number) =>
   z
     .number()
@@ -77,9 +77,9 @@ export const money = (max: number) =>
     .transform(toMinorUnits)
     .openapi({ type: 'number', minimum: 0, maximum: max, multipleOf: 0.01, example: 19.99 })
 
-export const amount = z.number().openapi({ description: 'decimal amount', example: 19.99 })
+export const amount = z.number().openapi({ description: 'Decimal amount', example: 19.99 })
 
-/** `limit` of every list. */
+/** The query parameter `limit` of all lists. */
 export const limit = z
   .string()
   .regex(/^([1-9]\d?|100)$/, 'must be an integer from 1 to 100')
@@ -91,13 +91,13 @@ export const cursor = z
   .string()
   .max(4_000)
   .optional()
-  .openapi({ description: 'the `nextCursor` of the page before, with the same filters and order' })
+  .openapi({ description: 'The `nextCursor` of the previous page, which had the same filters and order' })
 
 export const idempotencyKey = z
   .string()
   .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 visible ASCII characters')
   .optional()
   .openapi({
-    description: 'the same key and body give the first answer again, for at least 24 h',
+    description: 'For at least 24 hours, a request with the same key and body gets the first answer again',
     example: 'basket-4711',
   })

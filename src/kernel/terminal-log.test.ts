@@ -5,7 +5,7 @@ import { terminalLog } from './terminal-log.ts'
 
 const time = /^\d\d:\d\d:\d\d /
 
-/** What a terminal shows of what is logged, without the time of each line. */
+/** The lines that a terminal shows, without their times. */
 function shown(log: (logger: pino.Logger) => void, { columns = 80, service = 'all' } = {}): string[] {
   let text = ''
   const sink = new Writable({
@@ -23,7 +23,7 @@ function shown(log: (logger: pino.Logger) => void, { columns = 80, service = 'al
 
 const request = { requestId: 'one', method: 'GET', path: '/products', status: 503, ms: 4_000.5 }
 
-it('shows a request that failed as one line, with its cause', () => {
+it('shows a failed request as one line with its cause', () => {
   const lines = shown((logger) => {
     logger.warn({ requestId: 'one', err: new Error('no answer: refused') }, 'no answer')
     logger.error({ requestId: 'two', err: new Error('x is undefined') }, 'unexpected error')
@@ -38,7 +38,7 @@ it('shows a request that failed as one line, with its cause', () => {
   ])
 })
 
-it('says which service or module it is from, and shows the members of a line', () => {
+it('shows the service or the module of a line, and its members', () => {
   const log = (logger: pino.Logger) => logger.warn({ target: 'http://product', after: { ms: 3 } }, 'it fails')
   expect(shown(log, { service: 'order' })).toEqual([
     'WARN  order: it fails target=http://product after={"ms":3}',
@@ -48,28 +48,28 @@ it('says which service or module it is from, and shows the members of a line', (
   ])
 })
 
-it.each([40, 80, 200])('fits a line into %i columns, whatever is in it', (columns) => {
+it.each([40, 80, 200])('fits every line into %i columns', (columns) => {
   const lines = shown(
     (logger) => {
       logger.error({ ...request, path: `/${'x'.repeat(500)}` }, 'request')
-      logger.warn({ error: 'one\ntwo\r\n\u001b[31mthree\u001b[0m \u202e four' }, 'a job\tfailed')
+      logger.warn({ error: 'one\ntwo\r\n\u001b[31mthree\u001b[0m \u202e four' }, 'job\tfailed')
     },
     { columns },
   )
   expect(lines).toHaveLength(2)
   expect(lines[0]).toMatch(/^ERROR 503 GET \/x+…$/)
-  expect(lines[1]).toMatch(/^WARN {2}a job failed error=one /)
+  expect(lines[1]).toMatch(/^WARN {2}job failed error=one /)
   expect(lines[1]).not.toMatch(/\p{Cc}|\p{Cf}/u)
 })
 
-it('shows where a process has crashed', () => {
+it('shows the stack of a crash', () => {
   const error = new Error('it is over')
   const lines = shown((logger) => logger.fatal({ err: error, reason: 'uncaughtException' }, 'crashed'))
   expect(lines[0]).toBe('FATAL crashed: it is over reason=uncaughtException')
   expect(lines.slice(1).join('\n')).toBe(error.stack)
 })
 
-it('forgets causes whose requests are never logged', () => {
+it('keeps a limited number of causes whose requests are not logged', () => {
   const lines = shown((logger) => {
     for (let n = 0; n < 1_000; n++) logger.warn({ requestId: `${n}`, err: new Error('late') }, 'late')
     logger.error({ ...request, requestId: '0' }, 'request')

@@ -1,7 +1,7 @@
 import { styleText } from 'node:util'
 import type { DestinationStream } from 'pino'
 
-/** Requests whose cause is kept until their own line comes. */
+/** The number of failed requests whose cause is kept until the line of the request itself. */
 const maxPendingCauses = 100
 const standardWidth = 80
 
@@ -15,7 +15,7 @@ interface Line extends Record<string, unknown> {
   err?: { message: string; stack?: string }
 }
 
-/** Members of a line that the short form leaves out, or shows without their names. */
+/** The members of a line that the short form omits, or shows without their names. */
 const unnamed = [
   'level',
   'time',
@@ -32,8 +32,8 @@ const unnamed = [
 ]
 
 /**
- * Writes each log line as one line that fits the terminal's width. A request that failed is one line too: its cause is
- * logged first, and is shown where the request itself is logged. Of a crash the whole stack is shown.
+ * Writes each log line as one line that fits the width of the terminal. The cause of a failed request is logged before the
+ * request; both are shown in one line. Only a crash is shown with its stack.
  */
 export function terminalLog(terminal: NodeJS.WriteStream): DestinationStream {
   const causes = new Map<string, string>()
@@ -76,7 +76,7 @@ function requestOf({ method, path, status }: Line, cause: string | undefined): s
 function messageOf(line: Line): string {
   const { msg = '', err, method, path } = line
   const reason = err?.message ?? ''
-  // Where the message is that of the error, the error's has its causes behind it.
+  // If the line repeats the error's message, the error's own text is shown: it continues with the causes.
   const said = reason.startsWith(msg) ? reason : [msg, reason].filter((part) => part !== '').join(': ')
   const request = method === undefined ? '' : `${method} ${path}`
   const members = Object.entries(line)
@@ -85,7 +85,7 @@ function messageOf(line: Line): string {
   return [said, request, ...members].filter((part) => part !== '').join(' ')
 }
 
-/** On one line, without characters that would change the terminal, and with an ellipsis where it is too long. */
+/** Returns one line without control characters. A text that is too long ends with an ellipsis. */
 function fitted(text: string, width: number): string {
   const line = text.replaceAll(/[\s\p{Cc}\p{Cf}]+/gu, ' ').trim()
   return line.length <= width ? line : `${line.slice(0, Math.max(0, width - 1))}…`
