@@ -59,18 +59,18 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
     const listener = await listen(composition.app.fetch, config)
     void listener.failed.then((error) => shutdown.crash('the listener failed', error))
     const facts = await preparing
+    const { port } = listener
+    // A parent process (`npm run split`, `npm run dev`, a test) prints the banner for its children.
     const isForked = process.send !== undefined
     const brief = isBrief(logOptions) && !isForked
-    // A parent process (`npm run split`, `npm run dev`, a test) prints for its children.
-    process.send?.({ port: listener.port, facts } satisfies ReadyMessage)
+    process.send?.({ port, facts } satisfies ReadyMessage)
     if (!config.production && !isForked) {
-      const address = { host: config.host, port: listener.port }
-      removeNote = await noteListening(config.dataDir, { host: config.host, ports: [listener.port] }, logger)
-      const log = brief ? [briefLogFact] : []
+      removeNote = await noteListening(config.dataDir, { host: config.host, ports: [port] }, logger)
       const mongodb = ['MongoDB', composition.mongodb.description] as const
-      console.log(banner(shape, urlOf(address), [mongodb, ...facts, ...log]))
+      const all = [mongodb, ...facts, ...(brief ? [briefLogFact] : [])]
+      console.log(banner(shape, urlOf({ host: config.host, port }), all))
     }
-    logger.info({ hosted: config.hosted, port: listener.port }, 'ready')
+    logger.info({ hosted: config.hosted, port }, 'ready')
 
     const { reason } = await stopped
     logger.info({ reason }, 'draining')
