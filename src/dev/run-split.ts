@@ -7,7 +7,7 @@ import { banner, briefLogFact, stoppingMessage } from '../host/banner.ts'
 import { type OpenMongodb, openMongodb } from '../host/database.ts'
 import { refuseArguments } from '../host/refuse-arguments.ts'
 import { createShutdown, type Shutdown } from '../host/shutdown.ts'
-import { refuseTaken, urlOf } from '../http/listen-address.ts'
+import { refusePortsInUse, urlOf } from '../http/listen-address.ts'
 import { noteListening } from '../http/listening-note.ts'
 import { listen } from '../http/server.ts'
 import { createGateway } from './gateway.ts'
@@ -31,7 +31,7 @@ export async function runSplit(modules: readonly AnyModule[], program: URL): Pro
   const logOptions = { level: config.logLevel, human: !config.production && process.stdout.isTTY === true }
   const logger = await createLogger({ ...logOptions, service: 'gateway' })
   for (const misnamed of config.misnamedSettings) logger.warn(misnamed, misnamedSettingWarning(misnamed))
-  await refuseTaken(addressesOf(config, modules.length), config.dataDir)
+  await refusePortsInUse(addressesOf(config, modules.length), config.dataDir)
   const mongodb = await openMongodb(config, (line) => console.log(line))
   const shutdown = createShutdown()
   shutdown.reportTo(logger)

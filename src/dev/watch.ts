@@ -9,7 +9,7 @@ import { refuseArguments } from '../host/refuse-arguments.ts'
 import type { ReadyMessage } from '../host/serve.ts'
 import { createShutdown, type Shutdown } from '../host/shutdown.ts'
 import { reportFailure } from '../host/start-failure.ts'
-import { refuseTaken, urlOf } from '../http/listen-address.ts'
+import { refusePortsInUse, urlOf } from '../http/listen-address.ts'
 import { noteListening } from '../http/listening-note.ts'
 import { startProgram } from './program-process.ts'
 import { type SourceChange, watchSources } from './source-changes.ts'
@@ -24,7 +24,7 @@ async function main(): Promise<number> {
   const config = loadConfig({ ...process.env, SERVICE: 'all' }, [])
   const logOptions = { level: config.logLevel, human: process.stdout.isTTY === true }
   const logger = await createLogger({ ...logOptions, service: 'dev' })
-  await refuseTaken([config], config.dataDir)
+  await refusePortsInUse([config], config.dataDir)
   const mongodb = await openMongodb(config, (line) => console.log(line))
   const shutdown = createShutdown()
   shutdown.reportTo(logger)

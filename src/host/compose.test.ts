@@ -113,7 +113,7 @@ async function remoteGreeter(by: string, environment: Record<string, string> = {
       authorizations.push(request.headers.get('authorization'))
       return remote.app.fetch(request)
     },
-    { port: 0, host: '127.0.0.1' },
+    { port: 0, host: '127.0.0.1', requestTimeoutMs: 5_000 },
   )
   onTestFinished(() => listener.close(5_000))
   return { url: `http://127.0.0.1:${listener.port}`, authorizations }

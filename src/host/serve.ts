@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
 import { createLogger, isBrief, type Logger } from '#kernel/logger.ts'
 import type { AnyModule, BannerFact } from '#kernel/module.ts'
-import { refuseTaken, urlOf } from '../http/listen-address.ts'
+import { refusePortsInUse, urlOf } from '../http/listen-address.ts'
 import { noteListening } from '../http/listening-note.ts'
 import { listen } from '../http/server.ts'
 import { banner, briefLogFact, stoppingMessage } from './banner.ts'
@@ -40,7 +40,7 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
   for (const misnamed of config.misnamedSettings) logger.warn(misnamed, misnamedSettingWarning(misnamed))
   // The embedded MongoDB may have to be downloaded first. With another MongoDB this check is left out, because a load
   // balancer could take it for the open port.
-  if (config.mongodb.uri === undefined) await refuseTaken([config], config.dataDir)
+  if (config.mongodb.uri === undefined) await refusePortsInUse([config], config.dataDir)
 
   const composition = await Promise.race([
     openComposition(modules, config, logger, (line) => console.log(line)),

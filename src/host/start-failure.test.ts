@@ -252,7 +252,7 @@ describe('a port that is in use', () => {
     const taken = await anotherProgram()
     const DATA_DIR = await temporaryFolder()
     const settings = { DATA_DIR, HOST: '127.0.0.1', PORT: String(taken) }
-    const message = oneFault(`PORT ${taken} is in use by another program: set another one`)
+    const message = oneFault(`PORT ${taken} is in use by another program: set another port`)
     expect(await failureOf('one process', settings)).toContain(message)
     // Another program has the process id of the note now.
     const note = { pid: process.pid, started: '1', host: '127.0.0.1' }
@@ -266,7 +266,7 @@ describe('a port that is in use', () => {
     const failure = await failureOf('split', { HOST: '127.0.0.1', PORT: String(second - 1), MONGODB_URI: '' })
     expect(failure).toBe(
       oneFault(
-        `PORT ${second - 1}: 4 ports from there on are needed, and some are in use: ${second}, ${second + 2} by another program. Set the first of 4 free ports in a row`,
+        `PORT ${second - 1} is the first of 4 consecutive ports that are needed, and some are in use: ${second}, ${second + 2} by another program. Set the first of 4 free ports`,
       ),
     )
   })

@@ -6,14 +6,18 @@ import { sendRaw } from '#test/support/raw-http.ts'
 import { type Shop, startShop } from '#test/support/shop.ts'
 import { type Listener, listen } from './server.ts'
 
-// Over a real socket: what a client sees of requests that never reach a handler.
+// These tests use a real socket, because they send requests that never reach a handler.
 let shop: Shop
 let listener: Listener
 let client: Client
 let url: string
 beforeAll(async () => {
   shop = await startShop({ environment: { CORS_ORIGINS: 'https://shop.example' } })
-  listener = await listen((request) => shop.fetch(request), { port: 0, host: '127.0.0.1' })
+  listener = await listen((request) => shop.fetch(request), {
+    port: 0,
+    host: '127.0.0.1',
+    requestTimeoutMs: 5_000,
+  })
   url = `http://127.0.0.1:${listener.port}`
   client = createClient((path, init) => fetch(`${url}${path}`, init))
 })
@@ -23,7 +27,7 @@ afterAll(async () => {
 })
 
 describe('the request id', () => {
-  it("is the caller's if it is well-formed, in the header and in the problem", async () => {
+  it("is the client's own in the header and in the problem, if it is well-formed", async () => {
     const headers = { 'X-Request-Id': 'order-42_a.B' }
     const answer = await client.get('/nowhere', { headers })
     expect(answer.headers.get('x-request-id')).toBe('order-42_a.B')
@@ -31,7 +35,7 @@ describe('the request id', () => {
   })
 
   it.each(['with space', 'x'.repeat(129), '{"$gt":""}', ''])(
-    'is a new one instead of "%s"',
+    'is a new one if the client sends "%s"',
     async (given) => {
       const { headers } = await client.get('/healthz', { headers: { 'X-Request-Id': given } })
       expect(headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/)
@@ -40,7 +44,7 @@ describe('the request id', () => {
 })
 
 describe('problem documents', () => {
-  it('answer unknown routes', async () => {
+  it('answer 404 to unknown routes', async () => {
     for (const path of [
       '/',
       '/nowhere',
@@ -63,13 +67,13 @@ describe('problem documents', () => {
     ['DELETE', '/products/', 'GET, HEAD, OPTIONS'],
     ['POST', '/products/0123456789abcdef01234567', 'GET, HEAD, PUT, DELETE, OPTIONS'],
     ['GET', '/login', 'POST, OPTIONS'],
-  ])('answer %s %s, naming what is allowed', async (method, path, allow) => {
+  ])('answer 405 to %s %s and name the allowed methods', async (method, path, allow) => {
     const answer = await client.request(method, path)
     expect(answer).toMatchObject({ status: 405, body: { code: 'method_not_allowed' } })
     expect(answer.headers.get('allow')).toBe(allow)
   })
 
-  it('have a page for their type', async () => {
+  it('have a page for each type', async () => {
     for (const [code, { status, title }] of Object.entries(problems)) {
       expect(await client.get(`/problems/${code}`)).toMatchObject({
         status: 200,
@@ -82,7 +86,7 @@ describe('problem documents', () => {
 
 describe('bodies', () => {
   it.each(['{"username": ', '', 'null byte \0', '{"a":1}}', "{'a': 1}"])(
-    'that are not JSON are 400: %s',
+    'get 400 malformed_json if they are not JSON: %s',
     async (raw) => {
       const headers = { 'content-type': 'application/json' }
       expect(await client.post('/register', { raw, headers })).toMatchObject({
@@ -93,7 +97,7 @@ describe('bodies', () => {
   )
 
   it.each(['null', '[]', '"text"', '1', '{"__proto__":{"role":"admin"}}', '{"constructor":{"a":1}}'])(
-    'that are JSON of another kind are 400: %s',
+    'get 400 validation_failed if they are JSON of another type: %s',
     async (raw) => {
       expect(await client.post('/register', { raw })).toMatchObject({
         status: 400,
@@ -102,7 +106,7 @@ describe('bodies', () => {
     },
   )
 
-  it('with a name of the prototype among good fields are refused too', async () => {
+  it('get 400 if a valid body also has __proto__', async () => {
     const raw =
       '{"username":"prototype","email":"p@example.com","password":"long enough","__proto__":{"role":"admin"}}'
     const answer = await client.post('/register', { raw })
@@ -114,12 +118,12 @@ describe('bodies', () => {
     'application/x-www-form-urlencoded',
     'multipart/form-data; boundary=x',
     'application/xml',
-  ])('of type %s are 415', async (type) => {
+  ])('get 415 if the media type is %s', async (type) => {
     const answer = await client.post('/register', { raw: '{}', headers: { 'content-type': type } })
     expect(answer).toMatchObject({ status: 415, body: { code: 'unsupported_media_type' } })
   })
 
-  it('over 1 MiB are 413, announced or not', async () => {
+  it('get 413 if they have more than 1 MiB, with and without Content-Length', async () => {
     const raw = JSON.stringify({ name: 'x'.repeat(2 * 1024 * 1024) })
     const token = shop.adminToken
     for (const path of ['/register', '/products/create_product', '/orders/create_order']) {
@@ -139,7 +143,7 @@ describe('bodies', () => {
   })
 })
 
-describe('what is not well-formed HTTP', () => {
+describe('malformed HTTP', () => {
   const answerTo = (request: string): Promise<string> =>
     new Promise((resolve, reject) => {
       const socket = connect(listener.port, '127.0.0.1')
@@ -153,14 +157,14 @@ describe('what is not well-formed HTTP', () => {
     })
 
   it.each([
-    ['garbage', 'nonsense\r\n\r\n'],
-    ['no host', 'GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n'],
-    ['a host that is none', 'GET /healthz HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n'],
+    ['not a request', 'nonsense\r\n\r\n'],
+    ['no Host', 'GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n'],
+    ['an invalid Host', 'GET /healthz HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n'],
     [
       'two lengths',
       'POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
     ],
-  ])('is a problem document: %s', async (_, request) => {
+  ])('gets a problem document: %s', async (_, request) => {
     const [head = '', body = ''] = (await answerTo(request)).split('\r\n\r\n')
     expect(head).toMatch(/^HTTP\/1.1 400 /)
     expect(head).toMatch(/content-type: application\/problem\+json/i)
@@ -168,7 +172,7 @@ describe('what is not well-formed HTTP', () => {
     expect(JSON.parse(body)).toMatchObject({ code: 'validation_failed', status: 400, requestId })
   })
 
-  it('takes no answer from what came before it', async () => {
+  it('does not affect the answers to earlier requests of the connection', async () => {
     const registration = JSON.stringify({ username: 'x' })
     const requests = [
       'GET /products/?limit=1 HTTP/1.1\r\nHost: x\r\n\r\n',
@@ -177,11 +181,11 @@ describe('what is not well-formed HTTP', () => {
     ]
     const { status, body } = await sendRaw(url, requests.join(''))
     expect([status, body.match(/HTTP\/1.1 \d+/g)]).toEqual([200, ['HTTP/1.1 400']])
-    // The registration's own, and not of what came after it.
+    // This is the answer to the registration.
     expect(body).toContain('"/email"')
   })
 
-  it('includes CONNECT, since this is no proxy', async () => {
+  it('CONNECT gets 405, since the server is no proxy', async () => {
     const [head = '', body = ''] = (await answerTo('CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n')).split(
       '\r\n\r\n',
     )
@@ -190,7 +194,7 @@ describe('what is not well-formed HTTP', () => {
     expect(JSON.parse(body)).toMatchObject({ code: 'method_not_allowed' })
   })
 
-  it('does not include an expectation that nobody has to meet', async () => {
+  it('an unknown expectation is ignored', async () => {
     const request = 'GET /healthz HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nConnection: close\r\n\r\n'
     expect(await answerTo(request)).toMatch(/^HTTP\/1.1 200 /)
   })
@@ -205,7 +209,7 @@ describe('paths', () => {
     '/openapi.json',
     '/.well-known/jwks.json',
     '/profile',
-  ])('%s is served with and without a trailing slash', async (path) => {
+  ])('%s has the same answer with and without a trailing slash', async (path) => {
     const token = shop.adminToken
     const [without, withSlash] = await Promise.all([
       client.get(path, { token }),
@@ -215,14 +219,14 @@ describe('paths', () => {
     expect(withSlash).toMatchObject({ status: 200, body: without.body })
   })
 
-  it('with an id and a query are, too', async () => {
+  it('with an id or a query are served with and without a trailing slash', async () => {
     const { productId } = await client.product(shop.adminToken)
     expect((await client.get(`/products/${productId}/`)).status).toBe(200)
     expect((await client.get('/products/?limit=1')).body.data).toHaveLength(1)
     expect((await client.get('/products?limit=1')).body.data).toHaveLength(1)
   })
 
-  it('answer HEAD as GET without the body', async () => {
+  it('answer HEAD like GET, without the body', async () => {
     const { productId } = await client.product(shop.adminToken)
     const answer = await client.request('HEAD', `/products/${productId}`)
     expect(answer).toMatchObject({ status: 200, body: '' })
@@ -241,14 +245,14 @@ describe('query parameters', () => {
     ['/products/?limit=1&limit=2', 'limit'],
     ['/profile?role=admin', 'role'],
     ['/.well-known/jwks.json?kid=1', 'kid'],
-  ])('that a route does not have are refused by name: %s', async (path, parameter) => {
+  ])('that the route does not have are refused by name: %s', async (path, parameter) => {
     expect(await client.get(path, { token: shop.adminToken })).toMatchObject({
       status: 400,
       body: { code: 'validation_failed', errors: [{ parameter, message: expect.any(String) }] },
     })
   })
 
-  it('are nothing to a route for operators: whoever probes a process may add his own', async () => {
+  it('are ignored by the probes, since a monitor may add its own', async () => {
     for (const path of ['/healthz?t=1', '/readyz?t=1']) expect((await client.get(path)).status).toBe(200)
   })
 })
@@ -320,7 +324,7 @@ it.each<[string, string, unknown, object]>([
     { username: 'someone', email: 'nowhere', password: 'correct horse battery' },
     { pointer: '/email', message: expect.stringMatching(/^must be an e-mail address such as/) },
   ],
-])('what is refused is told what would be right: %s %s %j', async (method, path, body, fault) => {
+])('a refusal says what is expected: %s %s %j', async (method, path, body, fault) => {
   expect(await client.request(method, path, { token: shop.adminToken, body })).toMatchObject({
     status: 400,
     body: { errors: [fault] },
@@ -328,7 +332,7 @@ it.each<[string, string, unknown, object]>([
 })
 
 describe('other origins', () => {
-  it('are let in where the setting names them, and no others', async () => {
+  it('are allowed only if CORS_ORIGINS names them', async () => {
     const preflight = (origin: string) =>
       client.request('OPTIONS', '/orders/create_order', {
         headers: { Origin: origin, 'Access-Control-Request-Method': 'POST' },
@@ -340,8 +344,8 @@ describe('other origins', () => {
   })
 })
 
-describe('readiness', () => {
-  it('is there while the database is', async () => {
+describe('the probes', () => {
+  it('answer 200 while the database answers', async () => {
     expect(await client.get('/readyz')).toMatchObject({ status: 200, body: { status: 'ready' } })
     expect(await client.get('/healthz')).toMatchObject({ status: 200, body: { status: 'alive' } })
   })

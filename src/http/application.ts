@@ -14,15 +14,15 @@ import { credentialGuard } from '#kernel/ports/service-credential.ts'
 import { crossOrigin } from './cross-origin.ts'
 import { openApiDocument } from './openapi-document.ts'
 import { operatorRoutes, type Readiness } from './operator-routes.ts'
-import { wholeServer } from './request-target.ts'
+import { serverWidePath } from './request-target.ts'
 import { securityHeaders } from './security-headers.ts'
 
 const internal = '/internal/'
 
-// In the order that `Allow` has them. Hono answers HEAD wherever there is GET, and `refuseRoute` answers OPTIONS.
+// In the order of the `Allow` header. Hono answers HEAD for each route with GET, and `refuseRoute` answers OPTIONS.
 const routedMethods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
-/** The HTTP application: middleware once, the hosted modules' routes, and the document of the whole API. */
+/** Creates the HTTP application: the middleware, the routes of the hosted modules, and the OpenAPI document of all modules. */
 export function createApplication(options: {
   config: Pick<Config, 'requestTimeoutMs' | 'corsOrigins' | 'internalSecrets'>
   modules: readonly AnyModule[]
@@ -35,25 +35,27 @@ export function createApplication(options: {
   const { config, hosted, problems, readiness, logger } = options
   const app = createRouter()
 
-  const everyMethod = new Set(
+  const methodsOfAllRoutes = new Set(
     options.modules.flatMap(({ api }) => Object.values(api).map(({ method }) => method.toUpperCase())),
   )
-  let longestRoute = 0
-  /** Answers a request that no route takes: 404, or by the methods that its path has, 405, or 204 to OPTIONS. */
+  let maxRouteSegments = 0
+  /** Answers a request that has no route: 404 if its path has no methods, 204 to OPTIONS, and 405 otherwise. */
   const refuseRoute = (c: Context<AppEnv>): Response => {
     const { method, path } = c.req
-    // `OPTIONS *` asks about the server as a whole (RFC 9110, 9.3.7), whichever of its services is asked.
-    const isOfServer = method === 'OPTIONS' && path === wholeServer
+    // `OPTIONS *` asks about the server as a whole (RFC 9110, 9.3.7). The answer is the same from every service.
+    const isServerWide = method === 'OPTIONS' && path === serverWidePath
     const hasRoute = (candidate: string) => {
       const [route] = matchedRoutes(app, candidate, path)
       return route !== undefined && route.handler !== refuseRoute
     }
-    // Matching takes long for paths of many segments, and no route has as many: such a path is not matched by each method.
-    longestRoute ||= Math.max(...app.routes.map((route) => route.path.split('/').length))
-    if (path.split('/', longestRoute + 2).length > longestRoute + 1) {
+    // A path with more segments than any route is not matched, because matching it with each method would take long.
+    maxRouteSegments ||= Math.max(...app.routes.map((route) => route.path.split('/').length))
+    if (path.split('/', maxRouteSegments + 2).length > maxRouteSegments + 1) {
       return problemResponse(c, routeNotFound(path))
     }
-    const routed = routedMethods.filter((each) => (isOfServer ? everyMethod.has(each) : hasRoute(each)))
+    const routed = routedMethods.filter((each) =>
+      isServerWide ? methodsOfAllRoutes.has(each) : hasRoute(each),
+    )
     if (routed.length === 0) return problemResponse(c, routeNotFound(path))
     const allowed = [...routed.flatMap((each) => (each === 'GET' ? ['GET', 'HEAD'] : [each])), 'OPTIONS']
     if (method === 'OPTIONS') return respond(c, null, 204, { allow: allowed.join(', ') })
@@ -74,8 +76,8 @@ export function createApplication(options: {
     return next()
   })
   for (const [name, module] of hosted) {
-    // A path that is written out has its own methods alone: `GET /products/create_product` asks for no product.
-    for (const [method, path] of takenByPatterns(module.routes)) app.on(method, path, refuseRoute)
+    // A literal path has no methods of a pattern: `GET /products/create_product` must not read a product with this id.
+    for (const [method, path] of methodsOnlyOfPatterns(module.routes)) app.on(method, path, refuseRoute)
     app.route('/', module.routes)
     if (module.internal && config.internalSecrets) {
       app.use(`${internal}${name}/*`, credentialGuard(config.internalSecrets, name))
@@ -88,16 +90,16 @@ export function createApplication(options: {
   return app
 }
 
-/** The routes that match a request, middleware left out, in the order and by the match that dispatch uses. */
+/** The routes that match a request, without middleware, in the order in which Hono tries them. */
 function matchedRoutes({ router }: OpenAPIHono<AppEnv>, method: string, path: string) {
   const [matched] = router.match(method, path)
   return matched.map(([[, route]]) => route).filter((route) => route.method !== 'ALL')
 }
 
-/** The methods that a path without parameters has only by way of a pattern that matches it too, such as `/{id}`. */
-function takenByPatterns(routes: OpenAPIHono<AppEnv>): [method: string, path: string][] {
-  const written = new Set(routes.routes.map(({ path }) => path).filter((path) => !/[:*]/.test(path)))
-  return [...written].flatMap((path) =>
+/** The methods that a literal path would have only because a pattern such as `/{id}` matches it too. */
+function methodsOnlyOfPatterns(routes: OpenAPIHono<AppEnv>): [method: string, path: string][] {
+  const literalPaths = new Set(routes.routes.map(({ path }) => path).filter((path) => !/[:*]/.test(path)))
+  return [...literalPaths].flatMap((path) =>
     routedMethods
       .filter((method) => {
         const matched = matchedRoutes(routes, method, path)
@@ -119,5 +121,5 @@ function toDomainError(
     if (error.code !== 'internal_error' && Object.hasOwn(problems, error.code)) return error
   }
   logger.error({ requestId, err: error }, 'unexpected error')
-  return new DomainError('internal_error', 'something went wrong; the log has it under this request id')
+  return new DomainError('internal_error', 'the server failed; its log has the error under this request id')
 }

@@ -1,7 +1,8 @@
 import { kernelProblems, type ProblemTable } from '#kernel/http/problems.ts'
 
 /**
- * The problems of the kernel and of all modules, hosted by this process or not: every process explains every code.
+ * Joins the problems of the kernel and of all modules, including those that another process hosts: every process serves the page of
+ * every problem.
  * @throws Error if two of them have the same code
  */
 export function joinProblems(modules: readonly { name: string; problems?: ProblemTable }[]): ProblemTable {
@@ -12,7 +13,7 @@ export function joinProblems(modules: readonly { name: string; problems?: Proble
       const owner = owners.get(code)
       if (owner !== undefined)
         throw new Error(
-          `the problem ${code} of ${name} must have another code: ${owner} has this one already`,
+          `the problem ${code} of ${name} must have another code, because ${owner} already has this one`,
         )
       owners.set(code, name)
       table[code] = problem

@@ -8,16 +8,16 @@ export interface ListenAddress {
   host: string
 }
 
-const everyAddress = ['0.0.0.0', '::']
+const unspecifiedAddresses = ['0.0.0.0', '::']
 
-/** Where the process answers to requests of this machine. */
+/** The URL at which this machine reaches the process. */
 export function urlOf({ host, port }: ListenAddress): string {
-  if (everyAddress.includes(host)) return `http://localhost:${port}`
+  if (unspecifiedAddresses.includes(host)) return `http://localhost:${port}`
   // A zone is written with its percent sign encoded (RFC 6874).
   return `http://${isIP(host) === 6 ? `[${host.replace('%', '%25')}]` : host}:${port}`
 }
 
-/** What a system error of `listen` says of HOST or PORT. */
+/** Explains a system error of `listen` in terms of HOST and PORT. */
 export async function listenFault(
   error: SystemError,
   { host, port }: ListenAddress,
@@ -25,54 +25,55 @@ export async function listenFault(
 ): Promise<string> {
   switch (error.code) {
     case 'EADDRINUSE':
-      return `PORT ${port} is in use by ${await userOf({ host, port }, dataDir)}: set another one`
+      return `PORT ${port} is in use by ${await describeUser({ host, port }, dataDir)}: set another port`
     case 'EACCES':
-      return `PORT ${port} is not open to this user: set one of 1024 or more`
+      return `PORT ${port} is reserved for privileged users: set 1024 or more`
     case 'EADDRNOTAVAIL':
     case 'EAFNOSUPPORT':
     case 'EINVAL':
-      return `HOST ${host} is not an address of this machine: 0.0.0.0 listens on all that it has`
+      return `HOST ${host} is not an address of this machine: set 0.0.0.0 to listen on all its addresses`
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
     case 'EAI_FAIL':
     case 'EAI_NODATA':
-      return `HOST ${host} is not a name that this machine can resolve (${error.code}): 0.0.0.0 listens on all its addresses`
+      return `HOST ${host} is not a name that this machine can resolve (${error.code}): set 0.0.0.0 to listen on all its addresses`
     default:
       return `HOST ${host} and PORT ${port}: the process cannot listen there: ${reasonOf(error)}`
   }
 }
 
-async function userOf(address: ListenAddress, dataDir: string | undefined): Promise<string> {
+async function describeUser(address: ListenAddress, dataDir: string | undefined): Promise<string> {
   const pid = dataDir === undefined ? undefined : await processListening(dataDir, address)
   return pid === undefined ? 'another program' : `Trivet, which already runs here (process id ${pid})`
 }
 
 /**
- * @param addresses one, or several with ports in a row from PORT on
- * @throws ConfigError that names each of them that cannot be listened on now, and what has it
+ * Checks that the process can listen on these addresses now.
+ * @param addresses one address, or several with consecutive ports that start at PORT
+ * @throws ConfigError that names each port in use and the program that uses it
  */
-export async function refuseTaken(addresses: readonly ListenAddress[], dataDir: string): Promise<void> {
+export async function refusePortsInUse(addresses: readonly ListenAddress[], dataDir: string): Promise<void> {
   const attempts = await Promise.all(
-    addresses.map(async (address) => ({ address, error: await attempt(address) })),
+    addresses.map(async (address) => ({ address, error: await tryListening(address) })),
   )
   const faults: string[] = []
   const portsByUser = new Map<string, number[]>()
   for (const { address, error } of attempts) {
     if (error?.code === 'EADDRINUSE' && addresses.length > 1) {
-      const user = await userOf(address, dataDir)
+      const user = await describeUser(address, dataDir)
       portsByUser.set(user, [...(portsByUser.get(user) ?? []), address.port])
     } else if (error) faults.push(await listenFault(error, address, dataDir))
   }
   const taken = [...portsByUser].map(([user, ports]) => `${ports.join(', ')} by ${user}`)
   if (taken.length > 0)
     faults.push(
-      `PORT ${addresses[0]?.port}: ${addresses.length} ports from there on are needed, and some are in use: ${taken.join('; ')}. Set the first of ${addresses.length} free ports in a row`,
+      `PORT ${addresses[0]?.port} is the first of ${addresses.length} consecutive ports that are needed, and some are in use: ${taken.join('; ')}. Set the first of ${addresses.length} free ports`,
     )
   if (faults.length > 0) throw new ConfigError(faults)
 }
 
-/** Listens for a moment. */
-const attempt = ({ host, port }: ListenAddress): Promise<SystemError | undefined> =>
+/** Listens on the address for a moment. Returns the error if it cannot. */
+const tryListening = ({ host, port }: ListenAddress): Promise<SystemError | undefined> =>
   new Promise((resolve) => {
     const server = createServer((socket) => socket.destroy())
     server.once('error', (error: SystemError) => resolve(error))

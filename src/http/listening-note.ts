@@ -4,33 +4,33 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Logger } from '#kernel/logger.ts'
 
-/** What a process leaves in DATA_DIR, for a second start to say that it is not another program that has the port. */
+/** A file in DATA_DIR. It lets a second start say that Trivet already runs, instead of that another program uses the port. */
 interface Note {
   pid: number
-  /** When the process with this id started: the system gives the id of an ended one to another program. */
+  /** When the process started. The system may give the id of an ended process to another program. */
   started: string
   host: string
 }
 
-const fileOf = (dataDir: string, port: number): string => join(dataDir, `listening-${port}.json`)
+const noteFile = (dataDir: string, port: number): string => join(dataDir, `listening-${port}.json`)
 
 /**
- * Notes that this process listens there. A process that has no folder for it does its work without.
- * @returns what takes the note away
+ * Notes that this process listens on these ports. A process that cannot write to DATA_DIR runs without a note.
+ * @returns a function that removes the note
  */
 export async function noteListening(
   dataDir: string,
   { host, ports }: { host: string; ports: readonly number[] },
   logger: Logger,
 ): Promise<() => Promise<void>> {
-  const note: Note = { pid: process.pid, started: await startOf(process.pid), host }
-  const files = ports.map((port) => fileOf(dataDir, port))
+  const note: Note = { pid: process.pid, started: await readStartTime(process.pid), host }
+  const files = ports.map((port) => noteFile(dataDir, port))
   try {
     for (const file of files) await writeFile(file, JSON.stringify(note), { mode: 0o600 })
   } catch (error) {
     logger.debug(
       { err: error },
-      'no note of the ports in DATA_DIR: a second start cannot tell which process has them',
+      'could not note the ports in DATA_DIR, so that a second start cannot tell which process uses them',
     )
   }
   return async () => {
@@ -38,18 +38,19 @@ export async function noteListening(
   }
 }
 
-/** The id of the process that has noted that it listens there, and lives. */
+/** The id of the running process that has noted that it listens on this address. */
 export async function processListening(
   dataDir: string,
   { host, port }: { host: string; port: number },
 ): Promise<number | undefined> {
-  const note = await read(fileOf(dataDir, port))
-  if (note === undefined || !isAlive(note.pid) || (await startOf(note.pid)) !== note.started) return undefined
+  const note = await read(noteFile(dataDir, port))
+  if (note === undefined || !isAlive(note.pid) || (await readStartTime(note.pid)) !== note.started)
+    return undefined
   const overlap = note.host === host || [note.host, host].some((one) => ['0.0.0.0', '::'].includes(one))
   return overlap ? note.pid : undefined
 }
 
-/** A damaged note is none. */
+/** Reads a note. A damaged note counts as missing. */
 async function read(file: string): Promise<Note | undefined> {
   try {
     return JSON.parse(await readFile(file, 'utf8')) as Note
@@ -66,12 +67,12 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** When a process started, in the words of its system; empty where the system does not tell. */
-async function startOf(pid: number): Promise<string> {
+/** When a process started, in the format of the operating system. Empty if the system does not say. */
+async function readStartTime(pid: number): Promise<string> {
   try {
     if (process.platform === 'linux') {
       const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
-      // proc_pid_stat(5): `starttime` is field 22, the twentieth after the name, which may have spaces in it.
+      // proc_pid_stat(5): `starttime` is field 22. It is the twentieth after the name, which may contain spaces.
       return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
     }
     const { stdout } = await promisify(execFile)('ps', ['-o', 'lstart=', '-p', String(pid)], {

@@ -16,7 +16,7 @@ afterAll(() => shop.close())
 
 const operations = (): Operation[] => operationsOf(document)
 
-/** Every code that the error answers of an operation show, under the status that the table gives it. */
+/** The codes of the error answers of an operation. Each must be under the status of its problem. */
 const codesOf = ({ responses }: Operation): string[] =>
   Object.entries(responses).flatMap(([status, response]) => {
     const examples = response.content?.['application/problem+json']?.examples ?? {}
@@ -68,7 +68,7 @@ it('has every public route', () => {
   )
 })
 
-it('describes nothing that is not routed, and says 401 where a route needs a token', async () => {
+it('describes only existing routes, and 401 for each route that needs a token', async () => {
   for (const operation of operations()) {
     const [method = '', path = ''] = operation.name.split(' ')
     const filled = path.replace('{id}', '0123456789abcdef01234567').replace('{code}', 'forbidden')
@@ -79,26 +79,26 @@ it('describes nothing that is not routed, and says 401 where a route needs a tok
   }
 })
 
-it('leaves out no route but those between services, and the files of the reference', async () => {
+it('omits only the internal routes and the files of the reference', async () => {
   const { composition, close } = await startComposition({
-    environment: { INTERNAL_SECRET: 'thirty-two bytes that nobody knows' },
+    environment: { INTERNAL_SECRET: 'thirty-two bytes that are secret' },
   })
   const routed = composition.app.routes
     .filter(({ method }) => method !== 'ALL')
     .map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`)
-  // Paths are served with and without a slash at their end.
+  // Paths are served with and without a trailing slash.
   const documented = new Set(operations().map(({ name }) => name.replace(/\/$/, '')))
   const others = [...new Set(routed)].filter((route) => !documented.has(route.replace(/\/$/, '')))
   expect(others.length).toBeGreaterThan(0)
   const known = /^(POST \/internal\/(auth|product)\/\w+|GET \/docs\/assets\/\S+)$/
-  // These refuse a method that only `/{id}` has.
+  // These routes refuse a method that only `/{id}` has.
   const refusals = /^(GET|PUT|DELETE) \/(products\/create_product|orders\/create_order)$/
   for (const route of others.filter((each) => !refusals.test(each))) expect(route).toMatch(known)
   await close()
 })
 
 describe('the answers', () => {
-  it('of guarded routes have the codes of a refused token', () => {
+  it('of guarded routes include the codes of a refused token', () => {
     const guarded = operations().filter(({ security }) => security !== undefined)
     expect(guarded.length).toBeGreaterThan(8)
     for (const operation of guarded) {
@@ -110,7 +110,7 @@ describe('the answers', () => {
     expect(document.components.securitySchemes.accessToken).toMatchObject({ type: 'http', scheme: 'bearer' })
   })
 
-  it('of routes with a body have the codes of one that cannot be read', () => {
+  it('of routes with a body include the codes of an unreadable body', () => {
     for (const operation of operations().filter(({ requestBody }) => requestBody !== undefined)) {
       expect(operation.requestBody.required, operation.name).toBe(true)
       expect(codesOf(operation), operation.name).toEqual(
@@ -124,12 +124,12 @@ describe('the answers', () => {
     }
   })
 
-  it('of every route together have every code', () => {
+  it('of all routes together include every code', () => {
     const shown = new Set(operations().flatMap(codesOf))
     expect(Object.keys(problems).filter((code) => !shown.has(code))).toEqual([])
   })
 
-  it('of every route have what any request may be refused with, and a default for the rest', () => {
+  it('of every route include the problems of any request and a default', () => {
     for (const { name, responses } of operations()) {
       expect(Object.keys(responses), name).toEqual(
         expect.arrayContaining(['400', '408', '431', '500', '503', 'default']),
@@ -137,12 +137,12 @@ describe('the answers', () => {
     }
   })
 
-  it('that ask for patience say for how long', () => {
-    const patient = operations().flatMap(({ name, responses }) =>
+  it('429 and 503 have Retry-After in the header and in the problem', () => {
+    const retryable = operations().flatMap(({ name, responses }) =>
       ['429', '503'].flatMap((status) => (responses[status] ? [{ name, ...responses[status] }] : [])),
     )
-    expect(patient.length).toBeGreaterThan(20)
-    for (const { name, headers, content } of patient) {
+    expect(retryable.length).toBeGreaterThan(20)
+    for (const { name, headers, content } of retryable) {
       expect(headers, name).toHaveProperty('Retry-After')
       const { schema, examples } = content['application/problem+json']
       for (const { value } of Object.values<Json>(examples)) expect(value.retryAfter, name).toBeGreaterThan(0)
@@ -153,11 +153,11 @@ describe('the answers', () => {
     }
   })
 
-  it('are described once, which keeps the document small', () => {
+  it('are described once, so that the document has less than 80,000 characters', () => {
     expect(JSON.stringify(document).length).toBeLessThan(80_000)
   })
 
-  it('have examples that their own schema accepts', () => {
+  it('have examples with every required field', () => {
     for (const [name, schema] of Object.entries<Json>(document.components.schemas)) {
       if (!schema.example) continue
       for (const field of schema.required ?? []) expect(schema.example, name).toHaveProperty(field)

@@ -3,7 +3,7 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import type { AnyModule } from '#kernel/module.ts'
 import { operatorApi } from './operator-routes.ts'
 
-/** The OpenAPI document: each public route of each module, hosted by this process or not. */
+/** Makes the OpenAPI document of all modules, including those that another process hosts. */
 export function openApiDocument(modules: readonly AnyModule[]) {
   const described = new OpenAPIHono()
   for (const { name, api } of [...modules, { name: 'operator', api: operatorApi }]) {
@@ -15,7 +15,7 @@ export function openApiDocument(modules: readonly AnyModule[]) {
     type: 'http',
     scheme: 'bearer',
     bearerFormat: 'JWT',
-    description: 'the `accessToken` of POST /login',
+    description: 'The `accessToken` of POST /login',
   })
   const document = described.getOpenAPI31Document({
     openapi: '3.1.0',
@@ -23,7 +23,7 @@ export function openApiDocument(modules: readonly AnyModule[]) {
       title: 'Trivet',
       version: '0.1.0',
       description:
-        'A commerce back end: accounts, products, orders. Every error is a problem document (RFC 9457) whose `code` is stable. Paths are served with and without a trailing slash.',
+        'A commerce back end with accounts, products and orders. Every error is a problem document (RFC 9457) with a stable `code`. Paths are served with and without a trailing slash.',
     },
     servers: [{ url: '/' }],
     tags: [
@@ -42,8 +42,8 @@ interface DescribedOperation {
 }
 
 /**
- * Moves the descriptions of problems to the components, since most of them are the same for many operations. Their names are the
- * codes, after the name of the module where it describes the same codes differently.
+ * Moves the descriptions of problems to the components, since most of them are the same for many operations. The name of a component
+ * is its codes. If another module describes the same codes differently, its component has the name of the module in front.
  */
 function withSharedProblems(document: ReturnType<OpenAPIHono['getOpenAPI31Document']>) {
   const components: Record<string, object> = {}

@@ -9,17 +9,18 @@ import { respond, respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import { ownPagePolicy } from './security-headers.ts'
 
-/** What keeps the process from receiving traffic, by name; empty when nothing does. */
+/** Why the process must not receive traffic. */
 export interface Missing {
+  /** The names of what is missing. Empty if the process may receive traffic. */
   missing: readonly string[]
-  /** What to do about it, where that is known. */
+  /** What the operator should do, if that is known. */
   reason?: string
 }
 
 export interface Readiness {
-  /** Whether the start has come to its end: database found, migrations applied. */
+  /** Whether the process has started: it is connected to its database, and the migrations are applied. */
   started(): Missing | Promise<Missing>
-  /** Whether requests should be sent here now, and which databases do not answer at the moment. */
+  /** Whether the process may receive traffic now, and which databases do not answer at the moment. */
   ready(): Promise<Missing & { unavailable: readonly string[] }>
 }
 
@@ -32,7 +33,7 @@ const ready = status.extend({
     .optional()
     .openapi({
       description:
-        'the databases that have not answered for less than 30 s, which an election of MongoDB takes; absent when all of them answer',
+        'The databases that do not answer at the moment, for less than 30 s so far, as during an election of MongoDB. The member is missing if all databases answer.',
       example: ['database of auth'],
     }),
 })
@@ -43,26 +44,26 @@ export const operatorApi = {
     method: 'get',
     path: '/healthz',
     tags,
-    summary: 'Alive',
+    summary: 'Check liveness',
     responses: { 200: { description: 'The process is alive', content: json(status) }, ...errors() },
   }),
   readyz: createRoute({
     method: 'get',
     path: '/readyz',
     tags,
-    summary: 'May receive traffic',
+    summary: 'Check readiness',
     description:
-      'The process has started, applied its migrations, and is not draining. Another module never counts. A database that has been away for less than 30 s is named in `unavailable` and leaves the process ready. 503 names in `missing` what is missing; a database is missing after 30 s, or at once if the server that answers cannot be used.',
-    responses: { 200: { description: 'Ready', content: json(ready) }, ...errors() },
+      'The process is ready if it has started, has applied its migrations, and is not draining. Other services do not count. A database that does not answer is named in `unavailable`, and the process stays ready for 30 s. The answer 503 names what is missing in `missing`. A database is missing after 30 s without an answer, or at once if the server cannot be used.',
+    responses: { 200: { description: 'The process may receive traffic', content: json(ready) }, ...errors() },
   }),
   document: createRoute({
     method: 'get',
     path: '/openapi.json',
     tags,
-    summary: 'This document',
+    summary: 'Get this document',
     responses: {
       200: {
-        description: 'OpenAPI 3.1, the whole API, from any service',
+        description: 'The OpenAPI 3.1 document of the whole API. Every service has it.',
         content: json(z.record(z.string(), z.unknown())),
       },
       ...errors(),
@@ -72,14 +73,17 @@ export const operatorApi = {
     method: 'get',
     path: '/docs',
     tags,
-    summary: 'The reference, for people',
-    responses: { 200: { description: 'A page that works without internet access', ...html200 }, ...errors() },
+    summary: 'Read the API reference',
+    responses: {
+      200: { description: 'An HTML page that works without internet access', ...html200 },
+      ...errors(),
+    },
   }),
   problem: createRoute({
     method: 'get',
     path: '/problems/{code}',
     tags,
-    summary: 'What a problem `type` stands for',
+    summary: 'Explain a problem `type`',
     request: {
       params: z.object({
         code: z.string().openapi({ param: { name: 'code', in: 'path' }, example: 'validation_failed' }),
@@ -87,14 +91,14 @@ export const operatorApi = {
     },
     responses: {
       200: {
-        description: 'The problem',
+        description: 'The meaning of the code, and what a client should do',
         content: json(
           z
             .object({
               code: z.string(),
               status: z.int(),
               title: z.string(),
-              advice: z.string().openapi({ description: 'what a client should do' }),
+              advice: z.string().openapi({ description: 'What a client should do, as Markdown' }),
             })
             .openapi('ProblemType'),
         ),
@@ -107,7 +111,7 @@ export const operatorApi = {
 export function operatorRoutes(document: () => object, readiness: Readiness, problems: ProblemTable) {
   const router = createRouter()
 
-  // Not by `openapi`, which refuses parameters that it does not know: what probes a process may add some of its own.
+  // These routes are not added with `openapi`, which refuses unknown query parameters: a monitor may add its own.
   router.get(operatorApi.healthz.path, (c) => {
     c.set('probe', true)
     return respondJson(c, { status: 'alive' }, 200)
@@ -124,11 +128,11 @@ export function operatorRoutes(document: () => object, readiness: Readiness, pro
     return problemResponse(c, error)
   })
 
-  // Made for the first who asks: that takes memory which most processes have no other use for.
-  let text: string | undefined
+  // The document is made at the first request, because it takes memory that most processes do not need.
+  let documentJson: string | undefined
   router.get(operatorApi.document.path, (c) => {
-    text ??= JSON.stringify(document())
-    return respond(c, text, 200, { 'content-type': 'application/json' })
+    documentJson ??= JSON.stringify(document())
+    return respond(c, documentJson, 200, { 'content-type': 'application/json' })
   })
 
   router.get(operatorApi.reference.path, (c) =>
@@ -157,7 +161,7 @@ export function operatorRoutes(document: () => object, readiness: Readiness, pro
   return router
 }
 
-// Everything comes from this process: no CDN, no inline script.
+// The page loads everything from this process. It uses no CDN and no inline script.
 const referencePage = `<!doctype html>
 <html lang="en">
   <head>

@@ -4,26 +4,26 @@ import { DomainError, validationFailed } from '#kernel/errors.ts'
 import { methodNotAllowed, renderProblem } from '#kernel/http/problems.ts'
 import { securityHeaders } from './security-headers.ts'
 
-/** Time limits for clients: a slow client must not hold a connection for long. */
+/** Time limits for clients. A slow client must not occupy a connection for long. */
 export interface TimeLimits {
-  /** For the request line and the header fields, from the start of the connection or the end of the request before. */
+  /** For the request line and the header fields, from the start of the connection or the end of the previous request. */
   headMs: number
   /** For a whole request with its body. */
   requestMs: number
-  /** Without a byte in either direction, such as for an answer that the client does not read. */
+  /** For a connection without a byte in either direction, for example while the client does not read its answer. */
   idleMs: number
   /** For the client to read a refusal, before the connection is closed. */
   lingerMs: number
 }
 
-/** The size of the request line and the header fields together. Node.js has the same default, unless its options change it. */
+/** The maximum size of the request line and the header fields together. It is also the default of Node.js. */
 export const maxHeadBytes = 16 * 1024
 
 export const malformedRequest = (): DomainError =>
   validationFailed({ parameter: 'request', message: 'must be a well-formed HTTP/1.1 request (RFC 9112)' })
 
 /** The status, header fields and body of an answer that no route makes. It ends the connection. */
-function refusal(error: DomainError) {
+function renderRefusal(error: DomainError) {
   const requestId = crypto.randomUUID()
   const { status, headers, body } = renderProblem(error, requestId)
   const closing = { 'content-length': String(Buffer.byteLength(body)), connection: 'close' }
@@ -31,22 +31,25 @@ function refusal(error: DomainError) {
 }
 
 export function sendRefusal(response: ServerResponse, error: DomainError): void {
-  const { status, headers, body } = refusal(error)
+  const { status, headers, body } = renderRefusal(error)
   response.writeHead(status, headers).end(body)
 }
 
-/** The answer to a request that Hono's adapter cannot pass on, or for which it gets no answer. */
-export function answerToUnhandled(error: unknown): Response {
+/** Answers a request that Hono's adapter could not pass on, or that the application failed to answer. */
+export function answerUnhandled(error: unknown): Response {
   const isMalformed = error instanceof RequestError
-  const { body, ...init } = refusal(
-    isMalformed ? malformedRequest() : new DomainError('internal_error', 'no answer'),
+  const { body, ...init } = renderRefusal(
+    isMalformed ? malformedRequest() : new DomainError('internal_error', 'the application did not answer'),
   )
   return new Response(body, init)
 }
 
 const seconds = (milliseconds: number) => `${milliseconds / 1_000} s`
 
-export function refusalOf({ code }: NodeJS.ErrnoException, { headMs, requestMs }: TimeLimits): DomainError {
+export function clientErrorRefusal(
+  { code }: NodeJS.ErrnoException,
+  { headMs, requestMs }: TimeLimits,
+): DomainError {
   switch (code) {
     case 'HPE_HEADER_OVERFLOW':
       return new DomainError(
@@ -65,13 +68,13 @@ export function refusalOf({ code }: NodeJS.ErrnoException, { headMs, requestMs }
   }
 }
 
-// The methods of all routes: the target of CONNECT is another server and not a path.
-export const noTunnels = (): DomainError =>
+/** Refuses CONNECT with the methods of all routes, since its target is another server and not a path. */
+export const connectRefused = (): DomainError =>
   methodNotAllowed('CONNECT', 'this server', ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS'])
 
-/** The refusal as text, for a socket without a response object. */
-export function rawAnswer(error: DomainError): string {
-  const { status, headers, body } = refusal(error)
+/** Renders a refusal as the text of an HTTP answer, for a socket without a response object. */
+export function renderRawAnswer(error: DomainError): string {
+  const { status, headers, body } = renderRefusal(error)
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
   const date = new Date().toUTCString()
   return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ndate: ${date}\r\n${lines.join('')}\r\n${body}`

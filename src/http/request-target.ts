@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import { isIPv6 } from 'node:net'
 
-/** The path that `OPTIONS *` (RFC 9112, 3.2.4) is routed by. */
-export const wholeServer = '/*'
+/** The path that stands for the target of `OPTIONS *` (RFC 9112, 3.2.4) in the application. */
+export const serverWidePath = '/*'
 
 // RFC 3986, 3.2.2 and 3.2.3: an IPv6 address in brackets, or unreserved, percent-encoded and sub-delims; then a port.
 const authority = /^(?:\[([^\]%]*)\]|(?:[\w\-.~!$&'()*+,;=]|%[\da-f]{2})*)(?::\d*)?$/i
@@ -13,29 +13,29 @@ const isAuthority = (text: string): boolean => {
 }
 
 /**
- * What is wrong with the Host of a request (RFC 9112, 3.2), or undefined. Its value has no other effect: the service is
- * the same under every name.
+ * The fault of the Host header of a request (RFC 9112, 3.2), or undefined. The value has no other effect, since the service is the
+ * same under every name.
  */
 export function faultOfHost({ rawHeaders, httpVersion }: IncomingMessage): string | undefined {
   let host: string | undefined
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const name = rawHeaders[at]
     if (name?.length !== 4 || name.toLowerCase() !== 'host') continue
-    if (host !== undefined) return 'must be there only once'
+    if (host !== undefined) return 'must be given only once'
     host = rawHeaders[at + 1] ?? ''
   }
   if (host === undefined)
-    return httpVersion === '1.0' ? undefined : 'is required by HTTP/1.1, and may be empty'
+    return httpVersion === '1.0' ? undefined : 'is required in HTTP/1.1; it may be empty'
   return isAuthority(host)
     ? undefined
-    : 'must be a host name or address, with a port or without (RFC 9110, 7.2)'
+    : 'must be a host name or an address, optionally with a port (RFC 9110, 7.2)'
 }
 
 /** The origin form (`/path?query`) of a request's target (RFC 9112, 3.2), or undefined if it has none. */
 export function originForm({ url = '', method }: IncomingMessage): string | undefined {
   if (url.includes('#')) return undefined
   if (url.startsWith('/')) return url
-  if (url === '*') return method === 'OPTIONS' ? wholeServer : undefined
+  if (url === '*') return method === 'OPTIONS' ? serverWidePath : undefined
   const [absolute, name = ''] = /^https?:\/\/([^/?]*)/i.exec(url) ?? []
   if (absolute === undefined || /^(?::|$)/.test(name) || !isAuthority(name)) return undefined
   const rest = url.slice(absolute.length)

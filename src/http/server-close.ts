@@ -1,7 +1,7 @@
 import type { Server } from 'node:http'
 import { type Socket, Server as TcpServer } from 'node:net'
 
-// A new connection has so long to send its request.
+// The time in which a new connection must send its first request.
 const firstRequestWithinMs = 1_000
 const closeIdleEveryMs = 50
 
@@ -9,8 +9,8 @@ const closeIdleEveryMs = 50
  * Closes a server once its requests in flight have been answered. Node.js' own `close` would wait for every idle keep-alive
  * connection. This function closes them as soon as they are idle, except those that have just been accepted: Node.js counts
  * them as idle although their request is about to be read.
- * @param arrivals when each open connection was accepted, as `performance.now`
- * @param timeoutMs the connections that are left after this time are closed
+ * @param arrivals when each open connection was accepted, as a value of `performance.now`
+ * @param timeoutMs after this time the remaining connections are closed
  */
 export async function closeServer(
   server: Server,
@@ -19,7 +19,7 @@ export async function closeServer(
 ): Promise<void> {
   const end = setTimeout(() => server.closeAllConnections(), Math.max(0, timeoutMs))
   await untilAcceptQueueIsEmpty(server, Math.min(maxQueueCheckMs, timeoutMs / 2))
-  // Calls the close of TCP. The close of HTTP would first visit all its connections, while more of them arrive.
+  // The `close` of HTTP would first visit all connections while more of them arrive, so that the `close` of TCP is called.
   const closing = new Promise<void>((resolve) => TcpServer.prototype.close.call(server, () => resolve()))
   const closeIdle = () => {
     const now = performance.now()
@@ -27,7 +27,7 @@ export async function closeServer(
       socket.bytesRead === 0 && now - arrived < firstRequestWithinMs
     if (![...arrivals].some(isNew)) server.closeIdleConnections()
   }
-  // setImmediate: the event loop has then read the requests that have arrived.
+  // After setImmediate the event loop has read the requests that have arrived.
   const idle = setInterval(() => setImmediate(closeIdle), closeIdleEveryMs)
   closeIdle()
   await closing
@@ -35,9 +35,9 @@ export async function closeServer(
   clearTimeout(end)
 }
 
-// A turn of the event loop that is this short has had no connection to accept.
+// A turn of the event loop that is shorter than this has accepted no connection.
 const shortTurnMs = 0.05
-// A process that is always busy has no such turn, and must close all the same.
+// A busy process may have no such turn, and must close nevertheless.
 const maxQueueCheckMs = 500
 
 /**

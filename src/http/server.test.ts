@@ -1,6 +1,6 @@
-import { Agent, request } from 'node:http'
+import { Agent, request, Server } from 'node:http'
 import { connect, type Socket } from 'node:net'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { createGate } from '#test/support/gate.ts'
 import type { TimeLimits } from './raw-answers.ts'
 import { type Listener, listen } from './server.ts'
@@ -8,17 +8,22 @@ import { type Listener, listen } from './server.ts'
 let listener: Listener
 afterEach(() => listener.close(0))
 
-const patient: TimeLimits = { headMs: 60_000, requestMs: 60_000, idleMs: 60_000, lingerMs: 60_000 }
+const longLimits: TimeLimits = { headMs: 60_000, requestMs: 60_000, idleMs: 60_000, lingerMs: 60_000 }
 
 const open = async (
   answer: (request: Request) => Response | Promise<Response>,
   limits: Partial<TimeLimits> = {},
 ) => {
-  listener = await listen(answer, { port: 0, host: '127.0.0.1' }, { ...patient, ...limits })
+  listener = await listen(
+    answer,
+    { port: 0, host: '127.0.0.1', requestTimeoutMs: 5_000 },
+    { ...longLimits, ...limits },
+  )
 }
 
-/** The answer's Connection header, over connections that are kept. */
+/** Keeps its connections. */
 const agent = new Agent({ keepAlive: true })
+/** Sends a request, and returns the Connection header of the answer. */
 const ask = (): Promise<string | undefined> =>
   new Promise((resolve, reject) => {
     const sent = request({ port: listener.port, host: '127.0.0.1', agent }, (response) => {
@@ -29,8 +34,17 @@ const ask = (): Promise<string | undefined> =>
     sent.end()
   })
 
+it('closes a connection without traffic only after the request timeout', async () => {
+  const setTimeout = vi.spyOn(Server.prototype, 'setTimeout')
+  listener = await listen(() => new Response('fine'), { port: 0, host: '127.0.0.1', requestTimeoutMs: 7_000 })
+  expect(setTimeout).toHaveBeenCalledExactlyOnceWith(67_000)
+  // @ts-expect-error The limit depends on the request timeout, so that no caller may omit it.
+  const incomplete: Parameters<typeof listen>[1] = { port: 0, host: '127.0.0.1' }
+  expect(incomplete).not.toHaveProperty('requestTimeoutMs')
+})
+
 describe('draining', () => {
-  it('asks clients to close their connections, those that wait for an answer too', async () => {
+  it('asks each client to close its connection, including a client that waits for an answer', async () => {
     const gate = createGate()
     let slow = false
     await open(async () => {
@@ -48,7 +62,7 @@ describe('draining', () => {
     expect(await ask()).toBe('close')
   })
 
-  it('does not wait for clients that never finish asking', async () => {
+  it('closes connections whose requests are incomplete after the time limit', async () => {
     await open(() => new Response('fine'))
     const socket = connect(listener.port, '127.0.0.1')
     await new Promise((resolve) => socket.once('connect', resolve))
@@ -60,7 +74,7 @@ describe('draining', () => {
   })
 })
 
-it('answers whoever has reached it when it closes, though it has not heard of them', async () => {
+it('answers a connection in the accept queue before it closes', async () => {
   await open(() => new Response('fine'))
   const socket = connect(listener.port, '127.0.0.1')
   socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
@@ -72,18 +86,18 @@ it('answers whoever has reached it when it closes, though it has not heard of th
     socket.once('error', resolve)
     socket.once('close', () => resolve(received))
   })
-  // By then it is connected, as far as the kernel is concerned, and the event loop has not looked yet.
+  // The operating system has accepted the connection, and the event loop has not read it yet.
   await new Promise((resolve) => process.nextTick(resolve))
   await listener.close(10_000)
   expect(await outcome).toMatch(/^HTTP\/1\.1 200 /)
 })
 
-describe('a connection that has not asked for anything when the port closes', () => {
-  const arrived = async () => {
+describe('a connection without a request when the port closes', () => {
+  const connectClient = async () => {
     await open(() => new Response('fine'))
     const socket = connect(listener.port, '127.0.0.1')
     await new Promise((resolve) => socket.once('connect', resolve))
-    // By then it is accepted as well.
+    // After these turns of the event loop the process has accepted the connection.
     for (let round = 0; round < 5; round++) await new Promise((resolve) => setImmediate(resolve))
     let received = ''
     socket.on('data', (data) => {
@@ -93,8 +107,8 @@ describe('a connection that has not asked for anything when the port closes', ()
     return { socket, closed }
   }
 
-  it('is answered if it is about to', async () => {
-    const { socket, closed } = await arrived()
+  it('is answered if its request arrives soon', async () => {
+    const { socket, closed } = await connectClient()
     const closing = listener.close(20_000)
     for (let round = 0; round < 20; round++) await new Promise((resolve) => setImmediate(resolve))
     socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
@@ -102,17 +116,17 @@ describe('a connection that has not asked for anything when the port closes', ()
     await closing
   })
 
-  it('is not waited for if it does not', async () => {
-    const { closed } = await arrived()
-    // For as long as that, this test may not take.
+  it('is closed if no request arrives', async () => {
+    const { closed } = await connectClient()
+    // The test would time out if the server waited for so long.
     await listener.close(3_600_000)
     expect(await closed).toBe('')
   })
 })
 
-it('outlives clients that ask for a tunnel and are gone before they are refused', async () => {
+it('survives clients that send CONNECT and reset the connection before the refusal', async () => {
   await open(() => new Response('fine'))
-  const askAndGo = () =>
+  const connectAndReset = () =>
     new Promise((resolve) => {
       const socket = connect(listener.port, '127.0.0.1', () => {
         socket.write('CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n', () => socket.resetAndDestroy())
@@ -120,15 +134,15 @@ it('outlives clients that ask for a tunnel and are gone before they are refused'
       socket.on('error', () => {})
       socket.once('close', resolve)
     })
-  for (let n = 0; n < 200; n++) await askAndGo()
+  for (let n = 0; n < 200; n++) await connectAndReset()
   expect(await ask()).toBe('keep-alive')
 })
 
-describe('a client that is slow on purpose', () => {
-  /** Says something, goes on with one byte after the other, and never closes its side. */
-  const drip = (beginning: string): { received: Promise<string>; closed: Promise<void> } => {
+describe('a client that deliberately delays', () => {
+  /** Sends the text, then one byte at a time, and never closes its side. */
+  const sendSlowly = (beginning: string): { received: Promise<string>; closed: Promise<void> } => {
     const socket: Socket = connect({ port: listener.port, host: '127.0.0.1', allowHalfOpen: true })
-    const dripping = setInterval(() => socket.write('x'), 20)
+    const writing = setInterval(() => socket.write('x'), 20)
     let text = ''
     socket.on('error', () => {})
     socket.on('data', (data) => {
@@ -136,49 +150,49 @@ describe('a client that is slow on purpose', () => {
     })
     socket.write(beginning)
     const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
-    void closed.then(() => clearInterval(dripping))
+    void closed.then(() => clearInterval(writing))
     return { received: new Promise((resolve) => socket.once('end', () => resolve(text))), closed }
   }
 
   it.each([
-    ['the head of its request', { headMs: 200 }, 'GET / HTTP/1.1\r\nHost: x\r\nX-Slow: '],
+    ['the header fields', { headMs: 200 }, 'GET / HTTP/1.1\r\nHost: x\r\nX-Slow: '],
     [
-      'the body of its request',
+      'the body',
       { headMs: 100, requestMs: 200 },
       'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n',
     ],
-  ])('with %s is told so', async (_, limits, beginning) => {
+  ])('gets 408 if it delays %s', async (_, limits, beginning) => {
     await open(async (request) => new Response(await request.text()), limits)
-    const [head, body = ''] = (await drip(beginning).received).split('\r\n\r\n')
+    const [head, body = ''] = (await sendSlowly(beginning).received).split('\r\n\r\n')
     expect(head).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/)
     expect(head).toMatch(/^content-type: application\/problem\+json$/m)
     expect(head).toMatch(/^connection: close$/m)
     expect(JSON.parse(body)).toMatchObject({ status: 408, code: 'request_timeout' })
   })
 
-  it('with its second request is told so, after the answer to the first', async () => {
+  it('gets 408 for a slow second request, after the answer to the first one', async () => {
     await open(() => new Response('fine'), { headMs: 200 })
-    const received = await drip('GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nX-Slow: ').received
+    const received = await sendSlowly('GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nX-Slow: ').received
     expect(received).toMatch(/^HTTP\/1\.1 200 .*fineHTTP\/1\.1 408 .*"code":"request_timeout"/s)
   })
 
-  it('with its first byte is shut out', async () => {
+  it('is disconnected if it sends nothing', async () => {
     await open(() => new Response('fine'), { headMs: 200 })
     const socket = connect(listener.port, '127.0.0.1').resume()
     await new Promise((resolve) => socket.once('close', resolve))
   })
 
   it.each([
-    ['garbage', 'nonsense\r\n\r\n'],
-    ['a tunnel', 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n'],
-  ])('with its leave, once refused, is shut out: %s', async (_, beginning) => {
+    ['a malformed request', 'nonsense\r\n\r\n'],
+    ['CONNECT', 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n'],
+  ])('is disconnected if it keeps its side open after a refusal: %s', async (_, beginning) => {
     await open(() => new Response('fine'), { lingerMs: 200 })
-    const { received, closed } = drip(beginning)
+    const { received, closed } = sendSlowly(beginning)
     expect(await received).toMatch(/^HTTP\/1\.1 4/)
     await closed
   })
 
-  it('to read its answer is not waited for', async () => {
+  it('is disconnected if it does not read its answer', async () => {
     const cancelled = createGate()
     const pull = (controller: ReadableStreamDefaultController) => controller.enqueue(new Uint8Array(65_536))
     await open(() => new Response(new ReadableStream({ pull, cancel: cancelled.open })), { idleMs: 200 })
@@ -191,7 +205,7 @@ describe('a client that is slow on purpose', () => {
 })
 
 describe('a client that closes its side', () => {
-  /** Sends this and closes its side; resolves with what it has received once the server closes the other. */
+  /** Sends the text, closes its side, and returns what it has received when the server closes the other side. */
   const sendAndClose = (text: string): Promise<string> =>
     new Promise((resolve) => {
       const socket = connect({ port: listener.port, host: '127.0.0.1', allowHalfOpen: true })
@@ -205,7 +219,7 @@ describe('a client that closes its side', () => {
     })
   const request = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
 
-  it('is answered however long that takes, and then no longer connected', async () => {
+  it('gets a late answer, and is then disconnected', async () => {
     const gate = createGate()
     await open(async () => {
       await gate.pass()
@@ -218,7 +232,7 @@ describe('a client that closes its side', () => {
     expect(await received).toMatch(/^HTTP\/1\.1 200 .*fine$/s)
   })
 
-  it('without having asked, or between two requests, holds no connection', async () => {
+  it('is disconnected if no request is unanswered', async () => {
     await open(() => new Response('fine'))
     expect(await sendAndClose('')).toBe('')
     const socket = connect({ port: listener.port, host: '127.0.0.1', allowHalfOpen: true })
@@ -228,7 +242,7 @@ describe('a client that closes its side', () => {
     await closed
   })
 
-  it('and is not answered does not keep the server from closing', async () => {
+  it('does not keep the server from closing while it has no answer', async () => {
     const gate = createGate()
     await open(async () => {
       await gate.pass()
@@ -243,9 +257,9 @@ describe('a client that closes its side', () => {
 
 describe('an application that fails', () => {
   it.each([
-    ['with an error', new Error('the application failed')],
-    ['with something else', 'a text'],
-  ])('%s is no fault of the request', async (_, thrown) => {
+    ['an error', new Error('the application failed')],
+    ['a text', 'a text'],
+  ])('answers 500 if it throws %s', async (_, thrown) => {
     await open(() => Promise.reject(thrown))
     const answer = await fetch(`http://127.0.0.1:${listener.port}/`)
     expect(answer.status).toBe(500)
@@ -253,13 +267,13 @@ describe('an application that fails', () => {
   })
 })
 
-it('keeps connections for longer than balancers do, which close them first then', async () => {
+it('keeps idle connections for more than 60 s, so that a load balancer closes them first', async () => {
   await open(() => new Response('fine'))
   const answer = await fetch(`http://127.0.0.1:${listener.port}/`)
   expect(Number(/timeout=(\d+)/.exec(answer.headers.get('keep-alive') ?? '')?.[1])).toBeGreaterThan(60)
 })
 
-it('closes in the time it is given, however busy the process is', async () => {
+it('closes within its time limit while the process is busy', async () => {
   await open(() => new Promise(() => {}))
   const socket = connect(listener.port, '127.0.0.1')
   socket.on('error', () => {})
@@ -275,11 +289,11 @@ it('closes in the time it is given, however busy the process is', async () => {
   const started = performance.now()
   await listener.close(300)
   busy = false
-  // Without a limit of its own the search for a quiet moment would take a thousand rounds of five milliseconds.
+  // Without a limit, the wait for a short turn of the event loop would take a thousand turns of five milliseconds.
   expect(performance.now() - started).toBeLessThan(4_500)
 })
 
-it('reads every header that there is room for, the last one too', async () => {
+it('reads more than 2,000 header fields', async () => {
   await open((request) => new Response(request.headers.get('last')))
   const many = Array.from({ length: 2_500 }, () => 'a:\r\n').join('')
   const answer = await new Promise<string>((resolve, reject) => {

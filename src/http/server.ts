@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { Node, Yallist } from 'yallist'
@@ -7,12 +7,12 @@ import { type DomainError, validationFailed } from '#kernel/errors.ts'
 import { isSystemError } from '#kernel/system-error.ts'
 import { listenFault } from './listen-address.ts'
 import {
-  answerToUnhandled,
+  answerUnhandled,
+  clientErrorRefusal,
+  connectRefused,
   malformedRequest,
   maxHeadBytes,
-  noTunnels,
-  rawAnswer,
-  refusalOf,
+  renderRawAnswer,
   sendRefusal,
   type TimeLimits,
 } from './raw-answers.ts'
@@ -48,31 +48,42 @@ const fixedHost = 'localhost'
 
 /**
  * Listens for HTTP requests.
+ * @param requestTimeoutMs the time that the application takes for a request at most
  * @param dataDir the folder in which a process that already uses the port has left a note
  * @throws ConfigError if the process cannot listen on this host and port
  */
 export async function listen(
   fetch: (request: Request) => Response | Promise<Response>,
-  {
-    port,
-    host,
-    requestTimeoutMs = 0,
-    dataDir,
-  }: { port: number; host: string; requestTimeoutMs?: number; dataDir?: string },
-  limits = defaultLimits(requestTimeoutMs),
+  address: { port: number; host: string; requestTimeoutMs: number; dataDir?: string },
+  limits = defaultLimits(address.requestTimeoutMs),
 ): Promise<Listener> {
-  const refuse = (socket: Socket, error: DomainError) => {
-    // Node.js has handed over the socket: an error without a listener would end the process.
-    socket.on('error', () => socket.destroy())
-    socket.end(rawAnswer(error))
-    // Waits before it closes the socket: bytes that still arrive would otherwise reset the connection before the client reads.
-    setTimeout(() => socket.destroy(), limits.lingerMs).unref()
+  const { listener, inFlight, drain } = createRequestListener(fetch)
+  const server = createHttpServer(listener, limits)
+  refuseWithoutRequest(server, inFlight, limits)
+  const arrivals = new Map<Socket, number>()
+  server.on('connection', (socket) => {
+    arrivals.set(socket, performance.now())
+    socket.once('close', () => arrivals.delete(socket))
+  })
+  await startListening(server, address)
+  return {
+    port: (server.address() as AddressInfo).port,
+    failed: new Promise((fail) => server.on('error', fail)),
+    drain,
+    close(timeoutMs) {
+      drain()
+      return closeServer(server, arrivals, timeoutMs)
+    },
   }
-  const answer = getRequestListener(fetch, { errorHandler: answerToUnhandled })
+}
+
+/** Makes the listener that passes valid requests on to the application, and refuses the others. */
+function createRequestListener(fetch: (request: Request) => Response | Promise<Response>) {
+  const answer = getRequestListener(fetch, { errorHandler: answerUnhandled })
   const inFlight = new Yallist<ServerResponse>()
-  let draining = false
+  let isDraining = false
   const listener = (request: IncomingMessage, response: ServerResponse) => {
-    if (draining) response.shouldKeepAlive = false
+    if (isDraining) response.shouldKeepAlive = false
     const node = new Node(response)
     inFlight.pushNode(node)
     response.once('close', () => inFlight.removeNode(node))
@@ -85,12 +96,19 @@ export async function listen(
     return answer(request, response)
   }
   const drain = () => {
-    draining = true
+    isDraining = true
     for (const response of inFlight) response.shouldKeepAlive = false
   }
-  // The listener checks the Host header itself: Node.js would refuse an empty one, and accept two.
+  return { listener, inFlight, drain }
+}
+
+function createHttpServer(
+  listener: (request: IncomingMessage, response: ServerResponse) => void,
+  limits: TimeLimits,
+): Server {
   const server = createServer(
     {
+      // The listener checks the Host header itself: Node.js would refuse an empty one, and accept two.
       requireHostHeader: false,
       maxHeaderSize: maxHeadBytes,
       headersTimeout: limits.headMs,
@@ -100,11 +118,6 @@ export async function listen(
     },
     listener,
   )
-  const arrivals = new Map<Socket, number>()
-  server.on('connection', (socket) => {
-    arrivals.set(socket, performance.now())
-    socket.once('close', () => arrivals.delete(socket))
-  })
   // A client may close its side after its request and still wait for the answer (RFC 9112, 9.6). Node.js does not document
   // this property. Without it, an answer that is not immediate is discarded.
   Object.assign(server, { httpAllowHalfOpen: true })
@@ -113,31 +126,44 @@ export async function listen(
   server.maxHeadersCount = 0
   // An expectation other than 100-continue is ignored, as RFC 9110 (10.1.1) permits.
   server.on('checkExpectation', listener)
+  return server
+}
+
+/** Answers CONNECT and malformed requests, for which Node.js emits no request. */
+function refuseWithoutRequest(server: Server, inFlight: Iterable<ServerResponse>, limits: TimeLimits): void {
+  const refuse = (socket: Socket, error: DomainError) => {
+    // Node.js has handed over the socket: an error without a listener would end the process.
+    socket.on('error', () => socket.destroy())
+    socket.end(renderRawAnswer(error))
+    // Waits before it closes the socket: bytes that still arrive would otherwise reset the connection before the client reads.
+    setTimeout(() => socket.destroy(), limits.lingerMs).unref()
+  }
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     const unanswered = [...inFlight].filter(({ req }) => req.socket === socket).at(-1)
-    // The complete request before it is still being answered: a refusal now would be taken for that answer.
+    // The previous request is complete and is still being answered. The client would take a refusal for its answer.
     if (unanswered?.req.complete && socket.writable) {
       unanswered.shouldKeepAlive = false
       socket.on('error', () => socket.destroy())
-    } else if (socket.writable) refuse(socket, refusalOf(error, limits))
+    } else if (socket.writable) refuse(socket, clientErrorRefusal(error, limits))
     else socket.destroy()
   })
-  server.on('connect', (_request, socket: Socket) => refuse(socket, noTunnels()))
+  server.on('connect', (_request, socket: Socket) => refuse(socket, connectRefused()))
+}
+
+function startListening(
+  server: Server,
+  { port, host, dataDir }: { port: number; host: string; dataDir?: string },
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    const refused = async (error: Error) => {
+    const fail = async (error: Error) => {
       reject(
         isSystemError(error) ? new ConfigError([await listenFault(error, { host, port }, dataDir)]) : error,
       )
     }
-    server.once('error', refused)
+    server.once('error', fail)
     server.listen(port, host, () => {
-      server.off('error', refused)
-      const failed = new Promise<Error>((fail) => server.on('error', fail))
-      const close = (timeoutMs: number) => {
-        drain()
-        return closeServer(server, arrivals, timeoutMs)
-      }
-      resolve({ port: (server.address() as AddressInfo).port, failed, drain, close })
+      server.off('error', fail)
+      resolve()
     })
   })
 }

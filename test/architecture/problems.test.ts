@@ -22,10 +22,10 @@ it('the boot refuses a code that two modules have, and names both', () => {
   const problem = { status: 404, title: 'There is no such cup', advice: 'Read the list again.' } as const
   const modules = ['cups', 'plates'].map((name) => ({ name, problems: { cup_not_found: problem } }))
   expect(() => joinProblems(modules)).toThrow(
-    'the problem cup_not_found of plates must have another code: cups has this one already',
+    'the problem cup_not_found of plates must have another code, because cups already has this one',
   )
   expect(() => joinProblems([{ name: 'cups', problems: { overloaded: problem } }])).toThrow(
-    'the problem overloaded of cups must have another code: the kernel has this one already',
+    'the problem overloaded of cups must have another code, because the kernel already has this one',
   )
 })
 

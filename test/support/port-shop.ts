@@ -37,7 +37,11 @@ export async function startPortShop(): Promise<PortShop> {
   })
   let listener: ReturnType<typeof listen> | undefined
   const url = async () => {
-    listener ??= listen((request) => shop.fetch(request), { port: 0, host: '127.0.0.1' })
+    listener ??= listen((request) => shop.fetch(request), {
+      port: 0,
+      host: '127.0.0.1',
+      requestTimeoutMs: 5_000,
+    })
     return `http://127.0.0.1:${(await listener).port}`
   }
   return {

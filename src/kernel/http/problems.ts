@@ -3,21 +3,21 @@ import type { Context } from 'hono'
 import { DomainError, type ErrorCode, excerpt, listedFaults } from '#kernel/errors.ts'
 import { respond } from './respond.ts'
 
-/** What a client learns of an error code. */
+/** The texts and members that a client gets with an error code. */
 export interface Problem {
   status: 400 | 401 | 403 | 404 | 405 | 408 | 409 | 412 | 413 | 415 | 422 | 428 | 429 | 431 | 500 | 503
   title: string
-  /** What a client should do, as Markdown. */
+  /** One or two sentences in Markdown that say what the client should do. */
   advice: string
-  /** Seconds, for the member of this name and for `Retry-After`, where the error itself does not have a number. */
+  /** Seconds, for the member of this name and for the header `Retry-After`. An error may have its own number. */
   retryAfter?: number
-  /** The members of this code in addition to those of every problem. */
+  /** The members that a problem of this code has in addition to those of every problem. */
   members?: z.ZodRawShape
-  /** Values of the members, for the OpenAPI document. */
+  /** Example values of the members, for the OpenAPI document. */
   example?: Readonly<Record<string, unknown>>
 }
 
-/** Problems by their codes. */
+/** Problems by code. */
 export type ProblemTable = Readonly<Record<string, Problem>>
 
 const fault = z.union([
@@ -25,7 +25,7 @@ const fault = z.union([
   z.object({ parameter: z.string(), message: z.string() }),
 ])
 
-/** The problems that any module can have. A module has its own in its problems.ts. */
+/** The problems that any module can have. The problems of one module are in its problems.ts. */
 export const kernelProblems = {
   validation_failed: {
     status: 400,
@@ -47,7 +47,7 @@ export const kernelProblems = {
   },
   unauthenticated: {
     status: 401,
-    title: 'Sign in first',
+    title: 'The request has no access token',
     advice: 'Sign in, and send `Authorization: Bearer <token>`.',
   },
   invalid_token: {
@@ -63,12 +63,12 @@ export const kernelProblems = {
   forbidden: {
     status: 403,
     title: 'Your role does not allow this',
-    advice: 'Ask an admin.',
+    advice: 'Ask an admin to do this.',
   },
   route_not_found: {
     status: 404,
-    title: 'There is no such route',
-    advice: 'See `/docs` for the routes.',
+    title: 'The route does not exist',
+    advice: 'Check the path. `/docs` lists the routes.',
   },
   method_not_allowed: {
     status: 405,
@@ -84,10 +84,10 @@ export const kernelProblems = {
   },
   version_conflict: {
     status: 409,
-    title: 'It has changed since it was read',
+    title: 'The resource has changed since it was read',
     members: { currentVersion: z.int(), current: z.record(z.string(), z.unknown()) },
     example: { currentVersion: 4, current: { version: 4 } },
-    advice: 'Decide again on `current`, and repeat the request with `currentVersion`.',
+    advice: 'Compare the change with `current`. Repeat the request with `currentVersion` as its `version`.',
   },
   request_in_progress: {
     status: 409,
@@ -98,7 +98,8 @@ export const kernelProblems = {
   precondition_failed: {
     status: 412,
     title: 'A precondition does not hold',
-    advice: 'Read the resource again, and decide again.',
+    advice:
+      'Read the resource again. Repeat the request with its current `ETag` if the change is still right.',
   },
   body_too_large: {
     status: 413,
@@ -107,7 +108,7 @@ export const kernelProblems = {
   },
   unsupported_media_type: {
     status: 415,
-    title: 'The body has to be application/json in UTF-8, uncompressed',
+    title: 'The body is not uncompressed JSON in UTF-8',
     advice: 'Send `Content-Type: application/json`, and no `Content-Encoding`.',
   },
   idempotency_key_reused: {
@@ -117,7 +118,7 @@ export const kernelProblems = {
   },
   precondition_required: {
     status: 428,
-    title: 'Name the version that the change is based on',
+    title: 'The request does not name a version',
     advice: 'Send `version` or `If-Match`.',
   },
   rate_limited: {
@@ -134,7 +135,7 @@ export const kernelProblems = {
   internal_error: {
     status: 500,
     title: 'Internal error',
-    advice: 'Report it with the `requestId`.',
+    advice: 'Report the error with its `requestId`.',
   },
   dependency_unavailable: {
     status: 503,
@@ -144,7 +145,7 @@ export const kernelProblems = {
   },
   overloaded: {
     status: 503,
-    title: 'Too busy',
+    title: 'Too many requests are waiting',
     retryAfter: 1,
     advice: 'Repeat the request after `Retry-After` seconds.',
   },
@@ -154,7 +155,7 @@ export const kernelProblems = {
 const problemFor = (code: string, table: ProblemTable): Problem =>
   Object.hasOwn(table, code) ? (table[code] as Problem) : kernelProblems.internal_error
 
-// UTF-16 units of a `detail`. The members are complete.
+// In UTF-16 units. Only the text is shortened, the members are complete.
 const maxDetailLength = 500
 
 /** The problem document (RFC 9457) of an error, without the members that belong to one response. */
@@ -227,19 +228,19 @@ export function problemResponse(
   return respond(c, body, status, headers)
 }
 
-// The characters of a path that a message repeats at most, so that the size of an answer is bounded.
+// A message repeats this many characters of a path at most, so that the size of an answer is bounded.
 const maxPathLength = 100
 
 export const routeNotFound = (path: string): DomainError =>
   new DomainError(
     'route_not_found',
-    `${excerpt(path, maxPathLength)}: there is no such route; GET /docs lists those that there are`,
+    `${excerpt(path, maxPathLength)}: this route does not exist; GET /docs lists all routes`,
   )
 
 /** @param allowed the methods that the path has */
 export const methodNotAllowed = (method: string, path: string, allowed: readonly string[]): DomainError =>
   new DomainError(
     'method_not_allowed',
-    `${method}: ${excerpt(path, maxPathLength)} has ${allowed.join(', ')}; GET /docs describes them`,
+    `${method}: ${excerpt(path, maxPathLength)} has the methods ${allowed.join(', ')}; GET /docs describes them`,
     { allowed },
   )
