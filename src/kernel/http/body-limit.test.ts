@@ -11,7 +11,7 @@ router.onError((error, c) =>
   problemResponse(c, error instanceof DomainError ? error : new DomainError('internal_error', String(error))),
 )
 
-/** A body without a length, in pieces. */
+/** Sends a body without Content-Length, in pieces. */
 const send = async (...pieces: (string | Error)[]) => {
   const body = new ReadableStream<Uint8Array>({
     pull(controller) {
@@ -25,16 +25,16 @@ const send = async (...pieces: (string | Error)[]) => {
   return { status: answer.status, text: await answer.text() }
 }
 
-it('a body up to the limit arrives whole', async () => {
+it('passes on a body up to the limit', async () => {
   expect(await send('12345', '67890')).toEqual({ status: 200, text: '1234567890' })
   expect(await send()).toEqual({ status: 200, text: '' })
 })
 
-it('one byte more is 413', async () => {
+it('refuses a body of one byte over the limit with 413', async () => {
   expect((await send('12345', '67890', '1')).status).toBe(413)
 })
 
-it("a client that goes away is no fault of the server's", async () => {
+it('answers 400 if the client disconnects before the end of the body', async () => {
   expect((await send('123', new Error('aborted'))).status).toBe(400)
   expect((await send('1234567890', '1', new Error('aborted'))).status).toBe(400)
 })

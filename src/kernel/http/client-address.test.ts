@@ -2,7 +2,7 @@ import { Hono } from 'hono'
 import { describe, expect, it } from 'vitest'
 import { type Client, createClientOf } from './client-address.ts'
 
-/** Whom a request is from that came over a socket from `peer`. */
+/** The client of a request that came over a socket from `peer`. */
 async function clientOf(
   peer: string | undefined,
   forwarded?: string | string[],
@@ -18,23 +18,23 @@ async function clientOf(
 }
 const addressOf = async (...request: Parameters<typeof clientOf>) => (await clientOf(...request)).address
 
-describe('without trusted proxies', () => {
-  it('is the other end of the socket, whatever the header says', async () => {
+describe('the client without trusted proxies', () => {
+  it('is the peer of the socket, even with a header', async () => {
     expect(await addressOf('192.0.2.1', '198.51.100.7')).toBe('192.0.2.1')
     expect(await addressOf('127.0.0.1', '198.51.100.7')).toBe('127.0.0.1')
   })
 
-  it('is an IPv4 address where a socket of both kinds has one', async () => {
+  it('is an IPv4 address if the socket of both families has a mapped one', async () => {
     expect(await clientOf('::ffff:192.0.2.1')).toEqual({ address: '192.0.2.1', network: '192.0.2.1' })
   })
 
-  it('is unknown where there is no socket', async () => {
+  it('is unknown without a socket', async () => {
     expect(await clientOf(undefined, '198.51.100.7')).toEqual({ address: 'unknown', network: 'unknown' })
   })
 })
 
-describe('a header that is ignored', () => {
-  it('is reported once, with who has sent it; one that is believed is not', async () => {
+describe('an ignored header', () => {
+  it('is reported once with the address of its sender, unlike the header of a trusted proxy', async () => {
     const ignored: string[] = []
     const app = new Hono()
     const read = createClientOf(['10.0.0.0/8'], (peer) => ignored.push(peer))
@@ -50,53 +50,73 @@ describe('a header that is ignored', () => {
   })
 })
 
-describe('behind trusted proxies', () => {
+describe('the client behind trusted proxies', () => {
   const trusted = ['10.0.0.0/8', '192.0.2.80', 'fd00::/8']
 
   it.each<[string, string, string | string[], string]>([
-    ['what the nearest proxy says', '10.1.2.3', '198.51.100.7', '198.51.100.7'],
+    ['the address from the nearest proxy', '10.1.2.3', '198.51.100.7', '198.51.100.7'],
     [
-      'what the first of several trusted ones says',
+      'the address from the first of several trusted proxies',
       '10.1.2.3',
       '198.51.100.7, 192.0.2.80, 10.9.9.9',
       '198.51.100.7',
     ],
-    ['not what the client says before that', '10.1.2.3', '203.0.113.9, 198.51.100.7', '198.51.100.7'],
-    ['not a trusted address that the client claims', '10.1.2.3', '10.0.0.1, 198.51.100.7', '198.51.100.7'],
-    ['over several headers, in their order', '10.1.2.3', ['203.0.113.9', '198.51.100.7'], '198.51.100.7'],
-    ['the proxy that a range does not have', '192.0.2.81', '198.51.100.7', '192.0.2.81'],
-    ['the proxy where there is no header', '10.1.2.3', [], '10.1.2.3'],
-    ['the proxy where its entry is no address', '10.1.2.3', '198.51.100.7, somebody', '10.1.2.3'],
-    ['the proxy where there are only empty entries', '10.1.2.3', ' ,,', '10.1.2.3'],
-    ['what stands beside empty entries, which are none', '10.1.2.3', ',198.51.100.7 , ,', '198.51.100.7'],
-    ['the outermost proxy where all are trusted', '10.1.2.3', '10.0.0.7, 10.0.0.8', '10.0.0.7'],
-    ['an address with a port', '10.1.2.3', '198.51.100.7:4711', '198.51.100.7'],
-    ['an IPv6 address in brackets', '10.1.2.3', '[2001:db8::7]:4711', '2001:db8::7'],
-    ['an IPv6 address with a zone', '10.1.2.3', 'fe80::7%eth0', 'fe80::7'],
-    ['an IPv4 address written as IPv6', '10.1.2.3', '::ffff:198.51.100.7', '198.51.100.7'],
-    ['an IPv4 address written as IPv6 in hex', '10.1.2.3', '::FFFF:c633:6407', '198.51.100.7'],
-    ['an IPv4 address written as IPv6 in full', '10.1.2.3', '0:0:0:0:0:ffff:198.51.100.7', '198.51.100.7'],
-    ['an IPv6 address in one way of writing it', '10.1.2.3', '2001:0DB8:0:0::0007', '2001:db8::7'],
-    ['not an address that is written like none', '10.1.2.3', '198.51.100.007', '10.1.2.3'],
-    ['over an IPv6 proxy', 'fd00::1', '198.51.100.7', '198.51.100.7'],
-    ['over a proxy on a socket of both kinds', '::ffff:10.1.2.3', '198.51.100.7', '198.51.100.7'],
+    [
+      'not an address that the client has put before it',
+      '10.1.2.3',
+      '203.0.113.9, 198.51.100.7',
+      '198.51.100.7',
+    ],
+    [
+      'not a trusted address that the client has put before it',
+      '10.1.2.3',
+      '10.0.0.1, 198.51.100.7',
+      '198.51.100.7',
+    ],
+    [
+      'the last address of several header fields',
+      '10.1.2.3',
+      ['203.0.113.9', '198.51.100.7'],
+      '198.51.100.7',
+    ],
+    ['the peer if it is outside the trusted ranges', '192.0.2.81', '198.51.100.7', '192.0.2.81'],
+    ['the proxy if there is no header', '10.1.2.3', [], '10.1.2.3'],
+    ['the proxy if its entry is not an address', '10.1.2.3', '198.51.100.7, unknown', '10.1.2.3'],
+    ['the proxy if all entries are empty', '10.1.2.3', ' ,,', '10.1.2.3'],
+    ['the address between empty entries', '10.1.2.3', ',198.51.100.7 , ,', '198.51.100.7'],
+    ['the outermost proxy if all are trusted', '10.1.2.3', '10.0.0.7, 10.0.0.8', '10.0.0.7'],
+    ['an address without its port', '10.1.2.3', '198.51.100.7:4711', '198.51.100.7'],
+    ['an IPv6 address without its brackets', '10.1.2.3', '[2001:db8::7]:4711', '2001:db8::7'],
+    ['an IPv6 address without its zone', '10.1.2.3', 'fe80::7%eth0', 'fe80::7'],
+    ['an IPv4 address that is mapped to IPv6', '10.1.2.3', '::ffff:198.51.100.7', '198.51.100.7'],
+    ['an IPv4 address that is mapped to IPv6 in hex', '10.1.2.3', '::FFFF:c633:6407', '198.51.100.7'],
+    [
+      'an IPv4 address that is mapped to IPv6 in full',
+      '10.1.2.3',
+      '0:0:0:0:0:ffff:198.51.100.7',
+      '198.51.100.7',
+    ],
+    ['an IPv6 address in its canonical form', '10.1.2.3', '2001:0DB8:0:0::0007', '2001:db8::7'],
+    ['not an IPv4 address with leading zeros', '10.1.2.3', '198.51.100.007', '10.1.2.3'],
+    ['the address from an IPv6 proxy', 'fd00::1', '198.51.100.7', '198.51.100.7'],
+    ['the address from a proxy that is mapped to IPv6', '::ffff:10.1.2.3', '198.51.100.7', '198.51.100.7'],
   ])('is %s', async (_what, peer, forwarded, address) => {
     expect(await addressOf(peer, forwarded, trusted)).toBe(address)
   })
 
-  it('is the outermost of the last 20 where there are more that are trusted', async () => {
+  it('is the first of the last 20 addresses if more are trusted', async () => {
     const long = `10.0.0.1, ${'10.0.0.2,'.repeat(20)}`
     expect(await addressOf('10.1.2.3', long, trusted)).toBe('10.0.0.2')
   })
 
-  it('is found at once in the longest header there may be', async () => {
+  it('is found in the longest possible header', async () => {
     const long = `${'10.0.0.1,'.repeat(1_500)} 198.51.100.7`
     expect(await addressOf('10.1.2.3', long, trusted)).toBe('198.51.100.7')
     expect(await addressOf('10.1.2.3', `${'['.repeat(8_000)}${':1'.repeat(3_000)}`, trusted)).toBe('10.1.2.3')
   })
 })
 
-describe('what one party has of its own', () => {
+describe('the network of a client', () => {
   it.each([
     ['192.0.2.1', '192.0.2.1'],
     ['2001:db8:1:2:3:4:5:6', '2001:0db8:0001:0002::/64'],
@@ -106,7 +126,7 @@ describe('what one party has of its own', () => {
     ['2001:db8:1:2::203.0.113.9', '2001:0db8:0001:0002::/64'],
     ['::ffff:c000:201', '192.0.2.1'],
     ['::1', '0000:0000:0000:0000::/64'],
-  ])('%s is of %s', async (address, network) => {
+  ])('of %s is %s', async (address, network) => {
     expect((await clientOf(address)).network).toBe(network)
   })
 })

@@ -5,32 +5,32 @@ import { faultsOf, type Part } from './input-faults.ts'
 import { problemOf } from './problems.ts'
 import { createRouter } from './router.ts'
 
-// Sets the messages.
+// Creating a router sets the validation messages.
 createRouter()
 
 const faults = (schema: z.ZodType, input: unknown, part: Part = 'body') => {
   const { error } = schema.safeParse(input)
-  if (!error) throw new Error('nothing was wrong')
+  if (!error) throw new Error('the input is valid')
   return faultsOf(part, schema, input, error)
 }
 
-describe('a field that the request does not have', () => {
+describe('an unknown field', () => {
   const change = z.strictObject({ change: z.int(), reason: z.string().default('') })
 
-  it('is told which was probably meant: one that is almost it', () => {
+  it('gets a suggestion of a field with a similar name', () => {
     expect(faults(change, { change: 1, raeson: 'x' }).listed).toEqual([
       { pointer: '/raeson', message: 'is not a field of this request; did you mean reason?' },
     ])
   })
 
-  it('is told which was probably meant: the only one that is missing', () => {
+  it('gets a suggestion of the only missing field', () => {
     expect(faults(change, { quantity: 5 }).listed).toEqual([
       { pointer: '/change', message: 'is required, and must be an integer' },
       { pointer: '/quantity', message: 'is not a field of this request; did you mean change?' },
     ])
   })
 
-  it('is told which there are, if none can be meant', () => {
+  it('gets a list of all fields if there is no suggestion', () => {
     const message = 'is not a field of this request; the fields here are: change, reason'
     expect(faults(change, { change: 1, quantity: 5 }).listed).toEqual([{ pointer: '/quantity', message }])
     expect(faults(change, { quantity: 5, sum: 7 }).listed.slice(1)).toEqual([
@@ -39,7 +39,7 @@ describe('a field that the request does not have', () => {
     ])
   })
 
-  it('is looked for where it stands', () => {
+  it('is compared with the fields of its own object', () => {
     const line = z.strictObject({ productId: z.string(), quantity: z.int() })
     const schema = z.strictObject({ lines: z.array(line).optional(), other: line.optional() })
     expect(
@@ -53,7 +53,7 @@ describe('a field that the request does not have', () => {
   })
 })
 
-it('a parameter that the request does not have is told which there are', () => {
+it('lists the parameters of the request for an unknown parameter', () => {
   const query = z.strictObject({ sort: z.string().optional(), limit: z.string().optional() })
   expect(faults(query, { limt: '1', page: '2' }, 'query').listed).toEqual([
     {
@@ -67,7 +67,7 @@ it('a parameter that the request does not have is told which there are', () => {
   ])
 })
 
-describe('however much is wrong', () => {
+describe('the size of a refusal', () => {
   const entry = z.strictObject({ a: z.int() })
   const schema = z.strictObject({ a: z.int(), list: z.array(entry) })
   const key = (at: number) => `${'\u0001"\ud800~/é'.repeat(10_000)}${at}`
@@ -77,7 +77,7 @@ describe('however much is wrong', () => {
     ['wrong entries', { a: 1, list: Array(5_000).fill('x') }],
     ['wrong fields', { a: 1, list: Array(5_000).fill({ a: 'x'.repeat(100), [key(0)]: 1 }) }],
     ['unknown fields in entries', { a: 1, list: Array(5_000).fill({ [key(1)]: 1, [key(2)]: 2 }) }],
-  ])('20 faults are listed, and how many there were: %s', (_, input) => {
+  ])('is bounded by 20 listed faults and their number: %s', (_, input) => {
     const { listed, count } = faults(schema, input)
     expect(count).toBeGreaterThanOrEqual(5_000)
     const problem = problemOf(refusedInput(listed, count))
@@ -86,7 +86,7 @@ describe('however much is wrong', () => {
     expect(Buffer.byteLength(JSON.stringify(problem))).toBeLessThan(15_000)
   })
 
-  it('no count is needed where all are listed', () => {
+  it('needs no number if all faults are listed', () => {
     const { listed, count } = faults(schema, {})
     expect(problemOf(refusedInput(listed, count))).not.toHaveProperty('errorCount')
   })

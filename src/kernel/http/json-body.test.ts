@@ -42,7 +42,7 @@ describe('a Content-Type', () => {
     'application/json;charset="utf-8"',
     'application/json;charset=UTF8',
     'Application/JSON;CharSet=Utf-8',
-  ])('%s is JSON', async (type) => {
+  ])('%s is accepted', async (type) => {
     expect(await read('{"a":1}', { 'content-type': type })).toMatchObject({
       status: 200,
       body: { value: { a: 1 }, isWhole: true },
@@ -74,7 +74,7 @@ describe('a Content-Type', () => {
     'text/plain; application/json',
     'application/x-www-form-urlencoded',
     'multipart/form-data; boundary=x',
-  ])('%s is not', async (type) => {
+  ])('%s gets 415', async (type) => {
     const answer = await read('{"a":1}', { 'content-type': type })
     expect(answer).toMatchObject({
       status: 415,
@@ -83,14 +83,14 @@ describe('a Content-Type', () => {
   })
 
   it.each(['iso-8859-1', 'us-ascii', 'utf-16', 'utf-7', '"latin1"', 'utf-8x', '""'])(
-    'with the charset %s is told which is right',
+    'with the charset %s gets 415, which names utf-8',
     async (charset) => {
       const answer = await read('{"a":1}', { 'content-type': `application/json;charset=${charset}` })
       expect(answer).toMatchObject({ status: 415, body: { detail: expect.stringContaining('utf-8') } })
     },
   )
 
-  it('may be left out with the body', async () => {
+  it('may be missing if there is no body', async () => {
     for (const body of [undefined, '']) {
       expect(await read(body, { 'content-type': '-' })).toMatchObject({ status: 200, body: { value: {} } })
     }
@@ -98,12 +98,9 @@ describe('a Content-Type', () => {
 })
 
 describe('a Content-Encoding', () => {
-  it.each(['identity', 'Identity', 'identity, identity', '', ' , ,'])(
-    '%j changes nothing',
-    async (coding) => {
-      expect((await read('{}', { 'content-encoding': coding })).status).toBe(200)
-    },
-  )
+  it.each(['identity', 'Identity', 'identity, identity', '', ' , ,'])('%j is accepted', async (coding) => {
+    expect((await read('{}', { 'content-encoding': coding })).status).toBe(200)
+  })
 
   it.each([
     'gzip',
@@ -115,7 +112,7 @@ describe('a Content-Encoding', () => {
     'unheard-of',
     'GZIP',
     ',gzip,',
-  ])('%s is refused, and the answer says what is taken', async (coding) => {
+  ])('%s gets 415, and Accept-Encoding names identity', async (coding) => {
     const answer = await read('{}', { 'content-encoding': coding })
     expect(answer).toMatchObject({
       status: 415,
@@ -125,36 +122,36 @@ describe('a Content-Encoding', () => {
   })
 })
 
-describe('the bytes of a body', () => {
+describe('the encoding of a body', () => {
   const inString = (...bytes: number[]) =>
     new Uint8Array([...Buffer.from('{"a":"'), ...bytes, ...Buffer.from('"}')])
 
   it.each([
-    ['of ISO-8859-1', [0xe9]],
-    ['that nothing begins with', [0xff]],
-    ['of an overlong form', [0xc0, 0x80]],
-    ['of a surrogate', [0xed, 0xa0, 0x80]],
-    ['beyond the last code point', [0xf4, 0x90, 0x80, 0x80]],
-    ['of half a character', [0xe2, 0x82]],
-    ['that continue nothing', [0x80]],
-  ])('are refused with some %s', async (_, bytes) => {
+    ['a byte of ISO-8859-1', [0xe9]],
+    ['a byte that begins no character', [0xff]],
+    ['an overlong form', [0xc0, 0x80]],
+    ['a surrogate', [0xed, 0xa0, 0x80]],
+    ['a code point over the last one', [0xf4, 0x90, 0x80, 0x80]],
+    ['an incomplete character', [0xe2, 0x82]],
+    ['a continuation byte alone', [0x80]],
+  ])('gets 400 for %s', async (_, bytes) => {
     expect(await read(inString(...bytes))).toMatchObject({
       status: 400,
       body: { code: 'malformed_json', detail: expect.stringContaining('UTF-8') },
     })
   })
 
-  it.each(['utf16le', 'latin1'] as const)('are refused in %s', async (encoding) => {
+  it.each(['utf16le', 'latin1'] as const)('gets 400 if it is %s', async (encoding) => {
     const body = new Uint8Array(Buffer.from('{"a":"é"}', encoding))
     expect((await read(body)).body).toMatchObject({ status: 400, code: 'malformed_json' })
   })
 
-  it('are the characters that UTF-8 says, the replacement character too', async () => {
+  it('may have any character, including the replacement character', async () => {
     const a = 'é€😀\ufffd'
     expect((await read(JSON.stringify({ a }))).body).toEqual({ value: { a }, isWhole: true })
   })
 
-  it('may begin with a byte order mark', async () => {
+  it('may begin with a byte order mark, but not end with one', async () => {
     expect((await read('\ufeff{"a":1}')).body).toEqual({ value: { a: 1 }, isWhole: true })
     expect((await read('{"a":1}\ufeff')).status).toBe(400)
   })
@@ -163,7 +160,7 @@ describe('the bytes of a body', () => {
 describe('a body of many values', () => {
   const entries = (count: number, entry = '0') => Array(count).fill(entry).join(',')
 
-  it('is read whole below the bound', async () => {
+  it('is read completely below the maximum', async () => {
     const { body } = await read(`[${entries(maxBodyValues - 1)}]`)
     expect(body).toMatchObject({ isWhole: true })
     expect(body.value).toHaveLength(maxBodyValues - 1)
@@ -172,12 +169,12 @@ describe('a body of many values', () => {
   it.each([
     ['a list', `[${entries(100_000)}]`],
     ['fields', `{${Array.from({ length: 50_000 }, (_, at) => `"${at}":{}`).join(',')}}`],
-    ['one field again and again', `{${entries(50_000, '"a":1')}}`],
-    ['lists in lists', '['.repeat(100_000) + ']'.repeat(100_000)],
-    ['objects in objects', `${'{"a":'.repeat(50_000)}1${'}'.repeat(50_000)}`],
-    ['what looks like other brackets', `[${entries(1_000, '"]}\\"]"')}]`],
+    ['one repeated field', `{${entries(50_000, '"a":1')}}`],
+    ['nested lists', '['.repeat(100_000) + ']'.repeat(100_000)],
+    ['nested objects', `${'{"a":'.repeat(50_000)}1${'}'.repeat(50_000)}`],
+    ['strings with brackets', `[${entries(1_000, '"]}\\"]"')}]`],
     ['a list with white space around it', `  [${entries(1_000)} \n]\n\t `],
-  ])('is read as far as the bound: %s', async (_, text) => {
+  ])('is read up to the maximum: %s', async (_, text) => {
     const { status, body } = await read(text)
     expect(status).toBe(200)
     expect(body.isWhole).toBe(false)
@@ -186,17 +183,17 @@ describe('a body of many values', () => {
   })
 
   it.each([
-    ['is cut off', `[${entries(100_000)}`],
-    ['is cut off in a string', `[${entries(100_000)},"]`.slice(0, -1)],
-    ['opens and never closes', '['.repeat(500_000)],
-    ['is wrong before the bound', `[01,${entries(100_000)}]`],
-    ['closes what it has not opened', `]${entries(100_000)}]`],
-    ['closes otherwise than it opens', `{${entries(100_000)}]`],
-  ])('is no JSON if it %s', async (_, text) => {
+    ['is truncated', `[${entries(100_000)}`],
+    ['is truncated in a string', `[${entries(100_000)},"]`.slice(0, -1)],
+    ['closes none of its brackets', '['.repeat(500_000)],
+    ['is malformed before the maximum', `[01,${entries(100_000)}]`],
+    ['closes a bracket that it has not opened', `]${entries(100_000)}]`],
+    ['closes another bracket than it has opened', `{${entries(100_000)}]`],
+  ])('gets 400 malformed_json if it %s', async (_, text) => {
     expect(await read(text)).toMatchObject({ status: 400, body: { code: 'malformed_json' } })
   })
 
-  it('is none for the commas and brackets in its strings', async () => {
+  it('is not one that only has commas and brackets in its strings', async () => {
     const a = ',[{'.repeat(100_000)
     expect((await read(JSON.stringify({ a, b: '"\\', c: a }))).body).toEqual({
       value: { a, b: '"\\', c: a },
@@ -205,7 +202,7 @@ describe('a body of many values', () => {
   })
 })
 
-/** All values in it, itself included. */
+/** The number of all values in the value, including the value itself. */
 const valuesIn = (value: unknown): number =>
   typeof value === 'object' && value !== null
     ? Object.values(value).reduce((sum: number, each) => sum + valuesIn(each), 1)

@@ -6,26 +6,26 @@ const position = z.object({ name: z.string(), id: z.string().regex(/^[0-9a-f]{4}
 const last = { name: 'Tasse ☕ 😀 "groß"', id: '00ff' }
 
 describe('a cursor', () => {
-  it('gives back the position that it was made of', () => {
+  it('is decoded to the position that it was made of', () => {
     expect(decodeCursor(position, encodeCursor(last))).toEqual(last)
   })
 
-  it('goes into a URL as it is', () => {
+  it('needs no escaping in a URL', () => {
     expect(encodeCursor(last)).toMatch(/^[A-Za-z0-9_-]+$/)
   })
 
   const whole = encodeCursor(last)
   it.each([
     ['empty', ''],
-    ['cut off at the end', whole.slice(0, -2)],
-    ['cut off at the beginning', whole.slice(2)],
-    ['turned round', [...whole].reverse().join('')],
+    ['truncated at the end', whole.slice(0, -2)],
+    ['truncated at the beginning', whole.slice(2)],
+    ['reversed', [...whole].reverse().join('')],
     ['not base64', '%%%'],
     ['not JSON', Buffer.from('hello').toString('base64url')],
     ['of another list', encodeCursor({ price: 5, id: '00ff' })],
-    ['of the same list, with a value out of the ordinary', encodeCursor({ ...last, id: { $gt: '' } })],
+    ['of the same list, with an invalid value', encodeCursor({ ...last, id: { $gt: '' } })],
     ['null', encodeCursor(null)],
-  ])('that is %s is refused as validation_failed, naming the parameter', (_what, cursor) => {
+  ])('that is %s gets validation_failed, which names the parameter', (_what, cursor) => {
     const decode = () => decodeCursor(position, cursor)
     expect(decode).toThrow(
       expect.objectContaining({
@@ -40,20 +40,20 @@ describe('a page', () => {
   const rows = (count: number) => Array.from({ length: count }, (_, at) => ({ id: at }))
   const idOf = (row: { id: number }) => row.id
 
-  it('has as many rows as asked for, and a cursor of the last of them when there is one more', () => {
+  it('has `limit` rows, and a cursor of the last row if there are more', () => {
     const page = pageOf(rows(4), 3, idOf)
     expect(page.data).toEqual(rows(3))
     expect(decodeCursor(z.int(), page.nextCursor ?? '')).toBe(2)
   })
 
-  it('has no cursor when it is the last, be it full', () => {
+  it('has no cursor if it is the last page, even with `limit` rows', () => {
     expect(pageOf(rows(3), 3, idOf)).toEqual({ data: rows(3), nextCursor: null })
     expect(pageOf(rows(1), 3, idOf)).toEqual({ data: rows(1), nextCursor: null })
     expect(pageOf([], 3, idOf)).toEqual({ data: [], nextCursor: null })
   })
 })
 
-it.each(['!', ' ', '=', '%'])('a cursor with a %s in it is damaged', (character) => {
+it.each(['!', ' ', '=', '%'])('a cursor with an additional %s is refused', (character) => {
   const cursor = encodeCursor(7)
   for (const damaged of [`${cursor}${character}`, `${character}${cursor}`]) {
     expect(() => decodeCursor(z.int(), damaged)).toThrow(/cursor/)

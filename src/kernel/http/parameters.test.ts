@@ -11,11 +11,11 @@ it.each<[string, object]>([
   ['/products?a=1&a=2&a=3', { a: ['1', '2', '3'] }],
   ['/products?&&a=1&', { a: '1' }],
   ['/products?a=b=c?d', { a: 'b=c?d' }],
-])('the parameters of %s', (url, values) => {
+])('reads the parameters of %s', (url, values) => {
   expect(readQuery(`http://shop.example${url}`)).toEqual({ values, isWhole: true })
 })
 
-it('a parameter may be called like something that every object has', () => {
+it('reads parameters that have names of the prototype of objects', () => {
   const { values } = readQuery('/?__proto__=1&constructor=2')
   expect(Object.entries(values)).toEqual([
     ['__proto__', '1'],
@@ -23,7 +23,7 @@ it('a parameter may be called like something that every object has', () => {
   ])
 })
 
-it('of more parameters than any route has, the first are read', () => {
+it('reads the first 100 parameters, and reports that there are more', () => {
   const { values, isWhole } = readQuery(`/?${Array.from({ length: 5_000 }, (_, at) => `p${at}=1`).join('&')}`)
   expect(isWhole).toBe(false)
   expect(Object.keys(values)).toHaveLength(maxQueryParameters)

@@ -12,7 +12,7 @@ import {
 import { requestContext } from './request-context.ts'
 import { createRouter } from './router.ts'
 
-it('a version is a strong entity tag', () => {
+it('the entity tag of a version is strong', () => {
   expect(etag(3)).toBe('"3"')
 })
 
@@ -28,7 +28,7 @@ const holds = (conditions: Preconditions, version: number): boolean => {
 }
 
 describe('If-Match', () => {
-  it('that is absent holds', () => {
+  it('holds if it is absent', () => {
     expect(holds({}, 3)).toBe(true)
   })
 
@@ -82,7 +82,7 @@ it.each([
   '*,',
   '**',
   '"3", 4',
-])('%j is no list of entity tags', (header) => {
+])('%j is not a list of entity tags', (header) => {
   expect(parseEntityTags(header)).toBeUndefined()
 })
 
@@ -93,7 +93,7 @@ describe('If-None-Match', async () => {
     app.request('/thing', { headers: header === undefined ? {} : { 'if-none-match': header } })
 
   it.each(['"3"', '"1", "3"', '"3",', ', "1",,W/"3" ,', '*', 'W/"3"', 'W/"1",W/"3"'])(
-    '%s: 304 for version 3',
+    'gets 304 for version 3: %s',
     async (header) => {
       const answer = await ask(header)
       expect(answer.status).toBe(304)
@@ -103,7 +103,7 @@ describe('If-None-Match', async () => {
   )
 
   it.each([undefined, '"2"', 'W/"2"', '3', '', '"33"', '*, "3"', '"3'])(
-    '%s: 200 with the ETag',
+    'gets 200 with the ETag for version 3: %s',
     async (header) => {
       const answer = await ask(header)
       expect(answer.status).toBe(200)
@@ -121,7 +121,7 @@ describe('If-None-Match of a write', () => {
     expect(holds({ ifNoneMatch: parseEntityTags(header) ?? '*' }, 3)).toBe(true)
   })
 
-  it('comes after If-Match', () => {
+  it('is checked after If-Match', () => {
     const conditions = { ifMatch: ['"2"'], ifNoneMatch: '*' } as const
     expect(() => checkPreconditions(conditions, 3)).toThrow(/^If-Match: /)
     expect(() => checkPreconditions({ ...conditions, ifMatch: ['"3"'] }, 3)).toThrow(/^If-None-Match: /)
@@ -135,6 +135,6 @@ it.each<[Preconditions, boolean]>([
   [{ ifMatch: ['"3"'] }, true],
   [{ ifNoneMatch: ['"3"'] }, true],
   [{ ifMatch: '*', ifNoneMatch: ['"3"'] }, true],
-])('%j may hold of one version and not of the next: %s', (conditions, expected) => {
+])('%j depends on the version: %s', (conditions, expected) => {
   expect(nameVersions(conditions)).toBe(expected)
 })

@@ -3,12 +3,12 @@ import { DomainError, type ErrorCode } from '#kernel/errors.ts'
 import { errorOf, kernelProblems, problemOf, renderProblem } from './problems.ts'
 
 describe('the answer to an error', () => {
-  it('says in its body, as in its header, after how many seconds to try again', () => {
-    const patient = Object.entries(kernelProblems).filter(
+  it('has the same retryAfter in the body and in the header if it is 429 or 503', () => {
+    const retryable = Object.entries(kernelProblems).filter(
       ([, { status }]) => status === 429 || status === 503,
     )
-    expect(patient).toHaveLength(3)
-    for (const [code] of patient) {
+    expect(retryable).toHaveLength(3)
+    for (const [code] of retryable) {
       for (const [members, seconds] of [
         [{}, 1],
         [{ retryAfter: 7 }, 7],
@@ -22,7 +22,7 @@ describe('the answer to an error', () => {
     }
   })
 
-  it('says nothing of that where trying again is of no use', () => {
+  it('has no retryAfter for other codes', () => {
     const { headers, body } = renderProblem(new DomainError('forbidden', 'no'), 'r')
     expect(headers).toEqual({ 'content-type': 'application/problem+json' })
     expect(JSON.parse(body)).not.toHaveProperty('retryAfter')
@@ -30,14 +30,14 @@ describe('the answer to an error', () => {
 })
 
 describe('an error between services', () => {
-  it('is the same on the other side', () => {
+  it('is read as the error that was sent', () => {
     const error = new DomainError('version_conflict', 'it is version 4 now', { currentVersion: 4 })
     const received = errorOf(JSON.parse(JSON.stringify(problemOf(error))))
     expect(received).toMatchObject({ code: error.code, message: error.message, members: error.members })
   })
 
-  it.each([null, 'text', {}, { code: 'unheard_of' }, { code: 'toString' }, []])(
-    'is none of ours: %j',
+  it.each([null, 'text', {}, { code: 'unknown_code' }, { code: 'toString' }, []])(
+    'is undefined for another document: %j',
     (problem) => {
       expect(errorOf(problem)).toBeUndefined()
     },

@@ -5,7 +5,7 @@ import { problemResponse } from './problems.ts'
 import { requestContext } from './request-context.ts'
 import { createRouter } from './router.ts'
 
-it('a probe is logged with the level debug if it succeeds, and as no error if it is refused', async () => {
+it('logs a probe that succeeds at debug, and a probe that fails at info', async () => {
   const lines: Record<string, unknown>[] = []
   const logger = pino({ level: 'debug' }, { write: (line: string) => lines.push(JSON.parse(line)) })
   const router = createRouter()
@@ -27,7 +27,7 @@ it('a probe is logged with the level debug if it succeeds, and as no error if it
   ])
 })
 
-it('a request that is never answered is 503 in time, and has its line in the log', async () => {
+it('answers 503 at the deadline if the handler never answers, and logs the timeout', async () => {
   const lines: Record<string, unknown>[] = []
   const logger = pino({}, { write: (line: string) => lines.push(JSON.parse(line)) })
   const router = createRouter()

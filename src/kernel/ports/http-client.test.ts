@@ -17,7 +17,7 @@ afterEach(async () => {
   }
 })
 
-/** A service that answers as `answer` says; `requests` counts what reached it. */
+/** Starts a service with this listener. `requests` counts the requests that reached it. */
 async function serve(answer: RequestListener) {
   const seen = { requests: 0, url: '' }
   const server = createServer((request, response) => {
@@ -46,8 +46,8 @@ const ask = { method: 'GET', path: '/things', parse: (answer: unknown) => answer
 
 const clientOf = (url: string) => createHttpClient({ target: 'product', url, logger })
 
-/** Calls until the breaker is open, which is after five failures in a row. */
-async function breakCircuit(client: ReturnType<typeof clientOf>) {
+/** Makes calls until the circuit is open, which is after five consecutive failures. */
+async function openCircuit(client: ReturnType<typeof clientOf>) {
   for (let calls = 0; calls < 2; calls++) {
     await expect(client.request(inTime(5_000), ask)).rejects.toMatchObject({
       code: 'dependency_unavailable',
@@ -86,7 +86,7 @@ describe('a call', () => {
     expect(JSON.parse(body)).toEqual({ name: 'Tasse ☕' })
   })
 
-  it('carries neither trace, credential nor body where there is none', async () => {
+  it('omits the trace, the credential and the body if there is none', async () => {
     const service = await serve((request, response) => json(response, 200, Object.keys(request.headers)))
     const names = await clientOf(service.url).request(inTime(5_000), ask)
     expect(names).toContain('x-request-id')
@@ -95,7 +95,7 @@ describe('a call', () => {
     expect(names).not.toContain('content-type')
   })
 
-  it('gives what `parse` makes of the answer', async () => {
+  it('returns the result of `parse`', async () => {
     const service = await serve((_request, response) => json(response, 200, { count: 3 }))
     const parse = (answer: unknown) => (answer as { count: number }).count + 1
     expect(await clientOf(service.url).request(inTime(5_000), { ...ask, parse })).toBe(4)
@@ -111,7 +111,7 @@ describe('attempts', () => {
     expect(await clientOf(service.url).request(inTime(5_000), ask)).toBe('at last')
   })
 
-  it('are three at most', async () => {
+  it('are three at most by default', async () => {
     const service = await serve((_request, response) => unavailable(response))
     await expect(clientOf(service.url).request(inTime(5_000), ask)).rejects.toMatchObject({
       code: 'dependency_unavailable',
@@ -119,7 +119,7 @@ describe('attempts', () => {
     expect(service.requests).toBe(3)
   })
 
-  it('are as many as the request allows', async () => {
+  it('are limited by `maxAttempts`', async () => {
     const service = await serve((_request, response) => unavailable(response))
     await expect(
       clientOf(service.url).request(inTime(5_000), { ...ask, maxAttempts: 1 }),
@@ -127,7 +127,7 @@ describe('attempts', () => {
     expect(service.requests).toBe(1)
   })
 
-  it('leave time for another one when the first gets no answer', async () => {
+  it('leave time for another attempt if the first gets no answer', async () => {
     const service = await serve((_request, response) => {
       if (service.requests > 1) json(response, 200, 'second')
     })
@@ -152,7 +152,7 @@ describe('attempts', () => {
     expect(service.requests).toBeGreaterThan(1)
   })
 
-  it('are not begun after the deadline', async () => {
+  it('do not start after the deadline', async () => {
     const service = await serve((_request, response) => json(response, 200, 'late'))
     await expect(clientOf(service.url).request(inTime(0), ask)).rejects.toMatchObject({
       code: 'dependency_unavailable',
@@ -161,10 +161,10 @@ describe('attempts', () => {
   })
 })
 
-describe('what is not an answer in the words of this API is dependency_unavailable', () => {
+describe('an answer that is not in the format of this API becomes dependency_unavailable', () => {
   it.each<[string, RequestListener]>([
     ['500 with HTML', (_request, response) => unavailable(response)],
-    ['502 with a JSON of its own', (_request, response) => json(response, 502, { error: 'bad gateway' })],
+    ['502 with other JSON', (_request, response) => json(response, 502, { error: 'bad gateway' })],
     [
       '503 with an unknown code',
       (_request, response) => json(response, 503, { code: 'of_a_later_version', detail: 'x' }),
@@ -172,27 +172,27 @@ describe('what is not an answer in the words of this API is dependency_unavailab
     ['200 with HTML', (_request, response) => response.writeHead(200).end('<html>Welcome</html>')],
     ['200 with half a document', (_request, response) => response.writeHead(200).end('{"data": [1, 2')],
     [
-      'a connection that ends within the answer',
+      'a connection that closes within the answer',
       (_request, response) => {
         response.writeHead(200, { 'content-length': '100' }).write('{"data": 1')
         setImmediate(() => response.destroy())
       },
     ],
-    ['a connection that ends before the answer', (request) => request.socket.destroy()],
+    ['a connection that closes before the answer', (request) => request.socket.destroy()],
     [
-      '401, which the user can do nothing about',
+      '401, which the user cannot correct',
       (_request, response) => problem(response, new DomainError('invalid_token', 'not for you')),
     ],
     [
-      '404, which is about the route and not about a thing',
+      '404, which concerns the route and not a resource',
       (_request, response) => problem(response, new DomainError('product_not_found', 'no such product')),
     ],
     [
-      '400, which is a fault of this program',
+      '400, which is a defect of this program',
       (_request, response) => problem(response, new DomainError('validation_failed', 'no', { errors: [] })),
     ],
     [
-      'a redirect, wherever it leads',
+      'a redirect',
       (request, response) => {
         if (request.url === '/elsewhere') json(response, 200, 'from elsewhere')
         else response.writeHead(302, { location: '/elsewhere' }).end()
@@ -201,9 +201,9 @@ describe('what is not an answer in the words of this API is dependency_unavailab
     ['204', (_request, response) => response.writeHead(204).end()],
   ])('%s', async (_what, answer) => {
     const service = await serve(answer)
-    const asked = clientOf(service.url).request(inTime(5_000), ask)
-    await expect(asked).rejects.toBeInstanceOf(DomainError)
-    await expect(asked).rejects.toMatchObject({
+    const request = clientOf(service.url).request(inTime(5_000), ask)
+    await expect(request).rejects.toBeInstanceOf(DomainError)
+    await expect(request).rejects.toMatchObject({
       code: 'dependency_unavailable',
       message: 'product is not available',
       members: {},
@@ -221,8 +221,8 @@ describe('what is not an answer in the words of this API is dependency_unavailab
   })
 })
 
-describe('a 503 in the words of this API', () => {
-  it('is passed on with its members, and an overloaded service is not asked again', async () => {
+describe('a 503 in the format of this API', () => {
+  it('`overloaded` is passed on with its members and without another attempt', async () => {
     const overloaded = new DomainError('overloaded', 'the queue is full', { retryAfter: 2 })
     const service = await serve((_request, response) => problem(response, overloaded))
     await expect(clientOf(service.url).request(inTime(5_000), ask)).rejects.toMatchObject({
@@ -233,7 +233,7 @@ describe('a 503 in the words of this API', () => {
     expect(service.requests).toBe(1)
   })
 
-  it('is worth another attempt when it says that something further away failed', async () => {
+  it('`dependency_unavailable` is followed by another attempt', async () => {
     const service = await serve((_request, response) => {
       if (service.requests > 1) json(response, 200, 'again')
       else problem(response, new DomainError('dependency_unavailable', 'the database is not available'))
@@ -243,8 +243,8 @@ describe('a 503 in the words of this API', () => {
 })
 
 describe('the retry budget', () => {
-  it('keeps many failing calls from making many more requests', async () => {
-    // One success in five: never five failures in a row, which would be the breaker's business.
+  it('limits the additional requests of many failing calls', async () => {
+    // One success in five keeps the circuit breaker closed.
     const service = await serve((_request, response) => {
       if (service.requests % 5 === 0) json(response, 200, 'lucky')
       else unavailable(response)
@@ -256,7 +256,7 @@ describe('the retry budget', () => {
     expect(service.requests).toBeLessThanOrEqual(calls * 1.2 + 10)
   })
 
-  it('fills up again while calls succeed, but no further than a burst of ten', async () => {
+  it('grows while calls succeed, up to a burst of ten', async () => {
     let healthy = true
     const service = await serve((_request, response) => {
       if (healthy) json(response, 200, 'fine')
@@ -275,11 +275,11 @@ describe('the retry budget', () => {
   })
 })
 
-describe('the breaker', () => {
-  it('opens after five failures in a row: the service is left alone, the caller told at once', async () => {
+describe('the circuit breaker', () => {
+  it('opens after five consecutive failures, and then fails calls at once without a request', async () => {
     const service = await serve((_request, response) => unavailable(response))
     const client = clientOf(service.url)
-    await breakCircuit(client)
+    await openCircuit(client)
     expect(service.requests).toBe(5)
     const started = performance.now()
     for (let calls = 0; calls < 20; calls++) {
@@ -292,7 +292,7 @@ describe('the breaker', () => {
     expect(service.requests).toBe(5)
   })
 
-  it('lets one call try after a second, and every call once that has succeeded', async () => {
+  it('lets one call through after a second, and all calls once it has succeeded', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     let healthy = false
     const service = await serve((_request, response) => {
@@ -300,7 +300,7 @@ describe('the breaker', () => {
       else unavailable(response)
     })
     const client = clientOf(service.url)
-    await breakCircuit(client)
+    await openCircuit(client)
     healthy = true
     vi.setSystemTime(Date.now() + 999)
     await expect(client.request(inTime(5_000), ask)).rejects.toMatchObject({ code: 'dependency_unavailable' })
@@ -310,17 +310,17 @@ describe('the breaker', () => {
     expect(service.requests).toBe(8)
   })
 
-  it('stays open for another second when the call that tries fails', async () => {
+  it('stays open for another second if that call fails', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     const service = await serve((_request, response) => unavailable(response))
     const client = clientOf(service.url)
-    await breakCircuit(client)
+    await openCircuit(client)
     vi.setSystemTime(Date.now() + 1_000)
     for (let calls = 0; calls < 3; calls++) await client.request(inTime(5_000), ask).catch(() => undefined)
     expect(service.requests).toBe(6)
   })
 
-  it('counts failures in a row, not in all', async () => {
+  it('counts consecutive failures only', async () => {
     const service = await serve((_request, response) => {
       if (service.requests % 4 === 0) json(response, 200, 'fine')
       else unavailable(response)
@@ -332,7 +332,7 @@ describe('the breaker', () => {
     expect(service.requests).toBeGreaterThan(before)
   })
 
-  it('does not count an answer that refuses something as a failure, nor repeat the question', async () => {
+  it('neither counts a refusal by `parse` as a failure nor repeats the call', async () => {
     const service = await serve((_request, response) => json(response, 200, { outcome: 'refused' }))
     const client = clientOf(service.url)
     const parse = () => {
@@ -346,7 +346,7 @@ describe('the breaker', () => {
     }
   })
 
-  it('does not count `overloaded` as a failure: the service is there', async () => {
+  it('does not count `overloaded` as a failure, since the service has answered', async () => {
     const service = await serve((_request, response) =>
       problem(response, new DomainError('overloaded', 'full')),
     )
@@ -357,10 +357,10 @@ describe('the breaker', () => {
     }
   })
 
-  it('is one per service: another one is still called', async () => {
+  it('is separate for each service', async () => {
     const broken = await serve((_request, response) => unavailable(response))
     const sound = await serve((_request, response) => json(response, 200, 'fine'))
-    await breakCircuit(clientOf(broken.url))
+    await openCircuit(clientOf(broken.url))
     expect(await clientOf(sound.url).request(inTime(5_000), ask)).toBe('fine')
   })
 })
@@ -369,13 +369,13 @@ describe('a caller', () => {
   const clientWith = (send: typeof fetch) =>
     createHttpClient({ target: 'product', url: 'http://product.example', logger, fetch: send })
 
-  it('without time left says nothing about the service', async () => {
+  it('without time left does not count as a failure of the service', async () => {
     const { request } = clientWith(async () => Response.json('fine'))
     for (let calls = 0; calls < 10; calls++) await request(inTime(0), ask).catch(() => undefined)
     expect(await request(inTime(5_000), ask)).toBe('fine')
   })
 
-  it('ends at its own deadline while another one tries whether the service is back', async () => {
+  it('ends at its own deadline while another call is let through by the half-open circuit', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     let frozen = false
     const { request } = clientWith(
@@ -396,7 +396,7 @@ describe('a caller', () => {
     await patient
   })
 
-  it('that fails at the same time as many others retries within the budget of all', async () => {
+  it('that fails together with many others retries within the common budget', async () => {
     let requests = 0
     const { request } = clientWith(async () => {
       requests += 1
@@ -407,9 +407,9 @@ describe('a caller', () => {
   })
 
   it.each(['internal_error', 'validation_failed', 'unauthenticated'] as const)(
-    'learns of another service’s %s only that it is not available',
+    'gets dependency_unavailable for %s of another service',
     async (code) => {
-      const error = new DomainError(code, 'their affair')
+      const error = new DomainError(code, 'an internal detail')
       const body = problemOf(error)
       const { request } = clientWith(async () => Response.json(body, { status: Number(body.status) }))
       await expect(request(inTime(2_000), ask)).rejects.toMatchObject({ code: 'dependency_unavailable' })

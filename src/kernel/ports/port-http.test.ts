@@ -17,7 +17,7 @@ type Calls = { request: { n: number }; call: { requestId: string } }[]
 const inTime = (requestId: string) => ({ deadline: Date.now() + 10_000, requestId })
 const doubled = (calls: Calls): unknown[] => calls.map(({ request }) => ({ result: { n: request.n * 2 } }))
 
-/** A service that answers as it is told to, and what it was sent. */
+/** A client of a service with these answers, and the requests that the service received. */
 function connected(answer: (calls: Calls) => unknown[]) {
   const requests: Calls[] = []
   const repeated: [string, number][] = []
@@ -41,8 +41,8 @@ function connected(answer: (calls: Calls) => unknown[]) {
   return { client: portClient(port, http), requests, repeated, refuse }
 }
 
-describe('calls that are made in one round of the event loop', () => {
-  it('travel in one request, each with its own deadline and request id, and get their own outcomes', async () => {
+describe('calls that are made in one turn of the event loop', () => {
+  it('share one request, with a deadline, a request id and an outcome for each', async () => {
     const { client, requests } = connected(doubled)
     const calls = [inTime('one'), { ...inTime('two'), deadline: Date.now() + 20_000 }, inTime('three')]
     const answers = await Promise.all(calls.map((call, n) => client.double({ n }, call)))
@@ -50,14 +50,14 @@ describe('calls that are made in one round of the event loop', () => {
     expect(requests).toEqual([calls.map((call, n) => ({ request: { n }, call }))])
   })
 
-  it('do not wait for those of earlier rounds', async () => {
+  it('are sent in another request than the calls of an earlier turn', async () => {
     const { client, requests } = connected(doubled)
     await client.double({ n: 1 }, inTime('one'))
     await client.double({ n: 2 }, inTime('two'))
     expect(requests.map((calls) => calls.length)).toEqual([1, 1])
   })
 
-  it('are in as many requests as the body limit asks for', async () => {
+  it('are split into requests within the body limit', async () => {
     const { client, requests } = connected(doubled)
     const many = Array.from({ length: 2_500 }, (_, n) => client.double({ n }, inTime('x'.repeat(128))))
     expect(await Promise.all(many)).toHaveLength(2_500)
@@ -68,7 +68,7 @@ describe('calls that are made in one round of the event loop', () => {
     }
   })
 
-  it('fail each by itself', async () => {
+  it('fail separately', async () => {
     const refusal = new DomainError('idempotency_key_reused', 'other lines')
     const { client } = connected((calls) =>
       calls.map(({ request: { n } }) =>
@@ -85,7 +85,7 @@ describe('calls that are made in one round of the event loop', () => {
     expect(failed).toMatchObject({ reason: { code: 'dependency_unavailable', message: 'late' } })
   })
 
-  it('are repeated each by itself where it fails, and keep no other waiting', async () => {
+  it('are repeated separately, without delay for the other calls', async () => {
     const problem = problemOf(dependencyUnavailable('the database is not available'))
     const { client, requests, repeated } = connected((calls) =>
       calls.map(({ request: { n } }) =>
@@ -93,12 +93,12 @@ describe('calls that are made in one round of the event loop', () => {
       ),
     )
     const ended: number[] = []
-    const asked = [0, 1, 2].map(async (n) => {
+    const calls = [0, 1, 2].map(async (n) => {
       const answer = await client.double({ n }, inTime(`no-${n}`))
       ended.push(n)
       return answer
     })
-    expect(await Promise.all(asked)).toEqual([{ n: 0 }, { n: 2 }, { n: 4 }])
+    expect(await Promise.all(calls)).toEqual([{ n: 0 }, { n: 2 }, { n: 4 }])
     expect(ended.at(-1)).toBe(1)
     expect(requests.map((calls) => calls.map(({ request: { n } }) => n))).toEqual([[0, 1, 2], [1], [1]])
     expect(repeated).toEqual([
@@ -107,14 +107,14 @@ describe('calls that are made in one round of the event loop', () => {
     ])
   })
 
-  it('are not repeated where there is no budget or no time, nor where the fault would be the same', async () => {
+  it('are not repeated without retry budget, without time, or after a defect of the service', async () => {
     const late = connected((calls) =>
       calls.map(() => ({ problem: problemOf(dependencyUnavailable('late')) })),
     )
     late.refuse()
     await expect(late.client.double({ n: 1 }, inTime('one'))).rejects.toMatchObject({ message: 'late' })
     expect(late.requests).toHaveLength(1)
-    const fault = problemOf(new DomainError('internal_error', 'a spoilt document'))
+    const fault = problemOf(new DomainError('internal_error', 'a damaged document'))
     const faulty = connected((calls) => calls.map(() => ({ problem: fault })))
     await expect(faulty.client.double({ n: 1 }, inTime('one'))).rejects.toMatchObject({
       code: 'dependency_unavailable',
@@ -124,11 +124,11 @@ describe('calls that are made in one round of the event loop', () => {
 
   it.each([
     ['fewer outcomes than calls', () => [{ result: { n: 1 } }]],
-    ['something else', () => [{ result: 'two' }, { result: 'four' }]],
-  ])('are unavailable where the answer is %s', async (_, answer) => {
+    ['results of another format', () => [{ result: 'two' }, { result: 'four' }]],
+  ])('fail with dependency_unavailable if the answer has %s', async (_, answer) => {
     const { client } = connected(answer)
-    const asked = [1, 2].map((n) => client.double({ n }, inTime(`no-${n}`)))
-    for (const outcome of await Promise.allSettled(asked)) {
+    const calls = [1, 2].map((n) => client.double({ n }, inTime(`no-${n}`)))
+    for (const outcome of await Promise.allSettled(calls)) {
       expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'dependency_unavailable' } })
     }
   })

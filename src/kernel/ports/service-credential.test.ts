@@ -9,17 +9,17 @@ import { generatePrivateKey } from '../../modules/auth/sessions/signing-keys.ts'
 import { createCredentialIssuer, credentialGuard } from './service-credential.ts'
 
 const secret = 'the secret that all services of a shop share'
-const earlier = 'the one that was their secret until a moment ago'
+const oldSecret = 'the secret that is being replaced by the other'
 
 const app = createRouter()
-app.use('/internal/product/*', credentialGuard([secret, earlier], 'product'))
+app.use('/internal/product/*', credentialGuard([secret, oldSecret], 'product'))
 app.get('/internal/product/things', (c) => c.json('inside'))
 app.onError((error, c) => {
   if (error instanceof DomainError) return problemResponse(c, error)
   throw error
 })
 
-const show = async (authorization?: string) =>
+const request = async (authorization?: string) =>
   app.request('/internal/product/things', { headers: authorization === undefined ? {} : { authorization } })
 
 const now = () => Math.floor(Date.now() / 1000)
@@ -30,20 +30,20 @@ afterEach(() => {
 })
 
 describe('the guard of /internal', () => {
-  it('lets through a credential made for its module with its secret', async () => {
+  it('admits a credential for its module', async () => {
     const credential = await createCredentialIssuer(secret)('product')
-    expect(await (await show(`Bearer ${credential}`)).json()).toBe('inside')
+    expect(await (await request(`Bearer ${credential}`)).json()).toBe('inside')
   })
 
-  it('lets through one made with any secret that it has, while one takes the place of another', async () => {
-    const credential = await createCredentialIssuer(earlier)('product')
-    expect(await (await show(`Bearer ${credential}`)).json()).toBe('inside')
+  it('admits a credential that was made with any of its secrets, while the secret is replaced', async () => {
+    const credential = await createCredentialIssuer(oldSecret)('product')
+    expect(await (await request(`Bearer ${credential}`)).json()).toBe('inside')
   })
 
   it.each([undefined, '', 'Bearer', 'Basic dHJpdmV0OnNlY3JldA==', secret])(
-    'answers 401 to no credential (%s)',
+    'answers 401 to a request without a credential (%s)',
     async (authorization) => {
-      const answer = await show(authorization)
+      const answer = await request(authorization)
       expect(answer.status).toBe(401)
       expect(answer.headers.get('www-authenticate')).toBe('Bearer')
       expect(await answer.json()).toMatchObject({ code: 'unauthenticated' })
@@ -56,14 +56,14 @@ describe('the guard of /internal', () => {
 
   it.each<[string, () => string | Promise<string>]>([
     ['made with another secret', () => createCredentialIssuer(`${secret}!`)('product')],
-    ["another module's", () => createCredentialIssuer(secret)('auth')],
-    ['for no module', () => sign({ iat: now(), exp: now() + 60 }, secret)],
-    ['that has ended', () => sign({ ...good(), iat: now() - 90, exp: now() - 31 }, secret)],
-    ['without an end', () => sign({ aud: audience, iat: now() }, secret)],
-    ['without a beginning', () => sign({ aud: audience, exp: now() + 60 }, secret)],
-    ['whose end is no number', () => sign({ ...good(), exp: 'never' as unknown as number }, secret)],
-    ['that lives longer than any that is issued', () => sign({ ...good(), exp: now() + 61 }, secret)],
-    ['from the future', () => sign({ ...good(), iat: now() + 40, exp: now() + 90 }, secret)],
+    ['for another module', () => createCredentialIssuer(secret)('auth')],
+    ['without an audience', () => sign({ iat: now(), exp: now() + 60 }, secret)],
+    ['that has expired', () => sign({ ...good(), iat: now() - 90, exp: now() - 31 }, secret)],
+    ['without exp', () => sign({ aud: audience, iat: now() }, secret)],
+    ['without iat', () => sign({ aud: audience, exp: now() + 60 }, secret)],
+    ['whose exp is not a number', () => sign({ ...good(), exp: 'never' as unknown as number }, secret)],
+    ['with a longer lifetime than the issuer gives', () => sign({ ...good(), exp: now() + 61 }, secret)],
+    ['issued in the future', () => sign({ ...good(), iat: now() + 40, exp: now() + 90 }, secret)],
     ['signed with another algorithm', () => sign(good(), secret, 'HS512')],
     ['that is not signed', () => `${unsigned({ alg: 'none', typ: 'JWT' }, good())}.`],
     [
@@ -75,7 +75,7 @@ describe('the guard of /internal', () => {
     ],
     ['that is not a token', () => createHmac('sha256', secret).update(audience).digest('base64url')],
     [
-      "a user's access token",
+      "that is a user's access token",
       () =>
         createTokenIssuer({ key: generatePrivateKey(), issuer: audience, lifetimeSeconds: 30 }).issue({
           userId: '0123456789abcdef01234567',
@@ -83,7 +83,7 @@ describe('the guard of /internal', () => {
         }),
     ],
   ])('answers 401 to a credential %s', async (_what, credential) => {
-    const answer = await show(`Bearer ${await credential()}`)
+    const answer = await request(`Bearer ${await credential()}`)
     expect(answer.status).toBe(401)
     expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer/)
     expect(await answer.json()).toMatchObject({ code: 'invalid_token' })
@@ -93,21 +93,21 @@ describe('the guard of /internal', () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     const credential = await createCredentialIssuer(secret)('product')
     vi.setSystemTime(Date.now() + seconds * 1000)
-    expect((await show(`Bearer ${credential}`)).status).toBe(200)
+    expect((await request(`Bearer ${credential}`)).status).toBe(200)
   })
 
-  it('refuses a credential once it has been of use for a minute and half a minute of tolerance', async () => {
+  it('refuses a credential after its lifetime of 60 s and a tolerance of 30 s', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
     const credential = await createCredentialIssuer(secret)('product')
     vi.setSystemTime(Date.now() + 89_999)
-    expect((await show(`Bearer ${credential}`)).status).toBe(200)
+    expect((await request(`Bearer ${credential}`)).status).toBe(200)
     vi.setSystemTime(Date.now() + 1)
-    expect((await show(`Bearer ${credential}`)).status).toBe(401)
+    expect((await request(`Bearer ${credential}`)).status).toBe(401)
   })
 })
 
 describe('the issuer', () => {
-  it('renews a credential rather than making one for each call', async () => {
+  it('reuses a credential for 20 s', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
     const issue = createCredentialIssuer(secret)
     const first = await issue('product')
@@ -116,10 +116,10 @@ describe('the issuer', () => {
     vi.setSystemTime(Date.now() + 1_000)
     const second = await issue('product')
     expect(second).not.toBe(first)
-    expect((await show(`Bearer ${second}`)).status).toBe(200)
+    expect((await request(`Bearer ${second}`)).status).toBe(200)
   })
 
-  it('never hands out one that ends before a slow call has arrived', async () => {
+  it('gives credentials that are valid for at least 30 s', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
     const issue = createCredentialIssuer(secret)
     await issue('product')
@@ -129,7 +129,7 @@ describe('the issuer', () => {
     expect(claims.exp - now()).toBeGreaterThan(30)
   })
 
-  it('gives each target a credential of its own', async () => {
+  it('makes a credential for each target', async () => {
     const issue = createCredentialIssuer(secret)
     expect(await issue('product')).not.toBe(await issue('auth'))
     expect(await issue('product')).toBe(await issue('product'))
