@@ -56,8 +56,8 @@ export function createGateway(options: {
     const isSafe = ['GET', 'HEAD', 'OPTIONS'].includes(method)
     // The gateway reads the whole body first, so that no service waits for a slow client.
     const body = isSafe ? null : await c.req.arrayBuffer().catch(refuseIncompleteBody)
-    const owner = urlBySegment.get(segment)
-    for (const target of owner === undefined ? Object.values(urls) : [owner]) {
+    const ownerUrl = urlBySegment.get(segment)
+    for (const target of ownerUrl === undefined ? Object.values(urls) : [ownerUrl]) {
       let answer: Response
       try {
         answer = await proxy(`${target}${pathname}${search}`, {
@@ -68,7 +68,7 @@ export function createGateway(options: {
             'x-forwarded-for': clientOf(c).address,
           }),
           redirect: 'manual',
-          signal: AbortSignal.timeout(owner === undefined ? anyServiceTimeoutMs : timeoutMs),
+          signal: AbortSignal.timeout(ownerUrl === undefined ? anyServiceTimeoutMs : timeoutMs),
         })
       } catch (error) {
         if (c.req.raw.signal.aborted) refuseIncompleteBody()

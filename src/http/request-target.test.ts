@@ -26,7 +26,7 @@ const filled = (path: string) =>
   path.replace('{id}', '0123456789abcdef01234567').replace('{code}', 'forbidden')
 
 describe('the Host of a request', () => {
-  const ask = (host: string, version = '1.1') =>
+  const send = (host: string, version = '1.1') =>
     askBoth(`GET /problems/forbidden HTTP/${version}\r\n${host}Connection: close\r\n\r\n`)
 
   it.each([
@@ -47,7 +47,7 @@ describe('the Host of a request', () => {
     'x'.repeat(8_000),
     'xn--a',
   ])('has no effect on the answer: "%s"', async (host) => {
-    expect((await ask(`Host: ${host}\r\n`)).status).toBe(200)
+    expect((await send(`Host: ${host}\r\n`)).status).toBe(200)
   })
 
   it.each([
@@ -77,13 +77,13 @@ describe('the Host of a request', () => {
     ['an address without its closing bracket', 'Host: [::1\r\n'],
     ['not ASCII', 'Host: \u00e9\r\n'],
   ])('is refused if it is %s', async (_, host) => {
-    const answer = await ask(host)
+    const answer = await send(host)
     expectProblem(answer, 400, 'validation_failed', host)
     expect(JSON.parse(answer.body).errors[0].parameter).toBe('Host')
   })
 
   it('is refused in HTTP/1.0 too if it is given twice', async () => {
-    expectProblem(await ask('Host: a\r\nHost: b\r\n', '1.0'), 400, 'validation_failed', 'twice')
+    expectProblem(await send('Host: a\r\nHost: b\r\n', '1.0'), 400, 'validation_failed', 'twice')
   })
 })
 
@@ -253,9 +253,9 @@ it.each(bothShapes)(
     for (const path of paths) {
       for (const headers of [{ Authorization: `Bearer ${adminToken}` }, {}] as Record<string, string>[]) {
         // The request id is part of the body, so that its length must be the same.
-        const ask = (method: string) =>
+        const send = (method: string) =>
           sendRaw(url, requestText(method, path, { 'X-Request-Id': 'head', ...headers }))
-        const [get, head] = [await ask('GET'), await ask('HEAD')]
+        const [get, head] = [await send('GET'), await send('HEAD')]
         const label = `${path} ${get.status}`
         expect({ status: head.status, body: head.body }, label).toEqual({ status: get.status, body: '' })
         if (get.status === 405) continue

@@ -24,7 +24,7 @@ const open = async (
 /** Keeps its connections. */
 const agent = new Agent({ keepAlive: true })
 /** Sends a request, and returns the Connection header of the answer. */
-const ask = (): Promise<string | undefined> =>
+const sendRequest = (): Promise<string | undefined> =>
   new Promise((resolve, reject) => {
     const sent = request({ port: listener.port, host: '127.0.0.1', agent }, (response) => {
       response.resume()
@@ -51,15 +51,15 @@ describe('draining', () => {
       if (slow) await gate.pass()
       return new Response('fine')
     })
-    expect(await ask()).toBe('keep-alive')
+    expect(await sendRequest()).toBe('keep-alive')
     slow = true
-    const waiting = ask()
+    const waiting = sendRequest()
     await gate.reached
     listener.drain()
     gate.open()
     expect(await waiting).toBe('close')
     slow = false
-    expect(await ask()).toBe('close')
+    expect(await sendRequest()).toBe('close')
   })
 
   it('closes connections whose requests are incomplete after the time limit', async () => {
@@ -135,7 +135,7 @@ it('survives clients that send CONNECT and reset the connection before the refus
       socket.once('close', resolve)
     })
   for (let n = 0; n < 200; n++) await connectAndReset()
-  expect(await ask()).toBe('keep-alive')
+  expect(await sendRequest()).toBe('keep-alive')
 })
 
 describe('a client that deliberately delays', () => {

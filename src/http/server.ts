@@ -23,11 +23,11 @@ export interface Listener {
   port: number
   /** Resolves with the error that has ended the listener. It never resolves because of `close`. */
   failed: Promise<Error>
-  /** From now on each answer asks its client to close the connection, so that the client uses another replica. */
+  /** From now on each answer has `Connection: close`, so that its client connects to another replica. */
   drain(): void
   /**
    * Accepts no new connections, and resolves when the requests in flight have been answered. After `timeoutMs` the remaining
-   * connections are closed: their clients have not finished their requests.
+   * connections are closed.
    */
   close(timeoutMs: number): Promise<void>
 }
@@ -39,8 +39,8 @@ const defaultLimits = (requestTimeoutMs: number): TimeLimits => ({
   lingerMs: 1_000,
 })
 
-// The time between two requests of a connection. It is longer than the 60 s of NGINX and most other balancers: the side that
-// sends requests should also close the connection, or a request now and then meets a connection that is just being closed.
+// The time that a connection stays open without a request. It is longer than the 60 s of NGINX and most other load balancers, so
+// that they close the connection first. Otherwise they could send a request while the server closes the connection.
 const keepAliveMs = 75_000
 
 // The host of the URL that the application sees. Hono's adapter would use the Host header, and refuse some valid ones.

@@ -63,11 +63,11 @@ function guarded(keys: KeySource = async () => [publicKeyOf(key)], maxCachedToke
     }
   }
 }
-const ask = guarded()
+const send = guarded()
 
 describe('a token of this issuer', () => {
   it('gives the handler the id and the role of its user', async () => {
-    expect(await ask(`Bearer ${await signed(claims())}`)).toMatchObject({
+    expect(await send(`Bearer ${await signed(claims())}`)).toMatchObject({
       status: 200,
       body: { userId, role: 'customer' },
     })
@@ -75,22 +75,22 @@ describe('a token of this issuer', () => {
       userId,
       role: 'admin',
     })
-    expect((await ask(`Bearer ${token}`)).body).toEqual({ userId, role: 'admin' })
+    expect((await send(`Bearer ${token}`)).body).toEqual({ userId, role: 'admin' })
   })
 
   it('is accepted with the scheme in lower case (RFC 9110, 11.1)', async () => {
-    expect((await ask(`bearer ${await signed(claims())}`)).status).toBe(200)
+    expect((await send(`bearer ${await signed(claims())}`)).status).toBe(200)
   })
 
   it('gets 403 from a route for admins if its user is no admin', async () => {
-    const customer = await ask(`Bearer ${await signed(claims())}`, '/theirs')
+    const customer = await send(`Bearer ${await signed(claims())}`, '/theirs')
     expect(customer).toMatchObject({ status: 403, challenge: null, body: { code: 'forbidden' } })
-    const admin = await ask(`Bearer ${await signed(claims({ role: 'admin' }))}`, '/theirs')
+    const admin = await send(`Bearer ${await signed(claims({ role: 'admin' }))}`, '/theirs')
     expect(admin).toMatchObject({ status: 200, body: { role: 'admin' } })
   })
 
   it('may have several audiences', async () => {
-    expect((await ask(`Bearer ${await signed(claims({ aud: ['other', issuer] }))}`)).status).toBe(200)
+    expect((await send(`Bearer ${await signed(claims({ aud: ['other', issuer] }))}`)).status).toBe(200)
   })
 })
 
@@ -105,7 +105,7 @@ describe('a request without a bearer token', () => {
     'Token abc',
     'eyJhbGciOiJub25lIn0.e30.',
   ])('gets 401 unauthenticated: %s', async (authorization) => {
-    expect(await ask(authorization)).toMatchObject({
+    expect(await send(authorization)).toMatchObject({
       status: 401,
       challenge: 'Bearer',
       body: { code: 'unauthenticated' },
@@ -174,7 +174,7 @@ describe('a token is refused as invalid_token', () => {
     ['whose subject is not an id', () => signed(claims({ sub: '{"$ne":null}' }))],
     ['with an empty jti', () => signed(claims({ jti: '' }))],
   ])('%s', async (_what, token) => {
-    expect(await ask(`Bearer ${await token()}`)).toMatchObject({
+    expect(await send(`Bearer ${await token()}`)).toMatchObject({
       status: 401,
       challenge: 'Bearer error="invalid_token"',
       body: { code: 'invalid_token' },
@@ -191,7 +191,7 @@ describe('a token is refused as invalid_token', () => {
       key: createPrivateKey({ key: { kty, crv, x, d }, format: 'jwk' }),
     })
     const fetched = vi.spyOn(globalThis, 'fetch')
-    expect(await ask(`Bearer ${content}.${signature.toString('base64url')}`)).toMatchObject({
+    expect(await send(`Bearer ${content}.${signature.toString('base64url')}`)).toMatchObject({
       status: 401,
       body: { code: 'invalid_token' },
     })
@@ -199,7 +199,7 @@ describe('a token is refused as invalid_token', () => {
   })
 
   it.each(['exp', 'iat', 'iss', 'aud', 'jti', 'sub', 'role'])('without %s', async (claim) => {
-    expect(await ask(`Bearer ${await signed(claims({ [claim]: undefined }))}`)).toMatchObject({
+    expect(await send(`Bearer ${await signed(claims({ [claim]: undefined }))}`)).toMatchObject({
       status: 401,
       challenge: 'Bearer error="invalid_token"',
       body: { code: 'invalid_token' },
@@ -212,9 +212,9 @@ describe('the times of a token', () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
     const token = await signed(claims({ exp: now() + 900 }))
     vi.setSystemTime(1_700_000_000_000 + 929_999)
-    expect((await ask(`Bearer ${token}`)).status).toBe(200)
+    expect((await send(`Bearer ${token}`)).status).toBe(200)
     vi.setSystemTime(1_700_000_000_000 + 930_000)
-    expect(await ask(`Bearer ${token}`)).toMatchObject({
+    expect(await send(`Bearer ${token}`)).toMatchObject({
       status: 401,
       challenge: expect.stringMatching(/^Bearer error="invalid_token"/),
       body: { code: 'token_expired' },
@@ -223,19 +223,23 @@ describe('the times of a token', () => {
 
   it('are checked with a tolerance of 30 s for iat', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
-    expect((await ask(`Bearer ${await signed(claims({ iat: now() + 30 }))}`)).status).toBe(200)
-    expect((await ask(`Bearer ${await signed(claims({ iat: now() + 31 }))}`)).body.code).toBe('invalid_token')
+    expect((await send(`Bearer ${await signed(claims({ iat: now() + 30 }))}`)).status).toBe(200)
+    expect((await send(`Bearer ${await signed(claims({ iat: now() + 31 }))}`)).body.code).toBe(
+      'invalid_token',
+    )
   })
 
   it('are checked with a tolerance of 30 s for nbf', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
-    expect((await ask(`Bearer ${await signed(claims({ nbf: now() + 30 }))}`)).status).toBe(200)
-    expect((await ask(`Bearer ${await signed(claims({ nbf: now() + 31 }))}`)).body.code).toBe('invalid_token')
+    expect((await send(`Bearer ${await signed(claims({ nbf: now() + 30 }))}`)).status).toBe(200)
+    expect((await send(`Bearer ${await signed(claims({ nbf: now() + 31 }))}`)).body.code).toBe(
+      'invalid_token',
+    )
   })
 
   it('are not checked before the signature', async () => {
     const forged = await signed(claims({ exp: now() - 900 }), { ...generatePrivateKey(), kid: key.kid })
-    expect((await ask(`Bearer ${forged}`)).body.code).toBe('invalid_token')
+    expect((await send(`Bearer ${forged}`)).body.code).toBe('invalid_token')
   })
 })
 
@@ -243,34 +247,34 @@ describe('the key set', () => {
   it('stays in use if it cannot be refreshed, without a fetch per request', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     const { state, fetchKeys } = countedKeys([publicKeyOf(key)])
-    const ask = guarded(fetchKeys)
+    const send = guarded(fetchKeys)
     const authorization = `Bearer ${await signed(claims({ exp: now() + 86_400 }))}`
-    expect((await ask(authorization)).status).toBe(200)
+    expect((await send(authorization)).status).toBe(200)
     state.fails = true
     vi.setSystemTime(Date.now() + 301_000)
-    for (let requests = 0; requests < 20; requests++) expect((await ask(authorization)).status).toBe(200)
+    for (let requests = 0; requests < 20; requests++) expect((await send(authorization)).status).toBe(200)
     expect(state.fetches).toBe(2)
     vi.setSystemTime(Date.now() + 3_600_000)
-    expect((await ask(authorization)).status).toBe(200)
+    expect((await send(authorization)).status).toBe(200)
   })
 
   it('that cannot be fetched causes 503, until a later fetch succeeds', async () => {
     const { state, fetchKeys } = countedKeys([publicKeyOf(key)])
     state.fails = true
-    const ask = guarded(fetchKeys)
+    const send = guarded(fetchKeys)
     const authorization = `Bearer ${await signed(claims())}`
-    const answers = await Promise.all([ask(authorization), ask(authorization)])
+    const answers = await Promise.all([send(authorization), send(authorization)])
     for (const answer of answers) {
       expect(answer).toMatchObject({ status: 503, body: { code: 'dependency_unavailable' } })
     }
     state.fails = false
-    expect((await ask(authorization)).status).toBe(200)
+    expect((await send(authorization)).status).toBe(200)
   })
 
   it('is not fetched for a malformed token', async () => {
     const { state, fetchKeys } = countedKeys([publicKeyOf(key)])
-    const ask = guarded(fetchKeys)
-    for (const token of ['', 'Bearer x', 'Bearer a.b.c', 'Basic dTpw']) await ask(token)
+    const send = guarded(fetchKeys)
+    for (const token of ['', 'Bearer x', 'Bearer a.b.c', 'Basic dTpw']) await send(token)
     expect(state.fetches).toBe(0)
   })
 })
@@ -282,21 +286,21 @@ describe('a verified token', () => {
 
   it('is cached, so that its signature is verified once', async () => {
     const verify = verifications()
-    const ask = guarded()
+    const send = guarded()
     const authorization = await authorizationOf({ role: 'admin' })
     for (let uses = 0; uses < 5; uses++) {
-      expect(await ask(authorization, '/theirs')).toMatchObject({ status: 200, body: { userId } })
+      expect(await send(authorization, '/theirs')).toMatchObject({ status: 200, body: { userId } })
     }
     expect(verify).toHaveBeenCalledTimes(1)
   })
 
   it('expires while it is cached', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
-    const ask = guarded()
+    const send = guarded()
     const authorization = await authorizationOf()
-    expect((await ask(authorization)).status).toBe(200)
+    expect((await send(authorization)).status).toBe(200)
     vi.setSystemTime(1_700_000_000_000 + 930_000)
-    expect(await ask(authorization)).toMatchObject({ status: 401, body: { code: 'token_expired' } })
+    expect(await send(authorization)).toMatchObject({ status: 401, body: { code: 'token_expired' } })
   })
 
   it.each([
@@ -308,22 +312,22 @@ describe('a verified token', () => {
   ])('becomes invalid when its key %s', async (_, next) => {
     vi.useFakeTimers({ toFake: ['Date'] })
     let keys = [publicKeyOf(key)]
-    const ask = guarded(async () => keys)
+    const send = guarded(async () => keys)
     const authorization = await authorizationOf()
-    expect((await ask(authorization)).status).toBe(200)
+    expect((await send(authorization)).status).toBe(200)
     keys = next
-    expect((await ask(authorization)).status).toBe(200)
+    expect((await send(authorization)).status).toBe(200)
     vi.setSystemTime(Date.now() + 301_000)
-    await vi.waitFor(async () => expect((await ask(authorization)).body.code).toBe('invalid_token'))
+    await vi.waitFor(async () => expect((await send(authorization)).body.code).toBe('invalid_token'))
   })
 
   it('is evicted when the cache is full and other tokens were used since', async () => {
     const verify = verifications()
-    const ask = guarded(undefined, 3)
+    const send = guarded(undefined, 3)
     const [first = '', ...others] = await Promise.all(Array.from({ length: 4 }, () => authorizationOf()))
     const useToken = async (authorization: string) => {
       verify.mockClear()
-      expect((await ask(authorization)).status).toBe(200)
+      expect((await send(authorization)).status).toBe(200)
       return verify.mock.calls.length
     }
     expect(await useToken(first)).toBe(1)
@@ -334,30 +338,30 @@ describe('a verified token', () => {
   })
 
   it('never gets the user of another token', async () => {
-    const ask = guarded()
+    const send = guarded()
     const users = Array.from({ length: 50 }, (_, n) => n.toString(16).padStart(24, '0'))
     const tokens = await Promise.all(users.map((sub) => authorizationOf({ sub })))
     for (let round = 0; round < 3; round++) {
-      const answers = await Promise.all(tokens.map((token) => ask(token)))
+      const answers = await Promise.all(tokens.map((token) => send(token)))
       expect(answers.map(({ body }) => body.userId)).toEqual(users)
     }
   })
 
   it('does not make a token with another signature valid', async () => {
-    const ask = guarded()
+    const send = guarded()
     const authorization = await authorizationOf()
-    expect((await ask(authorization)).status).toBe(200)
+    expect((await send(authorization)).status).toBe(200)
     const damaged = authorization.replace(/\.[^.]{4}([^.]*)$/, '.AAAA$1')
-    for (let uses = 0; uses < 3; uses++) expect((await ask(damaged)).body.code).toBe('invalid_token')
-    expect((await ask(authorization)).status).toBe(200)
+    for (let uses = 0; uses < 3; uses++) expect((await send(damaged)).body.code).toBe('invalid_token')
+    expect((await send(authorization)).status).toBe(200)
   })
 
   it('is cached only if it was accepted', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
-    const ask = guarded()
+    const send = guarded()
     const authorization = await authorizationOf({ iat: now() + 60 })
-    expect((await ask(authorization)).body.code).toBe('invalid_token')
+    expect((await send(authorization)).body.code).toBe('invalid_token')
     vi.setSystemTime(1_700_000_000_000 + 30_000)
-    expect((await ask(authorization)).status).toBe(200)
+    expect((await send(authorization)).status).toBe(200)
   })
 })

@@ -55,10 +55,10 @@ export function authGuard(options: {
 
   const authenticate = async (token: string, call: Call): Promise<Principal> => {
     const digest = hash('sha256', token, 'base64url')
-    const known = verified.get(digest)
-    const key = await findKey(known?.key.kid ?? readKid(token), call)
+    const cached = verified.get(digest)
+    const key = await findKey(cached?.key.kid ?? readKid(token), call)
     if (!key) throw invalidToken()
-    const claims = known?.key.x === key.x ? known.claims : await verifyToken(token, key)
+    const claims = cached?.key.x === key.x ? cached.claims : await verifyToken(token, key)
     checkTimes(claims)
     verified.set(digest, { key, claims })
     return { userId: claims.sub, role: claims.role }

@@ -39,13 +39,13 @@ describe('an ignored header', () => {
     const app = new Hono()
     const read = createClientOf(['10.0.0.0/8'], (peer) => ignored.push(peer))
     app.get('/', (c) => c.json(read(c)))
-    const ask = (remoteAddress: string, headers = {}) =>
+    const send = (remoteAddress: string, headers = {}) =>
       app.request('/', { headers }, { incoming: { socket: { remoteAddress } } })
-    await ask('192.0.2.1')
-    await ask('10.1.2.3', { 'X-Forwarded-For': '198.51.100.7' })
+    await send('192.0.2.1')
+    await send('10.1.2.3', { 'X-Forwarded-For': '198.51.100.7' })
     expect(ignored).toEqual([])
-    await ask('192.0.2.1', { 'X-Forwarded-For': '198.51.100.7' })
-    await ask('192.0.2.2', { 'X-Forwarded-For': '198.51.100.7' })
+    await send('192.0.2.1', { 'X-Forwarded-For': '198.51.100.7' })
+    await send('192.0.2.2', { 'X-Forwarded-For': '198.51.100.7' })
     expect(ignored).toEqual(['192.0.2.1'])
   })
 })

@@ -102,24 +102,17 @@ describe('a Content-Encoding', () => {
     expect((await read('{}', { 'content-encoding': coding })).status).toBe(200)
   })
 
-  it.each([
-    'gzip',
-    'br',
-    'deflate',
-    'zstd',
-    'identity, gzip',
-    'gzip, identity',
-    'unheard-of',
-    'GZIP',
-    ',gzip,',
-  ])('%s gets 415, and Accept-Encoding names identity', async (coding) => {
-    const answer = await read('{}', { 'content-encoding': coding })
-    expect(answer).toMatchObject({
-      status: 415,
-      body: { code: 'unsupported_media_type', detail: expect.stringMatching(/^Content-Encoding: /) },
-    })
-    expect(answer.headers.get('accept-encoding')).toBe('identity')
-  })
+  it.each(['gzip', 'br', 'deflate', 'zstd', 'identity, gzip', 'gzip, identity', 'unknown', 'GZIP', ',gzip,'])(
+    '%s gets 415, and Accept-Encoding names identity',
+    async (coding) => {
+      const answer = await read('{}', { 'content-encoding': coding })
+      expect(answer).toMatchObject({
+        status: 415,
+        body: { code: 'unsupported_media_type', detail: expect.stringMatching(/^Content-Encoding: /) },
+      })
+      expect(answer.headers.get('accept-encoding')).toBe('identity')
+    },
+  )
 })
 
 describe('the encoding of a body', () => {

@@ -6,7 +6,7 @@ import type { PublicKey } from '#kernel/public-key.ts'
 export type KeySource = (request: Record<never, never>, call: Call) => Promise<PublicKey[]>
 
 const refreshAfterMs = 300_000
-const askAgainAfterMs = 30_000
+const retryAfterMs = 30_000
 // After this time, a fetch without an answer is started a second time, for all requests that wait for it.
 const firstFetchMs = 800
 const sharedFetchMs = 10_000
@@ -17,28 +17,28 @@ const sharedFetchMs = 10_000
  * `dependency_unavailable`, because it may be valid.
  */
 export function createKeyCache(source: KeySource, logger: Logger) {
-  let known = new Map<string, PublicKey>()
+  let keysByKid = new Map<string, PublicKey>()
   /** Undefined until the first keys have arrived. */
   let refreshAt: number | undefined
-  let askedForUnknownAt = 0
+  let unknownKidFetchedAt = 0
   let fetching = false
-  let latest = Promise.resolve()
+  let latestFetch = Promise.resolve()
 
   /** Starts a fetch, or returns the one in flight. */
   const fetchKeys = (call: Call): Promise<void> => {
-    if (fetching) return latest
+    if (fetching) return latestFetch
     fetching = true
-    latest = retryOnTimeout(call, firstFetchMs, 'auth', (within) => source({}, within))
+    latestFetch = retryOnTimeout(call, firstFetchMs, 'auth', (within) => source({}, within))
       .then((keys) => {
         // Auth always has a signing key. An empty set would sign out all users.
         if (keys.length === 0) throw dependencyUnavailable('auth answered with a key set that has no keys')
-        known = new Map(keys.map((key) => [key.kid, key]))
+        keysByKid = new Map(keys.map((key) => [key.kid, key]))
         refreshAt = Date.now() + refreshAfterMs
       })
       .finally(() => {
         fetching = false
       })
-    return latest
+    return latestFetch
   }
 
   /** A fetch that several requests share does not end at the deadline of the request that started it. */
@@ -47,11 +47,11 @@ export function createKeyCache(source: KeySource, logger: Logger) {
   /** For a request that needs the keys: waits until the deadline of that request. */
   const fetchFirst = (call: Call): Promise<void> => waitUntilDeadline(call, 'auth', sharedFetch(call))
 
-  const inBackground = (call: Call) => {
+  const refreshInBackground = (call: Call) => {
     if (fetching) return
     sharedFetch(call).catch((error: unknown) => {
       // Does not try again with each request. The known keys stay in use.
-      refreshAt = Date.now() + askAgainAfterMs
+      refreshAt = Date.now() + retryAfterMs
       logger.warn({ error: String(error) }, 'could not refresh the key set, using the cached one')
     })
   }
@@ -61,17 +61,17 @@ export function createKeyCache(source: KeySource, logger: Logger) {
     if (refreshAt === undefined) {
       await fetchFirst(call)
       // This fetch has also looked for this kid.
-      if (!known.has(kid)) askedForUnknownAt = now
-    } else if (now > refreshAt) inBackground(call)
-    const key = known.get(kid)
+      if (!keysByKid.has(kid)) unknownKidFetchedAt = now
+    } else if (now > refreshAt) refreshInBackground(call)
+    const key = keysByKid.get(kid)
     if (key) return key
-    if (now - askedForUnknownAt >= askAgainAfterMs) {
-      askedForUnknownAt = now
+    if (now - unknownKidFetchedAt >= retryAfterMs) {
+      unknownKidFetchedAt = now
       fetchKeys(call)
     }
     // The fetch may bring the key. If it fails, the token may still be valid. The answer is then 503, because 401 would sign the
     // user out.
-    await waitUntilDeadline(call, 'auth', latest)
-    return known.get(kid)
+    await waitUntilDeadline(call, 'auth', latestFetch)
+    return keysByKid.get(kid)
   }
 }

@@ -89,13 +89,13 @@ it.each([
 describe('If-None-Match', async () => {
   const app = createRouter().use(requestContext({ timeoutMs: 5_000, logger: await quiet }))
   app.get('/thing', (c) => (notModified(c, 3) ? c.body(null, 304) : c.json('thing')))
-  const ask = async (header?: string) =>
+  const get = async (header?: string) =>
     app.request('/thing', { headers: header === undefined ? {} : { 'if-none-match': header } })
 
   it.each(['"3"', '"1", "3"', '"3",', ', "1",,W/"3" ,', '*', 'W/"3"', 'W/"1",W/"3"'])(
     'gets 304 for version 3: %s',
     async (header) => {
-      const answer = await ask(header)
+      const answer = await get(header)
       expect(answer.status).toBe(304)
       expect(answer.headers.get('etag')).toBe('"3"')
       expect(await answer.text()).toBe('')
@@ -105,7 +105,7 @@ describe('If-None-Match', async () => {
   it.each([undefined, '"2"', 'W/"2"', '3', '', '"33"', '*, "3"', '"3'])(
     'gets 200 with the ETag for version 3: %s',
     async (header) => {
-      const answer = await ask(header)
+      const answer = await get(header)
       expect(answer.status).toBe(200)
       expect(answer.headers.get('etag')).toBe('"3"')
     },

@@ -42,14 +42,14 @@ const unavailable = (response: ServerResponse) => response.writeHead(500).end('<
 
 const inTime = (milliseconds: number) => ({ deadline: Date.now() + milliseconds, requestId: 'request-1' })
 
-const ask = { method: 'GET', path: '/things', parse: (answer: unknown) => answer } as const
+const getThings = { method: 'GET', path: '/things', parse: (answer: unknown) => answer } as const
 
 const clientOf = (url: string) => createHttpClient({ target: 'product', url, logger })
 
 /** Makes calls until the circuit is open, which is after five consecutive failures. */
 async function openCircuit(client: ReturnType<typeof clientOf>) {
   for (let calls = 0; calls < 2; calls++) {
-    await expect(client.request(inTime(5_000), ask)).rejects.toMatchObject({
+    await expect(client.request(inTime(5_000), getThings)).rejects.toMatchObject({
       code: 'dependency_unavailable',
     })
   }
@@ -71,7 +71,7 @@ describe('a call', () => {
     const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
     const answer = await client.request(
       { ...inTime(5_000), traceparent },
-      { ...ask, method: 'POST', path: '/internal/things', body: { name: 'Tasse ☕' } },
+      { ...getThings, method: 'POST', path: '/internal/things', body: { name: 'Tasse ☕' } },
     )
     expect(answer).toMatchObject({
       method: 'POST',
@@ -88,7 +88,7 @@ describe('a call', () => {
 
   it('omits the trace, the credential and the body if there is none', async () => {
     const service = await serve((request, response) => json(response, 200, Object.keys(request.headers)))
-    const names = await clientOf(service.url).request(inTime(5_000), ask)
+    const names = await clientOf(service.url).request(inTime(5_000), getThings)
     expect(names).toContain('x-request-id')
     expect(names).not.toContain('traceparent')
     expect(names).not.toContain('authorization')
@@ -98,7 +98,7 @@ describe('a call', () => {
   it('returns the result of `parse`', async () => {
     const service = await serve((_request, response) => json(response, 200, { count: 3 }))
     const parse = (answer: unknown) => (answer as { count: number }).count + 1
-    expect(await clientOf(service.url).request(inTime(5_000), { ...ask, parse })).toBe(4)
+    expect(await clientOf(service.url).request(inTime(5_000), { ...getThings, parse })).toBe(4)
   })
 })
 
@@ -108,12 +108,12 @@ describe('attempts', () => {
       if (service.requests < 3) unavailable(response)
       else json(response, 200, 'at last')
     })
-    expect(await clientOf(service.url).request(inTime(5_000), ask)).toBe('at last')
+    expect(await clientOf(service.url).request(inTime(5_000), getThings)).toBe('at last')
   })
 
   it('are three at most by default', async () => {
     const service = await serve((_request, response) => unavailable(response))
-    await expect(clientOf(service.url).request(inTime(5_000), ask)).rejects.toMatchObject({
+    await expect(clientOf(service.url).request(inTime(5_000), getThings)).rejects.toMatchObject({
       code: 'dependency_unavailable',
     })
     expect(service.requests).toBe(3)
@@ -122,7 +122,7 @@ describe('attempts', () => {
   it('are limited by `maxAttempts`', async () => {
     const service = await serve((_request, response) => unavailable(response))
     await expect(
-      clientOf(service.url).request(inTime(5_000), { ...ask, maxAttempts: 1 }),
+      clientOf(service.url).request(inTime(5_000), { ...getThings, maxAttempts: 1 }),
     ).rejects.toMatchObject({ code: 'dependency_unavailable' })
     expect(service.requests).toBe(1)
   })
@@ -131,7 +131,7 @@ describe('attempts', () => {
     const service = await serve((_request, response) => {
       if (service.requests > 1) json(response, 200, 'second')
     })
-    expect(await clientOf(service.url).request(inTime(600), ask)).toBe('second')
+    expect(await clientOf(service.url).request(inTime(600), getThings)).toBe('second')
   })
 
   it.each<[string, RequestListener]>([
@@ -145,7 +145,7 @@ describe('attempts', () => {
   ])('end at the deadline when the service %s', async (_what, answer) => {
     const service = await serve(answer)
     const started = performance.now()
-    await expect(clientOf(service.url).request(inTime(400), ask)).rejects.toMatchObject({
+    await expect(clientOf(service.url).request(inTime(400), getThings)).rejects.toMatchObject({
       code: 'dependency_unavailable',
     })
     expect(performance.now() - started).toBeLessThan(550)
@@ -154,7 +154,7 @@ describe('attempts', () => {
 
   it('do not start after the deadline', async () => {
     const service = await serve((_request, response) => json(response, 200, 'late'))
-    await expect(clientOf(service.url).request(inTime(0), ask)).rejects.toMatchObject({
+    await expect(clientOf(service.url).request(inTime(0), getThings)).rejects.toMatchObject({
       code: 'dependency_unavailable',
     })
     expect(service.requests).toBe(0)
@@ -201,7 +201,7 @@ describe('an answer that is not in the format of this API becomes dependency_una
     ['204', (_request, response) => response.writeHead(204).end()],
   ])('%s', async (_what, answer) => {
     const service = await serve(answer)
-    const request = clientOf(service.url).request(inTime(5_000), ask)
+    const request = clientOf(service.url).request(inTime(5_000), getThings)
     await expect(request).rejects.toBeInstanceOf(DomainError)
     await expect(request).rejects.toMatchObject({
       code: 'dependency_unavailable',
@@ -215,7 +215,7 @@ describe('an answer that is not in the format of this API becomes dependency_una
     const service = await serve(() => {})
     const [server] = servers.splice(0)
     await new Promise((closed) => server?.close(closed))
-    await expect(clientOf(service.url).request(inTime(5_000), ask)).rejects.toMatchObject({
+    await expect(clientOf(service.url).request(inTime(5_000), getThings)).rejects.toMatchObject({
       code: 'dependency_unavailable',
     })
   })
@@ -225,7 +225,7 @@ describe('a 503 in the format of this API', () => {
   it('`overloaded` is passed on with its members and without another attempt', async () => {
     const overloaded = new DomainError('overloaded', 'the queue is full', { retryAfter: 2 })
     const service = await serve((_request, response) => problem(response, overloaded))
-    await expect(clientOf(service.url).request(inTime(5_000), ask)).rejects.toMatchObject({
+    await expect(clientOf(service.url).request(inTime(5_000), getThings)).rejects.toMatchObject({
       code: 'overloaded',
       message: 'the queue is full',
       members: { retryAfter: 2 },
@@ -238,7 +238,7 @@ describe('a 503 in the format of this API', () => {
       if (service.requests > 1) json(response, 200, 'again')
       else problem(response, new DomainError('dependency_unavailable', 'the database is not available'))
     })
-    expect(await clientOf(service.url).request(inTime(5_000), ask)).toBe('again')
+    expect(await clientOf(service.url).request(inTime(5_000), getThings)).toBe('again')
   })
 })
 
@@ -251,7 +251,8 @@ describe('the retry budget', () => {
     })
     const client = clientOf(service.url)
     const calls = 60
-    for (let call = 0; call < calls; call++) await client.request(inTime(5_000), ask).catch(() => undefined)
+    for (let call = 0; call < calls; call++)
+      await client.request(inTime(5_000), getThings).catch(() => undefined)
     expect(service.requests).toBeGreaterThan(calls)
     expect(service.requests).toBeLessThanOrEqual(calls * 1.2 + 10)
   })
@@ -265,7 +266,7 @@ describe('the retry budget', () => {
       else unavailable(response)
     })
     const client = clientOf(service.url)
-    const call = () => client.request(inTime(5_000), ask).catch(() => undefined)
+    const call = () => client.request(inTime(5_000), getThings).catch(() => undefined)
     await Promise.all(Array.from({ length: 100 }, call))
     healthy = false
     const before = service.requests
@@ -283,7 +284,7 @@ describe('the circuit breaker', () => {
     expect(service.requests).toBe(5)
     const started = performance.now()
     for (let calls = 0; calls < 20; calls++) {
-      await expect(client.request(inTime(5_000), ask)).rejects.toMatchObject({
+      await expect(client.request(inTime(5_000), getThings)).rejects.toMatchObject({
         code: 'dependency_unavailable',
         message: 'product is not available',
       })
@@ -303,10 +304,13 @@ describe('the circuit breaker', () => {
     await openCircuit(client)
     healthy = true
     vi.setSystemTime(Date.now() + 999)
-    await expect(client.request(inTime(5_000), ask)).rejects.toMatchObject({ code: 'dependency_unavailable' })
+    await expect(client.request(inTime(5_000), getThings)).rejects.toMatchObject({
+      code: 'dependency_unavailable',
+    })
     expect(service.requests).toBe(5)
     vi.setSystemTime(Date.now() + 1)
-    for (let calls = 0; calls < 3; calls++) expect(await client.request(inTime(5_000), ask)).toBe('fine')
+    for (let calls = 0; calls < 3; calls++)
+      expect(await client.request(inTime(5_000), getThings)).toBe('fine')
     expect(service.requests).toBe(8)
   })
 
@@ -316,7 +320,8 @@ describe('the circuit breaker', () => {
     const client = clientOf(service.url)
     await openCircuit(client)
     vi.setSystemTime(Date.now() + 1_000)
-    for (let calls = 0; calls < 3; calls++) await client.request(inTime(5_000), ask).catch(() => undefined)
+    for (let calls = 0; calls < 3; calls++)
+      await client.request(inTime(5_000), getThings).catch(() => undefined)
     expect(service.requests).toBe(6)
   })
 
@@ -326,9 +331,10 @@ describe('the circuit breaker', () => {
       else unavailable(response)
     })
     const client = clientOf(service.url)
-    for (let calls = 0; calls < 12; calls++) await client.request(inTime(5_000), ask).catch(() => undefined)
+    for (let calls = 0; calls < 12; calls++)
+      await client.request(inTime(5_000), getThings).catch(() => undefined)
     const before = service.requests
-    await client.request(inTime(5_000), ask).catch(() => undefined)
+    await client.request(inTime(5_000), getThings).catch(() => undefined)
     expect(service.requests).toBeGreaterThan(before)
   })
 
@@ -339,7 +345,7 @@ describe('the circuit breaker', () => {
       throw new DomainError('idempotency_key_reused', 'the key was used for another request')
     }
     for (let calls = 1; calls <= 12; calls++) {
-      await expect(client.request(inTime(5_000), { ...ask, parse })).rejects.toMatchObject({
+      await expect(client.request(inTime(5_000), { ...getThings, parse })).rejects.toMatchObject({
         code: 'idempotency_key_reused',
       })
       expect(service.requests).toBe(calls)
@@ -352,7 +358,7 @@ describe('the circuit breaker', () => {
     )
     const client = clientOf(service.url)
     for (let calls = 1; calls <= 12; calls++) {
-      await expect(client.request(inTime(5_000), ask)).rejects.toMatchObject({ code: 'overloaded' })
+      await expect(client.request(inTime(5_000), getThings)).rejects.toMatchObject({ code: 'overloaded' })
       expect(service.requests).toBe(calls)
     }
   })
@@ -361,7 +367,7 @@ describe('the circuit breaker', () => {
     const broken = await serve((_request, response) => unavailable(response))
     const sound = await serve((_request, response) => json(response, 200, 'fine'))
     await openCircuit(clientOf(broken.url))
-    expect(await clientOf(sound.url).request(inTime(5_000), ask)).toBe('fine')
+    expect(await clientOf(sound.url).request(inTime(5_000), getThings)).toBe('fine')
   })
 })
 
@@ -371,8 +377,8 @@ describe('a caller', () => {
 
   it('without time left does not count as a failure of the service', async () => {
     const { request } = clientWith(async () => Response.json('fine'))
-    for (let calls = 0; calls < 10; calls++) await request(inTime(0), ask).catch(() => undefined)
-    expect(await request(inTime(5_000), ask)).toBe('fine')
+    for (let calls = 0; calls < 10; calls++) await request(inTime(0), getThings).catch(() => undefined)
+    expect(await request(inTime(5_000), getThings)).toBe('fine')
   })
 
   it('ends at its own deadline while another call is let through by the half-open circuit', async () => {
@@ -385,15 +391,15 @@ describe('a caller', () => {
           init?.signal?.addEventListener('abort', () => reject(init.signal?.reason))
         }),
     )
-    for (let calls = 0; calls < 2; calls++) await request(inTime(5_000), ask).catch(() => undefined)
+    for (let calls = 0; calls < 2; calls++) await request(inTime(5_000), getThings).catch(() => undefined)
     frozen = true
     vi.setSystemTime(Date.now() + 1_000)
-    const patient = request(inTime(1_500), ask).catch(() => undefined)
+    const longCall = request(inTime(1_500), getThings).catch(() => undefined)
     vi.useRealTimers()
     const started = performance.now()
-    await request(inTime(200), ask).catch(() => undefined)
+    await request(inTime(200), getThings).catch(() => undefined)
     expect(performance.now() - started).toBeLessThan(600)
-    await patient
+    await longCall
   })
 
   it('that fails together with many others retries within the common budget', async () => {
@@ -402,7 +408,9 @@ describe('a caller', () => {
       requests += 1
       return requests % 2 === 0 ? Response.json('fine') : new Response('<html>', { status: 500 })
     })
-    await Promise.all(Array.from({ length: 200 }, () => request(inTime(5_000), ask).catch(() => undefined)))
+    await Promise.all(
+      Array.from({ length: 200 }, () => request(inTime(5_000), getThings).catch(() => undefined)),
+    )
     expect(requests).toBeLessThanOrEqual(200 * 1.2 + 10)
   })
 
@@ -412,7 +420,9 @@ describe('a caller', () => {
       const error = new DomainError(code, 'an internal detail')
       const body = problemOf(error)
       const { request } = clientWith(async () => Response.json(body, { status: Number(body.status) }))
-      await expect(request(inTime(2_000), ask)).rejects.toMatchObject({ code: 'dependency_unavailable' })
+      await expect(request(inTime(2_000), getThings)).rejects.toMatchObject({
+        code: 'dependency_unavailable',
+      })
     },
   )
 })

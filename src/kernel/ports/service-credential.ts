@@ -18,8 +18,8 @@ export function createCredentialIssuer(secret: string): CredentialIssuer {
   const issued = new Map<string, { credential: string; renewAtSeconds: number }>()
   return async (target) => {
     const now = Math.floor(Date.now() / 1000)
-    const known = issued.get(target)
-    if (known && known.renewAtSeconds > now) return known.credential
+    const current = issued.get(target)
+    if (current && current.renewAtSeconds > now) return current.credential
     const credential = await sign(
       { aud: audience(target), iat: now, exp: now + lifetimeSeconds },
       secret,
