@@ -1,6 +1,6 @@
 import type { MiddlewareHandler } from 'hono'
+import type { AppEnv } from '#kernel/http/app-env.ts'
 import { respond } from '#kernel/http/respond.ts'
-import type { AppEnv } from '#kernel/http/router.ts'
 
 // The request headers that a page may send in addition to those that browsers always allow. They include the W3C trace headers.
 const allowedHeaders = [

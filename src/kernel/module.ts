@@ -1,7 +1,7 @@
 import type { OpenAPIHono, RouteConfig, z } from '@hono/zod-openapi'
 import type { Config } from '#kernel/config/load-config.ts'
+import type { AppEnv } from '#kernel/http/app-env.ts'
 import type { ProblemTable } from '#kernel/http/problems.ts'
-import type { AppEnv } from '#kernel/http/router.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import type { Migration } from '#kernel/mongo/migrations.ts'
 import type { HttpClient } from '#kernel/ports/http-client.ts'

@@ -9,8 +9,8 @@ import type { Logger } from '#kernel/logger.ts'
 import { type Principal, type Role, roles } from '#kernel/principal.ts'
 import type { PublicKey } from '#kernel/public-key.ts'
 import { id } from '#kernel/schemas.ts'
+import type { AppEnv } from './app-env.ts'
 import { createKeyCache, type KeySource } from './key-cache.ts'
-import type { AppEnv } from './router.ts'
 
 /** Makes the guard of a role: `guard('customer')` admits every signed-in user, `guard('admin')` admits admins only. */
 export type Guard = (role: Role) => MiddlewareHandler<AppEnv>

@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { DomainError } from '#kernel/errors.ts'
-import type { AppEnv } from './router.ts'
+import type { AppEnv } from './app-env.ts'
 
 /** The strong entity tag (RFC 9110, 8.8.3) of a version. */
 export const etag = (version: number): string => `"${version}"`

@@ -4,7 +4,7 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { type Call, requestIdFormat, waitUntilDeadline } from '#kernel/call.ts'
 import { DomainError } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
-import type { AppEnv } from './router.ts'
+import type { AppEnv } from './app-env.ts'
 
 // W3C Trace Context: version, trace id, parent id, flags.
 const traceparentFormat = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/

@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 import type { ContentfulStatusCode, StatusCode } from 'hono/utils/http-status'
-import type { AppEnv } from './router.ts'
+import type { AppEnv } from './app-env.ts'
 
 /**
  * Makes an answer with the header fields of all answers (see `requestContext`) and with `headers`, by lower-case names. All of them

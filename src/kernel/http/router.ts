@@ -3,8 +3,6 @@ import { validationMessage } from '#kernel/validation-messages.ts'
 import type { AppEnv } from './app-env.ts'
 import { checkInput } from './input-check.ts'
 
-export type { AppEnv }
-
 /**
  * Creates a router. It checks path, query, headers and body against the description of each route that is added with
  * `openapi`, and refuses a request with one `validation_failed` that names all faults. Unknown query parameters are faults.

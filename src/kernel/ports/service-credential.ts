@@ -2,7 +2,7 @@ import { z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import { sign, verify } from 'hono/jwt'
 import { DomainError } from '#kernel/errors.ts'
-import type { AppEnv } from '#kernel/http/router.ts'
+import type { AppEnv } from '#kernel/http/app-env.ts'
 
 // A leaked credential expires soon. A current one is valid even if the clocks of the two services differ by half a minute.
 const lifetimeSeconds = 60
