@@ -7,7 +7,7 @@ import type { Account, Answer } from '#test/support/client.ts'
 import { databaseName, type Shop, startComposition, startShop } from '#test/support/shop.ts'
 import { generatePrivateKey } from './signing-keys.ts'
 
-// Two replicas on one database: what is true of a family is true wherever its token is shown.
+// Two replicas share one database, so that a token can be used at both.
 let replicas: [Shop, Shop]
 let shop: Shop
 const environment = {
@@ -24,10 +24,10 @@ afterAll(async () => {
 })
 
 const replica = (n: number): Shop => replicas[n % 2] ?? shop
-const show = (refreshToken: string, n = 0): Promise<Answer> =>
+const useToken = (refreshToken: string, n = 0): Promise<Answer> =>
   replica(n).post('/token/refresh', { body: { refreshToken } })
-const next = async (refreshToken: string, n = 0): Promise<string> => {
-  const answer = await show(refreshToken, n)
+const rotate = async (refreshToken: string, n = 0): Promise<string> => {
+  const answer = await useToken(refreshToken, n)
   expect(answer.status, JSON.stringify(answer.body)).toBe(200)
   return answer.body.refreshToken
 }
@@ -35,8 +35,8 @@ const logout = (refreshToken: string) => shop.post('/logout', { body: { refreshT
 const families = async () => (await shop.collections('auth')).collection('refreshFamilies')
 const refused = { status: 401, body: { code: 'invalid_token' } }
 
-/** As if all that was done with an account's tokens had been done so much earlier. */
-async function age({ userId }: Pick<Account, 'userId'>, milliseconds: number): Promise<void> {
+/** Makes the account's families and their spent tokens older. */
+async function ageFamilies({ userId }: Pick<Account, 'userId'>, milliseconds: number): Promise<void> {
   const mine = { $expr: { $eq: [{ $toString: '$userId' }, userId] } }
   const aged = {
     input: '$spent',
@@ -53,7 +53,7 @@ const changePassword = (account: Account, newPassword: string, token = account.t
 describe('a refresh token', () => {
   it('a refresh token returns a new pair of tokens with the current role', async () => {
     const ada = await shop.customer()
-    const answer = await show(ada.refreshToken)
+    const answer = await useToken(ada.refreshToken)
     expect(answer).toMatchObject({ status: 200, body: { tokenType: 'Bearer', expiresIn: 900 } })
     expect(answer.headers.get('cache-control')).toBe('no-store')
     expect(answer.body.refreshToken).not.toBe(ada.refreshToken)
@@ -73,7 +73,7 @@ describe('a refresh token', () => {
 
   it('the database contains no refresh token and no part of one', async () => {
     const ada = await shop.customer()
-    const tokens = [ada.refreshToken, await next(ada.refreshToken)]
+    const tokens = [ada.refreshToken, await rotate(ada.refreshToken)]
     const db = await shop.collections('auth')
     const stored: string[] = []
     for (const { name } of await db.listCollections().toArray())
@@ -94,27 +94,27 @@ describe('a refresh token', () => {
   })
 
   it.each<[string, (token: string) => string]>([
-    ['empty', () => ''],
-    ['cut short', (token) => token.slice(0, -1)],
-    ['longer', (token) => `${token}A`],
-    ['in capitals', (token) => token.toUpperCase()],
-    ['with another start', (token) => `${token[0] === 'A' ? 'B' : 'A'}${token.slice(1)}`],
-    ['in another alphabet', (token) => Buffer.from(token, 'base64url').toString('hex')],
-    ['with spaces around it', (token) => ` ${token} `],
-    ['that is an access token', () => 'eyJhbGciOiJFZERTQSJ9.e30.AAAA'],
+    ['an empty text', () => ''],
+    ['a truncated token', (token) => token.slice(0, -1)],
+    ['an additional character', (token) => `${token}A`],
+    ['upper case', (token) => token.toUpperCase()],
+    ['another first character', (token) => `${token[0] === 'A' ? 'B' : 'A'}${token.slice(1)}`],
+    ['hexadecimal digits', (token) => Buffer.from(token, 'base64url').toString('hex')],
+    ['spaces around the token', (token) => ` ${token} `],
+    ['an access token', () => 'eyJhbGciOiJFZERTQSJ9.e30.AAAA'],
   ])('a corrupted token is refused, and does not end the family: %s', async (_what, change) => {
     const { refreshToken } = await shop.customer()
-    expect(await show(change(refreshToken))).toMatchObject(refused)
-    expect((await show(refreshToken)).status).toBe(200)
+    expect(await useToken(change(refreshToken))).toMatchObject(refused)
+    expect((await useToken(refreshToken)).status).toBe(200)
   })
 
   it('a token with a known selector and a wrong secret ends the family', async () => {
     const [ada, grace] = [await shop.customer(), await shop.customer()]
     const [adas, graces] = [ada, grace].map(({ refreshToken }) => Buffer.from(refreshToken, 'base64url'))
     const mixed = Buffer.concat([adas?.subarray(0, 16) ?? '', graces?.subarray(16) ?? ''] as Buffer[])
-    expect(await show(mixed.toString('base64url'))).toMatchObject(refused)
-    expect(await show(ada.refreshToken)).toMatchObject(refused)
-    const { accessToken } = (await show(grace.refreshToken)).body
+    expect(await useToken(mixed.toString('base64url'))).toMatchObject(refused)
+    expect(await useToken(ada.refreshToken)).toMatchObject(refused)
+    const { accessToken } = (await useToken(grace.refreshToken)).body
     expect(decode(accessToken).payload.sub).toBe(grace.userId)
   })
 
@@ -135,75 +135,75 @@ describe('a refresh token', () => {
 describe('a spent token', () => {
   it('a spent token returns the same successor for ten seconds, as after a lost answer', async () => {
     const ada = await shop.customer()
-    const second = await next(ada.refreshToken)
-    await age(ada, 5_000)
-    expect(await next(ada.refreshToken, 1)).toBe(second)
-    // Whoever has got the answer and whoever has not go on with one and the same.
-    const third = await next(second)
-    expect(await next(second, 1)).toBe(third)
+    const second = await rotate(ada.refreshToken)
+    await ageFamilies(ada, 5_000)
+    expect(await rotate(ada.refreshToken, 1)).toBe(second)
+    // A client that got the answer and a client that did not continue with the same token.
+    const third = await rotate(second)
+    expect(await rotate(second, 1)).toBe(third)
   })
 
   it('a token that was spent several rotations ago returns the unspent token within ten seconds', async () => {
     const { refreshToken } = await shop.customer()
     let latest = refreshToken
-    for (let step = 0; step < 5; step++) latest = await next(latest, step)
-    expect(await next(refreshToken, 1)).toBe(latest)
-    expect((await show(latest)).status).toBe(200)
+    for (let step = 0; step < 5; step++) latest = await rotate(latest, step)
+    expect(await rotate(refreshToken, 1)).toBe(latest)
+    expect((await useToken(latest)).status).toBe(200)
   })
 
   it('concurrent requests with one token get valid pairs of one family, at every replica', async () => {
     const { refreshToken, userId } = await shop.customer()
-    const answers = await Promise.all(Array.from({ length: 50 }, (_, n) => show(refreshToken, n)))
+    const answers = await Promise.all(Array.from({ length: 50 }, (_, n) => useToken(refreshToken, n)))
     expect(answers.map(({ status }) => status)).toEqual(Array(50).fill(200))
     expect(new Set(answers.map(({ body }) => body.refreshToken)).size).toBe(1)
     const { body } = await shop.get('/profile', { token: answers[49]?.body.accessToken })
     expect(body.userId).toBe(userId)
-    expect((await show(answers[0]?.body.refreshToken)).status).toBe(200)
+    expect((await useToken(answers[0]?.body.refreshToken)).status).toBe(200)
   })
 
   it('a spent token that is used after ten seconds ends its family, but no other family of the account', async () => {
     const ada = await shop.customer()
-    const second = await next(ada.refreshToken)
-    await age(ada, 11_000)
-    expect(await show(ada.refreshToken, 1)).toMatchObject(refused)
-    expect(await show(second)).toMatchObject(refused)
-    // Another sign-in of the same account is another family.
+    const second = await rotate(ada.refreshToken)
+    await ageFamilies(ada, 11_000)
+    expect(await useToken(ada.refreshToken, 1)).toMatchObject(refused)
+    expect(await useToken(second)).toMatchObject(refused)
+    // Another sign-in of the account has its own family.
     const other = await shop.signIn(ada.email, ada.password)
-    expect(await show(ada.refreshToken)).toMatchObject(refused)
-    expect((await show(other.refreshToken)).status).toBe(200)
+    expect(await useToken(ada.refreshToken)).toMatchObject(refused)
+    expect((await useToken(other.refreshToken)).status).toBe(200)
   })
 
   it('a spent token ends its family however long ago it was spent', async () => {
     const ada = await shop.customer()
     let latest = ada.refreshToken
-    for (let step = 0; step < 25; step++) latest = await next(latest)
-    await age(ada, 11_000)
-    latest = await next(latest)
-    await age(ada, 11_000)
-    expect(await show(ada.refreshToken)).toMatchObject(refused)
-    expect(await show(latest)).toMatchObject(refused)
+    for (let step = 0; step < 25; step++) latest = await rotate(latest)
+    await ageFamilies(ada, 11_000)
+    latest = await rotate(latest)
+    await ageFamilies(ada, 11_000)
+    expect(await useToken(ada.refreshToken)).toMatchObject(refused)
+    expect(await useToken(latest)).toMatchObject(refused)
   })
 
   it('a family stores at most 20 spent tokens, and only those of the last ten seconds', async () => {
     const ada = await shop.customer()
     const tokens = [ada.refreshToken]
-    for (let step = 0; step < 30; step++) tokens.push(await next(tokens[step] as string))
+    for (let step = 0; step < 30; step++) tokens.push(await rotate(tokens[step] as string))
     const latest = tokens[30] as string
-    expect(await next(tokens[10] as string)).toBe(latest)
+    expect(await rotate(tokens[10] as string)).toBe(latest)
     const mine = { $expr: { $eq: [{ $toString: '$userId' }, ada.userId] } }
     const [family] = await (await families()).find(mine).toArray()
     expect(family?.spent).toHaveLength(20)
-    await age(ada, 11_000)
-    await next(latest)
+    await ageFamilies(ada, 11_000)
+    await rotate(latest)
     expect((await (await families()).findOne(mine))?.spent).toHaveLength(1)
   })
 
   it('a token that was spent 21 rotations ago ends its family even within ten seconds', async () => {
     const { refreshToken } = await shop.customer()
     let latest = refreshToken
-    for (let step = 0; step < 21; step++) latest = await next(latest)
-    expect(await show(refreshToken)).toMatchObject(refused)
-    expect(await show(latest)).toMatchObject(refused)
+    for (let step = 0; step < 21; step++) latest = await rotate(latest)
+    expect(await useToken(refreshToken)).toMatchObject(refused)
+    expect(await useToken(latest)).toMatchObject(refused)
   })
 })
 
@@ -211,32 +211,32 @@ describe('a family', () => {
   it('a logout with any token of a family ends the family, and access tokens stay valid', async () => {
     for (const spent of [false, true]) {
       const ada = await shop.customer()
-      const second = await next(ada.refreshToken)
+      const second = await rotate(ada.refreshToken)
       const answer = await logout(spent ? ada.refreshToken : second)
       expect(answer).toMatchObject({ status: 204, body: '' })
-      for (const token of [ada.refreshToken, second]) expect(await show(token)).toMatchObject(refused)
+      for (const token of [ada.refreshToken, second]) expect(await useToken(token)).toMatchObject(refused)
       expect((await shop.get('/profile', { token: ada.token })).status).toBe(200)
       expect((await logout(second)).status).toBe(204)
     }
-    expect((await logout('nobody knows this one')).status).toBe(204)
+    expect((await logout('an unknown token')).status).toBe(204)
   })
 
   it('a logout does not end other families of the account', async () => {
     const ada = await shop.customer()
     const elsewhere = await shop.signIn(ada.email, ada.password)
     expect((await logout(ada.refreshToken)).status).toBe(204)
-    expect(await show(ada.refreshToken)).toMatchObject(refused)
-    expect((await show(elsewhere.refreshToken)).status).toBe(200)
+    expect(await useToken(ada.refreshToken)).toMatchObject(refused)
+    expect((await useToken(elsewhere.refreshToken)).status).toBe(200)
   })
 
   it('a family expires REFRESH_TOKEN_TTL after its sign-in, used or not', async () => {
     const ada = await shop.customer()
     const day = 86_400_000
-    await age(ada, 29.9 * day)
-    const second = await next(ada.refreshToken)
-    await age(ada, 0.2 * day)
-    // MongoDB has not removed it yet.
-    expect(await show(second)).toMatchObject(refused)
+    await ageFamilies(ada, 29.9 * day)
+    const second = await rotate(ada.refreshToken)
+    await ageFamilies(ada, 0.2 * day)
+    // MongoDB has not deleted the family yet.
+    expect(await useToken(second)).toMatchObject(refused)
     const ttl = await (await families()).indexes()
     expect(ttl).toContainEqual(expect.objectContaining({ key: { expiresAt: 1 }, expireAfterSeconds: 0 }))
   })
@@ -246,9 +246,9 @@ describe('a family', () => {
     const elsewhere = await shop.signIn(ada.email, ada.password)
     expect((await changePassword(ada, 'staples for the battery')).status).toBe(204)
     for (const token of [ada.refreshToken, elsewhere.refreshToken])
-      expect(await show(token)).toMatchObject(refused)
+      expect(await useToken(token)).toMatchObject(refused)
     const { refreshToken } = await shop.signIn(ada.email, 'staples for the battery')
-    expect((await show(refreshToken)).status).toBe(200)
+    expect((await useToken(refreshToken)).status).toBe(200)
   })
 
   it('a refused password change ends no family', async () => {
@@ -258,12 +258,12 @@ describe('a family', () => {
       status: 401,
       body: { code: 'invalid_credentials' },
     })
-    expect((await show(ada.refreshToken)).status).toBe(200)
+    expect((await useToken(ada.refreshToken)).status).toBe(200)
   })
 
-  /** What goes on while something ends every session: a refresh, and sign-ins that were begun before. */
-  const meanwhile = (ada: Account) => [
-    show(ada.refreshToken, 1),
+  /** Requests that run while all sessions are being ended: a refresh, and sign-ins with the old password. */
+  const concurrentRequests = (ada: Account) => [
+    useToken(ada.refreshToken, 1),
     ...[0, 1, 2].map((n) =>
       replica(n).post('/login', { body: { email: ada.email, password: ada.password } }),
     ),
@@ -274,12 +274,12 @@ describe('a family', () => {
       const ada = await shop.customer()
       const [changed, ...late] = await Promise.all([
         changePassword(ada, 'staples for the battery'),
-        ...meanwhile(ada),
+        ...concurrentRequests(ada),
       ])
       expect(changed?.status).toBe(204)
-      // Verified with the old password, perhaps just before it went.
+      // These sign-ins verified the old password, perhaps just before the change.
       const tokens = late.flatMap(({ body }) => body.refreshToken ?? [])
-      for (const token of [...tokens, ada.refreshToken]) expect(await show(token)).toMatchObject(refused)
+      for (const token of [...tokens, ada.refreshToken]) expect(await useToken(token)).toMatchObject(refused)
     }
   })
 
@@ -294,17 +294,17 @@ describe('a family', () => {
           readSecret: async () => '',
           createCall: () => createCall(20_000, 'promotion'),
         }),
-        ...meanwhile(ada),
+        ...concurrentRequests(ada),
       ])
       for (const token of [refreshed?.body.refreshToken ?? ada.refreshToken, ada.refreshToken])
-        expect(await show(token)).toMatchObject(refused)
+        expect(await useToken(token)).toMatchObject(refused)
       for (const { body } of late) {
-        const { accessToken } = (await show(body.refreshToken)).body
-        // Either signed in as what the account was before, or as what it is.
+        const { accessToken } = (await useToken(body.refreshToken)).body
+        // The session started either before the change, and has ended, or after it, and has the new role.
         if (accessToken) expect(decode(accessToken).payload.role).toBe('admin')
       }
       const { refreshToken } = await shop.signIn(ada.email, ada.password)
-      expect(decode((await show(refreshToken)).body.accessToken).payload.role).toBe('admin')
+      expect(decode((await useToken(refreshToken)).body.accessToken).payload.role).toBe('admin')
     }
     await operator.close()
   })
@@ -312,17 +312,17 @@ describe('a family', () => {
   it('no family survives a concurrent logout', async () => {
     for (let round = 0; round < 15; round++) {
       const { refreshToken } = await shop.customer()
-      const [answer, ended] = await Promise.all([show(refreshToken, 1), logout(refreshToken)])
+      const [answer, ended] = await Promise.all([useToken(refreshToken, 1), logout(refreshToken)])
       expect(ended?.status).toBe(204)
       for (const token of [refreshToken, answer?.body.refreshToken ?? refreshToken])
-        expect(await show(token)).toMatchObject(refused)
+        expect(await useToken(token)).toMatchObject(refused)
     }
   })
 
   it('a family ends when its account is deleted', async () => {
     const ada = await shop.customer()
     await (await shop.collections('auth')).collection('users').deleteOne({ email: ada.email })
-    expect(await show(ada.refreshToken)).toMatchObject(refused)
+    expect(await useToken(ada.refreshToken)).toMatchObject(refused)
   })
 })
 
@@ -339,9 +339,9 @@ it('one of two concurrent password changes succeeds', async () => {
   expect(works).toEqual(answers.map(({ status }) => (status === 204 ? 200 : 401)))
 })
 
-/** The clock stands still but for what a test lets pass: nothing depends on how fast the machine is. */
-const pass = (milliseconds: number) => vi.setSystemTime(Date.now() + milliseconds)
-const stopTheClock = () => {
+/** The clock stands still and only tests advance it, so that no test depends on the speed of the machine. */
+const advanceClock = (milliseconds: number) => vi.setSystemTime(Date.now() + milliseconds)
+const useFakeClock = () => {
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() })
   })
@@ -351,49 +351,49 @@ const stopTheClock = () => {
 }
 
 describe('time limits', () => {
-  stopTheClock()
+  useFakeClock()
 
   it('a spent token is accepted for exactly ten seconds', async () => {
     const { refreshToken } = await shop.customer()
-    const second = await next(refreshToken)
-    pass(10_000)
-    expect(await next(refreshToken, 1)).toBe(second)
-    pass(1)
-    expect(await show(refreshToken, 1)).toMatchObject(refused)
-    expect(await show(second)).toMatchObject(refused)
+    const second = await rotate(refreshToken)
+    advanceClock(10_000)
+    expect(await rotate(refreshToken, 1)).toBe(second)
+    advanceClock(1)
+    expect(await useToken(refreshToken, 1)).toMatchObject(refused)
+    expect(await useToken(second)).toMatchObject(refused)
   })
 
   it('repeated use does not extend the ten seconds of a spent token', async () => {
     const { refreshToken } = await shop.customer()
-    const second = await next(refreshToken)
+    const second = await rotate(refreshToken)
     for (let seconds = 5; seconds <= 10; seconds += 5) {
-      pass(5_000)
-      expect(await next(refreshToken)).toBe(second)
+      advanceClock(5_000)
+      expect(await rotate(refreshToken)).toBe(second)
     }
-    pass(5_000)
-    expect(await show(refreshToken)).toMatchObject(refused)
+    advanceClock(5_000)
+    expect(await useToken(refreshToken)).toMatchObject(refused)
   })
 
   it('each spent token has its own ten seconds', async () => {
     const { refreshToken } = await shop.customer()
-    const second = await next(refreshToken)
-    pass(8_000)
-    const third = await next(second)
-    pass(8_000)
-    expect(await next(second)).toBe(third)
-    expect(await show(refreshToken)).toMatchObject(refused)
+    const second = await rotate(refreshToken)
+    advanceClock(8_000)
+    const third = await rotate(second)
+    advanceClock(8_000)
+    expect(await rotate(second)).toBe(third)
+    expect(await useToken(refreshToken)).toMatchObject(refused)
   })
 
   it('a family lives for exactly REFRESH_TOKEN_TTL', async () => {
     const own = await startShop({ environment: { REFRESH_TOKEN_TTL: '2h' } })
     const [{ refreshToken }, idle] = [await own.customer(), await own.customer()]
     const refresh = (token: string) => own.post('/token/refresh', { body: { refreshToken: token } })
-    pass(3_600_000)
+    advanceClock(3_600_000)
     const second = (await refresh(refreshToken)).body.refreshToken
-    pass(3_599_999)
+    advanceClock(3_599_999)
     const third = (await refresh(second)).body.refreshToken
     expect((await refresh(third)).status).toBe(200)
-    pass(1)
+    advanceClock(1)
     for (const token of [third, second, idle.refreshToken])
       expect(await refresh(token)).toMatchObject(refused)
     await own.close()
@@ -401,26 +401,27 @@ describe('time limits', () => {
 
   it('a replica with a slow clock recognizes the successors of a token', async () => {
     const { refreshToken } = await shop.customer()
-    const second = await next(refreshToken)
-    pass(-60_000)
-    const third = await next(second, 1)
-    expect(await next(refreshToken, 1)).toBe(third)
-    pass(61_000)
-    expect(await next(refreshToken)).toBe(third)
+    const second = await rotate(refreshToken)
+    advanceClock(-60_000)
+    const third = await rotate(second, 1)
+    expect(await rotate(refreshToken, 1)).toBe(third)
+    advanceClock(61_000)
+    expect(await rotate(refreshToken)).toBe(third)
   })
 })
 
 describe('random sequences of operations', () => {
-  stopTheClock()
+  useFakeClock()
 
-  /** One family as it should be: its tokens, the unspent one last, and in which second each was spent. */
-  interface Line {
+  interface FamilyModel {
+    /** The unspent token is the last one. */
     tokens: string[]
+    /** The second at which each token was spent. */
     spentAt: number[]
-    over: boolean
+    hasEnded: boolean
   }
 
-  const numbers = { line: fc.nat(), back: fc.oneof(fc.nat(2), fc.nat()) }
+  const numbers = { family: fc.nat(), back: fc.oneof(fc.nat(2), fc.nat()) }
   const step = fc.oneof(
     { weight: 2, arbitrary: fc.constant({ do: 'login' as const }) },
     {
@@ -433,64 +434,64 @@ describe('random sequences of operations', () => {
     },
     {
       weight: 3,
-      arbitrary: fc.record({ do: fc.constant('pass' as const), seconds: fc.constantFrom(1, 5, 10, 11) }),
+      arbitrary: fc.record({ do: fc.constant('wait' as const), seconds: fc.constantFrom(1, 5, 10, 11) }),
     },
     { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('logout', 'forge'), ...numbers }) },
     { weight: 1, arbitrary: fc.constant({ do: 'password' as const }) },
   )
 
   it('refresh tokens behave as the model does in random sequences of operations', async () => {
-    const outcomes = { works: 0, again: 0, refused: 0 }
+    const outcomes = { rotated: 0, repeated: 0, refused: 0 }
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 25 }), async (steps) => {
         const ada = await shop.customer()
-        const lines: Line[] = [{ tokens: [ada.refreshToken], spentAt: [], over: false }]
+        const models: FamilyModel[] = [{ tokens: [ada.refreshToken], spentAt: [], hasEnded: false }]
         let now = 0
         let { password } = ada
         for (const [at, action] of steps.entries()) {
           if (action.do === 'login') {
             const { refreshToken } = await replica(at).signIn(ada.email, password)
-            lines.push({ tokens: [refreshToken], spentAt: [], over: false })
-          } else if (action.do === 'pass') {
-            pass(action.seconds * 1_000)
+            models.push({ tokens: [refreshToken], spentAt: [], hasEnded: false })
+          } else if (action.do === 'wait') {
+            advanceClock(action.seconds * 1_000)
             now += action.seconds
           } else if (action.do === 'password') {
             const newPassword = `copper violin thunder ${at}`
             const body = { currentPassword: password, newPassword }
             expect((await shop.put('/profile/password', { token: ada.token, body })).status).toBe(204)
             password = newPassword
-            for (const line of lines) line.over = true
+            for (const model of models) model.hasEnded = true
           } else {
-            const line = lines[action.line % lines.length] as Line
-            const spent = line.tokens.length - 1
-            const shown = spent - (action.back % line.tokens.length)
-            const token = line.tokens[shown] as string
+            const model = models[action.family % models.length] as FamilyModel
+            const spent = model.tokens.length - 1
+            const used = spent - (action.back % model.tokens.length)
+            const token = model.tokens[used] as string
             if (action.do === 'logout') {
               expect((await logout(token)).status).toBe(204)
-              line.over = true
+              model.hasEnded = true
             } else if (action.do === 'forge') {
               const selector = Buffer.from(token, 'base64url').subarray(0, 16)
               const forged = Buffer.concat([selector, randomBytes(32)]).toString('base64url')
-              expect(await show(forged, at)).toMatchObject(refused)
-              line.over = true
+              expect(await useToken(forged, at)).toMatchObject(refused)
+              model.hasEnded = true
             } else {
-              const soon = now - (line.spentAt[shown] ?? 0) <= 10 && spent - shown <= 20
-              const allowed = !line.over && (shown === spent || soon)
+              const isRecent = now - (model.spentAt[used] ?? 0) <= 10 && spent - used <= 20
+              const allowed = !model.hasEnded && (used === spent || isRecent)
               const atOnce = Array.from({ length: 'atOnce' in action ? action.atOnce : 1 })
-              const answers = await Promise.all(atOnce.map((_, n) => show(token, at + n)))
+              const answers = await Promise.all(atOnce.map((_, n) => useToken(token, at + n)))
               expect(answers.map(({ status }) => status)).toEqual(atOnce.map(() => (allowed ? 200 : 401)))
               if (!allowed) {
-                line.over = true
+                model.hasEnded = true
                 outcomes.refused += 1
-              } else if (shown < spent) {
-                for (const { body } of answers) expect(body.refreshToken).toBe(line.tokens.at(-1))
-                outcomes.again += 1
+              } else if (used < spent) {
+                for (const { body } of answers) expect(body.refreshToken).toBe(model.tokens.at(-1))
+                outcomes.repeated += 1
               } else {
                 const successors = [...new Set(answers.map(({ body }) => body.refreshToken))]
                 expect(successors).toHaveLength(1)
-                line.spentAt.push(now)
-                line.tokens.push(...successors)
-                outcomes.works += 1
+                model.spentAt.push(now)
+                model.tokens.push(...successors)
+                outcomes.rotated += 1
               }
             }
           }
@@ -498,7 +499,7 @@ describe('random sequences of operations', () => {
       }),
       { numRuns: 25 },
     )
-    // Every way is gone many times, or this says nothing.
+    // The test means something only if each outcome occurs many times.
     for (const times of Object.values(outcomes)) expect(times).toBeGreaterThan(5)
   }, 120_000)
 })

@@ -8,7 +8,7 @@ import { recordCommands, recordedUri } from '#test/support/recorded-commands.ts'
 import { databaseName, type Shop, startShop } from '#test/support/shop.ts'
 import { generatePrivateKey } from '../sessions/signing-keys.ts'
 
-// Two replicas on one database: attempts count wherever they are made.
+// Two replicas share one database, so that attempts at both count together.
 let replicas: [Shop, Shop]
 let shop: Shop
 const settings = {
@@ -31,14 +31,14 @@ afterEach(() => {
 })
 
 let addresses = 0
-/** An address that nobody has come from yet. */
+/** An address from which no request has come yet. */
 const newAddress = () => {
   addresses += 1
   return `198.18.${Math.floor(addresses / 250)}.${(addresses % 250) + 1}`
 }
 const from = (address: string, n = 0): Client => (replicas[n % 2] ?? shop).from(address)
 
-/** An account whose owner has signed in from `address` alone. */
+/** An account whose owner has signed in from `address` only. */
 async function owner(): Promise<Account & { address: string }> {
   const address = newAddress()
   return { ...(await from(address).customer()), address }
@@ -47,11 +47,11 @@ async function owner(): Promise<Account & { address: string }> {
 const attempt = (client: Client, body: Record<string, unknown>): Promise<Answer> =>
   client.post('/login', { body: { password: 'not the one', ...body } })
 const statuses = (answers: Answer[]) => answers.map(({ status }) => status)
-const count = (answers: Answer[], status: number) =>
+const countOf = (answers: Answer[], status: number) =>
   statuses(answers).filter((each) => each === status).length
 
-/** As if whatever was counted had been counted so much earlier. */
-async function passTime(seconds: number): Promise<void> {
+/** Makes all counts older. */
+async function ageCounts(seconds: number): Promise<void> {
   const throttles = (await shop.collections('auth')).collection('throttles')
   await throttles.updateMany({}, [{ $set: { expire: { $subtract: ['$expire', seconds * 1_000] } } }])
   await throttles.deleteMany({ expire: { $lt: new Date() } })
@@ -68,7 +68,8 @@ function holdComparisons(password: string) {
   return gate
 }
 
-const throttled = (answer: Answer): number => {
+/** Expects a refusal, and returns its wait in seconds. */
+const expectThrottled = (answer: Answer): number => {
   expect(answer).toMatchObject({ status: 429, body: { code: 'rate_limited' } })
   const seconds = Number(answer.headers.get('retry-after'))
   expect(answer.body.retryAfter).toBe(seconds)
@@ -83,12 +84,12 @@ describe('wrong passwords for an account', () => {
       expect((await attempt(from(newAddress(), wrong), { email: ada.email })).status).toBe(401)
     }
     const compare = vi.spyOn(bcrypt, 'compare')
-    const seconds = throttled(await attempt(from(newAddress()), { email: ada.email }))
+    const seconds = expectThrottled(await attempt(from(newAddress()), { email: ada.email }))
     expect(seconds).toBeGreaterThan(3_590)
     expect(seconds).toBeLessThanOrEqual(3_600)
-    // By either name, and with the right password as well: nothing is compared any more.
-    throttled(await attempt(from(newAddress()), { username: ada.username.toUpperCase() }))
-    throttled(await attempt(from(newAddress()), { email: ada.email, password: ada.password }))
+    // No password is compared any more, for either name, and not even the correct password.
+    expectThrottled(await attempt(from(newAddress()), { username: ada.username.toUpperCase() }))
+    expectThrottled(await attempt(from(newAddress()), { email: ada.email, password: ada.password }))
     expect(compare).not.toHaveBeenCalled()
   })
 
@@ -98,7 +99,7 @@ describe('wrong passwords for an account', () => {
     const answers = await Promise.all(
       Array.from({ length: 60 }, (_, n) => attempt(from(newAddress(), n), { email: ada.email })),
     )
-    expect([count(answers, 401), count(answers, 429)]).toEqual([5, 55])
+    expect([countOf(answers, 401), countOf(answers, 429)]).toEqual([5, 55])
     expect(compare).toHaveBeenCalledTimes(5)
   })
 
@@ -108,28 +109,28 @@ describe('wrong passwords for an account', () => {
       for (let wrong = 1; wrong <= 5; wrong++) {
         expect((await attempt(from(newAddress()), { email: ada.email })).status).toBe(401)
       }
-      return throttled(await attempt(from(newAddress()), { email: ada.email }))
+      return expectThrottled(await attempt(from(newAddress()), { email: ada.email }))
     }
     for (const periods of [1, 2, 4, 8, 8]) {
       const seconds = await useUp()
       expect(seconds).toBeGreaterThan(periods * 3_600 - 10)
       expect(seconds).toBeLessThanOrEqual(periods * 3_600)
-      await passTime(periods * 3_600 - 30)
-      throttled(await attempt(from(newAddress()), { email: ada.email }))
-      await passTime(31)
+      await ageCounts(periods * 3_600 - 30)
+      expectThrottled(await attempt(from(newAddress()), { email: ada.email }))
+      await ageCounts(31)
     }
-    await passTime(8 * 3_600 + 1)
+    await ageCounts(8 * 3_600 + 1)
     expect(await useUp()).toBeLessThanOrEqual(3_600)
   })
 
   it('wrong passwords are forgotten after the period', async () => {
     const ada = await owner()
     for (let wrong = 1; wrong <= 4; wrong++) await attempt(from(newAddress()), { email: ada.email })
-    await passTime(3_601)
+    await ageCounts(3_601)
     for (let wrong = 1; wrong <= 5; wrong++) {
       expect((await attempt(from(newAddress()), { email: ada.email })).status).toBe(401)
     }
-    throttled(await attempt(from(newAddress()), { email: ada.email }))
+    expectThrottled(await attempt(from(newAddress()), { email: ada.email }))
   })
 
   it('wrong passwords are counted for an unknown account as for an existing one', async () => {
@@ -137,14 +138,14 @@ describe('wrong passwords for an account', () => {
     const answers = []
     for (let wrong = 1; wrong <= 7; wrong++) answers.push(await attempt(from(newAddress()), { email }))
     expect(statuses(answers)).toEqual([401, 401, 401, 401, 401, 429, 429])
-    throttled(await attempt(from(newAddress()), { email: email.toUpperCase() }))
+    expectThrottled(await attempt(from(newAddress()), { email: email.toUpperCase() }))
   })
 
   it('attempts for an e-mail address do not count for the same text as a username, whether an account exists or not', async () => {
     const ada = await owner()
     for (const email of [ada.email, `${randomUUID()}@example.com`]) {
       for (let wrong = 1; wrong <= 5; wrong++) await attempt(from(newAddress()), { email })
-      throttled(await attempt(from(newAddress()), { email }))
+      expectThrottled(await attempt(from(newAddress()), { email }))
       expect((await attempt(from(newAddress()), { username: email })).status).toBe(401)
     }
   })
@@ -168,8 +169,8 @@ describe('wrong passwords for an account', () => {
         body: { code: 'invalid_credentials' },
       })
     }
-    throttled(await change(newAddress(), ada.password))
-    throttled(await attempt(from(newAddress()), { email: ada.email }))
+    expectThrottled(await change(newAddress(), ada.password))
+    expectThrottled(await attempt(from(newAddress()), { email: ada.email }))
     expect((await change(ada.address, ada.password)).status).toBe(204)
   })
 })
@@ -179,14 +180,14 @@ describe('the owner of an account under attack', () => {
     const ada = await owner()
     for (let wrong = 1; wrong <= 20; wrong++) await attempt(from(newAddress(), wrong), { email: ada.email })
     expect((await attempt(from(ada.address), { email: ada.email, password: ada.password })).status).toBe(200)
-    throttled(await attempt(from(newAddress()), { email: ada.email, password: ada.password }))
+    expectThrottled(await attempt(from(newAddress()), { email: ada.email, password: ada.password }))
   })
 
   it('the owner signs in from a known network even if its address is locked', async () => {
     const ada = await owner()
     for (let wrong = 1; wrong <= 13; wrong++)
       await attempt(from(ada.address), { email: `${randomUUID()}@example.com` })
-    throttled(await attempt(from(ada.address), { email: `${randomUUID()}@example.com` }))
+    expectThrottled(await attempt(from(ada.address), { email: `${randomUUID()}@example.com` }))
     expect((await attempt(from(ada.address), { email: ada.email, password: ada.password })).status).toBe(200)
   })
 
@@ -196,7 +197,7 @@ describe('the owner of an account under attack', () => {
     for (let wrong = 1; wrong <= 6; wrong++)
       answers.push(await attempt(from(ada.address, wrong), { email: ada.email }))
     expect(statuses(answers)).toEqual([401, 401, 401, 401, 401, 429])
-    // They have used up nothing of anybody else's.
+    // These attempts do not count at other addresses.
     expect((await attempt(from(newAddress()), { email: ada.email, password: ada.password })).status).toBe(200)
   })
 
@@ -205,7 +206,7 @@ describe('the owner of an account under attack', () => {
     for (let wrong = 1; wrong <= 6; wrong++) await attempt(from(newAddress()), { email: ada.email })
     const right = { email: ada.email, password: ada.password }
     expect((await attempt(from('2001:db8:77:1:abcd::9'), right)).status).toBe(200)
-    throttled(await attempt(from('2001:db8:77:2::1'), right))
+    expectThrottled(await attempt(from('2001:db8:77:2::1'), right))
   })
 })
 
@@ -229,7 +230,7 @@ describe('correct passwords', () => {
     for (let wrong = 1; wrong <= 4; wrong++) await attempt(from(newAddress()), { email: ada.email })
     await attempt(from(newAddress()), { email: ada.email, password: ada.password })
     expect((await attempt(from(newAddress()), { email: ada.email })).status).toBe(401)
-    throttled(await attempt(from(newAddress()), { email: ada.email }))
+    expectThrottled(await attempt(from(newAddress()), { email: ada.email }))
   })
 
   it('a correct password takes back its own attempt, and no attempt of a later count', async () => {
@@ -238,14 +239,14 @@ describe('correct passwords', () => {
     const gate = holdComparisons(ada.password)
     const signingIn = attempt(from(newAddress()), right)
     await gate.reached
-    await passTime(3_601)
+    await ageCounts(3_601)
     expect((await attempt(from(newAddress(), 1), { email: ada.email })).status).toBe(401)
     gate.open()
     expect((await signingIn).status).toBe(200)
     for (let wrong = 2; wrong <= 5; wrong++) {
       expect((await attempt(from(newAddress()), { email: ada.email })).status).toBe(401)
     }
-    throttled(await attempt(from(newAddress()), { email: ada.email }))
+    expectThrottled(await attempt(from(newAddress()), { email: ada.email }))
   })
 
   it('an attempt in progress delays the next one by a second only', async () => {
@@ -256,7 +257,7 @@ describe('correct passwords', () => {
     const first = attempt(from(newAddress(), 0), right)
     await gate.reached
     const address = newAddress()
-    expect(throttled(await attempt(from(address, 1), right))).toBe(1)
+    expect(expectThrottled(await attempt(from(address, 1), right))).toBe(1)
     gate.open()
     expect((await first).status).toBe(200)
     expect((await attempt(from(address, 1), right)).status).toBe(200)
@@ -268,7 +269,7 @@ describe('correct passwords', () => {
     const signingIn = attempt(from(newAddress(), 0), { email: ada.email, password: ada.password })
     await right.reached
     for (let wrong = 1; wrong <= 3; wrong++) await attempt(from(newAddress(), 1), { email: ada.email })
-    // The fifth to be counted and, since the right one is taken back meanwhile, the fifth again.
+    // Two attempts are counted as the fifth, because the correct attempt is taken back between them.
     const fifth = holdComparisons('wrong the fifth time')
     const first = attempt(from(newAddress(), 1), { email: ada.email, password: 'wrong the fifth time' })
     await fifth.reached
@@ -281,7 +282,9 @@ describe('correct passwords', () => {
     expect((await first).status).toBe(401)
     again.open()
     expect((await second).status).toBe(401)
-    expect(throttled(await attempt(from(newAddress()), { email: ada.email }))).toBeLessThanOrEqual(3_600)
+    expect(expectThrottled(await attempt(from(newAddress()), { email: ada.email }))).toBeLessThanOrEqual(
+      3_600,
+    )
   })
 
   it('an attempt whose comparison fails does not count', async () => {
@@ -304,7 +307,7 @@ describe('wrong passwords from an address', () => {
       answers.push(await attempt(from(address, wrong), { email: `${randomUUID()}@example.com` }))
     expect(statuses(answers)).toEqual([...Array(12).fill(401), 429, 429])
     const ada = await owner()
-    throttled(await attempt(from(address), { email: ada.email, password: ada.password }))
+    expectThrottled(await attempt(from(address), { email: ada.email, password: ada.password }))
     expect((await attempt(from(newAddress()), { email: ada.email, password: ada.password })).status).toBe(200)
   })
 
@@ -312,11 +315,13 @@ describe('wrong passwords from an address', () => {
     const ada = await owner()
     const address = newAddress()
     for (let wrong = 1; wrong <= 5; wrong++) await attempt(from(newAddress()), { email: ada.email })
-    await passTime(1_800)
+    await ageCounts(1_800)
     for (let wrong = 1; wrong <= 12; wrong++)
       await attempt(from(address), { email: `${randomUUID()}@example.com` })
-    expect(throttled(await attempt(from(newAddress()), { email: ada.email }))).toBeLessThanOrEqual(1_800)
-    expect(throttled(await attempt(from(address), { email: ada.email }))).toBeGreaterThan(3_500)
+    expect(expectThrottled(await attempt(from(newAddress()), { email: ada.email }))).toBeLessThanOrEqual(
+      1_800,
+    )
+    expect(expectThrottled(await attempt(from(address), { email: ada.email }))).toBeGreaterThan(3_500)
   })
 
   it('wrong passwords count for the whole IPv6 network', async () => {
@@ -346,9 +351,9 @@ describe('registrations', () => {
     for (let n = 0; n < 4; n++) answers.push(await register(from(address, n)))
     for (let n = 0; n < 4; n++) answers.push(await register(from(address, n), { email: ada.email }))
     expect(statuses(answers)).toEqual([201, 201, 201, 201, 409, 409, 409, 409])
-    throttled(await register(from(address)))
+    expectThrottled(await register(from(address)))
     expect((await register(from(newAddress()))).status).toBe(201)
-    // What is refused for what it says is not counted.
+    // A registration with an invalid body is not counted.
     const invalid = newAddress()
     for (let n = 0; n < 10; n++)
       expect((await register(from(invalid), { password: 'short' })).status).toBe(400)
@@ -358,7 +363,7 @@ describe('registrations', () => {
   it('concurrent registrations from an address do not exceed the limit', async () => {
     const address = newAddress()
     const answers = await Promise.all(Array.from({ length: 30 }, (_, n) => register(from(address, n))))
-    expect([count(answers, 201), count(answers, 429)]).toEqual([8, 22])
+    expect([countOf(answers, 201), countOf(answers, 429)]).toEqual([8, 22])
   })
 
   it('registrations of a taken name lock this name at the limit, and no other name', async () => {
@@ -370,7 +375,7 @@ describe('registrations', () => {
         body: { code: 'username_taken' },
       })
     }
-    throttled(await register(from(newAddress()), { username: ada.username.toUpperCase(), email }))
+    expectThrottled(await register(from(newAddress()), { username: ada.username.toUpperCase(), email }))
     expect((await register(from(newAddress()), { email })).status).toBe(201)
   })
 
@@ -379,7 +384,7 @@ describe('registrations', () => {
     const answers = await Promise.all(
       Array.from({ length: 8 }, (_, n) => register(from(newAddress(), n), { email })),
     )
-    expect([count(answers, 201), count(answers, 409)]).toEqual([1, 7])
+    expect([countOf(answers, 201), countOf(answers, 409)]).toEqual([1, 7])
   })
 })
 
@@ -397,8 +402,8 @@ describe('throttled requests', () => {
     const hash = vi.spyOn(bcrypt, 'hash')
     const compare = vi.spyOn(bcrypt, 'compare')
     const commands = recordCommands()
-    for (let n = 1; n <= 5; n++) throttled(await attempt(from(newAddress()), { email: ada.email }))
-    for (let n = 1; n <= 5; n++) throttled(await register())
+    for (let n = 1; n <= 5; n++) expectThrottled(await attempt(from(newAddress()), { email: ada.email }))
+    for (let n = 1; n <= 5; n++) expectThrottled(await register())
     const own = commands.take().filter(({ database }) => database === `${settings.MONGODB_DATABASE}_auth`)
     commands.stop()
     expect(own.filter(({ name }) => name !== 'find')).toEqual([])
