@@ -1,20 +1,17 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import mongoose from 'mongoose'
 import { createCall, waitUntilDeadline } from '#kernel/call.ts'
 import { ConfigError } from '#kernel/config/config-error.ts'
-import { dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
+import { dependencyUnavailable } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
 import {
   refuseInvalidUri,
   refuseOldVersion,
-  unauthorizedFault,
   verifyWriteAccess,
   warnOfLongTransactions,
 } from './boot-checks.ts'
 import { assertUsable, createDatabase, type Database, type Db } from './database.ts'
 import { createDeployment, type Deployment } from './deployment.ts'
-import type { ConnectionFault } from './deployment-faults.ts'
-import { isUnavailable } from './errors.ts'
+import { repeatUntilConnected, retryableFault } from './repeat-until-connected.ts'
 import { createStallWatch } from './stalled-transactions.ts'
 
 /** The process's only connection pool. */
@@ -44,8 +41,6 @@ export interface Mongo {
 const selectionTimeoutMs = 2_000
 // The server continues to build an index after this time, and the next boot waits for the index again.
 const longTimeoutMs = 3_600_000
-const firstRetryMs = 100
-const maxRetryMs = 5_000
 
 export function createMongo(options: {
   uri: string
@@ -71,30 +66,14 @@ export function createMongo(options: {
     readConcern: { level: 'majority' },
     writeConcern: { w: 'majority', journal: true },
   }
-  const connection = mongoose.createConnection()
+  const client = createClient(uri, connectOptions, { requestTimeoutMs: options.requestTimeoutMs, deployment })
+  const { connection } = client
   const watch = createStallWatch(connection, { appName, logger })
   const databaseName = (module: string) => `${options.database}_${module}`
   const connectionOf = (module: string) => connection.useDb(databaseName(module), { useCache: true })
 
-  let isOpen = false
-  let isClosed = false
-  /** Returns at once if a client exists: the driver finds its servers again, unless it has dropped all of them. */
-  const open = async (): Promise<void> => {
-    if (isOpen && !deployment.isAbandoned()) return
-    if (isOpen) await connection.close()
-    isOpen = false
-    // The socket timeout exceeds the time of every request, so that it ends only operations of a dead server.
-    const socketTimeoutMS = options.requestTimeoutMs + 5_000
-    const opening = connection.openUri(uri, { ...connectOptions, socketTimeoutMS, maxPoolSize: 100 })
-    // The driver drops a server that it cannot use: the server's answer has to be recorded before that.
-    deployment.follow(connection.getClient())
-    await opening
-    isOpen = true
-    if (isClosed) await connection.close()
-  }
-
   const connectOnce = async (): Promise<void> => {
-    await open()
+    await client.open()
     const fault = deployment.fault()
     if (fault) throw dependencyUnavailable(fault.message)
   }
@@ -126,8 +105,8 @@ export function createMongo(options: {
     },
 
     async ping() {
-      if (isClosed) throw dependencyUnavailable('the connection is closed')
-      await open()
+      if (client.isClosed()) throw dependencyUnavailable('the connection is closed')
+      await client.open()
       assertUsable(deployment)
       const ping = { ping: 1, maxTimeMS: selectionTimeoutMs }
       const answer = connection.getClient().db('admin').command(ping)
@@ -148,62 +127,41 @@ export function createMongo(options: {
       }
     },
 
-    close() {
+    close: client.close,
+  }
+}
+
+/** Creates the client of the driver, which is replaced if the driver has dropped all its servers. */
+function createClient(
+  uri: string,
+  connectOptions: mongoose.ConnectOptions,
+  { requestTimeoutMs, deployment }: { requestTimeoutMs: number; deployment: Deployment },
+) {
+  const connection = mongoose.createConnection()
+  let isOpen = false
+  let isClosed = false
+  return {
+    connection,
+    isClosed: () => isClosed,
+
+    /** Returns at once if a client exists: the driver finds its servers again, unless it has dropped all of them. */
+    async open(): Promise<void> {
+      if (isOpen && !deployment.isAbandoned()) return
+      if (isOpen) await connection.close()
+      isOpen = false
+      // The socket timeout exceeds the time of every request, so that it ends only operations of a dead server.
+      const socketTimeoutMS = requestTimeoutMs + 5_000
+      const opening = connection.openUri(uri, { ...connectOptions, socketTimeoutMS, maxPoolSize: 100 })
+      // The driver drops a server that it cannot use: the server's answer has to be recorded before that.
+      deployment.follow(connection.getClient())
+      await opening
+      isOpen = true
+      if (isClosed) await connection.close()
+    },
+
+    close(): Promise<void> {
       isClosed = true
       return connection.close()
     },
-  }
-}
-
-/**
- * Decides whether to repeat a failed attempt to connect, or a failed `work`.
- * @returns the reason to repeat it
- * @throws ConfigError if waiting does not repair the fault; the error itself if it does not come from MongoDB's state
- */
-function retryableFault(
-  error: unknown,
-  context: { isConnected: boolean; connection: mongoose.Connection; deployment: Deployment },
-): ConnectionFault {
-  if (error instanceof ConfigError) throw error
-  const unauthorized = unauthorizedFault(error, context.connection)
-  if (unauthorized) throw unauthorized
-  const fault = context.deployment.fault(error) ?? {
-    kind: 'temporary',
-    message: error instanceof Error ? error.message : String(error),
-  }
-  if (fault.kind === 'permanent') throw new ConfigError([fault.message])
-  const isTransient = isUnavailable(error) || isDomainError(error, 'dependency_unavailable')
-  if (context.isConnected && !isTransient) throw error
-  return fault
-}
-
-/**
- * Repeats `attempt` with exponential backoff until it succeeds.
- * @param classify returns the reason to repeat a failed attempt, or throws
- * @throws DomainError `dependency_unavailable` if the signal aborts during a temporary fault
- * @throws ConfigError if a setup fault lasts longer than `setupTimeoutMs`, or if the signal aborts during it
- */
-async function repeatUntilConnected<T>(
-  attempt: () => Promise<T>,
-  classify: (error: unknown) => ConnectionFault,
-  options: { signal: AbortSignal; setupTimeoutMs: number; logger: Logger },
-): Promise<T> {
-  const { signal, setupTimeoutMs, logger } = options
-  let setupEndsAt = Number.POSITIVE_INFINITY
-  for (let retryInMs = firstRetryMs; ; retryInMs = Math.min(retryInMs * 2, maxRetryMs)) {
-    try {
-      return await attempt()
-    } catch (error) {
-      const { kind, message } = classify(error)
-      if (kind === 'temporary') setupEndsAt = Number.POSITIVE_INFINITY
-      else setupEndsAt = Math.min(setupEndsAt, performance.now() + setupTimeoutMs)
-      const giveUp = () =>
-        kind === 'temporary' ? dependencyUnavailable(message, error) : new ConfigError([message])
-      if (signal.aborted || performance.now() >= setupEndsAt) throw giveUp()
-      logger.warn({ error: message, retryInMs }, 'waiting for MongoDB')
-      await sleep(retryInMs, undefined, { signal }).catch(() => {
-        throw giveUp()
-      })
-    }
   }
 }
