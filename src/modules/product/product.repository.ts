@@ -16,13 +16,13 @@ import { createProductList } from './product-list.repository.ts'
 
 const maxProductsPerQuery = 500
 const maxWaitingReads = 10_000
-// A query is repeated after the first time, and fails after the second.
+// A query without an answer after this time is repeated once.
 const firstQueryMs = 400
-const maxQueryMs = 2_000
+const maxReadMs = 2_000
 
 export type ProductRepository = ReturnType<typeof createProductRepository>
 
-/** Stores the catalogue. The stock queue creates products and changes their stock. */
+/** Reads products, changes their content, and deletes them. The stock queue creates products and changes their stock. */
 export function createProductRepository(database: Database, logger: Logger) {
   const products = productModel(database)
 
@@ -61,7 +61,11 @@ export function createProductRepository(database: Database, logger: Logger) {
       return document ? toProduct(document) : undefined
     },
 
-    /** Deletes by compare-and-set. @param version undefined: any version */
+    /**
+     * Deletes a product by compare-and-set.
+     * @param version undefined: any version
+     * @returns false if the product does not exist or has another version
+     */
     async markDeleted(productId: string, version: number | undefined, call: Call): Promise<boolean> {
       const { modifiedCount } = await database.run(call, (maxTimeMS) =>
         products.updateOne(
@@ -92,14 +96,10 @@ function createFind(database: Database) {
       const ids = [...new Set(batch.map(({ request }) => request))].map((id) => new Types.ObjectId(id))
       // MongoDB executes a filter by one id and nothing else on a faster path.
       const filter = { _id: ids.length === 1 ? ids[0] : { $in: ids } }
-      const documents = await retryOnTimeout(
-        shortenDeadline(call, maxQueryMs),
-        firstQueryMs,
-        name,
-        (within) =>
-          database.run(within, (maxTimeMS) =>
-            collection.find(filter, { maxTimeMS, limit: ids.length, batchSize: ids.length }).toArray(),
-          ),
+      const documents = await retryOnTimeout(shortenDeadline(call, maxReadMs), firstQueryMs, name, (within) =>
+        database.run(within, (maxTimeMS) =>
+          collection.find(filter, { maxTimeMS, limit: ids.length, batchSize: ids.length }).toArray(),
+        ),
       )
       const found = new Map(documents.map((document) => [document._id.toHexString(), readProduct(document)]))
       return batch.map(({ request }) => found.get(request))

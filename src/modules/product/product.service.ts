@@ -45,7 +45,7 @@ export function createProductService(options: { products: ProductRepository; sto
     create: stockChanges.createProduct,
 
     async update(productId: string, update: ProductUpdate, by: Principal, call: Call): Promise<Product> {
-      // With If-None-Match, `checkBase` asks for a version only after it has checked that header, as RFC 9110 orders it.
+      // If the request has If-None-Match, `checkBase` checks that header before it requires a version.
       if (update.ifNoneMatch === undefined) requireVersion(update)
       const { stock } = update
       if (stock !== undefined) return stockChanges.update(productId, { ...update, stock }, by, call)

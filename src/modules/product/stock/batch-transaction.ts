@@ -34,7 +34,7 @@ const maxStaleDecisions = 3
 /**
  * Decides a batch before its transaction on cached products, so that the transaction only writes. Each write's filter or unique
  * id verifies what the decision assumed. If a filter does not match, the products are read and the batch is decided again.
- * A batch with a decision that no write verifies, such as a refusal, is decided on what the transaction itself reads.
+ * If no write verifies a decision, such as a repeated answer, the batch is decided on what the transaction itself reads.
  */
 export function createBatchTransaction(stock: StockRepository): ExecuteInTransaction {
   const recentProducts = createRecentProducts()

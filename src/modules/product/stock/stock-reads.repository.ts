@@ -17,7 +17,10 @@ interface ReadOptions {
   maxTimeMS: number
 }
 
-/** Creates the reads, inside or outside a transaction. @param run calls a read with its options */
+/**
+ * Creates the reads, inside or outside a transaction.
+ * @param run calls a read with its options
+ */
 export function createStockReads(
   models: StockModels,
   run: <Documents>(read: (options: ReadOptions) => Promise<Documents>) => Promise<Documents>,
