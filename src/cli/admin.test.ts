@@ -277,8 +277,6 @@ describe('npm run admin -- --json', () => {
     await users.insertMany(
       Array.from({ length: 1_000 }, (_, n) => ({ ...boss, usernameKey: `boss-${n}`, emailKey: `boss-${n}` })),
     )
-    const { admins, complete } = JSON.parse((await run(theirs, ['list', '--json'])).stdout)
-    expect({ admins: admins.length, complete }).toEqual({ admins: 1_000, complete: false })
     expect((await run(theirs, ['list'])).stdout).toMatch(
       /There are more admins: these are the oldest 1000\n$/,
     )
@@ -293,7 +291,8 @@ describe('npm run admin -- --json', () => {
     await sleep(300)
     const output = textOf(child.stdout)
     await once(child.stdout, 'end')
-    expect(JSON.parse(output()).admins).toHaveLength(1_000)
+    const { admins, complete } = JSON.parse(output())
+    expect({ admins: admins.length, complete }).toEqual({ admins: 1_000, complete: false })
     expect(await exited).toEqual([0, null])
     await own.close()
   })
