@@ -26,7 +26,7 @@ export function createGateway(options: {
   urls: Readonly<Record<string, string>>
   /** The time for a whole answer. It must be longer than the services' own request timeout. */
   timeoutMs: number
-  /** The proxies whose `X-Forwarded-For` the gateway believes. The services need to trust the gateway only. */
+  /** The proxies whose `X-Forwarded-For` the gateway trusts. The services trust the gateway only. */
   trustedProxies: readonly string[]
   /** The origins whose pages may call the API. The gateway answers them, so that a page can read its errors too. */
   corsOrigins: readonly string[]

@@ -41,7 +41,7 @@ const shortTurnMs = 0.05
 const maxQueueCheckMs = 500
 
 /**
- * Waits until the accept queue is probably empty. Closing the socket resets connections that are still in it. A balancer
+ * Waits until the accept queue is probably empty. Closing the socket resets connections that are still in it. A load balancer
  * counts their requests as sent, and cannot repeat them.
  */
 async function untilAcceptQueueIsEmpty(server: Server, withinMs: number): Promise<void> {
