@@ -100,7 +100,9 @@ async function main(): Promise<number> {
       await writeReport(folder, completed, await describeMachine(context), options)
       console.log(`\nperformance.md and performance.svg are in ${folder}`)
     }
-    return completed.length === selected.length ? 0 : 1
+    const failed = selected.filter((scenario) => !completed.some((each) => each.scenario === scenario))
+    if (failed.length > 0) console.error(`\nFailed scenarios: ${failed.map(({ name }) => name).join(', ')}`)
+    return failed.length > 0 ? 1 : 0
   } finally {
     await context.close()
   }
