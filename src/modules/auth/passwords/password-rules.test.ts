@@ -208,7 +208,7 @@ describe('a sign-in with a slightly different password', () => {
     ['in another normalization form', 'caf\u00e9 au lait', 'cafe\u0301 au lait'],
     ['in compatibility characters', 'fine words indeed', '\ufb01ne words indeed'],
     ['with an unpaired surrogate instead of U+FFFD', 'correct \ufffd horse', 'correct \ud83e horse'],
-  ])('a sign-in fails with the password %s', async (_what, password, attempted) => {
+  ])('a sign-in fails if the password differs: %s', async (_what, password, attempted) => {
     expect(await signInWith(password, attempted)).toBe(401)
     expect(await signInWith(password, password)).toBe(200)
   })
