@@ -43,7 +43,7 @@ describe('a warning names a misnamed variable and the setting that was probably 
     ['MONGO_URL_FILE', 'MONGODB_URI_FILE'],
     ['ADMIN_PASSWROD_FILE', 'ADMIN_PASSWORD_FILE'],
     ['ADMIN_PASSWORD_FIEL', 'ADMIN_PASSWORD_FILE'],
-  ])('%s: %s', (variable, meant) => {
+  ])('%s for %s', (variable, meant) => {
     expect(warnings({ [variable]: '3000' })).toEqual([
       `${variable} is not a setting; ${meant} was probably meant`,
     ])

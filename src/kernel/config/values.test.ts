@@ -11,7 +11,7 @@ describe('HOST', () => {
     ['fe80::1%eth0', 'fe80::1%eth0'],
     ['shop.internal', 'shop.internal'],
     ['', '0.0.0.0'],
-  ])('"%s" is %s', (HOST, host) => {
+  ])('of "%s" becomes %s', (HOST, host) => {
     expect(load({ HOST }).host).toBe(host)
   })
 
@@ -23,7 +23,7 @@ describe('HOST', () => {
     '*',
     '127.0.0.1,::1',
     '::g',
-  ])('"%s" is refused', (HOST) => {
+  ])('refuses "%s"', (HOST) => {
     expect(faultsOf({ HOST })).toEqual([expect.stringMatching(/^HOST must be an address or a name/)])
   })
 })
@@ -106,7 +106,7 @@ describe('durations', () => {
     ['2h', 7_200_000],
     ['30d', 2_592_000_000],
     ['0s', 0],
-  ])('%s is %d milliseconds', (text, milliseconds) => {
+  ])('%s becomes %d milliseconds', (text, milliseconds) => {
     expect(duration.parse(text)).toBe(milliseconds)
   })
 
@@ -122,7 +122,7 @@ describe('durations', () => {
   it.each([
     ['REQUEST_TIMEOUT', '99ms', 'must be 100ms or more'],
     ['ACCESS_TOKEN_TTL', '999ms', 'must be 1s or more'],
-  ])('%s=%s is too short', (name, value, complaint) => {
+  ])('%s=%s is refused as too short', (name, value, complaint) => {
     expect(faultsOf({ [name]: value })).toEqual([`${name} ${complaint}`])
   })
 
@@ -130,7 +130,7 @@ describe('durations', () => {
     ['ACCESS_TOKEN_TTL', '25h', 'must be 1d or less'],
     // The end of a session would not be a valid date.
     ['REFRESH_TOKEN_TTL', '99999999d', 'must be 3650d or less'],
-  ])('%s=%s is too long', (name, value, complaint) => {
+  ])('%s=%s is refused as too long', (name, value, complaint) => {
     expect(faultsOf({ [name]: value })).toEqual([`${name} ${complaint}`])
   })
 
@@ -167,14 +167,14 @@ describe('a value of the wrong form is refused', () => {
     }
   })
 
-  it('ADMIN_EMAIL that is none, in the words that a request is refused with', () => {
+  it('ADMIN_EMAIL with the message of the same fault in a request', () => {
     const admin = { ADMIN_USERNAME: 'boss', ADMIN_PASSWORD: 'correct horse battery' }
     expect(faultsOf({ ...admin, ADMIN_EMAIL: 'nowhere' })).toEqual([
       'ADMIN_EMAIL must be an e-mail address such as ada@example.com, with an international domain in its ASCII form (xn--...)',
     ])
   })
 
-  it('JWT_PRIVATE_KEYS whose halves do not belong together, or that share a kid', () => {
+  it('JWT_PRIVATE_KEYS whose private and public parts do not match, or that share a kid', () => {
     const [one, other] = [generatePrivateKey(), generatePrivateKey()]
     expect(faultsOf({ JWT_PRIVATE_KEYS: JSON.stringify([{ ...one, d: other.d }]) })).toEqual([
       expect.stringContaining('are not a pair'),
@@ -200,7 +200,7 @@ it.each(['http://auth.example/?a=b', 'http://auth.example/#x', 'http://a:b@auth.
 )
 
 describe('a rate', () => {
-  it('is a number and a duration', () => {
+  it('consists of a number and a duration', () => {
     expect(load({ LOGIN_FAILURES_PER_ACCOUNT: '3/90s' }).settings.auth).toMatchObject({
       LOGIN_FAILURES_PER_ACCOUNT: { max: 3, withinMs: 90_000 },
     })
@@ -245,7 +245,7 @@ describe('TRUSTED_PROXIES', () => {
     '10.0.0.0/',
     '*',
     '10.0.0.0/-1',
-  ])('does not list %j', (value) => {
+  ])('refuses %j', (value) => {
     expect(faultsOf({ TRUSTED_PROXIES: value })).toEqual([
       'TRUSTED_PROXIES must be a comma list of addresses and CIDR ranges such as 10.0.0.0/8',
     ])
