@@ -493,7 +493,7 @@ it('never has more stock on sale than exists while it repairs', async () => {
   // The stock of a cancelled order came back, and then its hold: to release that one too would sell a cup twice.
   await change(copy.product, 'reservations', orders.cancelled, { $set: { state: 'held' } })
   expect((await copy.look('repair')).map(({ repaired }) => repaired)).toEqual([
-    'released what it held',
+    'released the stock that it held',
     'stock 5 → 4',
   ])
   const lowered = await copy.product.collection('stockLedger').findOne({ by: 'audit' })

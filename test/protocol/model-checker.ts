@@ -1,5 +1,5 @@
-// A model checker that explores a finite model breadth first. It visits every reachable state, so an invariant that it does
-// not see broken holds in the whole model. Each counterexample that it reports is a shortest one.
+// A model checker. It visits every reachable state of a finite model, breadth first. So an invariant that holds in each visited
+// state holds in the whole model, and no counterexample is shorter than the one that it reports.
 
 /** One atomic step of one actor. */
 export interface Transition<State> {
@@ -19,10 +19,10 @@ export interface StepInvariant<State> {
   readonly holds: (before: State, after: State) => boolean
 }
 
-/** The claim that from each reachable state, after `crash`, these transitions alone can lead to a settled state. */
+/** The claim that after a crash in any reachable state, these transitions alone can lead to a settled state. */
 export interface Recovery<State> {
   readonly name: string
-  /** Removes the state that a crash loses. Without it, recovery starts from the reachable states themselves. */
+  /** Removes from a state what a crash loses. Without `crash`, recovery starts from the reachable states themselves. */
   readonly crash?: Transition<State>
   readonly transitions: readonly Transition<State>[]
   readonly settled: (state: State) => boolean
@@ -38,7 +38,7 @@ export interface Model<State> {
   readonly recovery?: Recovery<State>
 }
 
-/** A situation that must occur in the model. A model in which it never occurs proves nothing about it. */
+/** A situation that must occur in the model. Without it, the model would prove nothing about that situation. */
 export interface Situation<State> {
   readonly name: string
   readonly reached: (before: State, label: string, after: State) => boolean
@@ -139,7 +139,7 @@ interface Recovering<State> {
   settles: boolean
 }
 
-/** Collects the states that crashes leave, which are far fewer than the states they start from, and explores recovery. */
+/** Collects the states that crashes leave, and explores recovery from them. They are far fewer than all reachable states. */
 function collectCrashes<State>(recovery: Recovery<State>, keyOf: (state: State) => string) {
   const { name, crash, transitions, settled } = recovery
   const nodes = new Map<string, Recovering<State>>()

@@ -2,41 +2,41 @@ import { describe, expect, it } from 'vitest'
 import { check, type Situation, type Verdict } from './model-checker.ts'
 import { type Configuration, type Order, protocol, type Safeguards, type Shop } from './order-model.ts'
 
-// Together these configurations use every feature of the model. Each is explored completely.
+// Together these configurations use every feature of the model. The checker explores each of them completely.
 const lastUnit: Configuration = {
   customers: { ada: 1, bob: 1 },
   shipping: true,
-  correctedUpTo: 2,
+  maxCorrectedStock: 2,
   deletion: true,
   expiry: 'never',
 }
 const keyUsedAgain: Configuration = {
   customers: { ada: 2, bob: 1 },
   shipping: false,
-  correctedUpTo: 1,
+  maxCorrectedStock: 1,
   deletion: false,
   expiry: 'never',
 }
 const expiry: Configuration = {
   customers: { ada: 1, bob: 1 },
   shipping: false,
-  correctedUpTo: 1,
+  maxCorrectedStock: 1,
   deletion: false,
   expiry: 'careless',
 }
 const expiryAndKeyUsedAgain: Configuration = {
   customers: { ada: 2 },
   shipping: true,
-  correctedUpTo: 2,
+  maxCorrectedStock: 2,
   deletion: true,
   expiry: 'careless',
 }
-// This configuration is large enough for most counterexamples. It is quick to explore completely, which a proof that a state
-// is stuck requires.
+// This configuration is large enough for most counterexamples, and it is quick to explore completely. A counterexample about
+// recovery is only known after the whole exploration.
 const small: Configuration = {
   customers: { ada: 1, bob: 1 },
   shipping: true,
-  correctedUpTo: 0,
+  maxCorrectedStock: 0,
   deletion: true,
   expiry: 'never',
 }
@@ -95,7 +95,7 @@ function lastUnitSituations(): Situation<Shop>[] {
   ]
   return [
     state(
-      'the unit is held for one while the other is refused it',
+      'the unit is held for one customer, and the other customer is rejected',
       ({ ada, bob }) =>
         ada.status === 'pending' &&
         ada.reservation === 'held' &&
@@ -103,54 +103,63 @@ function lastUnitSituations(): Situation<Shop>[] {
         bob.reservation === 'rejected',
     ),
     state(
-      'the unit is sold to the other after a cancellation',
-      ({ ada, bob }) => ada.status === 'cancelled' && ada.confirmation && bob.status === 'confirmed',
+      'the other customer buys the unit after a cancellation',
+      ({ ada, bob }) => ada.status === 'cancelled' && ada.wasConfirmed && bob.status === 'confirmed',
     ),
     state('an order is delivered', ({ ada }) => ada.status === 'delivered'),
     ...stages.flatMap(([status, reservation]) =>
-      [false, true].map((undo) =>
+      [false, true].map((isUndone) =>
         state(
-          `a crash can leave an order ${status}${undo ? ' for an undo' : ''}, its stock ${reservation}`,
+          `a crash can leave an order ${status}${isUndone ? ' by an undo' : ''}, with its reservation ${reservation}`,
           ({ ada }) =>
             ada.status === status &&
             ada.reservation === reservation &&
-            (ada.undo === undo || status === 'pending'),
+            (ada.isUndone === isUndone || status === 'pending'),
         ),
       ),
     ),
 
     when(
-      'a retry takes over from a request that has its answer',
+      'a retry takes over while an earlier request has the answer to its reserve',
       'retry takes over',
-      ({ ada }) => ada.saidHeld,
+      ({ ada }) => ada.answeredHeld,
     ),
     when(
-      'a request and a retry both come to confirm',
-      'request comes too late to settle',
-      ({ ada }) => ada.saidHeld && ada.leaseHasEnded && ada.status === 'confirmed',
+      'a request and a retry both try to confirm',
+      'request loses its compare-and-set on',
+      ({ ada }) => ada.answeredHeld && ada.leaseHasEnded && ada.status === 'confirmed',
     ),
     when(
-      'a reserve is delivered once more when its order is delivered',
+      'a reserve arrives again after its order was delivered',
       'product repeats its answer for',
       ({ ada }) => ada.status === 'delivered',
     ),
     when(
-      'a rejected reserve is delivered once more when there is stock',
+      'a rejected reserve arrives again when there is stock',
       'product repeats its answer for',
       ({ ada }, { stock }) => ada.reservation === 'rejected' && stock > 0,
     ),
     when(
-      'a reserve arrives for the first time after the release',
+      'a reserve arrives for the first time after its release',
       'product repeats its answer for',
-      ({ ada }) => ada.status === 'cancelled' && !ada.saidHeld && !ada.saidRejected && !ada.saidReleased,
+      ({ ada }) =>
+        ada.status === 'cancelled' && !ada.answeredHeld && !ada.answeredRejected && !ada.answeredReleased,
     ),
-    when('a reserve arrives while its order is being cancelled', 'product holds', ({ ada }) => {
+    when('a reserve arrives while its order is being cancelled', 'product holds stock for', ({ ada }) => {
       return ada.status === 'cancelling' && ada.releaseSent
     }),
-    when('a release comes before the reserve', 'product releases', ({ ada }) => ada.reservation === 'absent'),
-    when('a release meets a rejection', 'product releases', ({ ada }) => ada.reservation === 'rejected'),
     when(
-      'a release arrives once more when its order is cancelled and its unit sold',
+      'a release arrives before its reserve',
+      'product releases',
+      ({ ada }) => ada.reservation === 'absent',
+    ),
+    when(
+      'a release arrives after the reserve was rejected',
+      'product releases',
+      ({ ada }) => ada.reservation === 'rejected',
+    ),
+    when(
+      'a release arrives again after its order was cancelled and the unit was sold',
       'product releases',
       ({ ada, bob }) => ada.status === 'cancelled' && bob.status === 'confirmed',
     ),
@@ -158,99 +167,107 @@ function lastUnitSituations(): Situation<Shop>[] {
     when(
       'a sweeper undoes an order that a retry has taken over',
       'sweeper begins to undo',
-      ({ ada }) => ada.leaseRuns && ada.saidHeld,
+      ({ ada }) => ada.leaseRuns && ada.answeredHeld,
     ),
     when(
-      'a second sweeper comes to undo what the first one is undoing',
-      'sweeper comes too late to undo',
-      ({ ada }) => ada.status === 'cancelling' && ada.undo,
+      'a second sweeper tries to undo an order that the first one is undoing',
+      'sweeper loses its compare-and-set on',
+      ({ ada }) => ada.status === 'cancelling' && ada.isUndone,
     ),
     when(
-      'a sweeper comes to undo what was confirmed meanwhile',
-      'sweeper comes too late to undo',
+      'a sweeper tries to undo an order that was confirmed meanwhile',
+      'sweeper loses its compare-and-set on',
       ({ ada }) => ada.status === 'confirmed',
     ),
     when(
-      'a second sweeper takes up what the first one is undoing',
-      'sweeper takes up the cancelling of',
-      ({ ada }) => ada.undo && ada.releaseAnswered,
+      'a second sweeper resumes an undo that the first one has begun',
+      'sweeper resumes the cancellation of',
+      ({ ada }) => ada.isUndone && ada.releaseAnswered,
     ),
     when(
-      'a second sweeper comes to finish what the first one has undone',
-      'canceller or sweeper finds finished',
-      ({ ada }) => ada.undo,
+      'a second sweeper tries to complete an undo that the first one has completed',
+      'canceller or sweeper finds already completed',
+      ({ ada }) => ada.isUndone,
     ),
     when(
-      "a sweeper takes up its owner's cancellation",
-      'sweeper takes up the cancelling of',
-      ({ ada }) => !ada.undo,
+      'a sweeper resumes a cancellation by the owner',
+      'sweeper resumes the cancellation of',
+      ({ ada }) => !ada.isUndone,
     ),
     when(
-      'a request comes to confirm what is being undone',
-      'request comes too late to settle',
-      ({ ada }) => ada.status === 'cancelling' && ada.undo && ada.saidHeld,
+      'a request tries to confirm an order that is being undone',
+      'request loses its compare-and-set on',
+      ({ ada }) => ada.status === 'cancelling' && ada.isUndone && ada.answeredHeld,
     ),
     when(
-      'the owner comes to cancel what is being undone',
-      'owner comes too late to cancel',
-      ({ ada }) => ada.status === 'cancelling' && ada.undo,
+      'the owner tries to cancel an order that is being undone',
+      'owner can no longer cancel',
+      ({ ada }) => ada.status === 'cancelling' && ada.isUndone,
     ),
 
     when(
-      'the owner cancels while the stock is held and not yet confirmed',
+      'the owner cancels an order that holds stock and is not confirmed yet',
       'owner begins to cancel',
       ({ ada }) => ada.status === 'pending' && ada.reservation === 'held',
     ),
     when(
-      'the owner cancels what is confirmed',
+      'the owner cancels a confirmed order',
       'owner begins to cancel',
       ({ ada }) => ada.status === 'confirmed',
     ),
     when(
-      'the create finds its order cancelled by the owner',
-      'request comes too late to settle',
-      ({ ada }) => ada.status === 'cancelling' && !ada.undo && !ada.confirmation,
+      'the first request finds its order cancelled by the owner',
+      'request loses its compare-and-set on',
+      ({ ada }) => ada.status === 'cancelling' && !ada.isUndone && !ada.wasConfirmed,
     ),
     when(
       'a retry finds its order cancelled by the owner',
-      'retry is answered by',
-      ({ ada }) => ada.status === 'cancelled' && !ada.confirmation,
+      'retry reads',
+      ({ ada }) => ada.status === 'cancelled' && !ada.wasConfirmed,
     ),
     when(
-      'a retry is answered 201 when the order is cancelled',
-      'retry is answered by',
-      ({ ada }) => ada.status === 'cancelled' && ada.confirmation,
+      'a retry is answered 201 after the confirmed order was cancelled',
+      'retry reads',
+      ({ ada }) => ada.status === 'cancelled' && ada.wasConfirmed,
     ),
     when(
-      'a retry is answered what was rejected before',
-      'retry is answered by',
+      'a retry repeats the rejection when there is stock again',
+      'retry reads',
       ({ ada }, { stock }) => ada.status === 'rejected' && stock > 0,
     ),
     when(
-      'shipping wins over cancelling',
-      'owner comes too late to cancel',
+      'an order is shipped before its owner cancels',
+      'owner can no longer cancel',
       ({ ada }) => ada.status === 'shipped',
     ),
     when(
-      'cancelling wins over shipping',
-      'admin comes too late to ship',
+      'an order is cancelled before an admin ships it',
+      'admin can no longer ship',
       ({ ada }) => ada.status === 'cancelling',
     ),
 
     state(
-      'a correction takes the unit that a pending order is to reserve',
+      'an admin removes the unit before a pending order reserves it',
       ({ ada }, { stocked }) => stocked === 0 && ada.status === 'pending' && ada.reservation === 'absent',
     ),
-    state('a correction adds a unit for both', ({ ada, bob }) => {
+    state('an admin adds a unit, and both customers buy one', ({ ada, bob }) => {
       return ada.status === 'confirmed' && bob.status === 'confirmed'
     }),
-    when('a deleted product is unknown', 'product rejects as unknown', (_, { stock }) => stock > 0),
     when(
-      'a deleted product gets back what was held',
+      'an order is rejected because its product was deleted',
+      'product rejects as unknown',
+      (_, { stock }) => stock > 0,
+    ),
+    when(
+      'stock returns to a deleted product',
       'product releases',
       ({ ada }, { deleted }) => deleted && ada.reservation === 'held',
     ),
-    when('what is held of a deleted product is confirmed', 'request confirms', (_, { deleted }) => deleted),
+    when(
+      'an order is confirmed after its product was deleted',
+      'request confirms',
+      (_, { deleted }) => deleted,
+    ),
   ]
 }
 
@@ -259,33 +276,33 @@ function keyUsedAgainSituations(): Situation<Shop>[] {
   const state = once(ordersIn('ada', 'again', 'bob'))
   return [
     state(
-      'a retry after an undo becomes a new order, which is confirmed',
-      ({ ada, again }) => ada.undo && again.status === 'confirmed',
+      'a retry after an undo places a new order, which is confirmed',
+      ({ ada, again }) => ada.isUndone && again.status === 'confirmed',
     ),
     state(
       'the new order is rejected because the other customer has bought',
-      ({ ada, again, bob }) => ada.undo && again.status === 'rejected' && bob.status === 'confirmed',
+      ({ ada, again, bob }) => ada.isUndone && again.status === 'rejected' && bob.status === 'confirmed',
     ),
     state(
       'the new order is cancelled by its owner',
-      ({ ada, again }) => ada.undo && again.status === 'cancelled' && !again.undo,
+      ({ ada, again }) => ada.isUndone && again.status === 'cancelled' && !again.isUndone,
     ),
-    state('both orders of a key are undone', ({ ada, again }) => {
-      return ada.status === 'cancelled' && again.undo && again.status === 'cancelled'
+    state('both orders of one key are undone', ({ ada, again }) => {
+      return ada.status === 'cancelled' && again.isUndone && again.status === 'cancelled'
     }),
     when(
-      'the reserve of the undone order arrives first when the new one is at work',
+      'the reserve of the undone order arrives for the first time while the new order is pending',
       'product repeats its answer for',
       ({ ada, again }) =>
-        !ada.saidHeld && !ada.saidRejected && !ada.saidReleased && again.status === 'pending',
+        !ada.answeredHeld && !ada.answeredRejected && !ada.answeredReleased && again.status === 'pending',
     ),
     when(
-      'the request of the undone order comes to confirm when the new one is confirmed',
-      'request comes too late to settle',
-      ({ ada, again }) => ada.saidHeld && again.status === 'confirmed',
+      'the request of the undone order tries to confirm after the new order was confirmed',
+      'request loses its compare-and-set on',
+      ({ ada, again }) => ada.answeredHeld && again.status === 'confirmed',
     ),
     when(
-      'a second sweeper releases the undone order when the new one holds the unit',
+      'a second sweeper releases the undone order while the new order holds the unit',
       'product releases',
       ({ again }) => again.reservation === 'held',
     ),
@@ -297,17 +314,17 @@ function expirySituations(): Situation<Shop>[] {
   return [
     when(
       'the tombstone of a cancelled order expires',
-      'time expires the reservation of',
-      ({ ada }) => ada.status === 'cancelled' && !ada.confirmation && !ada.saidHeld,
+      'reservation expires of',
+      ({ ada }) => ada.status === 'cancelled' && !ada.wasConfirmed && !ada.answeredHeld,
     ),
     when(
-      'a rejection expires that its order has not heard of',
-      'time expires the reservation of',
+      'a rejection expires while its order is pending',
+      'reservation expires of',
       ({ ada }) => ada.status === 'pending',
     ),
-    when('a rejected order expires', 'time expires the rejected', () => true),
+    when('a rejected order expires', 'rejected order expires:', () => true),
     when(
-      'a release arrives when the reservation is gone and the unit is sold',
+      'a release arrives after its reservation expired and the unit was sold',
       'product releases',
       ({ ada, bob }) =>
         ada.status === 'cancelled' && ada.reservation === 'absent' && bob.status === 'confirmed',
@@ -315,12 +332,12 @@ function expirySituations(): Situation<Shop>[] {
     when(
       'an old order is undone',
       'sweeper begins to undo',
-      ({ ada }) => ada.old && ada.reservation === 'held',
+      ({ ada }) => ada.isOld && ada.reservation === 'held',
     ),
     when(
-      'a request confirms with an answer a week old',
+      'a request confirms with an answer that is a week old',
       'request confirms',
-      ({ ada }) => ada.old && ada.reservation === 'held',
+      ({ ada }) => ada.isOld && ada.reservation === 'held',
     ),
   ]
 }
@@ -329,33 +346,33 @@ function expiryAndKeyUsedAgainSituations(): Situation<Shop>[] {
   const state = once(ordersIn('ada', 'again'))
   return [
     state(
-      'a retry after its rejection has expired becomes a new order, which is confirmed',
+      'a retry after the expiry of its rejected order places a new order, which is confirmed',
       ({ ada, again }) => ada.status === 'expired' && again.status === 'confirmed',
     ),
     state(
-      'so does one after an undo whose reservation has expired',
-      ({ ada, again }) => ada.undo && ada.reservation === 'absent' && again.status === 'delivered',
+      'a retry after an undo, whose reservation has expired, places a new order, which is delivered',
+      ({ ada, again }) => ada.isUndone && ada.reservation === 'absent' && again.status === 'delivered',
     ),
   ]
 }
 
 const configurations: [string, Configuration, Situation<Shop>[]][] = [
   ['two customers and one unit', lastUnit, lastUnitSituations()],
-  ['two customers and one unit, a key used again', keyUsedAgain, keyUsedAgainSituations()],
-  ['two customers and one unit, with what is old expiring', expiry, expirySituations()],
-  ['a key used again, with what is old expiring', expiryAndKeyUsedAgain, expiryAndKeyUsedAgainSituations()],
+  ['two customers and one unit, with a key that is used again', keyUsedAgain, keyUsedAgainSituations()],
+  ['two customers and one unit, with expiry', expiry, expirySituations()],
+  ['a key that is used again, with expiry', expiryAndKeyUsedAgain, expiryAndKeyUsedAgainSituations()],
 ]
 
 describe('the order protocol', () => {
   it.each(configurations)('holds for %s', (title, configuration, situations) => {
     const verdict = explore(title, configuration, { situations })
     expect(verdict.counterexample).toBeUndefined()
-    // Every situation and every step must occur. Otherwise the invariants might hold only because the model does too little.
+    // Every situation and every step must occur. Otherwise the invariants might hold only because the model lacks behaviours.
     expect(verdict.missed).toEqual([])
     expect([...verdict.taken].filter(([, times]) => times === 0)).toEqual([])
   })
 
-  // Leases only save work, so the invariants also hold for processes that ignore them.
+  // Leases only avoid duplicate work, so the invariants also hold for processes that ignore them.
   it.each(configurations)('holds without leases for %s', (title, configuration) => {
     const verdict = explore(`without leases, ${title}`, configuration, { without: ['lease'] })
     expect(verdict.counterexample).toBeUndefined()
@@ -363,40 +380,40 @@ describe('the order protocol', () => {
 })
 
 const stuck = 'the sweeper settles the state that a crash leaves'
-const wronglyHeld = 'each hold belongs to an order that may still need it'
-const notItsLife = 'an order only takes the steps of its life'
+const wrongHold = 'each hold belongs to an order that may still need it'
+const wrongStatusChange = 'an order changes its status only as the protocol allows'
 
 /** For each safeguard: the smallest configuration that needs it, and the first invariant that breaks without it. */
-const lacks: Record<Exclude<keyof Safeguards, 'lease'>, [Configuration, broken: string]> = {
-  orderBeforeReservation: [small, wronglyHeld],
+const brokenWithout: Record<Exclude<keyof Safeguards, 'lease'>, [Configuration, broken: string]> = {
+  orderBeforeReservation: [small, wrongHold],
   uniqueKey: [keyUsedAgain, 'a key has one final answer'],
   conditionalDecrement: [small, 'stock is never below zero'],
-  recordedRejection: [small, wronglyHeld],
-  tombstone: [small, wronglyHeld],
+  recordedRejection: [small, wrongHold],
+  tombstone: [small, wrongHold],
   compareOnRelease: [small, 'stock plus held units equal the units put in'],
-  releaseAlwaysLands: [small, stuck],
-  compareOnConfirm: [small, notItsLife],
-  compareOnReject: [small, notItsLife],
-  compareOnCancel: [small, notItsLife],
+  releaseIsNeverRefused: [small, stuck],
+  compareOnConfirm: [small, wrongStatusChange],
+  compareOnReject: [small, wrongStatusChange],
+  compareOnCancel: [small, wrongStatusChange],
   compareOnUndo: [small, 'a customer that was answered 201 has an order that was confirmed'],
-  compareOnShip: [small, notItsLife],
-  releaseBeforeCancelled: [small, wronglyHeld],
+  compareOnShip: [small, wrongStatusChange],
+  releaseBeforeCancelled: [small, wrongHold],
   loserAnswersFromOrder: [small, 'a customer that was answered 201 has an order that was confirmed'],
-  undoIsNoAnswer: [
+  undoGivesNoFinalAnswer: [
     small,
     'a customer that was told of a cancellation cancelled the order before it was confirmed',
   ],
   undoFreesKey: [small, stuck],
   onlyUndoFreesKey: [small, 'an order that its owner cancelled keeps its key'],
-  sweepsPending: [small, stuck],
-  sweepsCancelling: [small, stuck],
-  // These two safeguards are needed even if everything else expires carefully.
-  deadlineInTransaction: [{ ...expiry, expiry: 'careful' }, wronglyHeld],
-  takesOverYoungOnly: [{ ...expiry, expiry: 'careful' }, wronglyHeld],
+  sweeperUndoesPending: [small, stuck],
+  sweeperCompletesCancelling: [small, stuck],
+  // These two safeguards are needed even if expiry is careful.
+  deadlineInTransaction: [{ ...expiry, expiry: 'careful' }, wrongHold],
+  neverTakesOverOldOrders: [{ ...expiry, expiry: 'careful' }, wrongHold],
 }
 
 describe('each safeguard of the order protocol', () => {
-  it.each(Object.entries(lacks))('%s is needed', (safeguard, [configuration, broken]) => {
+  it.each(Object.entries(brokenWithout))('%s is needed', (safeguard, [configuration, broken]) => {
     const verdict = explore(`without ${safeguard}`, configuration, {
       without: [safeguard as keyof Safeguards],
     })

@@ -1,34 +1,37 @@
 // A finite model of the order protocol: orders, reservations, a product with one unit of stock, and everything that processes
 // and the network can do to them. The protocol is explained in src/modules/order/place-order.ts and
-// src/modules/product/stock/reservations.ts. The model abstracts from the program as follows:
+// src/modules/product/stock/reservations.ts. A request reserves stock in the product module, and then confirms or rejects its
+// order. A cancellation by the owner, or an undo by the sweeper, releases the stock. model-checker.ts explores the model.
+//
+// The model simplifies the program as follows:
 //
 // - Atomicity. One transition is one update of one document, or one transaction. A process may stop for ever between any two
 //   transitions, because no transition is ever forced. A crash therefore needs no transition of its own. `recovery` alone
 //   crashes everything, to ask whether the stored state can still be settled.
-// - No processes. The model stores what any process could know, instead of the processes. A message stays deliverable after
-//   it is sent: it may arrive never, late, or many times. An answer may likewise reach any number of processes. Knowledge is
-//   never forgotten: a process may act on any status that the order ever had. So `confirmation` also means that some process
-//   may believe that the order is confirmed, and `leaseHasEnded` that some sweeper may be about to undo the order. This
+// - No processes. The model stores which messages were sent and which facts a process may have read, instead of the processes.
+//   A message stays deliverable after it is sent: it may arrive never, late, or many times. An answer may likewise reach any
+//   number of processes. A process may act on any status that the order ever had. So `wasConfirmed` also means that some
+//   process may have read the order as confirmed, and `leaseHasEnded` that some sweeper may be about to undo the order. This
 //   covers any number of concurrent requests, retries, owners, admins and sweepers, each at any step.
-// - Versions. An order enters each status at most once (invariant: `an order only takes the steps of its life`), so the
+// - Versions. An order enters each status at most once (invariant: `an order changes its status only as the protocol allows`), so the
 //   status also stands for the version.
 // - Answers. A final answer counts as given as soon as a step allows it. A program that gives the answer later, or loses it,
-//   promises less.
-// - Time. The protocol trusts no clock to the second: a request may act after its deadline, and a lease may end at any moment.
-//   It trusts clocks to the week. The transition `a week passes` makes one order old. By then the deadlines of its requests
-//   and the transactions that began before them are over, and its reservation may expire. One transition is enough, because
-//   an order is taken over for a day at most, and a reservation is kept for longer. Each order ages by itself, because orders
-//   are placed at different times.
-// - Data. Each order asks for one unit of the one product. Prices, several lines, and other bodies under the same key do not
-//   influence the protocol: one transaction takes all lines or none. An order without a key is an order without retries.
+//   makes fewer promises.
+// - Time. The protocol does not rely on clocks that are right to the second: a request may act after its deadline, and a lease
+//   may end at any moment. It relies on clocks that are right to the week. The transition `a week passes` makes one order old.
+//   By then the deadlines of its requests are over, and so are the transactions that began before them. The reservation of an
+//   old order may expire. One transition is enough, because an order can be taken over for a day at most, and a reservation is
+//   kept for longer. Each order ages independently, because orders are placed at different times.
+// - Data. Each order has one line, for one unit of the one product. Prices, several lines, and other bodies under the same key
+//   do not influence the protocol: one transaction takes all lines or none. An order without a key is an order without retries.
 
 import type { Invariant, Model, StepInvariant, Transition } from './model-checker.ts'
 
-/** The safeguards of the protocol. The tests prove that the protocol breaks without each of them, except `lease`. */
+/** The safeguards of the protocol. The tests show that an invariant breaks without each of them, except `lease`. */
 export interface Safeguards {
   /** An order is inserted before anything is reserved for it. */
   orderBeforeReservation: boolean
-  /** At most one order per user and key. */
+  /** A unique index admits at most one order per user and key. */
   uniqueKey: boolean
   /** A hold takes stock only if there is enough. */
   conditionalDecrement: boolean
@@ -39,7 +42,7 @@ export interface Safeguards {
   /** A release returns stock only if the reservation is `held`, and ends the hold in the same transaction. */
   compareOnRelease: boolean
   /** A release is never refused, even if the product has been deleted. */
-  releaseAlwaysLands: boolean
+  releaseIsNeverRefused: boolean
   /** The change pending → confirmed is a compare-and-set. */
   compareOnConfirm: boolean
   /** The change pending → rejected is a compare-and-set. */
@@ -52,26 +55,26 @@ export interface Safeguards {
   compareOnShip: boolean
   /** An order becomes `cancelled` only after its release was answered. */
   releaseBeforeCancelled: boolean
-  /** A request that loses its compare-and-set answers from the order, not from the product module's answer. */
+  /** A request that loses its compare-and-set reads the order, and does not repeat the product module's answer to the client. */
   loserAnswersFromOrder: boolean
-  /** An undone order, or one that is being undone, gives no final answer: the client is told to come back. */
-  undoIsNoAnswer: boolean
+  /** A request whose order is undone, or is being undone, gets no final answer: the client is told to retry. */
+  undoGivesNoFinalAnswer: boolean
   /** An undo unsets the idempotency key. */
   undoFreesKey: boolean
   /** Only an undo unsets the idempotency key. */
   onlyUndoFreesKey: boolean
   /** The sweeper undoes abandoned `pending` orders. */
-  sweepsPending: boolean
-  /** The sweeper finishes abandoned cancellations. */
-  sweepsCancelling: boolean
+  sweeperUndoesPending: boolean
+  /** The sweeper completes abandoned cancellations. */
+  sweeperCompletesCancelling: boolean
   /** No reserve takes effect after its deadline plus the lifetime of a transaction. */
   deadlineInTransaction: boolean
   /**
-   * Retries do not take over an old order; only the sweeper settles it. Its reservation could expire between the answer to
-   * the retry's reserve and a second delivery of that reserve.
+   * Retries do not take over an old order: only the sweeper settles it. Otherwise its reservation could expire between the
+   * answer to the retry's reserve and a second delivery of that reserve.
    */
-  takesOverYoungOnly: boolean
-  /** No retry takes over, and no sweeper undoes, an order while its lease runs. A lease only saves work. */
+  neverTakesOverOldOrders: boolean
+  /** While the lease of an order runs, no retry takes it over, and no sweeper undoes it. A lease only avoids duplicate work. */
   lease: boolean
 }
 
@@ -82,7 +85,7 @@ const allSafeguards: Safeguards = {
   recordedRejection: true,
   tombstone: true,
   compareOnRelease: true,
-  releaseAlwaysLands: true,
+  releaseIsNeverRefused: true,
   compareOnConfirm: true,
   compareOnReject: true,
   compareOnCancel: true,
@@ -90,23 +93,23 @@ const allSafeguards: Safeguards = {
   compareOnShip: true,
   releaseBeforeCancelled: true,
   loserAnswersFromOrder: true,
-  undoIsNoAnswer: true,
+  undoGivesNoFinalAnswer: true,
   undoFreesKey: true,
   onlyUndoFreesKey: true,
-  sweepsPending: true,
-  sweepsCancelling: true,
+  sweeperUndoesPending: true,
+  sweeperCompletesCancelling: true,
   deadlineInTransaction: true,
-  takesOverYoungOnly: true,
+  neverTakesOverOldOrders: true,
   lease: true,
 }
 
 export interface Configuration {
-  /** Each customer buys under one key. The number says how many orders that key may lead to, one after the other. */
+  /** The customers, by name. Each buys under one key. The number is how many orders the key may lead to, one after the other. */
   customers: Record<string, number>
   /** Whether admins ship and deliver. */
   shipping: boolean
-  /** An admin corrects the stock while `stocked` stays at or below this number; 0 means no corrections. */
-  correctedUpTo: number
+  /** An admin corrects the stock while `stocked` stays at or below this number. 0 means no corrections. */
+  maxCorrectedStock: number
   /** Whether an admin deletes the product. */
   deletion: boolean
   /**
@@ -131,26 +134,28 @@ type Reservation = 'absent' | 'held' | 'rejected' | 'released'
 
 export interface Order {
   readonly status: Status
-  readonly keyed: boolean
+  readonly hasKey: boolean
   /** The sweeper cancels, or has cancelled, the order, because no request finished it. */
-  readonly undo: boolean
-  /** The order was confirmed at some time, and its status may have changed since. */
-  readonly confirmation: boolean
+  readonly isUndone: boolean
+  /** The order was confirmed once. Its status may have changed since. */
+  readonly wasConfirmed: boolean
   readonly leaseRuns: boolean
   readonly leaseHasEnded: boolean
   /** The order was placed more than a week ago. */
-  readonly old: boolean
+  readonly isOld: boolean
   readonly reservation: Reservation
   /** The reservation may expire. */
-  readonly reservationOld: boolean
-  // Messages that may be delivered at any time: requests to the product module (`Sent`), and its answers (`said`, `Answered`).
+  readonly reservationMayExpire: boolean
+  // Messages that may be delivered at any time: requests to the product module (`...Sent`), and its answers: `held`, `rejected`
+  // or `released` to a reserve (`answered...`), and the one answer to a release (`releaseAnswered`).
   readonly reserveSent: boolean
-  readonly saidHeld: boolean
-  readonly saidRejected: boolean
-  readonly saidReleased: boolean
+  readonly answeredHeld: boolean
+  readonly answeredRejected: boolean
+  readonly answeredReleased: boolean
   readonly releaseSent: boolean
   readonly releaseAnswered: boolean
-  // Final answers that the customer got: 201; 409 insufficient_stock or 422; 409 invalid_transition from cancelled.
+  // Final answers that the customer got. Confirmed: 201. Rejected: 409 insufficient_stock or 422 unknown_product. Cancelled:
+  // 409 invalid_transition.
   readonly toldConfirmed: boolean
   readonly toldRejected: boolean
   readonly toldCancelled: boolean
@@ -158,6 +163,7 @@ export interface Order {
 
 export interface Shop {
   readonly stock: number
+  /** The quantity that was ever put in. */
   readonly stocked: number
   readonly deleted: boolean
   readonly orders: readonly Order[]
@@ -165,18 +171,18 @@ export interface Shop {
 
 const unplaced: Order = {
   status: 'unplaced',
-  keyed: false,
-  undo: false,
-  confirmation: false,
+  hasKey: false,
+  isUndone: false,
+  wasConfirmed: false,
   leaseRuns: false,
   leaseHasEnded: false,
-  old: false,
+  isOld: false,
   reservation: 'absent',
-  reservationOld: false,
+  reservationMayExpire: false,
   reserveSent: false,
-  saidHeld: false,
-  saidRejected: false,
-  saidReleased: false,
+  answeredHeld: false,
+  answeredRejected: false,
+  answeredReleased: false,
   releaseSent: false,
   releaseAnswered: false,
   toldConfirmed: false,
@@ -184,17 +190,19 @@ const unplaced: Order = {
   toldCancelled: false,
 }
 
-const lost: Partial<Order> = {
+const noMessages: Partial<Order> = {
   reserveSent: false,
-  saidHeld: false,
-  saidRejected: false,
-  saidReleased: false,
+  answeredHeld: false,
+  answeredRejected: false,
+  answeredReleased: false,
   releaseSent: false,
   releaseAnswered: false,
 }
 
 const exists = ({ status }: Order) => status !== 'unplaced' && status !== 'expired'
-const atWork = ({ saidHeld, saidRejected, saidReleased }: Order) => saidHeld || saidRejected || saidReleased
+/** Whether some request has an answer to its reserve. */
+const hasReservationAnswer = ({ answeredHeld, answeredRejected, answeredReleased }: Order) =>
+  answeredHeld || answeredRejected || answeredReleased
 
 /** Returns the state with the changed order and product, or the same object if nothing differs. */
 function changed(shop: Shop, at: number, change: Partial<Order>, product: Partial<Shop> = {}): Shop {
@@ -233,7 +241,7 @@ export function protocol(
     stepInvariants,
     recovery: {
       name: 'the sweeper settles the state that a crash leaves',
-      crash: { label: 'all processes crash, and all messages are lost', next: crashed },
+      crash: { label: 'all processes crash, and all messages are lost', next: afterCrash },
       transitions: perOrder.flatMap(({ recovery }) => recovery),
       settled: (shop) => shop.orders.every(settled),
     },
@@ -277,10 +285,10 @@ function stepsOfOrder(
     },
   })
 
-  const free = (shop: Shop) => siblings.every((other) => !orderAt(shop, other).keyed)
+  const keyIsFree = (shop: Shop) => siblings.every((other) => !orderAt(shop, other).hasKey)
   const inserted: Partial<Order> = {
     status: 'pending',
-    keyed: true,
+    hasKey: true,
     leaseRuns: safeguards.lease,
     leaseHasEnded: !safeguards.lease,
     reserveSent: true,
@@ -288,61 +296,61 @@ function stepsOfOrder(
 
   const placing = [
     step('request inserts', (order, shop) => {
-      if (order.status !== 'unplaced' || (safeguards.uniqueKey && !free(shop))) return undefined
+      if (order.status !== 'unplaced' || (safeguards.uniqueKey && !keyIsFree(shop))) return undefined
       if (siblings.find((other) => orderAt(shop, other).status === 'unplaced') !== at) return undefined
       return safeguards.orderBeforeReservation || order.reserveSent ? inserted : undefined
     }),
     ...(safeguards.orderBeforeReservation
       ? []
       : [
-          step('request reserves, before it is inserted, for', (order) =>
+          step('request sends its reserve before the insert of', (order) =>
             order.status === 'unplaced' ? { reserveSent: true } : undefined,
           ),
         ]),
     step('retry takes over', (order) => {
-      if (order.status !== 'pending' || !order.keyed || order.leaseRuns) return undefined
-      if (order.old && safeguards.takesOverYoungOnly) return undefined
+      if (order.status !== 'pending' || !order.hasKey || order.leaseRuns) return undefined
+      if (order.isOld && safeguards.neverTakesOverOldOrders) return undefined
       return { leaseRuns: safeguards.lease, reserveSent: true }
     }),
     step('request confirms', (order) => {
       const wins = order.status === 'pending' || (exists(order) && !safeguards.compareOnConfirm)
-      if (!order.saidHeld || !wins) return undefined
-      return { status: 'confirmed', confirmation: true, leaseRuns: false, toldConfirmed: true }
+      if (!order.answeredHeld || !wins) return undefined
+      return { status: 'confirmed', wasConfirmed: true, leaseRuns: false, toldConfirmed: true }
     }),
     step('request rejects', (order) => {
       const wins = order.status === 'pending' || (exists(order) && !safeguards.compareOnReject)
-      if (!order.saidRejected || !wins) return undefined
+      if (!order.answeredRejected || !wins) return undefined
       return { status: 'rejected', leaseRuns: false, toldRejected: true }
     }),
-    step('request comes too late to settle', (order) => {
-      if (!atWork(order) || order.status === 'pending') return undefined
-      if (safeguards.loserAnswersFromOrder || order.saidReleased) return answerOf(order)
-      return order.saidHeld ? { toldConfirmed: true } : { toldRejected: true }
+    step('request loses its compare-and-set on', (order) => {
+      if (!hasReservationAnswer(order) || order.status === 'pending') return undefined
+      if (safeguards.loserAnswersFromOrder || order.answeredReleased) return answerOf(order)
+      return order.answeredHeld ? { toldConfirmed: true } : { toldRejected: true }
     }),
-    step('retry is answered by', (order) => {
-      if (!order.keyed || order.status === 'pending') return undefined
-      return order.status === 'cancelling' && !order.confirmation ? {} : answerOf(order)
+    step('retry reads', (order) => {
+      if (!order.hasKey || order.status === 'pending') return undefined
+      return order.status === 'cancelling' && !order.wasConfirmed ? {} : answerOf(order)
     }),
   ]
 
   function answerOf(order: Order): Partial<Order> {
-    if (order.confirmation) return { toldConfirmed: true }
+    if (order.wasConfirmed) return { toldConfirmed: true }
     if (order.status === 'rejected') return { toldRejected: true }
     const cancelled = order.status === 'cancelling' || order.status === 'cancelled'
-    return cancelled && !(order.undo && safeguards.undoIsNoAnswer) ? { toldCancelled: true } : {}
+    return cancelled && !(order.isUndone && safeguards.undoGivesNoFinalAnswer) ? { toldCancelled: true } : {}
   }
 
   const rejected: Partial<Order> = {
     reservation: safeguards.recordedRejection ? 'rejected' : 'absent',
-    saidRejected: true,
+    answeredRejected: true,
   }
   const reserving = [
-    transaction('product holds', (order, { stock, deleted }) => {
+    transaction('product holds stock for', (order, { stock, deleted }) => {
       if (!order.reserveSent || order.reservation !== 'absent' || deleted) return undefined
       if (stock < 1 && safeguards.conditionalDecrement) return undefined
-      return { order: { reservation: 'held', saidHeld: true }, stock: -1 }
+      return { order: { reservation: 'held', answeredHeld: true }, stock: -1 }
     }),
-    step('product rejects as sold out', (order, { stock, deleted }) => {
+    step('product rejects as out of stock', (order, { stock, deleted }) => {
       if (!order.reserveSent || order.reservation !== 'absent') return undefined
       return deleted || stock > 0 ? undefined : rejected
     }),
@@ -356,58 +364,59 @@ function stepsOfOrder(
       : []),
     step('product repeats its answer for', (order) => {
       if (!order.reserveSent) return undefined
-      if (order.reservation === 'held') return { saidHeld: true }
-      if (order.reservation === 'rejected') return { saidRejected: true }
-      return order.reservation === 'released' ? { saidReleased: true } : undefined
+      if (order.reservation === 'held') return { answeredHeld: true }
+      if (order.reservation === 'rejected') return { answeredRejected: true }
+      return order.reservation === 'released' ? { answeredReleased: true } : undefined
     }),
   ]
 
   const releasing = [
     transaction('product releases', (order, { deleted }) => {
       const { reservation } = order
-      const refused = deleted && reservation === 'held' && !safeguards.releaseAlwaysLands
+      const refused = deleted && reservation === 'held' && !safeguards.releaseIsNeverRefused
       if (!order.releaseSent || refused) return undefined
-      const knownAsHeld = order.saidHeld && reservation === 'released' && !safeguards.compareOnRelease
+      const knownAsHeld = order.answeredHeld && reservation === 'released' && !safeguards.compareOnRelease
       const after: Partial<Order> = {
         reservation: reservation === 'absent' && !safeguards.tombstone ? 'absent' : 'released',
-        reservationOld: order.reservationOld && (reservation === 'released' || expiry === 'careless'),
+        reservationMayExpire:
+          order.reservationMayExpire && (reservation === 'released' || expiry === 'careless'),
         releaseAnswered: true,
       }
       return { order: after, stock: reservation === 'held' || knownAsHeld ? 1 : 0 }
     }),
-    step('canceller or sweeper finishes', (order) => {
+    step('canceller or sweeper completes', (order) => {
       const answered = order.releaseAnswered || (order.releaseSent && !safeguards.releaseBeforeCancelled)
       if (!answered || order.status !== 'cancelling') return undefined
-      const frees = order.undo ? safeguards.undoFreesKey : !safeguards.onlyUndoFreesKey
-      return { status: 'cancelled', keyed: order.keyed && !frees }
+      const frees = order.isUndone ? safeguards.undoFreesKey : !safeguards.onlyUndoFreesKey
+      return { status: 'cancelled', hasKey: order.hasKey && !frees }
     }),
-    step('canceller or sweeper finds finished', (order) =>
+    step('canceller or sweeper finds already completed', (order) =>
       order.releaseAnswered && order.status === 'cancelled' ? {} : undefined,
     ),
   ]
 
-  const begin = (undo: boolean): Partial<Order> => ({
+  const beginCancelling = (isUndone: boolean): Partial<Order> => ({
     status: 'cancelling',
-    undo,
+    isUndone,
     leaseRuns: false,
     releaseSent: true,
   })
   const cancelling = [
     step('owner begins to cancel', (order) => {
       const wins = order.status === 'pending' || order.status === 'confirmed'
-      return wins || (exists(order) && !safeguards.compareOnCancel) ? begin(false) : undefined
+      return wins || (exists(order) && !safeguards.compareOnCancel) ? beginCancelling(false) : undefined
     }),
-    step('owner comes too late to cancel', (order) =>
+    step('owner can no longer cancel', (order) =>
       exists(order) && order.status !== 'pending' && order.status !== 'confirmed' ? {} : undefined,
     ),
     ...(shipping
       ? [
           step('admin ships', (order) => {
             const wins = order.status === 'confirmed' || !safeguards.compareOnShip
-            return order.confirmation && wins ? { status: 'shipped' } : undefined
+            return order.wasConfirmed && wins ? { status: 'shipped' } : undefined
           }),
-          step('admin comes too late to ship', (order) =>
-            order.confirmation && order.status !== 'confirmed' ? {} : undefined,
+          step('admin can no longer ship', (order) =>
+            order.wasConfirmed && order.status !== 'confirmed' ? {} : undefined,
           ),
           step('admin delivers', (order) =>
             order.status === 'shipped' ? { status: 'delivered' } : undefined,
@@ -416,43 +425,49 @@ function stepsOfOrder(
       : []),
   ]
 
-  const leaseEnds = step('time ends the lease of', (order) =>
+  const leaseEnds = step('lease ends of', (order) =>
     order.leaseRuns ? { leaseRuns: false, leaseHasEnded: true } : undefined,
   )
-  // The model does not compare the lease, so the sweeper may also undo an order whose lease was renewed. That allows more
-  // behaviours than the program has.
+  // The model does not compare the lease, so the sweeper may also undo an order whose lease was renewed. So the model has more
+  // behaviours than the program.
   const undo = step('sweeper begins to undo', (order) => {
-    if (!safeguards.sweepsPending || !order.leaseHasEnded) return undefined
+    if (!safeguards.sweeperUndoesPending || !order.leaseHasEnded) return undefined
     const wins = order.status === 'pending' || (exists(order) && !safeguards.compareOnUndo)
-    return wins ? begin(true) : undefined
+    return wins ? beginCancelling(true) : undefined
   })
-  const undoesTooLate = step('sweeper comes too late to undo', (order) =>
+  const undoesTooLate = step('sweeper loses its compare-and-set on', (order) =>
     order.leaseHasEnded && exists(order) && order.status !== 'pending' ? {} : undefined,
   )
-  const resume = step('sweeper takes up the cancelling of', (order) =>
-    order.status === 'cancelling' && safeguards.sweepsCancelling ? { releaseSent: true } : undefined,
+  const resume = step('sweeper resumes the cancellation of', (order) =>
+    order.status === 'cancelling' && safeguards.sweeperCompletesCancelling
+      ? { releaseSent: true }
+      : undefined,
   )
 
   const ageing = [
     step('a week passes for', (order) => {
       if (!exists(order) && order.reservation === 'absent') return undefined
       return {
-        old: true,
+        isOld: true,
         leaseRuns: false,
         leaseHasEnded: order.leaseHasEnded || order.leaseRuns,
-        reservationOld: order.reservation !== 'absent',
+        reservationMayExpire: order.reservation !== 'absent',
         ...(safeguards.deadlineInTransaction && { reserveSent: false }),
-        ...(expiry === 'careful' && { saidHeld: false, saidRejected: false, saidReleased: false }),
+        ...(expiry === 'careful' && {
+          answeredHeld: false,
+          answeredRejected: false,
+          answeredReleased: false,
+        }),
       }
     }),
-    step('time expires the reservation of', (order) =>
-      order.reservationOld && (order.reservation === 'released' || order.reservation === 'rejected')
-        ? { reservation: 'absent', reservationOld: false }
+    step('reservation expires of', (order) =>
+      order.reservationMayExpire && (order.reservation === 'released' || order.reservation === 'rejected')
+        ? { reservation: 'absent', reservationMayExpire: false }
         : undefined,
     ),
-    step('time expires the rejected', (order) =>
-      order.status === 'rejected' && order.old
-        ? { status: 'expired', keyed: false, toldRejected: false }
+    step('rejected order expires:', (order) =>
+      order.status === 'rejected' && order.isOld
+        ? { status: 'expired', hasKey: false, toldRejected: false }
         : undefined,
     ),
   ]
@@ -473,7 +488,7 @@ function stepsOfOrder(
   }
 }
 
-function stepsOfAdmin({ correctedUpTo, deletion }: Configuration): Transition<Shop>[] {
+function stepsOfAdmin({ maxCorrectedStock: correctedUpTo, deletion }: Configuration): Transition<Shop>[] {
   const move = (label: string, change: 1 | -1): Transition<Shop> => ({
     label,
     next(shop) {
@@ -483,7 +498,7 @@ function stepsOfAdmin({ correctedUpTo, deletion }: Configuration): Transition<Sh
       return { ...shop, stock, stocked }
     },
   })
-  const corrections = [move('admin puts one in', 1), move('admin takes one out', -1)]
+  const corrections = [move('admin adds a unit', 1), move('admin removes a unit', -1)]
   const deletes: Transition<Shop> = {
     label: 'admin deletes the product',
     next: (shop) => (shop.deleted ? undefined : { ...shop, deleted: true }),
@@ -491,12 +506,12 @@ function stepsOfAdmin({ correctedUpTo, deletion }: Configuration): Transition<Sh
   return [...(correctedUpTo > 0 ? corrections : []), ...(deletion ? [deletes] : [])]
 }
 
-/** Removes all messages and all that processes knew, and keeps the stored state. */
-const crashed = (shop: Shop): Shop => ({
+/** Removes all messages, and keeps the stored state. */
+const afterCrash = (shop: Shop): Shop => ({
   ...shop,
   orders: shop.orders.map((order) => ({
     ...order,
-    ...lost,
+    ...noMessages,
     leaseHasEnded: exists(order) && !order.leaseRuns,
     toldConfirmed: false,
     toldRejected: false,
@@ -504,11 +519,11 @@ const crashed = (shop: Shop): Shop => ({
   })),
 })
 
-/** Whether the order needs no further step, and its key is free or has a final answer. */
-function settled({ status, keyed, undo, reservation }: Order): boolean {
+/** Whether the order needs no further step, and its key is free or has one final answer. */
+function settled({ status, hasKey, isUndone, reservation }: Order): boolean {
   if (status === 'pending' || status === 'cancelling') return false
   const sold = status === 'confirmed' || status === 'shipped' || status === 'delivered'
-  return sold === (reservation === 'held') && !(keyed && undo)
+  return sold === (reservation === 'held') && !(hasKey && isUndone)
 }
 
 const everyOrder = (name: string, holds: (order: Order) => boolean): Invariant<Shop> => ({
@@ -538,7 +553,7 @@ const invariants: Invariant<Shop>[] = [
     'a customer that was answered 201 has an order that was confirmed',
     (order) =>
       !order.toldConfirmed ||
-      (order.confirmation && !order.undo && order.status !== 'pending' && order.status !== 'rejected'),
+      (order.wasConfirmed && !order.isUndone && order.status !== 'pending' && order.status !== 'rejected'),
   ),
   everyOrder(
     'a customer that was told of a rejection has a rejected order',
@@ -546,19 +561,20 @@ const invariants: Invariant<Shop>[] = [
   ),
   everyOrder(
     'a customer that was told of a cancellation cancelled the order before it was confirmed',
-    ({ toldCancelled, status, undo, confirmation }) =>
-      !toldCancelled || ((status === 'cancelling' || status === 'cancelled') && !undo && !confirmation),
+    ({ toldCancelled, status, isUndone, wasConfirmed }) =>
+      !toldCancelled || ((status === 'cancelling' || status === 'cancelled') && !isUndone && !wasConfirmed),
   ),
   everyOrder(
     'an order that its owner cancelled keeps its key',
-    ({ status, undo, keyed }) => !((status === 'cancelling' || status === 'cancelled') && !undo) || keyed,
+    ({ status, isUndone, hasKey }) =>
+      !((status === 'cancelling' || status === 'cancelled') && !isUndone) || hasKey,
   ),
 ]
 
 const invariantsOfKey = (ordersOf: (shop: Shop) => Order[]): Invariant<Shop>[] => [
   {
     name: 'a key leads to at most one confirmed order',
-    holds: (shop) => ordersOf(shop).filter(({ confirmation }) => confirmation).length <= 1,
+    holds: (shop) => ordersOf(shop).filter(({ wasConfirmed }) => wasConfirmed).length <= 1,
   },
   {
     name: 'a key has one final answer',
@@ -573,7 +589,7 @@ const invariantsOfKey = (ordersOf: (shop: Shop) => Order[]): Invariant<Shop>[] =
   },
 ]
 
-const life: Record<Status, readonly Status[]> = {
+const nextStatuses: Record<Status, readonly Status[]> = {
   unplaced: ['pending'],
   pending: ['confirmed', 'rejected', 'cancelling'],
   confirmed: ['shipped', 'cancelling'],
@@ -587,16 +603,16 @@ const life: Record<Status, readonly Status[]> = {
 
 const stepInvariants: StepInvariant<Shop>[] = [
   {
-    name: 'an order only takes the steps of its life',
+    name: 'an order changes its status only as the protocol allows',
     holds: (before, after) =>
       after.orders.every((order, at) => {
         const { status } = orderAt(before, at)
-        return order.status === status || life[status].includes(order.status)
+        return order.status === status || nextStatuses[status].includes(order.status)
       }),
   },
 ]
 
-const statuses = Object.keys(life)
+const statuses = Object.keys(nextStatuses)
 const reservations: Reservation[] = ['absent', 'held', 'rejected', 'released']
 
 /** Packs the state into one character for the product and two characters for each order. */
@@ -606,24 +622,24 @@ function keyOf({ stock, stocked, deleted, orders }: Shop): string {
     const stored =
       statuses.indexOf(order.status) +
       16 * reservations.indexOf(order.reservation) +
-      64 * Number(order.reservationOld) +
-      128 * Number(order.keyed) +
-      256 * Number(order.undo) +
-      512 * Number(order.confirmation) +
+      64 * Number(order.reservationMayExpire) +
+      128 * Number(order.hasKey) +
+      256 * Number(order.isUndone) +
+      512 * Number(order.wasConfirmed) +
       1024 * Number(order.leaseRuns) +
       2048 * Number(order.leaseHasEnded) +
-      4096 * Number(order.old)
-    const said =
+      4096 * Number(order.isOld)
+    const messages =
       Number(order.reserveSent) +
-      2 * Number(order.saidHeld) +
-      4 * Number(order.saidRejected) +
-      8 * Number(order.saidReleased) +
+      2 * Number(order.answeredHeld) +
+      4 * Number(order.answeredRejected) +
+      8 * Number(order.answeredReleased) +
       16 * Number(order.releaseSent) +
       32 * Number(order.releaseAnswered) +
       64 * Number(order.toldConfirmed) +
       128 * Number(order.toldRejected) +
       256 * Number(order.toldCancelled)
-    key += String.fromCharCode(stored, said)
+    key += String.fromCharCode(stored, messages)
   }
   return key
 }

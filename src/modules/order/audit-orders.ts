@@ -108,8 +108,8 @@ function findOverdue(dependencies: Dependencies, order: Order): Finding | undefi
   const now = Date.now()
   if (now < sweptAt + overdueAfterMs && leaseUntil < now + maxLeaseMs) return undefined
   const repair = async () =>
-    (await finishOrder(dependencies, order, newCall())) ? 'finished: it is cancelled' : undefined
-  const message = `is ${status}, and no process finishes it: its lease ends at ${new Date(leaseUntil).toISOString()}`
+    (await finishOrder(dependencies, order, newCall())) ? 'finished: the order is cancelled' : undefined
+  const message = `is ${status}, and no process finishes the order: its lease ends at ${new Date(leaseUntil).toISOString()}`
   return { code: 'order_unfinished', subject, message, repair }
 }
 
@@ -118,7 +118,7 @@ function holdLeft({ product }: Dependencies, { orderId, status }: Order): Findin
   const repair = async () => {
     if ((await readReservations(product, [orderId])).get(orderId)?.state !== 'held') return undefined
     await product.release({ orderId }, newCall())
-    return 'released what it held'
+    return 'released the stock that it held'
   }
   const message = `is ${status}, and still holds stock`
   return { code: 'hold_left', subject: orderId, message, releasesTo: 'product', repair }
@@ -142,7 +142,7 @@ function findFaultOfSale(order: Order, reservation: Reservation | undefined): Fi
 async function findHoldsWithoutOrder({ scans }: Dependencies, orderIds: string[]): Promise<Finding[]> {
   const found = await scans.findMany(orderIds, newCall())
   const known = new Set([...found.orders.map(({ orderId }) => orderId), ...found.malformed])
-  const message = 'does not exist, and stock is held for it'
+  const message = 'does not exist, and stock is held under its id'
   return orderIds
     .filter((orderId) => !known.has(orderId))
     .map((subject) => ({ code: 'hold_without_order', subject, message }))
@@ -151,5 +151,5 @@ async function findHoldsWithoutOrder({ scans }: Dependencies, orderIds: string[]
 const malformedOrder = (subject: string): Finding => ({
   code: 'order_malformed',
   subject,
-  message: 'is not stored as orders are',
+  message: 'does not have the fields and types of an order',
 })

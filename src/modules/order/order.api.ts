@@ -65,7 +65,7 @@ const changed = {
   200: { description: 'The order after the change', headers: etagHeader, content: json(order) },
   202: {
     description:
-      'The order is being cancelled. Its stock could not be released at once, and is released later.',
+      'The order is being cancelled. Its stock could not be released at once; it is released later.',
     headers: etagHeader,
     content: json(order),
   },
@@ -78,7 +78,7 @@ export const orderApi = {
     tags,
     summary: 'Place an order',
     description:
-      'If the stock does not suffice for one line, no stock is taken for any line. If the outcome is not known in time, the answer is 503 with `orderId`; a retry with the same Idempotency-Key continues that order.',
+      'The order takes the stock of all its lines, or of none: if one line falls short, the answer is 409. If the outcome is not known in time, the answer is 503 with `orderId`. A retry with the same Idempotency-Key continues that order.',
     security: bearer,
     request: { headers: z.object({ 'Idempotency-Key': idempotencyKey }), body: body(newOrder) },
     responses: {
@@ -138,7 +138,7 @@ export const orderApi = {
     path: '/orders/{id}',
     tags,
     summary: 'Ship, deliver or cancel an order',
-    description: 'The owner of an order may only cancel it; an admin may request each status.',
+    description: 'The owner of an order may only cancel it. An admin may request each status.',
     security: bearer,
     request: { params, headers: preconditions, body: body(statusChange) },
     responses: {
@@ -158,7 +158,7 @@ export const orderApi = {
     path: '/orders/{id}',
     tags,
     summary: 'Cancel an order',
-    description: 'To cancel a cancelled order changes nothing; the answer is 200.',
+    description: 'Cancelling a cancelled order changes nothing, and is answered 200.',
     security: bearer,
     request: { params, headers: preconditions },
     responses: {
