@@ -28,8 +28,8 @@ const buy = async (account: Account = ada, quantity = 1): Promise<Json> => {
 const setStatus = (orderId: string, status: string, token: string, headers: Record<string, string> = {}) =>
   shop.put(`/orders/${orderId}`, { token, body: { status }, headers })
 
-describe('buying', () => {
-  it("confirms at the products' names and prices, with lines of one product added together", async () => {
+describe('POST /orders/create_order', () => {
+  it("confirms the order at the products' names and prices, and adds lines of one product together", async () => {
     const [cup, pot] = await Promise.all([
       product({ name: 'Cup', price: 0.1 }),
       product({ name: 'Pot', price: 29.99 }),
@@ -58,7 +58,7 @@ describe('buying', () => {
     expect(read.body).toEqual(answer.body)
   })
 
-  it('takes nothing if any line falls short, and names every line that did', async () => {
+  it('takes no stock if any line falls short, and names each line that falls short', async () => {
     const [plenty, few, none] = await Promise.all([
       product({ stock: 10 }),
       product({ stock: 2 }),
@@ -77,7 +77,7 @@ describe('buying', () => {
     expect(await stockOf(plenty.productId)).toBe(10)
   })
 
-  it('names every product that does not exist', async () => {
+  it('answers 422 for products that do not exist, and names each of them', async () => {
     const { productId } = await product()
     const missing = ['0123456789abcdef01234567', '1123456789abcdef01234567']
     const lines = [productId, ...missing].map((id) => ({ productId: id, quantity: 1 }))
@@ -106,19 +106,19 @@ describe('buying', () => {
     ["the client's price", { productList: [{ ...line, price: 0.01 }] }, '/productList/0/price'],
     ["another's user id", { productList: [line], userId: line.productId }, '/userId'],
     ['a status', { productList: [line], status: 'delivered' }, '/status'],
-  ])('refuses %s', async (_, body, pointer) => {
+  ])('refuses %s with 400, and stores no order', async (_, body, pointer) => {
     const before = await (await shop.collections('order')).collection('orders').countDocuments()
     const answer = await shop.post('/orders/create_order', { token: ada.token, body })
     expect(answer).toMatchObject({ status: 400, body: { code: 'validation_failed', errors: [{ pointer }] } })
     expect(await (await shop.collections('order')).collection('orders').countDocuments()).toBe(before)
   })
 
-  it('needs a token', async () => {
+  it('refuses a request without a token with 401', async () => {
     expect(await shop.post('/orders/create_order', { body: {} })).toMatchObject({ status: 401 })
   })
 })
 
-describe('buying with a key', () => {
+describe('POST /orders/create_order with a key', () => {
   const withKey = (key: string, lines: unknown, account = ada) =>
     shop.order(account.token, lines, { 'Idempotency-Key': key })
 
@@ -182,7 +182,7 @@ describe('buying with a key', () => {
     })
   })
 
-  it('keeps the same key of two users apart', async () => {
+  it('places an order for each of two users that send the same key', async () => {
     const [{ productId }, grace] = await Promise.all([product(), shop.customer()])
     const first = await withKey('basket-6', [{ productId, quantity: 1 }])
     const other = await withKey('basket-6', [{ productId, quantity: 1 }], grace)
@@ -190,14 +190,14 @@ describe('buying with a key', () => {
     expect(other.body.orderId).not.toBe(first.body.orderId)
   })
 
-  it('refuses a malformed key', async () => {
+  it('refuses a malformed key with 400', async () => {
     const answer = await withKey('two words', [{ productId: '0123456789abcdef01234567', quantity: 1 }])
     expect(answer).toMatchObject({ status: 400, body: { errors: [{ parameter: 'Idempotency-Key' }] } })
   })
 })
 
-describe('an order', () => {
-  it('is visible only to its owner and to admins', async () => {
+describe('GET /orders/{id}', () => {
+  it('answers 404 to a user that is neither the owner nor an admin, as PUT and DELETE do', async () => {
     const { orderId } = await buy()
     const { token } = await shop.customer()
     const hidden = { status: 404, body: { code: 'order_not_found' } }
@@ -218,7 +218,7 @@ describe('an order', () => {
     expect(await shop.get(`/orders/${orderId}`, { token: ada.token, headers })).toMatchObject({ status: 304 })
   })
 
-  it('answers 400 to a malformed id', async () => {
+  it('answers 400 to a malformed id, as DELETE does', async () => {
     for (const method of ['GET', 'DELETE']) {
       expect(await shop.request(method, '/orders/nothing', { token: ada.token })).toMatchObject({
         status: 400,
@@ -228,8 +228,8 @@ describe('an order', () => {
   })
 })
 
-describe('the status of an order', () => {
-  it('is set by an admin from confirmed to shipped, and from shipped to delivered', async () => {
+describe('PUT /orders/{id}', () => {
+  it('lets only an admin set a confirmed order to shipped, and a shipped order to delivered', async () => {
     const { orderId } = await buy()
     for (const status of ['shipped', 'delivered']) {
       expect(await setStatus(orderId, status, ada.token)).toMatchObject({
@@ -257,28 +257,25 @@ describe('the status of an order', () => {
     expect(await setStatus(orderId, 'shipped', admin)).toMatchObject({ status: 409, body: { allowed: [] } })
   })
 
-  it.each(['PUT', 'DELETE'])(
-    'is set to cancelled by its owner with %s, and the stock returns once',
-    async (method) => {
-      const order = await buy(ada, 4)
-      const [{ productId }] = order.productList
-      const cancel = () =>
-        method === 'PUT'
-          ? setStatus(order.orderId, 'cancelled', ada.token)
-          : shop.delete(`/orders/${order.orderId}`, { token: ada.token })
-      expect(await stockOf(productId)).toBe(6)
-      const first = await cancel()
-      expect(first).toMatchObject({
-        status: 200,
-        body: { status: 'cancelled', totalAmount: order.totalAmount },
-      })
-      expect(await stockOf(productId)).toBe(10)
-      expect(await cancel()).toMatchObject({ status: 200, body: first.body })
-      expect(await stockOf(productId)).toBe(10)
-    },
-  )
+  it.each(['PUT', 'DELETE'])('cancels for the owner by %s, and returns the stock once', async (method) => {
+    const order = await buy(ada, 4)
+    const [{ productId }] = order.productList
+    const cancel = () =>
+      method === 'PUT'
+        ? setStatus(order.orderId, 'cancelled', ada.token)
+        : shop.delete(`/orders/${order.orderId}`, { token: ada.token })
+    expect(await stockOf(productId)).toBe(6)
+    const first = await cancel()
+    expect(first).toMatchObject({
+      status: 200,
+      body: { status: 'cancelled', totalAmount: order.totalAmount },
+    })
+    expect(await stockOf(productId)).toBe(10)
+    expect(await cancel()).toMatchObject({ status: 200, body: first.body })
+    expect(await stockOf(productId)).toBe(10)
+  })
 
-  it('becomes either shipped or cancelled if both requests arrive at once', async () => {
+  it('either ships or cancels an order if both requests arrive at once', async () => {
     for (let round = 0; round < 10; round++) {
       const order = await buy(ada, 4)
       const ship = () => setStatus(order.orderId, 'shipped', admin)
@@ -293,7 +290,7 @@ describe('the status of an order', () => {
     }
   })
 
-  it('changes only if the version matches If-Match', async () => {
+  it('answers 412 if the version does not match If-Match', async () => {
     const { orderId } = await buy()
     expect(await setStatus(orderId, 'shipped', admin, { 'If-Match': '"1"' })).toMatchObject({
       status: 412,
@@ -309,14 +306,14 @@ describe('the status of an order', () => {
     { status: 7 },
     {},
     { status: { $ne: '' } },
-  ])('cannot be set by the body %j', async (body) => {
+  ])('refuses the body %j with 400', async (body) => {
     const { orderId } = await buy()
     const answer = await shop.put(`/orders/${orderId}`, { token: admin, body })
     expect(answer).toMatchObject({ status: 400, body: { errors: [{ pointer: '/status' }] } })
   })
 })
 
-describe('listing orders', () => {
+describe('GET /orders', () => {
   let grace: Account
   const mine: string[] = []
   beforeAll(async () => {
@@ -361,7 +358,7 @@ describe('listing orders', () => {
     expect(one.map(({ orderId }) => orderId)).toEqual(mine)
   })
 
-  it('refuses the orders of another user to a customer', async () => {
+  it('refuses the orders of another user to a customer with 403', async () => {
     expect(await shop.get(`/orders?userId=${ada.userId}`, { token: grace.token })).toMatchObject({
       status: 403,
       body: { code: 'forbidden' },
