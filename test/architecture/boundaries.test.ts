@@ -169,7 +169,7 @@ const violations: Plant[] = [
   },
 ]
 
-/** A new module that keeps the rules. */
+/** Files of a new module that keeps the rules. */
 const allowed: Plant[] = breaking(undefined, {
   'src/modules/planted/contract.ts':
     "import { z } from '@hono/zod-openapi'\nimport type { Line } from '../product/contract.ts'",
@@ -221,7 +221,7 @@ beforeAll(async () => {
 
 afterAll(() => rm(copy, { recursive: true, force: true }))
 
-/** What `npm run boundaries` does, as data. */
+/** Runs dependency-cruiser as `npm run check` does, and returns its result. */
 function cruise(directory: string): Promise<ICruiseResult> {
   const program = join(root, 'node_modules', 'dependency-cruiser', 'bin', 'dependency-cruiser.mjs')
   const args = ['--config', '.dependency-cruiser.mjs', '--output-type', 'json', 'src', 'test']
@@ -240,7 +240,7 @@ function cruise(directory: string): Promise<ICruiseResult> {
 const found = ({ summary }: ICruiseResult) =>
   summary.violations.map(({ rule, from, to }) => `${rule.name}: ${from} -> ${to}`)
 
-/** The rules that a planted file breaks, each as often as it does. */
+/** Returns the rules that a planted file breaks, once per violation. */
 function brokenBy(file: string): string[] {
   const before = new Set(found(real))
   return planted.summary.violations
@@ -249,7 +249,7 @@ function brokenBy(file: string): string[] {
     .sort()
 }
 
-/** Files that may define schemas and do not speak HTTP, with an import of more than the schema language. */
+/** Finds files outside HTTP that import more than `z` from @hono/zod-openapi. */
 async function takingMoreThanSchemas(directory: string, { modules, summary }: ICruiseResult) {
   const rule = summary.ruleSetUsed?.forbidden?.find(({ name }) => name === 'hono-in-http-files')
   const httpFiles = [rule?.from.pathNot ?? []].flat().map((pattern) => new RegExp(pattern))
@@ -265,11 +265,11 @@ async function takingMoreThanSchemas(directory: string, { modules, summary }: IC
 }
 
 describe('the program', () => {
-  test('keeps every rule', () => {
+  test('the program breaks no boundary rule', () => {
     expect(found(real)).toEqual([])
   })
 
-  test('is checked whole: every file, and the imports between modules', async () => {
+  test('every file and every import between modules is checked', async () => {
     const files: string[] = []
     for (const folder of ['src', 'test']) {
       for (const file of await readdir(join(root, folder), { recursive: true })) {
@@ -280,13 +280,13 @@ describe('the program', () => {
     expect([...cruised.keys()]).toEqual(expect.arrayContaining(files))
     for (const { name } of await modulesOnDisk()) expect(files).toContain(`src/modules/${name}/module.ts`)
     expect((await modulesOnDisk()).length).toBeGreaterThanOrEqual(3)
-    // An import of nothing but types, which is invisible to whoever looks at what runs.
+    // This import has types alone, so it does not exist at run time.
     expect(cruised.get('src/modules/order/place-order.ts')?.map(({ resolved }) => resolved)).toContain(
       'src/modules/product/contract.ts',
     )
   })
 
-  test('takes the schema language alone from @hono/zod-openapi where it does not speak HTTP', async () => {
+  test('files outside HTTP import `z` alone from @hono/zod-openapi', async () => {
     expect(await takingMoreThanSchemas(root, real)).toEqual([])
     expect(await takingMoreThanSchemas(copy, planted)).toEqual(['src/modules/leaking/place-order.ts'])
   })
@@ -295,22 +295,22 @@ describe('the program', () => {
 const modulesOnDisk = async () =>
   (await readdir(join(root, 'src/modules'), { withFileTypes: true })).filter((entry) => entry.isDirectory())
 
-describe('a planted violation is caught', () => {
-  test.each(violations)('$breaks.0 in $file', ({ file, breaks }) => {
+describe('planted violations', () => {
+  test.each(violations)('a planted violation of $breaks.0 in $file is found', ({ file, breaks }) => {
     expect(brokenBy(file)).toEqual(breaks)
   })
 
-  test('of every rule that there is', () => {
+  test('there is a planted violation of every rule', () => {
     const rules = planted.summary.ruleSetUsed?.forbidden?.map(({ name }) => name)
     expect(new Set(violations.flatMap(({ breaks }) => breaks))).toEqual(new Set(rules))
   })
 })
 
-test('a new module that keeps the rules is left alone', () => {
+test('a new module that keeps the rules has no violation', () => {
   for (const { file } of allowed) expect([file, brokenBy(file)]).toEqual([file, []])
 })
 
-test('nothing but what was planted is caught', () => {
+test('no other violation is found', () => {
   const expected = violations.map(({ file }) => file)
   const before = new Set(found(real))
   const others = planted.summary.violations.filter(

@@ -16,8 +16,8 @@ import { filtersOf, recordCommands, recordedUri, type SentCommand } from '#test/
 import { quiet } from '#test/support/shop.ts'
 import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
 
-// What the program sends to MongoDB, read as the driver sends it: each journey below is a way through a route, an
-// operation of a port or a job, and together they are all of them.
+// These tests record the commands that the driver sends to MongoDB. The scenarios below cover every route, every operation
+// of a port and every job.
 
 type Document = mongo.Document
 
@@ -45,7 +45,7 @@ beforeAll(async () => {
     Object.keys(methods as Json).map((method) => `${method.toUpperCase()} ${path}`),
   )
   const commands = recordCommands()
-  for (const [name, { go }] of Object.entries(journeys)) {
+  for (const [name, { go }] of Object.entries(scenarios)) {
     await go()
     sent.set(name, commands.take())
   }
@@ -68,7 +68,7 @@ const answers = async (status: number, request: Promise<Answer>): Promise<Json> 
   return answer.body
 }
 
-/** An order that is confirmed, and how it was asked for. */
+/** Places a confirmed order. `again` repeats the request. */
 async function bought() {
   const { productId } = await newProduct()
   const again = () => shop.order(ada.token, [{ productId, quantity: 1 }], { 'Idempotency-Key': productId })
@@ -76,7 +76,7 @@ async function bought() {
   return { orderId, productId, again }
 }
 
-/** What comes to pass just before the next reserve, or the next release, reaches the product module. */
+/** Runs `event` before the next reserve or release reaches the product module. */
 const beforeReserve = (event: (orderId: string) => Promise<unknown>) =>
   shop.stubProduct((port) => ({
     async reserve(request, call) {
@@ -94,7 +94,7 @@ const beforeRelease = (event: () => Promise<unknown>) =>
     },
   }))
 
-/** An order whose outcome its buyer does not know. */
+/** Places an order that stays pending because its reserve is lost. */
 async function unfinished() {
   const { productId } = await newProduct()
   let orderId = ''
@@ -107,9 +107,9 @@ async function unfinished() {
   return { orderId, again }
 }
 
-interface Journey {
+interface Scenario {
   go(): Promise<unknown>
-  /** What a sharded cluster would have to ask every shard for. */
+  /** The commands that a sharded cluster would send to every shard. */
   scatters?: string[]
 }
 
@@ -117,8 +117,8 @@ const sweep = 'sweep unfinished orders'
 const catalogue = { scatters: ['find products'] }
 const lookUpByAdmin = { scatters: ['find orders'] }
 
-/** By method and path, by module and operation of a port, or by job; after a comma, which of its ways it takes. */
-const journeys: Record<string, Journey> = {
+/** The keys are a method and path, an operation of a port, or a job, and after a comma the case. */
+const scenarios: Record<string, Scenario> = {
   'GET /healthz': { go: () => answers(200, shop.get('/healthz')) },
   'GET /readyz': { go: () => answers(200, shop.get('/readyz')) },
   'GET /openapi.json': { go: () => answers(200, shop.get('/openapi.json')) },
@@ -126,13 +126,13 @@ const journeys: Record<string, Journey> = {
   'GET /problems/{code}': { go: () => answers(200, shop.get('/problems/forbidden')) },
 
   'POST /register': { go: () => shop.customer() },
-  'POST /register, of a name that is taken': {
+  'POST /register, with a taken name': {
     go: () =>
       answers(409, shop.post('/register', { body: { ...credentialsOf(ada), email: 'new@example.com' } })),
   },
   'POST /login': { go: () => shop.login(ada.email, ada.password) },
   'POST /login, for the first time': { go: () => shop.customer() },
-  'POST /login, with a wrong password, once too often': {
+  'POST /login, with a wrong password, until the account is throttled': {
     async go() {
       const { email } = await shop.customer()
       const wrong = { body: { email, password: 'wrong password' } }
@@ -148,7 +148,7 @@ const journeys: Record<string, Journey> = {
       await answers(200, shop.post('/token/refresh', { body: { refreshToken } }))
     },
   },
-  'POST /token/refresh, of a token spent long ago': {
+  'POST /token/refresh, with a token that was used long ago': {
     async go() {
       const { refreshToken } = await shop.customer()
       const next = await answers(200, shop.post('/token/refresh', { body: { refreshToken } }))
@@ -214,7 +214,7 @@ const journeys: Record<string, Journey> = {
       await answers(200, shop.post(`/products/${productId}/stock`, change))
     },
   },
-  'POST /products/{id}/stock, of a product that somebody else is changing': {
+  'POST /products/{id}/stock, of a product that another transaction changes': {
     async go() {
       const { productId } = await newProduct()
       const db = await shop.collections('product')
@@ -254,7 +254,7 @@ const journeys: Record<string, Journey> = {
       expect(await product.reserve(request, call())).toMatchObject({ state: 'held' })
     },
   },
-  'product.reserve, as many as one turn takes': {
+  'product.reserve, as many as one batch takes': {
     async go() {
       const { productId } = await newProduct({ stock: 1_000 })
       const calls = Array.from({ length: 200 }, () => ({
@@ -294,7 +294,7 @@ const journeys: Record<string, Journey> = {
       await answers(201, shop.order(ada.token, basket))
     },
   },
-  'POST /orders/create_order, of what is not there': {
+  'POST /orders/create_order, of products that are not available': {
     async go() {
       const { productId } = await newProduct({ stock: 0 })
       await answers(409, shop.order(ada.token, [{ productId, quantity: 1 }]))
@@ -302,7 +302,7 @@ const journeys: Record<string, Journey> = {
     },
   },
   'POST /orders/create_order, replayed': { go: async () => answers(201, (await bought()).again()) },
-  'POST /orders/create_order, while the first is at work': {
+  'POST /orders/create_order, while the first request is in progress': {
     go: async () => answers(409, (await unfinished()).again()),
   },
   'POST /orders/create_order, carried on by a retry': {
@@ -385,31 +385,31 @@ const namesOf = (commands: readonly SentCommand[]): string[] => [
   ...new Set(commands.map(({ name, collection }) => `${name} ${collection}`.trim())),
 ]
 
-it('the journeys take every public route, every operation of a port and every job', () => {
+it('the scenarios cover every public route, every operation of a port and every job', () => {
   const operations = registry.flatMap(({ needs }) =>
     Object.values(needs).flatMap((port) =>
       Object.keys(port.operations).map((operation) => `${port.name}.${operation}`),
     ),
   )
-  const taken = Object.keys(journeys).map((name) => name.split(',')[0])
+  const taken = Object.keys(scenarios).map((name) => name.split(',')[0])
   const all = [...documented, ...operations, sweep]
   expect([...new Set(taken)].toSorted()).toEqual([...new Set(all)].toSorted())
 })
 
 describe('every command has a time limit', () => {
   const exceptions: Record<string, string> = {
-    abortTransaction: 'nobody waits for it, and without it the server ends the transaction by itself',
-    getMore: 'it has what is left of the limit of its find',
+    abortTransaction: 'no request waits for it, and the server ends the transaction without it',
+    getMore: 'it has the rest of the limit of its find',
   }
   const hasNoLimit = ({ command }: SentCommand) =>
     !(Number.isInteger(command.maxTimeMS) && command.maxTimeMS > 0)
 
-  it.each(Object.keys(journeys))('on behalf of %s', (name) => {
+  it.each(Object.keys(scenarios))('every command of the scenario has a time limit: %s', (name) => {
     const unlimited = sent.get(name)?.filter(hasNoLimit) ?? []
     expect(namesOf(unlimited.filter((command) => !(command.name in exceptions)))).toEqual([])
   })
 
-  it('but for the exceptions, each of which occurs', () => {
+  it('the exceptions without a time limit all occur', () => {
     const unlimited = [...sent.values()].flat().filter(hasNoLimit)
     expect(new Set(unlimited.map(({ name }) => name))).toEqual(new Set(Object.keys(exceptions)))
   })
@@ -437,33 +437,33 @@ describe('the keys are ready for sharding', () => {
     value !== undefined && !Object.keys(Object(value)).some((key) => key.startsWith('$'))
   const isOneOf = (value: Document | undefined): boolean => value?.$in !== undefined
 
-  /** A basket has several products, and a turn several reservations; a customer's orders are on one shard. */
+  /** An order has several products and a batch several reservations. The orders of a customer are on one shard. */
   const isTargeted = (collection: string, filter: Document): boolean => {
     if (collection === 'orders') return isEqual(filter.userId)
     const fields = Object.keys(plan[collection] ?? {})
     return fields.length > 0 && fields.every((field) => isEqual(filter[field]) || isOneOf(filter[field]))
   }
-  /** A getMore goes where its find has been. What names no collection is about sessions, or for any server. */
+  /** A getMore goes to the shards of its find. A command without a collection is about sessions. */
   const hasFilter = ({ name, collection }: SentCommand) => name !== 'getMore' && collection !== ''
   const scatters = (sent: SentCommand): boolean =>
     hasFilter(sent) &&
     !onOneShard.includes(sent.collection) &&
     !filtersOf(sent).every((filter) => isTargeted(sent.collection, filter))
-  /** The sweeper's look for orders, which comes by itself whatever else is under way. */
+  /** The query of the sweeper, which may come during any scenario. */
   const isSweep = ({ collection, command }: SentCommand) =>
     collection === 'orders' &&
     command.filter?.$or?.every((filter: Document) => 'leaseUntil' in filter) === true
 
-  it.each(Object.entries(journeys))(
-    '%s asks the shards that it must',
+  it.each(Object.entries(scenarios))(
+    'the scenario sends commands to the expected shards: %s',
     (name, { scatters: expected = [] }) => {
       const commands = sent.get(name)?.filter((command) => name === sweep || !isSweep(command)) ?? []
       expect(namesOf(commands.filter(scatters))).toEqual(expected)
     },
   )
 
-  it("a customer's order is named by its owner and its id, but in lists and by its key", () => {
-    const customers = Object.entries(journeys).filter(([, { scatters = [] }]) => scatters.length === 0)
+  it('queries for an order of a customer name its owner and its id, except lists and look-ups by key', () => {
+    const customers = Object.entries(scenarios).filter(([, { scatters = [] }]) => scatters.length === 0)
     const filters = customers
       .flatMap(([name]) => sent.get(name) ?? [])
       .filter((command) => command.collection === 'orders' && !isSweep(command))
@@ -475,7 +475,7 @@ describe('the keys are ready for sharding', () => {
     expect([...new Set(shapes)].toSorted()).toEqual([...ofLists, 'key,userId'].toSorted())
   })
 
-  it('no unique index stands in the way of its shard key, and each range has an index', async () => {
+  it('every unique index starts with the shard key, and every range shard key has an index', async () => {
     const seen: string[] = []
     for (const { name: module } of registry) {
       const db = await shop.collections(module)
@@ -486,7 +486,7 @@ describe('the keys are ready for sharding', () => {
         const indexes = await db.collection(name).listIndexes().toArray()
         const prefixed = indexes.filter((index) => startsWith(index.key, key))
         expect(indexes.filter((index) => index.unique && !prefixed.includes(index))).toEqual([])
-        // A hashed one is built when the collection is sharded.
+        // A hashed index is built when the collection is sharded.
         const isRange = !Object.values(key).includes('hashed')
         const whole = prefixed.filter((index) => !index.partialFilterExpression && !index.sparse)
         if (isRange)
@@ -497,7 +497,7 @@ describe('the keys are ready for sharding', () => {
   })
 })
 
-/** With a value that is undefined, which the driver leaves to chance, under a name of its own. */
+/** Returns the fields of a filter. An undefined value gets a name of its own, because the driver may omit it. */
 const fieldsOf = (filter: Document): string[] =>
   Object.entries(filter).map(([field, value]) => (value === undefined ? `${field} undefined` : field))
 

@@ -17,18 +17,17 @@ import {
   validRequests,
 } from '#test/support/valid-requests.ts'
 
-// What the program sends to MongoDB, whatever customers, admins and operators ask of it and what it does by itself,
-// explained by MongoDB over what a large shop has stored.
+// These tests record the commands of every operation, command and job on a large dataset, and let MongoDB explain them.
 
 let shop: Client
 let people: People
 let databases: Awaited<ReturnType<typeof openCollections>>
 let database: string
 let plans: Plan[]
-/** How many pages each list has, for each of its filters and orders, by who asks. */
+/** The number of pages of each list, by filter, order and caller. */
 const pages = new Map<string, number>()
-/** What could be asked for, and is not. */
-const unasked: string[] = []
+/** Operations, commands and parameters that the tests do not use. */
+const unused: string[] = []
 
 beforeAll(async () => {
   const environment = { MONGODB_URI: recordedUri() }
@@ -42,16 +41,16 @@ beforeAll(async () => {
 
   const commands = recordCommands()
   await insertUnfinishedOrders(databases, 20)
-  await askForEverything()
-  await askOtherwise()
-  await turnThePages()
+  await useEveryOperation()
+  await useOtherPaths()
+  await readLists()
   await runCommands(composition)
   await untilSwept()
   await auditAndRepair(composition.audits)
   commands.stop()
   await close()
 
-  // For the sweeper's look-up to find, now that nobody takes them.
+  // The explained query of the sweeper must find orders, and no sweeper runs any more.
   await insertUnfinishedOrders(databases, 500)
   plans = await explained(commands.take())
 }, 120_000)
@@ -61,19 +60,19 @@ afterAll(async () => {
   await databases.close()
 })
 
-/** @throws unless it is answered with one of these */
+/** @throws Error if the status is not one of these */
 async function answered(request: Promise<Answer>, ...statuses: number[]): Promise<Json> {
   const { status, body } = await request
   if (!statuses.includes(status)) throw new Error(`answered with ${status}: ${JSON.stringify(body)}`)
   return body
 }
 
-async function askForEverything(): Promise<void> {
+async function useEveryOperation(): Promise<void> {
   const { paths } = await answered(shop.get('/openapi.json'), 200)
   const documented = Object.entries<Json>(paths).flatMap(([path, operations]) =>
     Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
   )
-  unasked.push(...documented.filter((name) => !(name in validRequests)))
+  unused.push(...documented.filter((name) => !(name in validRequests)))
   for (const caller of [people.ada, people.boss]) {
     for (const name of operationNames) {
       const { path, body }: ValidRequest = await validRequests[name](shop, people, caller)
@@ -84,8 +83,8 @@ async function askForEverything(): Promise<void> {
   }
 }
 
-/** What takes another way than the first time, and a right request. */
-async function askOtherwise(): Promise<void> {
+/** Sends requests that take other paths through the program: repeats, failures and conflicts. */
+async function useOtherPaths(): Promise<void> {
   const { username, email, password, refreshToken } = await shop.customer()
   const again = { username, email: 'another@example.com', password }
   await answered(shop.post('/register', { body: again }), 409)
@@ -93,9 +92,9 @@ async function askOtherwise(): Promise<void> {
   await answered(shop.post('/login', { body: { username: username.toUpperCase(), password } }), 200)
   for (let time = 0; time < 2; time++)
     await answered(shop.post('/token/refresh', { body: { refreshToken } }), 200)
-  for (const who of [{ email }, { email: 'nobody@example.com' }]) {
+  for (const account of [{ email }, { email: 'nobody@example.com' }]) {
     for (let time = 1; time <= 11; time++)
-      await answered(shop.post('/login', { body: { ...who, password: 'a wrong password' } }), 401, 429)
+      await answered(shop.post('/login', { body: { ...account, password: 'a wrong password' } }), 401, 429)
   }
 
   const { token } = people.boss
@@ -114,15 +113,15 @@ async function askOtherwise(): Promise<void> {
   await answered(shop.get(`/orders/${gone}`, { token }), 404)
 }
 
-/** The values of filters that the API's document does not list, by the name of the parameter. */
+/** Values of filters that the OpenAPI document does not list, by the name of the parameter. */
 const filters: Record<string, (caller: Account | undefined) => string[]> = {
   userId: (caller) =>
     [people.ada, ...(caller === people.boss ? [people.grace] : [])].map(({ userId }) => userId),
 }
 const paging = ['limit', 'cursor']
 
-/** Of every list, with each of its filters and orders and all that go together, to the end. */
-async function turnThePages(): Promise<void> {
+/** Reads every list to its end, with every combination of filters and order. */
+async function readLists(): Promise<void> {
   const { paths } = await answered(shop.get('/openapi.json'), 200)
   for (const [path, { get }] of Object.entries<Json>(paths)) {
     const parameters: Json[] = (get?.parameters ?? []).filter((parameter: Json) => parameter.in === 'query')
@@ -132,19 +131,19 @@ async function turnThePages(): Promise<void> {
       for (const { name, schema } of parameters) {
         if (paging.includes(name)) continue
         const values: string[] = schema.enum ?? filters[name]?.(caller) ?? []
-        if (values.length === 0) unasked.push(`GET ${path} by ${name}`)
+        if (values.length === 0) unused.push(`GET ${path} by ${name}`)
         queries = queries.flatMap((query) => [query, ...values.map((value) => ({ ...query, [name]: value }))])
       }
       for (const query of queries) {
         const list = `${path}?${new URLSearchParams(query)}`
-        pages.set(`${list} as ${caller?.username}`, await turnPages(list, caller))
+        pages.set(`${list} as ${caller?.username}`, await readPages(list, caller))
       }
     }
   }
 }
 
-/** The first ones are small, which is more of them; the others are as large as a page may be. */
-async function turnPages(list: string, caller: Account | undefined): Promise<number> {
+/** Reads a list to its end: three small pages, then pages of the maximum size. */
+async function readPages(list: string, caller: Account | undefined): Promise<number> {
   let page = { nextCursor: '' }
   for (let count = 0; ; count++) {
     if (page.nextCursor === null) return count
@@ -155,7 +154,7 @@ async function turnPages(list: string, caller: Account | undefined): Promise<num
 }
 
 const newAdmin = 'captain'
-/** Every command of operators, one after the other, with what it is given. */
+/** Every operator command with its arguments. */
 const commandLines = [
   ['create', newAdmin, `${newAdmin}@example.com`],
   ['list'],
@@ -170,28 +169,27 @@ async function runCommands({ runCommand }: Composition): Promise<void> {
     await runCommand(name, {
       args,
       readSecret: async () => 'the boat in the bottle',
-      createCall: () => createCall(patience, 'command'),
+      createCall: () => createCall(waitTimeoutMs, 'command'),
     })
   }
   const commands = registry.flatMap((module) => module.commands ?? [])
-  unasked.push(
+  unused.push(
     ...commands.map(({ name }) => name).filter((name) => !commandLines.some(([ran]) => ran === name)),
   )
 }
 
-// Milliseconds; what is waited for takes a few seconds where nothing is in its way.
-const patience = 30_000
+const waitTimeoutMs = 30_000
 
 async function untilSwept(): Promise<void> {
   const orders = (await databases.collections('order')).collection('orders')
   const abandoned = { status: { $in: ['pending', 'cancelling'] }, leaseUntil: { $lt: new Date() } }
   await vi.waitFor(async () => expect(await orders.countDocuments(abandoned)).toBe(0), {
-    timeout: patience,
+    timeout: waitTimeoutMs,
     interval: 50,
   })
 }
 
-/** With a fault of each module to look at again and to repair. */
+/** Runs the audit with a fault in each module, which it looks at twice and repairs. */
 async function auditAndRepair(audits: readonly AuditedModule[]): Promise<void> {
   const { token } = people.boss
   const cup = await shop.product(token)
@@ -204,7 +202,7 @@ async function auditAndRepair(audits: readonly AuditedModule[]): Promise<void> {
   await order.collection('orders').updateOne(byId(orderId), { $set: { status: 'cancelled' } })
   const { complete, findings } = await runAudit(audits, { repair: true, confirmAfterMs: 0 })
   const repaired = findings.map(({ subject, repaired }) => repaired && subject)
-  // What is stored here is stored as the program does it, or there were more to find.
+  // More findings would mean that the dataset is not as the program stores it.
   expect({ complete, repaired }).toEqual({ complete: true, repaired: [orderId, pot.productId] })
 }
 
@@ -220,44 +218,43 @@ async function explained(sent: readonly SentCommand[]): Promise<Plan[]> {
 
 const scans = 'scans a collection'
 const sorts = 'sorts in memory'
-const reads = 'reads more documents than it needs'
-const seeks = 'goes through more of an index than it needs'
+const reads = 'reads more documents than it returns'
+const seeks = 'scans more index keys than it needs'
 
 const faults: Record<string, (plan: Plan) => boolean> = {
   [scans]: ({ stages }) => stages.includes('COLLSCAN'),
   [sorts]: ({ stages }) => stages.some((stage) => stage === 'SORT' || stage === '$sort'),
-  // A look-up by a unique key reads what has the key before it knows whether that is as it should be.
+  // A look-up by a unique key reads the document before it checks the rest of the filter.
   [reads]: ({ documentsExamined, returned, lookUps }) =>
     documentsExamined > Math.max(1.1 * returned, lookUps),
-  // It takes a key to see that a range is over.
+  // One more key is read to find the end of a range.
   [seeks]: ({ keysExamined, returned, ranges }) => keysExamined > 1.1 * returned + ranges,
 }
 
-const books = 'the audit adds up all that is held, put in and in stock'
-const holds =
-  'the audit goes through all reservations for those that hold something: an index of these would make every sale write more'
+const sums = 'the audit sums all holds, ledger entries and stocks'
+const holds = 'the audit scans all reservations for holds: an index on them would add a write to every sale'
 
-/** What is meant to, and why. */
+/** The plans that may have the fault, and the reasons. */
 const exceptions: Record<string, Record<string, string>> = {
   [scans]: {
-    'find products by nothing': books,
-    'aggregate stockLedger by nothing': books,
-    'aggregate reservations by state': books,
+    'find products by nothing': sums,
+    'aggregate stockLedger by nothing': sums,
+    'aggregate reservations by state': sums,
   },
   [reads]: {
-    'aggregate reservations by state': books,
+    'aggregate reservations by state': sums,
     'find reservations by _id, state in order of _id': holds,
   },
   [seeks]: { 'find reservations by _id, state in order of _id': holds },
 }
 
-it.each(Object.entries(faults))('nothing %s, but for the exceptions', (fault, isFaulty) => {
+it.each(Object.entries(faults))('no query %s, except the listed ones', (fault, isFaulty) => {
   const faulty = plans.filter(isFaulty)
   const names = new Set(faulty.map(({ name }) => name))
   const excepted = exceptions[fault] ?? {}
   expect([...names].filter((name) => name in excepted).sort()).toEqual(Object.keys(excepted).sort())
   const others = faulty.filter(({ name }) => !(name in excepted))
-  // Of each the worst, which comes last.
+  // Later entries replace earlier ones, so the worst plan of each name is shown.
   const byExcess = others.toSorted((one, other) => excessOf(one) - excessOf(other))
   expect(Object.fromEntries(byExcess.map(({ name, text }) => [name, text]))).toEqual({})
 })
@@ -265,22 +262,22 @@ it.each(Object.entries(faults))('nothing %s, but for the exceptions', (fault, is
 const excessOf = ({ documentsExamined, keysExamined, returned }: Plan): number =>
   documentsExamined + keysExamined - returned
 
-describe('what is explained', () => {
-  it('is all that can be asked for: every operation, every command, every list by each of its parameters', () => {
-    expect(unasked).toEqual([])
+describe('the explained queries', () => {
+  it('the tests use every operation, every operator command and every parameter of each list', () => {
+    expect(unused).toEqual([])
   })
 
-  it('is every list from its first page to one deep in it', () => {
+  it('every list was read over at least three pages', () => {
     expect(pages.size).toBeGreaterThan(0)
     expect([...pages].filter(([, count]) => count < 3)).toEqual([])
   })
 
-  it('finds something in collections that exist', () => {
+  it('no explained query is on a missing collection', () => {
     expect(plans.filter(({ stages }) => stages.length === 0 || stages.includes('EOF'))).toEqual([])
   })
 
   it.each([
-    // The catalogue, in each of its orders: from the start, and from behind a row on.
+    // The catalogue in each order: the first page and later pages.
     'find products by deleted in order of -createdAt, -_id',
     'find products by deleted in order of price, _id',
     'find products by deleted in order of -price, -_id',
@@ -289,12 +286,12 @@ describe('what is explained', () => {
     'find products by _id, deleted, price in order of price, _id',
     'find products by _id, deleted, price in order of -price, -_id',
     'find products by _id, deleted, name in order of name, _id',
-    // Somebody's orders, and everybody's: by one status, or by all but one.
+    // The orders of one user and of all users, by one status or all but one.
     'find orders by status, userId in order of -createdAt, -_id',
     'find orders by status in order of -createdAt, -_id',
     'find orders by _id, createdAt, status, userId in order of -createdAt, -_id',
     'find orders by _id, createdAt, status in order of -createdAt, -_id',
-    // One by its id or its key.
+    // Look-ups by id or key.
     'find products by _id',
     'find reservations by _id',
     'find stockChangeAnswers by _id',
@@ -314,7 +311,7 @@ describe('what is explained', () => {
     'find orders by nothing in order of _id',
     'find orders by _id in order of _id',
     'find reservations by _id, state in order of _id',
-  ])('has %s among it, and finds some', (name) => {
+  ])('the query %s is explained and finds documents', (name) => {
     expect(plans.filter((plan) => plan.name === name && plan.returned > 0).length).toBeGreaterThan(0)
   })
 })

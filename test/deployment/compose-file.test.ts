@@ -42,20 +42,20 @@ const { services, networks, volumes } = parse(read('docker-compose.yml'), { merg
 }
 const all = Object.entries(services)
 const modules = registry.map(({ name }) => name)
-/** Those that run the program, by what they host. */
+/** The services that run the program. */
 const hosts = all.filter(([, { environment }]) => environment?.SERVICE !== undefined)
-/** Those that end by themselves: who waits for them waits for that. */
-const awaited = new Set(
+/** The services that run once. Their dependents wait for their end. */
+const oneTime = new Set(
   all.flatMap(([, { depends_on = {} }]) =>
     Object.entries(depends_on).flatMap(([name, { condition }]) =>
       condition === 'service_completed_successfully' ? [name] : [],
     ),
   ),
 )
-const lasting = all.filter(([name]) => !awaited.has(name))
-/** `${NAME:-value}` as it is where nobody has set NAME. */
-const unset = (text: string) => text.replaceAll(/\$\{\w+:-([^}]*)\}/g, '$1')
-/** A service, and all that is started with it. */
+const longRunning = all.filter(([name]) => !oneTime.has(name))
+/** Replaces `${NAME:-value}` with its default. */
+const withDefaults = (text: string) => text.replaceAll(/\$\{\w+:-([^}]*)\}/g, '$1')
+/** Returns a service and its dependencies. */
 const startedWith = (name: string): string[] => [
   ...new Set([name, ...Object.keys(services[name]?.depends_on ?? {}).flatMap(startedWith)]),
 ]
@@ -67,7 +67,7 @@ const shapes = {
 }
 
 describe('the compose file', () => {
-  it('has one container with everything unless told otherwise, and each module by itself where it is split', () => {
+  it('compose up starts one process by default, and two replicas of each module in the split shape', () => {
     const common = ['mongodb', 'mongodb-setup', 'secrets']
     expect(shapes['one process'].sort()).toEqual([...common, 'trivet'].sort())
     expect(shapes.split.sort()).toEqual([...common, ...modules, 'nginx'].sort())
@@ -78,14 +78,14 @@ describe('the compose file', () => {
     }
   })
 
-  it('publishes one port in either shape', () => {
+  it('each shape publishes one port', () => {
     for (const started of Object.values(shapes)) {
       const published = started.flatMap((name) => services[name]?.ports ?? [])
-      expect(published.map(unset)).toEqual(['3000:3000'])
+      expect(published.map(withDefaults)).toEqual(['3000:3000'])
     }
   })
 
-  it('reads no secret from the environment, nor from .env', () => {
+  it('the compose file reads no secret from the environment or .env', () => {
     const variables = [...read('docker-compose.yml').matchAll(/\$\{?(\w+)/g)].map(([, variable]) => variable)
     expect([...new Set(variables)].sort()).toEqual([
       'ADMIN_EMAIL',
@@ -99,30 +99,27 @@ describe('the compose file', () => {
     for (const [name, service] of all) expect(service, name).not.toHaveProperty('env_file')
   })
 
-  it.each(['one process', 'split'] as const)(
-    'builds the image of the program once, in the shape %s',
-    (shape) => {
-      const built = shapes[shape].filter((name) => services[name]?.build)
-      expect(built).toHaveLength(1)
-      const { image, build } = services[built[0] ?? ''] ?? {}
-      expect(build).toEqual({
-        context: '.',
-        // biome-ignore-start lint/suspicious/noTemplateCurlyInString: compose fills them in
-        args: { VERSION: '${VERSION:-dev}', REVISION: '${REVISION:-unknown}' },
-        // biome-ignore-end lint/suspicious/noTemplateCurlyInString: compose fills them in
-      })
-      expect(new Set(hosts.map(([, host]) => host.image))).toEqual(new Set([image]))
-    },
-  )
+  it.each(['one process', 'split'] as const)('the image is built once in the shape %s', (shape) => {
+    const built = shapes[shape].filter((name) => services[name]?.build)
+    expect(built).toHaveLength(1)
+    const { image, build } = services[built[0] ?? ''] ?? {}
+    expect(build).toEqual({
+      context: '.',
+      // biome-ignore-start lint/suspicious/noTemplateCurlyInString: compose fills them in
+      args: { VERSION: '${VERSION:-dev}', REVISION: '${REVISION:-unknown}' },
+      // biome-ignore-end lint/suspicious/noTemplateCurlyInString: compose fills them in
+    })
+    expect(new Set(hosts.map(([, host]) => host.image))).toEqual(new Set([image]))
+  })
 
-  it('makes secrets with the image that the program is built on, which a new version leaves as it is', () => {
+  it('secrets are made with the base image, which a new version does not replace', () => {
     const bases = [...read('Dockerfile').matchAll(/^FROM (\S+)/gm)].map(([, base]) => base)
     expect(new Set(bases)).toEqual(new Set([services.secrets?.image]))
   })
 
-  // Where compose replaces a container, it stops all that depend on it.
+  // Compose stops the dependents of a container that it replaces.
   it.each(all.filter(([name]) => !hosts.some(([host]) => host === name)))(
-    'has %s depend on nothing that a new version of the program replaces',
+    '%s does not depend on a container that a new version replaces',
     (name) => {
       const needs = (of: string): string[] =>
         Object.keys(services[of]?.depends_on ?? {}).flatMap((needed) => [needed, ...needs(needed)])
@@ -130,7 +127,7 @@ describe('the compose file', () => {
     },
   )
 
-  it.each(all)('bounds the memory, the processes and the log of %s', (_, service) => {
+  it.each(all)('%s has limits for memory, processes and log', (_, service) => {
     expect(service.mem_limit).toMatch(/^\d+[mg]$/)
     expect(service.pids_limit).toBeGreaterThanOrEqual(64)
     expect(service.logging).toEqual({
@@ -139,7 +136,7 @@ describe('the compose file', () => {
     })
   })
 
-  it('names only what there is', () => {
+  it('every dependency, network and volume exists', () => {
     for (const [name, { depends_on = {}, networks: own = [], volumes: mounted = [] }] of all) {
       for (const needed of Object.keys(depends_on)) expect(services, name).toHaveProperty([needed])
       for (const network of Array.isArray(own) ? own : Object.keys(own)) {
@@ -152,19 +149,16 @@ describe('the compose file', () => {
     }
   })
 
-  it.each(lasting)(
-    'looks whether %s is well, starts it again, and starts it after what it needs',
-    (_, service) => {
-      expect(service.healthcheck?.test?.[0]).toBe('CMD')
-      expect(service.restart).toBe('unless-stopped')
-      for (const [needed, { condition }] of Object.entries(service.depends_on ?? {})) {
-        expect(condition).toBe(awaited.has(needed) ? 'service_completed_successfully' : 'service_healthy')
-      }
-    },
-  )
+  it.each(longRunning)('%s has a health check, restarts, and starts after its dependencies', (_, service) => {
+    expect(service.healthcheck?.test?.[0]).toBe('CMD')
+    expect(service.restart).toBe('unless-stopped')
+    for (const [needed, { condition }] of Object.entries(service.depends_on ?? {})) {
+      expect(condition).toBe(oneTime.has(needed) ? 'service_completed_successfully' : 'service_healthy')
+    }
+  })
 
   it.each(hosts)(
-    'has %s read its secrets from files of its own, and has its settings right',
+    '%s reads its secrets from files of its own and has a valid configuration',
     (name, service) => {
       const folder = mkdtempSync(join(tmpdir(), 'trivet-compose-'))
       onTestFinished(() => rmSync(folder, { recursive: true }))
@@ -177,7 +171,7 @@ describe('the compose file', () => {
       const environment: Record<string, string> = { NODE_ENV: 'production' }
       for (const [variable, value] of Object.entries(service.environment ?? {})) {
         expect(Object.keys(secrets)).not.toContain(variable)
-        environment[variable] = unset(String(value))
+        environment[variable] = withDefaults(String(value))
         if (!variable.endsWith('_FILE')) continue
         const secret = basename(value)
         expect(variable).toBe(`${secret}_FILE`)
@@ -201,13 +195,13 @@ describe('the compose file', () => {
   )
 
   it.each([...hosts, ...all.filter(([name]) => name === 'nginx')])(
-    'gives %s nothing to write and no rights',
+    '%s has a read-only file system and no capabilities',
     (_, service) => {
       expect(service).toMatchObject({ read_only: true, cap_drop: ['ALL'] })
     },
   )
 
-  it('has the services believe the address that NGINX has, and no other', () => {
+  it('the services trust the address of NGINX as a proxy, and no other', () => {
     const own = services.nginx?.networks as Record<string, { ipv4_address?: string }> | undefined
     const address = own?.edge?.ipv4_address
     expect(address).toBeDefined()
@@ -215,18 +209,18 @@ describe('the compose file', () => {
     expect(services.trivet?.environment).not.toHaveProperty('TRUSTED_PROXIES')
   })
 
-  it('gives NGINX every variable of its configuration', () => {
+  it('NGINX gets every variable of its configuration', () => {
     const template = read('deploy/nginx/nginx.conf.template')
     const used = new Set([...template.matchAll(/\$\{(\w+)\}/g)].map(([, variable]) => variable))
-    // That one is the image's own, where it is asked for it.
-    const { NGINX_ENTRYPOINT_LOCAL_RESOLVERS: asked, ...given } = services.nginx?.environment ?? {}
-    expect(asked).toBe('true')
+    // The image itself sets NGINX_LOCAL_RESOLVERS.
+    const { NGINX_ENTRYPOINT_LOCAL_RESOLVERS: resolvers, ...given } = services.nginx?.environment ?? {}
+    expect(resolvers).toBe('true')
     expect(used.size).toBeGreaterThan(3)
     for (const variable of used)
       if (variable !== 'NGINX_LOCAL_RESOLVERS') expect(given).toHaveProperty([variable ?? ''])
   })
 
-  it('has MongoDB as a replica set with authentication, which forgets the transactions of the dead', () => {
+  it('MongoDB is a replica set with authentication and a transaction lifetime of 10 s', () => {
     const { command = [], volumes: mounted = [] } = services.mongodb ?? {}
     expect(command).toContain('--replSet=trivet')
     expect(command.join(' ')).toContain('--keyFile=')
@@ -234,7 +228,7 @@ describe('the compose file', () => {
     expect(mounted).toContain('mongodb:/data/db')
   })
 
-  it('mixes no secret into itself', () => {
+  it('the compose file contains no secret', () => {
     const text = read('docker-compose.yml')
     expect(text).not.toMatch(/mongodb(\+srv)?:\/\/\S+:\S+@/)
     expect(text).not.toMatch(/(PASSWORD|SECRET|KEYS|KEY|TOKEN): \S/)
@@ -242,16 +236,16 @@ describe('the compose file', () => {
 })
 
 describe('the image', () => {
-  it('is told its version last, since all that follows is built anew for each', () => {
+  it('the Dockerfile sets the version last, so that earlier layers stay cached', () => {
     const instructions = [...read('Dockerfile').matchAll(/^([A-Z]+) /gm)].map(([, name]) => name)
     expect(instructions.slice(-3)).toEqual(['ARG', 'ARG', 'LABEL'])
   })
 })
 
-describe('what is left out of the image', () => {
+describe('.dockerignore', () => {
   const ignored = read('.dockerignore').split('\n')
 
-  it('is everything but what production runs', () => {
+  it('the image contains only what production runs', () => {
     expect(ignored.filter((line) => line !== '' && !line.startsWith('#'))[0]).toBe('*')
     expect(ignored.filter((line) => line.startsWith('!'))).toEqual([
       '!package.json',

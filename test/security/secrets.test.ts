@@ -19,7 +19,7 @@ import { createSecretScanner } from '#test/support/secret-scanner.ts'
 import { admin, databaseName, startComposition } from '#test/support/shop.ts'
 import { storedDocuments } from '#test/support/stored-documents.ts'
 
-/** With what JSON escapes, and what has to be percent-encoded. */
+/** Returns a password with characters that JSON escapes or URLs encode. */
 const newPassword = () => `"pass" \\ phrase ${randomUUID()} %/@`
 const newName = () => `u-${randomUUID().slice(0, 8)}`
 const unknownId = '0123456789abcdef01234567'
@@ -37,12 +37,12 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
   /** Its databases, over a connection without the proxy. */
   let stored: Awaited<ReturnType<typeof openCollections>>
   let operations: Operation[]
-  /** What processes beside those of the shop have printed. */
-  let printedBeside = ''
+  /** The output of other processes than those of the shop. */
+  let otherOutput = ''
 
   beforeAll(async () => {
     server = await mongoose.createConnection(inject('mongodbUri')).asPromise()
-    // A MongoDB that asks nobody for a password still checks one that it is given.
+    // MongoDB without access control still checks the credentials of a client.
     await server.useDb('admin').db?.command({ createUser: mongodb.user, pwd: mongodb.password, roles: [] })
     proxy = await startMongodbProxy(inject('mongodbUri'))
     const account = `mongodb://${mongodb.user}:${encodeURIComponent(mongodb.password)}@`
@@ -79,10 +79,10 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
   const requestIds: string[] = []
   const ownersOf = new Map<string, Set<unknown>>()
 
-  /** Takes note of what is secret in each request and answer, and of the answer but for the tokens that it is for. */
+  /** Records the secrets of each request and answer, and the answer without the tokens that it issues. */
   const { request, get, post, put, product, order } = createClient(async (path, init) => {
     const [route = ''] = path.split('?')
-    noteRequest(init)
+    recordRequest(init)
     const response = await fetch(`${shop.url}${path}`, init)
     const text = await response.clone().text()
     const rest = response.status === 200 && tokenRoutes.includes(route) ? withoutTokens(text) : text
@@ -93,16 +93,16 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
   })
   const tokenRoutes = ['/login', '/token/refresh']
 
-  function noteRequest({ headers, body }: RequestInit): void {
+  function recordRequest({ headers, body }: RequestInit): void {
     const bearer = /^Bearer (.+)$/.exec(new Headers(headers).get('authorization') ?? '')?.[1]
     if (bearer?.split('.').length === 3) secrets.jwt('access token', bearer)
     const { password, currentPassword, newPassword, refreshToken } = parsed(String(body))
     for (const each of [password, currentPassword, newPassword])
       if (typeof each === 'string') secrets.text('password', each)
-    if (typeof refreshToken === 'string') noteRefreshToken(refreshToken)
+    if (typeof refreshToken === 'string') recordRefreshToken(refreshToken)
   }
 
-  function noteRefreshToken(token: string): void {
+  function recordRefreshToken(token: string): void {
     secrets.refreshToken(token)
     secrets.refreshTokenHashes(token)
   }
@@ -111,7 +111,7 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
     try {
       return JSON.parse(body)
     } catch {
-      // What is in it is noted by whoever sends it to be refused.
+      // The test that sends a malformed body records its secrets.
       return {}
     }
   }
@@ -119,13 +119,13 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
   function withoutTokens(text: string): string {
     const { accessToken, refreshToken, ...rest } = JSON.parse(text)
     secrets.jwt('access token', accessToken)
-    noteRefreshToken(refreshToken)
+    recordRefreshToken(refreshToken)
     const owners = ownersOf.get(refreshToken) ?? new Set()
     ownersOf.set(refreshToken, owners.add(decode(accessToken).payload.sub))
     return JSON.stringify(rest)
   }
 
-  /** A secret that is sent where it does not belong. */
+  /** Returns a secret to be sent in a wrong place. */
   const newStray = (): string => {
     const stray = `stray-${randomUUID()}`
     secrets.text('stray password', stray)
@@ -158,8 +158,8 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
   const asAdmin = (body?: object) => ({ token: shop.adminToken, ...(body && { body }) })
   const authDatabase = () => stored.collections('auth')
 
-  /** The ways through each operation, right and wrong. Those that end with 500 spoil the database first. */
-  const journeys: Record<string, () => Promise<unknown>> = {
+  /** Valid and invalid requests of each operation. Requests that end with 500 damage a document first. */
+  const scenarios: Record<string, () => Promise<unknown>> = {
     'POST /register': async () => {
       const { username, email } = await customer()
       const other = newcomer()
@@ -180,12 +180,12 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
       await answered(401, signIn(`${randomUUID()}@example.com`, newPassword()))
       for (const _ of [1, 2, 3]) await answered(401, signIn(email, newPassword()))
       await answered(429, signIn(email, password))
-      const spoilt = await customer()
+      const damaged = await customer()
       const users = (await authDatabase()).collection('users')
       const passwordHash = `nothing that bcrypt made ${randomUUID()}`
       secrets.text('password hash', passwordHash)
-      await users.updateOne({ username: spoilt.username }, { $set: { passwordHash } })
-      await answered(500, signIn(spoilt.email, spoilt.password))
+      await users.updateOne({ username: damaged.username }, { $set: { passwordHash } })
+      await answered(500, signIn(damaged.email, damaged.password))
     },
     'POST /token/refresh': async () => {
       const { refreshToken } = await customer()
@@ -197,9 +197,9 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
       await answered(401, refresh(refreshToken))
       await answered(401, refresh(third.refreshToken))
       await answered(401, refresh(randomBytes(48).toString('base64url')))
-      const spoilt = await customer()
+      const damaged = await customer()
       await families.updateMany({}, { $set: { spent: null } })
-      await answered(500, refresh(spoilt.refreshToken))
+      await answered(500, refresh(damaged.refreshToken))
       await families.deleteMany({})
     },
     'POST /logout': async () => {
@@ -296,12 +296,12 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
   }
   const filled = (path: string) => path.replace('{id}', unknownId).replace('{code}', 'forbidden')
 
-  it('goes through every operation that is documented', async () => {
-    expect(Object.keys(journeys).toSorted()).toEqual(operations.map(({ name }) => name).toSorted())
-    for (const go of Object.values(journeys)) await go()
+  it('every documented operation is used, with valid and invalid requests', async () => {
+    expect(Object.keys(scenarios).toSorted()).toEqual(operations.map(({ name }) => name).toSorted())
+    for (const run of Object.values(scenarios)) await run()
   }, 120_000)
 
-  it('goes wrong in every operation: with secrets in the query, in a body that is none, or of another kind', async () => {
+  it('every operation is sent secrets in its query and in malformed bodies', async () => {
     for (const { name, method, path, requestBody } of operations) {
       const asked = (query: string, options: object = {}) =>
         request(method, `${filled(path)}${query}`, { token: shop.adminToken, ...options })
@@ -319,8 +319,8 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
     }
   }, 120_000)
 
-  it('goes where only services may', async () => {
-    // In the split shape the gateway knows no such route; there the services call each other for every order.
+  it('/internal is sent service credentials', async () => {
+    // In the split shape the gateway has no such route, but the services call each other for every order.
     const expected = shape === 'split' ? { product: 404, order: 404 } : { product: 400, order: 401 }
     const issue = createCredentialIssuer(internalSecrets[1] ?? '')
     for (const [target, status] of Object.entries(expected)) {
@@ -330,18 +330,18 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
     }
   })
 
-  it('goes through what operators do', async () => {
+  it('an operator resets a password', async () => {
     const { username, email } = await customer()
     const password = newPassword()
     secrets.text('password', password)
     const ended = await runScript('cli/admin.ts', ['reset-password', username], settings, password)
     const output = ended.stdout + ended.stderr
     expect(ended.code, output).toBe(0)
-    printedBeside += output
+    otherOutput += output
     await answered(200, signIn(email, password))
   }, 60_000)
 
-  it('goes on without its database, and with it again', async () => {
+  it('requests fail while the database is unavailable, and succeed afterwards', async () => {
     const people = [await customer(), await customer()]
     await proxy.disconnect()
     const [ada, grace] = people as [Account, Account]
@@ -376,12 +376,12 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
     )
   }, 90_000)
 
-  describe('shows no secret', () => {
+  describe('no secret is exposed', () => {
     const printed = async (): Promise<string> => {
-      // The last request's line is the last to come.
+      // The log line of the last request comes last.
       await answered(200, get('/healthz'))
       await vi.waitFor(() => expect(shop.output()).toContain(requestIds.at(-1)), { timeout: 10_000 })
-      return shop.output() + printedBeside
+      return shop.output() + otherOutput
     }
 
     beforeAll(async () => {
@@ -389,7 +389,7 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
       for (const { passwordHash } of users) secrets.text('password hash', passwordHash)
     })
 
-    it('of all that were used, which would be found', async () => {
+    it('the scanner knows secrets of every kind and finds each in a log', async () => {
       const counts = secrets.counts()
       expect(Object.keys(counts).toSorted()).toEqual([
         'INTERNAL_SECRET',
@@ -408,7 +408,7 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
 
       const { password, token, refreshToken } = await customer()
       const log = await printed()
-      // What came before the program could look at the request has no id.
+      // An answer to a request that the HTTP parser refuses has no request id.
       const ids = requestIds.filter((id) => id !== '')
       expect(ids.length).toBeGreaterThan(200)
       expect(ids.filter((id) => !log.includes(id))).toEqual([])
@@ -430,15 +430,15 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
       }
     }, 60_000)
 
-    it('in what the processes have printed', async () => {
+    it('no secret is in the output of the processes', async () => {
       const log = await printed()
       expect(secrets.findIn(log)).toEqual([])
-      // Nor any that only the processes know: what services show each other, hashes that were never stored.
+      // Tokens between services and hashes that were never stored are known to the processes alone.
       expect(log.match(/eyJ[\w-]{8,}\.[\w-]+/g)).toBeNull()
       expect(log.match(/\$2[aby]\$\d\d\$.{8}/g)).toBeNull()
     })
 
-    it('in any answer, and a token to nobody but its owner', () => {
+    it('no secret is in an answer, and each token is issued to one user', () => {
       const exposed = answers.flatMap(({ what, text }) =>
         secrets.findIn(text).map((secret) => `${what}: ${secret}`),
       )
@@ -446,7 +446,7 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
       expect([...ownersOf.values()].filter(({ size }) => size !== 1)).toEqual([])
     }, 60_000)
 
-    it('in the list of processes', () => {
+    it('no secret is in the command line of a process', () => {
       const processes = readdirSync('/proc')
         .filter((pid) => /^\d+$/.test(pid))
         .flatMap((pid) => {
@@ -456,7 +456,7 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
               { pid: Number(pid), ppid: Number(ppid), line: readFileSync(`/proc/${pid}/cmdline`, 'utf8') },
             ]
           } catch {
-            // It has ended meanwhile.
+            // The process has ended.
             return []
           }
         })
@@ -466,7 +466,7 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
       expect(secrets.findIn(processes.map(({ line }) => line).join('\n'))).toEqual([])
     })
 
-    it('in the databases, as what it is', async () => {
+    it('the databases contain hashes of passwords and refresh tokens and no other secret', async () => {
       const everything = JSON.stringify(await storedDocuments(stored))
       expect(secrets.findIn(everything)).toEqual(['hash of a refresh token', 'password hash'])
     })
@@ -482,7 +482,7 @@ describe.each(Object.keys(shapes) as Shape[])('a boot, %s', (shape) => {
   const key = generatePrivateKey()
   const hidden = randomUUID()
 
-  it('with every secret wrong ends with 1 and one message that names them, and shows none', async () => {
+  it('a boot with eight invalid secrets ends with 1 and one message that names the settings and no value', async () => {
     const other = generatePrivateKey()
     const wrong = {
       MONGODB_URI: `mongo://user:${hidden}@db.example`,
@@ -504,7 +504,7 @@ describe.each(Object.keys(shapes) as Shape[])('a boot, %s', (shape) => {
     for (const secret of [hidden, key.d, other.d]) expect(output).not.toContain(secret)
   })
 
-  it('with a MONGODB_URI that cannot be read ends with 1, and does not repeat it', async () => {
+  it('a boot with a malformed MONGODB_URI ends with 1 and does not print it', async () => {
     const MONGODB_URI = `mongodb://user:${hidden}`
     const { code, output } = await boot({ PORT: '0', MONGODB_URI, JWT_PRIVATE_KEYS: JSON.stringify([key]) })
     expect(code).toBe(1)
@@ -513,7 +513,7 @@ describe.each(Object.keys(shapes) as Shape[])('a boot, %s', (shape) => {
   })
 })
 
-it('what development keeps in files is for their owner alone', async () => {
+it('the files of secrets in development are readable by their owner alone', async () => {
   const environment = { ADMIN_USERNAME: '', ADMIN_EMAIL: '', ADMIN_PASSWORD: '', DEMO: 'true' }
   const { config, composition, close } = await startComposition({ environment })
   await composition.prepare(new AbortController().signal)

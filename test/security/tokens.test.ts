@@ -17,8 +17,7 @@ import type { Answer, RequestOptions } from '#test/support/client.ts'
 import { type Deployment, deploy, type Shape, shapes } from '#test/support/processes.ts'
 import { admin, startShop } from '#test/support/shop.ts'
 
-// What is, and what is not, an access token to a route of each module: real processes, which have their keys from this
-// test, so that it can sign whatever it likes with them.
+// Access tokens at a route of each module, in real processes. The test has their private keys and can sign any token.
 const [key, verifyOnly, stranger] = [generatePrivateKey(), generatePrivateKey(), generatePrivateKey()]
 const internalSecret = `internal ${randomUUID()} ${randomUUID()}`
 
@@ -37,7 +36,7 @@ const hmac =
   (content) =>
     createHmac(digest, secret).update(content).digest()
 
-/** A part that is text is written as it is, to say what JSON.stringify would not. */
+/** Builds a JWS. A part that is text is used as it is, so that it may be malformed. */
 const jws = (header: unknown, payload: unknown, signer: Signer) => {
   const content = `${encoded(header)}.${encoded(payload)}`
   const signature = signer(content)
@@ -63,13 +62,13 @@ const claims = (changes: Record<string, unknown> = {}) => ({
   jti: randomUUID(),
   ...changes,
 })
-/** Signed as auth would, whatever it says. */
+/** Returns a token with these claims, signed as auth does. */
 const genuine = (changes: Record<string, unknown> = {}, ofHeader: Record<string, unknown> = {}) =>
   jws(header(ofHeader), claims(changes), by(key))
-/** Signed by somebody else. */
+/** Returns a token that is signed with an unknown key. */
 const forged = (ofHeader: Record<string, unknown> = {}) => jws(header(ofHeader), claims(), by(stranger))
 
-/** The same but for some bytes of its signature. */
+/** Returns the token with a changed signature. */
 const withSignature = (token: string, change: (signature: Buffer) => Buffer | string) => {
   const at = token.lastIndexOf('.') + 1
   const changed = change(Buffer.from(token.slice(at), 'base64url'))
@@ -79,7 +78,7 @@ const flipped = (at: number) => (signature: Buffer) => {
   signature[at] = (signature[at] ?? 0) ^ 1
   return signature
 }
-/** S + L says the same as S to who does not look (RFC 8032, 5.1.7 does). */
+/** Adds the group order L to S. A verifier must refuse that (RFC 8032, 5.1.7). */
 const malleated = (signature: Buffer) => {
   const order = 2n ** 252n + 27742317777372353535851937790883648493n
   const s = BigInt(`0x${Buffer.from(signature.subarray(32)).reverse().toString('hex')}`) + order
@@ -105,7 +104,7 @@ const inRawForm: Signer = (content) =>
   sign('sha256', Buffer.from(content), { key: ec, dsaEncoding: 'ieee-p1363' })
 const ed448 = generateKeyPairSync('ed448').privateKey
 
-/** Where the headers of a token lead to that would have its key fetched from elsewhere. */
+/** A server to which headers of forged tokens point. */
 let elsewhere: Server
 let elsewhereUrl = ''
 let visits = 0
@@ -126,7 +125,7 @@ afterAll(() => {
 
 type Case = [string, () => string | Promise<string>]
 const refused: Case[] = [
-  // Another algorithm, though the signature be right.
+  // Another algorithm, with a correct signature.
   ...[
     ...['none', 'None', 'NONE', 'nOnE', 'HS256', 'HS512', 'RS256', 'PS256', 'ES256', 'ES512', 'ES256K'],
     ...['Ed25519', 'Ed448', 'eddsa', 'EDDSA', ' EdDSA', '', null, 0, ['EdDSA'], undefined],
@@ -183,7 +182,7 @@ const refused: Case[] = [
   ]),
   ['that brings a certificate', () => forged({ x5c: [stranger.x], x5t: stranger.x })],
 
-  // Headers that mean something else.
+  // Headers with another meaning.
   ['with a critical header', () => genuine({}, { crit: ['exp'], exp: now() + 900 })],
   ['with an empty list of critical headers', () => genuine({}, { crit: [] })],
   ['whose claims are not encoded', () => genuine({}, { crit: ['b64'], b64: false })],
@@ -235,7 +234,7 @@ const refused: Case[] = [
     (text): Case => [`whose claims are ${text || 'empty'}`, () => jws(header(), text, by(key))],
   ),
 
-  // Another signature, or another form.
+  // Another signature or another form.
   ['whose claims were changed', () => genuine().replace(/\.[^.]*\./, `.${encoded(claims())}.`)],
   ['whose header was changed', () => genuine().replace(/^[^.]*/, encoded({ ...header(), extra: 1 }))],
   ['with the signature of another one', () => genuine().replace(/[^.]*$/, genuine().split('.')[2] ?? '')],
@@ -277,7 +276,7 @@ const refused: Case[] = [
   ['that is no token', () => 'a.b.c'],
   ['that is a word', () => 'null'],
 
-  // Something else that this program signs or gives away.
+  // Other tokens and public values of this program.
   ...['auth', 'product', 'order'].map(
     (module): Case => [
       `that is a service credential for ${module}`,
@@ -298,7 +297,7 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
   let shop: Deployment
   beforeAll(async () => {
     shop = await deploy(shape, {
-      // Two cores carry everything at once here; what is slow is not what these tests are about.
+      // Tests share two cores, so requests may be slow.
       REQUEST_TIMEOUT: '20s',
       JWT_PRIVATE_KEYS: JSON.stringify([key, verifyOnly]),
       INTERNAL_SECRET: internalSecret,
@@ -309,8 +308,8 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
     expect(await shop.stop()).toBe(0)
   })
 
-  /** A guarded route of each module, as it answers an admin. */
-  const show = async (options: RequestOptions) => ({
+  /** Sends a request to a protected route of each module. */
+  const present = async (options: RequestOptions) => ({
     auth: await shop.get('/profile', options),
     product: await shop.post('/products/create_product', {
       ...options,
@@ -320,7 +319,7 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
   })
   const verdict = ({ status, body }: Answer) => (status < 300 ? status : `${status} ${body.code}`)
   const verdicts = async (options: RequestOptions) => {
-    const { auth, product, order } = await show(options)
+    const { auth, product, order } = await present(options)
     return { auth: verdict(auth), product: verdict(product), order: verdict(order) }
   }
   const everywhere = (verdict: string) => ({ auth: verdict, product: verdict, order: verdict })
@@ -328,13 +327,13 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
   const productsSoFar = async () =>
     (await shop.collections('product')).collection('products').countDocuments()
 
-  it('are accepted as they were issued, and as auth would have issued them', async () => {
+  it('every module accepts the tokens of auth', async () => {
     expect(await verdicts({ token: shop.adminToken })).toEqual(accepted)
     expect(await verdicts({ token: genuine() })).toEqual(accepted)
     expect(await verdicts({ token: genuine({ aud: ['other', 'trivet'] }) })).toEqual(accepted)
   })
 
-  it('are signed with the first key, and verified with every one', async () => {
+  it('tokens are signed with the first key and verified with every key', async () => {
     expect(decode(shop.adminToken).header).toEqual({ alg: 'EdDSA', typ: 'JWT', kid: key.kid })
     const { body } = await shop.get('/.well-known/jwks.json')
     expect(body.keys).toEqual([publicKeyOf(key), publicKeyOf(verifyOnly)])
@@ -342,7 +341,7 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
     expect(await verdicts({ token })).toEqual(accepted)
   })
 
-  it('say by whom, for whom, about whom, from when and until when, each with an id of its own', async () => {
+  it('tokens have issuer, audience, subject, role, times and a unique id', async () => {
     const account = await shop.customer()
     const before = now()
     const tokens: string[] = []
@@ -368,10 +367,10 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
   })
 
   describe('a token is refused as invalid_token', () => {
-    it.each(refused)('%s', async (_, make) => {
+    it.each(refused)('a token is refused as invalid_token: %s', async (_, make) => {
       const before = await productsSoFar()
       const token = await make()
-      const answers = await show({ token })
+      const answers = await present({ token })
       for (const [module, { status, headers, body }] of Object.entries(answers)) {
         expect({ status, code: body.code }, module).toEqual({ status: 401, code: 'invalid_token' })
         expect(headers.get('www-authenticate'), module).toBe('Bearer error="invalid_token"')
@@ -379,12 +378,12 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
       expect(await productsSoFar()).toBe(before)
     })
 
-    it('that is a refresh token', async () => {
+    it('a refresh token is refused as invalid_token', async () => {
       const { refreshToken } = await shop.signIn(admin.email, admin.password)
       expect(await verdicts({ token: refreshToken })).toEqual(everywhere('401 invalid_token'))
     })
 
-    it('whatever it is, in the same words', async () => {
+    it('every invalid token gets the same answer', async () => {
       const answers = new Set<string>()
       for (const [, make] of refused) {
         const { requestId, ...problem } = (await shop.get('/orders', { token: await make() })).body
@@ -393,14 +392,14 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
       expect([...answers]).toHaveLength(1)
     })
 
-    it('without a visit to where it says that its key is', async () => {
+    it('no key is fetched from a URL in a token', async () => {
       for (const name of ['jku', 'x5u', 'jwk', 'x5c', 'iss']) {
         for (const kid of [key.kid, stranger.kid, elsewhereUrl, undefined]) {
           const token = forged({ kid, [name]: elsewhereUrl })
           expect(await verdicts({ token })).toEqual(everywhere('401 invalid_token'))
         }
-        // Nor is it visited on behalf of what auth has signed.
-        await show({ token: genuine({}, { [name]: elsewhereUrl }) })
+        // The URL in a genuine token is ignored, too.
+        await present({ token: genuine({}, { [name]: elsewhereUrl }) })
       }
       expect(visits).toBe(0)
     })
@@ -412,8 +411,8 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
       ['that ended long ago', () => genuine({ exp: 1 })],
       ['that ended when time began', () => genuine({ exp: 0 })],
       ['that ended before', () => genuine({ exp: -1_000_000 })],
-    ])('a token is token_expired %s', async (_, make) => {
-      const answers = await show({ token: make() })
+    ])('a token %s is refused as token_expired', async (_, make) => {
+      const answers = await present({ token: make() })
       for (const [module, answer] of Object.entries(answers)) {
         expect(verdict(answer), module).toBe('401 token_expired')
         expect(answer.headers.get('www-authenticate'), module).toMatch(/^Bearer error="invalid_token"/)
@@ -424,21 +423,21 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
       ['that ended ten seconds ago', () => genuine({ exp: now() - 10 })],
       ['that was issued in twenty-five seconds', () => genuine({ iat: now() + 25 })],
       ['that is of use in twenty-five seconds', () => genuine({ nbf: now() + 25 })],
-    ])('a token is accepted %s, since clocks disagree', async (_, make) => {
+    ])('a token %s is accepted, because clocks differ', async (_, make) => {
       expect(await verdicts({ token: make() })).toEqual(accepted)
     })
   })
 
-  describe('a stranger', () => {
+  describe('a request without a valid token', () => {
     const expired = { exp: now() - 900 }
-    it('is not told that what was forged has expired', async () => {
+    it('an expired forged token is refused as invalid_token, not as token_expired', async () => {
       for (const ofHeader of [header(), header({ kid: stranger.kid })]) {
         const token = jws(ofHeader, claims(expired), by(stranger))
         expect(await verdicts({ token })).toEqual(everywhere('401 invalid_token'))
       }
     })
 
-    it('is refused before anything else of the request is looked at', async () => {
+    it('an invalid token is refused before the rest of the request is validated', async () => {
       const token = forged()
       const requests: [string, string, RequestOptions][] = [
         ['POST', '/products/create_product', { body: { name: 7 } }],
@@ -469,12 +468,12 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
       ['parameters', (token) => `Bearer token="${token}", realm="trivet"`],
       ['no token', () => 'Bearer'],
       ['nothing', () => ''],
-    ])('is unauthenticated with a header that has %s', async (_, value) => {
+    ])('an Authorization header is refused as unauthenticated if it has %s', async (_, value) => {
       const headers = { Authorization: value(genuine()) }
       expect(await verdicts({ headers })).toEqual(everywhere('401 unauthenticated'))
     })
 
-    it('is unauthenticated with a token anywhere else', async () => {
+    it('a token outside the Authorization header is refused as unauthenticated', async () => {
       const token = genuine()
       expect(
         await verdicts({ headers: { Cookie: `accessToken=${token}; Authorization=Bearer ${token}` } }),
@@ -489,12 +488,12 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
       ['a genuine one first', () => [genuine(), forged()]],
       ['a genuine one last', () => [forged(), genuine()]],
       ['twice the same', () => [genuine(), genuine()]],
-    ])('is refused with two headers, %s', async (_, tokens) => {
+    ])('two Authorization headers are refused: %s', async (_, tokens) => {
       const values = tokens().map((token) => `Bearer ${token}`)
       for (const path of ['/profile', '/orders']) expect(await statusOf(path, values), path).toBe(401)
     })
 
-    /** Each value on a line of its own, which fetch does not do. */
+    /** Sends each value in a header line of its own, which fetch cannot do. */
     const statusOf = (path: string, authorizations: string[]): Promise<number | undefined> =>
       new Promise((resolve, reject) => {
         const lines = authorizations.flatMap((value) => ['Authorization', value])
@@ -507,7 +506,7 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
         sent.end()
       })
 
-    it('gets nowhere under /internal with an access token', async () => {
+    it('/internal refuses an access token', async () => {
       for (const operation of ['reserve', 'release', 'getProducts']) {
         const path = `/internal/product/${operation}`
         const answer = await shop.post(path, { token: genuine(), body: { calls: [] } })
@@ -517,7 +516,7 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
   })
 })
 
-it('tokens live as long as ACCESS_TOKEN_TTL says', async () => {
+it('tokens live for ACCESS_TOKEN_TTL', async () => {
   const shop = await startShop({ environment: { ACCESS_TOKEN_TTL: '90s' } })
   const { body } = await shop.post('/login', { body: { email: admin.email, password: admin.password } })
   const { payload } = decode(body.accessToken)

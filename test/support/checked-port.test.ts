@@ -29,7 +29,7 @@ const good = (): Parcel => ({
   lines: [{ name: 'Cup', at: '2026-11-23T10:15:00.000Z' }],
 })
 
-/** What is no plain JSON, of any type at all. */
+/** Returns a parcel with changes of any type. */
 const foreign = (changes: Record<string, unknown>) => ({ ...good(), ...changes }) as Parcel
 
 class Line {
@@ -57,7 +57,7 @@ const notCarried: [string, unknown][] = [
 ]
 
 describe('a checked port', () => {
-  it('carries what the contract says, and the call with it', async () => {
+  it('a checked port passes on valid requests, results and the call', async () => {
     const seen: unknown[] = []
     const port = checkedPort(parcelPort, {
       async send(request, call) {
@@ -69,24 +69,27 @@ describe('a checked port', () => {
     expect(seen).toEqual([good(), call])
   })
 
-  it.each(notCarried)('refuses %s in a request, before anybody acts on it', async (_what, request) => {
-    let reached = false
-    const port = checkedPort(parcelPort, {
-      async send() {
-        reached = true
-        return good()
-      },
-    })
-    await expect(port.send(request as Parcel, call)).rejects.toThrow()
-    expect(reached).toBe(false)
-  })
+  it.each(notCarried)(
+    'a checked port refuses %s in a request before the implementation is called',
+    async (_what, request) => {
+      let reached = false
+      const port = checkedPort(parcelPort, {
+        async send() {
+          reached = true
+          return good()
+        },
+      })
+      await expect(port.send(request as Parcel, call)).rejects.toThrow()
+      expect(reached).toBe(false)
+    },
+  )
 
-  it.each(notCarried)('refuses %s in a result', async (_what, result) => {
+  it.each(notCarried)('a checked port refuses %s in a result', async (_what, result) => {
     const port = checkedPort(parcelPort, { send: async () => result as Parcel })
     await expect(port.send(good(), call)).rejects.toThrow()
   })
 
-  it('freezes what it carries, in both directions and to the bottom', async () => {
+  it('a checked port freezes requests and results deeply', async () => {
     const attempts: boolean[] = []
     const port = checkedPort(parcelPort, {
       async send(request, call) {
@@ -101,7 +104,7 @@ describe('a checked port', () => {
     expect(() => result.lines.push({ name: 'Plate', at: '' })).toThrow(TypeError)
   })
 
-  it('shares nothing: what either side does to its own object later stays there', async () => {
+  it('a checked port copies requests and results, so that later changes have no effect', async () => {
     const stored = good()
     const kept: Parcel[] = []
     const port = checkedPort(parcelPort, {
@@ -116,17 +119,17 @@ describe('a checked port', () => {
     stored.lines.length = 0
     expect(kept).toEqual([good()])
     expect(result).toEqual(good())
-    // The caller's and the implementation's own objects are theirs to change: they were not frozen.
+    // The original objects are not frozen.
     expect(Object.isFrozen(sent) || Object.isFrozen(stored)).toBe(false)
   })
 
-  it('passes on what the implementation throws', async () => {
+  it('a checked port passes on errors of the implementation', async () => {
     const fault = new DomainError('overloaded', 'full')
     const port = checkedPort(parcelPort, { send: () => Promise.reject(fault) })
     await expect(port.send(good(), call)).rejects.toBe(fault)
   })
 
-  it('has the operations of the contract alone', () => {
+  it('a checked port has the operations of the contract alone', () => {
     const implementation = { send: async () => good(), secret: async () => 'inside' }
     expect(Object.keys(checkedPort(parcelPort, implementation))).toEqual(['send'])
   })
