@@ -47,7 +47,7 @@ const refresh = (refreshToken: string) => shop.post('/token/refresh', { body: { 
 const signIn = (username: string, password: string) => shop.post('/login', { body: { username, password } })
 
 describe('npm run admin -- create', () => {
-  it.concurrent.each([
+  it.each([
     ['a line', 'the boat in the bottle\n'],
     ['a line with a Windows line break', 'the boat in the bottle\r\nand more'],
     ['a line without a line break', 'the boat in the bottle'],
@@ -65,7 +65,7 @@ describe('npm run admin -- create', () => {
     expect(outcome.stdout + outcome.stderr).not.toContain('the boat')
   })
 
-  it.concurrent.each([
+  it.each([
     ['a name that is taken', [admin.username, 'new@example.com'], 'long and unusual', /is taken/],
     ['an address that is taken', ['newcomer', admin.email], 'long and unusual', /already has an account/],
     ['a malformed name', ['a b', 'new@example.com'], 'long and unusual', /username: must have 3 to 30/],
@@ -158,7 +158,7 @@ describe('npm run admin -- promote and demote', () => {
     expect((await refresh(ada.refreshToken)).status).toBe(200)
   })
 
-  it.concurrent.each(['promote', 'demote', 'sign-out', 'reset-password'])(
+  it.each(['promote', 'demote', 'sign-out', 'reset-password'])(
     '%s refuses an account that does not exist',
     async (name) => {
       const outcome = await run(environment, [name, 'nobody@example.com'], 'the boat in the bottle')
@@ -329,7 +329,7 @@ it('reset-password replaces a password that was changed while the operator typed
 })
 
 describe('the command line of npm run admin', () => {
-  it.concurrent.each<[string[], number, string]>([
+  it.each<[string[], number, string]>([
     [[], 2, 'the command is missing'],
     [['dance'], 2, 'there is no command "dance"'],
     [['creat', 'a', 'a@example.com'], 2, 'there is no command "creat"; did you mean create?'],

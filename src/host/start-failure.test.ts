@@ -46,7 +46,7 @@ async function failureOf(shape: Shape, settings: Record<string, string>): Promis
 
 const oneFault = (fault: string) => `The configuration has 1 fault:\n  - ${fault}`
 
-describe.concurrent('a start that fails prints one message', () => {
+describe('a start that fails prints one message', () => {
   const embedded = { MONGODB_URI: '' }
 
   it.each([
@@ -116,7 +116,7 @@ function withFile(name: string, content: string) {
   }
 }
 
-describe.concurrent('the message about a DATA_DIR of another user', () => {
+describe('the message about a DATA_DIR of another user', () => {
   const fixture = fileURLToPath(
     new URL('../../test/fixtures/open-mongodb-without-rights.ts', import.meta.url),
   )
@@ -150,7 +150,7 @@ it('a start without the packages prints one line with the missing package and th
   expect(output()).toMatch(/^The program cannot start: the package \S+ is missing\. Run npm ci in .+\n$/)
 })
 
-describe.concurrent('a start without the dictionaries of passwords prints one line with the missing package', () => {
+describe('a start without the dictionaries of passwords prints one line with the missing package', () => {
   it.each<[string, Record<string, string>]>([
     ['when auth starts', {}],
     [
