@@ -184,12 +184,12 @@ const packageRules = [
   {
     name: 'tokens-are-made-and-checked-in-one-place',
     comment:
-      'Tokens are signed in access-tokens.ts and verified by the guards of the kernel. Use authGuard or credentialGuard, and take the principal from the context.',
+      'Tokens are signed in access-token-issuer.ts and verified by the guards of the kernel. Use authGuard or credentialGuard, and take the principal from the context.',
     severity: 'error',
     from: {
       path: '^src/',
       pathNot: [
-        '^src/modules/[^/]+/sessions/access-tokens\\.ts$',
+        '^src/modules/[^/]+/sessions/access-token-issuer\\.ts$',
         '^src/kernel/(http/auth-guard|ports/service-credential)\\.ts$',
         ...tests,
       ],

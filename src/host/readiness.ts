@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '#kernel/logger.ts'
 import type { Mongo } from '#kernel/mongo/connection.ts'
-import type { Readiness } from '../http/operator-routes.ts'
+import type { Readiness } from '../http/health-routes.ts'
 
 // An election of MongoDB takes about ten seconds. All replicas of a service see it, and would stop receiving requests
 // together if it ended readiness.

@@ -13,8 +13,9 @@ import type { Logger } from '#kernel/logger.ts'
 import type { AnyModule, StartedModule } from '#kernel/module.ts'
 import { credentialGuard } from '#kernel/ports/service-credential.ts'
 import { crossOrigin } from './cross-origin.ts'
+import { documentationRoutes } from './documentation-routes.ts'
+import { healthRoutes, type Readiness } from './health-routes.ts'
 import { openApiDocument } from './openapi-document.ts'
-import { operatorRoutes, type Readiness } from './operator-routes.ts'
 import { serverWidePath } from './request-target.ts'
 import { securityHeaders } from './security-headers.ts'
 
@@ -69,7 +70,8 @@ export function createApplication(options: {
   app.use(bodyLimit(maxBodyBytes))
 
   const describe = () => openApiDocument(options.modules)
-  app.route('/', operatorRoutes(describe, readiness, problems))
+  app.route('/', healthRoutes(readiness))
+  app.route('/', documentationRoutes(describe, problems))
 
   app.use(async (_c, next) => {
     const { missing } = await readiness.started()

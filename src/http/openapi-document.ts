@@ -1,7 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
 import { OpenAPIHono } from '@hono/zod-openapi'
 import type { AnyModule } from '#kernel/module.ts'
-import { operatorApi } from './operator-routes.ts'
+import { documentationApi } from './documentation-routes.ts'
+import { healthApi } from './health-routes.ts'
+
+const operatorApi = { ...healthApi, ...documentationApi }
 
 /** Makes the OpenAPI document of all modules, including those that another process hosts. */
 export function openApiDocument(modules: readonly AnyModule[]) {

@@ -18,7 +18,7 @@ const violations: Plant[] = [
     'src/modules/order/planted-type.ts':
       "import type { ProductRepository } from '../product/product.repository.ts'",
     'src/modules/order/planted-type-expression.ts':
-      "export type Issuer = import('../auth/sessions/access-tokens.ts').TokenIssuer",
+      "export type Issuer = import('../auth/sessions/access-token-issuer.ts').TokenIssuer",
     'src/modules/order/planted-reexport.ts': "export * from '../product/product.ts'",
     'src/modules/order/planted-entrance.ts': "import { auth } from '../auth/module.ts'",
     'src/modules/planted/on-demand.ts': "export const later = () => import('../product/product.service.ts')",
@@ -179,7 +179,7 @@ const allowed: Plant[] = breaking(undefined, {
   'src/modules/planted/planted.routes.ts': "import type { Context } from 'hono'",
   'src/modules/planted/http.ts': "import { Hono } from 'hono'",
   'src/modules/planted/problems.ts': "import { z } from '@hono/zod-openapi'",
-  'src/modules/planted/sessions/access-tokens.ts': "import { sign } from 'hono/jwt'",
+  'src/modules/planted/sessions/access-token-issuer.ts': "import { sign } from 'hono/jwt'",
   'src/modules/planted/module.ts':
     "import { productPort } from '../product/contract.ts'\nimport { defineModule } from '#kernel/module.ts'",
   'src/modules/planted/port.suite.ts':

@@ -1,7 +1,7 @@
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
-import { createTokenIssuer } from '#src/modules/auth/sessions/access-tokens.ts'
+import { createTokenIssuer } from '#src/modules/auth/sessions/access-token-issuer.ts'
 import { createClient } from './client.ts'
 import { startComposition } from './shop.ts'
 

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { DomainError } from '#kernel/errors.ts'
 import { problemResponse } from '#kernel/http/problems.ts'
 import { createRouter } from '#kernel/http/router.ts'
-import { createTokenIssuer } from '../../modules/auth/sessions/access-tokens.ts'
+import { createTokenIssuer } from '../../modules/auth/sessions/access-token-issuer.ts'
 import { generatePrivateKey } from '../../modules/auth/sessions/signing-keys.ts'
 import { createCredentialIssuer, credentialGuard } from './service-credential.ts'
 

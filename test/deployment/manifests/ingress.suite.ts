@@ -1,6 +1,7 @@
 import type { IIngress } from 'kubernetes-models/networking.k8s.io/v1/Ingress'
 import { describe, expect, test } from 'vitest'
-import { operatorApi } from '#src/http/operator-routes.ts'
+import { documentationApi } from '#src/http/documentation-routes.ts'
+import { healthApi } from '#src/http/health-routes.ts'
 import { registry } from '#src/registry.ts'
 
 import {
@@ -36,14 +37,14 @@ const publicPaths: [path: string, hosts: string[]][] = [
   ...registry.flatMap(({ name, api }) =>
     Object.values(api).map(({ path }): [string, string[]] => [exampleOf(path), [name]]),
   ),
-  [operatorApi.document.path, moduleNames],
-  [operatorApi.reference.path, moduleNames],
-  [exampleOf(operatorApi.problem.path), moduleNames],
+  [documentationApi.document.path, moduleNames],
+  [documentationApi.reference.path, moduleNames],
+  [exampleOf(documentationApi.problem.path), moduleNames],
   ['/docs/assets/reference.js', moduleNames],
 ]
 const privatePaths = [
   ...['/', '/internal', '/internal/product/reserve', '/internalX', '/metrics', '/metrics/x'],
-  ...[operatorApi.healthz.path, operatorApi.readyz.path, '/other'],
+  ...[healthApi.healthz.path, healthApi.readyz.path, '/other'],
 ]
 
 /** The Ingress leads each public path to a service that answers it. */

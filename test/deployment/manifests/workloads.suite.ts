@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { operatorApi } from '#src/http/operator-routes.ts'
+import { healthApi } from '#src/http/health-routes.ts'
 import { registry } from '#src/registry.ts'
 
 import {
@@ -116,9 +116,9 @@ export function workloadSuite() {
         const { startupProbe, readinessProbe, livenessProbe, ports = [] } = container
         const [httpPort] = ports
         const probe = (path: string) => ({ httpGet: { path, port: httpPort?.name } })
-        expect(startupProbe).toMatchObject(probe(operatorApi.healthz.path))
-        expect(readinessProbe).toMatchObject(probe(operatorApi.readyz.path))
-        expect(livenessProbe).toMatchObject(probe(operatorApi.healthz.path))
+        expect(startupProbe).toMatchObject(probe(healthApi.healthz.path))
+        expect(readinessProbe).toMatchObject(probe(healthApi.readyz.path))
+        expect(livenessProbe).toMatchObject(probe(healthApi.healthz.path))
         const failingSeconds = (livenessProbe?.periodSeconds ?? 0) * (livenessProbe?.failureThreshold ?? 0)
         expect(failingSeconds).toBeGreaterThanOrEqual(15)
         // A frozen process ignores SIGTERM, so the grace period passes as well.

@@ -2,60 +2,17 @@ import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import { serveStatic } from '@hono/node-server/serve-static'
 import { createRoute, z } from '@hono/zod-openapi'
-import { DomainError } from '#kernel/errors.ts'
 import { errorsOf, json } from '#kernel/http/openapi.ts'
-import { type ProblemTable, problemResponse, routeNotFound } from '#kernel/http/problems.ts'
+import { type ProblemTable, routeNotFound } from '#kernel/http/problems.ts'
 import { respond, respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import { ownPagePolicy } from './security-headers.ts'
 
-/** Why the process must not receive traffic. */
-export interface Missing {
-  /** The names of what is missing. Empty if the process may receive traffic. */
-  missing: readonly string[]
-  /** What the operator should do, if that is known. */
-  reason?: string
-}
-
-export interface Readiness {
-  /** Whether the process has started: it is connected to its database, and the migrations are applied. */
-  started(): Missing | Promise<Missing>
-  /** Whether the process may receive traffic now, and which databases do not answer at the moment. */
-  ready(): Promise<Missing & { unavailable: readonly string[] }>
-}
-
 const errors = errorsOf({})
 const tags = ['Operations']
-const status = z.object({ status: z.string() })
-const ready = status.extend({
-  unavailable: z
-    .array(z.string())
-    .optional()
-    .openapi({
-      description:
-        'The databases that do not answer at the moment, for less than 30 s so far, as during an election of MongoDB. The member is missing if all databases answer.',
-      example: ['database of auth'],
-    }),
-})
 const html200 = { content: { 'text/html': { schema: z.string() } } }
 
-export const operatorApi = {
-  healthz: createRoute({
-    method: 'get',
-    path: '/healthz',
-    tags,
-    summary: 'Check liveness',
-    responses: { 200: { description: 'The process is alive', content: json(status) }, ...errors() },
-  }),
-  readyz: createRoute({
-    method: 'get',
-    path: '/readyz',
-    tags,
-    summary: 'Check readiness',
-    description:
-      'The process is ready if it has started, has applied its migrations, and is not draining. Other services do not count. A database that does not answer is named in `unavailable`, and the process stays ready for 30 s. The answer 503 names what is missing in `missing`. A database is missing after 30 s without an answer, or at once if the server cannot be used.',
-    responses: { 200: { description: 'The process may receive traffic', content: json(ready) }, ...errors() },
-  }),
+export const documentationApi = {
   document: createRoute({
     method: 'get',
     path: '/openapi.json',
@@ -108,34 +65,17 @@ export const operatorApi = {
   }),
 }
 
-export function operatorRoutes(document: () => object, readiness: Readiness, problems: ProblemTable) {
+export function documentationRoutes(document: () => object, problems: ProblemTable) {
   const router = createRouter()
-
-  // These routes are not added with `openapi`, which refuses unknown query parameters: a monitor may add its own.
-  router.get(operatorApi.healthz.path, (c) => {
-    c.set('probe', true)
-    return respondJson(c, { status: 'alive' }, 200)
-  })
-
-  router.get(operatorApi.readyz.path, async (c) => {
-    c.set('probe', true)
-    const { missing, reason, unavailable } = await readiness.ready()
-    if (missing.length === 0) {
-      return respondJson(c, { status: 'ready', ...(unavailable.length > 0 && { unavailable }) }, 200)
-    }
-    const message = [`not ready: ${missing.join(', ')}`, ...(reason ? [reason] : [])].join('; ')
-    const error = new DomainError('dependency_unavailable', message, { missing })
-    return problemResponse(c, error)
-  })
 
   // The document is made at the first request, because it takes memory that most processes do not need.
   let documentJson: string | undefined
-  router.get(operatorApi.document.path, (c) => {
+  router.get(documentationApi.document.path, (c) => {
     documentJson ??= JSON.stringify(document())
     return respond(c, documentJson, 200, { 'content-type': 'application/json' })
   })
 
-  router.get(operatorApi.reference.path, (c) =>
+  router.get(documentationApi.reference.path, (c) =>
     respond(c, referencePage, 200, {
       'content-type': 'text/html; charset=UTF-8',
       'content-security-policy': ownPagePolicy,

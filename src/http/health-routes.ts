@@ -1,0 +1,77 @@
+import { createRoute, z } from '@hono/zod-openapi'
+import { DomainError } from '#kernel/errors.ts'
+import { errorsOf, json } from '#kernel/http/openapi.ts'
+import { problemResponse } from '#kernel/http/problems.ts'
+import { respondJson } from '#kernel/http/respond.ts'
+import { createRouter } from '#kernel/http/router.ts'
+
+/** Why the process must not receive traffic. */
+export interface Missing {
+  /** The names of what is missing. Empty if the process may receive traffic. */
+  missing: readonly string[]
+  /** What the operator should do, if that is known. */
+  reason?: string
+}
+
+export interface Readiness {
+  /** Whether the process has started: it is connected to its database, and the migrations are applied. */
+  started(): Missing | Promise<Missing>
+  /** Whether the process may receive traffic now, and which databases do not answer at the moment. */
+  ready(): Promise<Missing & { unavailable: readonly string[] }>
+}
+
+const errors = errorsOf({})
+const tags = ['Operations']
+const status = z.object({ status: z.string() })
+const ready = status.extend({
+  unavailable: z
+    .array(z.string())
+    .optional()
+    .openapi({
+      description:
+        'The databases that do not answer at the moment, for less than 30 s so far, as during an election of MongoDB. The member is missing if all databases answer.',
+      example: ['database of auth'],
+    }),
+})
+
+export const healthApi = {
+  healthz: createRoute({
+    method: 'get',
+    path: '/healthz',
+    tags,
+    summary: 'Check liveness',
+    responses: { 200: { description: 'The process is alive', content: json(status) }, ...errors() },
+  }),
+  readyz: createRoute({
+    method: 'get',
+    path: '/readyz',
+    tags,
+    summary: 'Check readiness',
+    description:
+      'The process is ready if it has started, has applied its migrations, and is not draining. Other services do not count. A database that does not answer is named in `unavailable`, and the process stays ready for 30 s. The answer 503 names what is missing in `missing`. A database is missing after 30 s without an answer, or at once if the server cannot be used.',
+    responses: { 200: { description: 'The process may receive traffic', content: json(ready) }, ...errors() },
+  }),
+}
+
+export function healthRoutes(readiness: Readiness) {
+  const router = createRouter()
+
+  // These routes are not added with `openapi`, which refuses unknown query parameters: a monitor may add its own.
+  router.get(healthApi.healthz.path, (c) => {
+    c.set('probe', true)
+    return respondJson(c, { status: 'alive' }, 200)
+  })
+
+  router.get(healthApi.readyz.path, async (c) => {
+    c.set('probe', true)
+    const { missing, reason, unavailable } = await readiness.ready()
+    if (missing.length === 0) {
+      return respondJson(c, { status: 'ready', ...(unavailable.length > 0 && { unavailable }) }, 200)
+    }
+    const message = [`not ready: ${missing.join(', ')}`, ...(reason ? [reason] : [])].join('; ')
+    const error = new DomainError('dependency_unavailable', message, { missing })
+    return problemResponse(c, error)
+  })
+
+  return router
+}
