@@ -52,7 +52,7 @@ describe('npm run admin -- create', () => {
     ['a line with a Windows line break', 'the boat in the bottle\r\nand more'],
     ['a line without a line break', 'the boat in the bottle'],
     ['a line after a byte order mark', '\ufeffthe boat in the bottle\n'],
-  ])('creates an admin whose password is %s on standard input', async (_what, input) => {
+  ])('create reads the password of the admin from %s on standard input', async (_what, input) => {
     const name = `captain-${input.length}`
     const outcome = await run(environment, ['create', name, `${name}@example.com`], input)
     expect(outcome).toMatchObject({ code: 0, stdout: expect.stringContaining(`${name} is an admin now`) })
@@ -76,14 +76,14 @@ describe('npm run admin -- create', () => {
     ['an empty line', ['newcomer', 'new@example.com'], '\n', /standard input is empty/],
     ['no password', ['newcomer', 'new@example.com'], '', /standard input is empty/],
     ['no UTF-8', ['newcomer', 'new@example.com'], Buffer.from('fünf Würfel', 'latin1'), /must be UTF-8/],
-  ])('refuses %s, and gives the reason', async (_what, args, input, reason) => {
+  ])('create refuses %s, and gives the reason', async (_what, args, input, reason) => {
     const outcome = await run(environment, ['create', ...args], input)
     expect(outcome).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(reason) })
     const users = (await shop.collections('auth')).collection('users')
     expect(await users.countDocuments({ username: 'newcomer' })).toBe(0)
   })
 
-  it('stops reading standard input when the line is longer than a password may be', async () => {
+  it('create stops reading standard input when the line is longer than a password may be', async () => {
     const child = spawn(process.execPath, [script, 'create', 'newcomer', 'new@example.com'], {
       env: environment,
       stdio: ['pipe', 'ignore', 'pipe'],
@@ -99,13 +99,13 @@ describe('npm run admin -- create', () => {
   it.each([
     ['a-secret-on-the-line', /1 argument too many/],
     ['--a-secret-on-the-line', /argument 4 is not an option: the options are/],
-  ])('refuses a password as an argument (%s), and does not print it', async (argument, reason) => {
+  ])('create refuses a password as an argument (%s), and does not print it', async (argument, reason) => {
     const outcome = await command('create', 'newcomer', 'new@example.com', argument)
     expect(outcome).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(reason) })
     expect(outcome.stderr).not.toContain('secret')
   })
 
-  it('works before the first start of the program', async () => {
+  it('create works before the first start of the program', async () => {
     const fresh = { ...environment, MONGODB_DATABASE: databaseName() }
     const twice = await Promise.all(
       ['one', 'two'].map((name) =>
@@ -121,7 +121,7 @@ describe('npm run admin -- create', () => {
 })
 
 describe('npm run admin -- promote and demote', () => {
-  it('changes the role from the next sign-in on, and ends every session', async () => {
+  it('promote and demote change the role from the next sign-in on, and end every session', async () => {
     const ada = await shop.customer()
     const promoted = await command('promote', ada.email.toUpperCase())
     expect(promoted).toMatchObject({ code: 0, stdout: `${ada.username} is an admin now\n` })
@@ -146,7 +146,7 @@ describe('npm run admin -- promote and demote', () => {
     expect((await shop.post('/products/create_product', { token, body: {} })).status).toBe(403)
   })
 
-  it('changes nothing if the account has the role already', async () => {
+  it('promote and demote change nothing if the account has the role already', async () => {
     const ada = await shop.customer()
     const outcome = await command('demote', ada.username)
     expect(outcome).toMatchObject({ code: 0, stdout: `${ada.username} is not an admin\n` })
@@ -178,14 +178,14 @@ describe('the last admin', () => {
   const admins = async () =>
     (await own.collections('auth')).collection('users').countDocuments({ role: 'admin' })
 
-  it('cannot be demoted', async () => {
+  it('demote refuses the last admin', async () => {
     const outcome = await run(theirs, ['demote', admin.username])
     expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining('is the last admin') })
     expect(await admins()).toBe(1)
     expect((await own.login(admin.email, admin.password)).length).toBeGreaterThan(0)
   })
 
-  it('is not a customer: demoting a customer is no error even if no admin exists', async () => {
+  it('demote succeeds for a customer even if no admin exists', async () => {
     const { username } = await own.customer()
     const users = (await own.collections('auth')).collection('users')
     await users.updateMany({ role: 'admin' }, { $set: { role: 'customer' } })
@@ -196,7 +196,7 @@ describe('the last admin', () => {
     await users.updateOne({ username: admin.username }, { $set: { role: 'admin' } })
   })
 
-  it('remains when two admins are demoted at the same time', async () => {
+  it('one of two concurrent demotions of the last two admins fails', async () => {
     const settings = { MONGODB_DATABASE: own.database }
     const operators = await Promise.all([1, 2].map(() => startComposition({ environment: settings })))
     for (const { composition } of operators) await composition.connect(AbortSignal.timeout(10_000))
@@ -244,8 +244,8 @@ it('list sorts by the creation time of the accounts, not by their ids', async ()
   expect(stdout.split('\n')[1]).toMatch(new RegExp(`^${username} .*1970-`))
 })
 
-describe('npm run admin -- --json', () => {
-  it('prints the account of the command without its password hash', async () => {
+describe('npm run admin -- with --json', () => {
+  it('--json prints the account of the command without its password hash', async () => {
     const { code, stdout } = await run(
       environment,
       ['create', 'machine', 'Machine@example.com', '--json'],
@@ -264,7 +264,7 @@ describe('npm run admin -- --json', () => {
     })
   })
 
-  it('prints at most a thousand admins, more than a pipe holds, and whether these are all admins', async () => {
+  it('list --json prints up to a thousand admins through a pipe, and says whether these are all admins', async () => {
     const own = await startShop()
     const theirs = { ...environment, MONGODB_DATABASE: own.database, DATA_DIR: own.dataDir }
     const profile = (await own.get('/profile', { token: own.adminToken })).body
@@ -344,16 +344,19 @@ describe('the command line of npm run admin', () => {
     [['--jsn', 'list'], 2, 'argument 1 is not an option (did you mean --json?)'],
     [['list', '--json=yes'], 2, '--json takes no value'],
     [['--help'], 0, 'npm run admin'],
-  ])('%j prints the fault and the usage, with an empty environment', async (args, code, first) => {
-    const outcome = await run({}, args)
-    expect(outcome.code).toBe(code)
-    const text = code === 0 ? outcome.stdout : outcome.stderr
-    expect(text.split('\n')[0]).toContain(first)
-    for (const name of ['create', 'promote', 'demote', 'list', 'sign-out', 'reset-password'])
-      expect(text).toContain(`  ${name} `)
-  })
+  ])(
+    'npm run admin %j prints the fault and the usage, without any configuration',
+    async (args, code, first) => {
+      const outcome = await run({}, args)
+      expect(outcome.code).toBe(code)
+      const text = code === 0 ? outcome.stdout : outcome.stderr
+      expect(text.split('\n')[0]).toContain(first)
+      for (const name of ['create', 'promote', 'demote', 'list', 'sign-out', 'reset-password'])
+        expect(text).toContain(`  ${name} `)
+    },
+  )
 
-  it('exits with 2 if the database does not answer, or the module of the command is not hosted', async () => {
+  it('npm run admin exits with 2 if the database does not answer, or if the module of the command is not hosted', async () => {
     const away = await run({ ...environment, MONGODB_URI: 'mongodb://127.0.0.1:9' }, ['list'])
     expect(away.code).toBe(2)
     const elsewhere = { ...environment, SERVICE: 'product', AUTH_URL: 'http://127.0.0.1:9' }
@@ -402,7 +405,7 @@ describe('npm run admin at a terminal', () => {
   const commandLines = () =>
     execFileSync('ps', ['-eww', '-o', 'args='], { encoding: 'utf8', maxBuffer: 100_000_000 })
 
-  it('asks for the password twice, and does not show it', async () => {
+  it('create asks for the password twice at a terminal, and does not show it', async () => {
     const secret = 'nobody sees this one'
     const { code, shown, processes } = await atTerminal(
       ['create', 'typist', 'typist@example.com'],
@@ -418,7 +421,7 @@ describe('npm run admin at a terminal', () => {
     expect((await signIn('typist', secret)).status).toBe(200)
   })
 
-  it('refuses two passwords that differ', async () => {
+  it('create refuses two passwords that differ', async () => {
     const { code, shown } = await atTerminal(
       ['create', 'waverer', 'waverer@example.com'],
       ['this is the one\r', 'or maybe this one\r'],
@@ -432,7 +435,7 @@ describe('npm run admin at a terminal', () => {
     ['Ctrl-C', ['\u0003']],
     ['Ctrl-C at the second prompt', ['nobody sees this one\r', '\u0003']],
     ['Ctrl-D', ['\u0004']],
-  ])('changes nothing if the operator leaves the prompt with %s', async (_what, typed) => {
+  ])('create changes nothing if the operator leaves the prompt with %s', async (_what, typed) => {
     const { code, shown } = await atTerminal(['create', 'leaver', 'leaver@example.com'], typed)
     expect({ code, shown }).toMatchObject({
       code: 130,

@@ -115,7 +115,7 @@ const remove = async (db: Db, collection: string, filter: Record<string, unknown
 const stockOf = async (db: Db, id: unknown) => (await db.collection('products').findOne(byId(id)))?.stock
 const codes = (findings: readonly ReportedFinding[]) => findings.map(({ code, subject }) => [code, subject])
 
-it('finds nothing in a consistent shop, and prints what it checked', async () => {
+it('the audit finds nothing in a consistent shop, and prints what it checked', async () => {
   const { database } = await copyOfShop()
   expect(await audit(environment(database))).toMatchObject({
     code: 0,
@@ -248,7 +248,7 @@ describe('an inconsistency with exactly one right repair', () => {
     },
   ])
 
-  it.concurrent.each(faults)('is found and repaired: %s', async (_, code, spoil) => {
+  it.concurrent.each(faults)('an audit with --repair finds and repairs %s', async (_, code, spoil) => {
     const copy = await copyOfShop()
     const { subject, right } = await spoil(copy)
     const seen = await copy.look()
@@ -400,23 +400,26 @@ describe('an inconsistency with more than one possible repair', () => {
     ],
   ]
 
-  it.concurrent.each(faults)('is found and not repaired: %s', async (_, code, spoil) => {
-    const copy = await copyOfShop()
-    const subject = await spoil(copy)
-    const everything = async () => [
-      await copy.product.collection('products').find().toArray(),
-      await copy.product.collection('reservations').find().toArray(),
-      await copy.order.collection('orders').find().toArray(),
-    ]
-    const before = await everything()
-    const finding = (await copy.look('repair')).find((one) => one.subject === subject)
-    expect(finding).toMatchObject({ code, repairable: false, notRepaired: expect.any(String) })
-    expect(finding).not.toHaveProperty('repaired')
-    expect(await everything()).toEqual(before)
-  })
+  it.concurrent.each(faults)(
+    'an audit with --repair finds and does not repair %s',
+    async (_, code, spoil) => {
+      const copy = await copyOfShop()
+      const subject = await spoil(copy)
+      const everything = async () => [
+        await copy.product.collection('products').find().toArray(),
+        await copy.product.collection('reservations').find().toArray(),
+        await copy.order.collection('orders').find().toArray(),
+      ]
+      const before = await everything()
+      const finding = (await copy.look('repair')).find((one) => one.subject === subject)
+      expect(finding).toMatchObject({ code, repairable: false, notRepaired: expect.any(String) })
+      expect(finding).not.toHaveProperty('repaired')
+      expect(await everything()).toEqual(before)
+    },
+  )
 })
 
-it('does not repair data that has changed since it was read', async () => {
+it('the audit does not repair data that has changed since the audit read it', async () => {
   const copy = await copyOfShop()
   await change(copy.product, 'products', cup.productId, { $inc: { stock: 3 } })
   await change(copy.order, 'orders', orders.confirmed, {
@@ -440,7 +443,7 @@ it('does not repair data that has changed since it was read', async () => {
   })
 })
 
-it('does not put stock on sale that belongs to an order without its hold', async () => {
+it('the audit does not put stock on sale that belongs to an order without its hold', async () => {
   const copy = await copyOfShop()
   // Seen from the product module alone, three cups are missing from the shelf.
   await remove(copy.product, 'reservations', byId(orders.confirmed))
@@ -457,7 +460,7 @@ it('does not put stock on sale that belongs to an order without its hold', async
   expect(await stockOf(copy.product, cup.productId)).toBe(5)
 })
 
-it('does not repair stock if it stopped reading the orders at the limit of findings', async () => {
+it('the audit does not repair stock if it stopped reading the orders at the limit of findings', async () => {
   const copy = await copyOfShop()
   const order = await copy.order.collection('orders').findOne(byId(orders.cancelled))
   const reservation = await copy.product.collection('reservations').findOne(byId(orders.shipped))
@@ -488,7 +491,7 @@ it('does not repair stock if it stopped reading the orders at the limit of findi
   expect(await stockOf(copy.product, pot.productId)).toBe(7)
 })
 
-it('never has more stock on sale than exists while it repairs', async () => {
+it('a repair never puts more stock on sale than exists', async () => {
   const copy = await copyOfShop()
   // The stock of a cancelled order came back, and then its hold: to release that one too would sell a cup twice.
   await change(copy.product, 'reservations', orders.cancelled, { $set: { state: 'held' } })
@@ -502,7 +505,7 @@ it('never has more stock on sale than exists while it repairs', async () => {
   expect(await stockOf(copy.product, cup.productId)).toBe(5)
 })
 
-it('audits the hosted module only, and does not repair stock that may belong to orders of another module', async () => {
+it('the audit reads the hosted module only, and does not repair stock that may belong to orders of another module', async () => {
   const copy = await copyOfShop()
   await change(copy.product, 'products', cup.productId, { $inc: { stock: -3 } })
   const alone = environment(copy.database)
@@ -514,7 +517,7 @@ it('audits the hosted module only, and does not repair stock that may belong to 
   })
 })
 
-it('prints a table, and exits with 1 while findings remain', async () => {
+it('the audit prints a table, and exits with 1 while findings remain', async () => {
   const copy = await copyOfShop()
   await change(copy.product, 'products', cup.productId, { $inc: { stock: 3 } })
   const seen = 'the stock is wrong: stock 8 + held 4, stocked 9, ledger 9'
@@ -533,7 +536,7 @@ it('prints a table, and exits with 1 while findings remain', async () => {
   expect(repaired.code).toBe(0)
 })
 
-it('finds nothing in a consistent shop that sells at the same time', async () => {
+it('the audit finds nothing in a consistent shop that sells at the same time', async () => {
   const { productId } = await shop.product(shop.adminToken, { stock: 100_000 })
   const live = environment(shop.database)
   let over = false
@@ -566,7 +569,7 @@ it.each([
     { MONGODB_URI: 'mongodb://127.0.0.1:1/?directConnection=true' },
     'ECONNREFUSED',
   ],
-])('exits with 2 and one message for %s', async (_, options, settings, message) => {
+])('the audit exits with 2 and one message for %s', async (_, options, settings, message) => {
   const run = await audit({ ...environment('unused'), ...settings }, ...options)
   expect(run).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(message) })
   expect(run.stderr).not.toContain('    at ')

@@ -63,7 +63,7 @@ it.each([
   ['/products/?limit=1', 'product'],
   ['/products/66f2a1b0c3d4e5f60718293a/stock', 'product'],
   ['/orders/create_order', 'order'],
-])('forwards %s to %s with its query and the request id', async (path, service) => {
+])('the gateway forwards %s to %s with its query and the request id', async (path, service) => {
   received = []
   const answer = await gateway.post(path, { body: {}, headers: { 'X-Request-Id': 'gateway-1' } })
   expect(answer).toMatchObject({ status: 200, body: { service } })
@@ -82,7 +82,7 @@ it.each([
     { Connection: 'X-Forwarded-For' },
     '198.51.100.1',
   ],
-])('sends one address in X-Forwarded-For: %s', async (_, peer, header, more, address) => {
+])('the gateway sends one address in X-Forwarded-For: %s', async (_, peer, header, more, address) => {
   received = []
   const headers = { ...(header && { 'X-Forwarded-For': header }), ...more }
   expect((await from(peer).post('/login', { body: {}, headers })).status).toBe(200)
@@ -90,7 +90,7 @@ it.each([
 })
 
 it.each(['/internal/product/reserve', '/internal', '/metrics', '/metrics/'])(
-  'forwards %s to no service',
+  'the gateway forwards %s to no service',
   async (path) => {
     received = []
     expect(await gateway.post(path, { body: {} })).toMatchObject({
@@ -101,7 +101,7 @@ it.each(['/internal/product/reserve', '/internal', '/metrics', '/metrics/'])(
   },
 )
 
-it('adds security headers to its own answers, and keeps those of a service', async () => {
+it('the gateway adds security headers to its own answers, and keeps those of a service', async () => {
   const own = await gateway.get('/internal')
   expect(own.headers.get('content-security-policy')).toBe("default-src 'none'; frame-ancestors 'none'")
   expect(own.headers.get('x-frame-options')).toBe('DENY')
@@ -115,7 +115,7 @@ const preflight = async () => {
   return [answer.status, answer.headers.get('access-control-allow-methods')]
 }
 
-it('answers requests of other origins itself, even if no service answers', async () => {
+it('the gateway answers requests of other origins itself, even if no service answers', async () => {
   expect(await preflight()).toEqual([204, expect.stringContaining('POST')])
   for (const path of ['/profile', '/internal']) {
     const { headers } = await gateway.get(path, { headers: { Origin: shopOrigin } })
@@ -126,7 +126,7 @@ it('answers requests of other origins itself, even if no service answers', async
   expect(headers.get('access-control-allow-origin')).toBeNull()
 })
 
-it('forwards other paths to any service that answers, and answers 503 if the service is unavailable', async () => {
+it('the gateway forwards other paths to any service that answers, and answers 503 if the service is unavailable', async () => {
   expect(await gateway.get('/docs')).toMatchObject({ status: 200, body: { service: 'auth' } })
   services.get('auth')?.close()
   services.get('auth')?.closeAllConnections()

@@ -55,7 +55,7 @@ async function replaceInSource(file: string, text: string, replacement: string):
 
 const document = 'http/openapi-document.ts'
 
-it('restarts the program when a source file is saved, not when a test is saved, and keeps MongoDB running', async () => {
+it('npm run dev restarts the program when a source file is saved, not when a test is saved, and keeps MongoDB running', async () => {
   const before = await mongod()
   await writeFile(join(folder, 'src', 'http', 'new.test.ts'), '')
   await replaceInSource(document, "title: 'Trivet'", "title: 'Trivet of a developer'")
@@ -65,7 +65,7 @@ it('restarts the program when a source file is saved, not when a test is saved, 
   expect(await mongod()).toEqual(before)
 })
 
-it('waits for the next change after the program has exited because of a fault in a source file', async () => {
+it('npm run dev waits for the next change after the program has exited because of a fault in a source file', async () => {
   await replaceInSource(document, 'import', 'imprt')
   await printed('the program has exited: it starts again at the next change')
   await replaceInSource(document, 'imprt', 'import')
@@ -75,7 +75,7 @@ it('waits for the next change after the program has exited because of a fault in
   })
 })
 
-it('ends the program and MongoDB in order after one Ctrl-C, which a terminal and npm signal twice', async () => {
+it('npm run dev ends the program and MongoDB in order after one Ctrl-C, which a terminal and npm signal twice', async () => {
   const { mongod: pid } = await mongod()
   const exited = once(child, 'exit')
   for (let times = 0; times < 2; times++) process.kill(-(child.pid ?? 0), 'SIGINT')

@@ -35,11 +35,11 @@ it.each([
     /another version of MongoDB/,
   ],
   ['damaged data', { message: { error_str: 'WT_TRY_SALVAGE: database corruption detected' } }, /damaged/],
-])('turns what mongod logs about %s into plain words', (_what, attr, cause) => {
+])('the cause in the log of mongod is described in plain words: %s', (_what, attr, cause) => {
   expect(causeOf(line('E', attr))).toMatch(cause)
 })
 
-it('reads complaints from the part of the log that is new, and from the output of mongod', async () => {
+it('the cause is read from the new part of the log, and from the output of mongod', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'trivet-log-'))
   onTestFinished(() => rm(folder, { recursive: true }))
   const log = join(folder, 'mongod.log')

@@ -118,11 +118,11 @@ describe('the embedded MongoDB', () => {
   })
   afterAll(() => owner.close())
 
-  test('is owned by the process that started it', () => {
+  test('the embedded MongoDB is owned by the process that started it', () => {
     expect(owner.owned).toBe(true)
   })
 
-  test('is a replica set, so that a transaction takes effect completely or not at all', async () => {
+  test('the embedded MongoDB is a replica set, so that a transaction takes effect completely or not at all', async () => {
     await withClient(owner.uri, async (client) => {
       const [cups, ledger] = [client.db('one').collection('cups'), client.db('one').collection('ledger')]
       const buy = (abort: boolean) =>
@@ -142,14 +142,14 @@ describe('the embedded MongoDB', () => {
     })
   })
 
-  test('aborts a transaction that stays open for 10 s', async () => {
+  test('the embedded MongoDB aborts a transaction that stays open for 10 s', async () => {
     const parameter = await withClient(owner.uri, (client) =>
       client.db('admin').command({ getParameter: 1, transactionLifetimeLimitSeconds: 1 }),
     )
     expect(parameter.transactionLifetimeLimitSeconds).toBe(10)
   })
 
-  test('listens on 127.0.0.1 only: on no other address and on no socket file', async () => {
+  test('the embedded MongoDB listens on 127.0.0.1 only, and not on another address or a socket file', async () => {
     const { port } = new URL(owner.uri)
     const others = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
     // On Linux, 127.0.0.0/8 is this machine: a server that listens on every address answers at 127.0.0.2 too.
@@ -163,7 +163,7 @@ describe('the embedded MongoDB', () => {
     expect(await accepts({ path: join(tmpdir(), `mongodb-${port}.sock`) })).toBe(false)
   })
 
-  test('is shared with a second process, and keeps running when that process ends', async () => {
+  test('two processes share the embedded MongoDB, which keeps running when the second process ends', async () => {
     const second = await open(dataDir)
     expect(second).toMatchObject({ owned: false, uri: owner.uri, owner: owner.process.pid })
     await write(second.uri, 1)
@@ -190,7 +190,9 @@ function accepts(address: { host: string; port: number } | { path: string }): Pr
 
 // These tests run concurrently, because each mostly waits for processes of its own.
 describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_000 }, () => {
-  test('keeps its data over a restart, also when its port is taken', async ({ onTestFinished }) => {
+  test('the embedded MongoDB keeps its data over a restart, even if its port is taken', async ({
+    onTestFinished,
+  }) => {
     const dataDir = await temporaryFolder()
     const first = await open(dataDir)
     await write(first.uri, 1)
@@ -208,7 +210,7 @@ describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_00
     await second.close()
   })
 
-  test('has one owner when two processes open it at the same time, and both can use it', async () => {
+  test('two processes that open one data directory at the same time can both use its MongoDB, and one of them owns it', async () => {
     const dataDir = await temporaryFolder()
     const openers = await Promise.all([open(dataDir), open(dataDir)])
     openers.sort((a, b) => Number(a.owned) - Number(b.owned))
@@ -218,7 +220,7 @@ describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_00
     for (const { close } of openers) await close()
   })
 
-  test('is restarted by its owner with its data and on its port when mongod is killed', async () => {
+  test('the owner restarts a killed mongod with its data and on its port', async () => {
     const { dataDir, owner, mongod } = await started()
     const attached = await open(dataDir)
     process.kill(mongod, 'SIGKILL')
@@ -235,7 +237,7 @@ describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_00
     for (const opener of [third, attached, owner]) await opener.close()
   })
 
-  test('is restarted on its port by an attached process when its owner ends', async () => {
+  test('an attached process restarts mongod on its port when the owner ends', async () => {
     const { dataDir, owner, mongod } = await started()
     const others = [await open(dataDir), await open(dataDir)]
     owner.process.kill('SIGKILL')
@@ -251,7 +253,7 @@ describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_00
     await last?.close()
   })
 
-  test('stops when its owner is killed, and has its data at the next start', async () => {
+  test('mongod stops when its owner is killed, and the next start finds its data', async () => {
     const { dataDir, owner, mongod } = await started()
     owner.process.kill('SIGKILL')
     // The watchdog waits longer than this before it kills mongod: mongod has stopped in order.
@@ -259,14 +261,14 @@ describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_00
     await expectRecovery(dataDir, mongod)
   })
 
-  test('has its data at a start that comes before the mongod of a killed owner has stopped', async () => {
+  test('a start that comes before the mongod of a killed owner has stopped finds its data', async () => {
     const { dataDir, owner, mongod } = await started()
     owner.process.kill('SIGKILL')
     await ended(owner.process)
     await expectRecovery(dataDir, mongod)
   })
 
-  test('is killed by the next start, which has its data, when its owner and its watchdog are both killed', async ({
+  test('the next start kills a mongod whose owner and watchdog were killed, and finds its data', async ({
     onTestFinished,
   }) => {
     const { dataDir, owner, mongod } = await started()
@@ -282,7 +284,7 @@ describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_00
   })
 })
 
-test('restarts a killed MongoDB while the program runs, and ends the program with one message when that fails', async () => {
+test('the program restarts a killed MongoDB, and ends with one message if the restart fails', async () => {
   const folder = await temporaryFolder()
   const broken = join(folder, 'broken')
   const binary = join(folder, 'mongod')
@@ -346,7 +348,7 @@ async function expectRecovery(dataDir: string, formerMongod: number) {
   await next.close()
 }
 
-describe('finding mongod', () => {
+describe('the search for mongod', () => {
   /** Creates a folder for XDG_CACHE_HOME with a working mongod under each name. */
   async function cacheWith(...names: string[]): Promise<string> {
     const folder = await temporaryFolder()
@@ -356,7 +358,7 @@ describe('finding mongod', () => {
     return folder
   }
 
-  test('takes an earlier download and logs the reason when MONGOD_BINARY does not run', async () => {
+  test('the search takes an earlier download and logs the reason if the program of MONGOD_BINARY does not run', async () => {
     const cache = await cacheWith('mongod-1.0.0')
     const lines: string[] = []
     const environment = { MONGOD_BINARY: '/nowhere/mongod', PATH: '', XDG_CACHE_HOME: cache }
@@ -365,20 +367,20 @@ describe('finding mongod', () => {
     expect(lines).toEqual([expect.stringMatching(/MONGOD_BINARY.*\/nowhere\/mongod/)])
   })
 
-  test('takes the mongod that MONGOD_BINARY names before any other', async () => {
+  test('the search takes the mongod of MONGOD_BINARY before any other', async () => {
     const cache = await cacheWith('mongod-1.0.0', 'other')
     const mine = join(cache, 'trivet', 'other')
     expect(await findMongod({ MONGOD_BINARY: mine, XDG_CACHE_HOME: cache }, () => undefined)).toBe(mine)
   })
 
-  test('takes a mongod on PATH', async () => {
+  test('the search takes a mongod on PATH', async () => {
     const cache = await cacheWith('mongod')
     const path = join(cache, 'trivet')
     const binary = await findMongod({ PATH: path, XDG_CACHE_HOME: await cacheWith() }, () => undefined)
     expect(binary).toBe(join(path, 'mongod'))
   })
 
-  test('takes an older download when the newest does not run', async () => {
+  test('the search takes an older download if the newest does not run', async () => {
     const cache = await cacheWith('mongod-1.0.0')
     await symlink(fixture, join(cache, 'trivet', 'mongod-2.0.0'))
     const lines: string[] = []
@@ -387,7 +389,7 @@ describe('finding mongod', () => {
     expect(lines).toEqual([expect.stringContaining('mongod-2.0.0')])
   })
 
-  test('fails on a machine without MongoDB with one error that lists the sources and three solutions', async () => {
+  test('the search fails on a machine without MongoDB with one error that lists the sources and three solutions', async () => {
     const cache = await cacheWith()
     const bare = {
       PATH: '',

@@ -120,7 +120,7 @@ async function remoteGreeter(by: string, environment: Record<string, string> = {
 }
 
 describe('a need', () => {
-  test('resolves to the local port if its module is hosted here, even if a URL is set', async () => {
+  test('a need resolves to the local port if its module is hosted here, even if a URL is set', async () => {
     const remote = await remoteGreeter('remote')
     const { module, greet } = caller()
     await composed([greeter('local'), module], { GREETER_URL: remote.url })
@@ -128,7 +128,7 @@ describe('a need', () => {
     expect(remote.authorizations).toEqual([])
   })
 
-  test('resolves to an HTTP client with a credential if its module is hosted elsewhere', async () => {
+  test('a need resolves to an HTTP client with a credential if its module is hosted elsewhere', async () => {
     const remote = await remoteGreeter('remote')
     const { module, greet } = caller()
     await composed([greeter('local'), module], { SERVICE: 'caller', GREETER_URL: `${remote.url}/` })
@@ -136,14 +136,14 @@ describe('a need', () => {
     expect(remote.authorizations).toEqual([expect.stringMatching(/^Bearer \S+$/)])
   })
 
-  test('is refused by the remote module if the secrets differ', async () => {
+  test('a remote module refuses the calls of a process with another secret', async () => {
     const remote = await remoteGreeter('remote', { INTERNAL_SECRET: 'a secret of the remote one alone' })
     const { module, greet } = caller()
     await composed([greeter('local'), module], { SERVICE: 'caller', GREETER_URL: remote.url })
     await expect(greet()).rejects.toMatchObject({ code: 'dependency_unavailable' })
   })
 
-  test('works at each step of a change of the secret, whichever side changes first', async () => {
+  test('a need works at each step of a change of the secret, whichever side changes first', async () => {
     const [former, latter] = ['the secret that was there before', 'the secret that is there from now on']
     const steps = [former, `${former},${latter}`, `${latter},${former}`, latter]
     for (const [at, theirs] of steps.entries()) {
@@ -158,7 +158,7 @@ describe('a need', () => {
     }
   })
 
-  test('is wrapped by `wrapPort` only if it is local', async () => {
+  test('`wrapPort` wraps local ports only', async () => {
     const remote = await remoteGreeter('remote')
     const wrapPort = (port: { name: string }) => ({ greet: async () => `wrapped ${port.name}` })
     const local = caller()
@@ -169,14 +169,14 @@ describe('a need', () => {
     expect(await split.greet()).toMatchObject({ by: 'remote' })
   })
 
-  test('stops the boot if it is neither hosted nor has a URL, and the message says what to set', async () => {
+  test('a need that is neither hosted nor has a URL stops the boot, and the message says what to set', async () => {
     const { module } = caller()
     await expect(composed([greeter('local'), module], { SERVICE: 'caller' })).rejects.toThrow(
       'caller needs greeter: set GREETER_URL or host greeter',
     )
   })
 
-  test('stops the boot if no module offers it', async () => {
+  test('a need that no module offers stops the boot', async () => {
     const { module } = caller()
     await expect(composed([module], { GREETER_URL: 'http://greeter.example' })).rejects.toThrow(
       'caller needs greeter, which no module offers',
@@ -216,7 +216,7 @@ describe('modules', () => {
     [['store', 'kitchen', 'counter']],
     [['kitchen', 'counter', 'store']],
   ])(
-    'start once each, after the modules that they need, in any order of the registry (%s)',
+    'each module starts once, after the modules that it needs, in any order of the registry (%s)',
     async (order) => {
       const needs: Record<string, string[]> = { counter: ['kitchen', 'store'], kitchen: ['store'], store: [] }
       const { modules, started } = chain(Object.fromEntries(order.map((name) => [name, needs[name] ?? []])))
@@ -225,12 +225,12 @@ describe('modules', () => {
     },
   )
 
-  test('stop the boot if they need each other', async () => {
+  test('modules that need each other stop the boot', async () => {
     const { modules } = chain({ counter: ['kitchen'], kitchen: ['counter'] })
     await expect(composed(modules)).rejects.toThrow('counter needs itself')
   })
 
-  test('that are not hosted serve only their part of the OpenAPI document', async () => {
+  test('a module that is not hosted serves only its part of the OpenAPI document', async () => {
     const { module } = caller()
     const split = await composed([greeter('local'), module], {
       SERVICE: 'caller',
@@ -242,14 +242,14 @@ describe('modules', () => {
     expect((await split.get('/openapi.json')).body).toMatchObject({ paths: { '/greeting': { get: {} } } })
   })
 
-  test('of the program start in any order of the registry', async () => {
+  test('the modules of the program start in any order of the registry', async () => {
     const { app } = await composed(registry.toReversed(), { JWT_PRIVATE_KEYS: keys })
     expect((await app.request('/healthz')).status).toBe(200)
   })
 })
 
 describe('readiness', () => {
-  test('begins after the preparations; requests before that are answered with 503', async () => {
+  test('a process is ready after its preparations, and answers 503 to requests before that', async () => {
     const process = await composed([greeter('local')])
     expect(await process.get('/readyz')).toMatchObject({
       status: 503,
@@ -265,7 +265,7 @@ describe('readiness', () => {
     expect(await process.get('/greeting')).toEqual({ status: 200, body: 'Hello' })
   })
 
-  test('does not begin if a migration throws, and the next boot runs the migration again', async () => {
+  test('a process is not ready if a migration throws, and the next boot runs the migration again', async () => {
     let fails = true
     const up = vi.fn(async () => {
       if (fails) throw new Error('disk full')
@@ -283,14 +283,14 @@ describe('readiness', () => {
     expect((await process.get('/readyz')).status).toBe(200)
   })
 
-  test('needs the migrations of every hosted module', async () => {
+  test('a process is not ready before the migrations of every hosted module', async () => {
     const { module } = caller()
     const process = await composed([greeter('local'), { ...module, migrations: [{ name: '001', up: fail }] }])
     await expect(process.prepare()).rejects.toThrow()
     expect((await process.get('/readyz')).body).toMatchObject({ missing: ['migrations of caller'] })
   })
 
-  test('ends when the process drains, while requests are still answered', async () => {
+  test('a process that drains is not ready, and still answers requests', async () => {
     const process = await composed([greeter('local')])
     await process.prepare()
     process.drain()
@@ -298,7 +298,7 @@ describe('readiness', () => {
     expect((await process.get('/greeting')).status).toBe(200)
   })
 
-  test('does not depend on the process of another module', async () => {
+  test('a process is ready even if the process of another module is not', async () => {
     const { module } = caller()
     const split = await composed([greeter('local'), module], {
       SERVICE: 'caller',
@@ -330,7 +330,7 @@ describe('a database with migrations that this version does not know', () => {
     return { failure, up, process, applied }
   }
 
-  test('stops the boot before any database is changed, with one message that lists them', async () => {
+  test('unknown migrations stop the boot before any database is changed, with one message that lists them', async () => {
     const { failure, up } = await bootWith(
       { _id: '777-later' },
       { _id: '888-much-later', needs: '777-later' },
@@ -343,12 +343,12 @@ describe('a database with migrations that this version does not know', () => {
     expect(up).not.toHaveBeenCalled()
   })
 
-  test('stops npm run audit too', async () => {
+  test('unknown migrations stop npm run audit', async () => {
     const { process } = await bootWith({ _id: '777-later' })
     await expect(process.connect(new AbortController().signal)).rejects.toThrow('777-later')
   })
 
-  test('does not stop the boot if the migrations need no newer version, or only a migration that this version knows', async () => {
+  test('unknown migrations do not stop the boot if they need no newer version, or only a migration that this version knows', async () => {
     const { failure } = await bootWith(
       { _id: '777-later', needs: null },
       { _id: '888-contract', needs: '001-first' },
@@ -356,7 +356,7 @@ describe('a database with migrations that this version does not know', () => {
     expect(failure).toBeUndefined()
   })
 
-  test('stops the boot with at most twenty names if they are records of another program', async () => {
+  test('unknown migrations of another program stop the boot with a message of at most twenty names', async () => {
     const notes = Array.from({ length: 1_000 }, (_, at) => ({
       _id: new mongoose.Types.ObjectId(),
       fileName: at,
@@ -368,7 +368,7 @@ describe('a database with migrations that this version does not know', () => {
     expect(failure?.message.match(/[0-9a-f]{24}/g)).toHaveLength(20)
   })
 
-  test('is recognised by the record of each migration, which says what it needs', async () => {
+  test('the boot records what each migration needs', async () => {
     const { failure, applied } = await bootWith()
     expect(failure).toBeUndefined()
     expect(await applied.find().toArray()).toMatchObject([{ _id: '001-first', needs: null }])
@@ -402,7 +402,7 @@ describe('a job', () => {
     return { module, log, finishRound: gate.open }
   }
 
-  test('starts when the process is ready, gets the signal when it drains, and ends before it closes', async () => {
+  test('a job starts when the process is ready, gets the signal when it drains, and ends before it closes', async () => {
     const { module, log, finishRound } = worker()
     const migration = createGate()
     const slow = { name: '001', up: () => migration.pass() }
@@ -424,7 +424,7 @@ describe('a job', () => {
     expect(log).toEqual(['begins', 'is told to stop', 'ends', 'closed'])
   })
 
-  test('ends before a process closes without a drain', async () => {
+  test('a job ends before a process closes without a drain', async () => {
     const { module, log, finishRound } = worker()
     const process = await composed([module])
     await process.prepare()

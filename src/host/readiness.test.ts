@@ -44,7 +44,7 @@ async function startOnWay({ onTestFinished }: TestContext) {
 }
 
 describe.concurrent('readiness while MongoDB does not answer', () => {
-  it('lasts for 30 s and names the databases, ends then, and comes back with MongoDB', async (context) => {
+  it('a process stays ready for 30 s without MongoDB and names the databases, and is ready again when MongoDB is back', async (context) => {
     const { proxy, get, readyz, pass } = await startOnWay(context)
     expect(await readyz()).toMatchObject(ready)
     expect((await readyz()).body).toEqual({ status: 'ready' })
@@ -63,7 +63,7 @@ describe.concurrent('readiness while MongoDB does not answer', () => {
     expect((await get('/products')).status).toBe(200)
   })
 
-  it('is answered in time to 100 probes at once, even if MongoDB keeps its connections open', async (context) => {
+  it('a process answers 100 probes at once in time, even if MongoDB keeps its connections open', async (context) => {
     const { proxy, readyz, pass } = await startOnWay(context)
     await readyz()
     proxy.freeze()
@@ -78,7 +78,7 @@ describe.concurrent('readiness while MongoDB does not answer', () => {
     await vi.waitFor(async () => expect(await readyz()).toMatchObject(ready), { timeout: 15_000 })
   })
 
-  it('takes two short outages for two, even if no probe comes in the hour between them', async (context) => {
+  it('two short outages count separately, even if no probe comes in the hour between them', async (context) => {
     const { proxy, readyz, pass, log } = await startOnWay(context)
     await proxy.disconnect()
     expect(await readyz()).toMatchObject(away)
@@ -89,7 +89,7 @@ describe.concurrent('readiness while MongoDB does not answer', () => {
     expect(await readyz()).toMatchObject(away)
   })
 
-  it('names the draining and not the databases when the process drains', async (context) => {
+  it('a process that drains names the draining and not the databases', async (context) => {
     const { proxy, readyz, drain } = await startOnWay(context)
     await proxy.disconnect()
     expect(await readyz()).toMatchObject(away)

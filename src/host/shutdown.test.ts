@@ -115,7 +115,7 @@ async function unfinished(port: number): Promise<{ finish(): Promise<string> }> 
 const drainDelay = { DRAIN_DELAY: '1500ms' }
 
 describe('the shutdown', () => {
-  it('ends readiness, answers requests during DRAIN_DELAY, and exits with 0', async () => {
+  it('the shutdown ends readiness, answers requests during DRAIN_DELAY, and exits with 0', async () => {
     const { child, port, ready, ended, output } = await start(drainDelay)
     await ready
     expect(await ask(port, '/readyz')).toMatchObject({ status: 200 })
@@ -135,7 +135,7 @@ describe('the shutdown', () => {
     for (const line of probes) expect(line).toMatchObject({ level: info, status: 503, msg: 'request' })
   })
 
-  it('answers the requests in flight, and closes idle connections', async () => {
+  it('the shutdown answers the requests in flight, and closes idle connections', async () => {
     const { child, port, ready, ended } = await start()
     await ready
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })
@@ -151,7 +151,7 @@ describe('the shutdown', () => {
     agent.destroy()
   })
 
-  it('takes two signals in quick succession for one', async () => {
+  it('two signals in quick succession count as one', async () => {
     const { child, port, ready, ended } = await start()
     await ready
     const { finish } = await unfinished(port)
@@ -162,7 +162,7 @@ describe('the shutdown', () => {
     expect(await ended).toBe(0)
   })
 
-  it('ends the process at once at a second signal', async () => {
+  it('a second signal ends the process at once', async () => {
     const { child, port, ready, ended, output } = await start({ DRAIN_DELAY: '1m', DRAIN_TIMEOUT: '2m' })
     await ready
     child.kill('SIGTERM')
@@ -173,7 +173,7 @@ describe('the shutdown', () => {
     expect(output()).not.toContain('"msg":"stopped"')
   })
 
-  it('takes at most DRAIN_TIMEOUT, even if a request is still in flight', async () => {
+  it('the shutdown takes at most DRAIN_TIMEOUT, even if a request is still in flight', async () => {
     const { child, port, ready, ended } = await start({ DRAIN_TIMEOUT: '3s' })
     await ready
     await unfinished(port)
@@ -182,7 +182,7 @@ describe('the shutdown', () => {
     expect(await ended).toBe(0)
   })
 
-  it('listens for signals before the program is loaded', async () => {
+  it('the process listens for signals before the program is loaded', async () => {
     const printListeners = new URL('../../test/fixtures/print-signal-listeners.ts', import.meta.url).href
     const child = fork(main, {
       env: { SERVICE: 'none' },
@@ -199,7 +199,7 @@ describe('the shutdown', () => {
     // A terminal signals the whole group at Ctrl-C. The program gets the signal twice, because npm forwards it.
     ['start', 'the process group'],
     ['split', 'the process group'],
-  ] as const)('drains the program of `npm run %s` when %s gets the signal', async (script, signalled) => {
+  ] as const)('the program of `npm run %s` drains when %s gets the signal', async (script, signalled) => {
     const { npm, port, ended, output } = await startByNpm(script)
     const { finish } = await unfinished(port)
     if (signalled === 'npm') npm.kill('SIGTERM')
@@ -214,7 +214,7 @@ describe('the shutdown', () => {
     })
   })
 
-  it('exits with 0 while the process waits for MongoDB', async () => {
+  it('a process that waits for MongoDB exits with 0 at a signal', async () => {
     const { child, port, ended, output } = await start({
       MONGODB_URI: `mongodb://127.0.0.1:${await freePort()}/?replicaSet=none`,
     })
@@ -231,7 +231,7 @@ describe('a crash', () => {
     ['exception', 'uncaughtException'],
     ['listener', 'the listener failed'],
   ])(
-    'by a %s is logged; the process answers the requests in flight, cleans up, and exits with 1',
+    'a crash by a %s is logged, and the process answers the requests in flight, cleans up, and exits with 1',
     async (kind, reason) => {
       const { child, port, ready, ended, output } = await start(drainDelay)
       await ready
@@ -251,7 +251,7 @@ describe('a crash', () => {
     },
   )
 
-  it('during the shutdown is logged, and the process exits with 1', async () => {
+  it('a crash during the shutdown is logged, and the process exits with 1', async () => {
     const { child, port, ready, ended, output } = await start(drainDelay)
     await ready
     child.kill('SIGTERM')
@@ -271,7 +271,7 @@ it.each(['main.ts', 'dev/split.ts'])('%s refuses arguments, and does not repeat 
 })
 
 describe('the port of a process that starts', () => {
-  it('is closed until the process is ready, because a load balancer without probes sends requests to an open port', async () => {
+  it('the port is closed until the process is ready, because a load balancer without probes sends requests to an open port', async () => {
     const { child, port, ready, ended } = await start()
     let isReady = false
     void ready.then(() => {
@@ -293,7 +293,7 @@ describe('the port of a process that starts', () => {
     expect(await ended).toBe(0)
   })
 
-  it('opens after two seconds if the process is not ready by then, and /readyz says what is missing', async () => {
+  it('the port opens after two seconds if the process is not ready by then, and /readyz says what is missing', async () => {
     const { port } = await start({ MONGODB_URI: `mongodb://127.0.0.1:${await freePort()}/?replicaSet=none` })
     const { status, body } = await vi.waitFor(
       async () => {

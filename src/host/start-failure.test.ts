@@ -46,21 +46,24 @@ async function failureOf(shape: Shape, settings: Record<string, string>): Promis
 
 const oneFault = (fault: string) => `The configuration has 1 fault:\n  - ${fault}`
 
-describe('a start that fails prints one message', () => {
+describe('a start that fails', () => {
   const embedded = { MONGODB_URI: '' }
 
   it.each([
     ['192.0.2.1', 'HOST 192.0.2.1 is not an address of this machine'],
     ['no-such-name.invalid', 'HOST no-such-name.invalid is not a name that this machine can resolve'],
     ['fe80::1%none', 'HOST fe80::1%none is not an address of this machine'],
-  ])('that names HOST if it is %s', async (HOST, message) => {
+  ])('the start prints one message that names HOST if HOST is %s', async (HOST, message) => {
     expect(await failureOf('one process', { HOST, ...embedded })).toContain(oneFault(message))
   })
 
-  it.each(bothShapes)('that names HOST if MongoDB runs already, as %s', async (shape) => {
-    const message = 'HOST 192.0.2.1 is not an address of this machine'
-    expect(await failureOf(shape, { HOST: '192.0.2.1' })).toContain(oneFault(message))
-  })
+  it.each(bothShapes)(
+    'the start prints one message that names HOST if MongoDB runs already, as %s',
+    async (shape) => {
+      const message = 'HOST 192.0.2.1 is not an address of this machine'
+      expect(await failureOf(shape, { HOST: '192.0.2.1' })).toContain(oneFault(message))
+    },
+  )
 
   it.each([
     ['a file', async () => join(source, 'main.ts'), 'a file of that name already exists'],
@@ -83,16 +86,19 @@ describe('a start that fails prints one message', () => {
       withFile('jwt-private-keys.json', '[{'),
       'is damaged: it must be a JSON array',
     ],
-  ])('that names DATA_DIR if it is %s', async (what, folder, message) => {
-    const DATA_DIR = await folder()
-    // The key file is read with any MongoDB, so that these cases need no embedded one.
-    const isOfKeys = what.includes('key file')
-    const failure = await failureOf('one process', { DATA_DIR, ...(isOfKeys ? {} : embedded) })
-    expect(failure).toContain(oneFault(`DATA_DIR ${DATA_DIR} cannot be used: `))
-    expect(failure).toContain(message)
-  })
+  ])(
+    'the start prints one message that names DATA_DIR if the folder is %s',
+    async (what, folder, message) => {
+      const DATA_DIR = await folder()
+      // The key file is read with any MongoDB, so that these cases need no embedded one.
+      const isOfKeys = what.includes('key file')
+      const failure = await failureOf('one process', { DATA_DIR, ...(isOfKeys ? {} : embedded) })
+      expect(failure).toContain(oneFault(`DATA_DIR ${DATA_DIR} cannot be used: `))
+      expect(failure).toContain(message)
+    },
+  )
 
-  it('that names DATA_DIR, as split', async () => {
+  it('the start of the split shape prints one message that names DATA_DIR', async () => {
     const DATA_DIR = join(source, 'main.ts')
     expect(await failureOf('split', { DATA_DIR, ...embedded })).toContain(
       oneFault(`DATA_DIR ${DATA_DIR} cannot be used: a file of that name already exists (EEXIST)`),
@@ -116,14 +122,14 @@ function withFile(name: string, content: string) {
   }
 }
 
-describe('the message about a DATA_DIR of another user', () => {
+describe('a DATA_DIR of another user', () => {
   const fixture = fileURLToPath(
     new URL('../../test/fixtures/open-mongodb-without-rights.ts', import.meta.url),
   )
   it.each([
     ['closed', '', 0o000],
     ['open for reading only', 'mongodb', 0o555],
-  ])('names the folder if it is %s', async (_how, missing, mode) => {
+  ])('the message names the folder in DATA_DIR if it is %s', async (_how, missing, mode) => {
     const DATA_DIR = await temporaryFolder()
     await chmod(DATA_DIR, mode)
     const { output, ended } = run(fixture, { DATA_DIR, MONGODB_URI: '' })
@@ -150,27 +156,30 @@ it('a start without the packages prints one line with the missing package and th
   expect(output()).toMatch(/^The program cannot start: the package \S+ is missing\. Run npm ci in .+\n$/)
 })
 
-describe('a start without the dictionaries of passwords prints one line with the missing package', () => {
+describe('a start without the dictionaries of passwords', () => {
   it.each<[string, Record<string, string>]>([
     ['when auth starts', {}],
     [
       'when the configuration has a password to check',
       { ADMIN_USERNAME: 'ada', ADMIN_EMAIL: 'ada@example.com', ADMIN_PASSWORD: 'copper violin thunder' },
     ],
-  ])('%s', async (_when, settings) => {
-    const folder = await temporaryFolder()
-    const packages = fileURLToPath(new URL('../../node_modules', import.meta.url))
-    await copyProgram(folder)
-    await mkdir(join(folder, 'node_modules'))
-    for (const name of await readdir(packages)) {
-      if (name !== '@zxcvbn-ts') await symlink(join(packages, name), join(folder, 'node_modules', name))
-    }
-    const { output, ended } = run(join(folder, 'src', 'main.ts'), settings)
-    expect(await ended).toBe(1)
-    expect(output()).toMatch(
-      /^The program cannot start: the package @zxcvbn-ts\S+ is missing\. Run npm ci in .+\n$/,
-    )
-  })
+  ])(
+    'a start without the dictionaries of passwords prints one line with the missing package %s',
+    async (_when, settings) => {
+      const folder = await temporaryFolder()
+      const packages = fileURLToPath(new URL('../../node_modules', import.meta.url))
+      await copyProgram(folder)
+      await mkdir(join(folder, 'node_modules'))
+      for (const name of await readdir(packages)) {
+        if (name !== '@zxcvbn-ts') await symlink(join(packages, name), join(folder, 'node_modules', name))
+      }
+      const { output, ended } = run(join(folder, 'src', 'main.ts'), settings)
+      expect(await ended).toBe(1)
+      expect(output()).toMatch(
+        /^The program cannot start: the package @zxcvbn-ts\S+ is missing\. Run npm ci in .+\n$/,
+      )
+    },
+  )
 })
 
 it('a start without src/embedded/, as in the image, requires MONGODB_URI', async () => {
@@ -184,7 +193,7 @@ it('a start without src/embedded/, as in the image, requires MONGODB_URI', async
   )
 })
 
-describe('the address', () => {
+describe('the address in the banner', () => {
   it.each([
     ['0.0.0.0', 'http://localhost:3000'],
     ['::', 'http://localhost:3000'],
@@ -192,7 +201,7 @@ describe('the address', () => {
     ['::1', 'http://[::1]:3000'],
     ['fe80::1%eth0', 'http://[fe80::1%25eth0]:3000'],
     ['shop.internal', 'http://shop.internal:3000'],
-  ])('%s is shown as %s', (host, url) => {
+  ])('the address %s is shown as %s', (host, url) => {
     expect(urlOf({ host, port: 3000 })).toBe(url)
   })
 })
@@ -228,19 +237,19 @@ describe('a port that is in use', () => {
     await end(shop.child)
   })
 
-  it('is shown in the banner of the process that uses it, with its MongoDB', async () => {
+  it('the banner shows the port and the MongoDB', async () => {
     const [, url = ''] = /API +(\S+)/.exec(shop.output()) ?? []
     expect(url).toBe(`http://127.0.0.1:${port}`)
     expect((await fetch(`${url}/healthz`)).status).toBe(200)
     expect(shop.output()).toMatch(/\n {2}MongoDB {4}127\.0\.0\.1:\d+\n/)
   })
 
-  it('does not stop the warning about a variable that is almost a setting', () => {
+  it('the start warns about a variable that is almost a setting', () => {
     expect(shop.output()).toContain('MONGO_URL is not a setting; MONGODB_URI was probably meant')
   })
 
   it.each(bothShapes)(
-    'is reported with the process id of this shop by a second start as %s',
+    'a second start as %s reports the port with the process id of this shop',
     async (shape) => {
       const failure = await failureOf(shape, { DATA_DIR: dataDir, HOST: '127.0.0.1', PORT: String(port) })
       expect(failure).toContain(`${port}`)
@@ -248,7 +257,7 @@ describe('a port that is in use', () => {
     },
   )
 
-  it('is reported as used by another program, even if an ended process left a note of the port', async () => {
+  it('a start reports a port in use by another program, even if an ended process left a note of the port', async () => {
     const taken = await anotherProgram()
     const DATA_DIR = await temporaryFolder()
     const settings = { DATA_DIR, HOST: '127.0.0.1', PORT: String(taken) }
@@ -260,7 +269,7 @@ describe('a port that is in use', () => {
     expect(await failureOf('one process', settings)).toContain(message)
   })
 
-  it('is reported with all other ports in use before the split shape starts a process', async () => {
+  it('the split shape reports all ports in use before it starts a process', async () => {
     const second = await anotherProgram()
     await anotherProgram(second + 2)
     const failure = await failureOf('split', { HOST: '127.0.0.1', PORT: String(second - 1), MONGODB_URI: '' })
@@ -279,20 +288,20 @@ async function end(child: ChildProcess): Promise<void> {
 }
 
 describe('the split shape', () => {
-  it('refuses a PORT with too few ports after it', async () => {
+  it('the split shape refuses a PORT with too few ports after it', async () => {
     expect(await failureOf('split', { PORT: '65533' })).toBe(
       oneFault('PORT must be 65532 or less: the services listen on the 3 ports after it'),
     )
   })
 
-  it('reports the exit of a service and not a fault of its own configuration', async () => {
+  it('the split shape reports the exit of a service and not a fault of its own configuration', async () => {
     const DATA_DIR = await withFile('jwt-private-keys.json', '[{')()
     const failure = await failureOf('split', { DATA_DIR })
     expect(failure).toContain('\nauth ended with code 1 before it was ready: see its own message above')
     expect(failure.match(/The configuration has/g)).toHaveLength(1)
   })
 
-  it('warns once about a variable that is almost a setting, and shows the MongoDB in its banner', async () => {
+  it('the split shape warns once about a variable that is almost a setting, and shows the MongoDB in its banner', async () => {
     const { child, output } = run(join(source, 'dev', 'split.ts'), {
       DATA_DIR: await temporaryFolder(),
       BCRYPT_ROUNDS: '10',

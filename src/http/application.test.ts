@@ -27,7 +27,7 @@ afterAll(async () => {
 })
 
 describe('the request id', () => {
-  it("is the client's own in the header and in the problem, if it is well-formed", async () => {
+  it('the response and its problem have the request id of the client, if that id is well-formed', async () => {
     const headers = { 'X-Request-Id': 'order-42_a.B' }
     const answer = await client.get('/nowhere', { headers })
     expect(answer.headers.get('x-request-id')).toBe('order-42_a.B')
@@ -35,7 +35,7 @@ describe('the request id', () => {
   })
 
   it.each(['with space', 'x'.repeat(129), '{"$gt":""}', ''])(
-    'is a new one if the client sends "%s"',
+    'the response has a new request id if the client sends "%s"',
     async (given) => {
       const { headers } = await client.get('/healthz', { headers: { 'X-Request-Id': given } })
       expect(headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/)
@@ -44,7 +44,7 @@ describe('the request id', () => {
 })
 
 describe('problem documents', () => {
-  it('answer 404 to unknown routes', async () => {
+  it('an unknown route gets 404 with a problem document', async () => {
     for (const path of [
       '/',
       '/nowhere',
@@ -67,13 +67,13 @@ describe('problem documents', () => {
     ['DELETE', '/products/', 'GET, HEAD, OPTIONS'],
     ['POST', '/products/0123456789abcdef01234567', 'GET, HEAD, PUT, DELETE, OPTIONS'],
     ['GET', '/login', 'POST, OPTIONS'],
-  ])('answer 405 to %s %s and name the allowed methods', async (method, path, allow) => {
+  ])('%s %s gets 405 with the allowed methods', async (method, path, allow) => {
     const answer = await client.request(method, path)
     expect(answer).toMatchObject({ status: 405, body: { code: 'method_not_allowed' } })
     expect(answer.headers.get('allow')).toBe(allow)
   })
 
-  it('have a page for each type', async () => {
+  it('each problem type has a page', async () => {
     for (const [code, { status, title }] of Object.entries(problems)) {
       expect(await client.get(`/problems/${code}`)).toMatchObject({
         status: 200,
@@ -84,9 +84,9 @@ describe('problem documents', () => {
   })
 })
 
-describe('bodies', () => {
+describe('request bodies', () => {
   it.each(['{"username": ', '', 'null byte \0', '{"a":1}}', "{'a': 1}"])(
-    'get 400 malformed_json if they are not JSON: %s',
+    'a body that is not JSON gets 400 malformed_json: %s',
     async (raw) => {
       const headers = { 'content-type': 'application/json' }
       expect(await client.post('/register', { raw, headers })).toMatchObject({
@@ -97,7 +97,7 @@ describe('bodies', () => {
   )
 
   it.each(['null', '[]', '"text"', '1', '{"__proto__":{"role":"admin"}}', '{"constructor":{"a":1}}'])(
-    'get 400 validation_failed if they are JSON of another type: %s',
+    'a JSON body of another type than the route expects gets 400 validation_failed: %s',
     async (raw) => {
       expect(await client.post('/register', { raw })).toMatchObject({
         status: 400,
@@ -106,7 +106,7 @@ describe('bodies', () => {
     },
   )
 
-  it('get 400 if a valid body also has __proto__', async () => {
+  it('a valid body with an additional __proto__ gets 400 validation_failed', async () => {
     const raw =
       '{"username":"prototype","email":"p@example.com","password":"long enough","__proto__":{"role":"admin"}}'
     const answer = await client.post('/register', { raw })
@@ -118,12 +118,12 @@ describe('bodies', () => {
     'application/x-www-form-urlencoded',
     'multipart/form-data; boundary=x',
     'application/xml',
-  ])('get 415 if the media type is %s', async (type) => {
+  ])('a body of the media type %s gets 415', async (type) => {
     const answer = await client.post('/register', { raw: '{}', headers: { 'content-type': type } })
     expect(answer).toMatchObject({ status: 415, body: { code: 'unsupported_media_type' } })
   })
 
-  it('get 413 if they have more than 1 MiB, with and without Content-Length', async () => {
+  it('a body of more than 1 MiB gets 413, with and without Content-Length', async () => {
     const raw = JSON.stringify({ name: 'x'.repeat(2 * 1024 * 1024) })
     const token = shop.adminToken
     for (const path of ['/register', '/products/create_product', '/orders/create_order']) {
@@ -164,7 +164,7 @@ describe('malformed HTTP', () => {
       'two lengths',
       'POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
     ],
-  ])('gets a problem document: %s', async (_, request) => {
+  ])('malformed HTTP gets a problem document: %s', async (_, request) => {
     const [head = '', body = ''] = (await answerTo(request)).split('\r\n\r\n')
     expect(head).toMatch(/^HTTP\/1.1 400 /)
     expect(head).toMatch(/content-type: application\/problem\+json/i)
@@ -172,7 +172,7 @@ describe('malformed HTTP', () => {
     expect(JSON.parse(body)).toMatchObject({ code: 'validation_failed', status: 400, requestId })
   })
 
-  it('does not affect the answers to earlier requests of the connection', async () => {
+  it('malformed HTTP does not affect the answers to earlier requests of the connection', async () => {
     const registration = JSON.stringify({ username: 'x' })
     const requests = [
       'GET /products/?limit=1 HTTP/1.1\r\nHost: x\r\n\r\n',
@@ -219,14 +219,14 @@ describe('paths', () => {
     expect(withSlash).toMatchObject({ status: 200, body: without.body })
   })
 
-  it('with an id or a query are served with and without a trailing slash', async () => {
+  it('a path with an id or a query is served with and without a trailing slash', async () => {
     const { productId } = await client.product(shop.adminToken)
     expect((await client.get(`/products/${productId}/`)).status).toBe(200)
     expect((await client.get('/products/?limit=1')).body.data).toHaveLength(1)
     expect((await client.get('/products?limit=1')).body.data).toHaveLength(1)
   })
 
-  it('answer HEAD like GET, without the body', async () => {
+  it('HEAD gets the answer to GET without the body', async () => {
     const { productId } = await client.product(shop.adminToken)
     const answer = await client.request('HEAD', `/products/${productId}`)
     expect(answer).toMatchObject({ status: 200, body: '' })
@@ -245,14 +245,14 @@ describe('query parameters', () => {
     ['/products/?limit=1&limit=2', 'limit'],
     ['/profile?role=admin', 'role'],
     ['/.well-known/jwks.json?kid=1', 'kid'],
-  ])('that the route does not have are refused by name: %s', async (path, parameter) => {
+  ])('a query parameter that the route does not have is refused by name: %s', async (path, parameter) => {
     expect(await client.get(path, { token: shop.adminToken })).toMatchObject({
       status: 400,
       body: { code: 'validation_failed', errors: [{ parameter, message: expect.any(String) }] },
     })
   })
 
-  it('are ignored by the probes, since a monitor may add its own', async () => {
+  it('the probes ignore query parameters, since a monitor may add its own', async () => {
     for (const path of ['/healthz?t=1', '/readyz?t=1']) expect((await client.get(path)).status).toBe(200)
   })
 })
@@ -324,7 +324,7 @@ it.each<[string, string, unknown, object]>([
     { username: 'someone', email: 'nowhere', password: 'correct horse battery' },
     { pointer: '/email', message: expect.stringMatching(/^must be an e-mail address such as/) },
   ],
-])('a refusal says what is expected: %s %s %j', async (method, path, body, fault) => {
+])('a refusal says what the route expects: %s %s %j', async (method, path, body, fault) => {
   expect(await client.request(method, path, { token: shop.adminToken, body })).toMatchObject({
     status: 400,
     body: { errors: [fault] },
@@ -332,7 +332,7 @@ it.each<[string, string, unknown, object]>([
 })
 
 describe('other origins', () => {
-  it('are allowed only if CORS_ORIGINS names them', async () => {
+  it('another origin is allowed only if CORS_ORIGINS names it', async () => {
     const preflight = (origin: string) =>
       client.request('OPTIONS', '/orders/create_order', {
         headers: { Origin: origin, 'Access-Control-Request-Method': 'POST' },
@@ -345,7 +345,7 @@ describe('other origins', () => {
 })
 
 describe('the probes', () => {
-  it('answer 200 while the database answers', async () => {
+  it('both probes answer 200 while the database answers', async () => {
     expect(await client.get('/readyz')).toMatchObject({ status: 200, body: { status: 'ready' } })
     expect(await client.get('/healthz')).toMatchObject({ status: 200, body: { status: 'alive' } })
   })

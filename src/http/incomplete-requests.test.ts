@@ -15,7 +15,7 @@ afterAll(() => both.stop())
 describe.each(bothShapes)('a client that closes its side after its request (%s)', (shape) => {
   const send = (...parts: string[]) => sendRawAndClose(both.deployments[shape].url, ...parts)
 
-  it('is answered', async () => {
+  it('a client that closes its side after its request gets an answer', async () => {
     expect((await send(requestText('GET', '/products'))).status).toBe(200)
     const kept = 'GET /products?limit=1 HTTP/1.1\r\nHost: x\r\n\r\n'
     expect((await send(kept)).status).toBe(200)
@@ -26,13 +26,13 @@ describe.each(bothShapes)('a client that closes its side after its request (%s)'
     expectProblem(await send(post), 401, 'invalid_credentials', 'login')
   })
 
-  it('gets an answer to each of its requests', async () => {
+  it('a client that closes its side gets an answer to each of its requests', async () => {
     const request = 'GET /products?limit=1 HTTP/1.1\r\nHost: x\r\n\r\n'
     const { status, body } = await send(request, request, request)
     expect([status, body.match(/HTTP\/1\.1 200/g)?.length]).toEqual([200, 2])
   })
 
-  it('gets 400 if the request is incomplete', async () => {
+  it('a client that closes its side after an incomplete request gets 400', async () => {
     const head = 'POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
     for (const part of [
       'GET /hea',
@@ -64,7 +64,7 @@ describe('a client that does not send its body in time', () => {
   const inBothShapes = <Case>(cases: Case[], check: (shape: Shape, each: Case) => Promise<void>) =>
     Promise.all(bothShapes.flatMap((shape) => cases.map((each) => check(shape, each))))
 
-  it('gets 408, and nothing is logged as a warning or an error', async () => {
+  it('a client that does not send its body in time gets 408, and the log has no warning or error about it', async () => {
     const cases: [string, string, string][] = [
       ['Content-Length without a body', 'Content-Length: 100', ''],
       ['Content-Length with a part of the body', 'Content-Length: 100', '{"email":'],
@@ -84,7 +84,7 @@ describe('a client that does not send its body in time', () => {
     })
   })
 
-  it('gets 408 while it continues to send one byte at a time', async () => {
+  it('a client that sends its body one byte at a time gets 408', async () => {
     await inBothShapes([1, 2, 3, 4, 5], async (shape) => {
       const answer = await rawExchange(both.deployments[shape].url, (socket) => {
         socket.write(head(requestId(), 'Content-Length: 100000'))
@@ -95,7 +95,7 @@ describe('a client that does not send its body in time', () => {
     })
   })
 
-  it('may reset the connection without a warning or an error in the log', async () => {
+  it('a client that resets the connection within its body causes no warning or error in the log', async () => {
     const framings = ['Content-Length: 100', 'Transfer-Encoding: chunked', 'Content-Length: 2000000']
     await inBothShapes(framings, async (shape, framing) => {
       const id = requestId()
@@ -107,7 +107,7 @@ describe('a client that does not send its body in time', () => {
     })
   })
 
-  it('is answered if the body arrives slowly but in time', async () => {
+  it('a client that sends its body slowly but in time is answered', async () => {
     const body = JSON.stringify({ email: 'nothing@example.com', password: 'nothing at all' })
     const framings = [
       [`Content-Length: ${body.length}`, body.slice(0, 10), body.slice(10)],
@@ -127,7 +127,7 @@ describe('a client that does not send its body in time', () => {
 })
 
 describe('a request that Node.js refuses', () => {
-  it('gets a problem document', async () => {
+  it('a request that Node.js refuses gets a problem document', async () => {
     const long = requestText('GET', '/healthz', { 'X-Long': 'x'.repeat(20_000) })
     expectProblem(await both.askBoth(long), 431, 'headers_too_large', 'header fields')
     expectProblem(
@@ -146,7 +146,7 @@ describe('a request that Node.js refuses', () => {
     )
   })
 
-  it('gets a problem document after another answer on the same connection', async () => {
+  it('a request that Node.js refuses gets a problem document after another answer on the same connection', async () => {
     const fine = 'GET /problems/forbidden HTTP/1.1\r\nHost: x\r\n\r\n'
     for (const shape of bothShapes) {
       const answer = await rawExchange(both.deployments[shape].url, (socket) => {

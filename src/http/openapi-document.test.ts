@@ -27,14 +27,14 @@ const codesOf = ({ responses }: Operation): string[] =>
     return Object.keys(examples)
   })
 
-it('is valid OpenAPI 3.1', async () => {
+it('the document is valid OpenAPI 3.1', async () => {
   const { valid, errors } = await new Validator().validate(structuredClone(document))
   expect(errors).toBeUndefined()
   expect(valid).toBe(true)
   expect(document.openapi).toMatch(/^3\.1\./)
 })
 
-it('has every public route', () => {
+it('the document has every public route', () => {
   expect(
     operations()
       .map(({ name }) => name)
@@ -68,7 +68,7 @@ it('has every public route', () => {
   )
 })
 
-it('describes only existing routes, and 401 for each route that needs a token', async () => {
+it('the document describes only existing routes, and 401 for each route that needs a token', async () => {
   for (const operation of operations()) {
     const [method = '', path = ''] = operation.name.split(' ')
     const filled = path.replace('{id}', '0123456789abcdef01234567').replace('{code}', 'forbidden')
@@ -79,7 +79,7 @@ it('describes only existing routes, and 401 for each route that needs a token', 
   }
 })
 
-it('omits only the internal routes and the files of the reference', async () => {
+it('the document omits only the internal routes and the files of the reference', async () => {
   const { composition, close } = await startComposition({
     environment: { INTERNAL_SECRET: 'thirty-two bytes that are secret' },
   })
@@ -97,8 +97,8 @@ it('omits only the internal routes and the files of the reference', async () => 
   await close()
 })
 
-describe('the answers', () => {
-  it('of guarded routes include the codes of a refused token', () => {
+describe('the described answers', () => {
+  it('the answers of guarded routes include the codes of a refused token', () => {
     const guarded = operations().filter(({ security }) => security !== undefined)
     expect(guarded.length).toBeGreaterThan(8)
     for (const operation of guarded) {
@@ -110,7 +110,7 @@ describe('the answers', () => {
     expect(document.components.securitySchemes.accessToken).toMatchObject({ type: 'http', scheme: 'bearer' })
   })
 
-  it('of routes with a body include the codes of an unreadable body', () => {
+  it('the answers of routes with a body include the codes of an unreadable body', () => {
     for (const operation of operations().filter(({ requestBody }) => requestBody !== undefined)) {
       expect(operation.requestBody.required, operation.name).toBe(true)
       expect(codesOf(operation), operation.name).toEqual(
@@ -124,12 +124,12 @@ describe('the answers', () => {
     }
   })
 
-  it('of all routes together include every code', () => {
+  it('the answers of all routes together include every code', () => {
     const shown = new Set(operations().flatMap(codesOf))
     expect(Object.keys(problems).filter((code) => !shown.has(code))).toEqual([])
   })
 
-  it('of every route include the problems of any request and a default', () => {
+  it('the answers of every route include the problems of any request and a default', () => {
     for (const { name, responses } of operations()) {
       expect(Object.keys(responses), name).toEqual(
         expect.arrayContaining(['400', '408', '431', '500', '503', 'default']),
@@ -137,7 +137,7 @@ describe('the answers', () => {
     }
   })
 
-  it('429 and 503 have Retry-After in the header and in the problem', () => {
+  it('the answers with 429 and 503 have Retry-After in the header and in the problem', () => {
     const retryable = operations().flatMap(({ name, responses }) =>
       ['429', '503'].flatMap((status) => (responses[status] ? [{ name, ...responses[status] }] : [])),
     )
@@ -153,11 +153,11 @@ describe('the answers', () => {
     }
   })
 
-  it('are described once, so that the document has less than 80,000 characters', () => {
+  it('each answer is described once, so that the document has less than 80,000 characters', () => {
     expect(JSON.stringify(document).length).toBeLessThan(80_000)
   })
 
-  it('have examples with every required field', () => {
+  it('the examples have every required field', () => {
     for (const [name, schema] of Object.entries<Json>(document.components.schemas)) {
       if (!schema.example) continue
       for (const field of schema.required ?? []) expect(schema.example, name).toHaveProperty(field)
@@ -165,7 +165,7 @@ describe('the answers', () => {
   })
 })
 
-it('is the same whole document from any service', async () => {
+it('each service returns the same whole document', async () => {
   for (const { name } of registry) {
     const environment = {
       SERVICE: name,

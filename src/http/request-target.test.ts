@@ -46,7 +46,7 @@ describe('the Host of a request', () => {
     '[::ffff:1.2.3.4]:80',
     'x'.repeat(8_000),
     'xn--a',
-  ])('has no effect on the answer: "%s"', async (host) => {
+  ])('a valid Host has no effect on the answer: "%s"', async (host) => {
     expect((await send(`Host: ${host}\r\n`)).status).toBe(200)
   })
 
@@ -56,7 +56,7 @@ describe('the Host of a request', () => {
     '/products/0123456789abcdef01234567',
     '/docs',
     '/docs/assets/reference.js',
-  ])('may be missing in HTTP/1.0: %s', async (path) => {
+  ])('a request with HTTP/1.0 needs no Host: %s', async (path) => {
     const answer = await askBoth(`GET ${path} HTTP/1.0\r\n\r\n`)
     expect(answer.status).toBe(path.startsWith('/products') ? 404 : 200)
   })
@@ -76,13 +76,13 @@ describe('the Host of a request', () => {
     ['an invalid address', 'Host: [::zz]\r\n'],
     ['an address without its closing bracket', 'Host: [::1\r\n'],
     ['not ASCII', 'Host: \u00e9\r\n'],
-  ])('is refused if it is %s', async (_, host) => {
+  ])('a request is refused if its Host is %s', async (_, host) => {
     const answer = await send(host)
     expectProblem(answer, 400, 'validation_failed', host)
     expect(JSON.parse(answer.body).errors[0].parameter).toBe('Host')
   })
 
-  it('is refused in HTTP/1.0 too if it is given twice', async () => {
+  it('a request with HTTP/1.0 is refused too if it gives Host twice', async () => {
     expectProblem(await send('Host: a\r\nHost: b\r\n', '1.0'), 400, 'validation_failed', 'twice')
   })
 })
@@ -97,7 +97,7 @@ describe('the target of a request', () => {
     ['//a/healthz', 404],
     ['/products//', 404],
     ['/%', 400],
-  ])('is routed by its path: %s gets %i', async (target, status) => {
+  ])('a request target is routed by its path: %s gets %i', async (target, status) => {
     expect((await askBoth(requestText('GET', target))).status).toBe(status)
   })
 
@@ -114,11 +114,11 @@ describe('the target of a request', () => {
     '/healthz?a#top',
     '/a\\b',
     '/a b',
-  ])('gets 400 if it is malformed: %s', async (target) => {
+  ])('a malformed request target gets 400: %s', async (target) => {
     expectProblem(await askBoth(requestText('GET', target)), 400, 'validation_failed', target)
   })
 
-  it('gets a short 404 if it is long and has no route', async () => {
+  it('a long request target without a route gets a short 404', async () => {
     for (const path of [`/${'x'.repeat(15_000)}`, `/problems/${'%00'.repeat(5_000)}`]) {
       const answer = await askBoth(requestText('GET', path))
       expectProblem(answer, 404, 'route_not_found', path)
@@ -138,7 +138,7 @@ describe('the methods of a path', () => {
     return inOrder.filter((method) => all.has(method))
   }
 
-  it('are those that the document describes, and `Allow` names exactly these', async () => {
+  it('a path has the methods that the document describes, and `Allow` names exactly these', async () => {
     const paths = [...new Set(operations.map(({ path }) => path))]
     expect(paths.length).toBeGreaterThan(15)
     const others = METHODS.filter((method) => method !== 'CONNECT')
@@ -180,7 +180,7 @@ describe('the methods of a path', () => {
     ['/orders/', 'GET, HEAD, OPTIONS'],
     ['/docs/assets/reference.js', 'GET, HEAD, OPTIONS'],
     ['/docs/assets/swagger-ui.css', 'GET, HEAD, OPTIONS'],
-  ])('of %s are %s', async (path, allow) => {
+  ])('the path %s has the methods %s', async (path, allow) => {
     const allowed = allow.split(', ')
     for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'TRACE']) {
       if (allowed.includes(method)) continue
@@ -202,7 +202,7 @@ describe('the methods of a path', () => {
     '/docs/assets',
     '/docs/assets/package.json',
     '//products',
-  ])('are unknown if the path has no route: %s', async (path) => {
+  ])('a path without a route gets 404 for every method: %s', async (path) => {
     for (const method of ['GET', 'HEAD', 'POST', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND']) {
       const answer = await askBoth(requestText(method, path))
       expectProblem(answer, 404, 'route_not_found', `${method} ${path}`)
@@ -210,7 +210,7 @@ describe('the methods of a path', () => {
     }
   })
 
-  it('are the same in both shapes for pages of another origin', async () => {
+  it('both shapes give the same answers to preflights of another origin', async () => {
     const headers = { Origin: origin, 'Access-Control-Request-Method': 'POST' }
     for (const path of ['/products/create_product', '/login', '/healthz', '/nowhere', '/internal', '*']) {
       await askBoth(requestText('OPTIONS', path, { Origin: origin }))
@@ -219,7 +219,7 @@ describe('the methods of a path', () => {
     }
   })
 
-  it('of the whole server are those of all its routes', async () => {
+  it('OPTIONS * answers with the methods of all routes', async () => {
     const all = new Set(operations.flatMap(({ path }) => documented(path)))
     const allow = inOrder.filter((method) => all.has(method)).join(', ')
     const answer = await askBoth(requestText('OPTIONS', '*'))
@@ -230,7 +230,7 @@ describe('the methods of a path', () => {
   })
 
   it.each(['BREW', 'get', 'TRACK', 'G', 'GETT'])(
-    'get 400 if Node.js does not know them: %s',
+    'a method that Node.js does not know gets 400: %s',
     async (method) => {
       expectProblem(await askBoth(requestText(method, '/products')), 400, 'validation_failed', method)
     },
@@ -238,7 +238,7 @@ describe('the methods of a path', () => {
 })
 
 it.each(bothShapes)(
-  'HEAD has the header fields of the answer to GET, including its length: %s',
+  'HEAD gets the header fields of the answer to GET, including its length: %s',
   async (shape) => {
     const { url, adminToken } = both.deployments[shape]
     const paths = operations.filter(({ method }) => method === 'GET').map(({ path }) => filled(path))

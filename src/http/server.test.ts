@@ -34,7 +34,7 @@ const sendRequest = (): Promise<string | undefined> =>
     sent.end()
   })
 
-it('closes a connection without traffic only after the request timeout', async () => {
+it('the server closes a connection without traffic only after the request timeout', async () => {
   const setTimeout = vi.spyOn(Server.prototype, 'setTimeout')
   listener = await listen(() => new Response('fine'), { port: 0, host: '127.0.0.1', requestTimeoutMs: 7_000 })
   expect(setTimeout).toHaveBeenCalledExactlyOnceWith(67_000)
@@ -44,7 +44,7 @@ it('closes a connection without traffic only after the request timeout', async (
 })
 
 describe('draining', () => {
-  it('asks each client to close its connection, including a client that waits for an answer', async () => {
+  it('a draining server asks each client to close its connection, including a client that waits for an answer', async () => {
     const gate = createGate()
     let slow = false
     await open(async () => {
@@ -62,7 +62,7 @@ describe('draining', () => {
     expect(await sendRequest()).toBe('close')
   })
 
-  it('closes connections whose requests are incomplete after the time limit', async () => {
+  it('a closing server closes connections with incomplete requests at its time limit', async () => {
     await open(() => new Response('fine'))
     const socket = connect(listener.port, '127.0.0.1')
     await new Promise((resolve) => socket.once('connect', resolve))
@@ -74,7 +74,7 @@ describe('draining', () => {
   })
 })
 
-it('answers a connection in the accept queue before it closes', async () => {
+it('a closing server answers a connection in its accept queue first', async () => {
   await open(() => new Response('fine'))
   const socket = connect(listener.port, '127.0.0.1')
   socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
@@ -107,7 +107,7 @@ describe('a connection without a request when the port closes', () => {
     return { socket, closed }
   }
 
-  it('is answered if its request arrives soon', async () => {
+  it('a closing server answers a connection whose first request arrives soon', async () => {
     const { socket, closed } = await connectClient()
     const closing = listener.close(20_000)
     for (let round = 0; round < 20; round++) await new Promise((resolve) => setImmediate(resolve))
@@ -116,7 +116,7 @@ describe('a connection without a request when the port closes', () => {
     await closing
   })
 
-  it('is closed if no request arrives', async () => {
+  it('a closing server closes a connection on which no request arrives', async () => {
     const { closed } = await connectClient()
     // The test would time out if the server waited for so long.
     await listener.close(3_600_000)
@@ -124,7 +124,7 @@ describe('a connection without a request when the port closes', () => {
   })
 })
 
-it('survives clients that send CONNECT and reset the connection before the refusal', async () => {
+it('the server survives clients that send CONNECT and reset the connection before the refusal', async () => {
   await open(() => new Response('fine'))
   const connectAndReset = () =>
     new Promise((resolve) => {
@@ -161,7 +161,7 @@ describe('a client that deliberately delays', () => {
       { headMs: 100, requestMs: 200 },
       'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n',
     ],
-  ])('gets 408 if it delays %s', async (_, limits, beginning) => {
+  ])('a client that delays %s gets 408', async (_, limits, beginning) => {
     await open(async (request) => new Response(await request.text()), limits)
     const [head, body = ''] = (await sendSlowly(beginning).received).split('\r\n\r\n')
     expect(head).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/)
@@ -170,13 +170,13 @@ describe('a client that deliberately delays', () => {
     expect(JSON.parse(body)).toMatchObject({ status: 408, code: 'request_timeout' })
   })
 
-  it('gets 408 for a slow second request, after the answer to the first one', async () => {
+  it('a client with a slow second request gets the answer to the first one, and then 408', async () => {
     await open(() => new Response('fine'), { headMs: 200 })
     const received = await sendSlowly('GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nX-Slow: ').received
     expect(received).toMatch(/^HTTP\/1\.1 200 .*fineHTTP\/1\.1 408 .*"code":"request_timeout"/s)
   })
 
-  it('is disconnected if it sends nothing', async () => {
+  it('a client that sends nothing is disconnected', async () => {
     await open(() => new Response('fine'), { headMs: 200 })
     const socket = connect(listener.port, '127.0.0.1').resume()
     await new Promise((resolve) => socket.once('close', resolve))
@@ -185,14 +185,14 @@ describe('a client that deliberately delays', () => {
   it.each([
     ['a malformed request', 'nonsense\r\n\r\n'],
     ['CONNECT', 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n'],
-  ])('is disconnected if it keeps its side open after a refusal: %s', async (_, beginning) => {
+  ])('a client that keeps its side open after a refusal is disconnected: %s', async (_, beginning) => {
     await open(() => new Response('fine'), { lingerMs: 200 })
     const { received, closed } = sendSlowly(beginning)
     expect(await received).toMatch(/^HTTP\/1\.1 4/)
     await closed
   })
 
-  it('is disconnected if it does not read its answer', async () => {
+  it('a client that does not read its answer is disconnected', async () => {
     const cancelled = createGate()
     const pull = (controller: ReadableStreamDefaultController) => controller.enqueue(new Uint8Array(65_536))
     await open(() => new Response(new ReadableStream({ pull, cancel: cancelled.open })), { idleMs: 200 })
@@ -219,7 +219,7 @@ describe('a client that closes its side', () => {
     })
   const request = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
 
-  it('gets a late answer, and is then disconnected', async () => {
+  it('a client that has closed its side gets a late answer, and is then disconnected', async () => {
     const gate = createGate()
     await open(async () => {
       await gate.pass()
@@ -232,7 +232,7 @@ describe('a client that closes its side', () => {
     expect(await received).toMatch(/^HTTP\/1\.1 200 .*fine$/s)
   })
 
-  it('is disconnected if no request is unanswered', async () => {
+  it('a client that closes its side is disconnected if no request is unanswered', async () => {
     await open(() => new Response('fine'))
     expect(await sendAndClose('')).toBe('')
     const socket = connect({ port: listener.port, host: '127.0.0.1', allowHalfOpen: true })
@@ -242,7 +242,7 @@ describe('a client that closes its side', () => {
     await closed
   })
 
-  it('does not keep the server from closing while it has no answer', async () => {
+  it('a client that has closed its side does not keep the server from closing', async () => {
     const gate = createGate()
     await open(async () => {
       await gate.pass()
@@ -259,7 +259,7 @@ describe('an application that fails', () => {
   it.each([
     ['an error', new Error('the application failed')],
     ['a text', 'a text'],
-  ])('answers 500 if it throws %s', async (_, thrown) => {
+  ])('the server answers 500 if the application throws %s', async (_, thrown) => {
     await open(() => Promise.reject(thrown))
     const answer = await fetch(`http://127.0.0.1:${listener.port}/`)
     expect(answer.status).toBe(500)
@@ -267,13 +267,13 @@ describe('an application that fails', () => {
   })
 })
 
-it('keeps idle connections for more than 60 s, so that a load balancer closes them first', async () => {
+it('the server keeps idle connections for more than 60 s, so that a load balancer closes them first', async () => {
   await open(() => new Response('fine'))
   const answer = await fetch(`http://127.0.0.1:${listener.port}/`)
   expect(Number(/timeout=(\d+)/.exec(answer.headers.get('keep-alive') ?? '')?.[1])).toBeGreaterThan(60)
 })
 
-it('closes within its time limit while the process is busy', async () => {
+it('the server closes within its time limit while the process is busy', async () => {
   await open(() => new Promise(() => {}))
   const socket = connect(listener.port, '127.0.0.1')
   socket.on('error', () => {})
@@ -293,7 +293,7 @@ it('closes within its time limit while the process is busy', async () => {
   expect(performance.now() - started).toBeLessThan(4_500)
 })
 
-it('reads more than 2,000 header fields', async () => {
+it('the server reads more than 2,000 header fields', async () => {
   await open((request) => new Response(request.headers.get('last')))
   const many = Array.from({ length: 2_500 }, () => 'a:\r\n').join('')
   const answer = await new Promise<string>((resolve, reject) => {

@@ -30,13 +30,13 @@ const fault = (subject: string, repair?: Finding['repair']): Finding => ({
 const run = (modules: AuditedModule[], repair = false) => runAudit(modules, { repair, confirmAfterMs: 0 })
 
 describe('an audit', () => {
-  it('inspects once if there are no findings', async () => {
+  it('an audit inspects once if there are no findings', async () => {
     const { audited, inspected } = found('cups', [], [])
     expect(await run([audited])).toEqual({ checked: { cups: 7 }, complete: true, findings: [] })
     expect(inspected).toEqual([undefined])
   })
 
-  it('reports the findings that a second inspection of the same subjects confirms, and no new ones', async () => {
+  it('an audit reports the findings that a second inspection of the same subjects confirms, and no new ones', async () => {
     const { audited, inspected } = found('cups', [], [fault('a'), fault('b')], [fault('b'), fault('c')])
     const { findings } = await run([audited])
     expect(findings).toEqual([
@@ -45,7 +45,7 @@ describe('an audit', () => {
     expect(inspected).toEqual([undefined, new Set(['a', 'b'])])
   })
 
-  it('waits before the second inspection', async () => {
+  it('an audit waits before the second inspection', async () => {
     const { audited } = found('cups', [], [fault('a')], [])
     const started = performance.now()
     await runAudit([audited], { repair: false, confirmAfterMs: 50 })
@@ -54,7 +54,7 @@ describe('an audit', () => {
 })
 
 describe('an audit that stopped at too many findings', () => {
-  it('is reported as incomplete, even if no finding was confirmed', async () => {
+  it('an audit that stopped at too many findings is reported as incomplete, even if no finding was confirmed', async () => {
     const { audited } = inspecting('cups', [], false, [[fault('a')], []])
     expect(await run([audited])).toMatchObject({ complete: false, findings: [] })
   })
@@ -67,7 +67,7 @@ describe('a repair', () => {
       return outcome
     })
 
-  it('is made only on request', async () => {
+  it('an audit repairs only on request', async () => {
     const log: string[] = []
     const { findings } = await run([found('cups', [], [repairing(log, 'a')]).audited])
     expect(log).toEqual([])
@@ -75,13 +75,13 @@ describe('a repair', () => {
     expect(findings[0]).not.toHaveProperty('notRepaired')
   })
 
-  it('reports what it did', async () => {
+  it('a finding reports its repair', async () => {
     const log: string[] = []
     const { findings } = await run([found('cups', [], [repairing(log, 'a')]).audited], true)
     expect(findings).toMatchObject([{ repaired: 'done' }])
   })
 
-  it('is tried again after the data has changed, and gives up on data that keeps changing', async () => {
+  it('a repair is repeated after the data has changed, and is given up if the data keeps changing', async () => {
     let attempts = 0
     const moving = fault('a', async () => {
       attempts += 1
@@ -96,7 +96,7 @@ describe('a repair', () => {
     expect(third).toMatchObject({ repaired: 'is correct again' })
   })
 
-  it('reports a failure with its finding, and continues with the other findings', async () => {
+  it('a finding reports the failure of its repair, and the audit continues with the other findings', async () => {
     const log: string[] = []
     const failing = fault('b', async () => {
       throw new Error('cups are not available')
@@ -109,7 +109,7 @@ describe('a repair', () => {
     ])
   })
 
-  it('of overselling comes before all others, and waits for no other module', async () => {
+  it('a repair of overselling comes before all others, and does not wait for another module', async () => {
     const log: string[] = []
     const less = { ...repairing(log, 'too many cups'), oversells: true }
     const cups = found('cups', ['orders'], [less, repairing(log, 'too few cups')])
@@ -122,18 +122,21 @@ describe('a repair', () => {
     ['still oversells', [found('cups', [], [{ ...fault('cup'), oversells: true }]).audited]],
     ['was not audited completely', [inspecting('cups', [], false, [[]]).audited]],
     ['is not audited', []],
-  ])('that releases something to another module is not made if that module %s', async (_, others) => {
-    const log: string[] = []
-    const giving = { ...repairing(log, 'order'), releasesTo: 'cups' }
-    const orders = found('orders', [], [giving])
-    const { findings } = await run([...others, orders.audited], true)
-    expect(log).toEqual([])
-    expect(findings.find(({ module }) => module === 'orders')).toMatchObject({
-      notRepaired: expect.stringMatching(/^cups /),
-    })
-  })
+  ])(
+    'a repair that releases something to another module is not made if that module %s',
+    async (_, others) => {
+      const log: string[] = []
+      const giving = { ...repairing(log, 'order'), releasesTo: 'cups' }
+      const orders = found('orders', [], [giving])
+      const { findings } = await run([...others, orders.audited], true)
+      expect(log).toEqual([])
+      expect(findings.find(({ module }) => module === 'orders')).toMatchObject({
+        notRepaired: expect.stringMatching(/^cups /),
+      })
+    },
+  )
 
-  it('of a module comes after the repairs of the modules that need it', async () => {
+  it('a module is repaired after the modules that need it', async () => {
     const log: string[] = []
     const cups = found('cups', ['orders'], [repairing(log, 'cup')])
     const orders = found('orders', [], [repairing(log, 'order')])
@@ -146,7 +149,7 @@ describe('a repair', () => {
     ['has findings left', [found('orders', [], [fault('order')]).audited]],
     ['was not audited completely', [inspecting('orders', [], false, [[]]).audited]],
     ['is not audited', []],
-  ])('of a module is not made if a module that needs it %s', async (_, others) => {
+  ])('a module is not repaired if a module that needs it %s', async (_, others) => {
     const log: string[] = []
     const cups = found('cups', ['orders'], [repairing(log, 'cup')])
     const { findings } = await run([cups.audited, ...others], true)

@@ -27,7 +27,7 @@ function controlled(options: Partial<Parameters<typeof batched>[0]> = {}) {
 
 const batchesOf = ({ batches }: ReturnType<typeof controlled>) => batches.map(({ requests }) => requests)
 
-it('counts the requests of a batch that has given up its slot as waiting', async () => {
+it('the queue counts the requests of a batch that has given up its slot as waiting', async () => {
   const work = controlled({ maxWaiting: 2, slotTimeoutMs: 20 })
   const late = [work.submit(1, newCall()), work.submit(2, newCall())]
   await expect.poll(() => work.batches.length).toBe(1)
@@ -44,7 +44,7 @@ it('counts the requests of a batch that has given up its slot as waiting', async
   expect(await Promise.all(late)).toEqual([1, 2])
 })
 
-it('rejects a request whose weight cannot be computed, and executes the others', async () => {
+it('the queue rejects a request whose weight cannot be computed, and executes the others', async () => {
   const work = controlled({
     weightOf: (request) => {
       if (request === 2) throw new Error('no weight')
@@ -59,7 +59,7 @@ it('rejects a request whose weight cannot be computed, and executes the others',
   expect(await Promise.all([submitted[0], submitted[2]])).toEqual([1, 3])
 })
 
-it('pauses between two batches, and puts the requests that arrive meanwhile into the next batch', async () => {
+it('the queue pauses between two batches, and puts the requests that arrive meanwhile into the next batch', async () => {
   let pauseMs = 30
   const work = controlled({ pauseMs: () => pauseMs })
   const first = work.submit(1, newCall())
@@ -83,7 +83,7 @@ it('pauses between two batches, and puts the requests that arrive meanwhile into
 })
 
 describe('the queue', () => {
-  it('starts all requests of a turn of the event loop together at its end', async () => {
+  it('the queue starts all requests of a turn of the event loop together at its end', async () => {
     const work = controlled()
     const submitted = [1, 2, 3].map((request) => work.submit(request, newCall()))
     await turnOfEventLoop()
@@ -92,7 +92,7 @@ describe('the queue', () => {
     expect(await Promise.all(submitted)).toEqual([1, 2, 3])
   })
 
-  it('never answers a request from a batch that started before the request arrived', async () => {
+  it('the queue never answers a request from a batch that started before the request arrived', async () => {
     const work = controlled()
     const first = work.submit(1, newCall())
     await turnOfEventLoop()
@@ -107,7 +107,7 @@ describe('the queue', () => {
     expect(await Promise.all(later)).toEqual([2, 3])
   })
 
-  it('runs at most maxConcurrent batches at once', async () => {
+  it('the queue runs at most maxConcurrent batches at once', async () => {
     const work = controlled({ maxConcurrent: 2 })
     const submitted: Promise<number>[] = []
     for (const request of [1, 2, 3]) {
@@ -123,7 +123,7 @@ describe('the queue', () => {
     expect(await Promise.all(submitted)).toEqual([1, 2, 3])
   })
 
-  it('fills batches in the order of arrival up to the maximum weight, and executes a heavier request by itself', async () => {
+  it('the queue fills batches in the order of arrival up to the maximum weight, and executes a heavier request by itself', async () => {
     const work = controlled({ maxBatchWeight: 10, weightOf: ((request: number) => request) as never })
     const submitted = [4, 6, 1, 50, 2].map((request) => work.submit(request, newCall()))
     for (let turn = 0; turn < 4; turn++) {
@@ -135,7 +135,7 @@ describe('the queue', () => {
     expect(batchesOf(work)).toEqual([[4, 6], [1], [50], [2]])
   })
 
-  it('rejects a request at once as overloaded when maxWaiting requests wait', async () => {
+  it('the queue rejects a request at once as overloaded when maxWaiting requests wait', async () => {
     const work = controlled({ maxWaiting: 2 })
     const first = work.submit(0, newCall())
     await turnOfEventLoop()
@@ -150,7 +150,7 @@ describe('the queue', () => {
 })
 
 describe('a deadline', () => {
-  it('removes a request whose deadline passes from the queue, without executing it', async () => {
+  it('the queue removes a request whose deadline passes, without executing it', async () => {
     const work = controlled()
     const first = work.submit(1, newCall())
     await turnOfEventLoop()
@@ -165,7 +165,7 @@ describe('a deadline', () => {
     expect(await other).toBe(3)
   })
 
-  it('rejects only the request whose deadline passes while its batch runs', async () => {
+  it('the queue rejects only the request whose deadline passes while its batch runs', async () => {
     const work = controlled()
     const late = work.submit(1, newCall(20))
     const other = work.submit(2, newCall())
@@ -174,7 +174,7 @@ describe('a deadline', () => {
     expect(await other).toBe(2)
   })
 
-  it('gives a batch the latest deadline of its requests', async () => {
+  it('a batch has the latest deadline of its requests', async () => {
     const work = controlled()
     const calls = [newCall(1_000), newCall(5_000), newCall(3_000)]
     const submitted = calls.map((call, at) => work.submit(at, call))
@@ -186,7 +186,7 @@ describe('a deadline', () => {
 })
 
 describe('an error', () => {
-  it('rejects only the request whose outcome is an error', async () => {
+  it('a request whose outcome is an error is rejected alone', async () => {
     const work = controlled()
     const submitted = [1, 2, 3].map((request) => work.submit(request, newCall()))
     await turnOfEventLoop()
@@ -199,7 +199,7 @@ describe('an error', () => {
     ])
   })
 
-  it('rejects all requests of a batch that fails, and none of the next batch', async () => {
+  it('a batch that fails rejects all its requests, and none of the next batch', async () => {
     const work = controlled()
     const submitted = [1, 2].map((request) => work.submit(request, newCall()))
     await turnOfEventLoop()

@@ -4,48 +4,48 @@ import { faultsOf, load, production, secret } from '#test/support/configuration.
 import { generatePrivateKey } from '../../modules/auth/sessions/signing-keys.ts'
 
 describe('a need that is neither hosted nor has a URL', () => {
-  it('is refused with the setting that is missing', () => {
+  it('a need that is neither hosted nor has a URL is refused with the setting that is missing', () => {
     expect(faultsOf({ SERVICE: 'order', AUTH_URL: 'http://auth.example' })).toEqual([
       'order needs product: set PRODUCT_URL or host product (SERVICE)',
     ])
   })
 
-  it('is refused once for each module that has it', () => {
+  it('a need without a URL is refused once for each module that has it', () => {
     expect(faultsOf({ SERVICE: 'order,product' })).toEqual([
       expect.stringMatching(/^product needs auth: set AUTH_URL or host auth/),
       expect.stringMatching(/^order needs auth: set AUTH_URL or host auth/),
     ])
   })
 
-  it('is not reported a second time if its URL is invalid', () => {
+  it('a need with an invalid URL is not reported a second time', () => {
     expect(faultsOf({ SERVICE: 'product', AUTH_URL: 'auth:3000' })).toEqual([
       'AUTH_URL must be an http or https URL',
     ])
   })
 
-  it('is not required of modules that are not hosted', () => {
+  it('the needs of a module that is not hosted are not required', () => {
     expect(faultsOf({ SERVICE: 'auth' })).toEqual([])
   })
 })
 
 describe('production', () => {
-  it('starts with a database and keys', () => {
+  it('production starts with a database and keys', () => {
     expect(faultsOf(production)).toEqual([])
   })
 
-  it.each(['MONGODB_URI', 'JWT_PRIVATE_KEYS'])('needs %s', (name) => {
+  it.each(['MONGODB_URI', 'JWT_PRIVATE_KEYS'])('production needs %s', (name) => {
     const faults = faultsOf({ ...production, [name]: '' })
     expect(faults).toHaveLength(1)
     expect(faults[0]).toMatch(new RegExp(`^${name} is required`))
   })
 
-  it('needs JWT_PRIVATE_KEYS only if auth is hosted', () => {
+  it('production needs JWT_PRIVATE_KEYS only if auth is hosted', () => {
     const { NODE_ENV, MONGODB_URI } = production
     const remote = { AUTH_URL: 'http://auth.example', INTERNAL_SECRET: secret }
     expect(faultsOf({ NODE_ENV, MONGODB_URI, SERVICE: 'product', ...remote })).toEqual([])
   })
 
-  it('needs INTERNAL_SECRET only if a needed module is remote', () => {
+  it('production needs INTERNAL_SECRET only if a needed module is remote', () => {
     const { NODE_ENV, MONGODB_URI } = production
     const split = { NODE_ENV, MONGODB_URI, SERVICE: 'product', AUTH_URL: 'http://auth.example' }
     expect(faultsOf(split)).toEqual([expect.stringMatching(/^INTERNAL_SECRET is required/)])
@@ -54,7 +54,7 @@ describe('production', () => {
     expect(faultsOf({ ...production, PRODUCT_URL: 'http://product.example' })).toEqual([])
   })
 
-  it('refuses the default secret of development', () => {
+  it('production refuses the default secret of development', () => {
     const INTERNAL_SECRET = load({ SERVICE: 'auth' }).internalSecrets?.[0] ?? ''
     expect(faultsOf({ INTERNAL_SECRET })).toEqual([])
     expect(faultsOf({ ...production, INTERNAL_SECRET })).toEqual([
@@ -62,7 +62,7 @@ describe('production', () => {
     ])
   })
 
-  it('refuses a secret under 32 bytes, counted as UTF-8', () => {
+  it('production refuses a secret under 32 bytes, counted as UTF-8', () => {
     expect(faultsOf({ ...production, INTERNAL_SECRET: 'x'.repeat(31) })).toEqual([
       'INTERNAL_SECRET must have 32 bytes or more, as each of a comma list',
     ])
@@ -76,14 +76,14 @@ describe('production', () => {
     'ChangeThisToARandomSecretOf32Bytes',
     'replace this with 32 random characters',
     'your-internal-secret-of-32-bytes-or-more',
-  ])('refuses a placeholder as a secret: %s', (guessable) => {
+  ])('production refuses a placeholder as a secret: %s', (guessable) => {
     const fault = expect.stringMatching(/^INTERNAL_SECRET must not be a placeholder/)
     expect(faultsOf({ ...production, INTERNAL_SECRET: guessable })).toEqual([fault])
     expect(faultsOf({ ...production, INTERNAL_SECRET: `${secret},${guessable}` })).toEqual([fault])
     expect(faultsOf({ INTERNAL_SECRET: guessable })).toEqual([])
   })
 
-  it('accepts the output of usual generators of secrets', () => {
+  it('production accepts the output of usual generators of secrets', () => {
     for (let n = 0; n < 50; n++) {
       const drawn = [
         randomBytes(16).toString('hex'),
@@ -102,7 +102,7 @@ describe('production', () => {
     ['RFC 8032, 7.1, test 3', 'xaqN9D-fg3vtt0QvMdy3sWbThTUHbwlLhc46LgtEWPc'],
     ['RFC 8410, 10.3', '1O5y2_kTWErVttjx92n4rTr-fCjL8dT74Jeoj0R1WEI'],
     ['zero bytes', Buffer.alloc(32).toString('base64url')],
-  ])('refuses the published key of %s as the first key or a later one', (_whose, d) => {
+  ])('production refuses the published key of %s as the first key or a later one', (_whose, d) => {
     const prefix = Buffer.from('302e020100300506032b657004220420', 'hex')
     const der = Buffer.concat([prefix, Buffer.from(d, 'base64url')])
     const { x } = createPublicKey(createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })).export({
@@ -118,7 +118,7 @@ describe('production', () => {
     }
   })
 
-  it('refuses a weak admin password, which development accepts', () => {
+  it('production refuses a weak admin password, which development accepts', () => {
     const admin = { ADMIN_USERNAME: 'boss', ADMIN_EMAIL: 'chief@example.com' }
     for (const [ADMIN_PASSWORD, reason] of [
       ['trustno1', /^ADMIN_PASSWORD must not be one of the most common/],
@@ -137,7 +137,7 @@ describe('production', () => {
     ])
   })
 
-  it('names every refused secret without its value', () => {
+  it('production names every refused secret without its value', () => {
     const [one, other] = [generatePrivateKey(), generatePrivateKey()]
     const wrong = {
       NODE_ENV: 'production',
@@ -156,7 +156,7 @@ describe('production', () => {
       expect(faults.join()).not.toContain(hidden)
   })
 
-  it('refuses the default secret of development also as one of two secrets', () => {
+  it('production refuses the default secret of development also as one of two secrets', () => {
     const INTERNAL_SECRET = `${secret}, ${load({ SERVICE: 'auth' }).internalSecrets?.[0]}`
     expect(faultsOf({ ...production, INTERNAL_SECRET })).toEqual([
       expect.stringMatching(/^INTERNAL_SECRET must not be the development value/),
@@ -167,14 +167,14 @@ describe('production', () => {
     ])
   })
 
-  it('refuses the demo, which prints the password of its admin', () => {
+  it('production refuses the demo, which prints the password of its admin', () => {
     expect(faultsOf({ ...production, DEMO: 'true' })).toEqual([
       expect.stringMatching(/^DEMO must not be true/),
     ])
     expect(faultsOf({ ...production, DEMO: 'false' })).toEqual([])
   })
 
-  it('refuses a BCRYPT_COST under 10, which development accepts', () => {
+  it('production refuses a BCRYPT_COST under 10, which development accepts', () => {
     expect(faultsOf({ ...production, BCRYPT_COST: '9' })).toEqual([expect.stringMatching(/^BCRYPT_COST /)])
     expect(faultsOf({ ...production, BCRYPT_COST: '10' })).toEqual([])
     expect(faultsOf({ BCRYPT_COST: '9' })).toEqual([])

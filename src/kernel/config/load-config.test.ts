@@ -7,7 +7,7 @@ import { generatePrivateKey } from '../../modules/auth/sessions/signing-keys.ts'
 import { loadConfig } from './load-config.ts'
 
 describe('the defaults', () => {
-  it('are those of the documentation', () => {
+  it('the defaults are those of the documentation', () => {
     expect(load({})).toMatchObject({
       production: false,
       hosted: ['auth', 'product', 'order'],
@@ -36,11 +36,11 @@ describe('the defaults', () => {
     })
   })
 
-  it('include a secret of development if the process does not host all modules', () => {
+  it('the defaults include a development secret if the process does not host all modules', () => {
     expect(load({ SERVICE: 'auth' }).internalSecrets).toEqual([expect.stringMatching(/^.{32,}$/)])
   })
 
-  it('of production have a drain delay of three seconds, no internal secret and no demo', () => {
+  it('the defaults of production have a drain delay of three seconds, no internal secret and no demo', () => {
     expect(load(production)).toMatchObject({
       production: true,
       drain: { delayMs: 3_000, timeoutMs: 10_000 },
@@ -49,14 +49,14 @@ describe('the defaults', () => {
     })
   })
 
-  it('replace a variable that is empty or blank', () => {
+  it('the defaults replace variables that are empty or blank', () => {
     for (const nothing of ['', ' ', '\n', '\uFEFF', ' \r\n'])
       expect(load({ PORT: nothing, SERVICE: nothing, PRODUCT_URL: nothing, BCRYPT_COST: nothing })).toEqual(
         load({}),
       )
   })
 
-  it('omit the demo on a database that is not embedded, unless DEMO is set', () => {
+  it('the defaults omit the demo on a database that is not embedded, unless DEMO is set', () => {
     const uri = 'mongodb://db.example'
     expect(load({ MONGODB_URI: uri }).demo).toBe(false)
     expect(load({ MONGODB_URI: uri, DEMO: 'true' }).demo).toBe(true)
@@ -98,11 +98,11 @@ it('each setting reaches the configuration', () => {
 })
 
 describe('NODE_ENV', () => {
-  it.each(['production', 'development', 'test', ''])('accepts "%s"', (NODE_ENV) => {
+  it.each(['production', 'development', 'test', ''])('NODE_ENV "%s" is accepted', (NODE_ENV) => {
     expect(load({ ...production, NODE_ENV }).production).toBe(NODE_ENV === 'production')
   })
 
-  it.each(['produciton', 'Production', 'prod', 'staging'])('refuses "%s"', (NODE_ENV) => {
+  it.each(['produciton', 'Production', 'prod', 'staging'])('NODE_ENV "%s" is refused', (NODE_ENV) => {
     expect(faultsOf({ NODE_ENV })).toEqual([
       'NODE_ENV must be production, development or test; unset, it is development',
     ])
@@ -118,12 +118,12 @@ describe('SERVICE', () => {
     ['order, product', ['product', 'order']],
     ['order,order,', ['order']],
     ['order,all', ['auth', 'product', 'order']],
-  ])('of "%s" hosts %s', (SERVICE, hosted) => {
+  ])('SERVICE "%s" hosts %s', (SERVICE, hosted) => {
     expect(load({ SERVICE, ...urls }).hosted).toEqual(hosted)
   })
 
   it.each(['billing', 'auth,billing', 'Auth', ','])(
-    'of "%s" is refused with the names of the modules',
+    'SERVICE "%s" is refused with the names of the modules',
     (SERVICE) => {
       expect(faultsOf({ SERVICE, ...urls })).toEqual([
         'SERVICE must be all, or a comma list of auth, product, order',
@@ -135,18 +135,18 @@ describe('SERVICE', () => {
 describe('the admin account', () => {
   const account = { ADMIN_USERNAME: 'boss', ADMIN_EMAIL: 'boss@example.com', ADMIN_PASSWORD: 'long enough' }
 
-  it('is read if all its settings are given', () => {
+  it('the admin account is read if all its settings are given', () => {
     expect(load(account).settings.auth).toMatchObject(account)
   })
 
-  it('must satisfy the rules of registration', () => {
+  it('the admin account must satisfy the rules of registration', () => {
     const faulty = { ADMIN_USERNAME: 'b!', ADMIN_EMAIL: 'boss', ADMIN_PASSWORD: 'short' }
     expect(faultsOf(faulty).map((fault) => fault.split(' ')[0])).toEqual(Object.keys(faulty))
   })
 })
 
 describe('the message about faults', () => {
-  it('names every faulty setting at once', () => {
+  it('the message names every faulty setting at once', () => {
     const error = errorOf({
       PORT: 'http',
       LOG_LEVEL: 'loud',
@@ -160,7 +160,7 @@ describe('the message about faults', () => {
     expect(error?.faults).toHaveLength(5)
   })
 
-  it("names the modules' own faults, missing needs and missing settings together", () => {
+  it("the message names the modules' own faults, missing needs and missing settings together", () => {
     const environment = {
       NODE_ENV: 'production',
       SERVICE: 'auth,order',
@@ -207,7 +207,7 @@ describe('the message about faults', () => {
       { NODE_ENV: 'production', INTERNAL_SECRET: 'change-me: hunter2 hunter2 hunter2 hunter2' },
     ],
     ['INTERNAL_SECRET', secret, { INTERNAL_SECRET: `${secret},short` }],
-  ])('does not show the secret in %s', (name, secret, rest) => {
+  ])('the message does not show the secret in %s', (name, secret, rest) => {
     const error = errorOf({ [name]: secret, ...rest })
     expect(error?.message).toContain(name)
     expect(`${error?.stack} ${JSON.stringify(error)}`).not.toContain(secret)
@@ -234,7 +234,7 @@ describe("a module's own settings", () => {
     defineModule({ name: 'shop', api: {}, migrations: [], needs: { 'parcel-service': parcel }, start }),
   ]
 
-  it('are read for hosted modules only, with the mode of production or development', () => {
+  it("a module's own settings are read for hosted modules only, with the mode of production or development", () => {
     expect(loadConfig({}, modules).settings).toEqual({ 'parcel-service': { PARCEL_MODE: 'dry' } })
     const { NODE_ENV, MONGODB_URI } = production
     expect(faultsOf({ NODE_ENV, MONGODB_URI }, modules)).toEqual(['PARCEL_MODE is required'])
@@ -245,7 +245,7 @@ describe("a module's own settings", () => {
     })
   })
 
-  it('include a URL that is named after the module, in upper case and with underscores', () => {
+  it("a module's own settings include a URL that is named after the module, in upper case and with underscores", () => {
     expect(faultsOf({ SERVICE: 'shop' }, modules)).toEqual([
       expect.stringMatching(/^shop needs parcel-service: set PARCEL_SERVICE_URL or host parcel-service/),
     ])
@@ -253,7 +253,7 @@ describe("a module's own settings", () => {
 })
 
 describe('several faults at once', () => {
-  it('are all in the message: those of general settings, of a module and of their combination', () => {
+  it('the message names the faults of general settings, of a module and of their combination', () => {
     const environment = { NODE_ENV: 'production', PORT: 'http', SERVICE: 'auth,order', BCRYPT_COST: '4' }
     const faults = faultsOf(environment)
     expect(faults).toHaveLength(6)
@@ -269,7 +269,7 @@ describe('several faults at once', () => {
     }
   })
 
-  it('include each missing setting of the admin account', () => {
+  it('the message names each missing setting of the admin account', () => {
     expect(faultsOf({ ADMIN_USERNAME: 'boss' })).toEqual([
       'ADMIN_EMAIL is required together with ADMIN_USERNAME',
       'ADMIN_PASSWORD is required together with ADMIN_USERNAME',

@@ -5,7 +5,7 @@ import { loadConfig, misnamedSettingWarning } from './load-config.ts'
 const warnings = (environment: Record<string, string>) =>
   loadConfig(environment, registry).misnamedSettings.map(misnamedSettingWarning)
 
-describe('a warning names a misnamed variable and the setting that was probably meant', () => {
+describe('warnings about misnamed variables', () => {
   it.each([
     // Names that other programs use
     ['MONGO_URL', 'MONGODB_URI'],
@@ -43,20 +43,20 @@ describe('a warning names a misnamed variable and the setting that was probably 
     ['MONGO_URL_FILE', 'MONGODB_URI_FILE'],
     ['ADMIN_PASSWROD_FILE', 'ADMIN_PASSWORD_FILE'],
     ['ADMIN_PASSWORD_FIEL', 'ADMIN_PASSWORD_FILE'],
-  ])('%s for %s', (variable, meant) => {
+  ])('a warning names %s for %s', (variable, meant) => {
     expect(warnings({ [variable]: '3000' })).toEqual([
       `${variable} is not a setting; ${meant} was probably meant`,
     ])
   })
 
-  it('if the value shows the purpose of the variable', () => {
+  it('a warning names the probable setting if the value shows the purpose of the variable', () => {
     expect(warnings({ DATABASE_URL: 'mongodb://db.example' })).toEqual([
       'DATABASE_URL is not a setting; MONGODB_URI was probably meant',
     ])
     expect(warnings({ DATABASE_URL: 'postgres://db.example' })).toEqual([])
   })
 
-  it('beside the faults of the configuration, because it may explain them', () => {
+  it('a warning stands beside the faults of the configuration, because it may explain them', () => {
     const production = { NODE_ENV: 'production', SERVICE: 'order', MONGO_URL: 'mongodb://db.example' }
     const urls = { AUTH_URL: 'http://auth', PRODUCT_URL: 'http://product', INTERNAL_SECRET: 'x'.repeat(32) }
     expect(() => loadConfig({ ...production, ...urls }, registry)).toThrow(
@@ -65,8 +65,8 @@ describe('a warning names a misnamed variable and the setting that was probably 
   })
 })
 
-describe('there is no warning about', () => {
-  it('settings as values or files, even of modules that are not hosted', () => {
+describe('variables without a warning', () => {
+  it('settings cause no warning as values or files, even of modules that are not hosted', () => {
     const hosted = { SERVICE: 'order', AUTH_URL: 'http://auth', PRODUCT_URL: 'http://product' }
     expect(
       warnings({ ...hosted, BCRYPT_COST: '4', ADMIN_PASSWORD_FILE: '/none', ORDER_URL: 'http://order' }),
@@ -76,11 +76,11 @@ describe('there is no warning about', () => {
     )
   })
 
-  it('an empty variable', () => {
+  it('an empty variable causes no warning', () => {
     expect(warnings({ MONGO_URL: '', BCRYPT_ROUNDS: ' ' })).toEqual([])
   })
 
-  it('the usual variables of an environment', () => {
+  it('the usual variables of an environment cause no warning', () => {
     const usual = [
       // Shells, terminals and desktops
       'HOME PATH PWD OLDPWD SHELL SHLVL USER USERNAME LOGNAME LANG LANGUAGE LC_ALL LC_CTYPE TERM TERM_PROGRAM',
@@ -118,7 +118,7 @@ describe('there is no warning about', () => {
     expect(warnings(environment)).toEqual([])
   })
 
-  it('the port variables that Kubernetes sets for each service', () => {
+  it('the port variables that Kubernetes sets for each service cause no warning', () => {
     const port = 'tcp://10.0.0.1:3000'
     const services = {
       AUTH_PORT: port,

@@ -17,7 +17,7 @@ describe('a variable given as a file', () => {
   })
   afterAll(() => rmSync(folder, { recursive: true }))
 
-  it('has the content of the file without the line end', () => {
+  it('a variable given as a file has the content of the file without the line end', () => {
     const config = load({
       ...production,
       JWT_PRIVATE_KEYS: '',
@@ -28,13 +28,13 @@ describe('a variable given as a file', () => {
     expect((config.settings.auth as Record<string, unknown>).JWT_PRIVATE_KEYS).toHaveLength(1)
   })
 
-  it('may be shared by several modules', () => {
+  it('several modules may read a variable given as one file', () => {
     const { settings } = load({ RETENTION_FILE: file('3d\n') })
     const retention = { RETENTION: 3 * 86_400_000 }
     expect(settings).toMatchObject({ product: retention, order: retention })
   })
 
-  it('is a fault if the file is missing or the variable is set too, and counts as unset if the file is empty', () => {
+  it('a variable given as a file is a fault if the file is missing or the variable is set too, and is unset if the file is empty', () => {
     const missing = join(folder, 'missing')
     expect(faultsOf({ MONGODB_URI_FILE: missing })).toEqual([
       expect.stringMatching(/^MONGODB_URI_FILE cannot be read: .*missing/),
@@ -45,7 +45,7 @@ describe('a variable given as a file', () => {
     expect(load({ PORT_FILE: file('\n') }).port).toBe(3000)
   })
 
-  it('is checked like any other, and the fault does not show its value', () => {
+  it('a variable given as a file is checked like any other, and the fault does not show its value', () => {
     const faults = faultsOf({ ...production, INTERNAL_SECRET_FILE: file('too short') })
     expect(faults).toEqual(['INTERNAL_SECRET must have 32 bytes or more, as each of a comma list'])
   })
@@ -57,12 +57,12 @@ describe('a variable given as a file', () => {
     ['white space', `${longSecret} \t`],
     ['a byte order mark', `\uFEFF${longSecret}`],
     ['a byte order mark and a line end', `\uFEFF${longSecret}\n`],
-  ])('has a value without %s, both in a file and in the environment', (_what, text) => {
+  ])('a variable has a value without %s, both in a file and in the environment', (_what, text) => {
     expect(load({ INTERNAL_SECRET_FILE: file(text) }).internalSecrets).toEqual([longSecret])
     expect(load({ INTERNAL_SECRET: text }).internalSecrets).toEqual([longSecret])
   })
 
-  it('may have a path that ends with a line end', () => {
+  it('a variable given as a file may have a path that ends with a line end', () => {
     expect(load({ INTERNAL_SECRET_FILE: `${file(longSecret)}\n` }).internalSecrets).toEqual([longSecret])
   })
 
@@ -70,7 +70,7 @@ describe('a variable given as a file', () => {
     ['UTF-16 with a byte order mark', Buffer.from(`\uFEFF${longSecret}`, 'utf16le')],
     ['UTF-16 without a byte order mark', Buffer.from(longSecret, 'utf16le')],
     ['Latin-1', Buffer.from('übermäßig geheim und mehr als zweiunddreißig Bytes', 'latin1')],
-  ])('is a fault if the file is %s', (_what, bytes) => {
+  ])('a variable given as a file is a fault if the file is %s', (_what, bytes) => {
     expect(faultsOf({ INTERNAL_SECRET_FILE: file(bytes) })).toEqual([
       expect.stringMatching(/^INTERNAL_SECRET_FILE must name a file with text in UTF-8: /),
     ])
@@ -80,19 +80,22 @@ describe('a variable given as a file', () => {
     ['a folder', () => folder, 'cannot be read: .*: it is a folder, not a file'],
     ['below a file', () => join(file('x'), 'y'), 'cannot be read: .*: part of the path is a file'],
     ['without an end', () => '/dev/zero', 'must name a file of 1 MiB or less: /dev/zero'],
-  ])('is one fault if the path is %s, even if the variable is required', (_what, path, complaint) => {
-    expect(faultsOf({ ...production, MONGODB_URI: '', MONGODB_URI_FILE: path() })).toEqual([
-      expect.stringMatching(`^MONGODB_URI_FILE ${complaint}`),
-    ])
-  })
+  ])(
+    'a variable given as a file is one fault if the path is %s, even if the variable is required',
+    (_what, path, complaint) => {
+      expect(faultsOf({ ...production, MONGODB_URI: '', MONGODB_URI_FILE: path() })).toEqual([
+        expect.stringMatching(`^MONGODB_URI_FILE ${complaint}`),
+      ])
+    },
+  )
 
-  it('is read only if the variable is a setting', () => {
+  it('a file is read only if its variable is a setting', () => {
     expect(load({ SSL_CERT_FILE: '/nowhere', PATH_FILE: '/nowhere' }).port).toBe(3000)
   })
 })
 
 describe('white space and line ends at the end of a value', () => {
-  it('are removed for every setting', () => {
+  it('white space and line ends at the end of a value are removed for every setting', () => {
     const plain = {
       NODE_ENV: 'production',
       SERVICE: 'auth',
@@ -118,7 +121,7 @@ describe('white space and line ends at the end of a value', () => {
     expect(load(Object.fromEntries(padded))).toEqual(load(plain))
   })
 
-  it('do not turn production into development', () => {
+  it('white space at the end of a value does not turn production into development', () => {
     expect(faultsOf({ NODE_ENV: 'production\n' })).toContainEqual(
       expect.stringMatching(/^MONGODB_URI is required/),
     )

@@ -11,7 +11,7 @@ describe('HOST', () => {
     ['fe80::1%eth0', 'fe80::1%eth0'],
     ['shop.internal', 'shop.internal'],
     ['', '0.0.0.0'],
-  ])('of "%s" becomes %s', (HOST, host) => {
+  ])('HOST "%s" becomes %s', (HOST, host) => {
     expect(load({ HOST }).host).toBe(host)
   })
 
@@ -23,7 +23,7 @@ describe('HOST', () => {
     '*',
     '127.0.0.1,::1',
     '::g',
-  ])('refuses "%s"', (HOST) => {
+  ])('HOST "%s" is refused', (HOST) => {
     expect(faultsOf({ HOST })).toEqual([expect.stringMatching(/^HOST must be an address or a name/)])
   })
 })
@@ -40,7 +40,7 @@ describe('CORS_ORIGINS', () => {
     'https://xn--mnchen-3ya.example',
     'capacitor://localhost',
     'chrome-extension://abcdefghijklmnop',
-  ])('accepts %s, which a browser sends', (origin) => {
+  ])('CORS_ORIGINS accepts %s, which a browser sends', (origin) => {
     expect(load({ CORS_ORIGINS: `${origin}, ${origin},` }).corsOrigins).toEqual([origin, origin])
   })
 
@@ -60,7 +60,7 @@ describe('CORS_ORIGINS', () => {
     ['//shop.example', 'https://shop.example'],
     ['htps://shop.example', 'https://shop.example'],
     ['Capacitor://localhost', 'capacitor://localhost'],
-  ])('refuses %s and suggests %s', (entry, right) => {
+  ])('CORS_ORIGINS refuses %s and suggests %s', (entry, right) => {
     expect(faultsOf({ CORS_ORIGINS: `https://a.example,${entry}` })).toEqual([
       `CORS_ORIGINS has "${entry}", which is not an origin as browsers send it: must be ${right}`,
     ])
@@ -83,13 +83,13 @@ describe('CORS_ORIGINS', () => {
     'wss://a.example',
     'file://',
     'javascript:alert(1)',
-  ])('refuses %s and quotes it', (entry) => {
+  ])('CORS_ORIGINS refuses %s and quotes it', (entry) => {
     expect(faultsOf({ CORS_ORIGINS: entry })).toEqual([
       expect.stringContaining(`CORS_ORIGINS has ${JSON.stringify(entry)}`),
     ])
   })
 
-  it('names each faulty entry without its credentials', () => {
+  it('CORS_ORIGINS names each faulty entry without its credentials', () => {
     const faults = faultsOf({ CORS_ORIGINS: 'https://boss:hunter2@shop.example,*' })
     expect(faults).toEqual([
       'CORS_ORIGINS has "https://***@shop.example", which is not an origin as browsers send it: must be https://shop.example',
@@ -106,12 +106,12 @@ describe('durations', () => {
     ['2h', 7_200_000],
     ['30d', 2_592_000_000],
     ['0s', 0],
-  ])('%s becomes %d milliseconds', (text, milliseconds) => {
+  ])('the duration %s becomes %d milliseconds', (text, milliseconds) => {
     expect(duration.parse(text)).toBe(milliseconds)
   })
 
   it.each(['4', '4 s', '1.5s', '-1s', 's', '4S', '4sec', '1m30s', ' 4s', '1e3s'])(
-    '"%s" is refused',
+    'the duration "%s" is refused',
     (text) => {
       expect(faultsOf({ REQUEST_TIMEOUT: text })).toEqual([
         'REQUEST_TIMEOUT must be a number with ms, s, m, h or d, such as 15m',
@@ -144,7 +144,7 @@ describe('durations', () => {
   })
 })
 
-describe('a value of the wrong form is refused', () => {
+describe('values of the wrong form', () => {
   it.each<[string, string[]]>([
     ['PORT', ['http', '-1', '65536', '3000.5', '0x10', ' 80', '1e3']],
     ['MONGODB_URI', ['db.example', 'http://db.example', 'postgres://db.example']],
@@ -159,7 +159,7 @@ describe('a value of the wrong form is refused', () => {
     ['BCRYPT_COST', ['3', '21', 'high']],
     ['JWT_PRIVATE_KEYS', ['{}', '[]', 'not JSON', '[{"kty":"RSA"}]']],
     ['INTERNAL_SECRET', ['x'.repeat(31)]],
-  ])('%s', (name, values) => {
+  ])('%s refuses a value of the wrong form', (name, values) => {
     for (const value of values) {
       const faults = faultsOf({ [name]: value })
       expect(faults, `${name}=${value}`).toHaveLength(1)
@@ -167,14 +167,14 @@ describe('a value of the wrong form is refused', () => {
     }
   })
 
-  it('ADMIN_EMAIL with the message of the same fault in a request', () => {
+  it('ADMIN_EMAIL refuses a wrong value with the message of the same fault in a request', () => {
     const admin = { ADMIN_USERNAME: 'boss', ADMIN_PASSWORD: 'correct horse battery' }
     expect(faultsOf({ ...admin, ADMIN_EMAIL: 'nowhere' })).toEqual([
       'ADMIN_EMAIL must be an e-mail address such as ada@example.com, with an international domain in its ASCII form (xn--...)',
     ])
   })
 
-  it('JWT_PRIVATE_KEYS whose private and public parts do not match, or that share a kid', () => {
+  it('JWT_PRIVATE_KEYS refuses keys whose private and public parts do not match, or that share a kid', () => {
     const [one, other] = [generatePrivateKey(), generatePrivateKey()]
     expect(faultsOf({ JWT_PRIVATE_KEYS: JSON.stringify([{ ...one, d: other.d }]) })).toEqual([
       expect.stringContaining('are not a pair'),
@@ -193,21 +193,21 @@ it.each(['REQUEST_TIMEOUT', 'DRAIN_TIMEOUT'])('%s of more than 1 h is refused', 
 })
 
 it.each(['http://auth.example/?a=b', 'http://auth.example/#x', 'http://a:b@auth.example'])(
-  '%s is not a base URL',
+  '%s is refused as a base URL',
   (AUTH_URL) => {
     expect(faultsOf({ AUTH_URL })).toHaveLength(1)
   },
 )
 
 describe('a rate', () => {
-  it('consists of a number and a duration', () => {
+  it('a rate consists of a number and a duration', () => {
     expect(load({ LOGIN_FAILURES_PER_ACCOUNT: '3/90s' }).settings.auth).toMatchObject({
       LOGIN_FAILURES_PER_ACCOUNT: { max: 3, withinMs: 90_000 },
     })
   })
 
   it.each(['10', '10/', '/15m', '0/15m', '10/0m', '-1/15m', '10/15', '10 / 15m', '1.5/15m', '10/15m/2'])(
-    'is not %j',
+    'the rate %j is refused',
     (value) => {
       expect(faultsOf({ REGISTRATIONS_PER_ADDRESS: value })).toEqual([
         'REGISTRATIONS_PER_ADDRESS must be a number and a duration, such as 10/15m',
@@ -215,7 +215,7 @@ describe('a rate', () => {
     },
   )
 
-  it('has a period of at most a year, so that adding the period to a date gives a valid date', () => {
+  it('a rate has a period of at most a year, so that adding the period to a date gives a valid date', () => {
     expect(
       faultsOf({ REGISTRATIONS_PER_ADDRESS: '10/365d', LOGIN_FAILURES_PER_ADDRESS: '999999999/1ms' }),
     ).toEqual([])
@@ -226,7 +226,7 @@ describe('a rate', () => {
 })
 
 describe('TRUSTED_PROXIES', () => {
-  it('lists addresses and ranges', () => {
+  it('TRUSTED_PROXIES lists addresses and ranges', () => {
     const value = '10.0.0.0/8, 192.0.2.7,2001:db8::/32 ,::1'
     expect(load({ TRUSTED_PROXIES: value }).trustedProxies).toEqual([
       '10.0.0.0/8',
@@ -245,7 +245,7 @@ describe('TRUSTED_PROXIES', () => {
     '10.0.0.0/',
     '*',
     '10.0.0.0/-1',
-  ])('refuses %j', (value) => {
+  ])('TRUSTED_PROXIES refuses %j', (value) => {
     expect(faultsOf({ TRUSTED_PROXIES: value })).toEqual([
       'TRUSTED_PROXIES must be a comma list of addresses and CIDR ranges such as 10.0.0.0/8',
     ])
