@@ -4,7 +4,7 @@ import type { CommandInput, CommandResult } from '#kernel/command.ts'
 import type { Config } from '#kernel/config/load-config.ts'
 import { startJobs } from '#kernel/jobs.ts'
 import type { Logger } from '#kernel/logger.ts'
-import type { AnyModule, BannerFact } from '#kernel/module.ts'
+import type { AnyModule, BannerFact, StartedModule } from '#kernel/module.ts'
 import { createMongo } from '#kernel/mongo/connection.ts'
 import { migrate, refuseNewerData } from '#kernel/mongo/migrations.ts'
 import { createApplication } from '../http/application.ts'
@@ -64,7 +64,7 @@ export async function compose(options: {
 
   const migrateAll = async (signal: AbortSignal, prepare: (name: string) => Promise<BannerFact[]>) => {
     await mongo.verifyWriteAccess(hostedModules.map(({ name }) => name))
-    // All databases are checked before the first is changed.
+    // Every database is checked before the first one is changed.
     await refuseNewerData(mongo, hostedModules)
     const facts: BannerFact[] = []
     for (const { name, migrations } of hostedModules) {
@@ -79,11 +79,7 @@ export async function compose(options: {
   return {
     app: createApplication({ config, modules, hosted, problems, readiness, logger }),
 
-    audits: modules.flatMap(({ name }) => {
-      const audit = hosted.get(name)?.audit
-      const neededBy = modules.filter(({ needs }) => name in needs).map((other) => other.name)
-      return audit ? [{ module: name, neededBy, audit }] : []
-    }),
+    audits: auditsOf(modules, hosted),
 
     async runCommand(name, input) {
       for (const module of hostedModules) {
@@ -123,3 +119,13 @@ export async function compose(options: {
     },
   }
 }
+
+const auditsOf = (
+  modules: readonly AnyModule[],
+  hosted: ReadonlyMap<string, StartedModule>,
+): AuditedModule[] =>
+  modules.flatMap(({ name }) => {
+    const audit = hosted.get(name)?.audit
+    const neededBy = modules.filter(({ needs }) => name in needs).map((other) => other.name)
+    return audit ? [{ module: name, neededBy, audit }] : []
+  })

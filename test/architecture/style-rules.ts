@@ -77,5 +77,17 @@ export function timesWithoutUnit(program: ts.Program, file: ts.SourceFile): stri
   })
 }
 
-export const median = (values: readonly number[]): number =>
+interface SourceFile {
+  name: string
+  text: string
+}
+
+const lineCount = ({ text }: SourceFile): number => text.trimEnd().split('\n').length
+
+export const filesLongerThan = (maxLines: number, files: readonly SourceFile[]): string[] =>
+  files.filter((file) => lineCount(file) > maxLines).map(({ name }) => name)
+
+export const medianLength = (files: readonly SourceFile[]): number => median(files.map(lineCount))
+
+const median = (values: readonly number[]): number =>
   values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)] ?? 0

@@ -52,11 +52,20 @@ export async function warnOfLongTransactions(connection: mongoose.Connection, lo
   }
 }
 
+/** @throws ConfigError if the account may not write to each database in a transaction */
+export async function verifyWriteAccessToAll(connections: readonly mongoose.Connection[]): Promise<void> {
+  const results = await Promise.allSettled(connections.map(verifyWriteAccess))
+  const failures = results.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []))
+  const faults = failures.flatMap((failure) => (failure instanceof ConfigError ? failure.faults : []))
+  if (faults.length > 0) throw new ConfigError([...new Set(faults)])
+  if (failures.length > 0) throw failures[0]
+}
+
 /**
  * Writes to a database inside a transaction and aborts it, so that nothing is stored.
  * @throws ConfigError if the account may not do that, or if the server always refuses such a transaction
  */
-export async function verifyWriteAccess(connection: mongoose.Connection): Promise<void> {
+async function verifyWriteAccess(connection: mongoose.Connection): Promise<void> {
   const session = await connection.startSession()
   try {
     session.startTransaction({ readConcern: { level: 'snapshot' }, readPreference: 'primary' })

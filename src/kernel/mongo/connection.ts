@@ -1,12 +1,11 @@
 import mongoose from 'mongoose'
 import { createCall, waitUntilDeadline } from '#kernel/call.ts'
-import { ConfigError } from '#kernel/config/config-error.ts'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
 import {
   refuseInvalidUri,
   refuseOldVersion,
-  verifyWriteAccess,
+  verifyWriteAccessToAll,
   warnOfLongTransactions,
 } from './boot-checks.ts'
 import { assertUsable, createDatabase, type Database, type Db } from './database.ts'
@@ -54,18 +53,7 @@ export function createMongo(options: {
   const deployment = createDeployment()
   // The name includes the shop, so that two shops on one cluster do not end each other's transactions.
   const appName = `trivet ${options.database}`
-  const connectOptions: mongoose.ConnectOptions = {
-    autoIndex: false,
-    autoCreate: false,
-    bufferCommands: false,
-    appName,
-    serverSelectionTimeoutMS: selectionTimeoutMs,
-    connectTimeoutMS: selectionTimeoutMs,
-    waitQueueTimeoutMS: options.requestTimeoutMs,
-    readPreference: 'primary',
-    readConcern: { level: 'majority' },
-    writeConcern: { w: 'majority', journal: true },
-  }
+  const connectOptions = connectOptionsOf(appName, options.requestTimeoutMs)
   const client = createClient(uri, connectOptions, { requestTimeoutMs: options.requestTimeoutMs, deployment })
   const { connection } = client
   const watch = createStallWatch(connection, { appName, logger })
@@ -96,13 +84,7 @@ export function createMongo(options: {
       return repeatUntilConnected(attempt, classify, { signal, setupTimeoutMs, logger })
     },
 
-    async verifyWriteAccess(modules) {
-      const results = await Promise.allSettled(modules.map((name) => verifyWriteAccess(connectionOf(name))))
-      const failures = results.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []))
-      const faults = failures.flatMap((failure) => (failure instanceof ConfigError ? failure.faults : []))
-      if (faults.length > 0) throw new ConfigError([...new Set(faults)])
-      if (failures.length > 0) throw failures[0]
-    },
+    verifyWriteAccess: (modules) => verifyWriteAccessToAll(modules.map(connectionOf)),
 
     async ping() {
       if (client.isClosed()) throw dependencyUnavailable('the connection is closed')
@@ -116,20 +98,33 @@ export function createMongo(options: {
     unusableReason: deployment.unusableReason,
 
     async withLongTimeout(module, work) {
-      const ownOptions = { ...connectOptions, socketTimeoutMS: longTimeoutMs }
-      const own = await mongoose.createConnection(uri, ownOptions).asPromise()
+      const longOptions = { ...connectOptions, socketTimeoutMS: longTimeoutMs }
+      const separate = await mongoose.createConnection(uri, longOptions).asPromise()
       try {
-        const { db } = own.useDb(databaseName(module))
+        const { db } = separate.useDb(databaseName(module))
         if (!db) throw new Error('a connected database has a handle')
         return await work(db)
       } finally {
-        await own.close()
+        await separate.close()
       }
     },
 
     close: client.close,
   }
 }
+
+const connectOptionsOf = (appName: string, requestTimeoutMs: number): mongoose.ConnectOptions => ({
+  autoIndex: false,
+  autoCreate: false,
+  bufferCommands: false,
+  appName,
+  serverSelectionTimeoutMS: selectionTimeoutMs,
+  connectTimeoutMS: selectionTimeoutMs,
+  waitQueueTimeoutMS: requestTimeoutMs,
+  readPreference: 'primary',
+  readConcern: { level: 'majority' },
+  writeConcern: { w: 'majority', journal: true },
+})
 
 /** Creates the client of the driver, which is replaced if the driver has dropped all its servers. */
 function createClient(

@@ -57,7 +57,6 @@ export type UserRepository = ReturnType<typeof createUserRepository>
 
 export function createUserRepository(database: Database) {
   const users = database.connection.model<UserDocument>('User', userSchema)
-  const roleChanges = database.connection.model<RoleChangesDocument>('RoleChanges', roleChangesSchema)
 
   const findOne = async (
     filter: mongoose.QueryFilter<UserDocument>,
@@ -124,24 +123,29 @@ export function createUserRepository(database: Database) {
       return documents.map(userOf)
     },
 
-    /**
-     * Changes the role, which ends every session.
-     * @returns `last` if no admin would be left; `unchanged` if the account has the role already
-     */
-    setRole: (userId: string, role: Role, call: Call): Promise<'changed' | 'unchanged' | 'last'> =>
-      database.transaction(call, async (session, maxTimeMS) => {
-        const options = { session, maxTimeMS }
-        if (role !== 'admin') {
-          await roleChanges.updateOne({ _id: 'admin' }, { $inc: { count: 1 } }, { ...options, upsert: true })
-          const others = { role: 'admin' as const, _id: { $ne: userId } }
-          if (!(await users.exists(others).session(session).maxTimeMS(maxTimeMS))) return 'last'
-        }
-        const { modifiedCount } = await users.updateOne(
-          { _id: userId, role: { $ne: role } },
-          { $set: { role }, $inc: { sessionEpoch: 1 } },
-          options,
-        )
-        return modifiedCount === 1 ? 'changed' : 'unchanged'
-      }),
+    setRole: createSetRole(database, users),
   }
+}
+
+/**
+ * Creates the function that changes the role of a user, which ends every session of the user. It returns `last` if no admin
+ * would be left, and `unchanged` if the user has the role already.
+ */
+function createSetRole(database: Database, users: mongoose.Model<UserDocument>) {
+  const roleChanges = database.connection.model<RoleChangesDocument>('RoleChanges', roleChangesSchema)
+  return (userId: string, role: Role, call: Call): Promise<'changed' | 'unchanged' | 'last'> =>
+    database.transaction(call, async (session, maxTimeMS) => {
+      const options = { session, maxTimeMS }
+      if (role !== 'admin') {
+        await roleChanges.updateOne({ _id: 'admin' }, { $inc: { count: 1 } }, { ...options, upsert: true })
+        const others = { role: 'admin' as const, _id: { $ne: userId } }
+        if (!(await users.exists(others).session(session).maxTimeMS(maxTimeMS))) return 'last'
+      }
+      const { modifiedCount } = await users.updateOne(
+        { _id: userId, role: { $ne: role } },
+        { $set: { role }, $inc: { sessionEpoch: 1 } },
+        options,
+      )
+      return modifiedCount === 1 ? 'changed' : 'unchanged'
+    })
 }
