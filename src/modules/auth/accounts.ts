@@ -1,4 +1,5 @@
 import type { Call } from '#kernel/call.ts'
+import { retryCompareAndSet } from '#kernel/compare-and-set.ts'
 import { DomainError, isDomainError, validationFailed } from '#kernel/errors.ts'
 import type { Client } from '#kernel/http/client-address.ts'
 import type { CheckPassword } from './password-check.ts'
@@ -10,6 +11,9 @@ import { keyOfName, type Limits } from './throttling/limits.ts'
 import { countOne, refuseThrottled } from './throttling/throttle.ts'
 import type { UserRepository } from './user.repository.ts'
 import type { User } from './user.ts'
+
+// Users change a password by hand, so more lost compare-and-sets than this point to another fault.
+export const maxPasswordAttempts = 10
 
 export interface Registration {
   username: string
@@ -72,7 +76,7 @@ export function createAccounts(options: {
       client: Client,
       call: Call,
     ): Promise<void> {
-      for (let isChanged = false; !isChanged; ) {
+      await retryCompareAndSet({ subject: 'password', maxAttempts: maxPasswordAttempts }, async () => {
         const user = await users.find(userId, call)
         if (!user) throw missingAccount()
         const attempt = {
@@ -85,9 +89,10 @@ export function createAccounts(options: {
           throw new DomainError('invalid_credentials', 'currentPassword: is not the password of this account')
         }
         await refuseWeak('/newPassword', newPassword, user, call)
-        // False if the stored hash has changed since it was read: by another change, or by a sign-in that upgraded it.
-        isChanged = await users.changePassword(user, await passwords.hash(newPassword, call), call)
-      }
+        // Another change, or a sign-in that upgrades the hash, may replace the stored hash between the read and this write.
+        const isChanged = await users.changePassword(user, await passwords.hash(newPassword, call), call)
+        return isChanged || undefined
+      })
       record('password_changed', { requestId: call.requestId, address: client.address, userId })
     },
   }

@@ -1,5 +1,6 @@
 import type { Call } from '#kernel/call.ts'
-import { addAccount, type Registration } from './accounts.ts'
+import { retryCompareAndSet } from '#kernel/compare-and-set.ts'
+import { addAccount, maxPasswordAttempts, type Registration } from './accounts.ts'
 import type { Passwords } from './passwords/hashing.ts'
 import type { RecordEvent } from './security-events.ts'
 import type { UserRepository } from './user.repository.ts'
@@ -74,15 +75,16 @@ export function createAdminAccounts(options: {
      * Replaces the password without asking for the old one, which ends every session of the account.
      * @returns false if the account does not exist any more
      */
-    async resetPassword(user: User, password: string, call: Call): Promise<boolean> {
+    async resetPassword({ userId }: User, password: string, call: Call): Promise<boolean> {
       const hash = await passwords.hash(password, call)
-      let current: User | undefined = user
-      while (current && !(await users.changePassword(current, hash, call))) {
-        current = await users.find(user.userId, call)
-      }
-      if (!current) return false
-      record('password_changed', { requestId: call.requestId, userId: user.userId, by: 'operator' })
-      return true
+      const change = { subject: 'password', maxAttempts: maxPasswordAttempts }
+      const isChanged = await retryCompareAndSet(change, async () => {
+        const current = await users.find(userId, call)
+        if (!current) return false
+        return (await users.changePassword(current, hash, call)) || undefined
+      })
+      if (isChanged) record('password_changed', { requestId: call.requestId, userId, by: 'operator' })
+      return isChanged
     },
   }
 }

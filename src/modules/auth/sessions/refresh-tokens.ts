@@ -1,5 +1,6 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto'
-import { type Call, requireRemainingMs } from '#kernel/call.ts'
+import type { Call } from '#kernel/call.ts'
+import { retryCompareAndSet } from '#kernel/compare-and-set.ts'
 import type { User } from '../user.ts'
 import type { RefreshFamilyRepository } from './refresh-family.repository.ts'
 import type { RefreshFamily, SpentToken } from './refresh-family.ts'
@@ -35,6 +36,9 @@ const lostAnswerWindowMs = 10_000
 /** Bounds the size of a family. A client that rotates more often within the window is not waiting for an answer. */
 const maxSpentTokens = 20
 
+// A token is spent once, so that the third attempt finds it spent, at the latest.
+const maxAttempts = 3
+
 const selectorBytes = 16
 const secretBytes = 32
 
@@ -66,17 +70,18 @@ export function createRefreshTokens(options: {
   }
 }
 
-async function rotate(
+function rotate(
   families: RefreshFamilyRepository,
   { selector, secret }: TokenParts,
   call: Call,
 ): Promise<Rotation> {
-  // The first read may be slightly out of date. That is enough to rotate, because the compare-and-set decides.
-  let family = await families.find(hash(selector), call)
-  for (let isLatest = false; ; isLatest = true) {
-    requireRemainingMs(call)
+  const familyId = hash(selector)
+  let isLatest = false
+  return retryCompareAndSet({ subject: 'session', maxAttempts }, async () => {
+    // The first read may be slightly out of date. That is enough to rotate, because the compare-and-set decides.
+    const family = await (isLatest ? families.findLatest(familyId, call) : families.find(familyId, call))
     if (!family || isExpired(family)) return { outcome: 'unknown' }
-    const { familyId, userId, sessionEpoch } = family
+    const { userId, sessionEpoch } = family
     const rotated = (next: Buffer): Rotation => ({
       outcome: 'rotated',
       token: format(selector, next),
@@ -93,8 +98,9 @@ async function rotate(
         return (await families.end(familyId, call)) ? { outcome: 'reused', userId } : { outcome: 'unknown' }
       }
     }
-    family = await families.findLatest(familyId, call)
-  }
+    isLatest = true
+    return undefined
+  })
 }
 
 /** A new secret, and the change of the family that makes it the unspent one. */
