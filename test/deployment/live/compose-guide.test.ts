@@ -13,7 +13,7 @@ if (noDocker) console.log(`skipped: ${noDocker}`)
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 
-/** What a chapter of the guide has its reader type, in its order. */
+/** The commands in a chapter of the guide, in their order. */
 async function commandsOf(chapter: string): Promise<string> {
   const guide = await readFile(join(root, 'deploy', 'README.md'), 'utf8')
   const [, text = ''] = guide.split(`\n## ${chapter}\n`)
@@ -28,7 +28,7 @@ describe.skipIf(noDocker)('the guide to compose', () => {
   let environment: Record<string, string>
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'trivet-guide-'))
-    // The commands are written for the project's folder.
+    // The commands expect the project's folder as the working directory.
     await symlink(join(root, 'deploy'), join(folder, 'deploy'))
     environment = {
       COMPOSE_PROJECT_NAME: `trivet-guide-${randomUUID().slice(0, 8)}`,
@@ -53,7 +53,7 @@ describe.skipIf(noDocker)('the guide to compose', () => {
     const errors = textOf(shell.stderr)
     const code = await new Promise((resolve) => shell.once('close', resolve))
     expect(code, errors().slice(-3_000)).toBe(0)
-    // Bought, with the total of two cups; listed; backed up; restored with nothing missing.
+    // The order of two cups, the list of admins, the backup, and the audits before and after the restore.
     expect(output()).toContain('"totalAmount":25.8,"status":"confirmed"')
     expect(output()).toContain('admin@example.com')
     expect(output()).toContain('complete')

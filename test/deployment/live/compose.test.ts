@@ -21,7 +21,7 @@ const compose = (shape: string, ...args: string[]) => {
 
 describe.skipIf(noDocker)('the compose file, as it is started', () => {
   beforeAll(async () => {
-    // Its own networks and ports: somebody may be running the real one.
+    // The network and port differ from the defaults, with which another project of this compose file may be running.
     environment = { PORT: String(await freePort()), EDGE_NETWORK: '10.87.252' }
     client = createClient((path, init) =>
       fetch(`http://127.0.0.1:${environment.PORT}${path}`, { ...init, signal: AbortSignal.timeout(10_000) }),
@@ -48,7 +48,7 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
     return (await sendUntilFinal(() => client.post('/login', { body }), healthyWithin)).body.accessToken
   }
 
-  /** A product is put on sale, and bought. */
+  /** Creates a product, and orders two units of it. */
   const trade = async (shape: string, member: string) => {
     const adminToken = await asAdmin(shape, member)
     const { productId } = await client.product(adminToken)
@@ -104,16 +104,16 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
       const id =
         (await compose(shape, 'ps', '--quiet', shape === 'split' ? 'order' : member)).split('\n')[0] ?? ''
       const pid = await docker(['inspect', id, '--format', '{{.State.Pid}}'])
-      // From outside, where that is allowed: a container that Docker is told to kill stays dead.
+      // The process is killed from the host, because Docker does not restart a container that `docker kill` ended.
       execFileSync('kill', ['-9', pid])
       await healthy(shape)
       await trade(shape, member)
     })
 
-    /** Of `docker compose`, for the commands that name no service. */
+    /** The options of `docker compose` for commands without the name of a service. */
     const options = ['--project-name', project, ...(shape === 'split' ? ['--profile', 'split'] : [])]
     const updated = named.filter((name) => name !== 'nginx')
-    /** When each container of MongoDB and NGINX was started. */
+    /** The start time of each container of MongoDB and NGINX. */
     const startsOfOthers = async () => {
       const others = containers.filter((name) => ['mongodb', 'nginx'].includes(name))
       const ids = await compose(shape, 'ps', '--quiet', ...others)
@@ -126,7 +126,10 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
       const format = '{{index .Config.Labels "org.opencontainers.image.revision"}}'
       return (await docker(['inspect', '--format', format, ...ids.split('\n')])).split('\n')
     }
-    /** Requests that are sent while something is done, and that are not answered as they should be. */
+    /**
+     * Sends requests during `work`.
+     * @returns the requests with an unexpected answer, and those of them whose process ended before it answered
+     */
     const visited = async (what: string, work: () => Promise<unknown>) => {
       const adminToken = await asAdmin(shape, member)
       const register = () => vi.waitFor(() => client.customer(), { timeout: healthyWithin, interval: 1_000 })
@@ -156,7 +159,7 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
       expect(await startsOfOthers()).toBe(before)
       expect(await revisions()).toEqual(Array(shape === 'split' ? 6 : 1).fill(`rolling-${member}`))
       await healthy(shape)
-      // One process is one container on one port.
+      // A single process cannot be replaced without an interruption, because both containers need the same port.
       if (shape === 'split') expect(lost).toEqual([])
     })
 
@@ -175,7 +178,7 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
       const known = await compose(shape, 'ps', '--all', '--quiet')
       const update = run('deploy/rolling-update.sh', options, {
         ...environment,
-        // It ends at once, and again at each start.
+        // With this value the program ends at each start.
         LOG_LEVEL: 'none-such',
         HEALTHY_WITHIN_SECONDS: '20',
       })

@@ -1,25 +1,25 @@
 import { createSocket } from 'node:dgram'
 import { AUTHORITATIVE_ANSWER, decode, encode } from 'dns-packet'
 
-/** A DNS server that knows where containers are, as Docker's own: their addresses by the name of their service. */
-export interface Names {
-  /** Where it answers: `127.0.0.1:5353`. */
+/** A DNS server that resolves the name of a service to the addresses of its containers, as Docker's DNS server does. */
+export interface DnsServer {
+  /** Host and port: `127.0.0.1:5353`. */
   address: string
-  /** As of then nobody has asked for it. */
-  set(name: string, addresses: readonly string[]): void
-  /** Whether somebody has been told since. */
-  told(name: string): boolean
+  /** Sets the addresses of a name. `wasQueried` of the name is false until the next query. */
+  setAddresses(name: string, addresses: readonly string[]): void
+  /** Whether a client has queried the name since the last `setAddresses`. */
+  wasQueried(name: string): boolean
   close(): Promise<void>
 }
 
-export async function startNames(): Promise<Names> {
+export async function startDnsServer(): Promise<DnsServer> {
   const known = new Map<string, readonly string[]>()
-  const told = new Set<string>()
+  const queried = new Set<string>()
   const socket = createSocket('udp4')
   socket.on('message', (message, { port, address }) => {
     const { id, questions = [] } = decode(message)
     const [question] = questions
-    told.add(question?.name ?? '')
+    queried.add(question?.name ?? '')
     const addresses = known.get(question?.name ?? '')
     const answers = (question?.type === 'A' ? (addresses ?? []) : []).map((data) => {
       return { type: 'A', class: 'IN', name: question?.name ?? '', ttl: 600, data } as const
@@ -31,11 +31,11 @@ export async function startNames(): Promise<Names> {
   await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))
   return {
     address: `127.0.0.1:${socket.address().port}`,
-    set(name, addresses) {
+    setAddresses(name, addresses) {
       known.set(name, addresses)
-      told.delete(name)
+      queried.delete(name)
     },
-    told: (name) => told.has(name),
+    wasQueried: (name) => queried.has(name),
     close: () => new Promise((resolve) => socket.close(() => resolve())),
   }
 }

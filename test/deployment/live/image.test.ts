@@ -8,11 +8,11 @@ import { docker, noDocker } from './docker.ts'
 if (noDocker) console.log(`skipped: ${noDocker}`)
 
 const image = 'trivet-test'
-/** It is built on that, and compose makes its secrets with that. */
+/** The base of the image. The compose file also generates its secrets with this image. */
 const base = 'node:26-slim'
 const settings = {
   SERVICE: 'all',
-  // Nothing answers there: it waits.
+  // No server listens there, so that the program waits for its database.
   MONGODB_URI: 'mongodb://127.0.0.1:9/?replicaSet=none',
   JWT_PRIVATE_KEYS: JSON.stringify([generatePrivateKey()]),
 }

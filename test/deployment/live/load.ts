@@ -3,19 +3,19 @@ import { sendOnce } from '#test/faults/outcomes.ts'
 import { createSeededRandom, type SeededRandom } from '#test/faults/seeded-random.ts'
 import type { Account, Answer, Client, Json } from '#test/support/client.ts'
 
-/** One request and what came of it. */
+/** One request and its outcome. */
 export interface Visit {
   what: string
-  /** Whether it changes nothing, so that anybody may repeat it. */
-  read: boolean
-  /** 0: no answer. */
+  /** Whether the request changes nothing, so that a gateway may send it again. */
+  isRead: boolean
+  /** 0 if no answer arrived. */
   status: number
   milliseconds: number
-  /** What an answer that nobody has asked for says. */
+  /** The body of an unexpected answer, or the reason why no answer arrived. */
   complaint?: string
 }
 
-/** People who look around, sign in and edit, one request after the other, and never repeat one. */
+/** Simulated clients that read, sign in and edit. Each sends one request after the other, and never repeats one. */
 export interface Visitors {
   visits: readonly Visit[]
   stop(): Promise<void>
@@ -35,9 +35,9 @@ export function startVisitors(
     const outcome = await sendOnce(send)
     const { status } = outcome
     const milliseconds = Math.round(performance.now() - started)
-    const as = { what, read: what.startsWith('GET'), status, milliseconds }
+    const result = { what, isRead: what.startsWith('GET'), status, milliseconds }
     const complaint = JSON.stringify('body' in outcome ? outcome.body : outcome.lost)
-    visits.push(status === expected ? as : { ...as, complaint })
+    visits.push(status === expected ? result : { ...result, complaint })
     return 'body' in outcome ? outcome.body : {}
   }
   const reads: ((account: Account) => Promise<unknown>)[] = [
@@ -51,14 +51,14 @@ export function startVisitors(
     () => visit('GET /docs', 200, () => shop.get('/docs')),
   ]
 
-  const lookAround = async (account: Account, random: SeededRandom): Promise<void> => {
+  const readPages = async (account: Account, random: SeededRandom): Promise<void> => {
     await reads[0]?.(account)
     while (!stopping) {
       await random.pick(reads)(account)
       await sleep(random.integerBelow(60))
     }
   }
-  /** Each token is spent once. */
+  /** Uses each refresh token once. */
   const refresh = async (account: Account, random: SeededRandom): Promise<void> => {
     let { refreshToken } = account
     while (!stopping) {
@@ -74,7 +74,7 @@ export function startVisitors(
       await sleep(random.integerBelow(800))
     }
   }
-  /** Nobody else edits this product: each edit knows the version that it changes. */
+  /** Edits a product that no other client edits, so that each edit names the current version. */
   const edit = async (random: SeededRandom): Promise<void> => {
     const token = shop.adminToken
     let { productId, version } = await shop.product(token, { name: 'Edited' })
@@ -89,12 +89,12 @@ export function startVisitors(
   const [one, two] = accounts
   if (!one || !two) throw new Error('two accounts are needed')
   const all = Promise.all([
-    ...accounts.map((account, nth) => lookAround(account, createSeededRandom(seed + nth))),
+    ...accounts.map((account, nth) => readPages(account, createSeededRandom(seed + nth))),
     refresh(one, createSeededRandom(seed - 1)),
     signIn(two, createSeededRandom(seed - 2)),
     edit(createSeededRandom(seed - 3)),
   ])
-  // Whoever stops them hears of it.
+  // `stop` reports a failure.
   all.catch(() => undefined)
   return {
     visits,

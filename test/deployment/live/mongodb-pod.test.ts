@@ -25,7 +25,7 @@ describe.skipIf(noDocker)('the container that waits for the own name of a MongoD
   })
   afterAll(() => docker(['network', 'rm', network]))
 
-  /** A container of the image in that network, which is removed when the test ends. */
+  /** Starts a container in the network. The container is removed when the test ends. */
   const start = async (options: string[], arguments_: string[]) => {
     const [program = '', ...others] = arguments_
     const id = await docker([

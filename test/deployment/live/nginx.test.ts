@@ -8,32 +8,32 @@ import { registry } from '#src/registry.ts'
 import { type Client, createClient } from '#test/support/client.ts'
 import { problems } from '#test/support/problems.ts'
 import { type RawAnswer, requestText, sendRaw } from '#test/support/raw-http.ts'
-import { type Names, startNames } from './dns-server.ts'
+import { type DnsServer, startDnsServer } from './dns-server.ts'
 import { type Nginx, nginxBinary, startIngressController, startNginx } from './nginx.ts'
 
 if (!nginxBinary) console.log('skipped: nginx is not installed (Debian: apt-get install nginx)')
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void
 
-/** What stands for replicas here: they do as they are told, and count. */
+/** The addresses of two HTTP servers in place of replicas. Each test sets their `answers`, and `received` has their requests. */
 const first = '127.0.8.1'
 const second = '127.0.8.2'
-const nobody = '127.0.8.3'
+const unusedAddress = '127.0.8.3'
 let port: number
 const servers: Server[] = []
 const answers = new Map<string, Answer>()
 let received: { by: string; method?: string | undefined; url?: string | undefined; headers: object }[] = []
-/** Where the services are. */
+/** The addresses of each service, by its name. */
 const at = new Map<string, string[]>()
-let names: Names
+let names: DnsServer
 let nginx: Nginx
 let client: Client
 
-/** What a problem document says of a replica that cannot be reached, and of one that takes too long. */
+/** The details of NGINX's problem documents about a replica that cannot be reached, and about one that is too slow. */
 const lost = 'the service cannot be reached, or was lost before it answered'
 const late = 'the service did not answer in time'
 
-/** An answer of NGINX's own is a problem document of this code, as the API itself would write it. */
+/** Expects an answer that NGINX itself wrote: the problem document with this code, as the API would write it. */
 function expectProblem(
   { status, headers, body }: Awaited<ReturnType<Client['get']>> | RawAnswer,
   code: string,
@@ -62,9 +62,9 @@ function expectProblem(
   expect(sent.allow).toBe(document.allowed?.join(', '))
 }
 
-/** The body is read to its end: a connection that is closed before would be lost for NGINX. */
-const fine: Answer = (request, response) => request.resume().on('end', () => response.end('{}'))
-/** What NGINX asks for a service by its name for. */
+/** Answers after the whole body has arrived. If the server closed the connection earlier, NGINX would report a lost connection. */
+const answerOk: Answer = (request, response) => request.resume().on('end', () => response.end('{}'))
+/** A path for which NGINX sends a request to the service. */
 const pathOf = new Map([
   ['auth', '/profile'],
   ['product', '/products/'],
@@ -83,7 +83,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
       await new Promise<void>((resolve) => server.listen(port, address, resolve))
       servers.push(server)
     }
-    names = await startNames()
+    names = await startDnsServer()
     nginx = await startNginx(nginxBinary ?? '', { resolver: names.address, servicePort: port })
     client = createClient((path, init) => fetch(`${nginx.url}${path}`, init))
   })
@@ -93,25 +93,25 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     for (const server of servers) server.close().closeAllConnections()
   })
   beforeEach(() => {
-    answers.set(first, fine)
-    answers.set(second, fine)
+    answers.set(first, answerOk)
+    answers.set(second, answerOk)
     received = []
   })
 
-  /** All services are there from now on, and NGINX knows it: it asks again once what it knows is a second old. */
+  /** Sets the addresses of all services, and waits until NGINX has queried them. NGINX caches an address for one second. */
   const all = async (...addresses: string[]) => {
     await each(Object.fromEntries(pathOf.keys().map((name) => [name, addresses])))
   }
   const each = async (addresses: Record<string, string[]>) => {
     for (const [name, own] of Object.entries(addresses)) {
-      if (!isDeepStrictEqual(at.get(name), own)) names.set(name, own)
+      if (!isDeepStrictEqual(at.get(name), own)) names.setAddresses(name, own)
       at.set(name, own)
     }
     await vi.waitFor(
       async () => {
         for (const [name, path] of pathOf) {
-          if (!names.told(name)) await client.get(path)
-          expect(names.told(name)).toBe(true)
+          if (!names.wasQueried(name)) await client.get(path)
+          expect(names.wasQueried(name)).toBe(true)
         }
       },
       { timeout: 10_000, interval: 50 },
@@ -194,7 +194,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
   it.each(['GET', 'POST', 'PUT', 'DELETE', 'PATCH'])(
     'takes a %s to another replica where one cannot be reached, every time',
     async (method) => {
-      await all(nobody, first)
+      await all(unusedAddress, first)
       const body = method === 'GET' ? {} : { body: { some: 'thing' } }
       for (let n = 0; n < 10; n++) {
         expect((await client.request(method, '/orders/1?a=b%2Fc', body)).status).toBe(200)
@@ -254,7 +254,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     await all(first)
     answers.set(first, (request) => request.socket.destroy())
     for (let n = 0; n < 10; n++) expect((await client.get('/products/')).status).toBe(503)
-    answers.set(first, fine)
+    answers.set(first, answerOk)
     expect((await client.get('/products/')).status).toBe(200)
   })
 
@@ -286,7 +286,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     'http://shop.example/internal/product/reserve',
   ])('takes %s nowhere', async (path) => {
     await all(first)
-    // As it is: `fetch` would straighten it.
+    // `fetch` would normalize the path.
     const { status, body } = await sendRaw(nginx.url, requestText('GET', path))
     expect(status).toBe(404)
     expect(JSON.parse(body)).toMatchObject({ status: 404, code: 'route_not_found' })
@@ -298,7 +298,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     async (path) => {
       await all(first)
       await client.get(path)
-      // A path like any other for the service that answers.
+      // To the service, this is a path like any other.
       expect(received.every(({ url }) => url === path)).toBe(true)
       expect((await client.post(path, { body: {} })).status).not.toBe(503)
     },
@@ -407,7 +407,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
       const answer = await client.request(method, '/orders/1')
       expect(answer.body.detail).toBe(lost)
       expectProblem(answer, 'dependency_unavailable')
-      await all(nobody)
+      await all(unusedAddress)
       expectProblem(await client.request(method, '/orders/1'), 'dependency_unavailable')
     },
   )
@@ -429,7 +429,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
   })
 
   it('answers HEAD with the status and headers of a problem, and no body', async () => {
-    await all(nobody)
+    await all(unusedAddress)
     const { status, headers, body } = await sendRaw(nginx.url, requestText('HEAD', '/products/'))
     expect({ status, body }).toEqual({ status: 503, body: '' })
     expect(Object.fromEntries(headers)).toMatchObject({ 'retry-after': '1' })
@@ -450,23 +450,23 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
       await sendRaw(nginx.url, requestText(method, path, { 'X-Request-Id': id }))
     }
     const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
-    for (const method of methods) await send(method, '/orders/1?secret=1', `fine-${method}`)
+    for (const method of methods) await send(method, '/orders/1?secret=1', `ok-${method}`)
     answers.set(first, (request) => request.resume().on('end', () => request.socket.destroy()))
     for (const method of methods) await send(method, '/orders/1?secret=1', `lost-${method}`)
     await send('TRACE', '/orders/1', 'refused-TRACE')
     for (const path of ['/healthz', '/readyz', '/readyz/?by=balancer'])
       await send('GET', path, `failed-${path.replaceAll(/\W/g, '.')}`)
-    answers.set(first, fine)
+    answers.set(first, answerOk)
     for (const path of ['/healthz', '/readyz', '/readyz/?by=balancer']) {
       await sendRaw(nginx.url, requestText('GET', path, { 'X-Request-Id': 'probe' }))
     }
     answers.set(first, (request) => request.resume().on('end', () => request.socket.destroy()))
     await send('POST', '/internal', 'refused-POST')
-    // NGINX passes on what is no HTTP as it is, and has no status for it.
+    // NGINX forwards an answer that is not HTTP unchanged, and logs no status for it.
     answers.set(first, (request) => request.socket.end('nonsense\r\n\r\n'))
     await expect(send('GET', '/orders/1', 'nonsense')).rejects.toThrow('no answer')
     await vi.waitFor(async () => {
-      const logged = await nginx.logged()
+      const logged = await nginx.readAccessLog()
       expect(logged.filter(({ requestId }) => requestId === 'probe')).toEqual([])
       const lines = logged.filter(({ requestId }) => ids[requestId])
       expect(lines.map(({ requestId, method }) => [requestId, method])).toEqual(Object.entries(ids))
@@ -479,7 +479,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
   it('says 500 of what it cannot carry out itself', async () => {
     await all(first)
     await rm(nginx.bodies, { recursive: true })
-    // A body of that size is kept in a file.
+    // NGINX writes a body of this size to a file.
     const answer = await client.post('/orders', { raw: 'x'.repeat(500_000) })
     expectProblem(answer, 'internal_error')
     expect(received).toEqual([])
@@ -503,7 +503,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
       await client.request(method, '/orders/1', { headers: { 'X-Request-Id': 'not one!' } })
       expect(received[0]?.headers).toMatchObject({
         'x-request-id': 'a.b-c_1',
-        // The API believes the end of it, as far as it trusts who has written it.
+        // The API reads this header from its end, and only the part that trusted proxies wrote.
         'x-forwarded-for': '203.0.113.9, 127.0.0.1',
         authorization: 'Bearer t',
         host: `127.0.0.1:${nginx.port}`,
@@ -517,7 +517,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
 })
 
 describe.skipIf(!nginxBinary)('an ingress controller with the values that are shipped', () => {
-  let answer: Answer = fine
+  let answer: Answer = answerOk
   let pod: Server
   let controller: Nginx
   beforeAll(async () => {

@@ -11,27 +11,27 @@ import { textOf } from '#test/support/output.ts'
 const template = new URL('../../../deploy/nginx/nginx.conf.template', import.meta.url)
 const controllerValues = new URL('../../../deploy/nginx/ingress-controller-values.yaml', import.meta.url)
 
-/** NGINX with the configuration that is shipped. */
+/** A running NGINX. */
 export interface Nginx {
   url: string
   port: number
-  /** The folder where bodies are kept that are too large for memory. */
+  /** The folder in which NGINX stores request bodies that exceed its buffer. */
   bodies: string
-  /** The lines of the access log. */
-  logged(): Promise<{ requestId: string; method: string; path: string; status: number }[]>
-  /** What its log says of connections to replicas that were lost with a request on them. */
-  lost(): string[]
+  readAccessLog(): Promise<{ requestId: string; method: string; path: string; status: number }[]>
+  /** The lines of the error log about connections to replicas that were lost during a request. */
+  lostConnections(): string[]
   stop(): Promise<void>
 }
 
-/** `nginx` on PATH or where Debian has it, which is not on everybody's PATH. */
+/** The nginx on PATH, or else Debian's, whose folder is often not on PATH. */
 export const nginxBinary: string | undefined = ['nginx', '/usr/sbin/nginx'].find(
   (binary) => spawnSync(binary, ['-v']).status === 0,
 )
 
 /**
- * @param resolver the DNS server that knows the services
- * @param servicePort where each service listens
+ * Starts NGINX with the configuration in deploy/nginx.
+ * @param resolver host and port of the DNS server that resolves the names of the services
+ * @param servicePort the port on which each service listens
  */
 export async function startNginx(
   binary: string,
@@ -44,7 +44,7 @@ export async function startNginx(
       NGINX_ACCESS_LOG: join(directory, 'access.log'),
       NGINX_DIRECTORY: directory,
       NGINX_PORT: String(port),
-      // One, so that whoever has asked for a name has asked for all.
+      // Each worker queries names for itself. With one worker, a query means that NGINX as a whole has the new addresses.
       NGINX_WORKERS: '1',
       SERVICE_PORT: String(servicePort),
     }),
@@ -52,13 +52,13 @@ export async function startNginx(
 }
 
 /**
- * NGINX as the F5 ingress controller configures it: the snippets that are shipped stand in its configuration, and a
+ * Starts NGINX as the F5 ingress controller configures it: the configuration contains the snippets of deploy/nginx, and a
  * Service without a pod is a server that answers 502.
  * @param pods the host and port that `/products` leads to; `/orders` leads to a Service without a pod
  */
 export async function startIngressController(binary: string, pods: string): Promise<Nginx> {
   const { controller } = parse(await readFile(controllerValues, 'utf8'))
-  const { 'http-snippets': ofHttp, 'server-snippets': ofServer } = controller.config.entries
+  const { 'http-snippets': httpSnippets, 'server-snippets': serverSnippets } = controller.config.entries
   return run(
     binary,
     (directory, port) => `
@@ -74,10 +74,10 @@ export async function startIngressController(binary: string, pods: string): Prom
         uwsgi_temp_path ${directory}/uwsgi;
         scgi_temp_path ${directory}/scgi;
         proxy_read_timeout 500ms;
-        ${ofHttp}
+        ${httpSnippets}
         server {
           listen 127.0.0.1:${port};
-          ${ofServer}
+          ${serverSnippets}
           location /products { proxy_pass http://${pods}; }
           location /orders { proxy_pass http://unix:${directory}/none.sock; }
         }
@@ -89,7 +89,7 @@ export async function startIngressController(binary: string, pods: string): Prom
   )
 }
 
-/** NGINX in a folder of its own, on a port of its own. */
+/** Starts NGINX with a temporary folder and a free port. */
 async function run(
   binary: string,
   configurationOf: (directory: string, port: number) => string,
@@ -98,7 +98,7 @@ async function run(
   const port = await freePort()
   const configuration = join(directory, 'nginx.conf')
   const accessLog = join(directory, 'access.log')
-  // Root may not hand its folder to somebody else.
+  // If root starts NGINX, the workers run as another user, which cannot open the temporary folder of root.
   const user = process.getuid?.() === 0 ? 'user root; ' : ''
   await writeFile(configuration, configurationOf(directory, port))
 
@@ -115,11 +115,11 @@ async function run(
     url: `http://127.0.0.1:${port}`,
     port,
     bodies: join(directory, 'body'),
-    async logged() {
+    async readAccessLog() {
       const lines = (await readFile(accessLog, 'utf8')).trimEnd().split('\n')
       return lines.map((line) => JSON.parse(line))
     },
-    lost: () =>
+    lostConnections: () =>
       errors()
         .split('\n')
         .filter((line) => /prematurely closed|reset by peer|timed out.*reading response/.test(line))
@@ -132,7 +132,7 @@ async function run(
   }
 }
 
-/** As `envsubst` in the image's entry point: of what looks like a variable only those that are given. */
+/** Replaces only the given variables, as `envsubst` in the image's entry point does. NGINX has variables of its own. */
 function rendered(text: string, variables: Record<string, string>): string {
   return Object.entries(variables).reduce((all, [name, value]) => all.replaceAll(`\${${name}}`, value), text)
 }

@@ -19,7 +19,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
   let shop: ReplicatedShop
 
   beforeAll(() => console.log(`replicas: FAULT_SEED=${seed}`))
-  // In databases of its own: what one test has sold is not in the history of the next.
+  // Each test has databases of its own, because the history of a test does not contain the orders of earlier tests.
   beforeEach(async () => {
     shop = await startReplicatedShop(nginxBinary ?? '')
   })
@@ -29,7 +29,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
     history: History
     load: Load
     visitors: Visitors
-    /** When everybody has gone home and nothing is unfinished. */
+    /** Stops all clients, and waits until no order is unfinished. */
     end(): Promise<void>
   }
 
@@ -45,7 +45,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
     return { history, load, visitors, end }
   }
 
-  /** Goes on when so much more has been asked for. */
+  /** Waits until the visitors have sent this many more requests. */
   const visited = async ({ visitors }: Busy, more: number) => {
     const enough = visitors.visits.length + more
     await vi.waitFor(() => expect(visitors.visits.length).toBeGreaterThan(enough), {
@@ -56,19 +56,19 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
 
   const unexpected = (visits: readonly Visit[]) => visits.filter(({ complaint }) => complaint !== undefined)
   const slowest = (visits: readonly Visit[]) => Math.max(...visits.map(({ milliseconds }) => milliseconds))
-  /** What buyers and the admin got no answer to, or one that leaves nothing but another try. */
+  /** The requests in the history without an answer, or with an answer of 500 or above. */
   const failed = (history: History) =>
     outcomesOf(history).filter(({ status }) => status === 0 || status >= 500)
 
   const report = (title: string, { history, load, visitors }: Busy, more: Record<string, unknown> = {}) => {
-    const reads = visitors.visits.filter(({ read }) => read)
+    const reads = visitors.visits.filter(({ isRead }) => isRead)
     const writes = outcomesOf(history).length + visitors.visits.length - reads.length
     console.log(title)
     const lines = {
       reads: `${reads.length}, ${unexpected(reads).length} failed, the slowest ${slowest(reads)} ms`,
       writes: `${writes}, ${unexpected(visitors.visits).length - unexpected(reads).length + failed(history).length} failed`,
       orders: `${load.confirmations.length} confirmations`,
-      nginx: shop.nginx.lost().join('\n                 ') || 'lost no connection',
+      nginx: shop.nginx.lostConnections().join('\n                 ') || 'lost no connection',
       ...more,
     }
     for (const [name, line] of Object.entries(lines)) console.log(`  ${name.padEnd(14)} ${line}`)
@@ -110,10 +110,10 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
       await visited(at, 50)
       await at.end()
       report(`one of ${name} frozen`, at)
-      const reads = at.visitors.visits.filter(({ read }) => read)
+      const reads = at.visitors.visits.filter(({ isRead }) => isRead)
       expect(unexpected(reads)).toEqual([])
       expect(slowest(reads)).toBeLessThanOrEqual(3_000)
-      // A write to a frozen process may end without its outcome, and no worse than that.
+      // The outcome of a write to a frozen process may be unknown (503), so that its successor conflicts (409).
       expect(unexpected(at.visitors.visits).filter(({ status }) => ![503, 409].includes(status))).toEqual([])
       expect(await findContradictions(at.history, shop)).toEqual([])
       expect(await stockInvariantViolations(shop)).toEqual([])
@@ -130,14 +130,14 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
         await replica.kill()
         await visited(at, 30)
         await replica.start()
-        // One fault at a time: until then the other one is the only one that NGINX knows of.
-        await shop.known()
+        // Until then NGINX knows only the other replica, so that its kill would leave no replica.
+        await shop.untilNginxHasQueriedNames()
       }
       for (let n = 0; n < 3; n++) for (const replica of replicas) await strike(replica)
       await at.end()
       report(`each of ${name} killed three times`, at)
-      expect(unexpected(at.visitors.visits.filter(({ read }) => read))).toEqual([])
-      // What was sent to a process that is gone has no answer, and no other process is asked for one.
+      expect(unexpected(at.visitors.visits.filter(({ isRead }) => isRead))).toEqual([])
+      // A write to a killed process has no answer, and NGINX does not send the write to another process.
       expect(unexpected(at.visitors.visits).filter(({ status }) => ![503, 409].includes(status))).toEqual([])
       expect(await findContradictions(at.history, shop)).toEqual([])
       expect(await stockInvariantViolations(shop)).toEqual([])
@@ -148,12 +148,12 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
     await shop.monolith.start()
     const at = await busy()
     await visited(at, 50)
-    shop.lead('monolith')
+    shop.resolveNamesTo('monolith')
     await visited(at, 200)
     for (const { replicas } of shop.services) for (const replica of replicas) await replica.stop()
     await visited(at, 100)
     for (const { replicas } of shop.services) await Promise.all(replicas.map((replica) => replica.start()))
-    shop.lead('services')
+    shop.resolveNamesTo('services')
     await visited(at, 200)
     await shop.monolith.stop()
     await at.end()

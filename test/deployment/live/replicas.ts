@@ -14,51 +14,50 @@ import { createClient } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
 import { outputOf } from '#test/support/output.ts'
 import { admin, databaseName, manyClients } from '#test/support/shop.ts'
-import { startNames } from './dns-server.ts'
+import { startDnsServer } from './dns-server.ts'
 import { type Nginx, startNginx } from './nginx.ts'
 
-/** One container of a service, with an address of its own: what comes after it has the same one. */
+/** One process of a service, in place of a container. It has the same address after each restart. */
 export interface Replica {
   address: string
-  /** Ready when it resolves. */
+  /** Resolves when the process is ready. */
   start(): Promise<void>
-  /** SIGTERM. Resolves when the process is gone. */
+  /** Sends SIGTERM. Resolves when the process has ended. */
   stop(): Promise<{ code: number | null; milliseconds: number }>
   kill(): Promise<void>
   freeze(): void
   thaw(): void
-  /** All that its processes have printed. */
+  /** The output of all processes of the replica so far. */
   output(): string
 }
 
-/** A service and its replicas, found by its name. */
 export interface ReplicatedService {
   name: string
   replicas: readonly [Replica, Replica]
 }
 
-/** Services of two replicas each behind NGINX, as `docker compose up auth product order nginx` has them. */
+/** Services with two replicas each behind NGINX, like those of `docker compose up auth product order nginx`. */
 export interface ReplicatedShop extends RunningShop {
   nginx: Nginx
   services: readonly ReplicatedService[]
   service(name: string): ReplicatedService
-  /** All of them on the same databases as one process, at one more address. */
+  /** One process that hosts all services, with the same databases and an address of its own. */
   monolith: Replica
-  /** Who answers to the names of the services from now on. */
-  lead(to: 'services' | 'monolith'): void
-  /** Resolves when NGINX, which is being asked for everything meanwhile, knows who is there now. */
-  known(): Promise<void>
+  /** From now on, the names of the services resolve to the replicas, or to the monolith. */
+  resolveNamesTo(to: 'services' | 'monolith'): void
+  /** Waits until NGINX has queried each name since its last change. A load must send requests for all services meanwhile. */
+  untilNginxHasQueriedNames(): Promise<void>
   stop(): Promise<void>
 }
 
 const main = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
 const resolveNames = new URL('use-dns-server.ts', import.meta.url).href
-/** What NGINX calls whichever service there is. */
+/** NGINX uses this name for requests that any service can answer. */
 const anyService = 'trivet'
 
 export async function startReplicatedShop(binary: string): Promise<ReplicatedShop> {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-replicas-'))
-  const names = await startNames()
+  const names = await startDnsServer()
   const port = await freePort()
   const modules = registry.map(({ name }) => name)
   const database = databaseName()
@@ -71,7 +70,7 @@ export async function startReplicatedShop(binary: string): Promise<ReplicatedSho
     DATA_DIR: dataDir,
     JWT_PRIVATE_KEYS: JSON.stringify([generatePrivateKey()]),
     INTERNAL_SECRET: randomBytes(32).toString('base64url'),
-    // The least that production has: what hashing costs is not what these tests are about.
+    // The lowest cost that production accepts, because these tests do not measure hashing.
     BCRYPT_COST: '10',
     ADMIN_USERNAME: admin.username,
     ADMIN_EMAIL: admin.email,
@@ -82,23 +81,27 @@ export async function startReplicatedShop(binary: string): Promise<ReplicatedSho
     PORT: String(port),
     ...Object.fromEntries(modules.map((name) => [urlVariable(name), `http://${name}:${port}`])),
   }
-  let leadsTo: 'services' | 'monolith' = 'services'
+  let resolvesTo: 'services' | 'monolith' = 'services'
 
   const services = modules.map((name, nth) => {
     const replica = (number: number) =>
-      createReplica(`127.0.${nth + 1}.${number}`, { ...environment, SERVICE: name }, announce)
+      createReplica(`127.0.${nth + 1}.${number}`, { ...environment, SERVICE: name }, updateNames)
     return { name, replicas: [replica(1), replica(2)] as const }
   })
-  const monolith = createReplica('127.0.9.1', { ...environment, SERVICE: 'all' }, announce)
+  const monolith = createReplica('127.0.9.1', { ...environment, SERVICE: 'all' }, updateNames)
   const replicas = services.flatMap((service) => service.replicas)
 
-  /** As Docker has it: a container has its name from its start to its end, ready or not. */
-  function announce() {
-    const up = (all: readonly OwnReplica[]) => all.filter(({ runs }) => runs()).map(({ address }) => address)
+  /** Resolves names as Docker does: a container has its name from its start to its end, even if it is not ready. */
+  function updateNames() {
+    const addressesOf = (all: readonly TestReplica[]) =>
+      all.filter(({ runs }) => runs()).map(({ address }) => address)
     for (const { name, replicas: own } of services) {
-      names.set(name, leadsTo === 'services' ? up(own) : up([monolith]))
+      names.setAddresses(name, resolvesTo === 'services' ? addressesOf(own) : addressesOf([monolith]))
     }
-    names.set(anyService, leadsTo === 'services' ? up(replicas) : up([monolith]))
+    names.setAddresses(
+      anyService,
+      resolvesTo === 'services' ? addressesOf(replicas) : addressesOf([monolith]),
+    )
   }
 
   const nginx = await startNginx(binary, { resolver: names.address, servicePort: port })
@@ -122,17 +125,17 @@ export async function startReplicatedShop(binary: string): Promise<ReplicatedSho
       services,
       service(name) {
         const found = services.find((service) => service.name === name)
-        if (!found) throw new Error(`there is no ${name}`)
+        if (!found) throw new Error(`there is no service ${name}`)
         return found
       },
       monolith,
-      lead(to) {
-        leadsTo = to
-        announce()
+      resolveNamesTo(to) {
+        resolvesTo = to
+        updateNames()
       },
-      async known() {
+      async untilNginxHasQueriedNames() {
         const all = [...modules, anyService]
-        await vi.waitFor(() => expect(all.filter((name) => !names.told(name))).toEqual([]), {
+        await vi.waitFor(() => expect(all.filter((name) => !names.wasQueried(name))).toEqual([]), {
           timeout: 30_000,
           interval: 20,
         })
@@ -145,15 +148,15 @@ export async function startReplicatedShop(binary: string): Promise<ReplicatedSho
   }
 }
 
-interface OwnReplica extends Replica {
+interface TestReplica extends Replica {
   runs(): boolean
 }
 
 function createReplica(
   address: string,
   environment: Record<string, string>,
-  announce: () => void,
-): OwnReplica {
+  updateNames: () => void,
+): TestReplica {
   const outputs: (() => string)[] = []
   const output = () => outputs.map((each) => each()).join('')
   let current: { child: ChildProcess; ended: Promise<number | null> } | undefined
@@ -172,18 +175,19 @@ function createReplica(
       outputs.push(outputOf(child))
       const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
       current = { child, ended }
-      announce()
+      updateNames()
       void ended.then(() => {
         current = undefined
-        announce()
+        updateNames()
       })
       const ready = new Promise<true>((resolve) => child.once('message', () => resolve(true)))
-      if ((await Promise.race([ready, ended])) !== true) throw new Error(`did not start:\n${output()}`)
+      if ((await Promise.race([ready, ended])) !== true)
+        throw new Error(`${address} did not start:\n${output()}`)
     },
     async stop() {
-      const asked = performance.now()
+      const started = performance.now()
       const code = await end('SIGTERM')
-      return { code, milliseconds: Math.round(performance.now() - asked) }
+      return { code, milliseconds: Math.round(performance.now() - started) }
     },
     async kill() {
       await end('SIGKILL')
