@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { toDecimal, toMinorUnits } from './money.ts'
 
-describe('money', () => {
+describe('amounts of money', () => {
   it.each([
     [0, 0],
     [0.01, 1],
@@ -15,12 +15,12 @@ describe('money', () => {
     [1_000_000.01, 100_000_001],
     [99_999_999.99, 9_999_999_999],
     [100_000_000, 10_000_000_000],
-  ])('converts %d to %d minor units and back', (amount, minorUnits) => {
+  ])('the amount %d becomes %d minor units and back', (amount, minorUnits) => {
     expect(toMinorUnits(amount)).toBe(minorUnits)
     expect(toDecimal(minorUnits)).toBe(amount)
   })
 
-  it('prints every amount up to 1,000 and near the bound as it was written', () => {
+  it('every amount up to 1,000 and near the bound is printed as it was written', () => {
     const wrong: number[] = []
     const ranges = [
       [0, 100_000],
@@ -37,7 +37,7 @@ describe('money', () => {
     expect(wrong).toEqual([])
   })
 
-  it('adds amounts exactly whose decimals do not add up exactly', () => {
+  it('amounts whose decimals do not add up exactly are added exactly', () => {
     const prices = Array(10).fill(0.1)
     expect(prices.reduce((sum, price) => sum + price, 0)).not.toBe(1)
     expect(toDecimal(prices.map(toMinorUnits).reduce((sum, cents) => sum + cents, 0))).toBe(1)

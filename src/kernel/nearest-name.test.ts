@@ -12,12 +12,12 @@ it.each([
   ['descripton', 'description'],
   ['desc', 'description'],
   ['vers', 'version'],
-])('takes %s for a misspelling of %s', (written, meant) => {
+])('the misspelling %s is taken for %s', (written, meant) => {
   expect(nearestName(written, names)).toBe(meant)
 })
 
 it.each(['amount', 'x', '', 'st', 'label', '__proto__', 'constructor', 'name'.repeat(100_000)])(
-  'suggests nothing for %s',
+  'no name is suggested for %s',
   (written) => {
     expect(nearestName(written, names)).toBeUndefined()
   },

@@ -15,26 +15,26 @@ describe('the schema of an amount', () => {
     [4.35, 435],
     [99_999_999.99, 9_999_999_999],
     [100_000_000, 10_000_000_000],
-  ])('parses %d to %d minor units', (amount, minorUnits) => {
+  ])('the amount %d is parsed to %d minor units', (amount, minorUnits) => {
     expect(price.parse(amount)).toBe(minorUnits)
   })
 
   it.each([19.999, 0.001, 1e-7, 0.1 + 0.2, 1.005])(
-    'refuses %d, which has more than two decimal places, instead of rounding it',
+    'the amount %d is refused and not rounded, because it has more than two decimal places',
     (amount) => {
       expect(messages(price.safeParse(amount))).toEqual(['must have at most two decimal places'])
     },
   )
 
   it.each([-0.01, -1, 100_000_000.01, 1e21, Number.MAX_SAFE_INTEGER])(
-    'refuses %d, which is out of bounds',
+    'the amount %d is refused, because it is out of bounds',
     (amount) => {
       expect(price.safeParse(amount).success).toBe(false)
     },
   )
 
   it.each([Number.NaN, Number.POSITIVE_INFINITY, '19.99', '', null, undefined, true, [1], 1n])(
-    'refuses %s, which is not an amount',
+    'the amount %s is refused, because it is not a number',
     (value) => {
       expect(price.safeParse(value).success).toBe(false)
     },
@@ -46,17 +46,20 @@ describe('the schema of a text', () => {
   const wellFormed = 'must be well-formed Unicode without NUL'
   const bounds = 'must have 1 to 5 characters, at least one of them visible'
 
-  it.each(['a', 'abcde', ' a ', 'Ünïcö', '日本語', 'a\nb'])('accepts "%s" unchanged', (value) => {
-    expect(name.parse(value)).toBe(value)
-  })
+  it.each(['a', 'abcde', ' a ', 'Ünïcö', '日本語', 'a\nb'])(
+    'the text "%s" is accepted unchanged',
+    (value) => {
+      expect(name.parse(value)).toBe(value)
+    },
+  )
 
-  it('counts code points, not UTF-16 units', () => {
+  it('the length of a text is counted in code points, not in UTF-16 units', () => {
     expect(name.parse('😀😀😀😀😀')).toBe('😀😀😀😀😀')
     expect(messages(name.safeParse('😀😀😀😀😀😀'))).toEqual([bounds])
   })
 
   it.each(['', ' ', '\t\n ', '\u00a0\u2003', 'abcdef'])(
-    'refuses "%s", which is empty, blank or too long',
+    'the text "%s" is refused, because it is empty, blank or too long',
     (value) => {
       expect(messages(name.safeParse(value))).toEqual([bounds])
     },
@@ -78,20 +81,20 @@ describe('the schema of a text', () => {
     ['musical format characters', '\u{1d173}'],
     ['annotation marks', '\ufff9\ufffb'],
     ['white space between invisible characters', '\u200b \u3000\u2060'],
-  ])('refuses a text of %s alone as blank', (_what, value) => {
+  ])('a text of %s alone is refused as blank', (_what, value) => {
     expect(messages(name.safeParse(value))).toEqual([bounds])
     expect(text(1, 9).parse(`${value}é`)).toBe(`${value}é`)
     expect(text(0, 5).parse(value)).toBe(value)
   })
 
   it.each(['👩\u200d🔬', 'א\u200fב', 'می\u200cخو', '\u202eabc', '\u0301', '-', '\u{1f9ff}'])(
-    'accepts %j unchanged, which has a visible character',
+    'the text %j is accepted unchanged, because it has a visible character',
     (value) => {
       expect(name.parse(value)).toBe(value)
     },
   )
 
-  it('has a pattern in the OpenAPI document that agrees with the check up to U+FFFF', () => {
+  it('the pattern of a text in the OpenAPI document agrees with the check up to U+FFFF', () => {
     const described = new RegExp(visiblePattern, 'u')
     const differs = Array.from({ length: 0x10000 }, (_, code) => code)
       .filter((code) => code > 0 && (code < 0xd800 || code > 0xdfff))
@@ -101,13 +104,13 @@ describe('the schema of a text', () => {
   })
 
   it.each(['\ud83d', 'a\ude00', '\ude00\ud83d', 'a\0', '\0'])(
-    'refuses %j, which is not well-formed Unicode without NUL',
+    'the text %j is refused, because it is not well-formed Unicode without NUL',
     (value) => {
       expect(messages(name.safeParse(value))).toContain(wellFormed)
     },
   )
 
-  it('accepts a blank text if it accepts an empty one', () => {
+  it('a blank text is accepted where an empty one is', () => {
     expect(text(0, 5).parse('')).toBe('')
     expect(text(0, 5).parse('  ')).toBe('  ')
     expect(messages(text(0, 5).safeParse('abcdef'))).toEqual(['must have 0 to 5 characters'])
@@ -116,7 +119,7 @@ describe('the schema of a text', () => {
 })
 
 describe('the schema of an id', () => {
-  it('accepts 24 lower-case hex digits', () => {
+  it('an id of 24 lower-case hex digits is accepted', () => {
     expect(id.parse('0123456789abcdef01234567')).toBe('0123456789abcdef01234567')
   })
 
@@ -128,7 +131,7 @@ describe('the schema of an id', () => {
     '0123456789abcdef0123456g',
     '0123456789abcdef01234567\n',
     ' 0123456789abcdef01234567',
-  ])('refuses %j', (value) => {
+  ])('the id %j is refused', (value) => {
     expect(id.safeParse(value).success).toBe(false)
   })
 })
@@ -138,26 +141,32 @@ describe('the schema of a limit', () => {
     ['1', 1],
     ['20', 20],
     ['100', 100],
-  ])('parses %s to %d', (value, expected) => {
+  ])('the limit %s is parsed to %d', (value, expected) => {
     expect(limit.parse(value)).toBe(expected)
   })
 
-  it.each(['0', '101', '-1', '1.5', '01', '', 'all', '1e2', ' 1', '1000'])('refuses "%s"', (value) => {
-    expect(messages(limit.safeParse(value))).toEqual(['must be an integer from 1 to 100'])
-  })
+  it.each(['0', '101', '-1', '1.5', '01', '', 'all', '1e2', ' 1', '1000'])(
+    'the limit "%s" is refused',
+    (value) => {
+      expect(messages(limit.safeParse(value))).toEqual(['must be an integer from 1 to 100'])
+    },
+  )
 })
 
 describe('the schema of an idempotency key', () => {
-  it.each(['a', 'basket-4711', '!~', 'x'.repeat(255)])('accepts %s', (value) => {
+  it.each(['a', 'basket-4711', '!~', 'x'.repeat(255)])('the idempotency key %s is accepted', (value) => {
     expect(idempotencyKey.parse(value)).toBe(value)
   })
 
-  it.each(['', 'a b', 'a\t', 'ä', '\u007f', 'x'.repeat(256), 'a\n'])('refuses %j', (value) => {
-    expect(idempotencyKey.safeParse(value).success).toBe(false)
-  })
+  it.each(['', 'a b', 'a\t', 'ä', '\u007f', 'x'.repeat(256), 'a\n'])(
+    'the idempotency key %j is refused',
+    (value) => {
+      expect(idempotencyKey.safeParse(value).success).toBe(false)
+    },
+  )
 })
 
-it('accepts only times in ISO 8601, in UTC and with milliseconds', () => {
+it('a time is accepted only in ISO 8601, in UTC and with milliseconds', () => {
   expect(timestamp.safeParse(new Date(0).toISOString()).success).toBe(true)
   for (const value of [
     '1970-01-01T00:00:00Z',
@@ -169,6 +178,6 @@ it('accepts only times in ISO 8601, in UTC and with milliseconds', () => {
   }
 })
 
-it('parses minus zero to zero minor units', () => {
+it('the amount minus zero is parsed to zero minor units', () => {
   expect(Object.is(money(100).parse(-0), 0)).toBe(true)
 })

@@ -23,7 +23,7 @@ function workThatTakes(durationMs: number) {
   return { submit, sizes }
 }
 
-it('executes each request by itself after a timeout of the batch, and raises the timeout if all work is slow', async () => {
+it('each request is executed by itself after a timeout of its batch, and the timeout grows if all work is slow', async () => {
   const { submit, sizes } = workThatTakes(450)
   const requests = Array.from({ length: 20 }, (_, at) => at)
   expect(await submit(requests)).toEqual(requests)
@@ -32,7 +32,7 @@ it('executes each request by itself after a timeout of the batch, and raises the
   expect(sizes.slice(21)).toEqual([20])
 })
 
-it('fails all requests of a batch without repeating them if the database is not available', async () => {
+it('all requests of a batch fail without repetition if the database is not available', async () => {
   let attempts = 0
   const execute = splitOnFailure<number, number>(async () => {
     attempts += 1

@@ -66,7 +66,7 @@ function guarded(keys: KeySource = async () => [publicKeyOf(key)], maxCachedToke
 const send = guarded()
 
 describe('a token of this issuer', () => {
-  it('gives the handler the id and the role of its user', async () => {
+  it('a token of this issuer gives the handler the id and the role of its user', async () => {
     expect(await send(`Bearer ${await signed(claims())}`)).toMatchObject({
       status: 200,
       body: { userId, role: 'customer' },
@@ -78,18 +78,18 @@ describe('a token of this issuer', () => {
     expect((await send(`Bearer ${token}`)).body).toEqual({ userId, role: 'admin' })
   })
 
-  it('is accepted with the scheme in lower case (RFC 9110, 11.1)', async () => {
+  it('a token is accepted with the scheme in lower case (RFC 9110, 11.1)', async () => {
     expect((await send(`bearer ${await signed(claims())}`)).status).toBe(200)
   })
 
-  it('gets 403 from a route for admins if its user is no admin', async () => {
+  it('a route for admins answers 403 if the user of the token is no admin', async () => {
     const customer = await send(`Bearer ${await signed(claims())}`, '/theirs')
     expect(customer).toMatchObject({ status: 403, challenge: null, body: { code: 'forbidden' } })
     const admin = await send(`Bearer ${await signed(claims({ role: 'admin' }))}`, '/theirs')
     expect(admin).toMatchObject({ status: 200, body: { role: 'admin' } })
   })
 
-  it('may have several audiences', async () => {
+  it('a token may have several audiences', async () => {
     expect((await send(`Bearer ${await signed(claims({ aud: ['other', issuer] }))}`)).status).toBe(200)
   })
 })
@@ -104,7 +104,7 @@ describe('a request without a bearer token', () => {
     'Bearer a b',
     'Token abc',
     'eyJhbGciOiJub25lIn0.e30.',
-  ])('gets 401 unauthenticated: %s', async (authorization) => {
+  ])('a request without a bearer token gets 401 unauthenticated: %s', async (authorization) => {
     expect(await send(authorization)).toMatchObject({
       status: 401,
       challenge: 'Bearer',
@@ -113,7 +113,7 @@ describe('a request without a bearer token', () => {
   })
 })
 
-describe('a token is refused as invalid_token', () => {
+describe('invalid tokens', () => {
   const other = generatePrivateKey()
   const header = { alg: 'HS256', typ: 'JWT', kid: key.kid }
   const withHmac = (secret: string | Buffer) => {
@@ -173,7 +173,7 @@ describe('a token is refused as invalid_token', () => {
     ['with a role that does not exist', () => signed(claims({ role: 'owner' }))],
     ['whose subject is not an id', () => signed(claims({ sub: '{"$ne":null}' }))],
     ['with an empty jti', () => signed(claims({ jti: '' }))],
-  ])('%s', async (_what, token) => {
+  ])('a token %s is refused as invalid_token', async (_what, token) => {
     expect(await send(`Bearer ${await token()}`)).toMatchObject({
       status: 401,
       challenge: 'Bearer error="invalid_token"',
@@ -181,34 +181,40 @@ describe('a token is refused as invalid_token', () => {
     })
   })
 
-  it.each(['jwk', 'jku', 'x5u'])('signed with a key that its own header contains as %s', async (member) => {
-    const contained = publicKeyOf({ ...other, kid: key.kid })
-    const named = `data:application/json,${encodeURIComponent(JSON.stringify({ keys: [contained] }))}`
-    const value = { jwk: contained, jku: named, x5u: named }[member]
-    const content = `${encoded({ alg: 'EdDSA', typ: 'JWT', kid: key.kid, [member]: value })}.${encoded(claims())}`
-    const { kty, crv, x, d } = other
-    const signature = sign25519(null, Buffer.from(content), {
-      key: createPrivateKey({ key: { kty, crv, x, d }, format: 'jwk' }),
-    })
-    const fetched = vi.spyOn(globalThis, 'fetch')
-    expect(await send(`Bearer ${content}.${signature.toString('base64url')}`)).toMatchObject({
-      status: 401,
-      body: { code: 'invalid_token' },
-    })
-    expect(fetched).not.toHaveBeenCalled()
-  })
+  it.each(['jwk', 'jku', 'x5u'])(
+    'a token signed with a key that its own header contains as %s is refused as invalid_token',
+    async (member) => {
+      const contained = publicKeyOf({ ...other, kid: key.kid })
+      const named = `data:application/json,${encodeURIComponent(JSON.stringify({ keys: [contained] }))}`
+      const value = { jwk: contained, jku: named, x5u: named }[member]
+      const content = `${encoded({ alg: 'EdDSA', typ: 'JWT', kid: key.kid, [member]: value })}.${encoded(claims())}`
+      const { kty, crv, x, d } = other
+      const signature = sign25519(null, Buffer.from(content), {
+        key: createPrivateKey({ key: { kty, crv, x, d }, format: 'jwk' }),
+      })
+      const fetched = vi.spyOn(globalThis, 'fetch')
+      expect(await send(`Bearer ${content}.${signature.toString('base64url')}`)).toMatchObject({
+        status: 401,
+        body: { code: 'invalid_token' },
+      })
+      expect(fetched).not.toHaveBeenCalled()
+    },
+  )
 
-  it.each(['exp', 'iat', 'iss', 'aud', 'jti', 'sub', 'role'])('without %s', async (claim) => {
-    expect(await send(`Bearer ${await signed(claims({ [claim]: undefined }))}`)).toMatchObject({
-      status: 401,
-      challenge: 'Bearer error="invalid_token"',
-      body: { code: 'invalid_token' },
-    })
-  })
+  it.each(['exp', 'iat', 'iss', 'aud', 'jti', 'sub', 'role'])(
+    'a token without %s is refused as invalid_token',
+    async (claim) => {
+      expect(await send(`Bearer ${await signed(claims({ [claim]: undefined }))}`)).toMatchObject({
+        status: 401,
+        challenge: 'Bearer error="invalid_token"',
+        body: { code: 'invalid_token' },
+      })
+    },
+  )
 })
 
 describe('the times of a token', () => {
-  it('are checked with a tolerance of 30 s for exp', async () => {
+  it('exp is checked with a tolerance of 30 s', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
     const token = await signed(claims({ exp: now() + 900 }))
     vi.setSystemTime(1_700_000_000_000 + 929_999)
@@ -221,7 +227,7 @@ describe('the times of a token', () => {
     })
   })
 
-  it('are checked with a tolerance of 30 s for iat', async () => {
+  it('iat is checked with a tolerance of 30 s', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
     expect((await send(`Bearer ${await signed(claims({ iat: now() + 30 }))}`)).status).toBe(200)
     expect((await send(`Bearer ${await signed(claims({ iat: now() + 31 }))}`)).body.code).toBe(
@@ -229,7 +235,7 @@ describe('the times of a token', () => {
     )
   })
 
-  it('are checked with a tolerance of 30 s for nbf', async () => {
+  it('nbf is checked with a tolerance of 30 s', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
     expect((await send(`Bearer ${await signed(claims({ nbf: now() + 30 }))}`)).status).toBe(200)
     expect((await send(`Bearer ${await signed(claims({ nbf: now() + 31 }))}`)).body.code).toBe(
@@ -237,14 +243,14 @@ describe('the times of a token', () => {
     )
   })
 
-  it('are not checked before the signature', async () => {
+  it('the signature of a token is checked before its times', async () => {
     const forged = await signed(claims({ exp: now() - 900 }), { ...generatePrivateKey(), kid: key.kid })
     expect((await send(`Bearer ${forged}`)).body.code).toBe('invalid_token')
   })
 })
 
 describe('the key set', () => {
-  it('stays in use if it cannot be refreshed, without a fetch per request', async () => {
+  it('the key set stays in use if it cannot be refreshed, without a fetch per request', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     const { state, fetchKeys } = countedKeys([publicKeyOf(key)])
     const send = guarded(fetchKeys)
@@ -258,7 +264,7 @@ describe('the key set', () => {
     expect((await send(authorization)).status).toBe(200)
   })
 
-  it('that cannot be fetched causes 503, until a later fetch succeeds', async () => {
+  it('requests get 503 until the first fetch of the key set succeeds', async () => {
     const { state, fetchKeys } = countedKeys([publicKeyOf(key)])
     state.fails = true
     const send = guarded(fetchKeys)
@@ -271,7 +277,7 @@ describe('the key set', () => {
     expect((await send(authorization)).status).toBe(200)
   })
 
-  it('is not fetched for a malformed token', async () => {
+  it('a malformed token causes no fetch of the key set', async () => {
     const { state, fetchKeys } = countedKeys([publicKeyOf(key)])
     const send = guarded(fetchKeys)
     for (const token of ['', 'Bearer x', 'Bearer a.b.c', 'Basic dTpw']) await send(token)
@@ -284,7 +290,7 @@ describe('a verified token', () => {
   const authorizationOf = async (changes: Record<string, unknown> = {}) =>
     `Bearer ${await signed(claims(changes))}`
 
-  it('is cached, so that its signature is verified once', async () => {
+  it('a verified token is cached, so that its signature is verified once', async () => {
     const verify = verifications()
     const send = guarded()
     const authorization = await authorizationOf({ role: 'admin' })
@@ -294,7 +300,7 @@ describe('a verified token', () => {
     expect(verify).toHaveBeenCalledTimes(1)
   })
 
-  it('expires while it is cached', async () => {
+  it('a verified token expires while it is cached', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
     const send = guarded()
     const authorization = await authorizationOf()
@@ -309,7 +315,7 @@ describe('a verified token', () => {
       'is replaced by another key with the same kid',
       [{ ...publicKeyOf(generatePrivateKey()), kid: key.kid }],
     ],
-  ])('becomes invalid when its key %s', async (_, next) => {
+  ])('a verified token becomes invalid when its key %s', async (_, next) => {
     vi.useFakeTimers({ toFake: ['Date'] })
     let keys = [publicKeyOf(key)]
     const send = guarded(async () => keys)
@@ -321,7 +327,7 @@ describe('a verified token', () => {
     await vi.waitFor(async () => expect((await send(authorization)).body.code).toBe('invalid_token'))
   })
 
-  it('is evicted when the cache is full and other tokens were used since', async () => {
+  it('a verified token is evicted when the cache is full and other tokens were used since', async () => {
     const verify = verifications()
     const send = guarded(undefined, 3)
     const [first = '', ...others] = await Promise.all(Array.from({ length: 4 }, () => authorizationOf()))
@@ -337,7 +343,7 @@ describe('a verified token', () => {
     expect(await useToken(first)).toBe(1)
   })
 
-  it('never gets the user of another token', async () => {
+  it('a verified token never gets the user of another token', async () => {
     const send = guarded()
     const users = Array.from({ length: 50 }, (_, n) => n.toString(16).padStart(24, '0'))
     const tokens = await Promise.all(users.map((sub) => authorizationOf({ sub })))
@@ -347,7 +353,7 @@ describe('a verified token', () => {
     }
   })
 
-  it('does not make a token with another signature valid', async () => {
+  it('a verified token does not make a token with another signature valid', async () => {
     const send = guarded()
     const authorization = await authorizationOf()
     expect((await send(authorization)).status).toBe(200)
@@ -356,7 +362,7 @@ describe('a verified token', () => {
     expect((await send(authorization)).status).toBe(200)
   })
 
-  it('is cached only if it was accepted', async () => {
+  it('a verified token is cached only if it was accepted', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
     const send = guarded()
     const authorization = await authorizationOf({ iat: now() + 60 })

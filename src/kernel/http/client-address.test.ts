@@ -19,22 +19,22 @@ async function clientOf(
 const addressOf = async (...request: Parameters<typeof clientOf>) => (await clientOf(...request)).address
 
 describe('the client without trusted proxies', () => {
-  it('is the peer of the socket, even with a header', async () => {
+  it('without trusted proxies, the client address is the peer of the socket, even with a header', async () => {
     expect(await addressOf('192.0.2.1', '198.51.100.7')).toBe('192.0.2.1')
     expect(await addressOf('127.0.0.1', '198.51.100.7')).toBe('127.0.0.1')
   })
 
-  it('is an IPv4 address if the socket of both families has a mapped one', async () => {
+  it('the client address is an IPv4 address if the socket of both families has a mapped one', async () => {
     expect(await clientOf('::ffff:192.0.2.1')).toEqual({ address: '192.0.2.1', network: '192.0.2.1' })
   })
 
-  it('is unknown without a socket', async () => {
+  it('the client address is unknown without a socket', async () => {
     expect(await clientOf(undefined, '198.51.100.7')).toEqual({ address: 'unknown', network: 'unknown' })
   })
 })
 
 describe('an ignored header', () => {
-  it('is reported once with the address of its sender, unlike the header of a trusted proxy', async () => {
+  it('an ignored header is reported once with the address of its sender, unlike the header of a trusted proxy', async () => {
     const ignored: string[] = []
     const app = new Hono()
     const read = createClientOf(['10.0.0.0/8'], (peer) => ignored.push(peer))
@@ -62,13 +62,13 @@ describe('the client behind trusted proxies', () => {
       '198.51.100.7',
     ],
     [
-      'not an address that the client has put before it',
+      'not an address that the client itself has sent',
       '10.1.2.3',
       '203.0.113.9, 198.51.100.7',
       '198.51.100.7',
     ],
     [
-      'not a trusted address that the client has put before it',
+      'not a trusted address that the client itself has sent',
       '10.1.2.3',
       '10.0.0.1, 198.51.100.7',
       '198.51.100.7',
@@ -100,16 +100,16 @@ describe('the client behind trusted proxies', () => {
     ['not an IPv4 address with leading zeros', '10.1.2.3', '198.51.100.007', '10.1.2.3'],
     ['the address from an IPv6 proxy', 'fd00::1', '198.51.100.7', '198.51.100.7'],
     ['the address from a proxy that is mapped to IPv6', '::ffff:10.1.2.3', '198.51.100.7', '198.51.100.7'],
-  ])('is %s', async (_what, peer, forwarded, address) => {
+  ])('behind trusted proxies, the client address is %s', async (_what, peer, forwarded, address) => {
     expect(await addressOf(peer, forwarded, trusted)).toBe(address)
   })
 
-  it('is the first of the last 20 addresses if more are trusted', async () => {
+  it('the client address is the first of the last 20 addresses if more are trusted', async () => {
     const long = `10.0.0.1, ${'10.0.0.2,'.repeat(20)}`
     expect(await addressOf('10.1.2.3', long, trusted)).toBe('10.0.0.2')
   })
 
-  it('is found in the longest possible header', async () => {
+  it('the client address is found in the longest possible header', async () => {
     const long = `${'10.0.0.1,'.repeat(1_500)} 198.51.100.7`
     expect(await addressOf('10.1.2.3', long, trusted)).toBe('198.51.100.7')
     expect(await addressOf('10.1.2.3', `${'['.repeat(8_000)}${':1'.repeat(3_000)}`, trusted)).toBe('10.1.2.3')
@@ -126,7 +126,7 @@ describe('the network of a client', () => {
     ['2001:db8:1:2::203.0.113.9', '2001:0db8:0001:0002::/64'],
     ['::ffff:c000:201', '192.0.2.1'],
     ['::1', '0000:0000:0000:0000::/64'],
-  ])('of %s is %s', async (address, network) => {
+  ])('the network of the client %s is %s', async (address, network) => {
     expect((await clientOf(address)).network).toBe(network)
   })
 })

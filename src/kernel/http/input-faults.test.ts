@@ -17,20 +17,20 @@ const faults = (schema: z.ZodType, input: unknown, part: Part = 'body') => {
 describe('an unknown field', () => {
   const change = z.strictObject({ change: z.int(), reason: z.string().default('') })
 
-  it('gets a suggestion of a field with a similar name', () => {
+  it('the fault of an unknown field suggests a field with a similar name', () => {
     expect(faults(change, { change: 1, raeson: 'x' }).listed).toEqual([
       { pointer: '/raeson', message: 'is not a field of this request; did you mean reason?' },
     ])
   })
 
-  it('gets a suggestion of the only missing field', () => {
+  it('the fault of an unknown field suggests the only missing field', () => {
     expect(faults(change, { quantity: 5 }).listed).toEqual([
       { pointer: '/change', message: 'is required, and must be an integer' },
       { pointer: '/quantity', message: 'is not a field of this request; did you mean change?' },
     ])
   })
 
-  it('gets a list of all fields if there is no suggestion', () => {
+  it('the fault of an unknown field lists all fields if it suggests none', () => {
     const message = 'is not a field of this request; the fields here are: change, reason'
     expect(faults(change, { change: 1, quantity: 5 }).listed).toEqual([{ pointer: '/quantity', message }])
     expect(faults(change, { quantity: 5, sum: 7 }).listed.slice(1)).toEqual([
@@ -39,7 +39,7 @@ describe('an unknown field', () => {
     ])
   })
 
-  it('is compared with the fields of its own object', () => {
+  it('an unknown field is compared with the fields of its own object', () => {
     const line = z.strictObject({ productId: z.string(), quantity: z.int() })
     const schema = z.strictObject({ lines: z.array(line).optional(), other: line.optional() })
     expect(
@@ -53,7 +53,7 @@ describe('an unknown field', () => {
   })
 })
 
-it('lists the parameters of the request for an unknown parameter', () => {
+it('the fault of an unknown parameter lists the parameters of the request', () => {
   const query = z.strictObject({ sort: z.string().optional(), limit: z.string().optional() })
   expect(faults(query, { limt: '1', page: '2' }, 'query').listed).toEqual([
     {
@@ -78,7 +78,7 @@ describe('the size of a refusal', () => {
     ['wrong entries', { a: 1, list: Array(5_000).fill('x') }],
     ['wrong fields', { a: 1, list: Array(5_000).fill({ a: 'x'.repeat(100), [key(0)]: 1 }) }],
     ['unknown fields in entries', { a: 1, list: Array(5_000).fill({ [key(1)]: 1, [key(2)]: 2 }) }],
-  ])('is bounded by 20 listed faults and their number: %s', (_, input) => {
+  ])('a refusal lists 20 faults at most and gives the number of all: %s', (_, input) => {
     const { listed, count } = faults(schema, input)
     expect(count).toBeGreaterThanOrEqual(5_000)
     const problem = problemOf(refusedInput(listed, count))
@@ -87,7 +87,7 @@ describe('the size of a refusal', () => {
     expect(Buffer.byteLength(JSON.stringify(problem))).toBeLessThan(15_000)
   })
 
-  it('needs no number if all faults are listed', () => {
+  it('a refusal gives no number if it lists all faults', () => {
     const { listed, count } = faults(schema, {})
     expect(problemOf(refusedInput(listed, count))).not.toHaveProperty('errorCount')
   })

@@ -42,7 +42,7 @@ describe('a Content-Type', () => {
     'application/json;charset="utf-8"',
     'application/json;charset=UTF8',
     'Application/JSON;CharSet=Utf-8',
-  ])('%s is accepted', async (type) => {
+  ])('the Content-Type %s is accepted', async (type) => {
     expect(await read('{"a":1}', { 'content-type': type })).toMatchObject({
       status: 200,
       body: { value: { a: 1 }, isWhole: true },
@@ -74,7 +74,7 @@ describe('a Content-Type', () => {
     'text/plain; application/json',
     'application/x-www-form-urlencoded',
     'multipart/form-data; boundary=x',
-  ])('%s gets 415', async (type) => {
+  ])('the Content-Type %s gets 415', async (type) => {
     const answer = await read('{"a":1}', { 'content-type': type })
     expect(answer).toMatchObject({
       status: 415,
@@ -83,14 +83,14 @@ describe('a Content-Type', () => {
   })
 
   it.each(['iso-8859-1', 'us-ascii', 'utf-16', 'utf-7', '"latin1"', 'utf-8x', '""'])(
-    'with the charset %s gets 415, which names utf-8',
+    'a Content-Type with the charset %s gets 415, which names utf-8',
     async (charset) => {
       const answer = await read('{"a":1}', { 'content-type': `application/json;charset=${charset}` })
       expect(answer).toMatchObject({ status: 415, body: { detail: expect.stringContaining('utf-8') } })
     },
   )
 
-  it('may be missing if there is no body', async () => {
+  it('the Content-Type may be missing if there is no body', async () => {
     for (const body of [undefined, '']) {
       expect(await read(body, { 'content-type': '-' })).toMatchObject({ status: 200, body: { value: {} } })
     }
@@ -98,12 +98,15 @@ describe('a Content-Type', () => {
 })
 
 describe('a Content-Encoding', () => {
-  it.each(['identity', 'Identity', 'identity, identity', '', ' , ,'])('%j is accepted', async (coding) => {
-    expect((await read('{}', { 'content-encoding': coding })).status).toBe(200)
-  })
+  it.each(['identity', 'Identity', 'identity, identity', '', ' , ,'])(
+    'the Content-Encoding %j is accepted',
+    async (coding) => {
+      expect((await read('{}', { 'content-encoding': coding })).status).toBe(200)
+    },
+  )
 
   it.each(['gzip', 'br', 'deflate', 'zstd', 'identity, gzip', 'gzip, identity', 'unknown', 'GZIP', ',gzip,'])(
-    '%s gets 415, and Accept-Encoding names identity',
+    'the Content-Encoding %s gets 415, and Accept-Encoding names identity',
     async (coding) => {
       const answer = await read('{}', { 'content-encoding': coding })
       expect(answer).toMatchObject({
@@ -127,24 +130,24 @@ describe('the encoding of a body', () => {
     ['a code point over the last one', [0xf4, 0x90, 0x80, 0x80]],
     ['an incomplete character', [0xe2, 0x82]],
     ['a continuation byte alone', [0x80]],
-  ])('gets 400 for %s', async (_, bytes) => {
+  ])('a body with %s gets 400', async (_, bytes) => {
     expect(await read(inString(...bytes))).toMatchObject({
       status: 400,
       body: { code: 'malformed_json', detail: expect.stringContaining('UTF-8') },
     })
   })
 
-  it.each(['utf16le', 'latin1'] as const)('gets 400 if it is %s', async (encoding) => {
+  it.each(['utf16le', 'latin1'] as const)('a body in the encoding %s gets 400', async (encoding) => {
     const body = new Uint8Array(Buffer.from('{"a":"é"}', encoding))
     expect((await read(body)).body).toMatchObject({ status: 400, code: 'malformed_json' })
   })
 
-  it('may have any character, including the replacement character', async () => {
+  it('a body may have any character, including the replacement character', async () => {
     const a = 'é€😀\ufffd'
     expect((await read(JSON.stringify({ a }))).body).toEqual({ value: { a }, isWhole: true })
   })
 
-  it('may begin with a byte order mark, but not end with one', async () => {
+  it('a body may begin with a byte order mark, but not end with one', async () => {
     expect((await read('\ufeff{"a":1}')).body).toEqual({ value: { a: 1 }, isWhole: true })
     expect((await read('{"a":1}\ufeff')).status).toBe(400)
   })
@@ -153,7 +156,7 @@ describe('the encoding of a body', () => {
 describe('a body of many values', () => {
   const entries = (count: number, entry = '0') => Array(count).fill(entry).join(',')
 
-  it('is read completely below the maximum', async () => {
+  it('a body with fewer values than the maximum is read completely', async () => {
     const { body } = await read(`[${entries(maxBodyValues - 1)}]`)
     expect(body).toMatchObject({ isWhole: true })
     expect(body.value).toHaveLength(maxBodyValues - 1)
@@ -167,7 +170,7 @@ describe('a body of many values', () => {
     ['nested objects', `${'{"a":'.repeat(50_000)}1${'}'.repeat(50_000)}`],
     ['strings with brackets', `[${entries(1_000, '"]}\\"]"')}]`],
     ['a list with white space around it', `  [${entries(1_000)} \n]\n\t `],
-  ])('is read up to the maximum: %s', async (_, text) => {
+  ])('a body with more values than the maximum is read up to the maximum: %s', async (_, text) => {
     const { status, body } = await read(text)
     expect(status).toBe(200)
     expect(body.isWhole).toBe(false)
@@ -182,11 +185,11 @@ describe('a body of many values', () => {
     ['is malformed before the maximum', `[01,${entries(100_000)}]`],
     ['closes a bracket that it has not opened', `]${entries(100_000)}]`],
     ['closes another bracket than it has opened', `{${entries(100_000)}]`],
-  ])('gets 400 malformed_json if it %s', async (_, text) => {
+  ])('a body of many values gets 400 malformed_json if it %s', async (_, text) => {
     expect(await read(text)).toMatchObject({ status: 400, body: { code: 'malformed_json' } })
   })
 
-  it('is not one that only has commas and brackets in its strings', async () => {
+  it('commas and brackets in strings do not count as values', async () => {
     const a = ',[{'.repeat(100_000)
     expect((await read(JSON.stringify({ a, b: '"\\', c: a }))).body).toEqual({
       value: { a, b: '"\\', c: a },

@@ -6,11 +6,11 @@ const position = z.object({ name: z.string(), id: z.string().regex(/^[0-9a-f]{4}
 const last = { name: 'Tasse ☕ 😀 "groß"', id: '00ff' }
 
 describe('a cursor', () => {
-  it('is decoded to the position that it was made of', () => {
+  it('a cursor is decoded to the position that it was made of', () => {
     expect(decodeCursor(position, encodeCursor(last))).toEqual(last)
   })
 
-  it('needs no escaping in a URL', () => {
+  it('a cursor needs no escaping in a URL', () => {
     expect(encodeCursor(last)).toMatch(/^[A-Za-z0-9_-]+$/)
   })
 
@@ -25,7 +25,7 @@ describe('a cursor', () => {
     ['of another list', encodeCursor({ price: 5, id: '00ff' })],
     ['of the same list, with an invalid value', encodeCursor({ ...last, id: { $gt: '' } })],
     ['null', encodeCursor(null)],
-  ])('that is %s gets validation_failed, which names the parameter', (_what, cursor) => {
+  ])('a cursor that is %s gets validation_failed, which names the parameter', (_what, cursor) => {
     const decode = () => decodeCursor(position, cursor)
     expect(decode).toThrow(
       expect.objectContaining({
@@ -40,13 +40,13 @@ describe('a page', () => {
   const rows = (count: number) => Array.from({ length: count }, (_, at) => ({ id: at }))
   const idOf = (row: { id: number }) => row.id
 
-  it('has `limit` rows, and a cursor of the last row if there are more', () => {
+  it('a page has `limit` rows, and a cursor of the last row if there are more rows', () => {
     const page = pageOf(rows(4), 3, idOf)
     expect(page.data).toEqual(rows(3))
     expect(decodeCursor(z.int(), page.nextCursor ?? '')).toBe(2)
   })
 
-  it('has no cursor if it is the last page, even with `limit` rows', () => {
+  it('the last page has no cursor, even with `limit` rows', () => {
     expect(pageOf(rows(3), 3, idOf)).toEqual({ data: rows(3), nextCursor: null })
     expect(pageOf(rows(1), 3, idOf)).toEqual({ data: rows(1), nextCursor: null })
     expect(pageOf([], 3, idOf)).toEqual({ data: [], nextCursor: null })

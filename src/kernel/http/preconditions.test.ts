@@ -28,7 +28,7 @@ const holds = (conditions: Preconditions, version: number): boolean => {
 }
 
 describe('If-Match', () => {
-  it('holds if it is absent', () => {
+  it('If-Match holds if it is absent', () => {
     expect(holds({}, 3)).toBe(true)
   })
 
@@ -45,12 +45,12 @@ describe('If-Match', () => {
     ',"3"',
     ' , ,"2",,\t, "3" , ',
     '"\xff", "3"',
-  ])('%s holds for version 3', (header) => {
+  ])('If-Match %s holds for version 3', (header) => {
     expect(holds({ ifMatch: parseEntityTags(header) ?? [] }, 3)).toBe(true)
   })
 
   it.each(['"2"', '"33"', '"03"', '"1", "2"', '""', '"*"', 'W/"3"', 'W/"3", "4"', '"3,4"'])(
-    '%s is well-formed and does not hold for version 3',
+    'If-Match %s is well-formed and does not hold for version 3',
     (header) => {
       const ifMatch = parseEntityTags(header)
       expect(ifMatch).toBeDefined()
@@ -82,7 +82,7 @@ it.each([
   '*,',
   '**',
   '"3", 4',
-])('%j is not a list of entity tags', (header) => {
+])('the header %j is not a list of entity tags', (header) => {
   expect(parseEntityTags(header)).toBeUndefined()
 })
 
@@ -93,7 +93,7 @@ describe('If-None-Match', async () => {
     app.request('/thing', { headers: header === undefined ? {} : { 'if-none-match': header } })
 
   it.each(['"3"', '"1", "3"', '"3",', ', "1",,W/"3" ,', '*', 'W/"3"', 'W/"1",W/"3"'])(
-    'gets 304 for version 3: %s',
+    'If-None-Match %s gets 304 for version 3',
     async (header) => {
       const answer = await get(header)
       expect(answer.status).toBe(304)
@@ -103,7 +103,7 @@ describe('If-None-Match', async () => {
   )
 
   it.each([undefined, '"2"', 'W/"2"', '3', '', '"33"', '*, "3"', '"3'])(
-    'gets 200 with the ETag for version 3: %s',
+    'If-None-Match %s gets 200 with the ETag for version 3',
     async (header) => {
       const answer = await get(header)
       expect(answer.status).toBe(200)
@@ -113,15 +113,18 @@ describe('If-None-Match', async () => {
 })
 
 describe('If-None-Match of a write', () => {
-  it.each(['*', '"3"', 'W/"3"', '"1", "3"', ',"3",'])('%s does not hold for version 3', (header) => {
-    expect(holds({ ifNoneMatch: parseEntityTags(header) ?? [] }, 3)).toBe(false)
-  })
+  it.each(['*', '"3"', 'W/"3"', '"1", "3"', ',"3",'])(
+    'If-None-Match %s of a write does not hold for version 3',
+    (header) => {
+      expect(holds({ ifNoneMatch: parseEntityTags(header) ?? [] }, 3)).toBe(false)
+    },
+  )
 
-  it.each(['"2"', 'W/"2"', '"33"', '""'])('%s holds for version 3', (header) => {
+  it.each(['"2"', 'W/"2"', '"33"', '""'])('If-None-Match %s of a write holds for version 3', (header) => {
     expect(holds({ ifNoneMatch: parseEntityTags(header) ?? '*' }, 3)).toBe(true)
   })
 
-  it('is checked after If-Match', () => {
+  it('If-None-Match of a write is checked after If-Match', () => {
     const conditions = { ifMatch: ['"2"'], ifNoneMatch: '*' } as const
     expect(() => checkPreconditions(conditions, 3)).toThrow(/^If-Match: /)
     expect(() => checkPreconditions({ ...conditions, ifMatch: ['"3"'] }, 3)).toThrow(/^If-None-Match: /)
@@ -135,6 +138,6 @@ it.each<[Preconditions, boolean]>([
   [{ ifMatch: ['"3"'] }, true],
   [{ ifNoneMatch: ['"3"'] }, true],
   [{ ifMatch: '*', ifNoneMatch: ['"3"'] }, true],
-])('%j depends on the version: %s', (conditions, expected) => {
+])('the conditions %j name a version: %s', (conditions, expected) => {
   expect(nameVersions(conditions)).toBe(expected)
 })

@@ -3,7 +3,7 @@ import { DomainError, type ErrorCode } from '#kernel/errors.ts'
 import { errorOf, kernelProblems, problemOf, renderProblem } from './problems.ts'
 
 describe('the answer to an error', () => {
-  it('has the same retryAfter in the body and in the header if it is 429 or 503', () => {
+  it('the answer to an error has the same retryAfter in the body and in the header if it is 429 or 503', () => {
     const retryable = Object.entries(kernelProblems).filter(
       ([, { status }]) => status === 429 || status === 503,
     )
@@ -22,7 +22,7 @@ describe('the answer to an error', () => {
     }
   })
 
-  it('has no retryAfter for other codes', () => {
+  it('the answer to an error has no retryAfter for other codes', () => {
     const { headers, body } = renderProblem(new DomainError('forbidden', 'no'), 'r')
     expect(headers).toEqual({ 'content-type': 'application/problem+json' })
     expect(JSON.parse(body)).not.toHaveProperty('retryAfter')
@@ -30,14 +30,14 @@ describe('the answer to an error', () => {
 })
 
 describe('an error between services', () => {
-  it('is read as the error that was sent', () => {
+  it('errorOf returns the error that was sent as a problem', () => {
     const error = new DomainError('version_conflict', 'it is version 4 now', { currentVersion: 4 })
     const received = errorOf(JSON.parse(JSON.stringify(problemOf(error))))
     expect(received).toMatchObject({ code: error.code, message: error.message, members: error.members })
   })
 
   it.each([null, 'text', {}, { code: 'unknown_code' }, { code: 'toString' }, []])(
-    'is undefined for another document: %j',
+    'errorOf returns undefined for a document that is not a problem: %j',
     (problem) => {
       expect(errorOf(problem)).toBeUndefined()
     },

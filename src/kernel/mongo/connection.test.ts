@@ -63,7 +63,7 @@ describe('a URI', () => {
     `mongodb://127.0.0.1:1/?compressors=${password}`,
     `mongodb+srv://user:${password}@`,
     `mongodb+srv://user:${password}@db.example,${password}`,
-  ])('that is invalid ends the boot at once, and the message does not quote it: %s', async (wrong) => {
+  ])('an invalid URI ends the boot at once, and the message does not quote it: %s', async (wrong) => {
     const { log, error } = await printed(wrong)
     expect(error).toMatch(/ConfigError: .*\n.*MONGODB_URI is not valid/)
     expect(log).toBe('')
@@ -78,7 +78,7 @@ describe('a URI', () => {
     ],
     ['a server that refuses its password', withPassword(uri, password), /Authentication failed/],
   ])(
-    'of %s makes the process wait, and the log does not contain its password',
+    'a URI of %s makes the process wait, and the log does not contain its password',
     async (_what, uri, reason) => {
       const { log, error } = await printed(uri)
       expect(log).toMatch(reason)

@@ -23,7 +23,7 @@ async function writeAfterItsEnd(): Promise<unknown> {
 }
 
 describe('an operation', () => {
-  it('returns its result and gets its time limit', async () => {
+  it('an operation returns its result and gets its time limit', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 1 })
     const seen: number[] = []
     const found = await shop.database.run(callOf(5_000), (maxTimeMS) => {
@@ -35,13 +35,13 @@ describe('an operation', () => {
     expect(seen[0]).toBeLessThanOrEqual(5_000)
   })
 
-  it('does not start after the deadline', async () => {
+  it('an operation does not start after the deadline', async () => {
     const work = vi.fn(async () => 1)
     await expect(shop.database.run(callOf(0), work)).rejects.toMatchObject({ code: 'dependency_unavailable' })
     expect(work).not.toHaveBeenCalled()
   })
 
-  it('that is slow fails at the deadline', async () => {
+  it('a slow operation fails at the deadline', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 1 })
     const started = performance.now()
     const slow = shop.database.run(callOf(150), () =>
@@ -51,7 +51,7 @@ describe('an operation', () => {
     expect(performance.now() - started).toBeLessThan(600)
   })
 
-  it('that exceeds the time limit of the server fails as dependency_unavailable', async () => {
+  it('an operation that exceeds the time limit of the server fails as dependency_unavailable', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 1 })
     const slow = shop.database.run(callOf(5_000), () =>
       shop.counters().findOne({ $where: 'sleep(5000) || true' }, { maxTimeMS: 20 }),
@@ -62,7 +62,7 @@ describe('an operation', () => {
     })
   })
 
-  it('throws a duplicate key error unchanged', async () => {
+  it('an operation throws a duplicate key error unchanged', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 1 })
     const error = await shop.database
       .run(callOf(5_000), () => shop.counters().insertOne({ _id: 'a', n: 2 }))
@@ -70,7 +70,7 @@ describe('an operation', () => {
     expect(isDuplicateKey(error)).toBe(true)
   })
 
-  it('throws the errors of its work unchanged', async () => {
+  it('an operation throws the errors of its work unchanged', async () => {
     const faults = [new TypeError('a mistake'), new DomainError('version_conflict', 'it has changed')]
     for (const fault of faults) {
       await expect(shop.database.run(callOf(5_000), () => Promise.reject(fault))).rejects.toBe(fault)
@@ -91,13 +91,16 @@ describe('an operation', () => {
     [11601, 'Interrupted'],
     [11602, 'InterruptedDueToReplStateChange'],
     [10107, 'NotWritablePrimary'],
-  ])('fails as dependency_unavailable at the temporary server error %i (%s)', async (code, codeName) => {
-    const passing = new mongoose.mongo.MongoServerError({ message: codeName, code, codeName })
-    const failed = shop.database.run(callOf(5_000), () => Promise.reject(passing))
-    await expect(failed).rejects.toMatchObject({ code: 'dependency_unavailable', cause: passing })
-  })
+  ])(
+    'an operation fails as dependency_unavailable at the temporary server error %i (%s)',
+    async (code, codeName) => {
+      const passing = new mongoose.mongo.MongoServerError({ message: codeName, code, codeName })
+      const failed = shop.database.run(callOf(5_000), () => Promise.reject(passing))
+      await expect(failed).rejects.toMatchObject({ code: 'dependency_unavailable', cause: passing })
+    },
+  )
 
-  it('fails as dependency_unavailable if no majority acknowledges its write', async () => {
+  it('an operation fails as dependency_unavailable if no majority acknowledges its write', async () => {
     const unsatisfied = { w: 7, wtimeout: 1 } as const
     const written = (id: string) =>
       shop.database.run(callOf(5_000), () =>
@@ -109,7 +112,7 @@ describe('an operation', () => {
     })
   })
 
-  it('fails as dependency_unavailable at the deadline if the database was never reached', async () => {
+  it('an operation fails as dependency_unavailable at the deadline if the database was never reached', async () => {
     const unreached = await shop.open()
     const { connection, run } = unreached.database('things')
     const asked = run(callOf(50), () => connection.collection('counters').findOne({}))
@@ -119,7 +122,7 @@ describe('an operation', () => {
 })
 
 describe('the loss of the server', () => {
-  it('while a command is written fails as dependency_unavailable, and repeats transactions', async () => {
+  it('an operation whose command is written to a closed socket fails as dependency_unavailable, and a transaction is repeated', async () => {
     // The driver passes on Node.js's socket error if the connection is cut during a handshake, about once in a hundred cuts.
     const error = await writeAfterItsEnd()
     expect(error).toMatchObject({ code: 'EPIPE' })
@@ -134,7 +137,7 @@ describe('the loss of the server', () => {
     expect(await shop.counters().find().toArray()).toEqual([{ _id: 'a', n: 2 }])
   })
 
-  it('while a commit is written repeats the commit and not the transaction', async () => {
+  it('a commit that is written to a closed socket is repeated without its transaction', async () => {
     const error = await writeAfterItsEnd()
     let attempts = 0
     await shop.database.transaction(callOf(5_000), async (session) => {
@@ -150,7 +153,7 @@ describe('the loss of the server', () => {
     expect(await shop.counters().find().toArray()).toEqual([{ _id: 'a', n: 1 }])
   })
 
-  it('fails operations in time as dependency_unavailable, and the same connection finds the server again', async () => {
+  it('operations fail in time as dependency_unavailable while the server is lost, and the same connection finds it again', async () => {
     const proxy = await startMongodbProxy(shop.uri)
     const far = await shop.open(proxy.uri)
     await far.connect(new AbortController().signal)
@@ -175,7 +178,7 @@ describe('the loss of the server', () => {
     await proxy.disconnect()
   })
 
-  it('during transactions repeats them when the server is back', async () => {
+  it('transactions that lose the server are repeated when the server is back', async () => {
     const proxy = await startMongodbProxy(shop.uri)
     const far = await shop.open(proxy.uri)
     await far.connect(new AbortController().signal)
@@ -210,7 +213,7 @@ describe('the loss of the server', () => {
     await proxy.disconnect()
   })
 
-  it('with its connections left open fails operations at the deadline as dependency_unavailable', async () => {
+  it('an operation fails at the deadline as dependency_unavailable if the server hangs with open connections', async () => {
     const proxy = await startMongodbProxy(shop.uri)
     const far = await shop.open(proxy.uri)
     await far.connect(new AbortController().signal)

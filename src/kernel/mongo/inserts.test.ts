@@ -16,20 +16,20 @@ describe('an insert', () => {
     return connection.models.Named ?? connection.model<Named>('Named', schema, 'named')
   }
 
-  it('stores and returns the document as cast by the schema', async () => {
+  it('an insert stores and returns the document as cast by the schema', async () => {
     const stored = await insertOne(named(), { name: 'a', n: '7' as unknown as number }, { maxTimeMS: 5_000 })
     expect(stored).toMatchObject({ name: 'a', n: 7 })
     expect(await shop.db.collection('named').findOne({ name: 'a' })).toEqual(stored)
   })
 
-  it('stores nothing if the schema refuses the document', async () => {
+  it('an insert stores nothing if the schema refuses the document', async () => {
     await expect(insertOne(named(), { n: 1 }, { maxTimeMS: 5_000 })).rejects.toBeInstanceOf(
       mongoose.Error.ValidationError,
     )
     expect(await shop.db.collection('named').countDocuments({ n: 1 })).toBe(0)
   })
 
-  it('sends its time limit to the server', async () => {
+  it('an insert sends its time limit to the server', async () => {
     await shop.db.command({ profile: 2 })
     await insertOne(named(), { name: 'limited' }, { maxTimeMS: 4_321 })
     await shop.db.command({ profile: 0 })
@@ -39,7 +39,7 @@ describe('an insert', () => {
     expect(seen).toMatchObject({ command: { maxTimeMS: 4_321 } })
   })
 
-  it('is undone with its transaction', async () => {
+  it('an insert is undone with its transaction', async () => {
     const undone = shop.database.transaction(callOf(5_000), async (session, maxTimeMS) => {
       await insertOne(named(), { name: 'undone' }, { session, maxTimeMS })
       throw new RangeError('a mistake')

@@ -54,7 +54,7 @@ it('ensureCollection creates a collection once, even if it runs many times at on
 })
 
 describe('migrations', () => {
-  it('run once each if three processes start at once, and then each process prepares alone', async () => {
+  it('each migration runs once if three processes start at once, and then each process prepares alone', async () => {
     const replicas = await Promise.all([replica('replicas'), replica('replicas'), replica('replicas')])
     const ends = replicas.map((child) => once(child, 'exit'))
     for (const child of replicas) child.send('start')
@@ -69,7 +69,7 @@ describe('migrations', () => {
     expect(await mongo.database('replicas').connection.collection('locks').countDocuments()).toBe(0)
   })
 
-  it('that throw end the start, and the next start runs them again without the earlier ones', async () => {
+  it('a migration that throws ends the start, and the next start runs it again without the earlier ones', async () => {
     const ran: string[] = []
     let fails = true
     const migrations = [
@@ -99,7 +99,7 @@ describe('migrations', () => {
     expect(ran).toEqual([])
   })
 
-  it('with needs keep versions from starting that do not know the named migration', async () => {
+  it('a version that does not know the migration that another migration needs does not start', async () => {
     const up = async () => {}
     const expand = { name: '001-expand', up }
     const contract = { name: '002-contract', needs: '001-expand', up }
@@ -111,7 +111,7 @@ describe('migrations', () => {
     )
   })
 
-  it('of a process that dies delay the others until its lease ends', async () => {
+  it('the death of a migrating process delays the other processes until its lease ends', async () => {
     const crashed = mongo.database('crashed')
     const locks = crashed.connection.collection('locks')
     const holder = await replica('crashed', 'hang')
@@ -140,7 +140,7 @@ describe('migrations', () => {
     expect(done).toBe(true)
   })
 
-  it('of another process end the start with a message if the signal has aborted', async () => {
+  it('a start whose signal has aborted ends with a message while another process migrates', async () => {
     const locks = mongo.database('held').connection.collection<{ _id: string; until: Date }>('locks')
     await locks.insertOne({ _id: 'migrations', until: new Date(Date.now() + 60_000) })
     const prepare = vi.fn(async () => 'prepared')
@@ -150,7 +150,7 @@ describe('migrations', () => {
     expect(await locks.countDocuments()).toBe(1)
   })
 
-  it('renew their lease while they run', async () => {
+  it('a migrating process renews its lease', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     const locks = mongo.database('renewed').connection.collection('locks')
     const until = async () => (await locks.findOne({}))?.until.getTime()
@@ -163,7 +163,7 @@ describe('migrations', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it('return the result of prepare, or throw its error', async () => {
+  it('migrate returns the result of prepare, or throws its error', async () => {
     expect(await run('renewed', [], async () => ['a line'])).toEqual(['a line'])
     const fault = new Error('no such account')
     await expect(run('renewed', [], () => Promise.reject(fault))).rejects.toBe(fault)

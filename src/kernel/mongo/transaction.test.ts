@@ -31,7 +31,7 @@ describe('a transaction', () => {
     return admin.aggregate(sessions, { readConcern: { level: 'local' } }).toArray()
   }
 
-  it('takes effect as a whole', async () => {
+  it('a transaction takes effect as a whole', async () => {
     const result = await shop.database.transaction(callOf(5_000), async (session) => {
       await shop.counters().insertOne({ _id: 'a', n: 1 }, { session })
       await shop.counters().insertOne({ _id: 'b', n: 2 }, { session })
@@ -43,7 +43,7 @@ describe('a transaction', () => {
     expect(await shop.counters().countDocuments()).toBe(2)
   })
 
-  it('is repeated after a write conflict, so that both effects are stored', async () => {
+  it('a transaction is repeated after a write conflict, so that both effects are stored', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 0 })
     const bothHaveRead = createGate()
     let attempts = 0
@@ -63,7 +63,7 @@ describe('a transaction', () => {
     expect(await shop.counters().findOne({ _id: 'a' })).toEqual({ _id: 'a', n: 2 })
   })
 
-  it('is repeated after a duplicate key, on the present data', async () => {
+  it('a transaction is repeated after a duplicate key, on the present data', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 0 })
     let attempts = 0
     const result = await shop.database.transaction(callOf(5_000), async (session) => {
@@ -75,7 +75,7 @@ describe('a transaction', () => {
     expect({ result, attempts }).toEqual({ result: 0, attempts: 2 })
   })
 
-  it('is repeated if another process killed it before its commit', async () => {
+  it('a transaction is repeated if another process killed it before its commit', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 0 })
     let attempts = 0
     await shop.database.transaction(callOf(10_000), async (session) => {
@@ -88,7 +88,7 @@ describe('a transaction', () => {
     expect(await shop.counters().findOne({ _id: 'a' })).toEqual({ _id: 'a', n: 1 })
   })
 
-  it('fails at the deadline as dependency_unavailable if every attempt conflicts', async () => {
+  it('a transaction fails at the deadline as dependency_unavailable if every attempt conflicts', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 0 })
     const started = performance.now()
     const hopeless = shop.database.transaction(callOf(300), (session) =>
@@ -98,7 +98,7 @@ describe('a transaction', () => {
     expect(performance.now() - started).toBeLessThan(600)
   })
 
-  it('has no effect if its deadline passes during its work, even if the work continues', async () => {
+  it('a transaction has no effect if its deadline passes during its work, even if the work continues', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 0 })
     const gate = createGate()
     let carriedOn: Promise<unknown> = Promise.resolve()
@@ -116,7 +116,7 @@ describe('a transaction', () => {
     expect(await settled()).toEqual([{ _id: 'a', n: 200 }])
   })
 
-  it('is not left open if its deadline passes before its first command arrives', async () => {
+  it('a transaction is not left open if its deadline passes before its first command arrives', async () => {
     const proxy = await startMongodbProxy(shop.uri)
     const far = await shop.open(proxy.uri)
     await far.connect(new AbortController().signal)
@@ -138,7 +138,7 @@ describe('a transaction', () => {
     await proxy.disconnect()
   })
 
-  it('has no effect if its deadline passes between its work and its commit', async () => {
+  it('a transaction has no effect if its deadline passes between its work and its commit', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 0 })
     vi.useFakeTimers({ toFake: ['Date'] })
     const late = shop.database.transaction(callOf(60_000), async (session) => {
@@ -149,7 +149,7 @@ describe('a transaction', () => {
     expect(await settled()).toEqual([{ _id: 'a', n: 100 }])
   })
 
-  it('does not start after the deadline', async () => {
+  it('a transaction does not start after the deadline', async () => {
     const work = vi.fn(async () => 1)
     await expect(shop.database.transaction(callOf(0), work)).rejects.toMatchObject({
       code: 'dependency_unavailable',
@@ -158,7 +158,7 @@ describe('a transaction', () => {
   })
 
   it.each([new DomainError('insufficient_stock', 'too few', { items: [] }), new RangeError('a mistake')])(
-    'has no effect if its work throws %s, and throws it unchanged',
+    'a transaction whose work throws %s has no effect, and throws the error unchanged',
     async (fault) => {
       await shop.counters().insertOne({ _id: 'a', n: 0 })
       const refused = shop.database.transaction(callOf(5_000), async (session) => {
@@ -170,7 +170,7 @@ describe('a transaction', () => {
     },
   )
 
-  it('reads one snapshot from start to end', async () => {
+  it('a transaction reads one snapshot from start to end', async () => {
     await shop.counters().insertMany([
       { _id: 'a', n: 1 },
       { _id: 'b', n: 1 },

@@ -56,7 +56,7 @@ async function openCircuit(client: ReturnType<typeof clientOf>) {
 }
 
 describe('a call', () => {
-  it('carries the request id, the trace, a credential for the target and the body as JSON', async () => {
+  it('a call carries the request id, the trace, a credential for the target and the body as JSON', async () => {
     let body = ''
     const service = await serve(async (request, response) => {
       for await (const chunk of request) body += chunk
@@ -86,7 +86,7 @@ describe('a call', () => {
     expect(JSON.parse(body)).toEqual({ name: 'Tasse ☕' })
   })
 
-  it('omits the trace, the credential and the body if there is none', async () => {
+  it('a call sends no trace, credential or body if there is none', async () => {
     const service = await serve((request, response) => json(response, 200, Object.keys(request.headers)))
     const names = await clientOf(service.url).request(inTime(5_000), getThings)
     expect(names).toContain('x-request-id')
@@ -95,7 +95,7 @@ describe('a call', () => {
     expect(names).not.toContain('content-type')
   })
 
-  it('returns the result of `parse`', async () => {
+  it('a call returns the result of `parse`', async () => {
     const service = await serve((_request, response) => json(response, 200, { count: 3 }))
     const parse = (answer: unknown) => (answer as { count: number }).count + 1
     expect(await clientOf(service.url).request(inTime(5_000), { ...getThings, parse })).toBe(4)
@@ -103,7 +103,7 @@ describe('a call', () => {
 })
 
 describe('attempts', () => {
-  it('are repeated until one succeeds', async () => {
+  it('a call is repeated until an attempt succeeds', async () => {
     const service = await serve((_request, response) => {
       if (service.requests < 3) unavailable(response)
       else json(response, 200, 'at last')
@@ -111,7 +111,7 @@ describe('attempts', () => {
     expect(await clientOf(service.url).request(inTime(5_000), getThings)).toBe('at last')
   })
 
-  it('are three at most by default', async () => {
+  it('a call makes at most three attempts by default', async () => {
     const service = await serve((_request, response) => unavailable(response))
     await expect(clientOf(service.url).request(inTime(5_000), getThings)).rejects.toMatchObject({
       code: 'dependency_unavailable',
@@ -119,7 +119,7 @@ describe('attempts', () => {
     expect(service.requests).toBe(3)
   })
 
-  it('are limited by `maxAttempts`', async () => {
+  it('a call makes at most `maxAttempts` attempts', async () => {
     const service = await serve((_request, response) => unavailable(response))
     await expect(
       clientOf(service.url).request(inTime(5_000), { ...getThings, maxAttempts: 1 }),
@@ -127,7 +127,7 @@ describe('attempts', () => {
     expect(service.requests).toBe(1)
   })
 
-  it('leave time for another attempt if the first gets no answer', async () => {
+  it('a call whose first attempt gets no answer has time for another attempt', async () => {
     const service = await serve((_request, response) => {
       if (service.requests > 1) json(response, 200, 'second')
     })
@@ -142,7 +142,7 @@ describe('attempts', () => {
         response.writeHead(200, { 'content-type': 'application/json' }).write('{"data":')
       },
     ],
-  ])('end at the deadline when the service %s', async (_what, answer) => {
+  ])('a call ends at its deadline when the service %s', async (_what, answer) => {
     const service = await serve(answer)
     const started = performance.now()
     await expect(clientOf(service.url).request(inTime(400), getThings)).rejects.toMatchObject({
@@ -152,7 +152,7 @@ describe('attempts', () => {
     expect(service.requests).toBeGreaterThan(1)
   })
 
-  it('do not start after the deadline', async () => {
+  it('a call makes no attempt after its deadline', async () => {
     const service = await serve((_request, response) => json(response, 200, 'late'))
     await expect(clientOf(service.url).request(inTime(0), getThings)).rejects.toMatchObject({
       code: 'dependency_unavailable',
@@ -161,7 +161,7 @@ describe('attempts', () => {
   })
 })
 
-describe('an answer that is not in the format of this API becomes dependency_unavailable', () => {
+describe('unusable answers of a service', () => {
   it.each<[string, RequestListener]>([
     ['500 with HTML', (_request, response) => unavailable(response)],
     ['502 with other JSON', (_request, response) => json(response, 502, { error: 'bad gateway' })],
@@ -199,7 +199,7 @@ describe('an answer that is not in the format of this API becomes dependency_una
       },
     ],
     ['204', (_request, response) => response.writeHead(204).end()],
-  ])('%s', async (_what, answer) => {
+  ])('an unusable answer becomes dependency_unavailable: %s', async (_what, answer) => {
     const service = await serve(answer)
     const request = clientOf(service.url).request(inTime(5_000), getThings)
     await expect(request).rejects.toBeInstanceOf(DomainError)
@@ -211,7 +211,7 @@ describe('an answer that is not in the format of this API becomes dependency_una
     expect(service.requests).toBeGreaterThan(0)
   })
 
-  it('a refused connection', async () => {
+  it('a refused connection becomes dependency_unavailable', async () => {
     const service = await serve(() => {})
     const [server] = servers.splice(0)
     await new Promise((closed) => server?.close(closed))
@@ -222,7 +222,7 @@ describe('an answer that is not in the format of this API becomes dependency_una
 })
 
 describe('a 503 in the format of this API', () => {
-  it('`overloaded` is passed on with its members and without another attempt', async () => {
+  it('a 503 `overloaded` is passed on with its members and without another attempt', async () => {
     const overloaded = new DomainError('overloaded', 'the queue is full', { retryAfter: 2 })
     const service = await serve((_request, response) => problem(response, overloaded))
     await expect(clientOf(service.url).request(inTime(5_000), getThings)).rejects.toMatchObject({
@@ -233,7 +233,7 @@ describe('a 503 in the format of this API', () => {
     expect(service.requests).toBe(1)
   })
 
-  it('`dependency_unavailable` is followed by another attempt', async () => {
+  it('a 503 `dependency_unavailable` is followed by another attempt', async () => {
     const service = await serve((_request, response) => {
       if (service.requests > 1) json(response, 200, 'again')
       else problem(response, new DomainError('dependency_unavailable', 'the database is not available'))
@@ -243,7 +243,7 @@ describe('a 503 in the format of this API', () => {
 })
 
 describe('the retry budget', () => {
-  it('limits the additional requests of many failing calls', async () => {
+  it('the retry budget limits the additional requests of many failing calls', async () => {
     // One success in five keeps the circuit breaker closed.
     const service = await serve((_request, response) => {
       if (service.requests % 5 === 0) json(response, 200, 'lucky')
@@ -257,7 +257,7 @@ describe('the retry budget', () => {
     expect(service.requests).toBeLessThanOrEqual(calls * 1.2 + 10)
   })
 
-  it('grows while calls succeed, up to a burst of ten', async () => {
+  it('the retry budget grows while calls succeed, up to a burst of ten', async () => {
     let healthy = true
     const service = await serve((_request, response) => {
       if (healthy) json(response, 200, 'fine')
@@ -277,7 +277,7 @@ describe('the retry budget', () => {
 })
 
 describe('the circuit breaker', () => {
-  it('opens after five consecutive failures, and then fails calls at once without a request', async () => {
+  it('the circuit breaker opens after five consecutive failures, and then fails calls at once without a request', async () => {
     const service = await serve((_request, response) => unavailable(response))
     const client = clientOf(service.url)
     await openCircuit(client)
@@ -293,7 +293,7 @@ describe('the circuit breaker', () => {
     expect(service.requests).toBe(5)
   })
 
-  it('lets one call through after a second, and all calls once it has succeeded', async () => {
+  it('the circuit breaker lets one call through after a second, and all calls once it has succeeded', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     let healthy = false
     const service = await serve((_request, response) => {
@@ -314,7 +314,7 @@ describe('the circuit breaker', () => {
     expect(service.requests).toBe(8)
   })
 
-  it('stays open for another second if that call fails', async () => {
+  it('the circuit breaker stays open for another second if the call that it let through fails', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     const service = await serve((_request, response) => unavailable(response))
     const client = clientOf(service.url)
@@ -325,7 +325,7 @@ describe('the circuit breaker', () => {
     expect(service.requests).toBe(6)
   })
 
-  it('counts consecutive failures only', async () => {
+  it('the circuit breaker counts consecutive failures only', async () => {
     const service = await serve((_request, response) => {
       if (service.requests % 4 === 0) json(response, 200, 'fine')
       else unavailable(response)
@@ -338,7 +338,7 @@ describe('the circuit breaker', () => {
     expect(service.requests).toBeGreaterThan(before)
   })
 
-  it('neither counts a refusal by `parse` as a failure nor repeats the call', async () => {
+  it('the circuit breaker does not count a refusal by `parse`, and the call is not repeated', async () => {
     const service = await serve((_request, response) => json(response, 200, { outcome: 'refused' }))
     const client = clientOf(service.url)
     const parse = () => {
@@ -352,7 +352,7 @@ describe('the circuit breaker', () => {
     }
   })
 
-  it('does not count `overloaded` as a failure, since the service has answered', async () => {
+  it('the circuit breaker does not count `overloaded` as a failure, since the service has answered', async () => {
     const service = await serve((_request, response) =>
       problem(response, new DomainError('overloaded', 'full')),
     )
@@ -363,7 +363,7 @@ describe('the circuit breaker', () => {
     }
   })
 
-  it('is separate for each service', async () => {
+  it('each service has its own circuit breaker', async () => {
     const broken = await serve((_request, response) => unavailable(response))
     const sound = await serve((_request, response) => json(response, 200, 'fine'))
     await openCircuit(clientOf(broken.url))
@@ -375,13 +375,13 @@ describe('a caller', () => {
   const clientWith = (send: typeof fetch) =>
     createHttpClient({ target: 'product', url: 'http://product.example', logger, fetch: send })
 
-  it('without time left does not count as a failure of the service', async () => {
+  it('a call without time left does not count as a failure of the service', async () => {
     const { request } = clientWith(async () => Response.json('fine'))
     for (let calls = 0; calls < 10; calls++) await request(inTime(0), getThings).catch(() => undefined)
     expect(await request(inTime(5_000), getThings)).toBe('fine')
   })
 
-  it('ends at its own deadline while another call is let through by the half-open circuit', async () => {
+  it('a call ends at its own deadline while the half-open circuit lets another call through', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     let frozen = false
     const { request } = clientWith(
@@ -402,7 +402,7 @@ describe('a caller', () => {
     await longCall
   })
 
-  it('that fails together with many others retries within the common budget', async () => {
+  it('many calls that fail together retry within the common budget', async () => {
     let requests = 0
     const { request } = clientWith(async () => {
       requests += 1
@@ -415,7 +415,7 @@ describe('a caller', () => {
   })
 
   it.each(['internal_error', 'validation_failed', 'unauthenticated'] as const)(
-    'gets dependency_unavailable for %s of another service',
+    '%s of another service becomes dependency_unavailable for the caller',
     async (code) => {
       const error = new DomainError(code, 'an internal detail')
       const body = problemOf(error)

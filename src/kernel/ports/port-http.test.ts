@@ -42,7 +42,7 @@ function connected(answer: (calls: Calls) => unknown[]) {
 }
 
 describe('calls that are made in one turn of the event loop', () => {
-  it('share one request, with a deadline, a request id and an outcome for each', async () => {
+  it('the calls of one turn of the event loop share one request, with a deadline, a request id and an outcome for each', async () => {
     const { client, requests } = connected(doubled)
     const calls = [inTime('one'), { ...inTime('two'), deadline: Date.now() + 20_000 }, inTime('three')]
     const answers = await Promise.all(calls.map((call, n) => client.double({ n }, call)))
@@ -50,14 +50,14 @@ describe('calls that are made in one turn of the event loop', () => {
     expect(requests).toEqual([calls.map((call, n) => ({ request: { n }, call }))])
   })
 
-  it('are sent in another request than the calls of an earlier turn', async () => {
+  it('the calls of a later turn of the event loop are sent in another request', async () => {
     const { client, requests } = connected(doubled)
     await client.double({ n: 1 }, inTime('one'))
     await client.double({ n: 2 }, inTime('two'))
     expect(requests.map((calls) => calls.length)).toEqual([1, 1])
   })
 
-  it('are split into requests within the body limit', async () => {
+  it('the calls of one turn are split into requests within the body limit', async () => {
     const { client, requests } = connected(doubled)
     const many = Array.from({ length: 2_500 }, (_, n) => client.double({ n }, inTime('x'.repeat(128))))
     expect(await Promise.all(many)).toHaveLength(2_500)
@@ -68,7 +68,7 @@ describe('calls that are made in one turn of the event loop', () => {
     }
   })
 
-  it('fail separately', async () => {
+  it('the calls of one request fail separately', async () => {
     const refusal = new DomainError('idempotency_key_reused', 'other lines')
     const { client } = connected((calls) =>
       calls.map(({ request: { n } }) =>
@@ -85,7 +85,7 @@ describe('calls that are made in one turn of the event loop', () => {
     expect(failed).toMatchObject({ reason: { code: 'dependency_unavailable', message: 'late' } })
   })
 
-  it('are repeated separately, without delay for the other calls', async () => {
+  it('the calls of one request are repeated separately, without delay for the other calls', async () => {
     const problem = problemOf(dependencyUnavailable('the database is not available'))
     const { client, requests, repeated } = connected((calls) =>
       calls.map(({ request: { n } }) =>
@@ -107,7 +107,7 @@ describe('calls that are made in one turn of the event loop', () => {
     ])
   })
 
-  it('are not repeated without retry budget, without time, or after a defect of the service', async () => {
+  it('a call is not repeated without retry budget, without time, or after a defect of the service', async () => {
     const late = connected((calls) =>
       calls.map(() => ({ problem: problemOf(dependencyUnavailable('late')) })),
     )
@@ -125,7 +125,7 @@ describe('calls that are made in one turn of the event loop', () => {
   it.each([
     ['fewer outcomes than calls', () => [{ result: { n: 1 } }]],
     ['results of another format', () => [{ result: 'two' }, { result: 'four' }]],
-  ])('fail with dependency_unavailable if the answer has %s', async (_, answer) => {
+  ])('the calls of a request fail with dependency_unavailable if the answer has %s', async (_, answer) => {
     const { client } = connected(answer)
     const calls = [1, 2].map((n) => client.double({ n }, inTime(`no-${n}`)))
     for (const outcome of await Promise.allSettled(calls)) {

@@ -30,18 +30,18 @@ afterEach(() => {
 })
 
 describe('the guard of /internal', () => {
-  it('admits a credential for its module', async () => {
+  it('the guard of /internal admits a credential for its module', async () => {
     const credential = await createCredentialIssuer(secret)('product')
     expect(await (await request(`Bearer ${credential}`)).json()).toBe('inside')
   })
 
-  it('admits a credential that was made with any of its secrets, while the secret is replaced', async () => {
+  it('the guard of /internal admits a credential that was made with any of its secrets, while the secret is replaced', async () => {
     const credential = await createCredentialIssuer(oldSecret)('product')
     expect(await (await request(`Bearer ${credential}`)).json()).toBe('inside')
   })
 
   it.each([undefined, '', 'Bearer', 'Basic dHJpdmV0OnNlY3JldA==', secret])(
-    'answers 401 to a request without a credential (%s)',
+    'the guard of /internal answers 401 to a request without a credential (%s)',
     async (authorization) => {
       const answer = await request(authorization)
       expect(answer.status).toBe(401)
@@ -82,21 +82,21 @@ describe('the guard of /internal', () => {
           role: 'admin',
         }),
     ],
-  ])('answers 401 to a credential %s', async (_what, credential) => {
+  ])('the guard of /internal answers 401 to a credential %s', async (_what, credential) => {
     const answer = await request(`Bearer ${await credential()}`)
     expect(answer.status).toBe(401)
     expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer/)
     expect(await answer.json()).toMatchObject({ code: 'invalid_token' })
   })
 
-  it.each([-29, 29])('tolerates a clock that is %d seconds off', async (seconds) => {
+  it.each([-29, 29])('the guard of /internal tolerates a clock that is %d seconds off', async (seconds) => {
     vi.useFakeTimers({ toFake: ['Date'] })
     const credential = await createCredentialIssuer(secret)('product')
     vi.setSystemTime(Date.now() + seconds * 1000)
     expect((await request(`Bearer ${credential}`)).status).toBe(200)
   })
 
-  it('refuses a credential after its lifetime of 60 s and a tolerance of 30 s', async () => {
+  it('the guard of /internal refuses a credential after its lifetime of 60 s and a tolerance of 30 s', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
     const credential = await createCredentialIssuer(secret)('product')
     vi.setSystemTime(Date.now() + 89_999)
@@ -107,7 +107,7 @@ describe('the guard of /internal', () => {
 })
 
 describe('the issuer', () => {
-  it('reuses a credential for 20 s', async () => {
+  it('the issuer of credentials reuses a credential for 20 s', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
     const issue = createCredentialIssuer(secret)
     const first = await issue('product')
@@ -119,7 +119,7 @@ describe('the issuer', () => {
     expect((await request(`Bearer ${second}`)).status).toBe(200)
   })
 
-  it('gives credentials that are valid for at least 30 s', async () => {
+  it('the issuer of credentials gives credentials that are valid for at least 30 s', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 })
     const issue = createCredentialIssuer(secret)
     await issue('product')
@@ -129,7 +129,7 @@ describe('the issuer', () => {
     expect(claims.exp - now()).toBeGreaterThan(30)
   })
 
-  it('makes a credential for each target', async () => {
+  it('the issuer of credentials makes a credential for each target', async () => {
     const issue = createCredentialIssuer(secret)
     expect(await issue('product')).not.toBe(await issue('auth'))
     expect(await issue('product')).toBe(await issue('product'))
