@@ -26,21 +26,32 @@ interface Exchange {
   path: string
   headers?: Record<string, string>
   body?: string
+  /** Issues a service credential. It expires after 60 s, so each request has its own. */
+  credential?: () => Promise<string>
 }
 
 /** Measures the CPU milliseconds of one request, the best of several rounds, and returns its answer. */
-async function costOf({ method, path, headers = {}, body }: Exchange) {
+async function costOf({ method, path, headers = {}, body, credential }: Exchange) {
   const type = { 'content-type': 'application/json' }
   const length: Record<string, string> =
     body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
-  const init = { method, headers: { ...type, ...length, ...headers }, ...(body !== undefined && { body }) }
+  const makeInit = async (): Promise<RequestInit> => {
+    const authorization = credential && { authorization: `Bearer ${await credential()}` }
+    return {
+      method,
+      headers: { ...type, ...length, ...headers, ...authorization },
+      ...(body !== undefined && { body }),
+    }
+  }
   const times = (body?.length ?? 0) > 100_000 ? 2 : 10
   let best = Number.POSITIVE_INFINITY
   let status = 0
   let text = ''
   for (let round = 0; round < 6; round++) {
+    const inits: RequestInit[] = []
+    for (let time = 0; time < times; time++) inits.push(await makeInit())
     const before = process.cpuUsage()
-    for (let time = 0; time < times; time++) {
+    for (const init of inits) {
       const answer = await shop.fetch(new Request(`http://shop.example${path}`, init))
       status = answer.status
       text = await answer.text()
@@ -275,17 +286,17 @@ describe('an order that cannot be met', () => {
 })
 
 describe('a list of calls under /internal', () => {
-  const call = { deadline: Date.now() + 600_000, requestId: 'internal' }
-  let headers: Record<string, string>
-  beforeAll(async () => {
-    headers = { authorization: `Bearer ${await createCredentialIssuer(internalSecret)('product')}` }
-  })
+  const issue = createCredentialIssuer(internalSecret)
+  const credential = () => issue('product')
   const exchange = (request: (at: number) => object, count: number): Exchange => ({
     method: 'POST',
     path: '/internal/product/release',
-    headers,
+    credential,
     body: JSON.stringify({
-      calls: Array.from({ length: count }, (_, at) => ({ request: request(at), call })),
+      calls: Array.from({ length: count }, (_, at) => ({
+        request: request(at),
+        call: { deadline: Date.now() + 600_000, requestId: 'internal' },
+      })),
     }),
   })
   const release = (at: number) => ({ orderId: `${'e'.repeat(21)}${at.toString(16).padStart(3, '0')}` })
@@ -322,7 +333,8 @@ describe('a list of calls under /internal', () => {
     ['that is no list', Buffer.from('{"calls":{}}'), 400, 'validation_failed'],
     ['of too many calls', Buffer.from(`{"calls":[${repeat(2_000, () => '{}')}]}`), 400, 'validation_failed'],
   ])('a list of internal calls is refused as a whole with a body %s', async (_, raw, status, code) => {
-    const answer = await shop.post('/internal/product/release', { headers, raw: new Uint8Array(raw) })
+    const options = { token: await credential(), raw: new Uint8Array(raw) }
+    const answer = await shop.post('/internal/product/release', options)
     expect(answer).toMatchObject({ status, body: { code } })
   })
 })
