@@ -310,7 +310,7 @@ test('a new module that keeps the rules has no violation', () => {
   for (const { file } of allowed) expect([file, brokenBy(file)]).toEqual([file, []])
 })
 
-test('no other violation is found', () => {
+test('a copy of the program with planted violations has no other violation', () => {
   const expected = violations.map(({ file }) => file)
   const before = new Set(found(real))
   const others = planted.summary.violations.filter(

@@ -43,27 +43,27 @@ type Get = (path: string) => Promise<{ status: number; body: Json }>
 
 /** What every process of the program serves for the module. */
 function itServesTheModule(get: Get) {
-  it('describes the route and the problem of the module in the OpenAPI document', async () => {
+  it('the OpenAPI document describes the route and the problem of a new module', async () => {
     const { body } = await get('/openapi.json')
     const { responses } = body.paths['/shelf/{count}'].get
     const [, , , name] = responses[409].$ref.split('/')
     expect(body.components.responses[name].description).toContain('Choose another shelf.')
   })
 
-  it('serves the page of the problem', async () => {
+  it('the problem of a new module has a page', async () => {
     expect(await get('/problems/shelf_full')).toEqual({
       status: 200,
       body: { code: 'shelf_full', status: 409, title: 'The shelf is full', advice: 'Choose another shelf.' },
     })
   })
 
-  it('serves the route, which uses the setting and answers with the problem', async () => {
+  it('the route of a new module uses its setting and answers with its problem', async () => {
     expect(await get('/shelf/3')).toEqual({ status: 200, body: { count: 3 } })
     expect(await get('/shelf/4')).toMatchObject({ status: 409, body: { code: 'shelf_full', count: 4 } })
   })
 }
 
-describe.each(['shelf-main.ts', 'shelf-split.ts'])('the program with one more module, as %s,', (script) => {
+describe.each(['shelf-main.ts', 'shelf-split.ts'])('the program with one more module, %s', (script) => {
   let url: string
   let stop: () => Promise<number | null>
   beforeAll(async () => {
@@ -113,7 +113,7 @@ describe('a process that hosts the new module alone', () => {
     return { status: answer.status, body: (await answer.json()) as Json }
   })
 
-  it('answers calls of the port over HTTP, also with the problem of the module', async () => {
+  it('a process that hosts a new module alone answers calls of its port over HTTP, also with its problem', async () => {
     const http = createHttpClient({
       target: shelfPort.name,
       url: 'http://shelf.test',

@@ -43,7 +43,7 @@ it(`no function outside tests has more than ${maxFunctionLines} lines`, () => {
   expect(functions.filter(({ lines }) => lines > maxFunctionLines)).toEqual([])
 })
 
-it('measures functions of every kind from their signature to their end', () => {
+it('the check measures functions of every kind from their signature to their end', () => {
   const text = `
 function one() {
   return 1
@@ -79,7 +79,7 @@ it('every number that holds a time is named with its unit', { timeout: 120_000 }
   expect(own.flatMap((file) => timesWithoutUnit(program, file))).toEqual([])
 })
 
-it('finds a time without a unit in every kind of declaration, and accepts names with units and names of others', () => {
+it('the check finds a time without a unit in every kind of declaration, and accepts all other names', () => {
   const text = `
 const requestTimeout = 5_000
 const graceMs = 10, keptForSeconds = 60

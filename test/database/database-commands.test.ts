@@ -396,7 +396,7 @@ it('the scenarios cover every public route, every operation of a port and every 
   expect([...new Set(taken)].toSorted()).toEqual([...new Set(all)].toSorted())
 })
 
-describe('every command has a time limit', () => {
+describe('time limits of commands', () => {
   const exceptions: Record<string, string> = {
     abortTransaction: 'no request waits for it, and the server ends the transaction without it',
     getMore: 'it has the rest of the limit of its find',
@@ -409,13 +409,13 @@ describe('every command has a time limit', () => {
     expect(namesOf(unlimited.filter((command) => !(command.name in exceptions)))).toEqual([])
   })
 
-  it('the exceptions without a time limit all occur', () => {
+  it('every command that is exempt from the time limit occurs', () => {
     const unlimited = [...sent.values()].flat().filter(hasNoLimit)
     expect(new Set(unlimited.map(({ name }) => name))).toEqual(new Set(Object.keys(exceptions)))
   })
 })
 
-describe('the keys are ready for sharding', () => {
+describe('shard keys', () => {
   /** The shard key of each collection that grows with customers or products. */
   const plan: Record<string, Record<string, 1 | 'hashed'>> = {
     orders: { userId: 1 },

@@ -75,7 +75,7 @@ const start = async () => {
 }
 
 describe('hidden indexes', () => {
-  it('lists work without hidden indexes, each is logged once, and a start leaves them hidden', async () => {
+  it('lists work while their indexes are hidden, each hidden index is logged once, and a start leaves it hidden', async () => {
     const whole = await readLists()
     const indexes = await everyIndex()
     const setHidden = async (hidden: boolean) => {
@@ -107,7 +107,7 @@ describe('hidden indexes', () => {
 })
 
 describe('missing indexes', () => {
-  it('requests work without their indexes, and a start makes the missing indexes again', async () => {
+  it('requests work while their indexes are missing, and a start creates the missing indexes', async () => {
     const whole = await readLists()
     const indexes = await everyIndex()
     for (const { module, collection, name } of indexes) {
@@ -144,7 +144,7 @@ describe('missing indexes', () => {
     await start()
   })
 
-  it('a start ends if an index that must be unique is not, and says how to drop it', async () => {
+  it('a start ends if an index that must be unique is not unique, and says how to drop the index', async () => {
     const orders = (await shop.collections('order')).collection('orders')
     const key = { userId: 1, key: 1 } as const
     await orders.dropIndex('userId_1_key_1')
@@ -154,7 +154,7 @@ describe('missing indexes', () => {
     await start()
   })
 
-  it('a start ends if a unique index has another partial filter, and says how to drop it', async () => {
+  it('a start ends if a unique index has another partial filter, and says how to drop the index', async () => {
     const orders = (await shop.collections('order')).collection('orders')
     await orders.dropIndex('userId_1_key_1')
     const partialFilterExpression = { key: { $exists: true }, undo: true }
@@ -166,7 +166,7 @@ describe('missing indexes', () => {
     await start()
   })
 
-  it('a start ends if a TTL index has no expiry, and says how to drop it', async () => {
+  it('a start ends if a TTL index has no expiry, and says how to drop the index', async () => {
     const families = (await shop.collections('auth')).collection('refreshFamilies')
     await families.dropIndex('expiry')
     await families.createIndex({ expiresAt: 1 }, { name: 'mine' })
@@ -177,7 +177,7 @@ describe('missing indexes', () => {
     await start()
   })
 
-  it('an index with the same key and another name is not made again', async () => {
+  it('a start does not create an index if one with the same key and another name exists', async () => {
     const orders = (await shop.collections('order')).collection('orders')
     const key = { status: 1, createdAt: -1, _id: -1 } as const
     await orders.dropIndex('status_1_createdAt_-1__id_-1')

@@ -95,9 +95,9 @@ async function refusal(uri: string, environment: Record<string, string> = {}): P
   }
 }
 
-describe('the boot ends with a message at', () => {
+describe('a MongoDB that MONGODB_URI does not fit', () => {
   it.each(['/', '/?replicaSet=rs', '/?directConnection=true'])(
-    'a standalone server (%s), and the message says how to turn it into a replica set',
+    'the boot ends at a standalone server (%s), and the message says how to turn it into a replica set',
     async (options) => {
       const { faults } = await refusal(`mongodb://${standalone.host}${options}`)
       expect(faults).toHaveLength(1)
@@ -113,7 +113,7 @@ describe('the boot ends with a message at', () => {
     },
   )
 
-  it('an arbiter alone, with and without directConnection', async () => {
+  it('the boot ends if MONGODB_URI names an arbiter alone, with and without directConnection', async () => {
     for (const options of ['', '?directConnection=true']) {
       const { faults } = await refusal(`mongodb://${arbiter.host}/${options}`)
       expect(faults).toEqual([expect.stringMatching(/^MONGODB_URI leads to an arbiter alone/)])
@@ -121,13 +121,13 @@ describe('the boot ends with a message at', () => {
     }
   })
 
-  it('a secondary alone, even a hidden one', async () => {
+  it('the boot ends if MONGODB_URI names a hidden secondary alone', async () => {
     const { faults } = await refusal(`mongodb://${root}${hidden.host}/?directConnection=true`)
     expect(faults).toEqual([expect.stringMatching(/^MONGODB_URI leads to a secondary alone/)])
     expect(faults[0]).toContain(`name ${primary.host} in MONGODB_URI, with replicaSet=guarded`)
   })
 
-  it('the name of another replica set', async () => {
+  it('the boot ends if MONGODB_URI names another replica set', async () => {
     const { faults } = await refusal(`mongodb://${root}${primary.host}/?replicaSet=other`)
     expect(faults).toEqual([
       expect.stringMatching(/^MONGODB_URI asks for the replica set other .*set replicaSet=guarded/),
@@ -138,7 +138,7 @@ describe('the boot ends with a message at', () => {
     ['5.0', 'maxWireVersion', (value: Buffer) => value.writeInt32LE(13)],
     // Some servers speak a newer wire protocol than their version.
     ['5.0.5', 'version', (value: Buffer) => value.write('5.0.5', 4)],
-  ])('version %s, which the server reports in %s', async (version, field, write) => {
+  ])('the boot ends if MongoDB has version %s according to its field %s', async (version, field, write) => {
     const change = (answer: Buffer) => {
       const at = answer.indexOf(`${field}\0`)
       if (at >= 0) write(answer.subarray(at + field.length + 1))
@@ -152,7 +152,7 @@ describe('the boot ends with a message at', () => {
     ])
   })
 
-  it('an account that may only read, with one fault per database, before any write', async () => {
+  it('the boot ends with one fault per database if the account may only read', async () => {
     const { faults } = await refusal(asUser('reader'))
     expect(faults).toHaveLength(3)
     for (const [at, name] of ['auth', 'product', 'order'].entries()) {
@@ -160,7 +160,7 @@ describe('the boot ends with a message at', () => {
     }
   })
 
-  it('an account that may not write to one of the databases, before any other database is migrated', async () => {
+  it('the boot ends before any migration if the account may not write to one of the databases', async () => {
     const { faults } = await refusal(asUser('partly'))
     expect(faults).toEqual([expect.stringContaining(`dbAdmin on ${prefix}_product`)])
     const { collections, close } = await openCollections(`mongodb://${root}${primary.host}/`, prefix)
@@ -168,12 +168,12 @@ describe('the boot ends with a message at', () => {
     await close()
   })
 
-  it('a server that requires a user, if the URI names none', async () => {
+  it('the boot ends if MongoDB requires a user and MONGODB_URI names none', async () => {
     const { faults } = await refusal(`mongodb://${primary.host}/?replicaSet=guarded`)
     expect(faults).toEqual([expect.stringMatching(/^MONGODB_URI names no user/)])
   })
 
-  it('a missing file that the URI names', async () => {
+  it('the boot ends if MONGODB_URI names a missing file', async () => {
     const { faults } = await refusal(`mongodb://${primary.host}/?tls=true&tlsCAFile=/nowhere/ca.pem`)
     expect(faults).toEqual([
       expect.stringMatching(/^MONGODB_URI names a file that cannot be read.*\/nowhere\/ca.pem/),
@@ -181,7 +181,7 @@ describe('the boot ends with a message at', () => {
   })
 })
 
-it('the role readWrite is enough for the whole program', async () => {
+it('an account with the role readWrite is enough for the whole program', async () => {
   const settings = { MONGODB_URI: asUser('writer'), MONGODB_DATABASE: prefix }
   const { composition, close } = await startComposition({ environment: settings })
   await composition.prepare(AbortSignal.timeout(25_000))
@@ -189,7 +189,7 @@ it('the role readWrite is enough for the whole program', async () => {
   await close()
 })
 
-describe('the process waits for the setup of MongoDB, and the boot ends after the setup timeout, at', () => {
+describe('a MongoDB that is not set up yet', () => {
   const connect = async (uri: string, setupTimeoutMs: number) => {
     const settings = { uri, database: prefix, requestTimeoutMs: 5_000, logger: await quiet }
     const mongo = createMongo({ ...settings, setupTimeoutMs })
@@ -197,7 +197,7 @@ describe('the process waits for the setup of MongoDB, and the boot ends after th
     return mongo.connect(AbortSignal.timeout(25_000))
   }
 
-  it('a user or a password that MongoDB refuses', async () => {
+  it('the boot ends after the setup timeout if MongoDB refuses the user or the password', async () => {
     const uri = `mongodb://nobody:${password}@${primary.host}/`
     const error = await connect(uri, 200).catch((thrown: unknown) => thrown)
     expect(error).toBeInstanceOf(ConfigError)
@@ -205,13 +205,13 @@ describe('the process waits for the setup of MongoDB, and the boot ends after th
     expect((error as Error).message).not.toContain(password)
   })
 
-  it('a server that does not speak TLS', async () => {
+  it('the boot ends after the setup timeout if MongoDB does not speak TLS', async () => {
     const error = await connect(`mongodb://${standalone.host}/?tls=true`, 200).catch((thrown) => thrown)
     expect(error).toBeInstanceOf(ConfigError)
     expect(error.message).toMatch(/MONGODB_URI asks for TLS/)
   })
 
-  it('a replica set that is not initiated, and the boot continues as soon as it is', async () => {
+  it('the boot waits until the replica set is initiated, and ends after the setup timeout', async () => {
     const uri = `mongodb://${fresh.host}/`
     await expect(connect(uri, 200)).rejects.toThrow(/MONGODB_URI leads to a server .*rs\.initiate\(\)/)
     const connected = connect(uri, 25_000)
@@ -222,7 +222,7 @@ describe('the process waits for the setup of MongoDB, and the boot ends after th
   })
 })
 
-it('the process waits for a replica set without a primary, without a time limit', async () => {
+it('the boot waits without a time limit for a replica set to have a primary', async () => {
   await primary.kill()
   const uri = `mongodb://${root}${primary.host},${hidden.host},${arbiter.host}/?replicaSet=guarded`
   const output = new PassThrough()
@@ -239,25 +239,28 @@ it('the process waits for a replica set without a primary, without a time limit'
   await connected
 }, 60_000)
 
-describe('a standalone server causes one message without a stack trace from', () => {
+describe('a standalone server at the start', () => {
   it.each([
     ['the program', 'main.ts', [], 1],
     ['the split shape', 'dev/split.ts', [], 1],
     ['npm run admin', 'cli/admin.ts', ['list'], 2],
     ['npm run audit', 'cli/audit.ts', [], 2],
-  ] as const)('%s', async (_what, script, args, code) => {
-    const settings = { ...processEnvironment(), MONGODB_URI: `mongodb://${standalone.host}/`, DEMO: 'true' }
-    const ended = await runScript(script, args, { ...settings, DATA_DIR: directory })
-    expect(ended.code).toBe(code)
-    const output = ended.stdout + ended.stderr
-    expect(output.match(/MONGODB_URI leads to a standalone server/g)).toHaveLength(1)
-    expect(output).not.toMatch(/^ +at /m)
-  })
+  ] as const)(
+    '%s prints one message without a stack trace at a standalone server',
+    async (_what, script, args, code) => {
+      const settings = { ...processEnvironment(), MONGODB_URI: `mongodb://${standalone.host}/`, DEMO: 'true' }
+      const ended = await runScript(script, args, { ...settings, DATA_DIR: directory })
+      expect(ended.code).toBe(code)
+      const output = ended.stdout + ended.stderr
+      expect(output.match(/MONGODB_URI leads to a standalone server/g)).toHaveLength(1)
+      expect(output).not.toMatch(/^ +at /m)
+    },
+  )
 })
 
 describe('a standalone server that replaces a replica set while a process runs', () => {
   it.each(['?replicaSet=rs', '?directConnection=true'])(
-    'ends readiness at once, is named by /readyz and gets no more commands, until it is a replica set again (%s)',
+    'a process is not ready while a standalone server replaces its replica set, and /readyz names the server (%s)',
     async (options) => {
       const member = ['--replSet', 'rs']
       await standalone.restart(member)

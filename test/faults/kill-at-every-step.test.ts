@@ -90,7 +90,7 @@ describe.each(bothShapes)('a request whose process dies at any step, %s', (shape
     return matching.map((settled) => [describeKill(settled.killPoint), settled])
   }
 
-  it('is completed by a retry as one confirmed order', () => {
+  it('a retry completes an order whose process died at any step, as one confirmed order', () => {
     for (const [title, { finalAnswer, statuses, stock }] of casesOf('create', 'retries')) {
       expect(finalAnswer, title).toMatchObject({ status: 201, body: { status: 'confirmed' } })
       expect(
@@ -101,7 +101,7 @@ describe.each(bothShapes)('a request whose process dies at any step, %s', (shape
     }
   })
 
-  it('is cancelled once when the cancellation is repeated', () => {
+  it('a retry completes a cancellation whose process died at any step, and returns the stock once', () => {
     for (const [title, { finalAnswer, statuses, stock }] of casesOf('cancel', 'retries')) {
       expect(finalAnswer, title).toMatchObject({ status: 200, body: { status: 'cancelled' } })
       expect(statuses, title).toEqual(['cancelled'])
@@ -109,7 +109,7 @@ describe.each(bothShapes)('a request whose process dies at any step, %s', (shape
     }
   })
 
-  it('without a retry leaves the order confirmed, or undone with no stock held and a free key', () => {
+  it('an order whose process died is confirmed without a retry, or undone with no stock held and a free key', () => {
     for (const [title, settled] of casesOf('create', 'does not retry')) {
       const { statuses, stock, lateRetry } = settled
       expect(possibleStatuses(settled), title).toContainEqual(statuses)
@@ -126,7 +126,7 @@ describe.each(bothShapes)('a request whose process dies at any step, %s', (shape
     }
   })
 
-  it('without a retry leaves a cancellation finished or never begun', () => {
+  it('a cancellation whose process died is finished without a retry, or was never begun', () => {
     for (const [title, settled] of casesOf('cancel', 'does not retry')) {
       const { statuses, stock } = settled
       expect(possibleStatuses(settled), title).toContainEqual(statuses)
@@ -134,7 +134,7 @@ describe.each(bothShapes)('a request whose process dies at any step, %s', (shape
     }
   })
 
-  it('leaves balanced books and no findings of the audit', () => {
+  it('the books balance and the audit has no findings after a kill at every step', () => {
     const { unbalanced, audit } = campaigns.get(shape) ?? {}
     expect(unbalanced).toEqual([])
     expect(audit).toMatchObject({ code: 0, report: { findings: [] } })

@@ -36,16 +36,16 @@ beforeAll(async () => {
 }, 7_200_000)
 afterAll(() => Promise.all(fleets.map((fleet) => fleet.stop())))
 
-describe.each(bothShapes)('processes killed at random moments under load, %s', (shape) => {
-  it('still confirm orders', () => {
+describe.each(bothShapes)('kills under load, %s', (shape) => {
+  it('the shop confirms orders while its processes are killed at random', () => {
     expect(campaigns.get(shape)?.confirmed).toBeGreaterThan(0)
   })
 
-  it('keep each order as acknowledged, one per key, and answer each key as before', () => {
+  it('the shop keeps each order as acknowledged, one per key, and answers each key as before', () => {
     expect(campaigns.get(shape)?.contradictions).toEqual([])
   })
 
-  it('leave balanced books and no findings of the audit', () => {
+  it('the books balance and the audit has no findings after kills under load', () => {
     expect(campaigns.get(shape)?.unbalanced).toEqual([])
     expect(campaigns.get(shape)?.audit).toMatchObject({ code: 0, report: { findings: [] } })
   })

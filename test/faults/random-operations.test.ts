@@ -46,11 +46,11 @@ beforeAll(async () => {
 afterAll(() => Promise.all(fleets.map((fleet) => fleet.stop())))
 
 describe.each(bothShapes)('random operations and faults, %s', (shape) => {
-  it('contradict no answer, and leave no hold without its order and no unfinished order', () => {
+  it('the shop contradicts no answer, and leaves no hold without its order and no unfinished order', () => {
     expect(campaigns.get(shape)?.failure).toBeUndefined()
   })
 
-  it('confirm orders, and include kills, freezes, and lost and duplicated messages', () => {
+  it('the random operations confirm orders, and the faults include kills, freezes, and lost and duplicated messages', () => {
     const { counts = new Map<string, number>() } = campaigns.get(shape) ?? {}
     const required = [
       'orders confirmed',

@@ -67,7 +67,7 @@ async function killPrimary(leaveDead: boolean): Promise<number> {
   return Math.round(next.at - killedAt)
 }
 
-it('the shop answers no error of the server but 503 while primaries die', () => {
+it('the shop answers no status over 499 but 503 while primaries die', () => {
   const isUnexpected = ({ status }: Outcome) => status >= 500 && status !== 503
   expect(outcomesOf(history).filter(isUnexpected)).toEqual([])
 })

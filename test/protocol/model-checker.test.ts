@@ -25,13 +25,13 @@ const never = (x: number, y: number): Invariant<Square> => ({
 })
 
 describe('an exploration', () => {
-  it('visits every state once, over every transition', () => {
+  it('an exploration visits every state once, over every transition', () => {
     const verdict = check(walk(4))
     expect(verdict).toMatchObject({ states: 16, transitions: 24, depth: 6, counterexample: undefined })
     expect(Object.fromEntries(verdict.taken)).toEqual({ right: 12, up: 12 })
   })
 
-  it('ends if the states form a cycle', () => {
+  it('an exploration ends if the states form a cycle', () => {
     const verdict = check({
       initial: 0,
       transitions: [{ label: 'tick', next: (hour) => (hour + 1) % 12 }],
@@ -41,7 +41,7 @@ describe('an exploration', () => {
     expect(verdict).toMatchObject({ states: 12, transitions: 12, depth: 11 })
   })
 
-  it('counts a step that changes nothing, but no new state', () => {
+  it('an exploration counts a step that changes nothing, but counts no new state for it', () => {
     const stay: Transition<Square> = { label: 'stay', next: (at) => at }
     const model = walk(2)
     const verdict = check({ ...model, transitions: [...model.transitions, stay] })
@@ -49,13 +49,13 @@ describe('an exploration', () => {
     expect(verdict.taken.get('stay')).toBe(4)
   })
 
-  it('says which labels were never taken', () => {
+  it('an exploration reports the labels that were never taken', () => {
     const model = walk(2)
     const verdict = check({ ...model, transitions: [...model.transitions, step('leap', 2, 0, 2)] })
     expect(verdict.taken.get('leap')).toBe(0)
   })
 
-  it('says which situations never occurred', () => {
+  it('an exploration reports the situations that never occurred', () => {
     const verdict = check(walk(3), [
       { name: 'in the far corner', reached: (_, __, { x, y }) => x === 2 && y === 2 },
       { name: 'off the board', reached: (_, __, { x }) => x === 3 },
@@ -67,11 +67,11 @@ describe('an exploration', () => {
 })
 
 describe('a violation', () => {
-  it('of an invariant is found, and named', () => {
+  it('a violation of an invariant is found and named', () => {
     expect(check(walk(4, never(7, 7), never(1, 2))).counterexample?.broken).toBe('never at 1,2')
   })
 
-  it('is reported with a shortest trace', () => {
+  it('a violation is reported with a shortest trace', () => {
     const model = walk(4, never(2, 3))
     const leap: Transition<Square> = { label: 'leap', next: ({ x, y }) => ({ x: y, y: x + 1 }) }
     const within = ({ x, y }: Square) => x < 4 && y < 4
@@ -81,7 +81,7 @@ describe('a violation', () => {
     expect(check(model).counterexample?.trace.toSorted()).toEqual(['right', 'right', 'up', 'up', 'up'])
   })
 
-  it('is reached by the trace that is reported', () => {
+  it('the reported trace leads to the violation', () => {
     const model = walk(5, never(3, 1))
     const { counterexample } = check(model)
     const end = counterexample?.trace.reduce<Square | undefined>(
@@ -91,11 +91,11 @@ describe('a violation', () => {
     expect(end).toEqual({ x: 3, y: 1 })
   })
 
-  it('in the initial state has an empty trace', () => {
+  it('a violation in the initial state has an empty trace', () => {
     expect(check(walk(4, never(0, 0))).counterexample).toEqual({ broken: 'never at 0,0', trace: [] })
   })
 
-  it('of a step invariant is found, even if the step leads to a known state', () => {
+  it('a violation of a step invariant is found, even if the step leads to a known state', () => {
     const noTurn = {
       name: 'no step up at the right edge',
       holds: (before: Square, after: Square) => before.x !== 2 || after.y === before.y,
@@ -120,11 +120,11 @@ describe('a recovery', () => {
     settled: ({ x, y }: Square) => x === 2 && y === 2,
   }
 
-  it('passes if it can settle every state', () => {
+  it('a recovery passes if it can settle every state', () => {
     expect(check({ ...model, recovery }).counterexample).toBeUndefined()
   })
 
-  it('fails with a shortest trace to a dead end', () => {
+  it('a recovery fails with a shortest trace to a dead end', () => {
     const trap: Transition<Square> = {
       label: 'fall',
       next: ({ x, y }) => (x === 1 && y === 1 ? { x: -1, y: 9 } : undefined),
@@ -136,13 +136,13 @@ describe('a recovery', () => {
     })
   })
 
-  it('fails if its steps only cycle', () => {
+  it('a recovery fails if its steps only cycle', () => {
     const circle = { label: 'turn', next: ({ x, y }: Square) => ({ x: y, y: x }) }
     const { counterexample } = check({ ...model, recovery: { ...recovery, transitions: [circle] } })
     expect(counterexample).toEqual({ broken: 'every walk gets home', trace: [] })
   })
 
-  it('uses only its own steps, from the states that a crash leaves', () => {
+  it('a recovery uses only its own steps, from the states that a crash leaves', () => {
     const [right, up] = model.transitions
     const crash = { label: 'crash', next: ({ y }: Square) => ({ x: 0, y }) }
     const recoveringBy = (...transitions: (Transition<Square> | undefined)[]) => ({
@@ -156,7 +156,7 @@ describe('a recovery', () => {
     })
   })
 
-  it('fails if its own steps can lead into a dead end', () => {
+  it('a recovery fails if its own steps can lead into a dead end', () => {
     const fall = { label: 'fall', next: ({ x }: Square) => (x === 2 ? { x: -1, y: 9 } : undefined) }
     const crash = { label: 'crash', next: (at: Square) => ({ ...at, y: 0 }) }
     const transitions = [...model.transitions, fall]

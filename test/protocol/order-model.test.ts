@@ -364,19 +364,25 @@ const configurations: [string, Configuration, Situation<Shop>[]][] = [
 ]
 
 describe('the order protocol', () => {
-  it.each(configurations)('holds for %s', (title, configuration, situations) => {
-    const verdict = explore(title, configuration, { situations })
-    expect(verdict.counterexample).toBeUndefined()
-    // Every situation and every step must occur. Otherwise the invariants might hold only because the model lacks behaviours.
-    expect(verdict.missed).toEqual([])
-    expect([...verdict.taken].filter(([, times]) => times === 0)).toEqual([])
-  })
+  it.each(configurations)(
+    'the order protocol keeps its invariants for %s',
+    (title, configuration, situations) => {
+      const verdict = explore(title, configuration, { situations })
+      expect(verdict.counterexample).toBeUndefined()
+      // Every situation and every step must occur. Otherwise the invariants might hold only because the model lacks behaviours.
+      expect(verdict.missed).toEqual([])
+      expect([...verdict.taken].filter(([, times]) => times === 0)).toEqual([])
+    },
+  )
 
   // Leases only avoid duplicate work, so the invariants also hold for processes that ignore them.
-  it.each(configurations)('holds without leases for %s', (title, configuration) => {
-    const verdict = explore(`without leases, ${title}`, configuration, { without: ['lease'] })
-    expect(verdict.counterexample).toBeUndefined()
-  })
+  it.each(configurations)(
+    'the order protocol keeps its invariants without leases for %s',
+    (title, configuration) => {
+      const verdict = explore(`without leases, ${title}`, configuration, { without: ['lease'] })
+      expect(verdict.counterexample).toBeUndefined()
+    },
+  )
 })
 
 const stuck = 'the sweeper settles the state that a crash leaves'
@@ -412,11 +418,14 @@ const brokenWithout: Record<Exclude<keyof Safeguards, 'lease'>, [Configuration, 
   neverTakesOverOldOrders: [{ ...expiry, expiry: 'careful' }, wrongHold],
 }
 
-describe('each safeguard of the order protocol', () => {
-  it.each(Object.entries(brokenWithout))('%s is needed', (safeguard, [configuration, broken]) => {
-    const verdict = explore(`without ${safeguard}`, configuration, {
-      without: [safeguard as keyof Safeguards],
-    })
-    expect(verdict.counterexample?.broken).toBe(broken)
-  })
+describe('the safeguards of the order protocol', () => {
+  it.each(Object.entries(brokenWithout))(
+    'the order protocol breaks an invariant without the safeguard %s',
+    (safeguard, [configuration, broken]) => {
+      const verdict = explore(`without ${safeguard}`, configuration, {
+        without: [safeguard as keyof Safeguards],
+      })
+      expect(verdict.counterexample?.broken).toBe(broken)
+    },
+  )
 })

@@ -152,7 +152,7 @@ describe('a process that has no keys yet', () => {
   )
 })
 
-describe('while auth is down', () => {
+describe('a failure of auth', () => {
   it('tokens are verified for 12 minutes while auth is down, and tokens of a new key after that', async () => {
     const next = generatePrivateKey()
     const rotated = await startService('auth', { JWT_PRIVATE_KEYS: JSON.stringify([next, key]) })
@@ -189,13 +189,13 @@ describe('an invalid key set', () => {
   it.each([
     ['a list without a key', '{"keys":[]}'],
     ['no list', '{}'],
-    ['something else than a list', '{"keys":{"0":{"kty":"OKP"}}}'],
+    ['an object in place of a list', '{"keys":{"0":{"kty":"OKP"}}}'],
     ['null', 'null'],
     ['keys of other kinds alone', '{"keys":[{"kty":"RSA","kid":"a","n":"AQAB","e":"AQAB"}]}'],
     ['a key without a name', JSON.stringify({ keys: [nameless] })],
     ['a key that is too short', JSON.stringify({ keys: [{ ...nameless, kid, x: nameless.x.slice(1) }] })],
     ['half a document', '{"keys":[{"kty":"OKP","crv":"Ed25519"'],
-    ['nothing', ''],
+    ['an empty body', ''],
     ['HTML', '<html>Welcome</html>'],
   ])('an invalid key set does not replace the known keys: %s', async (_, answer) => {
     authServer.answer = respondWith(answer)

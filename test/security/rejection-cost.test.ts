@@ -87,7 +87,7 @@ const bodies: Record<string, (size: number) => string> = {
   'the prototype': (size) => `{${repeat(size / 15, () => '"__proto__":{}')}}`,
   'wrong entries': (size) => `{"productList":[${repeat(size / 2, () => '0')}]}`,
   'empty entries': (size) => `{"productList":[${repeat(size / 3, () => '{}')}]}`,
-  'as many wrong entries as there may be': (size) =>
+  'the maximum number of wrong entries': (size) =>
     `{"productList":[${repeat(100, (at) => `{"${'x'.repeat(size / 100)}${at}":[],"quantity":0}`)}]}`,
   'a thousand wrong lines': (size) =>
     `{"productList":[${repeat(1_000, () => `{"productId":"${'z'.repeat(size / 1_000)}"}`)}]}`,
@@ -99,13 +99,13 @@ const bodies: Record<string, (size: number) => string> = {
   'a long string': (size) => `{"username":"${'a'.repeat(size)}","name":"${'a'.repeat(10)}"}`,
   'a long password': (size) =>
     `{"username":"ada","email":"ada@example.com","password":"${'é'.repeat(size / 2)}"}`,
-  'a long password that is tried': (size) => `{"username":"ada","password":"${'a'.repeat(size)}"}`,
+  'a long password at sign-in': (size) => `{"username":"ada","password":"${'a'.repeat(size)}"}`,
   'a long e-mail address': (size) =>
     `{"email":"${'a.'.repeat(size / 4)}@${'b-'.repeat(size / 4)}","password":"x"}`,
   'a long name': (size) => `{"name":"${'😀'.repeat(size / 4)}","price":1,"stock":1}`,
   'combining marks': (size) => `{"name":"${'\u0301'.repeat(size / 2)}","price":1,"stock":1}`,
   'white space for a name': (size) => `{"name":"${' '.repeat(size)}","price":1,"stock":1}`,
-  'halves of characters': (size) => `{"name":"${'\\ud800'.repeat(size / 6)}","price":1,"stock":1}`,
+  'unpaired surrogates': (size) => `{"name":"${'\\ud800'.repeat(size / 6)}","price":1,"stock":1}`,
   'commas in a string': (size) => `{"name":"${','.repeat(size)}","price":1,"stock":1}`,
   'nothing but white space': (size) => ' '.repeat(size),
 }
@@ -171,20 +171,20 @@ describe('a head that is refused', () => {
   const size = 15_000
   const queries: Record<string, string> = {
     'many parameters': Array.from({ length: 3_000 }, (_, at) => `${at.toString(36)}=`).join('&'),
-    'one parameter again and again': 'limit=1&'.repeat(size / 8),
+    'one parameter many times': 'limit=1&'.repeat(size / 8),
     'nothing but separators': `${'&'.repeat(size)}limit=1`,
     'a long name': 'k'.repeat(size),
     'a long value': `limit=${'1'.repeat(size)}`,
     'a long cursor': `cursor=${'x'.repeat(size)}`,
-    'a cursor as long as there may be': `cursor=${Buffer.from(`[${'['.repeat(2_990)}`).toString('base64url')}`,
+    'a cursor of the maximum length': `cursor=${Buffer.from(`[${'['.repeat(2_990)}`).toString('base64url')}`,
     'a cursor of many fields': `cursor=${Buffer.from(`{${repeat(300, (at) => `"${at}":{}`)}}`).toString('base64url')}`,
     escapes: `limit=${'%C3%A9'.repeat(size / 6)}`,
     'escapes of control characters': `${'%01'.repeat(size / 3)}=1`,
-    'escapes that are none': `limit=${'%zz'.repeat(size / 3)}`,
-    'an escape that is none at the end': `${'limit=%41&'.repeat(size / 10)}%`,
+    'invalid escapes': `limit=${'%zz'.repeat(size / 3)}`,
+    'an invalid escape at the end': `${'limit=%41&'.repeat(size / 10)}%`,
   }
   it.each(Object.keys(queries))(
-    'a refused head costs at most three times an accepted one: %s',
+    'a refused query costs at most three times an accepted request: %s',
     async (what) => {
       for (const [path, bearer] of [
         ['/products', ''],
@@ -208,19 +208,22 @@ describe('a head that is refused', () => {
 
   const heads: Record<string, Record<string, string>> = {
     'many entity tags': { 'if-match': repeat(size / 3, () => '""') },
-    'entity tags that are none': { 'if-match': `${repeat(size / 3, () => '""')}x` },
+    'an invalid list of entity tags': { 'if-match': `${repeat(size / 3, () => '""')}x` },
     'white space between entity tags': { 'if-match': `"1"${' '.repeat(size)}"2"` },
     'nothing but commas': { 'if-match': ','.repeat(size) },
-    'tags that none may match': { 'if-none-match': `${repeat(size / 5, () => 'W/""')},*` },
+    'many entity tags in If-None-Match': { 'if-none-match': `${repeat(size / 5, () => 'W/""')},*` },
     'a long token': { authorization: `Bearer ${'a'.repeat(size)}` },
     'a token of dots': { authorization: `Bearer ${'a.'.repeat(size / 2)}` },
     'a long key': { 'idempotency-key': 'k'.repeat(size), 'if-match': '2' },
     'a long request id': { 'x-request-id': 'i'.repeat(size), 'if-match': '2' },
-    'many forwarders': { 'x-forwarded-for': repeat(size / 9, () => '10.0.0.1'), 'if-match': '2' },
-    'many kinds of answers': { accept: repeat(size / 4, () => 'a/b'), 'if-match': '2' },
+    'many addresses in X-Forwarded-For': {
+      'x-forwarded-for': repeat(size / 9, () => '10.0.0.1'),
+      'if-match': '2',
+    },
+    'many media types in Accept': { accept: repeat(size / 4, () => 'a/b'), 'if-match': '2' },
   }
   it.each(Object.keys(heads))(
-    'a refused head costs at most three times an accepted one: %s',
+    'a request with refused headers costs at most three times an accepted request: %s',
     async (what) => {
       const path = `/products/${productId}`
       const bearer = { authorization: `Bearer ${shop.adminToken}` }
@@ -302,11 +305,11 @@ describe('a list of calls under /internal', () => {
   const release = (at: number) => ({ orderId: `${'e'.repeat(21)}${at.toString(16).padStart(3, '0')}` })
 
   it.each<[string, (at: number) => object]>([
-    ['none of which can be read', () => ({ orderId: 'x'.repeat(24) })],
-    ['with fields of other names', (at) => ({ [`order${at}`]: 'x'.repeat(20) })],
-    ['with long values', () => ({ orderId: 'x'.repeat(700) })],
+    ['malformed order ids', () => ({ orderId: 'x'.repeat(24) })],
+    ['unknown fields', (at) => ({ [`order${at}`]: 'x'.repeat(20) })],
+    ['long values', () => ({ orderId: 'x'.repeat(700) })],
     [
-      'with many fields that are not known',
+      'many unknown fields in each call',
       () => Object.fromEntries(Array.from({ length: 80 }, (_, at) => [`f${at}`, 0])),
     ],
   ])(
@@ -328,11 +331,16 @@ describe('a list of calls under /internal', () => {
   })
 
   it.each([
-    ['that is not UTF-8', Buffer.from('{"calls":["\xff"]}', 'latin1'), 400, 'malformed_json'],
-    ['that is no JSON', Buffer.from('{"calls":['), 400, 'malformed_json'],
-    ['that is no list', Buffer.from('{"calls":{}}'), 400, 'validation_failed'],
-    ['of too many calls', Buffer.from(`{"calls":[${repeat(2_000, () => '{}')}]}`), 400, 'validation_failed'],
-  ])('a list of internal calls is refused as a whole with a body %s', async (_, raw, status, code) => {
+    ['not UTF-8', Buffer.from('{"calls":["\xff"]}', 'latin1'), 400, 'malformed_json'],
+    ['not JSON', Buffer.from('{"calls":['), 400, 'malformed_json'],
+    ['not a list of calls', Buffer.from('{"calls":{}}'), 400, 'validation_failed'],
+    [
+      'a list of too many calls',
+      Buffer.from(`{"calls":[${repeat(2_000, () => '{}')}]}`),
+      400,
+      'validation_failed',
+    ],
+  ])('a list of internal calls is refused as a whole if the body is %s', async (_, raw, status, code) => {
     const options = { token: await credential(), raw: new Uint8Array(raw) }
     const answer = await shop.post('/internal/product/release', options)
     expect(answer).toMatchObject({ status, body: { code } })

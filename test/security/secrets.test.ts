@@ -24,7 +24,7 @@ const newPassword = () => `"pass" \\ phrase ${randomUUID()} %/@`
 const newName = () => `u-${randomUUID().slice(0, 8)}`
 const unknownId = '0123456789abcdef01234567'
 
-describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
+describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', (shape) => {
   const secrets = createSecretScanner()
   const keys = [generatePrivateKey(), generatePrivateKey()]
   const internalSecrets = [randomBytes(32).toString('base64'), randomBytes(32).toString('hex')]
@@ -330,7 +330,7 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
     }
   })
 
-  it('an operator resets a password', async () => {
+  it('an operator can reset a password', async () => {
     const { username, email } = await customer()
     const password = newPassword()
     secrets.text('password', password)
@@ -376,7 +376,7 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
     )
   }, 90_000)
 
-  describe('no secret is exposed', () => {
+  describe('the exposure of secrets', () => {
     const printed = async (): Promise<string> => {
       // The log line of the last request comes last.
       await answered(200, get('/healthz'))
@@ -473,7 +473,7 @@ describe.each(Object.keys(shapes) as Shape[])('a whole run, %s', (shape) => {
   })
 })
 
-describe.each(Object.keys(shapes) as Shape[])('a boot, %s', (shape) => {
+describe.each(Object.keys(shapes) as Shape[])('the secrets of a boot, %s', (shape) => {
   const boot = async (settings: Record<string, string>) => {
     const environment = { NODE_ENV: 'production', MONGODB_DATABASE: databaseName(), ...settings }
     const { code, stdout, stderr } = await runScript(shapes[shape], [], environment)

@@ -129,9 +129,12 @@ const refused: Case[] = [
   ...[
     ...['none', 'None', 'NONE', 'nOnE', 'HS256', 'HS512', 'RS256', 'PS256', 'ES256', 'ES512', 'ES256K'],
     ...['Ed25519', 'Ed448', 'eddsa', 'EDDSA', ' EdDSA', '', null, 0, ['EdDSA'], undefined],
-  ].map((alg): Case => [`that says ${JSON.stringify(alg)} is its algorithm`, () => genuine({}, { alg })]),
+  ].map((alg): Case => [`with the alg ${JSON.stringify(alg)}`, () => genuine({}, { alg })]),
   ...['none', 'None', 'NONE', 'nOnE'].map(
-    (alg): Case => [`that is not signed and says ${alg}`, () => jws(header({ alg }), claims(), () => '')],
+    (alg): Case => [
+      `that is not signed, with the alg ${alg}`,
+      () => jws(header({ alg }), claims(), () => ''),
+    ],
   ),
   ['that is not signed', () => jws(header(), claims(), () => '')],
   ...publicForms.flatMap(([what, form]) =>
@@ -143,12 +146,12 @@ const refused: Case[] = [
     ),
   ),
   ['signed by HMAC with an empty secret', () => jws(header({ alg: 'HS256' }), claims(), hmac('sha256', ''))],
-  ['signed by HMAC that says EdDSA', () => jws(header(), claims(), hmac('sha512', key.x))],
+  ['signed by HMAC with the alg EdDSA', () => jws(header(), claims(), hmac('sha512', key.x))],
   ['signed with RSA', () => jws(header({ alg: 'RS256' }), claims(), by(rsa, 'sha256'))],
-  ['signed with RSA that says EdDSA', () => jws(header(), claims(), by(rsa, 'sha256'))],
+  ['signed with RSA and the alg EdDSA', () => jws(header(), claims(), by(rsa, 'sha256'))],
   ['signed with P-256', () => jws(header({ alg: 'ES256' }), claims(), by(ec, 'sha256'))],
-  ['signed with P-256 that says EdDSA', () => jws(header(), claims(), by(ec, 'sha256'))],
-  ['signed with P-256, in as many bytes', () => jws(header({ alg: 'ES256' }), claims(), inRawForm)],
+  ['signed with P-256 and the alg EdDSA', () => jws(header(), claims(), by(ec, 'sha256'))],
+  ['signed with P-256 in its raw form of 64 bytes', () => jws(header({ alg: 'ES256' }), claims(), inRawForm)],
   ['signed with Ed448', () => jws(header(), claims(), by(ed448))],
 
   // Another key.
@@ -166,28 +169,28 @@ const refused: Case[] = [
       () => jws(header({ kid }), claims(), by(key)),
     ],
   ),
-  ['that brings its key', () => forged({ jwk: { ...publicKeyOf(stranger), kid: key.kid } })],
-  ['that brings its key and no kid', () => forged({ jwk: publicKeyOf(stranger), kid: undefined })],
-  ['that brings its private key', () => forged({ jwk: stranger })],
+  ['that contains its key', () => forged({ jwk: { ...publicKeyOf(stranger), kid: key.kid } })],
+  ['that contains its key and no kid', () => forged({ jwk: publicKeyOf(stranger), kid: undefined })],
+  ['that contains its private key', () => forged({ jwk: stranger })],
   ...['jku', 'x5u'].flatMap((name): Case[] => [
-    [`whose ${name} says where its key is`, () => forged({ [name]: elsewhereUrl })],
+    [`whose ${name} is the URL of its key`, () => forged({ [name]: elsewhereUrl })],
     [
-      `whose ${name} says where its unknown key is`,
+      `whose ${name} is the URL of its unknown key`,
       () => forged({ [name]: elsewhereUrl, kid: stranger.kid }),
     ],
     [
-      `whose kid is where its key is, as is its ${name}`,
+      `whose kid and ${name} are the URL of its key`,
       () => forged({ [name]: elsewhereUrl, kid: elsewhereUrl }),
     ],
   ]),
-  ['that brings a certificate', () => forged({ x5c: [stranger.x], x5t: stranger.x })],
+  ['that contains a certificate', () => forged({ x5c: [stranger.x], x5t: stranger.x })],
 
   // Headers with another meaning.
   ['with a critical header', () => genuine({}, { crit: ['exp'], exp: now() + 900 })],
   ['with an empty list of critical headers', () => genuine({}, { crit: [] })],
   ['whose claims are not encoded', () => genuine({}, { crit: ['b64'], b64: false })],
   ['of another type', () => genuine({}, { typ: 'logout+jwt' })],
-  ['whose type is no text', () => genuine({}, { typ: ['JWT'] })],
+  ['whose type is not a string', () => genuine({}, { typ: ['JWT'] })],
   ...['null', '[]', '"EdDSA"', '{', ''].map(
     (text): Case => [`whose header is ${text || 'empty'}`, () => jws(text, claims(), by(key))],
   ),
@@ -201,15 +204,15 @@ const refused: Case[] = [
       (value): Case => [`whose ${claim} is ${JSON.stringify(value)}`, () => genuine({ [claim]: value })],
     ),
   ),
-  ['that ends in the year 10^292', () => genuine({ exp: 1e300 })],
+  ['that expires in the year 10^292', () => genuine({ exp: 1e300 })],
   ...['1e999', '-1e999', 'NaN', 'Infinity', '0x7fffffff'].map(
     (number): Case => [
-      `that ends at ${number}`,
+      `whose exp is ${number}`,
       () => jws(header(), JSON.stringify(claims({ exp: 'EXP' })).replace('"EXP"', number), by(key)),
     ],
   ),
-  ['issued in the future', () => genuine({ iat: now() + 90 })],
-  ['not yet of use', () => genuine({ nbf: now() + 90 })],
+  ['that was issued in the future', () => genuine({ iat: now() + 90 })],
+  ['that is not valid yet', () => genuine({ nbf: now() + 90 })],
   ...['somebody', 'Trivet', 'trivet ', '', ['trivet'], { 0: 'trivet' }, true].map(
     (iss): Case => [`of the issuer ${JSON.stringify(iss)}`, () => genuine({ iss })],
   ),
@@ -237,19 +240,19 @@ const refused: Case[] = [
   // Another signature or another form.
   ['whose claims were changed', () => genuine().replace(/\.[^.]*\./, `.${encoded(claims())}.`)],
   ['whose header was changed', () => genuine().replace(/^[^.]*/, encoded({ ...header(), extra: 1 }))],
-  ['with the signature of another one', () => genuine().replace(/[^.]*$/, genuine().split('.')[2] ?? '')],
+  ['with the signature of another token', () => genuine().replace(/[^.]*$/, genuine().split('.')[2] ?? '')],
   ...[0, 31, 32, 63].map(
     (at): Case => [`whose signature is damaged in byte ${at}`, () => withSignature(genuine(), flipped(at))],
   ),
   ['whose signature is all zeros', () => withSignature(genuine(), () => Buffer.alloc(64))],
   ['whose signature is malleated', () => withSignature(genuine(), malleated)],
   [
-    'whose signature has other bits where none count',
+    'whose signature differs in its unused last bits',
     () => genuine().replace(/.$/, (last) => ({ A: 'B', Q: 'R', g: 'h', w: 'x' })[last] ?? ''),
   ],
   ['whose signature is padded', () => `${genuine()}==`],
   [
-    'whose signature is in the other alphabet',
+    'whose signature is in Base64 instead of Base64url',
     () => withSignature(genuine(), (signature) => signature.toString('base64')),
   ],
   ['whose signature is cut short', () => genuine().slice(0, -2)],
@@ -264,7 +267,7 @@ const refused: Case[] = [
   ['with a dot at its end', () => `${genuine()}.`],
   ['with a dot at its beginning', () => `.${genuine()}`],
   ['of five parts, as if it were encrypted', () => `${genuine()}.${key.x}.${key.x}`],
-  ['given twice', () => `${genuine()},${genuine()}`],
+  ['that is given twice', () => `${genuine()},${genuine()}`],
   ['in quotes', () => `"${genuine()}"`],
   [
     'written as JSON (RFC 7515, 7.2.2)',
@@ -273,8 +276,8 @@ const refused: Case[] = [
       return JSON.stringify({ protected: protectedHeader, payload, signature })
     },
   ],
-  ['that is no token', () => 'a.b.c'],
-  ['that is a word', () => 'null'],
+  ['of three letters and two dots', () => 'a.b.c'],
+  ['that is the word null', () => 'null'],
 
   // Other tokens and public values of this program.
   ...['auth', 'product', 'order'].map(
@@ -366,8 +369,8 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
     expect(new Set(tokens.map((token) => decode(token).payload.jti)).size).toBe(6)
   })
 
-  describe('a token is refused as invalid_token', () => {
-    it.each(refused)('a token is refused as invalid_token: %s', async (_, make) => {
+  describe('an invalid token', () => {
+    it.each(refused)('a token %s is refused as invalid_token', async (_, make) => {
       const before = await productsSoFar()
       const token = await make()
       const answers = await present({ token })
@@ -405,12 +408,12 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
     })
   })
 
-  describe('time', () => {
+  describe('the times of a token', () => {
     it.each([
-      ['that ended forty seconds ago', () => genuine({ exp: now() - 40 })],
-      ['that ended long ago', () => genuine({ exp: 1 })],
-      ['that ended when time began', () => genuine({ exp: 0 })],
-      ['that ended before', () => genuine({ exp: -1_000_000 })],
+      ['that expired forty seconds ago', () => genuine({ exp: now() - 40 })],
+      ['that expired in 1970', () => genuine({ exp: 1 })],
+      ['with 0 as its exp', () => genuine({ exp: 0 })],
+      ['with a negative exp', () => genuine({ exp: -1_000_000 })],
     ])('a token %s is refused as token_expired', async (_, make) => {
       const answers = await present({ token: make() })
       for (const [module, answer] of Object.entries(answers)) {
@@ -420,9 +423,9 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
     })
 
     it.each([
-      ['that ended ten seconds ago', () => genuine({ exp: now() - 10 })],
-      ['that was issued in twenty-five seconds', () => genuine({ iat: now() + 25 })],
-      ['that is of use in twenty-five seconds', () => genuine({ nbf: now() + 25 })],
+      ['that expired ten seconds ago', () => genuine({ exp: now() - 10 })],
+      ['whose iat is 25 s in the future', () => genuine({ iat: now() + 25 })],
+      ['whose nbf is 25 s in the future', () => genuine({ nbf: now() + 25 })],
     ])('a token %s is accepted, because clocks differ', async (_, make) => {
       expect(await verdicts({ token: make() })).toEqual(accepted)
     })
@@ -464,7 +467,7 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
       ['a tab', (token) => `Bearer\t${token}`],
       ['two tokens', (token) => `Bearer ${token} ${token}`],
       ['two schemes', (token) => `Bearer ${token}, Bearer ${token}`],
-      ['something behind it', (token) => `Bearer ${token} admin`],
+      ['text after the token', (token) => `Bearer ${token} admin`],
       ['parameters', (token) => `Bearer token="${token}", realm="trivet"`],
       ['no token', () => 'Bearer'],
       ['nothing', () => ''],
@@ -485,9 +488,9 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
     })
 
     it.each<[string, () => [string, string]]>([
-      ['a genuine one first', () => [genuine(), forged()]],
-      ['a genuine one last', () => [forged(), genuine()]],
-      ['twice the same', () => [genuine(), genuine()]],
+      ['a genuine token first', () => [genuine(), forged()]],
+      ['a genuine token last', () => [forged(), genuine()]],
+      ['the same token twice', () => [genuine(), genuine()]],
     ])('two Authorization headers are refused: %s', async (_, tokens) => {
       const values = tokens().map((token) => `Bearer ${token}`)
       for (const path of ['/profile', '/orders']) expect(await statusOf(path, values), path).toBe(401)

@@ -80,7 +80,7 @@ const access: Record<OperationName, Access> = {
 
 /** Access of each caller to each operation of a deployment, whose INTERNAL_SECRET is `internalSecret`. */
 export function accessSuite(shape: Shape, deployment: () => Deployment, internalSecret: string) {
-  describe('access', () => {
+  describe('the access table', () => {
     let shop: Deployment
     let people: People
     let operations: Operation[]

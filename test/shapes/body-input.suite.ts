@@ -254,7 +254,7 @@ export function bodyInputSuite(deployment: () => Deployment) {
     )
   })
 
-  it('of a key that occurs twice in a body, the last value is validated and used', async () => {
+  it('the last value of a key that occurs twice in a body is validated and used', async () => {
     const token = api.people.ada.token
     const { productId } = await api.shop.product(api.people.boss.token)
     const order = (quantities: string) =>

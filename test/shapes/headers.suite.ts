@@ -131,7 +131,7 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
       expect(page.body).not.toMatch(/<script(?![^>]* src=)|<style|\sstyle=|\son\w+=|javascript:/i)
     })
 
-    it('personal answers are not cached, public answers may be', async () => {
+    it('answers with data of a user forbid caching, and public answers do not', async () => {
       const personal = operations.filter(
         ({ name, security }) => security !== undefined || /^POST \/(register|login|token)/.test(name),
       )
@@ -160,7 +160,7 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
 
     describe('CORS', () => {
       it.each(origins)(
-        'pages of %s may read every answer, without cookies, and the answer varies by origin',
+        'pages of the allowed origin %s may read every answer, without cookies, and the answer varies by origin',
         async (origin) => {
           const token = people.ada.token
           for (const [path, status] of [
@@ -283,7 +283,7 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
           origin.replace('://', '://evil.'),
           origin.toUpperCase(),
         ]),
-      ])('pages of the origin %s may read nothing', async (origin) => {
+      ])('pages of the origin %s, which is not allowed, may read no answer', async (origin) => {
         const headers = { Origin: origin }
         const read = await shop.get('/products/', { headers })
         expect(read.status).toBe(200)

@@ -77,7 +77,7 @@ describe('the split shape with a service that does not answer', () => {
 })
 
 describe('the split shape', () => {
-  it('its services end when the parent process is killed', async () => {
+  it('the services of the split shape end when their parent process is killed', async () => {
     const shop = await deploy('split')
     const pids = Object.values(shop.pids)
     expect(pids).toHaveLength(3)

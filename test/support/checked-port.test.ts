@@ -38,10 +38,13 @@ class Line {
 }
 
 const notCarried: [string, unknown][] = [
-  ['a Date where a text belongs', foreign({ lines: [{ name: 'Cup', at: new Date(0) }] })],
+  ['a Date in place of a string', foreign({ lines: [{ name: 'Cup', at: new Date(0) }] })],
   ['a member that is undefined', foreign({ weight: undefined })],
   ['a member that the contract does not have', foreign({ price: 1 })],
-  ['such a member further inside', foreign({ lines: [{ name: 'Cup', at: '', price: 1 }] })],
+  [
+    'a nested member that the contract does not have',
+    foreign({ lines: [{ name: 'Cup', at: '', price: 1 }] }),
+  ],
   ['a function', foreign({ toString: () => 'a' })],
   ['a symbol', foreign({ [Symbol('inside')]: 1 })],
   ['an object of a class', foreign({ lines: [new Line()] })],
@@ -52,7 +55,7 @@ const notCarried: [string, unknown][] = [
   ['minus zero', foreign({ weight: -0 })],
   ['a bigint', foreign({ weight: 1n })],
   ['a member that is missing', { id: 'a' }],
-  ['nothing at all', undefined],
+  ['undefined', undefined],
   ['null', null],
 ]
 

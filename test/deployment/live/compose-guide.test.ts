@@ -23,7 +23,7 @@ async function commandsOf(chapter: string): Promise<string> {
   return blocks.join('\n')
 }
 
-describe.skipIf(noDocker)('the guide to compose', () => {
+describe.skipIf(noDocker)('the guide to Compose', () => {
   let folder: string
   let environment: Record<string, string>
   beforeAll(async () => {
@@ -42,7 +42,7 @@ describe.skipIf(noDocker)('the guide to compose', () => {
     await rm(folder, { recursive: true })
   })
 
-  it('does what it says when it is followed to its end', async () => {
+  it('the commands of the chapter on Compose work in their order, up to the restored backup', async () => {
     const commands = await commandsOf('Compose')
     const shell = spawn('bash', ['-euo', 'pipefail', '-c', commands], {
       cwd: folder,

@@ -19,7 +19,7 @@ const compose = (shape: string, ...args: string[]) => {
   return docker(['compose', '--project-name', project, ...profile, ...args], environment)
 }
 
-describe.skipIf(noDocker)('the compose file, as it is started', () => {
+describe.skipIf(noDocker)('the containers of the compose file', () => {
   beforeAll(async () => {
     // The network and port differ from the defaults, with which another project of this compose file may be running.
     environment = { PORT: String(await freePort()), EDGE_NETWORK: '10.87.252' }
@@ -79,7 +79,7 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
     })
     afterAll(() => compose(shape, 'down', '--timeout', '20'))
 
-    it('sells, and has what was bought before it took that shape', async () => {
+    it('the shop sells, and still has the order that was placed in the previous shape', async () => {
       if (order) {
         const { status } = await client.get(`/orders/${order.orderId}`, { token: order.token })
         expect(status).toBe(200)
@@ -88,7 +88,7 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
       expect(await client.get('/internal/product/reserve')).toMatchObject({ status: 404 })
     })
 
-    it('is well again, with all that it had, after any container was restarted', async () => {
+    it('the shop is healthy and has its data after the restart of any container', async () => {
       const known = order ?? { orderId: '', token: '' }
       for (const container of containers) {
         await compose(shape, 'restart', '--timeout', '20', container)
@@ -100,7 +100,7 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
       await trade(shape, member)
     })
 
-    it('starts again what has crashed', async () => {
+    it('a container restarts after its process crashes', async () => {
       const id =
         (await compose(shape, 'ps', '--quiet', shape === 'split' ? 'order' : member)).split('\n')[0] ?? ''
       const pid = await docker(['inspect', id, '--format', '{{.State.Pid}}'])
@@ -148,7 +148,7 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
       return { failed, lost }
     }
 
-    it('gets a new version while MongoDB and NGINX go on, and replicas lose no request', async () => {
+    it('a rolling update restarts neither MongoDB nor NGINX, and loses no request if there are replicas', async () => {
       const before = await startsOfOthers()
       const update = () =>
         run('deploy/rolling-update.sh', options, {
@@ -163,7 +163,7 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
       if (shape === 'split') expect(lost).toEqual([])
     })
 
-    it('gets a new version at once while MongoDB and NGINX go on', async () => {
+    it('an update with docker compose up restarts neither MongoDB nor NGINX', async () => {
       const before = await startsOfOthers()
       const build = { ...environment, REVISION: `at-once-${member}` }
       const up = ['--project-name', project, 'up', '--build', '--detach', '--wait', ...updated]
@@ -173,7 +173,7 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
       await trade(shape, member)
     })
 
-    it('removes a new replica that does not become healthy, and leaves the old ones', async () => {
+    it('a rolling update removes a new replica that does not become healthy, and keeps the old replicas', async () => {
       if (shape !== 'split') return
       const known = await compose(shape, 'ps', '--all', '--quiet')
       const update = run('deploy/rolling-update.sh', options, {
@@ -191,7 +191,7 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
       await trade(shape, member)
     })
 
-    it('keeps MongoDB to itself, and each secret to who needs it', async () => {
+    it('MongoDB requires authentication, and each service reads only its own database and secrets', async () => {
       const bare = [
         'exec',
         '-T',
@@ -213,7 +213,7 @@ describe.skipIf(noDocker)('the compose file, as it is started', () => {
       expect(files.split('\n').sort()).toEqual(['INTERNAL_SECRET', 'MONGODB_URI'])
     })
 
-    it('ends every container of its own with 0', async () => {
+    it('every container ends with exit code 0 when the shop is stopped', async () => {
       await compose(shape, 'stop', '--timeout', '20')
       const own = await compose(shape, 'ps', '--all', '--format', '{{.Service}} {{.ExitCode}}')
       expect(own.split('\n').filter((line) => !line.endsWith(' 0'))).toEqual([])

@@ -57,7 +57,7 @@ describe.skipIf(noDocker)('the image', () => {
     return { name, state, logs, until }
   }
 
-  it('has no secret and no SERVICE in it, and says what it is', async () => {
+  it('the image contains no secret and no SERVICE, and its labels name the program and its version', async () => {
     const { Env, User, Labels, Healthcheck, Cmd, Entrypoint } = JSON.parse(
       await docker(['image', 'inspect', image, '--format', '{{json .Config}}']),
     )
@@ -74,7 +74,7 @@ describe.skipIf(noDocker)('the image', () => {
     expect([...(Entrypoint ?? []), ...Cmd].join(' ')).toMatch(/node src\/main\.ts$/)
   })
 
-  it('has what production needs in it, and nothing that somebody could change', async () => {
+  it('the image contains only what production needs, and no file that its user can change', async () => {
     const files = (await inside('find /app -path /app/node_modules -prune -o -type f -print')).split('\n')
     expect(files).toContain('/app/src/main.ts')
     expect(files.filter((file) => /embedded|\.test\.|\.suite\.|src\/dev|\.env|README/.test(file))).toEqual([])
@@ -84,14 +84,14 @@ describe.skipIf(noDocker)('the image', () => {
   })
 
   it.each(['main', 'cli/admin', 'cli/audit', 'cli/healthcheck'])(
-    'has everything that src/%s.ts imports',
+    'the image contains everything that src/%s.ts imports',
     async (file) => {
       const check = `node --eval "import('./src/${file}.ts').catch((e) => { if (e.code === 'ERR_MODULE_NOT_FOUND') console.log(e.message) })"`
       expect(await inside(`timeout 20 ${check} 2>/dev/null || true`)).not.toContain('Cannot find')
     },
   )
 
-  it('starts with nothing to write to, is alive while it waits for its database, and ends with 0', async () => {
+  it('a container with a read-only file system is alive while it waits for MongoDB, and ends with exit code 0', async () => {
     const { name, state, until } = await run({ ...settings, LOG_LEVEL: 'debug' })
     await until('waiting for MongoDB')
     await until('"path":"/healthz"')
@@ -100,7 +100,7 @@ describe.skipIf(noDocker)('the image', () => {
     expect(await state('ExitCode')).toBe('0')
   })
 
-  it('makes the secrets of compose once, and never others in place of some that are in use', async () => {
+  it('generate-secrets.mjs makes the secrets of Compose once, and replaces none that are in use', async () => {
     const script = fileURLToPath(new URL('../../../deploy/generate-secrets.mjs', import.meta.url))
     const mounts = ['--volume', `${script}:/generate-secrets.mjs:ro`, '--tmpfs', '/secrets']
     const generate = 'node /generate-secrets.mjs compose /secrets'
@@ -113,7 +113,7 @@ describe.skipIf(noDocker)('the image', () => {
     await expect(inThere(`${generate}; rm -r /secrets/all; ${generate}`)).rejects.toThrow(/are in use/)
   })
 
-  it('does not start without its settings, and says which are missing', async () => {
+  it('a container without settings ends with exit code 1 and names a missing setting', async () => {
     const { name, state } = await run({})
     await docker(['wait', name])
     expect(await state('ExitCode')).toBe('1')

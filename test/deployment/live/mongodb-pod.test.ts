@@ -11,7 +11,7 @@ const network = `trivet-test-${randomUUID().slice(0, 8)}`
 const [earlierPod, pod] = ['10.87.249.10', '10.87.249.11']
 const manifests = fileURLToPath(new URL('../../../deploy/mongodb', import.meta.url))
 
-describe.skipIf(noDocker)('the container that waits for the own name of a MongoDB pod', () => {
+describe.skipIf(noDocker)('the init container own-name of a MongoDB pod', () => {
   let image = ''
   let command: string[] = []
   beforeAll(async () => {
@@ -41,7 +41,7 @@ describe.skipIf(noDocker)('the container that waits for the own name of a MongoD
     start(['--ip', address, '--network-alias', 'mongodb-0.mongodb'], ['sleep', '600'])
   const stateOf = (id: string) => docker(['inspect', '--format', '{{.State.Status}} {{.State.ExitCode}}', id])
 
-  it('ends when the name has the address of this pod, and not for that of an earlier one', async () => {
+  it('the init container waits until the host name has the address of this pod, not of an earlier pod', async () => {
     const stale = await published(earlierPod)
     const waiting = await waitingPod()
     const asks = ['exec', waiting, 'getent', 'ahosts', 'mongodb-0.mongodb']
@@ -56,7 +56,7 @@ describe.skipIf(noDocker)('the container that waits for the own name of a MongoD
     })
   })
 
-  it('gives up after a bounded time, and says what it has waited for', async () => {
+  it('the init container fails after a bounded time, and names the host name and the expected address', async () => {
     const sooner = command.map((part) => part.replaceAll('120', '2'))
     expect(sooner).not.toEqual(command)
     const waiting = await waitingPod(sooner)

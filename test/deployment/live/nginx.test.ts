@@ -72,7 +72,7 @@ const pathOf = new Map([
   ['trivet', '/docs'],
 ])
 
-describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', () => {
+describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   beforeAll(async () => {
     port = await freePort()
     for (const address of [first, second]) {
@@ -119,15 +119,18 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     received = []
   }
 
-  it.each(['GET', 'HEAD'])('takes a %s that a replica was lost with to the other one', async (method) => {
-    await all(first, second)
-    answers.set(first, (request) => request.socket.destroy())
-    for (let n = 0; n < 20; n++) expect((await client.request(method, '/products/1')).status).toBe(200)
-    expect(received.some(({ by }) => by === first)).toBe(true)
-  })
+  it.each(['GET', 'HEAD'])(
+    'NGINX sends a %s again to the other replica if the first closes the connection',
+    async (method) => {
+      await all(first, second)
+      answers.set(first, (request) => request.socket.destroy())
+      for (let n = 0; n < 20; n++) expect((await client.request(method, '/products/1')).status).toBe(200)
+      expect(received.some(({ by }) => by === first)).toBe(true)
+    },
+  )
 
   it.each(['POST', 'PUT', 'DELETE', 'PATCH'])(
-    'says 503 of a %s that a replica was lost with, and lets no other carry it out again',
+    'NGINX answers 503 to a %s if its replica closes the connection, and does not send it again',
     async (method) => {
       await all(first, second)
       const lose: Answer = (request) => request.resume().on('end', () => request.socket.destroy())
@@ -152,7 +155,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     ['POST', '/logout/', {}],
     ['DELETE', `/orders/${id}`, {}],
   ])(
-    'takes a %s %s that may come twice to the other replica when one was lost with it',
+    'NGINX sends the repeatable request %s %s again to the other replica if the first closes the connection',
     async (method, path, headers) => {
       await all(first, second)
       answers.set(first, (request) => request.resume().on('end', () => request.socket.destroy()))
@@ -172,16 +175,19 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     ['POST', '/login', key],
     ['PUT', `/orders/${id}`, key],
     ['DELETE', `/products/${id}`, key],
-  ])('lets no other replica carry out a %s %s that was lost', async (method, path, headers) => {
-    await all(first, second)
-    const lose: Answer = (request) => request.resume().on('end', () => request.socket.destroy())
-    answers.set(first, lose)
-    answers.set(second, lose)
-    expect((await client.request(method, path, { headers, body: {} })).status).toBe(503)
-    expect(received).toHaveLength(1)
-  })
+  ])(
+    'NGINX does not send %s %s again if its replica closes the connection',
+    async (method, path, headers) => {
+      await all(first, second)
+      const lose: Answer = (request) => request.resume().on('end', () => request.socket.destroy())
+      answers.set(first, lose)
+      answers.set(second, lose)
+      expect((await client.request(method, path, { headers, body: {} })).status).toBe(503)
+      expect(received).toHaveLength(1)
+    },
+  )
 
-  it('leaves an order that takes too long where it is', async () => {
+  it('NGINX answers 503 to an order that is not answered in time, and does not send it again', async () => {
     await all(first, second)
     answers.set(first, () => undefined)
     answers.set(second, () => undefined)
@@ -192,7 +198,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
   })
 
   it.each(['GET', 'POST', 'PUT', 'DELETE', 'PATCH'])(
-    'takes a %s to another replica where one cannot be reached, every time',
+    'NGINX sends every %s to the other replica if one cannot be reached',
     async (method) => {
       await all(unusedAddress, first)
       const body = method === 'GET' ? {} : { body: { some: 'thing' } }
@@ -204,7 +210,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     },
   )
 
-  it('takes a read that a replica does not answer to the other one after 1.5 s', async () => {
+  it('NGINX sends a read to the other replica if the first does not answer within 1.5 s', async () => {
     await all(first, second)
     answers.set(first, () => undefined)
     const times: number[] = []
@@ -218,7 +224,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
   })
 
   it.each(['POST', 'PUT'])(
-    'waits for a %s for longer than the API may take, and then says 503',
+    'NGINX waits for the answer to a %s longer than the API may take, and then answers 503',
     async (method) => {
       await all(first)
       answers.set(first, (_, response) => setTimeout(() => response.end('{}'), 4_500))
@@ -231,7 +237,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     },
   )
 
-  it('takes a read that a replica answers with 503 to the other one, and leaves its 503 to a write', async () => {
+  it('NGINX sends a read to the other replica after a 503, and passes on the 503 of a write', async () => {
     await all(first, second)
     answers.set(first, (_, response) => response.writeHead(503).end('{"code":"x"}'))
     for (let n = 0; n < 10; n++) expect((await client.get('/orders')).status).toBe(200)
@@ -241,7 +247,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     }
   })
 
-  it('finds containers that come, and forgets those that go', async () => {
+  it('NGINX sends requests to new containers, and none to removed containers', async () => {
     await all(first)
     await client.get('/products/')
     expect(received).toMatchObject([{ by: first }])
@@ -250,7 +256,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     expect(new Set(received.map(({ by }) => by))).toEqual(new Set([second]))
   })
 
-  it('shuts no replica out after failures', async () => {
+  it('NGINX excludes no replica after failures', async () => {
     await all(first)
     answers.set(first, (request) => request.socket.destroy())
     for (let n = 0; n < 10; n++) expect((await client.get('/products/')).status).toBe(503)
@@ -258,7 +264,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     expect((await client.get('/products/')).status).toBe(200)
   })
 
-  it('takes every route to the service that has it', async () => {
+  it('NGINX sends every route to the service that hosts it', async () => {
     const owners: Record<string, string> = {}
     for (const name of registry.map((module) => module.name)) {
       await each({ auth: [second], product: [second], order: [second], trivet: [second], [name]: [first] })
@@ -284,7 +290,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     '/products/..%2finternal/product/reserve',
     '/%69nternal/product/reserve',
     'http://shop.example/internal/product/reserve',
-  ])('takes %s nowhere', async (path) => {
+  ])('NGINX answers 404 to %s and sends it to no service', async (path) => {
     await all(first)
     // `fetch` would normalize the path.
     const { status, body } = await sendRaw(nginx.url, requestText('GET', path))
@@ -294,7 +300,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
   })
 
   it.each(['/POST', '/PUT', '/REPEATABLE', '/FROM_SOCKET', '/PUT/order/orders/1', '/PROBLEM'])(
-    'keeps %s, which is its own, from clients',
+    'clients cannot reach the internal location %s of NGINX',
     async (path) => {
       await all(first)
       await client.get(path)
@@ -304,7 +310,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     },
   )
 
-  it('refuses a body that is larger than the API takes', async () => {
+  it('NGINX refuses a body over 1 MiB, as the API does', async () => {
     await all(first)
     for (const method of ['POST', 'PUT']) {
       const answer = await client.request(method, '/products/create_product', {
@@ -319,33 +325,33 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
   const chunk = `fffff\r\n${'x'.repeat(0xfffff)}\r\n`
   const chunked = { 'Transfer-Encoding': 'chunked' }
   it.each<[string, string, string[]]>([
-    ['a request line that is none', 'validation_failed', ['GET /a b c HTTP/1.1\r\nHost: x\r\n\r\n']],
-    ['a path that leads out', 'validation_failed', [requestText('GET', '/../x')]],
+    ['an invalid request line', 'validation_failed', ['GET /a b c HTTP/1.1\r\nHost: x\r\n\r\n']],
+    ['a path above the root', 'validation_failed', [requestText('GET', '/../x')]],
     ['a method in lower case', 'validation_failed', [requestText('get', '/products/')]],
     ['a request without a host', 'validation_failed', ['GET / HTTP/1.1\r\nConnection: close\r\n\r\n']],
-    ['a version of HTTP that it does not know', 'validation_failed', ['GET / HTTP/2.0\r\nHost: x\r\n\r\n']],
+    ['an unknown version of HTTP', 'validation_failed', ['GET / HTTP/2.0\r\nHost: x\r\n\r\n']],
     [
-      'a length that is none',
+      'an invalid Content-Length',
       'validation_failed',
       [requestText('POST', '/orders', { 'Content-Length': '1x' })],
     ],
     [
-      'a transfer encoding that it does not know',
+      'an unknown transfer encoding',
       'validation_failed',
       [requestText('POST', '/orders', { 'Transfer-Encoding': 'gzip' })],
     ],
     [
-      'a chunk that is none, in a POST',
+      'an invalid chunk in a POST',
       'validation_failed',
       [requestText('POST', '/orders', chunked), 'x\r\n\r\n'],
     ],
     [
-      'a chunk that is none, in a PUT',
+      'an invalid chunk in a PUT',
       'validation_failed',
       [requestText('PUT', '/orders/1', chunked), 'x\r\n\r\n'],
     ],
-    ['a path that is not for clients', 'route_not_found', [requestText('GET', '/internal')]],
-    ['a TRACE', 'method_not_allowed', [requestText('TRACE', '/products/')]],
+    ['a private path', 'route_not_found', [requestText('GET', '/internal')]],
+    ['a TRACE request', 'method_not_allowed', [requestText('TRACE', '/products/')]],
     ['a header that is too large', 'headers_too_large', [requestText('GET', '/', { A: 'x'.repeat(20_000) })]],
     [
       'headers that are too large together',
@@ -360,36 +366,36 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     ],
     ['a path that is too long', 'headers_too_large', [requestText('GET', `/products/${'x'.repeat(20_000)}`)]],
     [
-      'a path that is too long for the socket alone',
+      'a path that is too long for the internal socket of NGINX alone',
       'headers_too_large',
       [requestText('DELETE', `/products/${'x'.repeat(16_384 - 34)}`)],
     ],
     [
-      'a body that turns out to be too large',
+      'a chunked body that is too large',
       'body_too_large',
       [requestText('PUT', '/products/1', chunked), chunk, chunk, '0\r\n\r\n'],
     ],
-  ])('answers %s as the API does', async (_, code, parts) => {
+  ])('NGINX answers %s with the same problem as the API', async (_, code, parts) => {
     await all(first)
     expectProblem(await sendRaw(nginx.url, ...parts), code)
     expect(received).toEqual([])
   })
 
-  it('names in Allow the methods that routes have', async () => {
+  it('NGINX lists the methods of the API in Allow', async () => {
     const answer = await sendRaw(nginx.url, requestText('TRACE', '/products/'))
     const methods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS']
     expect(new Map(answer.headers).get('allow')).toBe(methods.join(', '))
     expect(JSON.parse(answer.body).allowed).toEqual(methods)
   })
 
-  it.each<[string, number, string]>([
-    ['it says 400 of', 400, 'validation_failed'],
-    ['it says 404 of', 404, 'product_not_found'],
-    ['it says 405 of', 405, 'method_not_allowed'],
-    ['it says 413 of', 413, 'body_too_large'],
-    ['it says 500 of', 500, 'internal_error'],
-    ['it says 503 of', 503, 'overloaded'],
-  ])('leaves the answer of a service as it is where %s a request', async (_, status, code) => {
+  it.each<[number, string]>([
+    [400, 'validation_failed'],
+    [404, 'product_not_found'],
+    [405, 'method_not_allowed'],
+    [413, 'body_too_large'],
+    [500, 'internal_error'],
+    [503, 'overloaded'],
+  ])('NGINX passes on the %i of a service unchanged', async (status, code) => {
     await all(first)
     const document = JSON.stringify({ code, status, detail: 'its own' })
     const type = { 'Content-Type': 'application/problem+json' }
@@ -401,7 +407,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
   })
 
   it.each(['GET', 'POST', 'PUT', 'DELETE'])(
-    'says 503 of a %s for a service that is nowhere',
+    'NGINX answers 503 to a %s if no replica of the service can be reached',
     async (method) => {
       await all()
       const answer = await client.request(method, '/orders/1')
@@ -412,13 +418,16 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     },
   )
 
-  it.each(['GET', 'PUT'])('says 503 of a %s whose answer has a malformed header', async (method) => {
-    await all(first)
-    answers.set(first, (request) => request.socket.end('HTTP/1.1 200 OK\r\nA\0: b\r\n\r\n'))
-    expectProblem(await client.request(method, '/orders/1'), 'dependency_unavailable')
-  })
+  it.each(['GET', 'PUT'])(
+    'NGINX answers 503 to a %s if the answer of the replica has a malformed header',
+    async (method) => {
+      await all(first)
+      answers.set(first, (request) => request.socket.end('HTTP/1.1 200 OK\r\nA\0: b\r\n\r\n'))
+      expectProblem(await client.request(method, '/orders/1'), 'dependency_unavailable')
+    },
+  )
 
-  it('says 503 of a read that no replica answers, after both were asked', async () => {
+  it('NGINX answers 503 to a read if neither replica answers in time', async () => {
     await all(first, second)
     answers.set(first, () => undefined)
     answers.set(second, () => undefined)
@@ -428,21 +437,21 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     expect(new Set(received.map(({ by }) => by))).toEqual(new Set([first, second]))
   })
 
-  it('answers HEAD with the status and headers of a problem, and no body', async () => {
+  it('NGINX answers HEAD with the status and headers of a problem, and no body', async () => {
     await all(unusedAddress)
     const { status, headers, body } = await sendRaw(nginx.url, requestText('HEAD', '/products/'))
     expect({ status, body }).toEqual({ status: 503, body: '' })
     expect(Object.fromEntries(headers)).toMatchObject({ 'retry-after': '1' })
   })
 
-  it('takes a request of HTTP/1.0 without a host to a service, as balancers send it', async () => {
+  it('NGINX passes on an HTTP/1.0 request without Host, as load balancers send it', async () => {
     await all(first)
     const { status } = await sendRaw(nginx.url, 'GET /healthz HTTP/1.0\r\n\r\n')
     expect(status).toBe(200)
     expect(received[0]?.headers).toMatchObject({ host: 'localhost' })
   })
 
-  it('logs every request once, with the method that the client sent, and no probe that succeeds', async () => {
+  it('NGINX logs every request once, with the method that the client sent, but no successful probe', async () => {
     await all(first)
     const ids: Record<string, string> = {}
     const send = async (method: string, path: string, id: string) => {
@@ -476,7 +485,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     })
   })
 
-  it('says 500 of what it cannot carry out itself', async () => {
+  it('NGINX answers 500 to a request that it cannot process itself', async () => {
     await all(first)
     await rm(nginx.bodies, { recursive: true })
     // NGINX writes a body of this size to a file.
@@ -485,13 +494,13 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
     expect(received).toEqual([])
   })
 
-  it('has room for the headers that the API has room for', async () => {
+  it('NGINX accepts a header of 12 kB, as the API does', async () => {
     await all(first)
     expect((await client.get('/products/', { headers: { A: 'x'.repeat(12_000) } })).status).toBe(200)
   })
 
   it.each(['GET', 'POST', 'PUT', 'DELETE'])(
-    'says of a %s who sent it and which request it is',
+    'NGINX passes on the client address and the request id of a %s',
     async (method) => {
       await all(first)
       const headers = {
@@ -516,7 +525,7 @@ describe.skipIf(!nginxBinary)('NGINX with the configuration that is shipped', ()
   )
 })
 
-describe.skipIf(!nginxBinary)('an ingress controller with the values that are shipped', () => {
+describe.skipIf(!nginxBinary)('an ingress controller with the shipped values', () => {
   let answer: Answer = answerOk
   let pod: Server
   let controller: Nginx
@@ -533,7 +542,7 @@ describe.skipIf(!nginxBinary)('an ingress controller with the values that are sh
   })
 
   it.each(['GET', 'POST', 'PUT', 'DELETE'])(
-    'says 503 of a %s for a Service without a pod',
+    'the ingress controller answers 503 to a %s for a Service without a pod',
     async (method) => {
       const sent = await client.request(method, '/orders', { headers: { 'X-Request-Id': 'once' } })
       expect(sent.body).toMatchObject({ detail: lost, requestId: 'once' })
@@ -541,7 +550,7 @@ describe.skipIf(!nginxBinary)('an ingress controller with the values that are sh
     },
   )
 
-  it('says 503 where a pod is lost with a request, and where it does not answer in time', async () => {
+  it('the ingress controller answers 503 if a pod closes the connection or does not answer in time', async () => {
     answer = (request) => request.socket.destroy()
     expectProblem(await client.get('/products'), 'dependency_unavailable')
     answer = () => undefined
@@ -552,25 +561,30 @@ describe.skipIf(!nginxBinary)('an ingress controller with the values that are sh
 
   it.each<[string, string, string]>([
     [
-      'a transfer encoding',
+      'an unknown transfer encoding',
       'validation_failed',
       requestText('POST', '/products', { 'Transfer-Encoding': 'gzip' }),
     ],
-    ['a version of HTTP', 'validation_failed', 'GET / HTTP/2.0\r\nHost: x\r\n\r\n'],
+    ['an unknown version of HTTP', 'validation_failed', 'GET / HTTP/2.0\r\nHost: x\r\n\r\n'],
     [
-      'a header of that size',
+      'a header that is too large',
       'headers_too_large',
       requestText('GET', '/products', { A: 'x'.repeat(40_000) }),
     ],
-    ['a path of that length', 'headers_too_large', requestText('GET', `/products/${'x'.repeat(40_000)}`)],
-  ])('refuses %s that it does not take as the API does', async (_, code, text) => {
+    ['a path that is too long', 'headers_too_large', requestText('GET', `/products/${'x'.repeat(40_000)}`)],
+  ])('the ingress controller refuses %s with the same problem as the API', async (_, code, text) => {
     expectProblem(await sendRaw(controller.url, text), code)
   })
 
-  it.each([400, 404, 405, 413, 500, 503])('leaves the %i of a pod as it is', async (status) => {
-    const document = { code: 'x', status, detail: 'its own' }
-    answer = (_, response) =>
-      response.writeHead(status, { 'Content-Type': 'application/problem+json' }).end(JSON.stringify(document))
-    expect(await client.get('/products')).toMatchObject({ status, body: document })
-  })
+  it.each([400, 404, 405, 413, 500, 503])(
+    'the ingress controller passes on the %i of a pod unchanged',
+    async (status) => {
+      const document = { code: 'x', status, detail: 'its own' }
+      answer = (_, response) =>
+        response
+          .writeHead(status, { 'Content-Type': 'application/problem+json' })
+          .end(JSON.stringify(document))
+      expect(await client.get('/products')).toMatchObject({ status, body: document })
+    },
+  )
 })

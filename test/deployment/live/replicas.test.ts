@@ -74,7 +74,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
     for (const [name, line] of Object.entries(lines)) console.log(`  ${name.padEnd(14)} ${line}`)
   }
 
-  it('are restarted one after the other, again and again, and no request fails', async () => {
+  it('no request fails while the replicas restart one after the other', async () => {
     const at = await busy()
     const exits: { code: number | null; milliseconds: number }[] = []
     for (let round = 0; round < rollingRestarts; round++) {
@@ -99,7 +99,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
   })
 
   it.each(['auth', 'product', 'order'])(
-    'freeze, one of %s: no read fails or takes over 3 s, and every order comes to its end',
+    'no read fails or takes over 3 s while a replica of %s is frozen, and every order is settled',
     async (name) => {
       const [replica] = shop.service(name).replicas
       const at = await busy()
@@ -121,7 +121,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
   )
 
   it.each(['auth', 'product', 'order'])(
-    'are killed, one of %s: no request fails that was safe to send again, and every order comes to its end',
+    'no read fails while each replica of %s is killed, writes fail with 503 or 409 alone, and every order is settled',
     async (name) => {
       const { replicas } = shop.service(name)
       const at = await busy()
@@ -144,7 +144,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
     },
   )
 
-  it('take over from one process, and give back to it, and no request fails', async () => {
+  it('no request fails while one process replaces the services, and the services replace it again', async () => {
     await shop.monolith.start()
     const at = await busy()
     await visited(at, 50)

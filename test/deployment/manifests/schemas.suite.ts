@@ -53,7 +53,7 @@ function unknownFields(manifests: readonly Manifest[]): string[] {
 
 /** Every object is valid for Kubernetes. */
 export function schemaSuite() {
-  test('a wrong type, a missing field and an unknown field are found', async () => {
+  test('the schema checks find a wrong type, a missing field and an unknown field', async () => {
     const [pod] = all(renderingOf('base'), 'Deployment').map((deployment) => structuredClone(deployment))
     if (pod?.spec?.template.spec === undefined) throw new Error('there is no Deployment')
     const wrong = { ...pod, spec: { ...pod.spec, minReadySeconds: '5' } }

@@ -8,7 +8,7 @@ export function shapeSwitchSuite() {
   describe.each([
     ['production', 'monolith'],
     ['local', 'local-monolith'],
-  ])('%s and %s side by side', (split, one) => {
+  ])('the overlays %s and %s', (split, one) => {
     const services = renderingOf(`overlays/${split}`)
     const monolith = renderingOf(`overlays/${one}`)
     const both = new Map(services.map((manifest) => [nameOf(manifest), manifest]))

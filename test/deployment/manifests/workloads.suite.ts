@@ -112,7 +112,7 @@ export function workloadSuite() {
       const labels = labelsOf(deployment)
       const container = programOf(deployment)
 
-      test('liveness and startup probe /healthz, readiness probes /readyz, and a frozen process restarts within 36 s', () => {
+      test('the liveness and startup probes call /healthz, the readiness probe calls /readyz, and a frozen process restarts within 36 s', () => {
         const { startupProbe, readinessProbe, livenessProbe, ports = [] } = container
         const [httpPort] = ports
         const probe = (path: string) => ({ httpGet: { path, port: httpPort?.name } })
