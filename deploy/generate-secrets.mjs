@@ -10,11 +10,11 @@ import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto'
 import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-// The user of each image that reads these files.
+// The ids of the users that read these files, in the images of Node.js and of MongoDB.
 const nodeUser = 1000
 const mongodbUser = 999
 
-// Needs no escaping in a URI, and is too long to be guessed.
+// Such a password needs no escaping in a URI, and is too long to be guessed.
 const password = () => randomBytes(24).toString('base64url')
 
 const signingKey = () => {

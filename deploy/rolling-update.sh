@@ -74,7 +74,7 @@ if ! echo "$running" | grep -qxE 'trivet|auth|product|order'; then
   echo 'no service of the shop runs, so that there is nothing to replace: start it with docker compose up, or name its profile (--profile split)' >&2
   exit 1
 fi
-# One service builds the image for both shapes.
+# Both shapes use the same image. The service that runs decides which build definition is used.
 if echo "$running" | grep -qx trivet; then
   compose "$@" build trivet
 else

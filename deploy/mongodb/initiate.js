@@ -2,17 +2,17 @@
 //
 //   mongosh --nodb --quiet initiate.js
 //
-// It runs beside the first member, in its network: until a user exists, MongoDB accepts connections from
-// localhost without a password.
+// It runs in the network of the first member, because until a user exists MongoDB accepts connections without a
+// password only from localhost.
 //
-//   MEMBERS            host:port of all members, separated by commas; the first is the member beside this process
+//   MEMBERS            host:port of all members, separated by commas; the first is the one in this network
 //   ROOT_PASSWORD      the password of `root`, which has all rights
 //   <USER>_PASSWORD    the password of `auth`, `product` or `order`, each for its own database, or of `monolith`, for all
 //   MONGODB_DATABASE   the prefix of the database names: `trivet`
 //
-// Each user whose password is given is created. A password can be given as the path of a file
-// (<USER>_PASSWORD_FILE). An existing user gets the new password, except `root`: its password must be the one
-// that it was created with.
+// The script creates each user whose password is given. A password can be given as the path of a file
+// (<USER>_PASSWORD_FILE). An existing user gets the new password, except `root`, which keeps its first password:
+// ROOT_PASSWORD must be that one.
 const { readFileSync } = require('node:fs')
 
 const replicaSet = 'trivet'

@@ -67,5 +67,5 @@ argument, because other users of the machine can see arguments.
 
   --json   prints JSON (use npm run --silent)
 
-Exit status: 0 done, 1 refused, 2 wrong usage or not possible now.`
+Exit status: 0 done, 1 refused, 2 wrong usage or not possible now, 130 cancelled at the prompt.`
 }

@@ -1,5 +1,5 @@
 // `npm run admin`: the operators' commands of the modules.
-// Exit codes: 0 done, 1 refused, 2 wrong usage or not possible now, 130 canceled at the prompt.
+// Exit status: 0 done, 1 refused, 2 wrong usage or not possible now, 130 cancelled at the prompt.
 import { createCall } from '#kernel/call.ts'
 import { type CommandResult, Refusal } from '#kernel/command.ts'
 import { loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
@@ -10,7 +10,7 @@ import { textTable } from '../host/text-table.ts'
 import { registry } from '../registry.ts'
 import { type AdminRequest, adminUsage, readAdminRequest } from './admin-request.ts'
 import { UsageError } from './command-line.ts'
-import { Canceled, readSecret } from './terminal.ts'
+import { Cancelled, readSecret } from './terminal.ts'
 
 const connectTimeoutMs = 5_000
 // A process that starts at the same time may hold the lease of the migrations.
@@ -57,7 +57,7 @@ const textOf = ({ table = [], text }: CommandResult): string =>
   [...textTable(table), ...(text === undefined ? [] : [text])].join('\n')
 
 function exitCodeOf(error: unknown): number {
-  if (error instanceof Canceled) return 130
+  if (error instanceof Cancelled) return 130
   const isUnavailable = isDomainError(error, 'dependency_unavailable', 'overloaded')
   return error instanceof Refusal || (isDomainError(error) && !isUnavailable) ? 1 : 2
 }

@@ -567,7 +567,7 @@ it.each([
     'a database that does not answer',
     [],
     { MONGODB_URI: 'mongodb://127.0.0.1:1/?directConnection=true' },
-    'ECONNREFUSED',
+    'MongoDB is not available: 127.0.0.1:1: connect ECONNREFUSED',
   ],
 ])('the audit exits with 2 and one message for %s', async (_, options, settings, message) => {
   const run = await audit({ ...environment('unused'), ...settings }, ...options)

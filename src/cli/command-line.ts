@@ -28,7 +28,7 @@ export function readCommandLine<Flag extends string>(
       const question = meant === undefined ? '' : ` (did you mean --${meant}?)`
       const listed = names.map((name) => `--${name}`).join(', ')
       throw new UsageError(
-        `${which} is not an option${question}: the options are ${listed}. Put a name that begins with - after --`,
+        `${which} is not an option${question}: the options are ${listed}. An argument that begins with - must come after --`,
       )
     }
     if (token.value !== undefined) throw new UsageError(`--${token.name} takes no value`)

@@ -7,8 +7,8 @@ import { Refusal } from '#kernel/command.ts'
 const maxLineBytes = 4_096
 
 /** The operator left the prompt with Ctrl-C or Ctrl-D, or the terminal was closed. */
-export class Canceled extends Error {
-  override readonly name = 'Canceled'
+export class Cancelled extends Error {
+  override readonly name = 'Cancelled'
 }
 
 /**
@@ -16,7 +16,7 @@ export class Canceled extends Error {
  * standard input.
  * @param name names the secret in prompts and messages
  * @throws Refusal if there is no secret, or the operator typed two different secrets
- * @throws Canceled
+ * @throws Cancelled
  */
 export async function readSecret(name: string): Promise<string> {
   if (!process.stdin.isTTY) return readFirstLine(name)
@@ -35,7 +35,7 @@ async function prompt(text: string): Promise<string> {
   // The line break that the operator typed was not shown either.
   process.stderr.write('\n')
   if (line !== undefined) return line
-  throw new Canceled('canceled: nothing was changed')
+  throw new Cancelled('cancelled: nothing was changed')
 }
 
 async function readFirstLine(name: string): Promise<string> {

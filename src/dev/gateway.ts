@@ -12,8 +12,8 @@ import type { AnyModule } from '#kernel/module.ts'
 import { crossOrigin } from '../http/cross-origin.ts'
 import { securityHeaders } from '../http/security-headers.ts'
 
-// The time for each service, where any of them may answer: one that hangs does not keep the others from answering. `/readyz` takes
-// a second while MongoDB does not answer, so that this must be longer.
+// The time for each service when any service may answer, so that a service that hangs does not delay the others for long. It is
+// longer than the second that `/readyz` takes while MongoDB does not answer.
 const anyServiceTimeoutMs = 1_500
 
 /**

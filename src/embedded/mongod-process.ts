@@ -33,7 +33,7 @@ const argumentsOf = (files: DataFiles, port: number): string[] => [
   ...['--journalCommitInterval', '10'],
   // A killed mongod would leave its socket file in /tmp.
   ...(process.platform === 'win32' ? [] : ['--nounixsocket']),
-  // See "a process that is killed inside a transaction" in the README.
+  // The time for which the locks of a killed process last (docs/settings.md). The default is 60 s.
   ...['--setParameter', 'transactionLifetimeLimitSeconds=10'],
   ...['--setParameter', 'diagnosticDataCollectionEnabled=false'],
   // A shutdown waits for another node to take over by default. A replica set of one node has no other node.

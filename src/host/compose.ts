@@ -39,7 +39,10 @@ export interface Composition {
   close(): Promise<void>
 }
 
-/** Starts the hosted modules and builds the application around them. Nothing connects to the database yet. */
+/**
+ * Starts the modules that this process hosts (the setting `SERVICE`) and builds the application around them. Nothing connects
+ * to the database yet.
+ */
 export async function compose(options: {
   config: Config & { mongodb: { uri: string } }
   modules: readonly AnyModule[]

@@ -29,7 +29,7 @@ const ready = status.extend({
     .optional()
     .openapi({
       description:
-        'The databases that do not answer at the moment, for less than 30 s so far, as during an election of MongoDB. The member is missing if all databases answer.',
+        'The databases that have not answered for less than 30 s, as during an election of MongoDB. The field is absent if all databases answer.',
       example: ['database of auth'],
     }),
 })
@@ -48,7 +48,7 @@ export const healthApi = {
     tags,
     summary: 'Check readiness',
     description:
-      'The process is ready if it has started, has applied its migrations, and is not draining. Other services do not count. A database that does not answer is named in `unavailable`, and the process stays ready for 30 s. The answer 503 names what is missing in `missing`. A database is missing after 30 s without an answer, or at once if the server cannot be used.',
+      'The process is ready if it has started, has applied its migrations, and is not draining. It does not depend on other services. While a database does not answer, the process stays ready for 30 s, and `unavailable` names the database. An answer 503 lists in `missing` what the process lacks. A database is missing after 30 s without an answer, or at once if the server cannot be used.',
     responses: { 200: { description: 'The process may receive traffic', content: json(ready) }, ...errors() },
   }),
 }

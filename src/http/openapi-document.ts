@@ -26,13 +26,13 @@ export function openApiDocument(modules: readonly AnyModule[]) {
       title: 'Trivet',
       version: '0.1.0',
       description:
-        'A commerce back end with accounts, products and orders. Every error is a problem document (RFC 9457) with a stable `code`. Paths are served with and without a trailing slash.',
+        'An e-commerce back end with accounts, products and orders. Every error is a problem document (RFC 9457) with a stable `code`. Paths are served with and without a trailing slash.',
     },
     servers: [{ url: '/' }],
     tags: [
       { name: 'Accounts', description: 'Registration and sign-in' },
       { name: 'Products', description: 'The catalogue and its stock' },
-      { name: 'Orders', description: 'Buying, shipping, cancelling' },
+      { name: 'Orders', description: 'Placing, shipping and cancelling orders' },
       { name: 'Operations', description: 'For operators and machines' },
     ],
   })

@@ -98,6 +98,7 @@ export const idempotencyKey = z
   .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 visible ASCII characters')
   .optional()
   .openapi({
-    description: 'For at least 24 hours, a request with the same key and body gets the first answer again',
+    description:
+      'For at least 24 hours, a request with the same key and body gets the answer of the first one.',
     example: 'basket-4711',
   })

@@ -8,19 +8,29 @@ const problem = z
     type: z.string().openapi({ example: '/problems/validation_failed' }),
     title: z.string(),
     status: z.int(),
-    code: z.string().openapi({ description: 'stable; clients should branch on it' }),
+    code: z.string().openapi({ description: 'A stable code. Clients should branch on it.' }),
     detail: z.string(),
     requestId: z.string(),
   })
   .openapi('Problem', { description: 'A problem document (RFC 9457). Some codes have additional members.' })
 
-const seconds = z.int().openapi({ description: 'seconds, as in the header Retry-After' })
+const seconds = z.int().openapi({ description: 'The time in seconds, as in the header Retry-After.' })
 
 const pascalCase = (code: string) =>
   code.replace(/(^|_)(\w)/g, (_, __, letter: string) => letter.toUpperCase())
 
-const retryAfter = { 'Retry-After': { description: 'seconds', schema: { type: 'integer' as const } } }
-const challenge = { 'WWW-Authenticate': { description: 'RFC 6750', schema: { type: 'string' as const } } }
+const retryAfter = {
+  'Retry-After': {
+    description: 'The time in seconds after which the client may repeat the request.',
+    schema: { type: 'integer' as const },
+  },
+}
+const challenge = {
+  'WWW-Authenticate': {
+    description: 'The scheme `Bearer` and the error (RFC 6750).',
+    schema: { type: 'string' as const },
+  },
+}
 
 /** The problems of every route. The first three refuse a malformed request. */
 const ofEveryRoute = [
@@ -124,8 +134,8 @@ export const body = <Schema extends z.ZodType>(schema: Schema) => ({ required: t
 
 const header = (description: string) => ({ description, schema: { type: 'string' as const } })
 
-export const etagHeader = { ETag: header('the version, as a strong entity tag: `"3"`') }
-export const locationHeader = { Location: header('the path of the created resource') }
+export const etagHeader = { ETag: header('The version as a strong entity tag, such as `"3"`.') }
+export const locationHeader = { Location: header('The path of the created resource.') }
 export const replayedHeader = {
   'Idempotent-Replayed': header(
     '`true` if the answer repeats the one to an earlier request with the same `Idempotency-Key`',
@@ -145,6 +155,9 @@ export const page = <Schema extends z.ZodType>(name: string, item: Schema) =>
   z
     .object({
       data: z.array(item),
-      nextCursor: z.string().nullable().openapi({ description: 'null on the last page' }),
+      nextCursor: z
+        .string()
+        .nullable()
+        .openapi({ description: 'The cursor of the next page. Null on the last page.' }),
     })
     .openapi(name)

@@ -35,7 +35,7 @@ export const kernelProblems = {
       errorCount: z
         .int()
         .optional()
-        .openapi({ description: 'the number of faults, if there are more than the listed ones' }),
+        .openapi({ description: 'The number of faults. Present if there are more than the listed ones.' }),
     },
     example: { errors: [{ pointer: '/lines/0/quantity', message: 'must be at least 1' }] },
     advice: 'Correct the fields and parameters that `errors` names.',

@@ -54,7 +54,9 @@ export async function repeatUntilConnected<T>(
       if (kind === 'temporary') setupEndsAt = Number.POSITIVE_INFINITY
       else setupEndsAt = Math.min(setupEndsAt, performance.now() + setupTimeoutMs)
       const giveUp = () =>
-        kind === 'temporary' ? dependencyUnavailable(message, error) : new ConfigError([message])
+        kind === 'temporary'
+          ? dependencyUnavailable(`MongoDB is not available: ${message}`, error)
+          : new ConfigError([message])
       if (signal.aborted || performance.now() >= setupEndsAt) throw giveUp()
       logger.warn({ error: message, retryInMs }, 'waiting for MongoDB')
       await sleep(retryInMs, undefined, { signal }).catch(() => {

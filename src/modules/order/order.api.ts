@@ -26,7 +26,13 @@ const order = z
     productList: z.array(
       z.object({
         productId: id,
-        name: z.string().nullable().openapi({ description: 'Null if the order was never confirmed.' }),
+        name: z
+          .string()
+          .nullable()
+          .openapi({
+            description:
+              'The name of the product at the time of the order. Null if the order was never confirmed.',
+          }),
         price: amount.nullable(),
         quantity: z.int(),
       }),
@@ -55,7 +61,7 @@ const order = z
 const line = z.strictObject({ productId: id, quantity: z.int().min(1).max(1_000).openapi({ example: 2 }) })
 const newOrder = z
   .strictObject({ productList: z.array(line).min(1).max(100) })
-  .openapi('NewOrder', { description: 'Lines of the same product are added together.' })
+  .openapi('NewOrder', { description: 'The quantities of lines with the same product are added.' })
 
 const statusChange = z
   .strictObject({ status: z.enum(requestableStatuses) })
@@ -78,7 +84,7 @@ export const orderApi = {
     tags,
     summary: 'Place an order',
     description:
-      'The order takes the stock of all its lines, or of none: if one line falls short, the answer is 409. If the outcome is not known in time, the answer is 503 with `orderId`. A retry with the same Idempotency-Key continues that order.',
+      'The order takes the stock of all its lines, or of none. If the stock is less than one line needs, the answer is 409. If the outcome is not known in time, the answer is 503 with `orderId`. A retry with the same Idempotency-Key continues that order.',
     security: bearer,
     request: { headers: z.object({ 'Idempotency-Key': idempotencyKey }), body: body(newOrder) },
     responses: {
@@ -105,11 +111,15 @@ export const orderApi = {
     tags,
     summary: 'List orders, newest first',
     description:
-      'Customers list their own orders, and admins the orders of all users. Rejected orders are listed only with `status=rejected`.',
+      'A customer gets their own orders. An admin gets the orders of all users. Rejected orders are listed only with `status=rejected`.',
     security: bearer,
     request: {
       query: z.object({
-        userId: id.optional().openapi({ description: 'Only admins may name another user.' }),
+        userId: id
+          .optional()
+          .openapi({
+            description: 'Lists the orders of this user only. A customer may only name themselves.',
+          }),
         status: z.enum(orderStatuses).optional(),
         limit,
         cursor,
@@ -138,7 +148,8 @@ export const orderApi = {
     path: '/orders/{id}',
     tags,
     summary: 'Ship, deliver or cancel an order',
-    description: 'The owner of an order may only cancel it. An admin may request each status.',
+    description:
+      'The owner of an order may only cancel it. An admin may set every status that the body allows.',
     security: bearer,
     request: { params, headers: preconditions, body: body(statusChange) },
     responses: {

@@ -30,7 +30,10 @@ export const orderProblems = {
   },
 } satisfies ProblemTable
 
-const orderId = z.string().optional().openapi({ description: 'the order, if its outcome is not known yet' })
+const orderId = z
+  .string()
+  .optional()
+  .openapi({ description: 'The id of the order, if its outcome is not known yet.' })
 
 /** The error answers of a route of this module, by their codes. */
 export const errors = errorsOf(

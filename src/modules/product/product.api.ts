@@ -43,7 +43,8 @@ const product = z
     price: amount,
     stock: z.int(),
     version: z.int().openapi({
-      description: 'Grows with every change, including changes of the stock. It is also the ETag.',
+      description:
+        'The version grows with every change, including changes of the stock. The ETag contains it.',
     }),
     createdAt: timestamp,
     updatedAt: timestamp,
@@ -73,7 +74,9 @@ const productUpdate = z
     price: price.optional(),
     stock: stock.optional(),
     version: z.int().optional().openapi({ description: 'The version that the update is based on.' }),
-    productId: id.optional().openapi({ description: 'The id of the path, if it is sent.' }),
+    productId: id
+      .optional()
+      .openapi({ description: 'Optional. If it is present, it must be the id in the path.' }),
     createdAt: z.iso
       .datetime()
       .optional()
@@ -97,7 +100,7 @@ const stockChange = z
       .max(maxStock)
       .refine((change) => change !== 0, 'must not be 0')
       .openapi({
-        description: 'Positive: put into stock. Negative: taken out of stock.',
+        description: 'A positive number adds to the stock. A negative number reduces it.',
         not: { const: 0 },
         example: 25,
       }),
@@ -198,7 +201,7 @@ export const productApi = {
     tags,
     summary: 'Delete a product',
     description:
-      'Clients can no longer read or buy the product. Its orders keep their copy of its name and price, and can still be cancelled.',
+      'Clients can no longer read or buy the product. Existing orders keep their copy of its name and price, and can still be cancelled.',
     security: bearer,
     request: { params, headers: preconditions },
     responses: {
