@@ -115,7 +115,7 @@ ${markdownTable({ head: ['', ''], rows: machine })}
 \`\`\`sh
 npm run bench                        # all scenarios, in some twelve minutes; writes this file
 npm run bench -- reads orders        # some scenarios; only prints
-npm run bench -- --quick             # shows in a few minutes that everything works; its numbers mean nothing
+npm run bench -- --quick             # shows in a few minutes that everything works; its numbers are too rough to compare
 \`\`\`
 
 It needs wrk (\`apt install wrk\`, \`brew install wrk\`) and an otherwise idle machine. It starts the embedded MongoDB in a

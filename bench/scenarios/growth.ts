@@ -19,7 +19,7 @@ const everyNth = 33
 export const growth: Scenario = {
   name: 'growth',
   title: 'From a thousand products to a million',
-  about: `The time of a read by id and of a page, in shops of different size. Each shop has a process of its own. The
+  about: `This scenario measures a read by id and a page in shops of different size. Each shop has a process of its own. The
 benchmark follows the cursors once to page 1,000, or to the last page, and then reads that page repeatedly. Page 2 shows the
 cost of a cursor near the beginning. Over 1 connection, each page is a query of its own. Over 64 connections, requests for the
 same page may share a query. The orders are those of one customer (one order in ${everyNth}), and all orders, as an admin lists

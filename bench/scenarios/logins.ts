@@ -16,8 +16,8 @@ const emptyQueueSeconds = 5
 export const logins: Scenario = {
   name: 'logins',
   title: 'Reads during sign-ins',
-  about: `Reads by id over 64 connections, alone and while 64 other connections sign in as fast as they are answered. The
-passwords are right, and bcrypt has cost 12. One process serves both. A sign-in that cannot be served within 4 s is refused
+  about: `64 connections read products by id: first alone, then while 64 other connections sign in as fast as they are
+answered. The passwords are right, and bcrypt has cost 12. One process serves both. A sign-in that cannot be served within 4 s is refused
 with 503. Such refusals are expected here, because two cores cannot hash as many passwords.`,
   async run(context) {
     const { program } = await startShop(context, 'logins', { settings: { BCRYPT_COST: '12' } })

@@ -15,9 +15,9 @@ type Samples = Record<Variant, Sample[]>
 export const orders: Scenario = {
   name: 'orders',
   title: 'Orders',
-  about: `64 buyers, each of whom sends the next order of one piece when the last one is answered. In the first table all
-orders are for the same product, in the second each is for a random one of 10,000. The table counts only confirmed orders.
-Every order is durable when it is answered.
+  about: `64 buyers order one piece at a time. Each buyer sends the next order when the last one is answered. In the first
+table all orders are for the same product. In the second table each order is for a random one of 10,000 products. The tables
+count only confirmed orders. Every order is durable when it is answered.
 
 Trivet does more: it checks the token, the body and the \`Idempotency-Key\`, and keeps orders and stock consistent in two
 databases even after a crash. The peers get the same requests and do none of this.`,

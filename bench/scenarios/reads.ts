@@ -19,7 +19,7 @@ export const reads: Scenario = {
   name: 'reads',
   title: 'A product by its id',
   about:
-    'Random products of 10,000. All programs read the same collection. The hand-written program shows the limit of one query per request.',
+    'Each request reads a random one of 10,000 products. All programs read the same collection. The hand-written program shows the limit of one query per request.',
   async run(context) {
     const shop = await startShop(context, 'reads')
     const urls: Record<Variant, string> = {

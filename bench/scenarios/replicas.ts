@@ -13,8 +13,9 @@ const connectionsPerReplica = [22, 21, 21]
 export const replicas: Scenario = {
   name: 'replicas',
   title: 'One replica and three, orders of one product',
-  about: `Orders of one product by 64 buyers. Either one replica gets them all, or they are divided among three replicas on the
-same databases. Three wrk processes then run at once: the table has the sum of their rates and the worst of their latencies.
+  about: `64 buyers order one product. Either one replica gets all orders, or the orders are divided among three replicas on the
+same databases. With three replicas, three wrk processes run at once: the table has the sum of their rates and the worst of their
+latencies.
 Replicas do not coordinate with each other, so their transactions conflict in MongoDB. The ratio shows the cost of these
 conflicts. The processes are the same in both cases.`,
   async run(context) {

@@ -9,7 +9,7 @@ import { measureLoad } from '../wrk.ts'
 export const split: Scenario = {
   name: 'split',
   title: 'One process and three',
-  about: `All modules in one process, compared with one process per module. The three processes make an HTTP call for each
+  about: `One process with all modules is compared with one process per module. The three processes make an HTTP call for each
 order. There is no gateway: orders go directly to the order process, and reads to the product process. All processes share
 the cores of one machine here. On several machines, three processes would have more cores.`,
   async run(context) {

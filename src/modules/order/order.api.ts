@@ -26,13 +26,10 @@ const order = z
     productList: z.array(
       z.object({
         productId: id,
-        name: z
-          .string()
-          .nullable()
-          .openapi({
-            description:
-              'The name of the product at the time of the order. Null if the order was never confirmed.',
-          }),
+        name: z.string().nullable().openapi({
+          description:
+            'The name of the product at the time of the order. Null if the order was never confirmed.',
+        }),
         price: amount.nullable(),
         quantity: z.int(),
       }),
@@ -115,11 +112,9 @@ export const orderApi = {
     security: bearer,
     request: {
       query: z.object({
-        userId: id
-          .optional()
-          .openapi({
-            description: 'Lists the orders of this user only. A customer may only name themselves.',
-          }),
+        userId: id.optional().openapi({
+          description: 'Lists the orders of this user only. A customer may only name themselves.',
+        }),
         status: z.enum(orderStatuses).optional(),
         limit,
         cursor,
