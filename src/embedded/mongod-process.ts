@@ -81,8 +81,9 @@ export async function startMongod(
     throw await failure(`did not start within ${startTimeoutMs / 1_000} s`)
   })
   if (typeof outcome === 'object') {
-    await writeFile(files.port, String(port))
+    // Before the write: if it fails, this process must still end by itself.
     watchdog.releaseEventLoop()
+    await writeFile(files.port, String(port))
     return { uri: replicaSetUri(port), pid: outcome.pid, ended, stop }
   }
   // Another mongod may soon have this port.

@@ -284,6 +284,15 @@ describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_00
   })
 })
 
+test('a process that could not store the port of its mongod ends by itself', async () => {
+  const dataDir = await temporaryFolder()
+  await mkdir(join(dataDir, 'mongod.port'))
+  const child = fork(fixture, { execArgv: [], env: { ...process.env, DATA_DIR: dataDir } })
+  running.add(child)
+  await vi.waitFor(() => expect(child.exitCode).toBe(0), { timeout: 20_000 })
+  running.delete(child)
+})
+
 test('the program restarts a killed MongoDB, and ends with one message if the restart fails', async () => {
   const folder = await temporaryFolder()
   const broken = join(folder, 'broken')

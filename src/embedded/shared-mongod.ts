@@ -62,6 +62,8 @@ export async function endOf(
   files: DataFiles,
   signal: AbortSignal,
 ): Promise<string> {
+  // An aborted signal emits no further event.
+  if (signal.aborted) return ''
   if (started) {
     const code = await Promise.race([started.ended, once(signal, 'abort')])
     // The watchdog may have ended without its mongod.

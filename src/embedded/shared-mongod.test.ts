@@ -1,0 +1,14 @@
+import { expect, test } from 'vitest'
+import { dataFilesOf } from './data-files.ts'
+import { endOf } from './shared-mongod.ts'
+
+test('a process that is closed while it restarts mongod does not wait for the end of mongod', async () => {
+  const started = {
+    uri: 'mongodb://localhost',
+    pid: 0,
+    ended: new Promise<number>(() => {}),
+    stop: async () => {},
+  }
+  const running = { uri: started.uri, owner: process.pid, started }
+  await expect(endOf(running, dataFilesOf('.'), AbortSignal.abort())).resolves.toBe('')
+}, 2_000)
