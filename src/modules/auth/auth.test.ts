@@ -75,7 +75,7 @@ describe('registration', () => {
     expect(await (await shop.collections('auth')).collection('users').countDocuments()).toBe(before)
   })
 
-  it('all 72 bytes of a password count', async () => {
+  it('sign-in compares all 72 bytes of a password', async () => {
     const body = { username: 'longest', email: 'longest@example.com', password: `${longest}й` }
     expect((await shop.post('/register', { body })).status).toBe(201)
     expect(
@@ -88,7 +88,7 @@ describe('registration', () => {
   })
 })
 
-describe('signing in', () => {
+describe('sign-in', () => {
   it('sign-in accepts the e-mail address or the username, in upper or lower case', async () => {
     const { username, email, userId } = await shop.customer()
     for (const name of [{ email: email.toUpperCase() }, { username: username.toUpperCase() }]) {

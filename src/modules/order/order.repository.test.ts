@@ -60,7 +60,7 @@ const placeConfirmed = async () => {
   return taken(await elsewhere.confirm(order, held(order), call()))
 }
 
-describe('a step that took effect is reported as successful, even if another replica takes the next step at once', () => {
+describe('a step whose answer is not known', () => {
   const cases: [
     string,
     () => Promise<Order>,
@@ -102,28 +102,31 @@ describe('a step that took effect is reported as successful, even if another rep
     ],
   ]
 
-  it.each(cases)('%s', async (_what, prepare, stepHere, stepElsewhere) => {
-    const [order, other] = await Promise.all([prepare(), place()])
-    afterWriteHere = async () => {
-      const now = await elsewhere.find(order, call())
-      await stepElsewhere(taken(now))
-    }
-    // The second change is lost, so the repository has to find out from the stored orders which of the two took effect.
-    const stale = { ...other, version: 7 }
-    const [step, lost] = await Promise.all([
-      stepHere(order),
-      here.reject(stale, { code: 'unknown_product', productIds: [] }, call()),
-    ])
-    expect(lost).toBeUndefined()
-    expect(step).toMatchObject({ orderId: order.orderId })
-    expect(await elsewhere.find(order, call())).not.toMatchObject({
-      version: order.version,
-      leaseUntil: order.leaseUntil,
-    })
-  })
+  it.each(cases)(
+    'a step is reported as successful even if another replica takes the next step at once: %s',
+    async (_what, prepare, stepHere, stepElsewhere) => {
+      const [order, other] = await Promise.all([prepare(), place()])
+      afterWriteHere = async () => {
+        const now = await elsewhere.find(order, call())
+        await stepElsewhere(taken(now))
+      }
+      // The second change is lost, so the repository has to find out from the stored orders which of the two took effect.
+      const stale = { ...other, version: 7 }
+      const [step, lost] = await Promise.all([
+        stepHere(order),
+        here.reject(stale, { code: 'unknown_product', productIds: [] }, call()),
+      ])
+      expect(lost).toBeUndefined()
+      expect(step).toMatchObject({ orderId: order.orderId })
+      expect(await elsewhere.find(order, call())).not.toMatchObject({
+        version: order.version,
+        leaseUntil: order.leaseUntil,
+      })
+    },
+  )
 })
 
-it('the order keeps each change of status with its time, and does not count a takeover as one', async () => {
+it('an order stores each change of status with its time, and a takeover is no change of status', async () => {
   const order = await place()
   const owned = taken(await here.takeOver(order, Date.now() + 1_000, call()))
   const confirmed = taken(await here.confirm(owned, held(order), call()))
@@ -137,7 +140,7 @@ it('the order keeps each change of status with its time, and does not count a ta
   ])
 })
 
-it('a replica that does not know the list of steps works beside one that does', async () => {
+it('a replica that does not know the list of steps works beside a replica that knows it', async () => {
   const order = await placeConfirmed()
   // A replica of an older version writes this.
   const orders = database.connection.collection('orders')
@@ -153,7 +156,7 @@ it('a replica that does not know the list of steps works beside one that does', 
   })
 })
 
-it('the scan finds unfinished orders behind more malformed ones than it reads at once', async () => {
+it('the scan finds unfinished orders behind more malformed orders than it reads at once', async () => {
   const orders = database.connection.collection('orders')
   const later = Date.now() + 60_000
   const scan = () =>

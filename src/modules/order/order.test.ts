@@ -29,7 +29,7 @@ const setStatus = (orderId: string, status: string, token: string, headers: Reco
   shop.put(`/orders/${orderId}`, { token, body: { status }, headers })
 
 describe('POST /orders/create_order', () => {
-  it("confirms the order at the products' names and prices, and adds lines of one product together", async () => {
+  it("create_order confirms the order at the products' names and prices, and adds lines of one product together", async () => {
     const [cup, pot] = await Promise.all([
       product({ name: 'Cup', price: 0.1 }),
       product({ name: 'Pot', price: 29.99 }),
@@ -58,7 +58,7 @@ describe('POST /orders/create_order', () => {
     expect(read.body).toEqual(answer.body)
   })
 
-  it('takes no stock if any line falls short, and names each line that falls short', async () => {
+  it('create_order takes no stock if the stock of any line is too low, and names each such line', async () => {
     const [plenty, few, none] = await Promise.all([
       product({ stock: 10 }),
       product({ stock: 2 }),
@@ -77,7 +77,7 @@ describe('POST /orders/create_order', () => {
     expect(await stockOf(plenty.productId)).toBe(10)
   })
 
-  it('answers 422 for products that do not exist, and names each of them', async () => {
+  it('create_order answers 422 for products that do not exist, and names each of them', async () => {
     const { productId } = await product()
     const missing = ['0123456789abcdef01234567', '1123456789abcdef01234567']
     const lines = [productId, ...missing].map((id) => ({ productId: id, quantity: 1 }))
@@ -94,7 +94,7 @@ describe('POST /orders/create_order', () => {
     ['quantity 0', { productList: [{ ...line, quantity: 0 }] }, '/productList/0/quantity'],
     ['a negative quantity', { productList: [line, { ...line, quantity: -1 }] }, '/productList/1/quantity'],
     ['quantity 1,001', { productList: [{ ...line, quantity: 1001 }] }, '/productList/0/quantity'],
-    ['half a quantity', { productList: [{ ...line, quantity: 1.5 }] }, '/productList/0/quantity'],
+    ['a fractional quantity', { productList: [{ ...line, quantity: 1.5 }] }, '/productList/0/quantity'],
     ['a quantity as text', { productList: [{ ...line, quantity: '1' }] }, '/productList/0/quantity'],
     [
       'an operator as quantity',
@@ -106,14 +106,14 @@ describe('POST /orders/create_order', () => {
     ["the client's price", { productList: [{ ...line, price: 0.01 }] }, '/productList/0/price'],
     ["another's user id", { productList: [line], userId: line.productId }, '/userId'],
     ['a status', { productList: [line], status: 'delivered' }, '/status'],
-  ])('refuses %s with 400, and stores no order', async (_, body, pointer) => {
+  ])('create_order refuses %s with 400, and stores no order', async (_, body, pointer) => {
     const before = await (await shop.collections('order')).collection('orders').countDocuments()
     const answer = await shop.post('/orders/create_order', { token: ada.token, body })
     expect(answer).toMatchObject({ status: 400, body: { code: 'validation_failed', errors: [{ pointer }] } })
     expect(await (await shop.collections('order')).collection('orders').countDocuments()).toBe(before)
   })
 
-  it('refuses a request without a token with 401', async () => {
+  it('create_order refuses a request without a token with 401', async () => {
     expect(await shop.post('/orders/create_order', { body: {} })).toMatchObject({ status: 401 })
   })
 })
@@ -122,7 +122,7 @@ describe('POST /orders/create_order with a key', () => {
   const withKey = (key: string, lines: unknown, account = ada) =>
     shop.order(account.token, lines, { 'Idempotency-Key': key })
 
-  it('repeats the first answer, even after the order was shipped', async () => {
+  it('create_order with a used key repeats the first answer, even after the order was shipped', async () => {
     const { productId } = await product()
     const lines = [{ productId, quantity: 2 }]
     const first = await withKey('basket-1', lines)
@@ -137,7 +137,7 @@ describe('POST /orders/create_order with a key', () => {
     expect(await stockOf(productId)).toBe(8)
   })
 
-  it('repeats the first answer after a cancellation too', async () => {
+  it('create_order with a used key repeats the first answer even after a cancellation', async () => {
     const { productId } = await product()
     const first = await withKey('basket-2', [{ productId, quantity: 2 }])
     await shop.delete(`/orders/${first.body.orderId}`, { token: ada.token })
@@ -148,7 +148,7 @@ describe('POST /orders/create_order with a key', () => {
     expect(await stockOf(productId)).toBe(10)
   })
 
-  it('treats two bodies as equal if their merged, sorted lines are equal', async () => {
+  it('create_order with a used key treats two bodies as equal if their merged, sorted lines are equal', async () => {
     const [a, b] = await Promise.all([product(), product()])
     const [one, two] = [a, b].map(({ productId }) => ({ productId, quantity: 2 }))
     const first = await withKey('basket-3', [one, two])
@@ -160,7 +160,7 @@ describe('POST /orders/create_order with a key', () => {
     })
   })
 
-  it('repeats a rejection, even if the stock suffices by then', async () => {
+  it('create_order with a used key repeats a rejection, even if the stock suffices by then', async () => {
     const { productId } = await product({ stock: 1 })
     const lines = [{ productId, quantity: 5 }]
     const first = await withKey('basket-4', lines)
@@ -182,7 +182,7 @@ describe('POST /orders/create_order with a key', () => {
     })
   })
 
-  it('places an order for each of two users that send the same key', async () => {
+  it('create_order places an order for each of two users that send the same key', async () => {
     const [{ productId }, grace] = await Promise.all([product(), shop.customer()])
     const first = await withKey('basket-6', [{ productId, quantity: 1 }])
     const other = await withKey('basket-6', [{ productId, quantity: 1 }], grace)
@@ -190,14 +190,14 @@ describe('POST /orders/create_order with a key', () => {
     expect(other.body.orderId).not.toBe(first.body.orderId)
   })
 
-  it('refuses a malformed key with 400', async () => {
+  it('create_order refuses a malformed key with 400', async () => {
     const answer = await withKey('two words', [{ productId: '0123456789abcdef01234567', quantity: 1 }])
     expect(answer).toMatchObject({ status: 400, body: { errors: [{ parameter: 'Idempotency-Key' }] } })
   })
 })
 
 describe('GET /orders/{id}', () => {
-  it('answers 404 to a user that is neither the owner nor an admin, as PUT and DELETE do', async () => {
+  it('GET /orders/{id} answers 404 to a user that is neither the owner nor an admin, as PUT and DELETE do', async () => {
     const { orderId } = await buy()
     const { token } = await shop.customer()
     const hidden = { status: 404, body: { code: 'order_not_found' } }
@@ -212,13 +212,13 @@ describe('GET /orders/{id}', () => {
     })
   })
 
-  it('answers 304 to a client that has its current version', async () => {
+  it('GET /orders/{id} answers 304 to a client that has the current version', async () => {
     const { orderId } = await buy()
     const headers = { 'If-None-Match': '"2"' }
     expect(await shop.get(`/orders/${orderId}`, { token: ada.token, headers })).toMatchObject({ status: 304 })
   })
 
-  it('answers 400 to a malformed id, as DELETE does', async () => {
+  it('GET /orders/{id} answers 400 to a malformed id, as DELETE does', async () => {
     for (const method of ['GET', 'DELETE']) {
       expect(await shop.request(method, '/orders/nothing', { token: ada.token })).toMatchObject({
         status: 400,
@@ -229,7 +229,7 @@ describe('GET /orders/{id}', () => {
 })
 
 describe('PUT /orders/{id}', () => {
-  it('lets only an admin set a confirmed order to shipped, and a shipped order to delivered', async () => {
+  it('PUT /orders/{id} lets only an admin set a confirmed order to shipped, and a shipped order to delivered', async () => {
     const { orderId } = await buy()
     for (const status of ['shipped', 'delivered']) {
       expect(await setStatus(orderId, status, ada.token)).toMatchObject({
@@ -257,25 +257,28 @@ describe('PUT /orders/{id}', () => {
     expect(await setStatus(orderId, 'shipped', admin)).toMatchObject({ status: 409, body: { allowed: [] } })
   })
 
-  it.each(['PUT', 'DELETE'])('cancels for the owner by %s, and returns the stock once', async (method) => {
-    const order = await buy(ada, 4)
-    const [{ productId }] = order.productList
-    const cancel = () =>
-      method === 'PUT'
-        ? setStatus(order.orderId, 'cancelled', ada.token)
-        : shop.delete(`/orders/${order.orderId}`, { token: ada.token })
-    expect(await stockOf(productId)).toBe(6)
-    const first = await cancel()
-    expect(first).toMatchObject({
-      status: 200,
-      body: { status: 'cancelled', totalAmount: order.totalAmount },
-    })
-    expect(await stockOf(productId)).toBe(10)
-    expect(await cancel()).toMatchObject({ status: 200, body: first.body })
-    expect(await stockOf(productId)).toBe(10)
-  })
+  it.each(['PUT', 'DELETE'])(
+    '%s cancels an order for its owner, and returns the stock once',
+    async (method) => {
+      const order = await buy(ada, 4)
+      const [{ productId }] = order.productList
+      const cancel = () =>
+        method === 'PUT'
+          ? setStatus(order.orderId, 'cancelled', ada.token)
+          : shop.delete(`/orders/${order.orderId}`, { token: ada.token })
+      expect(await stockOf(productId)).toBe(6)
+      const first = await cancel()
+      expect(first).toMatchObject({
+        status: 200,
+        body: { status: 'cancelled', totalAmount: order.totalAmount },
+      })
+      expect(await stockOf(productId)).toBe(10)
+      expect(await cancel()).toMatchObject({ status: 200, body: first.body })
+      expect(await stockOf(productId)).toBe(10)
+    },
+  )
 
-  it('either ships or cancels an order if both requests arrive at once', async () => {
+  it('an order is either shipped or cancelled if both requests arrive at once', async () => {
     for (let round = 0; round < 10; round++) {
       const order = await buy(ada, 4)
       const ship = () => setStatus(order.orderId, 'shipped', admin)
@@ -290,7 +293,7 @@ describe('PUT /orders/{id}', () => {
     }
   })
 
-  it('answers 412 if the version does not match If-Match', async () => {
+  it('PUT /orders/{id} answers 412 if the version does not match If-Match', async () => {
     const { orderId } = await buy()
     expect(await setStatus(orderId, 'shipped', admin, { 'If-Match': '"1"' })).toMatchObject({
       status: 412,
@@ -306,7 +309,7 @@ describe('PUT /orders/{id}', () => {
     { status: 7 },
     {},
     { status: { $ne: '' } },
-  ])('refuses the body %j with 400', async (body) => {
+  ])('PUT /orders/{id} refuses the body %j with 400', async (body) => {
     const { orderId } = await buy()
     const answer = await shop.put(`/orders/${orderId}`, { token: admin, body })
     expect(answer).toMatchObject({ status: 400, body: { errors: [{ pointer: '/status' }] } })
@@ -334,11 +337,11 @@ describe('GET /orders', () => {
     }
   }
 
-  it("returns the customer's own orders, newest first, without rejected ones", async () => {
+  it("GET /orders returns the customer's own orders, newest first, without rejected ones", async () => {
     expect((await pages('limit=2', grace.token)).map(({ orderId }) => orderId)).toEqual(mine)
   })
 
-  it('returns only the orders with the requested status', async () => {
+  it('GET /orders returns only the orders with the requested status', async () => {
     const cancelled = await pages('limit=2&status=cancelled', grace.token)
     expect(cancelled.map(({ orderId }) => orderId)).toEqual([mine[0]])
     const [rejected, ...others] = await pages('limit=2&status=rejected', grace.token)
@@ -350,7 +353,7 @@ describe('GET /orders', () => {
     })
   })
 
-  it('returns the orders of all users, or of one user, to an admin', async () => {
+  it('GET /orders returns the orders of all users, or of one user, to an admin', async () => {
     const everyone = new Set((await pages('limit=2', admin)).map(({ userId }) => userId))
     expect(everyone).toContain(ada.userId)
     expect(everyone).toContain(grace.userId)
@@ -358,7 +361,7 @@ describe('GET /orders', () => {
     expect(one.map(({ orderId }) => orderId)).toEqual(mine)
   })
 
-  it('refuses the orders of another user to a customer with 403', async () => {
+  it('GET /orders refuses the orders of another user to a customer with 403', async () => {
     expect(await shop.get(`/orders?userId=${ada.userId}`, { token: grace.token })).toMatchObject({
       status: 403,
       body: { code: 'forbidden' },
@@ -367,7 +370,7 @@ describe('GET /orders', () => {
   })
 
   it.each([1, 2, 19, 20, 40])(
-    'returns each of several orders with equal times once, %i per page',
+    'GET /orders returns each of several orders with equal times once, %i per page',
     async (limit) => {
       const linus = await shop.customer()
       const { orderId } = await buy(linus)
@@ -392,7 +395,7 @@ describe('GET /orders', () => {
   )
 
   it.each(['limit=0', 'limit=x', 'status=nothing', 'userId=x', 'userId[$ne]=x&userId=', 'cursor=nonsense'])(
-    'answers 400 to ?%s',
+    'GET /orders answers 400 to ?%s',
     async (query) => {
       const answer = await shop.get(`/orders?${query}`, { token: ada.token })
       expect(answer).toMatchObject({ status: 400, body: { code: 'validation_failed' } })

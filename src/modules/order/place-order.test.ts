@@ -64,7 +64,7 @@ function stopReserve(where: 'before' | 'after') {
 
 describe('an order whose outcome is not known in time', () => {
   it.each(['the request', 'the answer'])(
-    'is carried on by a retry with its key, if %s was lost',
+    'a retry with the key of an order carries the order on if %s of its reserve was lost',
     async (lost) => {
       await open()
       const { productId } = await product()
@@ -99,7 +99,7 @@ describe('an order whose outcome is not known in time', () => {
     },
   )
 
-  it('is answered by the deadline when the product service hangs', async () => {
+  it('an order is answered by the deadline when the product service hangs', async () => {
     await open()
     const { productId } = await product()
     stopReserve('before')
@@ -112,7 +112,7 @@ describe('an order whose outcome is not known in time', () => {
     expect(performance.now() - started).toBeLessThan(5_000)
   })
 
-  it('is carried on by one of several retries', async () => {
+  it('one of several retries carries an order on', async () => {
     await open()
     const { productId } = await product()
     shop.stubProduct(() => ({ reserve: unreachable }))
@@ -136,7 +136,7 @@ describe('an order whose outcome is not known in time', () => {
     expect(await stockOf(productId)).toBe(8)
   })
 
-  it('is not carried on a day later, but undone, and a retry places a new order', async () => {
+  it('a retry a day later does not carry an order on, and places a new order after the undo', async () => {
     await open()
     const { productId } = await product()
     shop.stubProduct(() => ({ reserve: unreachable }))
@@ -162,7 +162,7 @@ describe('an order whose outcome is not known in time', () => {
     expect(await stockOf(productId)).toBe(8)
   })
 
-  it('is confirmed once when the first request returns after a retry has finished', async () => {
+  it('an order is confirmed once when the first request returns after a retry has finished', async () => {
     await open({ REQUEST_TIMEOUT: '500ms' })
     const { productId } = await product()
     const gate = stopReserve('after')
@@ -182,7 +182,7 @@ describe('an order whose outcome is not known in time', () => {
 
 describe('an order that its owner cancels while it is pending', () => {
   it.each(['before', 'after'] as const)(
-    'holds nothing in the end, with its reserve stopped %s it took effect',
+    'an order that its owner cancels while it is pending holds no stock if its reserve was stopped %s it took effect',
     async (where) => {
       await open({ REQUEST_TIMEOUT: '10s' })
       const { productId } = await product()
@@ -203,7 +203,7 @@ describe('an order that its owner cancels while it is pending', () => {
     },
   )
 
-  it('stays cancelled when its reserve was rejected meanwhile', async () => {
+  it('an order that its owner cancels while it is pending stays cancelled if its reserve is rejected', async () => {
     await open({ REQUEST_TIMEOUT: '10s' })
     const { productId } = await product(1)
     const gate = stopReserve('after')
@@ -219,7 +219,7 @@ describe('an order that its owner cancels while it is pending', () => {
     expect(await statusOf(orderId)).toBe('cancelled')
   })
 
-  it('gets its own answer, even if its owner has placed another order without a key', async () => {
+  it('the request of a cancelled order gets its own answer, even if its owner has placed another order without a key', async () => {
     await open({ REQUEST_TIMEOUT: '10s' })
     const { productId } = await product()
     const buy = () => shop.order(ada.token, [{ productId, quantity: 1 }])
@@ -239,7 +239,7 @@ describe('an order that its owner cancels while it is pending', () => {
     expect(await stockOf(productId)).toBe(10)
   })
 
-  it('refuses the reserve that is delivered after the release', async () => {
+  it('the reserve of a cancelled order that arrives after the release is refused', async () => {
     await open()
     const { productId } = await product()
     shop.stubProduct(() => ({ reserve: unreachable }))
@@ -252,7 +252,7 @@ describe('an order that its owner cancels while it is pending', () => {
 })
 
 describe('a retry while the order is being cancelled', () => {
-  it('is answered request_in_progress, and then with the outcome', async () => {
+  it('a retry gets request_in_progress while its order is being cancelled, and then the outcome', async () => {
     await open()
     const { productId } = await product()
     shop.stubProduct(() => ({ reserve: unreachable, release: unreachable }))
@@ -270,7 +270,7 @@ describe('a retry while the order is being cancelled', () => {
 
 describe('a cancellation that cannot finish at once', () => {
   it.each(['the request', 'the answer'])(
-    'answers 202 if %s was lost, and is finished by a repeated request',
+    'a cancellation answers 202 if %s of its release was lost, and a repeated request finishes it',
     async (lost) => {
       await open()
       const { productId } = await product()

@@ -53,7 +53,7 @@ beforeAll(loadPasswordCheck)
 
 describe.concurrent('an order that is left pending', () => {
   it.for(['the request', 'the answer'])(
-    'is undone and frees its key if %s was lost, so that a retry places a new order',
+    'a pending order is undone and frees its key if %s of its reserve was lost, so that a retry places a new order',
     async (lost, context) => {
       const { shop, stockOf, place, read, becomes, leavePending } = await open(context)
       const { productId, orderId } = await leavePending(lost)
@@ -77,7 +77,7 @@ describe.concurrent('an order that is left pending', () => {
     },
   )
 
-  it('is left to a retry until ten seconds after its lease', async (context) => {
+  it('a pending order is left to a retry until ten seconds after its lease', async (context) => {
     const { shop, place, read, leavePending } = await open(context)
     expect(pendingGraceMs).toBe(10_000)
     const early = await leavePending('the answer', 'early')
@@ -98,7 +98,7 @@ describe.concurrent('an order that is left pending', () => {
     })
   })
 
-  it('is not undone once a retry has taken it over', async (context) => {
+  it('a pending order is not undone once a retry has taken it over', async (context) => {
     const { shop, place, becomes, leavePending } = await open(context, { REQUEST_TIMEOUT: '20s' })
     const { productId, orderId } = await leavePending('the request')
     const other = await leavePending('the request', 'other')
@@ -118,7 +118,7 @@ describe.concurrent('an order that is left pending', () => {
     expect(await retry).toMatchObject({ status: 201, body: { orderId } })
   })
 
-  it('answers request_in_progress to its first request if that request returns after the undo', async (context) => {
+  it('the first request of an undone order gets request_in_progress if it returns after the undo', async (context) => {
     const { shop, ada, stockOf, place, becomes } = await open(context, { REQUEST_TIMEOUT: '20s' })
     const { productId } = await shop.product(shop.adminToken, { stock: 10 })
     const gate = createGate()
@@ -147,7 +147,7 @@ describe.concurrent('an order that is left pending', () => {
 
 describe.concurrent('an order that is left cancelling', () => {
   it.for(['the request', 'the answer'])(
-    'is completed if %s was lost, and keeps its key',
+    'a cancelling order is completed if %s of its release was lost, and keeps its key',
     async (lost, context) => {
       const { shop, ada, stockOf, place, becomes } = await open(context)
       const { productId } = await shop.product(shop.adminToken, { stock: 10 })
@@ -172,7 +172,7 @@ describe.concurrent('an order that is left cancelling', () => {
     },
   )
 
-  it('is cancelled for good if its owner cancelled it while it was pending', async (context) => {
+  it('a cancelling order that its owner cancelled while it was pending is cancelled for good', async (context) => {
     const { shop, ada, stockOf, place, becomes, leavePending } = await open(context)
     const { productId, orderId } = await leavePending('the answer')
     shop.stubProduct(() => ({ release: unreachable }))
@@ -187,7 +187,7 @@ describe.concurrent('an order that is left cancelling', () => {
 })
 
 describe.concurrent('the sweeper', () => {
-  it('leaves a cancellation alone while a request works on it', async (context) => {
+  it('the sweeper does not change a cancelling order while a request works on it', async (context) => {
     const { shop, ada, place, becomes, leavePending } = await open(context, { REQUEST_TIMEOUT: '20s' })
     const { productId } = await shop.product(shop.adminToken, { stock: 10 })
     const { orderId } = (await place(productId, 'cancelled')).body
@@ -216,7 +216,7 @@ describe.concurrent('the sweeper', () => {
   })
 
   it.for(['pending', 'cancelling'])(
-    'leaves a %s order alone that another process has taken over since it was read',
+    'the sweeper does not change a %s order that another process has taken over since it was read',
     async (status, context) => {
       const { shop, ada, becomes, place, leavePending } = await open(context, { REQUEST_TIMEOUT: '20s' })
       const { productId, orderId } = await leavePending('the request')
@@ -259,7 +259,7 @@ describe.concurrent('the sweeper', () => {
     },
   )
 
-  it('continues when the product service is back', async (context) => {
+  it('the sweeper continues when the product service is available again', async (context) => {
     const { shop, stockOf, place, becomes, leavePending } = await open(context)
     const { productId, orderId } = await leavePending('the answer')
     let refusals = 0
@@ -280,7 +280,7 @@ describe.concurrent('the sweeper', () => {
     expect(await place(productId)).toMatchObject({ status: 201 })
   })
 
-  it('finishes other orders beside a malformed one', async (context) => {
+  it('the sweeper finishes other orders beside a malformed one', async (context) => {
     const { shop, becomes, leavePending } = await open(context)
     const malformed = await leavePending('the request', 'malformed')
     const other = await leavePending('the request', 'other')
@@ -291,7 +291,7 @@ describe.concurrent('the sweeper', () => {
     await becomes(other.orderId, 'cancelled')
   })
 
-  it('finishes more orders than one round reads', async (context) => {
+  it('the sweeper finishes more orders than one round reads', async (context) => {
     const { shop, stockOf, place } = await open(context, { REQUEST_TIMEOUT: '20s' })
     const { productId } = await shop.product(shop.adminToken, { stock: 1_000 })
     shop.stubProduct((port) => ({
@@ -312,7 +312,7 @@ describe.concurrent('the sweeper', () => {
     expect(await stockOf(productId)).toBe(1_000)
   })
 
-  it('reads only unfinished orders from the index, however many orders there are', async (context) => {
+  it('the sweeper reads only unfinished orders from the index, however many orders there are', async (context) => {
     const { shop, place } = await open(context)
     const db = await shop.collections('order')
     const { productId } = await shop.product(shop.adminToken, { stock: 10 })

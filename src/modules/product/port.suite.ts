@@ -22,7 +22,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
     const product = (fields: Record<string, unknown> = {}) => host.shop.product(host.shop.adminToken, fields)
     const stockOf = async (productId: string) => (await host.shop.get(`/products/${productId}`)).body.stock
 
-    it('holds stock with the name and price of that moment, and repeats the answer', async () => {
+    it('reserve holds stock with the name and price of that moment, and repeats its answer', async () => {
       const { productId, version } = await product({ name: 'Cup', price: 12.9, stock: 10 })
       const request = { orderId: orderId(), lines: [{ productId, quantity: 3 }] }
       const held = { state: 'held', lines: [{ productId, quantity: 3, name: 'Cup', price: 1290 }] }
@@ -35,7 +35,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       expect(await stockOf(productId)).toBe(7)
     })
 
-    it('takes no stock if one line has too little, and names every such line', async () => {
+    it('reserve takes no stock if the stock of one line is too low, and names every such line', async () => {
       const [plenty, few, none] = await Promise.all([
         product({ stock: 10 }),
         product({ stock: 2 }),
@@ -56,7 +56,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       expect(await stockOf(plenty.productId)).toBe(10)
     })
 
-    it('rejects unknown and deleted products, and names each', async () => {
+    it('reserve rejects unknown and deleted products, and names each', async () => {
       const [known, deleted] = await Promise.all([product(), product()])
       await host.shop.delete(`/products/${deleted.productId}`, { token: host.shop.adminToken })
       const missing = orderId()
@@ -72,7 +72,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       expect(await stockOf(known.productId)).toBe(10)
     })
 
-    it('repeats a rejection, even after stock is put in', async () => {
+    it('reserve repeats a rejection, even after the stock was increased', async () => {
       const { productId } = await product({ stock: 1 })
       const request = { orderId: orderId(), lines: [{ productId, quantity: 5 }] }
       const rejected = await port.reserve(request, call())
@@ -82,7 +82,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       expect(await stockOf(productId)).toBe(101)
     })
 
-    it('returns stock once if a release is repeated', async () => {
+    it('release returns stock once if it is repeated', async () => {
       const { productId } = await product({ stock: 10 })
       const order = { orderId: orderId() }
       await port.reserve({ ...order, lines: [{ productId, quantity: 4 }] }, call())
@@ -92,7 +92,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       expect(await stockOf(productId)).toBe(10)
     })
 
-    it('returns every line of several orders that are released concurrently', async () => {
+    it('release returns every line of several orders that are released concurrently', async () => {
       const [cup, pot] = await Promise.all([product({ stock: 10 }), product({ stock: 10 })])
       const lines = [cup, pot].map(({ productId }) => ({ productId, quantity: 2 }))
       lines.sort((a, b) => (a.productId < b.productId ? -1 : 1))
@@ -107,7 +107,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       expect([await stockOf(cup.productId), await stockOf(pot.productId)]).toEqual([10, 10])
     })
 
-    it('refuses a reserve that arrives after its release', async () => {
+    it('reserve is refused if it arrives after its release', async () => {
       const { productId } = await product({ stock: 10 })
       const order = { orderId: orderId() }
       expect(await port.release(order, call())).toEqual({ state: 'released' })
@@ -117,7 +117,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       expect(await stockOf(productId)).toBe(10)
     })
 
-    it('refuses a repeated reserve after the release of a hold, and of a rejection', async () => {
+    it('a repeated reserve is refused after the release of a hold, and of a rejection', async () => {
       const { productId } = await product({ stock: 10 })
       for (const quantity of [4, 11]) {
         const request = { orderId: orderId(), lines: [{ productId, quantity }] }
@@ -128,7 +128,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       }
     })
 
-    it('refuses a reserve with the same order id and other lines', async () => {
+    it('reserve refuses other lines for the same order id', async () => {
       const { productId } = await product({ stock: 10 })
       const order = { orderId: orderId() }
       await port.reserve({ ...order, lines: [{ productId, quantity: 1 }] }, call())
@@ -137,7 +137,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       expect(await stockOf(productId)).toBe(9)
     })
 
-    it('takes no stock after the deadline', async () => {
+    it('reserve takes no stock after the deadline', async () => {
       const { productId } = await product({ stock: 10 })
       const request = { orderId: orderId(), lines: [{ productId, quantity: 1 }] }
       const late = port.reserve(request, call(0))
@@ -146,7 +146,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       expect(await port.reserve(request, call())).toMatchObject({ state: 'held' })
     })
 
-    it('returns stock to a deleted product', async () => {
+    it('release returns stock to a deleted product', async () => {
       const { productId } = await product({ stock: 10 })
       const order = { orderId: orderId() }
       await port.reserve({ ...order, lines: [{ productId, quantity: 4 }] }, call())
@@ -157,7 +157,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       expect(stocks.find(({ _id }) => String(_id) === productId)).toMatchObject({ stock: 10, stocked: 10 })
     })
 
-    it('never sells more than the stock to concurrent buyers', async () => {
+    it('concurrent reserves never sell more than the stock', async () => {
       const { productId } = await product({ stock: 12 })
       const outcomes = await Promise.all(
         Array.from({ length: 30 }, () =>
@@ -169,7 +169,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       expect(await stockOf(productId)).toBe(0)
     })
 
-    it('answers each of several concurrent reserves with its own outcome', async () => {
+    it('each of several concurrent reserves gets its own outcome', async () => {
       const { productId } = await product({ name: 'Cup', price: 1, stock: 10 })
       const reserve = (lines: { productId: string; quantity: number }[], id = orderId()) =>
         port.reserve({ orderId: id, lines }, call()).catch((error: unknown) => error)
@@ -195,7 +195,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       expect(await stockOf(productId)).toBe(4)
     })
 
-    it('releases an order whose reserve and release are concurrent', async () => {
+    it('an order whose reserve and release are concurrent is released', async () => {
       const { productId } = await product({ stock: 10 })
       for (let round = 0; round < 5; round++) {
         const request = { orderId: orderId(), lines: [{ productId, quantity: 2 }] }
@@ -205,7 +205,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       expect(await stockOf(productId)).toBe(10)
     })
 
-    it('reads the reservations of orders, and leaves out unknown orders', async () => {
+    it('the reservations of orders are read without those of unknown orders', async () => {
       const { productId } = await product({ stock: 10 })
       const [held, rejected, released, unknown] = [orderId(), orderId(), orderId(), orderId()]
       const outcomes = new Map<string, unknown>([[released, { state: 'released' }]])
@@ -224,7 +224,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       )
     })
 
-    it('lists the orders that hold stock, in pages', async () => {
+    it('the orders that hold stock are listed in pages', async () => {
       const { productId } = await product({ stock: 10 })
       // These ids are greater than all others of this suite.
       const ids = Array.from({ length: 5 }, (_, n) => `ffffffff${n}${orderId().slice(9)}`)

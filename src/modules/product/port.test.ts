@@ -22,7 +22,7 @@ describe('the wire format of the product port', () => {
 
   const orderId = '0123456789abcdef01234567'
 
-  it('answers each call of a list with its own outcome, and ignores unknown fields', async () => {
+  it('a request with a list of calls gets the outcome of each call, and unknown fields are ignored', async () => {
     const { productId } = await host.shop.product(host.shop.adminToken, { stock: 5 })
     const reserve = (quantity: number, id: string) => ({
       request: { orderId: id, lines: [{ productId, quantity, colour: 'blue' }], since: 'a later version' },
@@ -45,7 +45,7 @@ describe('the wire format of the product port', () => {
     ])
   })
 
-  it('limits the deadline of each call of a list to the maximum time of a request', async () => {
+  it('the deadline of each call of a list is limited to the maximum time of a request', async () => {
     const { productId } = await host.shop.product(host.shop.adminToken, { stock: 5 })
     const credential = await createCredentialIssuer('a secret that only these tests know')('product')
     const reserve = (deadline: number) => ({
@@ -61,7 +61,7 @@ describe('the wire format of the product port', () => {
     ])
   })
 
-  it.each(['reserve', 'release'])('requires a service credential to %s', async (operation) => {
+  it.each(['reserve', 'release'])('%s over HTTP requires a service credential', async (operation) => {
     const body = { calls: [{ request: { orderId }, call: call() }] }
     const path = `/internal/product/${operation}`
     expect((await host.shop.post(path, { body })).body.code).toBe('unauthenticated')
@@ -96,7 +96,7 @@ it.concurrent.each(['in process', 'over HTTP'])(
 )
 
 describe.each(['in process', 'over HTTP'])('the product port without its database, %s', (shape) => {
-  it('answers dependency_unavailable without its database', async () => {
+  it('the product port fails as dependency_unavailable without its database', async () => {
     const host = await startPortShop()
     const port = shape === 'in process' ? host.local(productPort) : connectProduct(await host.http())
     await host.shop.close()

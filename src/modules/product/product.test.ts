@@ -28,7 +28,7 @@ const ledgerOf = async (productId: string) =>
     .toArray()
 
 describe('POST /products/create_product', () => {
-  it('answers 201 with the product, its Location and its ETag', async () => {
+  it('create_product answers 201 with the product, its Location and its ETag', async () => {
     const body = { name: 'Espresso cup', description: 'Stoneware', price: 19.99, stock: 50 }
     const answer = await shop.post('/products/create_product', { token, body })
     expect(answer).toMatchObject({ status: 201, body: { ...body, version: 1 } })
@@ -50,7 +50,7 @@ describe('POST /products/create_product', () => {
     ])
   })
 
-  it('refuses customers and anonymous clients', async () => {
+  it('create_product refuses customers and anonymous clients', async () => {
     const body = { name: 'Cup', price: 1, stock: 1 }
     const asCustomer = await shop.post('/products/create_product', { token: customerToken, body })
     expect(asCustomer).toMatchObject({ status: 403, body: { code: 'forbidden' } })
@@ -79,7 +79,7 @@ describe('POST /products/create_product', () => {
     ['a MongoDB operator as description', { description: { $gt: '' } }, '/description'],
     ['an unknown field', { colour: 'blue' }, '/colour'],
     ['a version', { version: 7 }, '/version'],
-  ])('refuses %s with 400', async (_, change, pointer) => {
+  ])('create_product refuses %s with 400', async (_, change, pointer) => {
     const before = await (await shop.collections('product')).collection('products').countDocuments()
     const body = { name: 'Cup', price: 1, stock: 1, ...change }
     const answer = await shop.post('/products/create_product', { token, body })
@@ -87,7 +87,7 @@ describe('POST /products/create_product', () => {
     expect(await (await shop.collections('product')).collection('products').countDocuments()).toBe(before)
   })
 
-  it('accepts each maximum, and counts characters rather than code units', async () => {
+  it('create_product accepts each maximum, and counts characters rather than code units', async () => {
     const body = {
       name: '🫖'.repeat(200),
       description: 'x'.repeat(5_000),
@@ -99,7 +99,7 @@ describe('POST /products/create_product', () => {
 })
 
 describe('GET /products/{id}', () => {
-  it('answers 304 if If-None-Match names the current version', async () => {
+  it('GET /products/{id} answers 304 if If-None-Match names the current version', async () => {
     const { productId } = await product()
     for (const tag of ['"1"', 'W/"1"', '"7", "1"', '*']) {
       const answer = await shop.get(`/products/${productId}`, { headers: { 'If-None-Match': tag } })
@@ -111,7 +111,7 @@ describe('GET /products/{id}', () => {
     )
   })
 
-  it('answers 404 for an unknown id', async () => {
+  it('GET /products/{id} answers 404 for an unknown id', async () => {
     expect(await shop.get('/products/0123456789abcdef01234567')).toMatchObject({
       status: 404,
       body: { code: 'product_not_found' },
@@ -119,7 +119,7 @@ describe('GET /products/{id}', () => {
   })
 
   it.each(['nothing', '0123456789ABCDEF01234567', '0123456789abcdef0123456', '%24gt'])(
-    'answers 400 for the malformed id %s',
+    'GET /products/{id} answers 400 for the malformed id %s',
     async (id) => {
       expect(await shop.get(`/products/${id}`)).toMatchObject({
         status: 400,
@@ -137,7 +137,7 @@ describe('PUT /products/{id}', () => {
     expect((await shop.order(customerToken, [{ productId, quantity: 1 }])).status).toBe(201)
   }
 
-  it('answers 428 if the update names no version', async () => {
+  it('PUT /products/{id} answers 428 if the update names no version', async () => {
     const { productId } = await product()
     expect(await update(productId, { price: 1 })).toMatchObject({
       status: 428,
@@ -145,7 +145,7 @@ describe('PUT /products/{id}', () => {
     })
   })
 
-  it('makes a new version, and answers a stale version with 409 and the current product', async () => {
+  it('PUT /products/{id} makes a new version, and answers a stale version with 409 and the current product', async () => {
     const { productId } = await product({ price: 5 })
     const first = await update(productId, { price: 6, version: 1 })
     expect(first).toMatchObject({ status: 200, body: { price: 6, version: 2 } })
@@ -155,21 +155,21 @@ describe('PUT /products/{id}', () => {
     expect(late.body.current).toEqual(first.body)
   })
 
-  it('refuses a version that never existed with 409', async () => {
+  it('PUT /products/{id} refuses a version that never existed with 409', async () => {
     const { productId } = await product()
     for (const version of [9, 0, -1]) {
       expect(await update(productId, { price: 7, version })).toMatchObject({ status: 409 })
     }
   })
 
-  it('accepts an older version for a new price if only the stock has changed since', async () => {
+  it('PUT /products/{id} accepts an older version for a new price if only the stock has changed since', async () => {
     const { productId } = await product({ price: 5, stock: 10 })
     await sell(productId)
     const answer = await update(productId, { price: 6, version: 1 })
     expect(answer).toMatchObject({ status: 200, body: { price: 6, stock: 9, version: 3 } })
   })
 
-  it('refuses an older version for a new stock, so that no reservation is overwritten', async () => {
+  it('PUT /products/{id} refuses an older version for a new stock, so that no reservation is overwritten', async () => {
     const { productId } = await product({ stock: 10 })
     await sell(productId)
     expect(await update(productId, { stock: 20, version: 1 })).toMatchObject({ status: 409 })
@@ -180,7 +180,7 @@ describe('PUT /products/{id}', () => {
     expect(await ledgerOf(productId)).toMatchObject([{ change: 10 }, { change: 11, stock: 20 }])
   })
 
-  it('sets the stock either before or after a concurrent sale', async () => {
+  it('PUT /products/{id} sets the stock either before or after a concurrent sale', async () => {
     for (let round = 0; round < 10; round++) {
       const { productId } = await product({ stock: 10 })
       const set = () => update(productId, { stock: 20, version: 1 })
@@ -192,7 +192,7 @@ describe('PUT /products/{id}', () => {
     }
   })
 
-  it('sets the stock of a product that is sold continuously, with If-Match: *', async () => {
+  it('PUT /products/{id} with If-Match: * sets the stock of a product that is sold continuously', async () => {
     const { productId } = await product({ stock: 1_000 })
     let selling = true
     const buyers = Array.from({ length: 16 }, async () => {
@@ -209,7 +209,7 @@ describe('PUT /products/{id}', () => {
     }
   })
 
-  it('answers 412 if If-Match does not name the current version', async () => {
+  it('PUT /products/{id} answers 412 if If-Match does not name the current version', async () => {
     const { productId } = await product()
     await sell(productId)
     expect(await update(productId, { price: 6 }, { 'If-Match': '"1"' })).toMatchObject({
@@ -224,7 +224,7 @@ describe('PUT /products/{id}', () => {
     expect(await update(productId, { price: 7 }, { 'If-Match': '*' })).toMatchObject({ status: 200 })
   })
 
-  it('changes only the version that If-Match names while the stock changes', async () => {
+  it('PUT /products/{id} changes only the version that If-Match names while the stock changes', async () => {
     const { productId } = await product({ stock: 10 })
     const addStock = () => shop.post(`/products/${productId}/stock`, { token, body: { change: 1 } })
     for (let round = 0; round < 10; round++) {
@@ -245,7 +245,7 @@ describe('PUT /products/{id}', () => {
     }
   })
 
-  it('requires both the version and If-Match to hold if both are given', async () => {
+  it('PUT /products/{id} requires both the version and If-Match to hold if both are given', async () => {
     const { productId } = await product()
     await sell(productId)
     expect(await update(productId, { price: 6, version: 2 }, { 'If-Match': '"1"' })).toMatchObject({
@@ -259,13 +259,13 @@ describe('PUT /products/{id}', () => {
     })
   })
 
-  it('makes no new version if the update changes nothing', async () => {
+  it('PUT /products/{id} makes no new version if the update changes nothing', async () => {
     const { productId } = await product({ name: 'Cup', price: 5, stock: 10 })
     const same = { name: 'Cup', price: 5, stock: 10, version: 1 }
     expect(await update(productId, same)).toMatchObject({ status: 200, body: { version: 1 } })
   })
 
-  it('accepts the product as it was read with a change, and refuses another productId', async () => {
+  it('PUT /products/{id} accepts the product as it was read with a change, and refuses another productId', async () => {
     const created = await product()
     const answer = await update(created.productId, { ...created, price: 1.5 })
     expect(answer).toMatchObject({ status: 200, body: { price: 1.5, version: 2 } })
@@ -281,7 +281,7 @@ describe('PUT /products/{id}', () => {
     ['an unknown field', { stocked: 5, version: 1 }],
     ['a version that is not a number', { price: 1, version: '1' }],
     ['a version that is not an integer', { price: 1, version: 1.5 }],
-  ])('refuses %s with 400, and changes nothing', async (_, body) => {
+  ])('PUT /products/{id} refuses %s with 400, and changes nothing', async (_, body) => {
     const created = await product()
     expect(await update(created.productId, body)).toMatchObject({
       status: 400,
@@ -290,7 +290,7 @@ describe('PUT /products/{id}', () => {
     expect(await read(created.productId)).toEqual(created)
   })
 
-  it('stores text that looks like a MongoDB field path unchanged', async () => {
+  it('PUT /products/{id} stores text that looks like a MongoDB field path unchanged', async () => {
     const { productId } = await product()
     const body = { name: '$stock', description: '$$ROOT', version: 1 }
     expect(await update(productId, body)).toMatchObject({
@@ -299,7 +299,7 @@ describe('PUT /products/{id}', () => {
     })
   })
 
-  it('accepts one of many concurrent updates with the same version', async () => {
+  it('PUT /products/{id} accepts one of many concurrent updates with the same version', async () => {
     const { productId } = await product()
     const answers = await Promise.all(
       Array.from({ length: 20 }, (_, n) => update(productId, { price: n + 20, version: 1 })),
@@ -308,7 +308,7 @@ describe('PUT /products/{id}', () => {
     expect(answers.filter(({ status }) => status === 409)).toHaveLength(19)
   })
 
-  it('refuses customers with 403, and unknown products with 404', async () => {
+  it('PUT /products/{id} refuses customers with 403, and unknown products with 404', async () => {
     const { productId } = await product()
     const body = { price: 1, version: 1 }
     expect((await shop.put(`/products/${productId}`, { token: customerToken, body })).status).toBe(403)
@@ -320,7 +320,7 @@ describe('POST /products/{id}/stock', () => {
   const change = (productId: string, body: object, key?: string) =>
     shop.post(`/products/${productId}/stock`, { token, body, headers: key ? { 'Idempotency-Key': key } : {} })
 
-  it('changes the stock, and records the admin, the change and the reason in the ledger', async () => {
+  it('a stock change is recorded in the ledger with the admin, the change and the reason', async () => {
     const { productId } = await product({ stock: 10 })
     expect(await change(productId, { change: 5, reason: 'delivery' })).toMatchObject({
       status: 200,
@@ -335,7 +335,7 @@ describe('POST /products/{id}/stock', () => {
     ])
   })
 
-  it('refuses a change below zero with 409, and over the maximum with 400', async () => {
+  it('a stock change is refused with 409 if it leads below zero, and with 400 if it leads over the maximum', async () => {
     const { productId } = await product({ stock: 10 })
     expect(await change(productId, { change: -11 })).toMatchObject({
       status: 409,
@@ -355,12 +355,12 @@ describe('POST /products/{id}/stock', () => {
     { change: { $gt: 0 } },
     {},
     { change: 1, reason: 7 },
-  ])('refuses %j with 400', async (body) => {
+  ])('a stock change with the body %j is refused with 400', async (body) => {
     const { productId } = await product()
     expect(await change(productId, body)).toMatchObject({ status: 400, body: { code: 'validation_failed' } })
   })
 
-  it('carries out a keyed change once, and repeats its first answer', async () => {
+  it('a keyed stock change is carried out once, and its first answer is repeated', async () => {
     const { productId } = await product({ stock: 10 })
     const answers = await Promise.all(
       Array.from({ length: 10 }, () => change(productId, { change: 5 }, 'delivery-1')),
@@ -382,7 +382,7 @@ describe('POST /products/{id}/stock', () => {
     expect(other).toMatchObject({ status: 422, body: { code: 'idempotency_key_reused' } })
   })
 
-  it('repeats the refusal of a keyed change', async () => {
+  it('the refusal of a keyed stock change is repeated', async () => {
     const { productId } = await product({ stock: 1 })
     const first = await change(productId, { change: -5 }, 'write-off')
     await change(productId, { change: 10 })
@@ -395,13 +395,13 @@ describe('POST /products/{id}/stock', () => {
     expect(again.body.requestId).not.toBe(first.body.requestId)
   })
 
-  it('carries out each of many concurrent changes, each with its own version', async () => {
+  it('each of many concurrent stock changes is carried out with its own version', async () => {
     const { productId } = await product({ stock: 0 })
     await Promise.all(Array.from({ length: 25 }, () => change(productId, { change: 2 })))
     expect(await read(productId)).toMatchObject({ stock: 50, version: 26 })
   })
 
-  it('makes one version for all reservations of a batch', async () => {
+  it('all reservations of a batch make one version of the product', async () => {
     const { productId } = await product({ stock: 100 })
     const orders = Array.from({ length: 50 }, () => shop.order(customerToken, [{ productId, quantity: 2 }]))
     for (const { status } of await Promise.all(orders)) expect(status).toBe(201)
@@ -410,7 +410,7 @@ describe('POST /products/{id}/stock', () => {
     expect(version).toBeLessThan(25)
   })
 
-  it('never answers with two different stocks for one version, while the stock changes', async () => {
+  it('one version of a product never has two different stocks, while the stock changes', async () => {
     const { productId } = await product({ stock: 1_000 })
     const stocks = new Map<number, Set<number>>()
     const record = ({ version, stock }: { version: number; stock: number }) =>
@@ -447,7 +447,7 @@ describe('POST /products/{id}/stock', () => {
     ['two words', 'a b'],
     ['not ASCII', 'ä'],
     ['256 characters long', 'x'.repeat(256)],
-  ])('refuses an Idempotency-Key that is %s with 400', async (_, key) => {
+  ])('a stock change with an Idempotency-Key that is %s is refused with 400', async (_, key) => {
     const { productId } = await product()
     const headers = { 'Idempotency-Key': key }
     const answer = await shop.post(`/products/${productId}/stock`, { token, body: { change: 1 }, headers })
@@ -456,7 +456,7 @@ describe('POST /products/{id}/stock', () => {
 })
 
 describe('DELETE /products/{id}', () => {
-  it('deletes the product for readers, buyers and admins', async () => {
+  it('DELETE /products/{id} deletes the product for readers, buyers and admins', async () => {
     const { productId } = await product()
     expect(await shop.delete(`/products/${productId}`, { token: customerToken })).toMatchObject({
       status: 403,
@@ -476,7 +476,7 @@ describe('DELETE /products/{id}', () => {
     })
   })
 
-  it('answers 412 if If-Match does not name the current version', async () => {
+  it('DELETE /products/{id} answers 412 if If-Match does not name the current version', async () => {
     const { productId } = await product()
     const remove = (tag: string) =>
       shop.delete(`/products/${productId}`, { token, headers: { 'If-Match': tag } })
@@ -484,7 +484,7 @@ describe('DELETE /products/{id}', () => {
     expect(await remove('"1"')).toMatchObject({ status: 204 })
   })
 
-  it('leaves orders with their copy of name and price, and they can still be cancelled', async () => {
+  it('DELETE /products/{id} does not change the orders of the product, which can still be cancelled', async () => {
     const { productId } = await product({ name: 'Rare', price: 3.5 })
     const { body: order } = await shop.order(customerToken, [{ productId, quantity: 2 }])
     await shop.delete(`/products/${productId}`, { token })
@@ -521,18 +521,18 @@ describe('GET /products', () => {
     }
   }
 
-  it('lists the newest products first, on pages of two', async () => {
+  it('GET /products lists the newest products first, on pages of two', async () => {
     expect((await all('')).map(({ name }) => name)).toEqual(names.toReversed())
   })
 
-  it('sorts by price in both directions, and by name without regard to case', async () => {
+  it('GET /products sorts by price in both directions, and by name without regard to case', async () => {
     expect((await all('&sort=price')).map(({ price }) => price)).toEqual([1, 2, 3, 3, 3, 4, 5])
     expect((await all('&sort=-price')).map(({ price }) => price)).toEqual([5, 4, 3, 3, 3, 2, 1])
     const byName = (await all('&sort=name')).map(({ name }) => name)
     expect(byName).toEqual(['Alpha', 'Bravo', 'charlie', 'delta', 'echo', 'Foxtrot', 'golf'])
   })
 
-  it('neither skips nor repeats a row while rows are added', async () => {
+  it('GET /products neither skips nor repeats a row while rows are added', async () => {
     const before = (await all('')).map(({ productId }) => productId)
     const seen = (await all('', () => list.product(list.adminToken, { name: 'new', price: 3 }))).map(
       ({ productId }) => productId,
@@ -540,7 +540,7 @@ describe('GET /products', () => {
     expect(seen).toEqual(before)
   })
 
-  it('continues a list by name after a name of any length', async () => {
+  it('GET /products continues a list by name after a name of any length', async () => {
     for (const name of ['😀'.repeat(200), `${'\u0001'.repeat(199)}x`])
       await list.product(list.adminToken, { name })
     // With one row on each page, each name becomes a cursor.
@@ -549,7 +549,7 @@ describe('GET /products', () => {
     expect(rows.length).toBeGreaterThanOrEqual(names.length + 2)
   })
 
-  it('answers with nextCursor null if the page has the last row', async () => {
+  it('GET /products answers with nextCursor null if the page has the last row', async () => {
     const { body } = await list.get('/products?limit=100')
     expect(body.nextCursor).toBeNull()
     expect(body.data.length).toBeGreaterThanOrEqual(names.length)
@@ -566,14 +566,14 @@ describe('GET /products', () => {
     'sort[$gt]=x&sort=',
     'cursor=nonsense',
     'cursor=e30',
-  ])('answers 400 for ?%s', async (query) => {
+  ])('GET /products answers 400 for ?%s', async (query) => {
     expect(await list.get(`/products?${query}`)).toMatchObject({
       status: 400,
       body: { code: 'validation_failed' },
     })
   })
 
-  it('refuses the cursor of another sort order, and a forged cursor', async () => {
+  it('GET /products refuses the cursor of another sort order, and a forged cursor', async () => {
     const { body } = await list.get('/products?limit=2&sort=price')
     expect((await list.get(`/products?sort=name&cursor=${body.nextCursor}`)).status).toBe(400)
     const forged = Buffer.from(JSON.stringify(['price', { key: { $gt: '' }, productId: 'x' }])).toString(
@@ -586,7 +586,7 @@ describe('GET /products', () => {
     ['', 'createdAt'],
     ['price', 'price'],
     ['name', 'name'],
-  ])('reads each page from an index (sort=%s)', async (sort) => {
+  ])('GET /products reads each page from an index (sort=%s)', async (sort) => {
     const products = (await list.collections('product')).collection('products')
     const field = { '': 'createdAt', price: 'price', name: 'name' }[sort] ?? ''
     const direction = sort === '' ? -1 : 1

@@ -14,7 +14,7 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
-describe('many concurrent comparisons', () => {
+describe('concurrent comparisons', () => {
   it('a comparison fails at its deadline, and does not delay later comparisons', async () => {
     const passwords = createPasswords({ cost: 11, threads })
     const hash = await passwords.hash('correct horse', callWithin(10_000))
@@ -31,7 +31,7 @@ describe('many concurrent comparisons', () => {
     expect(await passwords.verify('correct horse', hash, callWithin(10_000))).toBe(true)
   })
 
-  it('a comparison is refused as overloaded if too many wait', async () => {
+  it('a comparison is refused as overloaded if too many comparisons wait', async () => {
     const passwords = createPasswords({ cost: 4, threads })
     const comparisons = Array.from({ length: maxConcurrent * 64 + 50 }, () =>
       passwords
@@ -43,7 +43,7 @@ describe('many concurrent comparisons', () => {
     expect(outcomes.filter((outcome) => outcome === false).length).toBeGreaterThanOrEqual(maxConcurrent * 64)
   })
 
-  it('files, name resolution and signatures do not wait until many comparisons have ended', async () => {
+  it('files, name resolution and signatures do not wait until all comparisons have ended', async () => {
     const passwords = createPasswords({ cost: 9, threads })
     const { privateKey, publicKey } = generateKeyPairSync('ed25519')
     const data = Buffer.from('signed')

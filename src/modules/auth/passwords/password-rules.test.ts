@@ -55,58 +55,61 @@ const requests = {
   },
 }
 
-describe.each(Object.entries(requests))('a new password, %s', (_request, { pointer, answer, accepted }) => {
-  it.each([
-    ['of 8 characters', 'kj4h-2k1'],
-    ['of 8 characters that are 32 bytes', '🦊🦉🐢🐙🦀🐝🦔🐌'],
-    ['of 72 bytes', longest],
-    ['of 72 bytes in 36 characters', longestOfTwoBytes],
-    ['with spaces around it', '  spaces count  '],
-    ['of one kind of character', 'onlylowercaseletters'],
-    ['with a short part of a name', 'hop on the bus at nine'],
-  ])('accepts a password %s', async (_what, password) => {
-    expect(await answer(password)).toMatchObject({ status: accepted })
-  })
+describe.each(Object.entries(requests))(
+  'rules for a new password, %s',
+  (_request, { pointer, answer, accepted }) => {
+    it.each([
+      ['of 8 characters', 'kj4h-2k1'],
+      ['of 8 characters that are 32 bytes', '🦊🦉🐢🐙🦀🐝🦔🐌'],
+      ['of 72 bytes', longest],
+      ['of 72 bytes in 36 characters', longestOfTwoBytes],
+      ['with spaces around it', '  spaces count  '],
+      ['of one kind of character', 'onlylowercaseletters'],
+      ['with a short part of a name', 'hop on the bus at nine'],
+    ])('a new password %s is accepted', async (_what, password) => {
+      expect(await answer(password)).toMatchObject({ status: accepted })
+    })
 
-  it.each([
-    ['of 7 characters', 'kj4h-2k', /8 characters or more/],
-    ['of 4 characters that are 16 bytes', '🦊🦉🐢🐙', /8 characters or more/],
-    ['of 73 bytes', `${longest}x`, /72 bytes/],
-    ['of 37 characters that are 74 bytes', `${longestOfTwoBytes}é`, /72 bytes/],
-    ['with NUL', 'correct\0horse', /NUL/],
-    ['with an unpaired surrogate', 'correct \ud83e horse', /well-formed/],
-    ['that is common', 'password123', /most common passwords/],
-    ['that is common in capitals', 'PassWord123', /most common passwords/],
-    ["that contains the program's name", '4 feet of a TRIVET', /"trivet"/],
-    ['that is one repeated block', 'x'.repeat(72), /made of a repeated block/],
-    [
-      'that is a decorated common word',
-      'Summer2024!',
-      /made of a common word or name and a date; three unrelated/,
-    ],
-    ['that is the username', 'Grace.Hopper', /username/],
-    ['that contains the username', `1 GRACE.HOPPER`, /username/],
-    ['that contains the e-mail address', `AMAZING.GRACE@example.com`, /e-mail/],
-    ['that contains the name of the mailbox', 'my amazing.grace!', /e-mail/],
-  ])('refuses a password %s, and says why', async (_what, password, reason) => {
-    const complete = /grace/i.test(password) ? withNumber(password) : password
-    const refusal = await answer(complete)
-    expect(refusal).toMatchObject({ status: 400, body: { code: 'validation_failed' } })
-    expect(refusal.body.errors).toEqual([{ pointer, message: expect.stringMatching(reason) }])
-  })
+    it.each([
+      ['of 7 characters', 'kj4h-2k', /8 characters or more/],
+      ['of 4 characters that are 16 bytes', '🦊🦉🐢🐙', /8 characters or more/],
+      ['of 73 bytes', `${longest}x`, /72 bytes/],
+      ['of 37 characters that are 74 bytes', `${longestOfTwoBytes}é`, /72 bytes/],
+      ['with NUL', 'correct\0horse', /NUL/],
+      ['with an unpaired surrogate', 'correct \ud83e horse', /well-formed/],
+      ['that is common', 'password123', /most common passwords/],
+      ['that is common in capitals', 'PassWord123', /most common passwords/],
+      ["that contains the program's name", '4 feet of a TRIVET', /"trivet"/],
+      ['that is one repeated block', 'x'.repeat(72), /made of a repeated block/],
+      [
+        'that is a decorated common word',
+        'Summer2024!',
+        /made of a common word or name and a date; three unrelated/,
+      ],
+      ['that is the username', 'Grace.Hopper', /username/],
+      ['that contains the username', `1 GRACE.HOPPER`, /username/],
+      ['that contains the e-mail address', `AMAZING.GRACE@example.com`, /e-mail/],
+      ['that contains the name of the mailbox', 'my amazing.grace!', /e-mail/],
+    ])('a new password %s is refused with the reason', async (_what, password, reason) => {
+      const complete = /grace/i.test(password) ? withNumber(password) : password
+      const refusal = await answer(complete)
+      expect(refusal).toMatchObject({ status: 400, body: { code: 'validation_failed' } })
+      expect(refusal.body.errors).toEqual([{ pointer, message: expect.stringMatching(reason) }])
+    })
 
-  it.each([[12345678], [null], [{ $ne: '' }], [['correct horse battery']]])(
-    'refuses a password that is not a text: %j',
-    async (password) => {
-      expect(await answer(password)).toMatchObject({ status: 400, body: { code: 'validation_failed' } })
-    },
-  )
+    it.each([[12345678], [null], [{ $ne: '' }], [['correct horse battery']]])(
+      'a new password that is not a text is refused: %j',
+      async (password) => {
+        expect(await answer(password)).toMatchObject({ status: 400, body: { code: 'validation_failed' } })
+      },
+    )
 
-  it('does not repeat a refused password in the answer', async () => {
-    const refusal = await answer('password123')
-    expect(JSON.stringify(refusal.body)).not.toContain('password123')
-  })
-})
+    it('the answer does not repeat a refused password', async () => {
+      const refusal = await answer('password123')
+      expect(JSON.stringify(refusal.body)).not.toContain('password123')
+    })
+  },
+)
 
 it('each of the 3,000 most common passwords is refused', () => {
   const account = { username: 'Grace.Hopper', email: 'Amazing.Grace@Example.com' }
@@ -119,7 +122,7 @@ it('each of the 3,000 most common passwords is refused', () => {
 const withNumber = (password: string): string =>
   password.replace(/(hopper|grace)(?!\.)/i, (name) => `${name}${registered + 1}`)
 
-describe('the hash', () => {
+describe('the upgrade of a hash', () => {
   it('a sign-in upgrades the hash after BCRYPT_COST has grown, and ends no session', async () => {
     const ada = await shop.customer()
     const later = await startShop({ environment: { MONGODB_DATABASE: shop.database, BCRYPT_COST: '5' } })
@@ -174,14 +177,14 @@ describe('the hash', () => {
   })
 })
 
-it('a change with a wrong current password is refused before the new password is checked', async () => {
+it('a password change with a wrong current password is refused before the new password is checked', async () => {
   const ada = await shop.customer()
   const body = { currentPassword: 'not the one', newPassword: 'password123' }
   const answer = await shop.put('/profile/password', { token: ada.token, body })
   expect(answer).toMatchObject({ status: 401, body: { code: 'invalid_credentials' } })
 })
 
-it('a change to the same password ends every session', async () => {
+it('a password change to the same password ends every session', async () => {
   const ada = await shop.customer()
   const body = { currentPassword: ada.password, newPassword: ada.password }
   expect((await shop.put('/profile/password', { token: ada.token, body })).status).toBe(204)
@@ -189,7 +192,7 @@ it('a change to the same password ends every session', async () => {
   expect((await shop.login(ada.email, ada.password)).length).toBeGreaterThan(0)
 })
 
-describe('a sign-in with a slightly different password', () => {
+describe('sign-in with a slightly different password', () => {
   /** Registers with a password and signs in with another one. */
   const signInWith = async (password: string, attempted: string) => {
     registered += 1

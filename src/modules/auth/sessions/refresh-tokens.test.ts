@@ -123,7 +123,7 @@ describe('a refresh token', () => {
     [{ refreshToken: null }],
     [{ refreshToken: { $gt: '' } }],
     [{ refreshToken: 'x', userId: 'y' }],
-  ])('a body other than one refresh token is refused: %j', async (body) => {
+  ])('a request without exactly one refresh token is refused: %j', async (body) => {
     for (const path of ['/token/refresh', '/logout'])
       expect(await shop.post(path, { body })).toMatchObject({
         status: 400,
@@ -133,7 +133,7 @@ describe('a refresh token', () => {
 })
 
 describe('a spent token', () => {
-  it('a spent token returns the same successor for ten seconds, as after a lost answer', async () => {
+  it('a spent token returns the same successor for ten seconds, because the first answer may be lost', async () => {
     const ada = await shop.customer()
     const second = await rotate(ada.refreshToken)
     await ageFamilies(ada, 5_000)
@@ -173,7 +173,7 @@ describe('a spent token', () => {
     expect((await useToken(other.refreshToken)).status).toBe(200)
   })
 
-  it('a spent token ends its family however long ago it was spent', async () => {
+  it('a spent token ends its family, no matter how long ago it was spent', async () => {
     const ada = await shop.customer()
     let latest = ada.refreshToken
     for (let step = 0; step < 25; step++) latest = await rotate(latest)

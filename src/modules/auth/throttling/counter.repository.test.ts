@@ -40,7 +40,7 @@ afterEach(() => {
 const call = (): Call => createCall(20_000, 'test')
 const stored = () => throttles.find({}, { projection: { _id: 0 } }).toArray()
 
-it('counts concurrent first events of a key in one document', async () => {
+it('the repository counts concurrent first events of a key in one document', async () => {
   const counts = await Promise.all(Array.from({ length: 30 }, () => counters.add('ada', call())))
   expect(counts.map(({ count }) => count).toSorted((a, b) => a - b)).toEqual(
     Array.from({ length: 30 }, (_, n) => n + 1),
@@ -48,26 +48,26 @@ it('counts concurrent first events of a key in one document', async () => {
   expect(await stored()).toEqual([{ key: 'login:ada', points: 30, expire: at(60_000) }])
 })
 
-it('counts again if another request has inserted the counter at the same time', async () => {
+it('the repository counts again if another request has inserted the counter at the same time', async () => {
   await counters.add('ada', call())
   const duplicate = new mongoose.mongo.MongoServerError({ message: 'E11000 duplicate key', code: 11_000 })
   vi.spyOn(mongoose.mongo.Collection.prototype, 'findOneAndUpdate').mockRejectedValueOnce(duplicate)
   expect(await counters.add('ada', call())).toMatchObject({ count: 2 })
 })
 
-it('continues a count that a replica of an earlier version has started', async () => {
+it('the repository continues a count that a replica of an earlier version has started', async () => {
   await throttles.insertOne({ key: 'login:ada', points: 4, expire: at(1) })
   expect(await counters.read('ada', call())).toEqual({ count: 4, isLocked: false, until: now + 1 })
   expect(await counters.add('ada', call())).toEqual({ count: 5, isLocked: false, until: now + 1 })
 })
 
-it('starts a new count from the millisecond at which the old one expires', async () => {
+it('a new count starts at the millisecond at which the old one expires', async () => {
   await throttles.insertOne({ key: 'login:ada', points: 4, expire: at(0) })
   expect(await counters.read('ada', call())).toBeUndefined()
   expect(await counters.add('ada', call())).toEqual({ count: 1, isLocked: false, until: now + 60_000 })
 })
 
-it('keeps a key locked when events are taken back', async () => {
+it('a key stays locked when events are taken back', async () => {
   const count = await counters.add('ada', call())
   expect(await counters.lock('ada', 90_000, call())).toBe(true)
   expect(await counters.lock('ada', 90_000, call())).toBe(false)

@@ -78,7 +78,7 @@ const expectThrottled = (answer: Answer): number => {
 }
 
 describe('wrong passwords for an account', () => {
-  it('wrong passwords lock an account at the limit, from whatever addresses they come', async () => {
+  it('wrong passwords lock an account at the limit, even from different addresses', async () => {
     const ada = await owner()
     for (let wrong = 1; wrong <= 5; wrong++) {
       expect((await attempt(from(newAddress(), wrong), { email: ada.email })).status).toBe(401)
@@ -103,7 +103,7 @@ describe('wrong passwords for an account', () => {
     expect(compare).toHaveBeenCalledTimes(5)
   })
 
-  it('each lockout lasts twice as long as the one before, up to eight periods, until a quiet time resets it', async () => {
+  it('each lockout lasts twice as long as the previous one, up to eight periods, until a quiet time resets it', async () => {
     const ada = await owner()
     const useUp = async () => {
       for (let wrong = 1; wrong <= 5; wrong++) {
@@ -156,7 +156,7 @@ describe('wrong passwords for an account', () => {
     expect((await attempt(from(newAddress()), { email: ada.email, password: ada.password })).status).toBe(200)
   })
 
-  it('wrong current passwords in password changes count too', async () => {
+  it('wrong current passwords in password changes count as wrong passwords', async () => {
     const ada = await owner()
     const change = (address: string, currentPassword: string) =>
       from(address).put('/profile/password', {
@@ -183,7 +183,7 @@ describe('the owner of an account under attack', () => {
     expectThrottled(await attempt(from(newAddress()), { email: ada.email, password: ada.password }))
   })
 
-  it('the owner signs in from a known network even if its address is locked', async () => {
+  it('the owner signs in from a known network even if the address of the owner is locked', async () => {
     const ada = await owner()
     for (let wrong = 1; wrong <= 13; wrong++)
       await attempt(from(ada.address), { email: `${randomUUID()}@example.com` })
@@ -201,7 +201,7 @@ describe('the owner of an account under attack', () => {
     expect((await attempt(from(newAddress()), { email: ada.email, password: ada.password })).status).toBe(200)
   })
 
-  it('the owner is known by the IPv6 network, with any address in it', async () => {
+  it('the owner is recognized at any address of a known IPv6 network', async () => {
     const ada = await from('2001:db8:77:1::1').customer()
     for (let wrong = 1; wrong <= 6; wrong++) await attempt(from(newAddress()), { email: ada.email })
     const right = { email: ada.email, password: ada.password }
@@ -211,7 +211,7 @@ describe('the owner of an account under attack', () => {
 })
 
 describe('correct passwords', () => {
-  it('correct passwords reach no limit, however many and from whatever addresses', async () => {
+  it('correct passwords reach no limit, even if many come from many addresses', async () => {
     const ada = await owner()
     const right = { email: ada.email, password: ada.password }
     for (let round = 0; round < 3; round++) {
@@ -300,7 +300,7 @@ describe('correct passwords', () => {
 })
 
 describe('wrong passwords from an address', () => {
-  it('wrong passwords lock an address at the limit, for whatever accounts they are', async () => {
+  it('wrong passwords lock an address at the limit, even for different accounts', async () => {
     const address = newAddress()
     const answers = []
     for (let wrong = 1; wrong <= 14; wrong++)
@@ -311,7 +311,7 @@ describe('wrong passwords from an address', () => {
     expect((await attempt(from(newAddress()), { email: ada.email, password: ada.password })).status).toBe(200)
   })
 
-  it('the answer has the longer wait if both the account and the address are locked', async () => {
+  it('a refusal has the longer of the waits if both the account and the address are locked', async () => {
     const ada = await owner()
     const address = newAddress()
     for (let wrong = 1; wrong <= 5; wrong++) await attempt(from(newAddress()), { email: ada.email })
@@ -324,7 +324,7 @@ describe('wrong passwords from an address', () => {
     expect(expectThrottled(await attempt(from(address), { email: ada.email }))).toBeGreaterThan(3_500)
   })
 
-  it('wrong passwords count for the whole IPv6 network', async () => {
+  it('wrong passwords count for the whole IPv6 network of their address', async () => {
     const answers = []
     for (let wrong = 1; wrong <= 13; wrong++)
       answers.push(await attempt(from(`2001:db8:99:1::${wrong}`), { email: `${randomUUID()}@example.com` }))

@@ -31,13 +31,13 @@ async function find(recentProducts: ReturnType<typeof createRecentProducts>, ...
   }
 }
 
-it('finds stored products in the cache, and reads the others', async () => {
+it('stored products are found in the cache, and the others are read', async () => {
   const recentProducts = createRecentProducts()
   recentProducts.store([product(1, 7)])
   expect(await find(recentProducts, '1', '2')).toEqual({ read: ['2'], stocks: [7, 99] })
 })
 
-it('reads a product again one second after its last read, even if it was stored again meanwhile', async () => {
+it('a product is read again one second after its last read, even if it was stored again meanwhile', async () => {
   vi.useFakeTimers()
   const recentProducts = createRecentProducts()
   const firstRead = product(1, 7)
@@ -49,7 +49,7 @@ it('reads a product again one second after its last read, even if it was stored 
   expect(await find(recentProducts, '1')).toEqual({ read: ['1'], stocks: [99] })
 })
 
-it('caches at most a thousand products', async () => {
+it('the cache has at most a thousand products', async () => {
   const recentProducts = createRecentProducts()
   recentProducts.store(Array.from({ length: 1_001 }, (_, n) => product(n)))
   expect(await find(recentProducts, '0', '1', '1000')).toMatchObject({ read: ['0'] })

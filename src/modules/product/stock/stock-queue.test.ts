@@ -48,7 +48,7 @@ const countQueries = async (): Promise<number> => {
   return totals[`${db.databaseName}.products`].queries.count
 }
 
-it('does not sell stock that another replica has sold meanwhile', async () => {
+it('a reserve does not sell stock that another replica has sold meanwhile', async () => {
   const productId = await product(5)
   await reserve(productId)
   await change(productId, { $inc: { stock: -3, stocked: -3, version: 1 } })
@@ -61,7 +61,7 @@ it('does not sell stock that another replica has sold meanwhile', async () => {
 })
 
 it.each([{ name: 'Mug' }, { price: 700 }])(
-  'holds stock with the name and price that another replica has changed meanwhile: %j',
+  'a reserve holds stock with the name and price that another replica has changed meanwhile: %j',
   async (content) => {
     const productId = await product(5)
     await reserve(productId)
@@ -80,7 +80,7 @@ it.each<[string, (productId: string, version: number) => Promise<unknown>]>([
   ['renamed', (productId, version) => asAdmin('PUT', `/products/${productId}`, { name: 'Mug', version })],
   ['deleted', (productId) => asAdmin('DELETE', `/products/${productId}`)],
 ])(
-  'never moves updatedAt back for a product that is %s, even if another clock was ahead',
+  'updatedAt never moves back for a product that is %s, even if another clock was ahead',
   async (_what, changed) => {
     const productId = await product(5)
     await reserve(productId)
@@ -92,14 +92,14 @@ it.each<[string, (productId: string, version: number) => Promise<unknown>]>([
   },
 )
 
-it('does not sell a product that another replica has deleted meanwhile', async () => {
+it('a reserve does not sell a product that another replica has deleted meanwhile', async () => {
   const productId = await product(5)
   await reserve(productId)
   await change(productId, { $set: { deleted: true }, $inc: { version: 1 } })
   expect(await reserve(productId)).toMatchObject({ rejection: { code: 'unknown_product' } })
 })
 
-it('sells the rest without reading the product again, after another replica has sold a part', async () => {
+it('a reserve sells the rest without reading the product again, after another replica has sold a part', async () => {
   const productId = await product(5)
   await reserve(productId)
   await change(productId, { $inc: { stock: -3, stocked: -3, version: 1 } })
@@ -109,14 +109,14 @@ it('sells the rest without reading the product again, after another replica has 
   expect(await stored(productId)).toMatchObject({ stock: 0, version: 4 })
 })
 
-it('reads the stock again before it refuses a reserve', async () => {
+it('the stock is read again before a reserve is refused', async () => {
   const productId = await product(1)
   await reserve(productId)
   await change(productId, { $inc: { stock: 4, stocked: 4 } })
   expect(await reserve(productId, 3)).toMatchObject({ state: 'held' })
 })
 
-it('reads the stock again before it refuses one reserve of a batch', async () => {
+it('the stock is read again before one reserve of a batch is refused', async () => {
   const productId = await product(3)
   await reserve(productId)
   await change(productId, { $inc: { stock: 4, stocked: 4, version: 1 } })
@@ -125,7 +125,7 @@ it('reads the stock again before it refuses one reserve of a batch', async () =>
   expect(await stored(productId)).toMatchObject({ stock: 0 })
 })
 
-it('does not give a reserve the stock of a release that comes later in the same batch', async () => {
+it('a reserve does not get the stock of a release that comes later in the same batch', async () => {
   const productId = await product(8)
   const orderId = randomBytes(12).toString('hex')
   await reserve(productId, 3, orderId)
@@ -135,7 +135,7 @@ it('does not give a reserve the stock of a release that comes later in the same 
   expect(await stored(productId)).toMatchObject({ stock: 4 })
 })
 
-it('repeats the answer of a reserve that shares its batch with new reserves', async () => {
+it('a reserve that shares its batch with new reserves repeats its answer', async () => {
   const [productId, other] = await Promise.all([product(5), product(5)])
   const orderId = randomBytes(12).toString('hex')
   const first = await reserve(productId, 2, orderId)
@@ -145,7 +145,7 @@ it('repeats the answer of a reserve that shares its batch with new reserves', as
   expect(await stored(other)).toMatchObject({ stock: 4 })
 })
 
-it('repeats the answer of a keyed stock change after the product has changed', async () => {
+it('a keyed stock change repeats its answer after the product has changed', async () => {
   const productId = await product(999_999_990)
   const add = (change: number) =>
     host.shop.post(`/products/${productId}/stock`, {
@@ -163,7 +163,7 @@ it('repeats the answer of a keyed stock change after the product has changed', a
   expect(reused.body.code).toBe('idempotency_key_reused')
 })
 
-it('releases a reservation once, even if two transactions have read it as held', async () => {
+it('a reservation is released once, even if two transactions have read it as held', async () => {
   const mongo = createMongo({
     uri: inject('mongodbUri'),
     database: databaseName(),
@@ -187,7 +187,7 @@ it('releases a reservation once, even if two transactions have read it as held',
   }
 })
 
-it('decides on what the transaction reads if optimistic decisions fail repeatedly, before the deadline', async () => {
+it('a decision is made in a transaction, before the deadline, if optimistic decisions fail repeatedly', async () => {
   const productId = await product(5)
   // Two lines of one product, which no order has, take more than its stock. The write never fits the decision.
   const lines = [3, 3].map((quantity) => ({ productId, quantity }))
@@ -196,7 +196,7 @@ it('decides on what the transaction reads if optimistic decisions fail repeatedl
   expect(await stored(productId)).toMatchObject({ stock: 5 })
 })
 
-it('fails the reserves of a corrupt product and no others', async () => {
+it('a corrupt product fails its own reserves and no others', async () => {
   const [corrupt, valid] = await Promise.all([product(5), product(5)])
   await change(corrupt, { $set: { stock: 'five' } })
   const outcomes = await Promise.allSettled([
@@ -217,7 +217,7 @@ it('fails the reserves of a corrupt product and no others', async () => {
   expect(await stored(corrupt)).toMatchObject({ stock: 'five' })
 })
 
-it('pauses after a write conflict for as long as the batch took', async () => {
+it('the queue pauses after a write conflict for as long as the batch took', async () => {
   let attempts = 2
   const begun: number[] = []
   const repository = {
