@@ -24,7 +24,7 @@ Compares Trivet with its peers under load from wrk. Without SCENARIO it runs all
 
 ${scenarios.map(({ name, title }) => `  ${name.padEnd(10)} ${title}`).join('\n')}
 
-  --quick           short runs that only show that everything works; their numbers mean nothing
+  --quick           short runs that only show that everything works; their numbers are too rough to compare
   --rounds N        the number of measurements of each program (default 3, or 1 with --quick)
   --seconds N       the duration of one measurement (default 2, or 1 with --quick)
   --report FOLDER   where to write performance.md and performance.svg; a run of all scenarios without --quick writes
@@ -112,7 +112,7 @@ const describeRun = ({ quick, rounds, seconds }: RunOptions): string =>
   [
     `Each program is measured for ${seconds} s in each of ${rounds} round${rounds === 1 ? '' : 's'}.`,
     'A table shows the median of the rounds, and the minimum and the maximum in brackets.',
-    ...(quick ? ['This is a quick run: its numbers mean nothing.'] : []),
+    ...(quick ? ['This is a quick run: its numbers are too rough to compare.'] : []),
   ].join('\n')
 
 /** Prints the results of each scenario. After a failed scenario the others are measured nevertheless. */
