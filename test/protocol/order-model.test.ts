@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import type { Configuration, Safeguards } from './configuration.ts'
 import { check, type Situation, type Verdict } from './model-checker.ts'
-import { type Configuration, type Order, protocol, type Safeguards, type Shop } from './order-model.ts'
+import { protocol } from './order-model.ts'
+import type { Order, Shop } from './order-state.ts'
 
 // Together these configurations use every feature of the model. The checker explores each of them completely.
 const lastUnit: Configuration = {
