@@ -1,6 +1,6 @@
 import type { Chart } from './scenario.ts'
 
-// Lengths in pixels.
+// All lengths are in pixels.
 const width = 720
 const leftMargin = 170
 const rightMargin = 90

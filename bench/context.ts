@@ -6,7 +6,7 @@ import { mongo } from 'mongoose'
 import { openEmbeddedMongo } from '#src/embedded/mongod.ts'
 
 export interface RunOptions {
-  /** Short runs that only show that everything works. */
+  /** Makes each run short, which only shows that every scenario works. */
   quick: boolean
   rounds: number
   /** The duration of one measurement. */
@@ -15,7 +15,7 @@ export interface RunOptions {
   warmUpSeconds: number
 }
 
-/** What scenarios work with. Whatever a scenario starts is stopped and removed at the end, also after an error. */
+/** The environment of scenarios. At the end, also after an error, everything that a scenario started is stopped and removed. */
 export interface BenchContext {
   uri: string
   client: mongo.MongoClient

@@ -3,7 +3,7 @@ import { availableParallelism, cpus, release, totalmem, type } from 'node:os'
 import type { BenchContext } from './context.ts'
 import { wrkVersion } from './wrk.ts'
 
-// The magic numbers of statfs(2).
+// The keys are the types that statfs(2) reports.
 const fileSystemNames: Record<number, string> = {
   61267: 'ext4',
   1481003842: 'XFS',

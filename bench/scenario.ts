@@ -41,7 +41,7 @@ export interface Chart {
   bars: readonly { label: string; value: number }[]
 }
 
-/** The median decides, whatever the range. */
+/** A target is met if the median meets it. The range of the rounds does not matter. */
 export const atLeast = (label: string, bound: number, measured: Summary): Target => ({
   label,
   target: `≥ ${bound} ×`,
@@ -49,7 +49,6 @@ export const atLeast = (label: string, bound: number, measured: Summary): Target
   met: measured.median >= bound,
 })
 
-/** The median decides, whatever the range. */
 export const atMost = (label: string, bound: number, measured: Summary): Target => ({
   label,
   target: `≤ ${bound} ×`,
@@ -57,7 +56,6 @@ export const atMost = (label: string, bound: number, measured: Summary): Target 
   met: measured.median <= bound,
 })
 
-/** The median decides, whatever the range. */
 export const below = (
   label: string,
   bound: number,

@@ -17,7 +17,7 @@ await Order.createCollection()
 const app = express()
 app.use(express.json())
 
-/** @returns undefined if the stock is too low, or if another request was faster in every attempt */
+/** @returns undefined if the stock is too low, or if other requests changed the product during each attempt */
 async function takeStock(productId: string, quantity: number) {
   for (let attempt = 1; attempt <= maxAttempts; attempt++) {
     const product = await Product.findById(productId).lean()

@@ -13,7 +13,7 @@ import { formatCount, loadColumns, loadRow } from '../tables.ts'
 import { measureLoad } from '../wrk.ts'
 
 const sizes = { full: [1_000, 10_000, 100_000, 1_000_000], quick: [1_000, 30_000] }
-/** One order in 33 belongs to one customer. Of a million orders, that customer has more than a thousand pages. */
+/** One order in 33 belongs to the same customer, so that a million orders give that customer more than a thousand pages. */
 const everyNth = 33
 
 export const growth: Scenario = {
@@ -131,7 +131,7 @@ async function prepareCollections(
   collections: readonly mongo.Collection[],
 ): Promise<void> {
   await client.db('admin').command({ fsync: 1 })
-  // A scan by id, because pages and reads by id find each document by its id. No document matches.
+  // The filter matches no document, so MongoDB reads the whole index of ids and each document.
   for (const collection of collections) await collection.findOne({ status: 'none' }, { hint: { _id: 1 } })
   await sleep(2_000)
 }

@@ -61,7 +61,7 @@ function measureOrders(
   return measureInTurn(context, title, {
     Trivet: ordering('Trivet'),
     'transaction per order': ordering('transaction per order'),
-    // It answers 409 when another request was faster in all of its attempts.
+    // This peer answers 409 if other requests changed the product during each of its attempts.
     'version and retry': ordering('version and retry', [409]),
   })
 }

@@ -14,7 +14,7 @@ import { call, internalSecret } from '#test/support/port-shop.ts'
 import { type ShopWithProductStub, startShopWithProductStub } from '#test/support/product-stub-shop.ts'
 import { filtersOf, recordCommands, recordedUri, type SentCommand } from '#test/support/recorded-commands.ts'
 import { quiet } from '#test/support/shop.ts'
-import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
+import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 
 // These tests record the commands that the driver sends to MongoDB. The scenarios below cover every route, every operation
 // of a port and every job.
@@ -53,7 +53,7 @@ beforeAll(async () => {
 }, 120_000)
 
 afterAll(async () => {
-  expect(await stockInvariantViolations(shop)).toEqual([])
+  expect(await findUnbalancedBooks(shop)).toEqual([])
   await shop.close()
 })
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Audit } from '#test/support/audit-command.ts'
 import type { Account, Answer, Json } from '#test/support/client.ts'
 import type { Shape } from '#test/support/processes.ts'
-import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
+import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 import { bothShapes, runInBothShapes } from './both-shapes.ts'
 import { faultCount } from './fault-count.ts'
 import { type Fleet, startFleet } from './fleet.ts'
@@ -182,7 +182,7 @@ async function runCampaign(shape: Shape): Promise<Campaign> {
   console.log(
     `${shape}: ${killPoints.length} kills in ${tookMs} ms, settled ${settledAfterMs} ms later, audit ${JSON.stringify(audit)}`,
   )
-  return { cases: settled, unbalanced: await stockInvariantViolations(fleet), audit }
+  return { cases: settled, unbalanced: await findUnbalancedBooks(fleet), audit }
 }
 
 /** All kill points: before and after each step that a request of each kind takes. */

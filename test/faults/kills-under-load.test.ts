@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { Audit } from '#test/support/audit-command.ts'
 import type { Shape } from '#test/support/processes.ts'
-import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
+import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 import { bothShapes, runInBothShapes } from './both-shapes.ts'
 import { findContradictions } from './contradictions.ts'
 import { faultCount } from './fault-count.ts'
@@ -67,7 +67,7 @@ async function runCampaign(shape: Shape): Promise<Campaign> {
   const settledAfterMs = await waitUntilSettled(fleet, healedAt)
 
   const contradictions = await findContradictions(history, fleet)
-  const unbalanced = await stockInvariantViolations(fleet)
+  const unbalanced = await findUnbalancedBooks(fleet)
   const audit = await fleet.audit()
   await report(fleet, history, load, settledAfterMs, audit)
   return { contradictions, unbalanced, audit, confirmed: load.confirmations.length }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import type { Audit } from '#test/support/audit-command.ts'
-import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
+import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 import { findContradictions } from './contradictions.ts'
 import { faultCount } from './fault-count.ts'
 import { type Fleet, startFleet } from './fleet.ts'
@@ -82,7 +82,7 @@ it('the shop keeps each order as acknowledged, one per key, and answers each key
 })
 
 it('the books balance and the audit has no findings after primaries died', async () => {
-  expect(await stockInvariantViolations(fleet)).toEqual([])
+  expect(await findUnbalancedBooks(fleet)).toEqual([])
   expect(audit).toMatchObject({ code: 0, report: { findings: [] } })
 })
 

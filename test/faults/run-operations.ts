@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, vi } from 'vitest'
-import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
+import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 import { findContradictions } from './contradictions.ts'
 import type { Delivery } from './faulty-proxy.ts'
 import type { Fleet } from './fleet.ts'
@@ -118,7 +118,7 @@ async function checkStoredState({ fleet, history, counts }: Run, healedAt: numbe
   const longest = 'longest time to settle (ms)'
   counts.set(longest, Math.max(settledAfterMs, counts.get(longest) ?? 0))
   const contradictions = await findContradictions(history, fleet)
-  const unbalanced = await stockInvariantViolations(fleet)
+  const unbalanced = await findUnbalancedBooks(fleet)
   const { code, report } = await fleet.audit()
   await countOrders(fleet, history, counts)
   count(counts, code === 0 ? 'audits without findings' : 'audits with findings')

@@ -6,7 +6,7 @@ import { headerInputSuite } from '#test/shapes/header-input.suite.ts'
 import { headersSuite } from '#test/shapes/headers.suite.ts'
 import { parameterInputSuite } from '#test/shapes/parameter-input.suite.ts'
 import { type Deployment, deploy, type Shape } from '#test/support/processes.ts'
-import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
+import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 
 /** Attacks that clients can make, against the processes of one shape. Each shape has a file, so that both run in parallel. */
 export function hostileClientsSuite(shape: Shape) {
@@ -22,7 +22,7 @@ export function hostileClientsSuite(shape: Shape) {
       })
     })
     afterAll(async () => {
-      expect(await stockInvariantViolations(shop)).toEqual([])
+      expect(await findUnbalancedBooks(shop)).toEqual([])
       expect(await shop.stop()).toBe(0)
     })
 

@@ -1,7 +1,7 @@
 import { request } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Deployment, deploy, type Shape } from '#test/support/processes.ts'
-import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
+import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 
 /** The behaviour that clients rely on in both shapes, with real processes, sockets and databases. */
 export function endToEndSuite(shape: Shape) {
@@ -12,7 +12,7 @@ export function endToEndSuite(shape: Shape) {
       shop = await deploy(shape, { REQUEST_TIMEOUT: '20s' })
     })
     afterAll(async () => {
-      expect(await stockInvariantViolations(shop)).toEqual([])
+      expect(await findUnbalancedBooks(shop)).toEqual([])
       expect(await shop.stop()).toBe(0)
     })
     const stockOf = async (productId: string) => (await shop.get(`/products/${productId}`)).body.stock

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
 import { databaseName, type Shop, startShop } from '#test/support/shop.ts'
-import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
+import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 
 // Two replicas share the database alone: no queue, no cache, no lock in memory.
 let replicas: [Shop, Shop]
@@ -14,7 +14,7 @@ beforeAll(async () => {
   replicas = await Promise.all([first, startShop({ environment })])
 })
 afterAll(async () => {
-  expect(await stockInvariantViolations(replicas[0])).toEqual([])
+  expect(await findUnbalancedBooks(replicas[0])).toEqual([])
   for (const replica of replicas) await replica.close()
 })
 

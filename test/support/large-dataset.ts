@@ -36,7 +36,7 @@ const fill = async (db: Db, collection: string, documents: readonly object[]) =>
 
 /**
  * Inserts thousands of documents into each collection of a shop. Many are equal in the fields that lists are sorted by,
- * and most of them match no single query. The stock invariant holds.
+ * and most of them match no single query. The books of each product balance.
  * @param userIds the users that get orders
  */
 export async function insertLargeDataset(

@@ -1,11 +1,11 @@
 import type { Collections } from './collections.ts'
 
 /**
- * Checks the stock invariant of every product: stock is not negative, stock plus held quantities equals `stocked`, and
- * the ledger's changes add up to `stocked`.
- * @returns a text for each violation
+ * Checks the books (`ProductBooks`) of every product independently of the audit: the stock is not negative, and `stocked` equals
+ * both the stock plus the held quantities and the sum of the ledger.
+ * @returns a text for each fault
  */
-export async function stockInvariantViolations(shop: Collections): Promise<string[]> {
+export async function findUnbalancedBooks(shop: Collections): Promise<string[]> {
   const db = await shop.collections('product')
   const sums = async (collection: string, pipeline: object[]): Promise<Map<string, number>> => {
     const rows = await db.collection(collection).aggregate(pipeline).toArray()

@@ -29,7 +29,7 @@ export interface PasswordChange {
 
 export type Accounts = ReturnType<typeof createAccounts>
 
-/** What customers do with their own accounts. */
+/** The operations of users on their own accounts. */
 export function createAccounts(options: {
   users: UserRepository
   passwords: Passwords

@@ -10,7 +10,7 @@ const maxListedAdmins = 1_000
 
 export type AdminAccounts = ReturnType<typeof createAdminAccounts>
 
-/** What operators do with any account, and what the boot does with the admin account. */
+/** The operations of operators on any account, and of the boot on the admin account. */
 export function createAdminAccounts(options: {
   users: UserRepository
   passwords: Passwords
@@ -39,7 +39,6 @@ export function createAdminAccounts(options: {
 
     isEmpty: (call: Call) => users.isEmpty(call),
 
-    /** Whether there is an admin with this username and this password. */
     async isAdmin({ username, password }: Registration, call: Call): Promise<boolean> {
       const user = await users.findByUsername(username, call)
       return user?.role === 'admin' && passwords.verify(password, user.passwordHash, call)

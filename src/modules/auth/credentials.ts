@@ -11,9 +11,9 @@ export const username = z
 const emailCharacters = 254
 
 /**
- * An e-mail address as browsers accept it in `<input type=email>` (HTML, 4.10.5.1.5). The length is checked first, because the
- * pattern takes long on a long text. OpenAPI's format `email` means a different grammar (RFC 5321), so the document has only the
- * pattern.
+ * An e-mail address as browsers accept it in `<input type=email>` (HTML, 4.10.5.1.5). The length is checked first, because it
+ * takes long to match the pattern with a long text. OpenAPI's format `email` means a different grammar (RFC 5321), so the OpenAPI
+ * document has the pattern without this format.
  */
 export const email = z
   .string()

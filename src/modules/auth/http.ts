@@ -4,7 +4,7 @@ import type { HttpClient } from '#kernel/ports/http-client.ts'
 import { type PublicKey, publicKey } from '#kernel/public-key.ts'
 import type { AuthPort } from './contract.ts'
 
-// A later version may publish keys of other types. Unknown members of the document are ignored too.
+// Unknown members, and keys of unknown types, are ignored, because a later version may publish them.
 const keySet = z.object({ keys: z.array(z.unknown()) })
 
 function publicKeysOf(answer: unknown): PublicKey[] {

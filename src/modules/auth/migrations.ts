@@ -1,6 +1,6 @@
 import { ensureCollection, type Migration } from '#kernel/mongo/migrations.ts'
 
-/** Counted from the last sign-in from the network. */
+/** The time counts from the last sign-in of the account from the network. */
 const knownClientKeptForSeconds = 90 * 86_400
 
 export const authMigrations: Migration[] = [

@@ -2,7 +2,10 @@ import { isDomainError } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { Role } from '#kernel/principal.ts'
 
-/** The fields of the log lines. None has text that a user typed: an unknown name may be a password in the wrong field. */
+/**
+ * The fields of the log lines. None contains text that a user typed, because an unknown name may be a password that was typed into
+ * the wrong field.
+ */
 interface EventFields {
   requestId: string
   address?: string
@@ -10,14 +13,14 @@ interface EventFields {
   userId?: string | undefined
   role?: Role
   action?: 'login' | 'registration' | 'password_change'
-  /** Missing if the account's user did it. */
+  /** Missing if the user of the account caused the event. */
   by?: 'operator'
 }
 
 interface Description {
   level: 'info' | 'warn'
   message: string
-  /** In addition to `requestId`. */
+  /** Each event also has `requestId`. */
   fields: readonly (keyof EventFields)[]
 }
 

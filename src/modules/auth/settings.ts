@@ -5,17 +5,13 @@ import { email, password, username } from './credentials.ts'
 import { findWeaknessNow } from './passwords/find-weakness.ts'
 import { isExample, parsePrivateKeys } from './sessions/signing-keys.ts'
 
-/** Applies in production. Attackers make more guesses for an admin's password than for a customer's. */
+/** This applies in production, because attackers make more guesses for an admin's password than for a customer's. */
 const minAdminPasswordCharacters = 12
 
 const adminVariables = ['ADMIN_USERNAME', 'ADMIN_EMAIL', 'ADMIN_PASSWORD'] as const
 
 const dayMs = 86_400_000
 
-/**
- * The lifetime of a token. An access token cannot be revoked, so it lasts for a day at most. The upper bound for refresh tokens
- * keeps their expiry within the range of a date.
- */
 const lifetime = duration.pipe(z.int().min(1_000, 'must be 1s or more'))
 
 /** The environment variables of the module. */
@@ -34,7 +30,9 @@ export const authSettings = ({ production }: { production: boolean }) => {
   const settings = z
     .object({
       JWT_PRIVATE_KEYS: production ? privateKeys : privateKeys.optional(),
+      // An access token cannot be revoked, so it lasts for a day at most.
       ACCESS_TOKEN_TTL: lifetime.pipe(z.int().max(dayMs, 'must be 1d or less')).default(900_000),
+      // The bound keeps the expiry of a token within the range of a date.
       REFRESH_TOKEN_TTL: lifetime
         .pipe(z.int().max(3_650 * dayMs, 'must be 3650d or less'))
         .default(30 * dayMs),

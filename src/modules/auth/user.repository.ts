@@ -68,7 +68,7 @@ export function createUserRepository(database: Database) {
     return document ? userOf(document) : undefined
   }
 
-  /** Compare-and-set on the hash. */
+  /** Replaces the hash by compare-and-set. */
   const setHash = async (
     { userId, passwordHash }: User,
     newHash: string,
@@ -88,7 +88,7 @@ export function createUserRepository(database: Database) {
     findByUsername: (username: string, call: Call) => findOne({ usernameKey: username.toLowerCase() }, call),
     isEmpty: async (call: Call) => (await findOne({}, call)) === undefined,
 
-    /** @returns the field whose value is taken, if one is. The unique indexes decide between concurrent calls. */
+    /** @returns the new user, or the field whose value is taken. The unique indexes decide between concurrent calls. */
     async add(
       user: Omit<User, 'userId' | 'sessionEpoch' | 'createdAt'>,
       call: Call,
@@ -103,7 +103,7 @@ export function createUserRepository(database: Database) {
       }
     },
 
-    /** Replaces the password, which ends every session. @returns false if the stored hash is not the user's any more */
+    /** Replaces the password, which ends every session. @returns false if the stored hash differs from `user.passwordHash` */
     changePassword: (user: User, hash: string, call: Call) =>
       setHash(user, hash, { $inc: { sessionEpoch: 1 } }, call),
 
@@ -112,7 +112,7 @@ export function createUserRepository(database: Database) {
       await database.run(call, (maxTimeMS) => users.updateOne({ _id: userId }, update, { maxTimeMS }))
     },
 
-    /** Stores a new hash of the same password. @returns false if the stored hash is not the user's any more */
+    /** Stores a new hash of the same password. @returns false if the stored hash differs from `user.passwordHash` */
     upgradeHash: (user: User, hash: string, call: Call) => setHash(user, hash, {}, call),
 
     /** Lists the oldest admins first. */

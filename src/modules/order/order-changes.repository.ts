@@ -9,7 +9,6 @@ import { splitOnFailure } from '#kernel/split-on-failure.ts'
 import type { Order } from './order.ts'
 import { type OrderDocument, orderCollection, orderModel } from './order-document.repository.ts'
 
-/** How many orders one command to MongoDB writes at most. */
 export const maxOrdersPerCommand = 500
 export const maxWaitingOrders = 2_000
 export const writeTimeoutMs = 2_000
@@ -19,7 +18,7 @@ export interface OrderChange {
   stepId: string
   /** False if the change only moves the lease. */
   changesStatus: boolean
-  /** What the stored order must still look like. */
+  /** The fields and values that the stored order must still have. */
   expected: mongoose.mongo.Filter<OrderDocument>
   /** The order as this change leaves it. */
   next: Order

@@ -19,7 +19,7 @@ export type RequestableStatus = (typeof requestableStatuses)[number]
 export const mayRequest = (role: Role, to: RequestableStatus): boolean =>
   role === 'admin' || to === 'cancelled'
 
-// Clients cannot request `confirmed` and `rejected`: only placing the order leads there.
+// Clients cannot request `confirmed` and `rejected`, because the program itself sets these statuses when an order is placed.
 const transitions: Record<OrderStatus, readonly RequestableStatus[]> = {
   pending: ['cancelled'],
   confirmed: ['shipped', 'cancelled'],

@@ -60,7 +60,7 @@ export function createOrderService(dependencies: { orders: OrderRepository; prod
     },
 
     /**
-     * Changes the status of an order. To cancel a cancelled order changes nothing.
+     * Changes the status of an order. Cancelling a cancelled order changes nothing.
      * @returns the order as it is afterwards; `cancelling` if the stock could not be released at once
      */
     changeStatus: (

@@ -2,7 +2,7 @@ import { Types } from 'mongoose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Account, Json } from '#test/support/client.ts'
 import { type Shop, startShop } from '#test/support/shop.ts'
-import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
+import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 
 let shop: Shop
 let ada: Account
@@ -13,7 +13,7 @@ beforeAll(async () => {
   admin = shop.adminToken
 })
 afterAll(async () => {
-  expect(await stockInvariantViolations(shop)).toEqual([])
+  expect(await findUnbalancedBooks(shop)).toEqual([])
   await shop.close()
 })
 

@@ -77,7 +77,7 @@ export const hashLines = (lines: readonly Line[]): string =>
 export interface Position {
   createdAt: Date
   orderId: string
-  /** The row before it on the page has another time, so that the next page begins with one index range. */
+  /** The row before it on the page has another time. Then the next page needs only one index range for each status. */
   isAlone: boolean
 }
 

@@ -5,13 +5,13 @@ import { createGate } from '#test/support/gate.ts'
 import { type ShopWithProductStub, startShopWithProductStub } from '#test/support/product-stub-shop.ts'
 import { recordCommands, recordedUri } from '#test/support/recorded-commands.ts'
 import { loadPasswordCheck } from '#test/support/shop.ts'
-import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
+import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 
 let shop: ShopWithProductStub
 let ada: Account
 beforeAll(loadPasswordCheck)
 afterEach(async () => {
-  expect(await stockInvariantViolations(shop)).toEqual([])
+  expect(await findUnbalancedBooks(shop)).toEqual([])
   await shop.close()
 })
 

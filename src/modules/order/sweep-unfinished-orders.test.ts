@@ -4,7 +4,7 @@ import { createMongo } from '#kernel/mongo/connection.ts'
 import { createGate } from '#test/support/gate.ts'
 import { startShopWithProductStub } from '#test/support/product-stub-shop.ts'
 import { databaseName, loadPasswordCheck, quiet } from '#test/support/shop.ts'
-import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
+import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 import type { ProductPort } from '../product/contract.ts'
 import { createOrderRepository } from './order.repository.ts'
 import { finishOrder, pendingGraceMs } from './sweep-unfinished-orders.ts'
@@ -18,7 +18,7 @@ async function open({ onTestFinished }: TestContext, environment: Record<string,
   const ada = await shop.customer()
   onTestFinished(async () => {
     shop.stubProduct()
-    expect(await stockInvariantViolations(shop)).toEqual([])
+    expect(await findUnbalancedBooks(shop)).toEqual([])
     await shop.close()
   })
   const stockOf = async (productId: string) => (await shop.get(`/products/${productId}`)).body.stock
@@ -366,6 +366,6 @@ it.concurrent('two sweepers that work on the same order return its stock once', 
   shop.stubProduct()
   await becomes(orderId, 'cancelled')
   expect(await stockOf(productId)).toBe(10)
-  expect(await stockInvariantViolations(shop)).toEqual([])
+  expect(await findUnbalancedBooks(shop)).toEqual([])
   await other.close()
 })

@@ -43,7 +43,7 @@ export const sweepUnfinishedOrders = (options: Options): Job => ({
     const failures: unknown[] = []
     const work = async () => {
       for (const order of rest) {
-        // One failed order does not stop the others. Several failures mean that the product service is away.
+        // One failed order does not stop the others. Several failures probably mean that the product service is unavailable.
         if (signal.aborted || failures.length >= maxFailures) return
         try {
           if (await finishOrder(options, order, newCall())) finished += 1

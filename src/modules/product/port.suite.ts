@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { call, type PortShop, startPortShop } from '#test/support/port-shop.ts'
-import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
+import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 import type { ProductPort } from './contract.ts'
 
 /** The tests of the product port, for each implementation. */
@@ -14,7 +14,7 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       port = await implementation(host)
     })
     afterAll(async () => {
-      expect(await stockInvariantViolations(host.shop)).toEqual([])
+      expect(await findUnbalancedBooks(host.shop)).toEqual([])
       await host.close()
     })
 

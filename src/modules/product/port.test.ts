@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
 import { call, type PortShop, sendTwice, startPortShop } from '#test/support/port-shop.ts'
-import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
+import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 import { productPort } from './contract.ts'
 import { connectProduct } from './http.ts'
 import { productPortSuite } from './port.suite.ts'
@@ -89,7 +89,7 @@ it.concurrent.each(['in process', 'over HTTP'])(
       expect(outcomes).toEqual(Array(100).fill({ state: 'released' }))
     }
     expect((await host.shop.get(`/products/${productId}`)).body).toMatchObject({ stock: 5_000, version: 1 })
-    expect(await stockInvariantViolations(host.shop)).toEqual([])
+    expect(await findUnbalancedBooks(host.shop)).toEqual([])
     await host.close()
   },
   120_000,

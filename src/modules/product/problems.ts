@@ -16,5 +16,5 @@ export const productProblems = {
   insufficient_stock: insufficientStock,
 } satisfies ProblemTable
 
-/** Describes the error responses of a route by their codes. */
+/** The error answers of a route of this module, by their codes. */
 export const errors = errorsOf(productProblems)

@@ -117,7 +117,11 @@ export const productApi = {
     security: bearer,
     request: { body: body(newProduct) },
     responses: {
-      201: { description: 'Created', headers: { ...etagHeader, ...locationHeader }, content: json(product) },
+      201: {
+        description: 'The new product',
+        headers: { ...etagHeader, ...locationHeader },
+        content: json(product),
+      },
       ...errors(...withBody, ...admin, 'overloaded'),
     },
   }),
@@ -156,7 +160,7 @@ export const productApi = {
     tags,
     summary: 'Update a product',
     description:
-      'The request names the version that it is based on, as `version` or as If-Match. With `version`, an update that sets `stock` is stale after any change. An update that does not set `stock` is stale only after a change of name, description or price.',
+      'The request names the version of the product that it is based on, as `version` or in If-Match. If-Match must name the current version. With `version`, an update that sets `stock` is refused after any later change of the product. An update that does not set `stock` is refused only after a later change of name, description or price.',
     security: bearer,
     request: { params, headers: preconditions, body: body(productUpdate) },
     responses: {
@@ -205,7 +209,7 @@ export const productApi = {
     security: bearer,
     request: { params, headers: preconditions },
     responses: {
-      204: { description: 'Deleted' },
+      204: { description: 'The product is deleted' },
       ...errors('validation_failed', ...admin, 'product_not_found', 'precondition_failed'),
     },
   }),

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Answer, Json } from '#test/support/client.ts'
 import { type Shop, startShop } from '#test/support/shop.ts'
-import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
+import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 
 let shop: Shop
 let token: string
@@ -12,7 +12,7 @@ beforeAll(async () => {
   customerToken = (await shop.customer()).token
 })
 afterAll(async () => {
-  expect(await stockInvariantViolations(shop)).toEqual([])
+  expect(await findUnbalancedBooks(shop)).toEqual([])
   await shop.close()
 })
 

@@ -4,7 +4,7 @@ import { type History, outcomesOf, startHistory } from '#test/faults/history.ts'
 import { type Load, startLoad } from '#test/faults/load.ts'
 import { faultSeed } from '#test/faults/seeded-random.ts'
 import { waitUntilSettled } from '#test/faults/wait-until-settled.ts'
-import { stockInvariantViolations } from '#test/support/stock-invariant.ts'
+import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 import { startVisitors, type Visit, type Visitors } from './load.ts'
 import { nginxBinary } from './nginx.ts'
 import { type Replica, type ReplicatedShop, startReplicatedShop } from './replicas.ts'
@@ -95,7 +95,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
     expect(failed(at.history)).toEqual([])
     expect(exits.filter(({ code, milliseconds }) => code !== 0 || milliseconds > exitWithin)).toEqual([])
     expect(await findContradictions(at.history, shop)).toEqual([])
-    expect(await stockInvariantViolations(shop)).toEqual([])
+    expect(await findUnbalancedBooks(shop)).toEqual([])
   })
 
   it.each(['auth', 'product', 'order'])(
@@ -116,7 +116,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
       // The outcome of a write to a frozen process may be unknown (503), so that its successor conflicts (409).
       expect(unexpected(at.visitors.visits).filter(({ status }) => ![503, 409].includes(status))).toEqual([])
       expect(await findContradictions(at.history, shop)).toEqual([])
-      expect(await stockInvariantViolations(shop)).toEqual([])
+      expect(await findUnbalancedBooks(shop)).toEqual([])
     },
   )
 
@@ -140,7 +140,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
       // A write to a killed process has no answer, and NGINX does not send the write to another process.
       expect(unexpected(at.visitors.visits).filter(({ status }) => ![503, 409].includes(status))).toEqual([])
       expect(await findContradictions(at.history, shop)).toEqual([])
-      expect(await stockInvariantViolations(shop)).toEqual([])
+      expect(await findUnbalancedBooks(shop)).toEqual([])
     },
   )
 
@@ -161,6 +161,6 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
     expect(unexpected(at.visitors.visits)).toEqual([])
     expect(failed(at.history)).toEqual([])
     expect(await findContradictions(at.history, shop)).toEqual([])
-    expect(await stockInvariantViolations(shop)).toEqual([])
+    expect(await findUnbalancedBooks(shop)).toEqual([])
   })
 })

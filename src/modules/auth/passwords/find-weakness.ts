@@ -3,13 +3,13 @@ import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_thread
 import { type Call, createCall, remainingMs, waitUntilDeadline } from '#kernel/call.ts'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import { createQueue } from '#kernel/queue.ts'
-import type { Answer, Failure, Question } from './find-weakness.worker.ts'
+import type { Answer, CheckRequest, Failure } from './find-weakness.worker.ts'
 import type { Names } from './password-policy.ts'
 
 /**
- * Runs `weaknessOf` of `password-policy.ts` in a worker thread. Its dictionaries take half a second to load and about 50 MB of
- * memory, and one estimate may take 20 ms, so that the event loop would block. The thread starts when the first password is
- * chosen, and does not keep the process running.
+ * Runs `weaknessOf` of `password-policy.ts` in a worker thread, because it would block the event loop: its dictionaries take half
+ * a second to load, and one estimate may take 20 ms. The dictionaries take about 50 MB of memory. The thread starts when the first
+ * password is chosen, and does not keep the process running.
  */
 
 /** The time for one answer of the thread. Before the first answer, it includes the start of the thread. */
@@ -25,7 +25,7 @@ const queue = createQueue({ name: checkName, maxConcurrent: 1, maxWaiting: 256 }
  */
 export const findWeakness = (password: string, account: Names, call: Call): Promise<string | undefined> =>
   queue(call, async () => {
-    const { port, thread } = ask(password, account)
+    const { port, thread } = requestCheck(password, account)
     const { promise, resolve, reject } = Promise.withResolvers<string | undefined>()
     const onExit = () => reject(dependencyUnavailable(`${checkName} ended early`, failure))
     thread.once('exit', onExit)
@@ -33,7 +33,7 @@ export const findWeakness = (password: string, account: Names, call: Call): Prom
       if ('failure' in answer) reject(dependencyUnavailable(`${checkName} failed`, failureOf(answer)))
       else resolve(answer.weakness)
     })
-    // The queue applies the deadline of the request. This limit ends a thread that hangs: it would block the queue for ever.
+    // The queue applies the deadline of the request. This limit ends a thread that hangs, which would block the queue for ever.
     const limit = createCall(answerWithinMs, call.requestId)
     try {
       return await waitUntilDeadline(limit, checkName, promise)
@@ -46,9 +46,9 @@ export const findWeakness = (password: string, account: Names, call: Call): Prom
     }
   })
 
-/** The same for the configuration, which is read synchronously: blocks until the thread has answered. */
+/** Like `findWeakness`, but blocks until the thread has answered, because the configuration is read synchronously. */
 export function findWeaknessNow(password: string, account: Names): string | undefined {
-  const { port, answered } = ask(password, account)
+  const { port, answered } = requestCheck(password, account)
   Atomics.wait(answered, 0, 0, answerWithinMs)
   const received = receiveMessageOnPort(port)
   port.close()
@@ -75,12 +75,12 @@ let running: Worker | undefined
 /** The error that ended the previous thread. */
 let failure: unknown
 
-function ask(password: string, account: Names) {
+function requestCheck(password: string, account: Names) {
   const { port1: port, port2 } = new MessageChannel()
   const answered = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
   running ??= startThread()
-  const question: Question = { password, account, port: port2, answered }
-  running.postMessage(question, [port2])
+  const request: CheckRequest = { password, account, port: port2, answered }
+  running.postMessage(request, [port2])
   return { port, answered, thread: running }
 }
 
@@ -101,7 +101,7 @@ function startThread(): Worker {
   return started
 }
 
-/** Ends a thread that hangs. The next question starts a new one. */
+/** Ends a thread that hangs. The next check starts a new thread. */
 function discard(thread: Worker): void {
   if (running === thread) running = undefined
   void thread.terminate()

@@ -4,12 +4,12 @@ import type { Names } from './password-policy.ts'
 
 /** The worker thread of `find-weakness.ts`. */
 
-export interface Question {
+export interface CheckRequest {
   password: string
   account: Names
   /** The answer is sent to this port. */
   port: MessagePort
-  /** The worker sets this to 1 after the answer, for a thread that waits without its event loop. */
+  /** The worker sets this to 1 after the answer. A thread that blocks its event loop waits for this change. */
   answered: Int32Array
 }
 
@@ -22,7 +22,7 @@ export interface Failure {
 }
 
 /** Loads the policy only now, so that a failure to load it is answered too. */
-async function answerTo({ password, account }: Question): Promise<Answer> {
+async function execute({ password, account }: CheckRequest): Promise<Answer> {
   try {
     const { weaknessOf } = await import('./password-policy.ts')
     return { weakness: weaknessOf(password, account) }
@@ -31,9 +31,9 @@ async function answerTo({ password, account }: Question): Promise<Answer> {
   }
 }
 
-parentPort?.on('message', async (question: Question) => {
-  const { port, answered } = question
-  port.postMessage(await answerTo(question))
+parentPort?.on('message', async (request: CheckRequest) => {
+  const { port, answered } = request
+  port.postMessage(await execute(request))
   Atomics.store(answered, 0, 1)
   Atomics.notify(answered, 0)
 })

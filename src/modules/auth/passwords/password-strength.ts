@@ -24,7 +24,8 @@ export function estimate(password: string, names: readonly string[]): Estimate {
   const estimates = spellingsOf(password).map(({ text, factor }): Estimate => {
     if (text === '') return { guesses: factor, patterns: [] }
     const { guesses, sequence } = zxcvbn.check(text, [...names])
-    // zxcvbn adds the guesses for all passwords of fewer parts. But attackers try words with decoration before these.
+    // zxcvbn assumes that attackers first try all passwords of fewer parts, and adds their number. Real attackers first try common
+    // words with additions.
     const ofFewerParts = sequence.length > 1 ? 10_000 ** (sequence.length - 1) : 0
     return {
       guesses: (guesses - ofFewerParts) * factor,
@@ -61,7 +62,7 @@ function spellingsOf(password: string): Spelling[] {
   return spellings
 }
 
-/** Every character that is neither a letter nor a digit nor a part of one. */
+/** Characters that are neither letters, digits nor combining marks. */
 const decoration = /[^\p{L}\p{N}\p{M}]/gu
 
 /** The text in lower case and normal width, without accents and invisible characters: `Contraseña` becomes `contrasena`. */

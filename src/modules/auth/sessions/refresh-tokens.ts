@@ -103,7 +103,7 @@ function rotate(
   })
 }
 
-/** A new secret, and the change of the family that makes it the unspent one. */
+/** Derives the successor of a secret, and the change of the family that makes it the unspent secret. */
 function rotationOf(family: RefreshFamily, secret: Buffer) {
   const salt = randomBytes(secretBytes).toString('base64url')
   const next = successor(secret, salt)
@@ -144,7 +144,7 @@ interface TokenParts {
 const format = (selector: Buffer, secret: Buffer): string =>
   Buffer.concat([selector, secret]).toString('base64url')
 
-/** @returns undefined if the text has not the form of a token */
+/** @returns undefined if the text does not have the form of a token */
 function parse(token: string): TokenParts | undefined {
   const bytes = Buffer.from(token, 'base64url')
   // Decoding ignores characters that base64url does not have.

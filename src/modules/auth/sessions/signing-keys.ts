@@ -44,13 +44,13 @@ function isPair({ kty, crv, x, d }: PrivateKey): boolean {
   }
 }
 
-// The public halves of the keys.
+// The public parts (`x`) of published example keys.
 const examples = new Set([
   '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo', // RFC 8037, appendix A, and RFC 8032, 7.1, test 1
   'PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw', // RFC 8032, 7.1, test 2
   '_FHNjmIYoaONpH7QAjDwWAgW7RO6MwOsXeuRFUiQgCU', // RFC 8032, 7.1, test 3
   'Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE', // RFC 8410, 10.3
-  'O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik', // d of 32 zero bytes
+  'O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik', // the private part (`d`) is 32 zero bytes
 ])
 
 /** Whether the key is published as an example, so that every attacker knows it. */

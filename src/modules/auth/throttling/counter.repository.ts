@@ -12,7 +12,7 @@ interface CounterDocument {
   expire: Date
 }
 
-// A locked key has so many points that taking events back does not unlock it.
+// A locked key has so many points that it stays locked when events are subtracted.
 const minLockedPoints = 1_000_000_000
 const lockedPoints = 2 * minLockedPoints
 
@@ -73,7 +73,7 @@ export function createCounterRepository(
       return countOf(counter)
     },
 
-    /** Takes one event back. Nothing happens if its count has expired, because the events since then are in another count. */
+    /** Subtracts one event from its count. If that count has expired, nothing happens, because later events are in another count. */
     async subtract(key: string, { until }: Count, call: Call): Promise<void> {
       await update({ key: storedKey(key), expire: { $lte: new Date(until) } }, { $inc: { points: -1 } }, call)
     },

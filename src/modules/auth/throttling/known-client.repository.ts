@@ -22,7 +22,7 @@ export function createKnownClientRepository(database: Database) {
   const idOf = (account: string, network: string) => `${account} ${network}`
 
   return {
-    /** @param account an account's id, or the key of a name that no account has: the answer takes as long, and is false */
+    /** @param account an account's id. For a name without an account it is `keyOfName`: the answer is false, and takes as long */
     async isKnown(account: string, network: string, call: Call): Promise<boolean> {
       const id = idOf(account, network)
       const client = await database.run(call, (maxTimeMS) => clients.findById(id).maxTimeMS(maxTimeMS).lean())

@@ -8,10 +8,10 @@ import type { Limit } from './throttle.ts'
 export interface Limits {
   failuresPerAccount: Limit
   failuresPerAddress: Limit
-  /** For one account from one network from which its owner has signed in before. */
+  /** Limits the failures for one account from one network from which its owner has signed in before. */
   failuresPerKnownClient: Limit
   registrationsPerAddress: Limit
-  /** Registrations that found the name taken. */
+  /** Limits the registrations that were refused because the name is taken. */
   registrationsPerName: Limit
 }
 
@@ -20,7 +20,7 @@ export function createLimits(
   database: Database,
   rates: { failuresPerAccount: Rate; failuresPerAddress: Rate; registrationsPerAddress: Rate },
 ): Limits {
-  // The names are stored with each counter.
+  // These names are part of the stored keys, so that renaming one would reset its counters.
   const limit = (name: string, events: string, rate: Rate): Limit => ({
     rate,
     events,

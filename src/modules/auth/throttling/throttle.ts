@@ -21,7 +21,7 @@ export interface Counter {
 
 // A lockout lasts for 1, 2, 4 and then always 8 periods of the limit.
 const maxLockoutPeriods = 8
-/** The number of periods after its end for which a lockout makes the next one longer. */
+/** A lockout makes the next one longer if the next one begins within this number of periods after its end. */
 const lockoutKeptForPeriods = 8
 /** The time to store an outcome. The request's own deadline may have passed by then. */
 const storeWithinMs = 2_000
@@ -44,7 +44,7 @@ export async function refuseThrottled(counters: readonly Counter[], call: Call):
 }
 
 /**
- * Counts an event that counts whether it succeeds or fails.
+ * Counts an event, whether it succeeds or fails.
  * @throws DomainError `rate_limited`, with `retryAfter` in seconds, if there were too many
  */
 export async function countOne({ limit, key }: Counter, call: Call): Promise<void> {
@@ -57,9 +57,9 @@ export async function countOne({ limit, key }: Counter, call: Call): Promise<voi
 }
 
 /**
- * Makes an attempt of which only failures count. The attempt is counted before it begins, and taken back if it succeeds. So
- * no more attempts are made than may fail, however many requests arrive at once at however many replicas.
- * @param attempt whether it succeeded
+ * Makes an attempt, and counts it if it fails. The attempt is counted before it begins, and subtracted again if it succeeds. So the
+ * limit also holds for requests that arrive at several replicas at once.
+ * @param attempt resolves to whether it succeeded
  * @throws DomainError `rate_limited`, with `retryAfter` in seconds; also every error of `attempt`, which counts as no failure
  */
 export async function countFailures(
@@ -68,7 +68,7 @@ export async function countFailures(
   attempt: () => Promise<boolean>,
 ): Promise<boolean> {
   const counted: { counter: Counter; count: Count }[] = []
-  const takeBack = async () => {
+  const subtractAgain = async () => {
     const storeCall = createCall(storeWithinMs, call.requestId)
     await Promise.all(
       counted.map(({ counter: { limit, key }, count }) => limit.attempts.subtract(key, count, storeCall)),
@@ -86,11 +86,11 @@ export async function countFailures(
     }
     succeeded = await attempt()
   } catch (error) {
-    await takeBack()
+    await subtractAgain()
     throw error
   }
   if (succeeded) {
-    await takeBack()
+    await subtractAgain()
     return true
   }
   const storeCall = createCall(storeWithinMs, call.requestId)

@@ -4,16 +4,16 @@ import type { BooksRepository } from './books.repository.ts'
 import type { StockRepository } from './stock.repository.ts'
 import type { ProductBooks } from './stock.ts'
 
-// The server keeps the snapshot for this time.
+// MongoDB keeps the snapshot for this time by default.
 const auditTimeoutMs = 300_000
 const repairTimeoutMs = 30_000
 
 /**
- * Compares the accounts of every product, including deleted ones: `stock` plus all holds, `stocked`, and the sum of the ledger
- * must be equal. All accounts are read from one snapshot, so that concurrent operations cause no finding.
+ * Checks the books of every product, including deleted ones: `stock` plus all holds, `stocked`, and the sum of the ledger must be
+ * equal. All books are read from one snapshot, so that concurrent operations cause no finding.
  *
- * A finding can be repaired if two of the three accounts agree and the third is a figure that each operation increments. The
- * repair sets that figure. If no two accounts agree, the right figures are unknown.
+ * A finding can be repaired if two of these three figures agree, and the third one is a field of the product. The repair sets
+ * that field. If no two figures agree, the right ones are unknown.
  */
 export function auditStock({ books, stock }: { books: BooksRepository; stock: StockRepository }): Audit {
   return {
@@ -38,11 +38,11 @@ export function auditStock({ books, stock }: { books: BooksRepository; stock: St
 type Fault = Omit<Finding, 'subject'>
 
 function findFaults(stock: StockRepository, read: ProductBooks): Finding[] {
-  const accounts = `stock ${read.stock} + held ${read.held}, stocked ${read.stocked}, ledger ${read.ledger}`
+  const figures = `stock ${read.stock} + held ${read.held}, stocked ${read.stocked}, ledger ${read.ledger}`
   return findFaultsOfBooks(stock, read).map((fault) => ({
     ...fault,
     subject: read.productId,
-    message: `${fault.message}: ${accounts}`,
+    message: `${fault.message}: ${figures}`,
   }))
 }
 
@@ -83,7 +83,7 @@ function findImbalance(stock: StockRepository, read: ProductBooks): Fault {
   if (ledger === stocked) {
     return { code: 'oversold', message: 'orders hold more than was ever put in', oversells: true }
   }
-  return { code: 'books_off', message: 'no two accounts agree', oversells: true }
+  return { code: 'books_off', message: 'no two figures agree', oversells: true }
 }
 
 /**

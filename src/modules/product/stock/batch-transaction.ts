@@ -71,7 +71,7 @@ export function createBatchTransaction(stock: StockRepository): ExecuteInTransac
       const allReads = operations.map((operation) => operation.reads)
       const decided = decide(queued, await readState(allReads, transaction))
       await write(transaction, decided.changes()).catch((error: unknown) => {
-        // Another transaction's change would be a write conflict. So a stale decision means an error in this program.
+        // A change by another transaction would be a write conflict. So a stale decision here is a defect of this program.
         throw error instanceof StaleDecision ? new DomainError('internal_error', error.message) : error
       })
       return decided

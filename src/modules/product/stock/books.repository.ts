@@ -6,7 +6,8 @@ import type { ProductBooks } from './stock.ts'
 
 export interface BooksRepository {
   /**
-   * Reads the accounts of every product from one snapshot.
+   * Reads the books of every product, which are the figures that must agree if no stock was lost or sold twice
+   * (`ProductBooks`). All figures come from one snapshot.
    * @param onBooks is called for each product, or for each of `productIds` if they are given
    * @returns the number of products, and the holds of products that do not exist
    */
@@ -62,7 +63,7 @@ const sumHolds = (database: Database, options: SnapshotOptions, lines: 'requeste
     { $group: { _id: `$${lines}.productId`, sum: { $sum: `$${lines}.quantity` } } },
   ])
 
-/** Runs a pipeline of sums by product. Ids of different types for the same product are added together. */
+/** Runs a pipeline of sums by product. An operator's edit may store a product's id as a string: both sums are added. */
 async function sum(
   database: Database,
   options: SnapshotOptions,

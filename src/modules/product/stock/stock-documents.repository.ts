@@ -46,7 +46,7 @@ const ledgerSchema = new Schema<LedgerDocument>(
 )
 
 interface KeyedAnswerDocument extends KeyedAnswer {
-  /** As `answerIdOf`. */
+  /** The id that `answerIdOf` returns. */
   _id: string
   at: Date
 }

@@ -65,7 +65,7 @@ export function createStockQueue(stock: StockRepository): RunInBatch {
     const separateResults = queued.map(({ request, call }) => {
       if (!separate.has(request)) return undefined
       const result = separate.run(request, call)
-      // The result may be an error before its caller waits for it, while the shared batch is still in progress.
+      // The result may fail before it is awaited. Without a handler, Node.js would end the process.
       result.catch(() => undefined)
       return result
     })

@@ -68,7 +68,7 @@ function createProductWrites({ products }: StockModels, options: WriteOptions) {
     },
 
     /**
-     * Corrects the accounts of a product after an audit, by compare-and-set. The holds are compared too, because every hold and
+     * Corrects the books of a product after an audit, by compare-and-set. The holds are compared too, because every hold and
      * every release makes a new version.
      * @returns false if the product has changed since it was read
      */

@@ -61,7 +61,7 @@ export interface Found<Kind> {
   corruptIds: string[]
 }
 
-/** What a batch stores in one transaction. */
+/** The changes that a batch stores in one transaction. */
 export interface BatchChanges {
   at: Date
   products: readonly ProductChange[]
@@ -73,7 +73,10 @@ export interface BatchChanges {
   newAnswers: readonly (KeyedAnswer & { id: string })[]
 }
 
-/** The accounts of one product, which may be deleted. They balance if `stock` + `held` = `stocked` = `ledger`. */
+/**
+ * The books of one product: three independent records of the quantity that was ever put into stock. They are `stock` + `held`,
+ * `stocked` and `ledger`. The books balance if all three are equal. The product may be deleted.
+ */
 export interface ProductBooks {
   productId: string
   isWellFormed: boolean
@@ -84,6 +87,6 @@ export interface ProductBooks {
   held: number
   /** The quantity that the holds were answered with. It equals `held` unless a reservation contradicts itself. */
   answered: number
-  /** The sum of the ledger. */
+  /** The sum of all changes in the ledger. */
   ledger: number
 }
