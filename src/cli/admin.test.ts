@@ -16,7 +16,7 @@ const script = fileURLToPath(new URL('./admin.ts', import.meta.url))
 
 type Outcome = Awaited<ReturnType<typeof run>>
 
-/** `npm run admin` with these environment variables; `input` is its standard input. */
+/** Runs `npm run admin` with these environment variables. `input` is its standard input. */
 const run = (env: Record<string, string>, args: readonly string[], input: string | Buffer = '') =>
   runScript('cli/admin.ts', args, env, input)
 
@@ -90,7 +90,7 @@ describe('npm run admin -- create', () => {
     })
     onTestFinished(() => void child.kill('SIGKILL'))
     const errors = textOf(child.stderr)
-    // Standard input has no line break, and stays open.
+    // The input has no line break, and its stream stays open.
     child.stdin.write('long'.repeat(10_000))
     const [code] = await once(child, 'close')
     expect({ code, errors: errors() }).toEqual({ code: 1, errors: expect.stringContaining('is too long') })
@@ -112,7 +112,7 @@ describe('npm run admin -- create', () => {
         run(fresh, ['create', `${name}-and-only`, 'only@example.com'], 'the boat in the bottle'),
       ),
     )
-    // The unique index exists before the first account.
+    // Both commands use the same e-mail address. One of them fails, because the unique index exists before the first account.
     expect(twice.map(({ code }) => code).toSorted()).toEqual([0, 1])
     const own = await openCollections(environment.MONGODB_URI ?? '', fresh.MONGODB_DATABASE)
     for (const module of ['auth', 'product', 'order']) await (await own.collections(module)).dropDatabase()
@@ -389,7 +389,7 @@ describe('npm run admin at a terminal', () => {
     let prompts = 0
     child.stdout.on('data', () => {
       const asked = shown().split('new password').length - 1
-      // The second prompt has these words too.
+      // Both prompts contain the words `new password`, so that a line is typed for each occurrence.
       while (prompts < asked && answers.length > 0) {
         prompts += 1
         processes = commandLines()
@@ -415,7 +415,7 @@ describe('npm run admin at a terminal', () => {
     expect(shown).toMatch(/^new password: \r\nnew password, again: \r\n/)
     expect(shown).toContain('\ntypist is an admin now')
     expect(shown).not.toContain(secret)
-    // The command lines were read between the two prompts.
+    // The command lines were read while the command waited at a prompt.
     expect(processes).toContain('typist@example.com')
     expect(processes).not.toContain(secret)
     expect((await signIn('typist', secret)).status).toBe(200)
@@ -457,7 +457,7 @@ describe('npm run admin at a terminal', () => {
 
 it('npm run admin uses the embedded MongoDB, before the first start of the program and while it runs', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-admin-'))
-  // The environment of this machine says where mongod is.
+  // The embedded MongoDB needs variables of this process, which say where mongod is.
   const embedded = { ...process.env, ...environment, MONGODB_URI: '', DATA_DIR: dataDir }
   const first = await run(embedded, ['create', 'early', 'early@example.com'], 'the boat in the bottle')
   expect(first).toMatchObject({ code: 0, stdout: expect.stringContaining('early is an admin now') })
@@ -474,7 +474,7 @@ it('npm run admin uses the embedded MongoDB, before the first start of the progr
   const { refreshToken } = await running.signIn('early@example.com', 'the boat in the bottle')
   const reset = await run(embedded, ['reset-password', 'early'], 'found it under the mat')
   expect(reset).toMatchObject({ code: 0, stdout: expect.stringContaining('signed out everywhere') })
-  // The program that started this MongoDB still uses it.
+  // The running program uses the MongoDB that the command has changed.
   expect((await running.post('/token/refresh', { body: { refreshToken } })).status).toBe(401)
   expect(await running.login('early@example.com', 'found it under the mat')).toEqual(expect.any(String))
   main.kill('SIGTERM')

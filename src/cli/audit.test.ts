@@ -432,7 +432,7 @@ it('the audit does not repair data that has changed since the audit read it', as
   const findings: Finding[] = []
   for (const { audit } of composition.audits) findings.push(...(await audit.inspect()).findings)
   expect(findings.map(({ code }) => code).sort()).toEqual(['order_unfinished', 'stock_off'])
-  // A sale, and a retry that carries the order on.
+  // Meanwhile a unit is sold, and a retry takes the order over.
   await change(copy.product, 'products', cup.productId, { $inc: { stock: -1, version: 1 } })
   await change(copy.order, 'orders', orders.confirmed, { $set: { leaseUntil: new Date(1) } })
   for (const { repair } of findings) expect(await repair?.()).toBeUndefined()
@@ -445,7 +445,7 @@ it('the audit does not repair data that has changed since the audit read it', as
 
 it('the audit does not put stock on sale that belongs to an order without its hold', async () => {
   const copy = await copyOfShop()
-  // Seen from the product module alone, three cups are missing from the shelf.
+  // The product module alone would conclude from this that its stock is too low, and would raise the stock.
   await remove(copy.product, 'reservations', byId(orders.confirmed))
   expect(await copy.look('repair')).toEqual(
     expect.arrayContaining([
@@ -465,7 +465,7 @@ it('the audit does not repair stock if it stopped reading the orders at the limi
   const order = await copy.order.collection('orders').findOne(byId(orders.cancelled))
   const reservation = await copy.product.collection('reservations').findOne(byId(orders.shipped))
   const { key: _, ...cancelled }: Json = order
-  // More holds that are left than one audit lists, before an order whose hold is gone.
+  // The audit reaches its limit of findings (`hold_left`) before it reads the order without its hold.
   const ids = Array.from({ length: 1_000 }, (_, n) => ({
     orderId: String(orders.cancelled).replace(/^......../, n.toString(16).padStart(8, '0')),
   }))
@@ -493,7 +493,7 @@ it('the audit does not repair stock if it stopped reading the orders at the limi
 
 it('a repair never puts more stock on sale than exists', async () => {
   const copy = await copyOfShop()
-  // The stock of a cancelled order came back, and then its hold: to release that one too would sell a cup twice.
+  // The stock of the cancelled order was already returned. Releasing its restored hold would return the stock a second time.
   await change(copy.product, 'reservations', orders.cancelled, { $set: { state: 'held' } })
   expect((await copy.look('repair')).map(({ repaired }) => repaired)).toEqual([
     'released the stock that it held',

@@ -199,7 +199,7 @@ describe.concurrent('the embedded MongoDB of a data directory', { timeout: 60_00
     await first.close()
 
     const { port } = new URL(first.uri)
-    // Another program has the old port, and keeps each connection open for a while before it closes it.
+    // Another program listens on the old port. It accepts each connection, and closes the connection a second later.
     const squatter = createServer((socket) => setTimeout(() => socket.destroy(), 1_000))
     onTestFinished(() => void squatter.close())
     await once(squatter.listen(Number(port), '127.0.0.1'), 'listening')

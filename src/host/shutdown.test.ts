@@ -125,7 +125,7 @@ describe('the shutdown', () => {
     expect(await ended).toBe(0)
     expect(output()).toContain('"reason":"SIGTERM"')
     expect(output()).toContain('"msg":"stopped"')
-    // A probe that succeeds is not logged, and one that is refused is no error.
+    // Successful probes are not logged. Refused probes are logged as `info`, not as errors.
     const probes = output()
       .split('\n')
       .filter((line) => line.includes('"path":"/readyz"') || line.includes('"path":"/healthz"'))

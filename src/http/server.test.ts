@@ -21,7 +21,7 @@ const open = async (
   )
 }
 
-/** Keeps its connections. */
+/** Keeps its connections open. */
 const agent = new Agent({ keepAlive: true })
 /** Sends a request, and returns the Connection header of the answer. */
 const sendRequest = (): Promise<string | undefined> =>

@@ -6,7 +6,7 @@ import { DomainError } from './errors.ts'
 const newCall = (timeoutMs = 10_000) => createCall(timeoutMs, 'request-1')
 const turnOfEventLoop = () => new Promise((resolve) => setImmediate(resolve))
 
-/** Batched work whose batches end when the test says so. */
+/** Batched work. The test ends each batch. */
 function controlled(options: Partial<Parameters<typeof batched>[0]> = {}) {
   const batches: {
     requests: number[]

@@ -65,7 +65,7 @@ it('does not block a program whose log is not read, and keeps the lines up to a 
   child.stdin?.end()
   await closed
   const lines = linesOf(log())
-  // The backlog of some 16 million characters, and the lines that the pipe and the flush at the exit have taken.
+  // The written lines are the backlog of some 16 million characters, and those that the pipe and the flush at the exit took.
   expect(lines.length).toBeGreaterThan(150)
   expect(lines.length).toBeLessThan(380)
   for (const line of lines) expect(JSON.parse(line).msg).toBe('ä'.repeat(50_000))

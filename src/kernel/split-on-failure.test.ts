@@ -3,7 +3,7 @@ import { createCall, waitUntilDeadline } from './call.ts'
 import { dependencyUnavailable } from './errors.ts'
 import { splitOnFailure } from './split-on-failure.ts'
 
-/** Work whose every batch takes the same time, and the sizes of the batches that were executed. */
+/** Work whose batches all take the same time. Records the sizes of the executed batches. */
 function workThatTakes(durationMs: number) {
   const sizes: number[] = []
   const execute = splitOnFailure<number, number>(async (batch, call) => {

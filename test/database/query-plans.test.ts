@@ -224,17 +224,17 @@ const seeks = 'scans more index keys than it needs'
 const faults: Record<string, (plan: Plan) => boolean> = {
   [scans]: ({ stages }) => stages.includes('COLLSCAN'),
   [sorts]: ({ stages }) => stages.some((stage) => stage === 'SORT' || stage === '$sort'),
-  // A look-up by a unique key reads the document before it checks the rest of the filter.
+  // A look-up by a unique key may read one document that the rest of the filter then excludes.
   [reads]: ({ documentsExamined, returned, lookUps }) =>
     documentsExamined > Math.max(1.1 * returned, lookUps),
-  // One more key is read to find the end of a range.
+  // MongoDB reads one more key to find the end of each range.
   [seeks]: ({ keysExamined, returned, ranges }) => keysExamined > 1.1 * returned + ranges,
 }
 
 const sums = 'the audit sums all holds, ledger entries and stocks'
 const holds = 'the audit scans all reservations for holds: an index on them would add a write to every sale'
 
-/** The plans that may have the fault, and the reasons. */
+/** For each fault, the plans that are allowed to have it, with the reason. */
 const exceptions: Record<string, Record<string, string>> = {
   [scans]: {
     'find products by nothing': sums,

@@ -44,7 +44,7 @@ const all = Object.entries(services)
 const modules = registry.map(({ name }) => name)
 /** The services that run the program. */
 const hosts = all.filter(([, { environment }]) => environment?.SERVICE !== undefined)
-/** The services that run once. Their dependents wait for their end. */
+/** The services that run once and end. The services that depend on them wait for that. */
 const oneTime = new Set(
   all.flatMap(([, { depends_on = {} }]) =>
     Object.entries(depends_on).flatMap(([name, { condition }]) =>

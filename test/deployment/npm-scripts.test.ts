@@ -15,7 +15,7 @@ describe('the scripts of package.json', () => {
     expect(await readFile(join(root, 'exec.cmd'), 'utf8')).toMatch(/^@%\*$/m)
     for (const [name, line] of Object.entries<string>(scripts)) {
       expect(name).not.toMatch(/^(pre|post)/)
-      // Windows has no `exec`. Its shell runs exec.cmd instead. The rest of a line means the same in each shell.
+      // Windows has no `exec`, so that its shell runs exec.cmd instead. The rest of the line has the same meaning in every shell.
       expect(line).toMatch(/^(exec )?node scripts\/run\.mjs [\w./@-]+( [\w./-]+)*$/)
       const [, program = ''] = line.match(/run\.mjs (\S+)/) ?? []
       await expect(readFile(join(root, program)), program).resolves.toBeDefined()
@@ -25,7 +25,7 @@ describe('the scripts of package.json', () => {
   it('no package needs its install script to run', async () => {
     const { packages } = await json(root, 'package-lock.json')
     const withScript = Object.keys(packages).filter((path) => packages[path].hasInstallScript)
-    // bcrypt contains its binaries. The other package is telemetry.
+    // Both work without their scripts: bcrypt contains its binaries, and @scarf/scarf only reports telemetry.
     expect(withScript).toEqual(['node_modules/@scarf/scarf', 'node_modules/bcrypt'])
   })
 
@@ -94,7 +94,7 @@ process.exitCode = Number(process.env.CODE ?? 0)
   /** Runs `npm start` with these settings, and without the environment of this test run. */
   async function start(settings: Record<string, string> = {}, ...args: string[]): Promise<Ran> {
     const { HOME = '' } = process.env
-    // The project has no package with Node.js, and uses the Node.js of the tests.
+    // The copied project has no `node` package. It uses the Node.js that runs the tests.
     const machine = (process.env.PATH ?? '')
       .split(delimiter)
       .filter((entry) => !entry.includes('node_modules'))

@@ -10,7 +10,7 @@ import { repeatRequests } from './repeat-requests.ts'
  */
 export async function findContradictions(history: History, shop: RunningShop): Promise<string[]> {
   const repeated = await repeatRequests(history, shop)
-  // Tests that follow each other may share the databases.
+  // The databases may also contain orders of earlier tests.
   const customers = new Set(history.customers.map(({ userId }) => userId))
   const stored = (await shop.collections('order')).collection('orders')
   const orders = (await stored.find().toArray()).filter(({ userId }) => customers.has(String(userId)))

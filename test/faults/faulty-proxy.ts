@@ -8,7 +8,7 @@ export interface Delivery {
   delayMs?: number
   /** How often the request arrives: 0 loses it, 2 delivers it twice at the same time. */
   times?: number
-  /** The service carries the request out, and its answer is lost. */
+  /** The service executes the request, but its answer is lost. */
   answerLost?: boolean
 }
 

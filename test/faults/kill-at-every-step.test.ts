@@ -185,7 +185,7 @@ async function runCampaign(shape: Shape): Promise<Campaign> {
   return { cases: settled, unbalanced: await findUnbalancedBooks(fleet), audit }
 }
 
-/** All kill points: before and after each step that a request of each kind takes. */
+/** Lists all kill points: before and after each step of each kind of request. */
 async function listKillPoints(fleet: Fleet, customer: Account): Promise<KillPoint[]> {
   const points: KillPoint[] = []
   for (const operation of ['create', 'cancel'] as const) {
@@ -204,7 +204,7 @@ async function listKillPoints(fleet: Fleet, customer: Account): Promise<KillPoin
   return points
 }
 
-/** The steps that such a request takes in each service. */
+/** Executes a request of this kind without a kill. @returns the names of its steps, by service */
 async function listSteps(
   fleet: Fleet,
   customer: Account,
@@ -225,7 +225,10 @@ async function listSteps(
   throw new Error(`no ${operation} got a final answer`)
 }
 
-/** Chooses all points, or a sample: before and after the commit, one cancellation with and one without a retry, and any other. */
+/**
+ * Returns all points if FAULTS is set, or else a sample: before and after the commit, a cancellation with a retry and one without,
+ * and one more.
+ */
 function choose(points: KillPoint[], random: SeededRandom): KillPoint[] {
   if (faultCount !== undefined) return points
   const pick = (fields: Partial<KillPoint>) =>

@@ -187,7 +187,6 @@ function fixed<Fields extends object>(fields: Fields) {
   return Object.fromEntries(constants) as { [Name in keyof Fields]: fc.Arbitrary<Fields[Name]> }
 }
 
-/** Describes an operation for the log. */
 export function describeOperation(operation: Operation): string {
   switch (operation.kind) {
     case 'buy': {

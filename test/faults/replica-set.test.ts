@@ -12,7 +12,7 @@ import { faultSeed } from './seeded-random.ts'
 import { waitUntilSettled } from './wait-until-settled.ts'
 
 const kills = Math.min(faultCount ?? 1, 20)
-/** docs/faults.md promises this time from a kill until an order is confirmed that was first requested after the kill. */
+/** docs/faults.md promises that after a kill a new order is confirmed within this time. */
 const maxStallMs = 15_000
 
 const seed = faultSeed()

@@ -38,7 +38,7 @@ interface Run {
   failedServices: Map<Service, { isDead: boolean; until: number; recover(): Promise<void> }>
   /** How the network delivers the next requests. */
   deliveries: Record<'services' | 'clients', Delivery[]>
-  /** Complaints about answers that no such request should ever get. */
+  /** Complaints about answers that a request of this kind must never get. */
   unexpectedAnswers: string[]
 }
 

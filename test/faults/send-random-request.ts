@@ -185,5 +185,5 @@ const answersByKind: Record<Request['kind'], string[]> = {
   'delete product': ['204', '404 product_not_found'],
 }
 
-/** The answers that such a request may get, each as its status and its code. */
+/** The allowed answers to each kind of request, each as its status and its code. */
 export const possibleAnswers = ({ kind }: Request): string[] => [...answersToAny, ...answersByKind[kind]]

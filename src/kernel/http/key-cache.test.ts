@@ -103,7 +103,7 @@ it('refreshes the key set in the background after five minutes, so that a withdr
   later(1)
   // The request does not wait for the refresh.
   expect(await findKey(known.kid, call)).toEqual(known)
-  // The next requests use its result.
+  // The next requests use the result of the refresh.
   await vi.waitFor(async () => expect(await findKey(known.kid, call)).toBeUndefined())
   expect(await findKey(rotated.kid, call)).toEqual(rotated)
 })

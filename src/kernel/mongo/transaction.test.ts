@@ -68,7 +68,7 @@ describe('a transaction', () => {
     let attempts = 0
     const result = await shop.database.transaction(callOf(5_000), async (session) => {
       attempts += 1
-      // This simulates an insert by another process after the transaction's read.
+      // The insert fails with a duplicate key, as after a concurrent insert by another process.
       if (attempts === 1) await shop.counters().insertOne({ _id: 'a', n: 1 }, { session })
       return (await shop.counters().findOne({ _id: 'a' }, { session }))?.n
     })
@@ -81,7 +81,7 @@ describe('a transaction', () => {
     await shop.database.transaction(callOf(10_000), async (session) => {
       attempts += 1
       await shop.counters().updateOne({ _id: 'a' }, { $inc: { n: 1 } }, { session })
-      // A process that waits for a stalled transaction kills it like this.
+      // This is how a process kills a stalled transaction that it waits for.
       if (attempts === 1) await shop.db.admin().command({ killSessions: [{ id: session.id?.id }] })
     })
     expect(attempts).toBe(2)

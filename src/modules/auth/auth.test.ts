@@ -10,7 +10,7 @@ afterAll(() => shop.close())
 
 const password = 'correct horse battery'
 
-// 70 bytes in 35 characters.
+// This password has 70 bytes in 35 characters. The limit is 72 bytes.
 const longest = 'восемьдесятлошадейскачутчерезполедо'
 
 describe('registration', () => {

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { call, type PortShop, startPortShop } from '#test/support/port-shop.ts'
 import type { AuthPort } from './contract.ts'
 
-/** The tests that every implementation of the port passes. */
+/** The tests that every implementation of the auth port passes. */
 export function authPortSuite(name: string, implementation: (shop: PortShop) => Promise<AuthPort>) {
   describe(`the auth port, ${name}`, () => {
     let host: PortShop

@@ -298,7 +298,7 @@ describe('a cancellation that cannot finish at once', () => {
   )
 })
 
-// On a single server a linearizable read waits for the next write to the journal: six times as long as a first order takes.
+// On a single server a linearizable read waits for the next write to the journal, which takes longer than placing an order.
 it('a replay and two simultaneous cancellations send no linearizable read if the order is final', async () => {
   await open({ MONGODB_URI: recordedUri() })
   const [{ productId }, gone] = await Promise.all([product(5), product()])

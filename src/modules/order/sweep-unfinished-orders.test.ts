@@ -112,7 +112,7 @@ describe.concurrent('an order that is left pending', () => {
       },
     }))
     const retry = place(productId)
-    // A sweeper that took this order has passed the other order by.
+    // The sweeper undid the other order. So it has also seen this order, and left it alone.
     await becomes(other.orderId, 'cancelled')
     gate.open()
     expect(await retry).toMatchObject({ status: 201, body: { orderId } })
@@ -208,7 +208,7 @@ describe.concurrent('the sweeper', () => {
     const cancelling = shop.delete(`/orders/${orderId}`, { token: ada.token })
     await vi.waitFor(() => expect(releases).toBe(1))
     await shop.ageLease(other.orderId, longAgo)
-    // A sweeper that took this order has passed the other order by.
+    // The sweeper undid the other order. So it has also seen this order, and left it alone.
     await becomes(other.orderId, 'cancelled')
     expect(releases).toBe(1)
     gate.open()
@@ -272,7 +272,7 @@ describe.concurrent('the sweeper', () => {
     await shop.ageLease(orderId, longAgo)
     await becomes(orderId, 'cancelling')
     await vi.waitFor(() => expect(refusals).toBeGreaterThan(1), { timeout: 15_000 })
-    // Until then a retry is answered with a conflict that asks it to come back.
+    // While the order is `cancelling`, a retry is answered with a conflict that says to retry later.
     expect(await place(productId)).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
     shop.stubProduct()
     await becomes(orderId, 'cancelled')

@@ -4,7 +4,7 @@ import { call, type PortShop, startPortShop } from '#test/support/port-shop.ts'
 import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 import type { ProductPort } from './contract.ts'
 
-/** The tests of the product port, for each implementation. */
+/** The tests that every implementation of the product port passes. */
 export function productPortSuite(name: string, implementation: (shop: PortShop) => Promise<ProductPort>) {
   describe(`the product port, ${name}`, () => {
     let host: PortShop

@@ -19,7 +19,7 @@ describe('concurrent comparisons', () => {
     const passwords = createPasswords({ cost: 11, threads })
     const hash = await passwords.hash('correct horse', callWithin(10_000))
     const comparisons = Array.from({ length: maxConcurrent * 40 }, (_, n) =>
-      // The first comparison has enough time even on a slow machine.
+      // The deadline of the first comparison is long, so that it succeeds even on a slow machine.
       passwords
         .verify('wrong', hash, callWithin(n === 0 ? 10_000 : 600))
         .catch((error: { code?: string }) => error.code),

@@ -118,7 +118,7 @@ it('each of the 3,000 most common passwords is refused', () => {
   expect(common.filter((password) => weaknessOf(password, account) === undefined)).toEqual([])
 })
 
-/** Adds the number of the next account to the names in a password, as the names of the account have it. */
+/** Adds the number of the next account to the names in a password, because the names of each test account end with its number. */
 const withNumber = (password: string): string =>
   password.replace(/(hopper|grace)(?!\.)/i, (name) => `${name}${registered + 1}`)
 
@@ -150,7 +150,7 @@ describe('the upgrade of a hash', () => {
     vi.spyOn(bcrypt, 'hash').mockImplementation(() => new Promise(() => {}))
     const started = performance.now()
     expect((await later.login(ada.email, ada.password)).length).toBeGreaterThan(0)
-    // A gateway would have started to count the time of the request earlier.
+    // The answer must come before a gateway gives up, which started to count the time of the request earlier.
     expect(performance.now() - started).toBeLessThan(8_000)
     await later.close()
   })
@@ -226,7 +226,7 @@ it('other requests are answered while many sign-ins wait', async () => {
     expect((await own.post('/login', { body })).status).toBe(401)
     ended += 1
   })
-  // After the first sign-in, as many comparisons as allowed are in progress.
+  // When the first sign-in has ended, all threads for comparisons are busy with the others.
   await Promise.race(signIns)
   expect((await own.get('/profile', { token })).status).toBe(200)
   expect((await own.get('/products/')).status).toBe(200)
@@ -237,7 +237,7 @@ it('other requests are answered while many sign-ins wait', async () => {
 
 describe('an unknown account', () => {
   it('an unknown account costs the same commands and comparisons as a wrong password', async () => {
-    // The owner has not signed in, so the network of this test is not known.
+    // The owner has not signed in, so that this network is not known for the account.
     const [username, email] = ['somebody', 'somebody@example.com']
     await shop.post('/register', { body: { username, email, password: 'correct horse battery' } })
     const commands = recordCommands()

@@ -138,7 +138,7 @@ describe('a spent token', () => {
     const second = await rotate(ada.refreshToken)
     await ageFamilies(ada, 5_000)
     expect(await rotate(ada.refreshToken, 1)).toBe(second)
-    // A client that got the answer and a client that did not continue with the same token.
+    // A client that got the answer and a client that lost it now have the same token.
     const third = await rotate(second)
     expect(await rotate(second, 1)).toBe(third)
   })

@@ -21,7 +21,7 @@ beforeAll(async () => {
 })
 afterAll(() => host.close())
 
-// A queue that always decides on the stale cache repeats the decision until this deadline, and fails.
+// If the queue decided on the stale cache each time, its decisions would fail until this deadline.
 const timeoutMs = 1_500
 const reserve = (productId: string, quantity = 1, orderId = randomBytes(12).toString('hex')) =>
   port.reserve({ orderId, lines: [{ productId, quantity }] }, call(timeoutMs))
@@ -155,7 +155,7 @@ it('a keyed stock change repeats its answer after the product has changed', asyn
     })
   const first = await add(10)
   expect(first.status).toBe(200)
-  // A new change would exceed the maximum stock and be refused. The reserves make the batch write the product.
+  // If the repeated change took effect, the stock would exceed its maximum. The reserves make the batch write the product.
   const others = Array.from({ length: 5 }, () => reserve(productId))
   const [again] = await Promise.all([add(10), ...others])
   expect({ status: again.status, body: again.body }).toEqual({ status: 200, body: first.body })
@@ -189,7 +189,7 @@ it('a reservation is released once, even if two transactions have read it as hel
 
 it('a decision is made in a transaction, before the deadline, if optimistic decisions fail repeatedly', async () => {
   const productId = await product(5)
-  // Two lines of one product, which no order has, take more than its stock. The write never fits the decision.
+  // An order never has two lines of one product. Together these lines take more than the stock, so that the write always fails.
   const lines = [3, 3].map((quantity) => ({ productId, quantity }))
   const odd = port.reserve({ orderId: randomBytes(12).toString('hex'), lines }, call(3_000))
   await expect(odd).rejects.toMatchObject({ code: 'internal_error' })
