@@ -286,7 +286,7 @@ describe('the program', () => {
     )
   })
 
-  test('files outside HTTP import `z` alone from @hono/zod-openapi', async () => {
+  test('files outside HTTP import only `z` from @hono/zod-openapi', async () => {
     expect(await takingMoreThanSchemas(root, real)).toEqual([])
     expect(await takingMoreThanSchemas(copy, planted)).toEqual(['src/modules/leaking/place-order.ts'])
   })

@@ -29,7 +29,7 @@ it('the boot refuses a code that two modules have, and names both', () => {
   )
 })
 
-it('the kernel names no module and none of the words of a module', async () => {
+it('the code of the kernel contains no problem code, setting or field of a module', async () => {
   const problemCodes = registry.flatMap(({ problems = {} }) => Object.keys(problems))
   const allSettings = registry.flatMap(({ settings }) =>
     Object.keys(settings?.({ production: true }).shape ?? {}),

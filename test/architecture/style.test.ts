@@ -28,7 +28,7 @@ it('no file outside tests has 300 lines or more, and half of those in src have f
   expect(medianLength(inSource)).toBeLessThanOrEqual(maxMedianFileLines)
 })
 
-it('finds a file that is one line too long, and the median length of files in any order', () => {
+it('the check finds a file that is one line too long, and the median length of files in any order', () => {
   const planted = [300, 1, 299].map((lines) => ({ name: `${lines}.ts`, text: '1\n'.repeat(lines) }))
   expect(filesLongerThan(maxFileLines, planted)).toEqual(['300.ts'])
   expect(medianLength(planted)).toBe(299)

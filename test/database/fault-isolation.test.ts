@@ -97,8 +97,8 @@ describe('a command that hangs', () => {
   )
 })
 
-describe('a document that is locked', () => {
-  it('a locked order delays its own request alone', async () => {
+describe('a locked document', () => {
+  it('a locked order delays only the request for it', async () => {
     const productIds = await products()
     const { orderId } = (await buy(productIds[0] ?? '')).body
     const unlock = await lock('order', 'orders', orderId)
@@ -126,7 +126,7 @@ describe('a document that is locked', () => {
     expect(statuses(await Promise.all(baskets)).every((status) => [201, 503].includes(status))).toBe(true)
   })
 
-  it('a locked product delays its own orders alone', async () => {
+  it('a locked product delays only the orders of it', async () => {
     const [productIds, [locked = '']] = await Promise.all([products(), products()])
     const unlock = await lock('product', 'products', locked)
     const stuck = [buy(locked), buy(locked)]

@@ -113,7 +113,7 @@ describe('a MongoDB that MONGODB_URI does not fit', () => {
     },
   )
 
-  it('the boot ends if MONGODB_URI names an arbiter alone, with and without directConnection', async () => {
+  it('the boot ends if MONGODB_URI names only an arbiter, with and without directConnection', async () => {
     for (const options of ['', '?directConnection=true']) {
       const { faults } = await refusal(`mongodb://${arbiter.host}/${options}`)
       expect(faults).toEqual([expect.stringMatching(/^MONGODB_URI leads to an arbiter alone/)])
@@ -121,7 +121,7 @@ describe('a MongoDB that MONGODB_URI does not fit', () => {
     }
   })
 
-  it('the boot ends if MONGODB_URI names a hidden secondary alone', async () => {
+  it('the boot ends if MONGODB_URI names only a hidden secondary', async () => {
     const { faults } = await refusal(`mongodb://${root}${hidden.host}/?directConnection=true`)
     expect(faults).toEqual([expect.stringMatching(/^MONGODB_URI leads to a secondary alone/)])
     expect(faults[0]).toContain(`name ${primary.host} in MONGODB_URI, with replicaSet=guarded`)
@@ -152,7 +152,7 @@ describe('a MongoDB that MONGODB_URI does not fit', () => {
     ])
   })
 
-  it('the boot ends with one fault per database if the account may only read', async () => {
+  it('the boot ends if the account may only read, and the message names each database', async () => {
     const { faults } = await refusal(asUser('reader'))
     expect(faults).toHaveLength(3)
     for (const [at, name] of ['auth', 'product', 'order'].entries()) {

@@ -248,7 +248,7 @@ const exceptions: Record<string, Record<string, string>> = {
   [seeks]: { 'find reservations by _id, state in order of _id': holds },
 }
 
-it.each(Object.entries(faults))('no query %s, except the listed ones', (fault, isFaulty) => {
+it.each(Object.entries(faults))('no query %s, except the listed queries', (fault, isFaulty) => {
   const faulty = plans.filter(isFaulty)
   const names = new Set(faulty.map(({ name }) => name))
   const excepted = exceptions[fault] ?? {}

@@ -67,7 +67,7 @@ const shapes = {
 }
 
 describe('the compose file', () => {
-  it('compose up starts one process by default, and two replicas of each module in the split shape', () => {
+  it('docker compose up starts one process by default, and two replicas of each module in the split shape', () => {
     const common = ['mongodb', 'mongodb-setup', 'secrets']
     expect(shapes['one process'].sort()).toEqual([...common, 'trivet'].sort())
     expect(shapes.split.sort()).toEqual([...common, ...modules, 'nginx'].sort())

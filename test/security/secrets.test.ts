@@ -513,7 +513,7 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a boot, %s', (shap
   })
 })
 
-it('the files of secrets in development are readable by their owner alone', async () => {
+it('only their owner can read the files of secrets in development', async () => {
   const environment = { ADMIN_USERNAME: '', ADMIN_EMAIL: '', ADMIN_PASSWORD: '', DEMO: 'true' }
   const { config, composition, close } = await startComposition({ environment })
   await composition.prepare(new AbortController().signal)

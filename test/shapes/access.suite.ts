@@ -190,7 +190,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
         }
       })
 
-      it('an order is listed to its owner and to admins alone', async () => {
+      it('an order is listed only to its owner and to admins', async () => {
         const { ada, grace, boss } = people
         const { path } = await make('GET /orders/{id}')
         const orderId = path.split('/').at(-1)
@@ -316,7 +316,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
         ['the secret itself', () => internalSecret],
       ]
 
-      it(`/internal ${shape === 'split' ? 'answers 404 to every caller outside' : 'accepts service credentials alone'}`, async () => {
+      it(`/internal ${shape === 'split' ? 'answers 404 to every client' : 'accepts only service credentials'}`, async () => {
         expect(paths.length).toBeGreaterThanOrEqual(2)
         for (const path of paths) {
           const module = path.split('/')[2] ?? ''

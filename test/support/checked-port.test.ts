@@ -132,7 +132,7 @@ describe('a checked port', () => {
     await expect(port.send(good(), call)).rejects.toBe(fault)
   })
 
-  it('a checked port has the operations of the contract alone', () => {
+  it('a checked port has only the operations of the contract', () => {
     const implementation = { send: async () => good(), secret: async () => 'inside' }
     expect(Object.keys(checkedPort(parcelPort, implementation))).toEqual(['send'])
   })

@@ -121,7 +121,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
   )
 
   it.each(['auth', 'product', 'order'])(
-    'no read fails while each replica of %s is killed, writes fail with 503 or 409 alone, and every order is settled',
+    'no read fails while each replica of %s is killed, writes fail only with 503 or 409, and every order is settled',
     async (name) => {
       const { replicas } = shop.service(name)
       const at = await busy()

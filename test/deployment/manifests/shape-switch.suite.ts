@@ -30,7 +30,7 @@ export function shapeSwitchSuite() {
       }
     })
 
-    test('a label selects the objects of the monolith alone', () => {
+    test('a label selects only the objects of the monolith', () => {
       const own = monolith.filter((manifest) => !both.has(nameOf(manifest)) && manifest.kind !== 'ConfigMap')
       expect(own.map(({ kind }) => kind).sort()).toEqual([
         'Deployment',

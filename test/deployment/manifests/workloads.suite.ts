@@ -173,7 +173,7 @@ export function workloadSuite() {
         expect(covered.map(nameOf)).toEqual([nameOf(deployment)])
       })
 
-      test('an autoscaler alone sets the number of pods, at least two', () => {
+      test('only an autoscaler sets the number of pods, which is at least two', () => {
         const autoscalers = all(manifests, 'HorizontalPodAutoscaler').filter(
           ({ spec }) => spec?.scaleTargetRef.kind === 'Deployment' && spec.scaleTargetRef.name === name,
         )
@@ -192,7 +192,7 @@ export function workloadSuite() {
         expect(graceSeconds * 1_000).toBeGreaterThan(drain.timeoutMs)
       })
 
-      test('the selector selects the pods of its own workload alone', () => {
+      test('the selector selects only the pods of its own workload', () => {
         const selected = workloads.filter((other) =>
           selects(deployment.spec?.selector.matchLabels, labelsOf(other)),
         )
