@@ -445,7 +445,7 @@ describe('npm run admin at a terminal', () => {
     expect(await users.countDocuments({ username: 'leaver' })).toBe(0)
   })
 
-  it('keeps the log out of the output that goes to a file', async () => {
+  it('npm run admin keeps its log out of the output that goes to a file', async () => {
     const { username } = await shop.customer()
     const file = join(shop.dataDir, 'answer.json')
     const line = `--json > '${file}'`

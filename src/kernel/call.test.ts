@@ -10,7 +10,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-it('fires each timer at its own deadline, or up to 10 ms later, in any order of creation', () => {
+it('each timer fires at its own deadline, or up to 10 ms later, in any order of creation', () => {
   const fired: number[] = []
   for (const timeoutMs of [300, 100, 200]) {
     atDeadline(createCall(timeoutMs, 'a'), () => fired.push(timeoutMs))
@@ -23,7 +23,7 @@ it('fires each timer at its own deadline, or up to 10 ms later, in any order of 
   expect(fired).toEqual([100, 200, 300])
 })
 
-it('does not fire a cancelled timer, even if another timer that fires with it cancels it', () => {
+it('a cancelled timer does not fire, even if another timer that fires with it cancels it', () => {
   const fired: string[] = []
   const cancel: (() => void)[] = []
   cancel.push(atDeadline(createCall(50, 'a'), () => fired.push('cancelled at once')))
@@ -39,7 +39,7 @@ it('does not fire a cancelled timer, even if another timer that fires with it ca
   expect(fired).toEqual(['first', 'last'])
 })
 
-it('stops waiting for work at the deadline, even if the deadline has passed before', async () => {
+it('waiting for work stops at the deadline, even if the deadline has passed before', async () => {
   for (const timeoutMs of [100, -100]) {
     const answer = waitUntilDeadline(createCall(timeoutMs, 'a'), 'it', new Promise(() => undefined))
     const refused = expect(answer).rejects.toMatchObject({
@@ -51,13 +51,13 @@ it('stops waiting for work at the deadline, even if the deadline has passed befo
   }
 })
 
-it('passes on the result or the error of work that ends before the deadline', async () => {
+it('the result or the error of work that ends before the deadline is passed on', async () => {
   expect(await waitUntilDeadline(createCall(100, 'a'), 'it', Promise.resolve(1))).toBe(1)
   const failed = waitUntilDeadline(createCall(100, 'a'), 'it', Promise.reject(new Error('no')))
   await expect(failed).rejects.toThrow('no')
 })
 
-it('starts a read that hangs a second time, and stops waiting for it at the deadline', async () => {
+it('a read that hangs is started a second time, and waiting for it stops at the deadline', async () => {
   let reads = 0
   const read = () => {
     reads += 1

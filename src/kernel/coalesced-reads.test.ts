@@ -4,7 +4,7 @@ import { coalesceReads } from './coalesced-reads.ts'
 
 const turnOfEventLoop = () => new Promise((resolve) => setImmediate(resolve))
 
-it('shares one read among equal requests, which starts after all of them, and keeps other keys apart', async () => {
+it('equal requests share one read that starts after all of them, and other keys have their own reads', async () => {
   const reads: { key: string; end(): void }[] = []
   const submit = coalesceReads<string, string>(
     { name: 'the list', maxWaiting: 10, keyOf: (key) => key },

@@ -22,7 +22,7 @@ function startCounting(intervalMs: number, ...rounds: ('done' | 'more' | Error)[
 }
 const gaps = (at: readonly number[]) => at.slice(1).map((time, n) => time - (at[n] ?? 0))
 
-it('repeats a job after its interval, and at once while there is more to do', async () => {
+it('a job is repeated after its interval, and at once while there is more to do', async () => {
   const { at, jobs } = startCounting(200, 'more', 'more', 'done')
   await vi.waitFor(() => expect(at.length).toBeGreaterThan(3), { timeout: 10_000 })
   await jobs.stop()
@@ -31,7 +31,7 @@ it('repeats a job after its interval, and at once while there is more to do', as
   expect(third).toBeGreaterThanOrEqual(149)
 })
 
-it('doubles the delay after each failure of a job, and returns to the interval after a success', async () => {
+it('the delay of a job doubles after each failure, and returns to the interval after a success', async () => {
   const failed = new Error('not now')
   const { at, jobs } = startCounting(100, failed, failed, failed, 'done')
   await vi.waitFor(() => expect(at.length).toBeGreaterThan(4), { timeout: 20_000 })
@@ -42,7 +42,7 @@ it('doubles the delay after each failure of a job, and returns to the interval a
   expect(third).toBeGreaterThanOrEqual(599)
 })
 
-it('aborts the signal of the round in progress, waits for its end and starts no other when it is stopped', async () => {
+it('stopping the jobs aborts the signal of the round in progress, waits for its end and starts no other round', async () => {
   const gate = createGate()
   let isAborted = false
   let rounds = 0

@@ -21,7 +21,7 @@ it.each(
     [end, 10_000],
   ]),
 )(
-  'writes all lines of a program that ends by "%s" while %i characters are being written',
+  'a program that ends by "%s" while %i characters are being written writes all lines of its log',
   async (end, length) => {
     const script = `logger.info({ x: 'x'.repeat(${length}) }, 'one'); logger.error('two'); logger.info('three'); ${end}`
     const { stdout } = await promisify(execFile)(process.execPath, program(script)).catch((error) => error)
@@ -43,7 +43,7 @@ const exitOf = (child: ChildProcess) => once(child, 'exit', { signal: AbortSigna
 const firstErrorOutput = (child: ChildProcess) => once(child.stderr as Readable, 'data').then(String)
 const keepRunning = 'process.stdin.resume()'
 
-it('writes a line while the program runs', async () => {
+it('a program writes the lines of its log while it runs', async () => {
   const child = startProgram(`logger.info('one'); ${keepRunning}`)
   const log = textOf(child.stdout)
   await vi.waitFor(() => expect(log()).toContain('"msg":"one"'), { timeout: 5_000 })
@@ -57,7 +57,7 @@ for (let round = 0; round < 400; round++) {
 }
 console.error('goes on')`
 
-it('does not block a program whose log is not read, and keeps the lines up to a bound', async () => {
+it('a program whose log is not read is not blocked, and keeps the lines up to a bound', async () => {
   const child = startProgram(`${logBeyondBacklog}\n${keepRunning}`)
   expect(await firstErrorOutput(child)).toBe('goes on\n')
   const log = textOf(child.stdout)
@@ -71,7 +71,7 @@ it('does not block a program whose log is not read, and keeps the lines up to a 
   for (const line of lines) expect(JSON.parse(line).msg).toBe('ä'.repeat(50_000))
 })
 
-it('writes all lines to a slow reader', async () => {
+it('a slow reader gets all lines of the log', async () => {
   const script = `for (let n = 0; n < 20; n++) logger.info({ n }, 'x'.repeat(9_000))\nprocess.exit(0)`
   const slow = ['-c', '"$0" "$@" | { sleep 0.4; cat; }', process.execPath, ...program(script)]
   const { stdout } = await promisify(execFile)('sh', slow)
@@ -79,7 +79,7 @@ it('writes all lines to a slow reader', async () => {
   expect(numbers).toEqual(Array.from({ length: 20 }, (_, n) => n))
 })
 
-it('does not block a program that shared its pipe with a child process', async () => {
+it('a program that shared its pipe with a child process is not blocked', async () => {
   const sharing = `
 import { spawnSync } from 'node:child_process'
 spawnSync(process.execPath, ['-e', 'console.log(1)'], { stdio: 'inherit' })
@@ -93,19 +93,19 @@ ${keepRunning}`
   expect(await firstErrorOutput(shell)).toBe('goes on\n')
 })
 
-it('lets a program exit whose log is not read', async () => {
+it('a program whose log is not read can exit', async () => {
   const child = startProgram(`${logBeyondBacklog}\nprocess.exit(3)`)
   expect(await exitOf(child)).toEqual([3, null])
 })
 
-it('lets a program go on and exit after the reader has closed the pipe', async () => {
+it('a program can go on and exit after the reader of its log has closed the pipe', async () => {
   const child = startProgram(`${logBeyondBacklog}\nprocess.exit(3)`)
   child.stdout?.destroy()
   expect(await firstErrorOutput(child)).toBe('goes on\n')
   expect(await exitOf(child)).toEqual([3, null])
 })
 
-it('lets a program go on and exit when the disk is full', async () => {
+it('a program can go on and exit when the disk of its log is full', async () => {
   const full = await open('/dev/full', 'w')
   const child = startProgram(`${logBeyondBacklog}\nprocess.exit(3)`, full.fd)
   expect(await firstErrorOutput(child)).toBe('goes on\n')

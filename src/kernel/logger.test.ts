@@ -10,7 +10,7 @@ async function lineOf(err: unknown): Promise<string> {
   return String(output.read())
 }
 
-it('logs the type, the message, the code and the stack of an error, with its causes', async () => {
+it('the logger logs the type, the message, the code and the stack of an error, with its causes', async () => {
   const cause = Object.assign(new RangeError('too far'), { code: 'ERR_FAR' })
   const error = Object.assign(new TypeError('it cannot go on', { cause }), { code: 'ERR_HALT' })
   expect(JSON.parse(await lineOf(error))).toMatchObject({
@@ -26,13 +26,13 @@ it('logs the type, the message, the code and the stack of an error, with its cau
   })
 })
 
-it('logs no other members of an error or of its causes', async () => {
+it('the logger logs no other members of an error or of its causes', async () => {
   const details = { errInfo: { details: [{ consideredValue: 'a hash of old' }] }, keyValue: 'a hash of old' }
   const cause = Object.assign(new Error('Document failed validation'), details)
   const error = Object.assign(new Error('not now', { cause }), details)
   expect(await lineOf(error)).not.toContain('a hash of old')
 })
 
-it('logs a thrown value that is not an error as its message', async () => {
+it('the logger logs a thrown value that is not an error as its message', async () => {
   expect(JSON.parse(await lineOf('a string'))).toMatchObject({ err: { message: 'a string' } })
 })

@@ -23,7 +23,7 @@ function shown(log: (logger: pino.Logger) => void, { columns = 80, service = 'al
 
 const request = { requestId: 'one', method: 'GET', path: '/products', status: 503, ms: 4_000.5 }
 
-it('shows a failed request as one line with its cause', () => {
+it('the terminal log shows a failed request as one line with its cause', () => {
   const lines = shown((logger) => {
     logger.warn({ requestId: 'one', err: new Error('no answer: refused') }, 'no answer')
     logger.error({ requestId: 'two', err: new Error('x is undefined') }, 'unexpected error')
@@ -38,7 +38,7 @@ it('shows a failed request as one line with its cause', () => {
   ])
 })
 
-it('shows the service or the module of a line, and its members', () => {
+it('the terminal log shows the service or the module of a line, and its members', () => {
   const log = (logger: pino.Logger) => logger.warn({ target: 'http://product', after: { ms: 3 } }, 'it fails')
   expect(shown(log, { service: 'order' })).toEqual([
     'WARN  order: it fails target=http://product after={"ms":3}',
@@ -48,7 +48,7 @@ it('shows the service or the module of a line, and its members', () => {
   ])
 })
 
-it.each([40, 80, 200])('fits every line into %i columns', (columns) => {
+it.each([40, 80, 200])('the terminal log fits every line into %i columns', (columns) => {
   const lines = shown(
     (logger) => {
       logger.error({ ...request, path: `/${'x'.repeat(500)}` }, 'request')
@@ -62,14 +62,14 @@ it.each([40, 80, 200])('fits every line into %i columns', (columns) => {
   expect(lines[1]).not.toMatch(/\p{Cc}|\p{Cf}/u)
 })
 
-it('shows the stack of a crash', () => {
+it('the terminal log shows the stack of a crash', () => {
   const error = new Error('it is over')
   const lines = shown((logger) => logger.fatal({ err: error, reason: 'uncaughtException' }, 'crashed'))
   expect(lines[0]).toBe('FATAL crashed: it is over reason=uncaughtException')
   expect(lines.slice(1).join('\n')).toBe(error.stack)
 })
 
-it('keeps a limited number of causes whose requests are not logged', () => {
+it('the terminal log keeps a limited number of causes whose requests are not logged', () => {
   const lines = shown((logger) => {
     for (let n = 0; n < 1_000; n++) logger.warn({ requestId: `${n}`, err: new Error('late') }, 'late')
     logger.error({ ...request, requestId: '0' }, 'request')

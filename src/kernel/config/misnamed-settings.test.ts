@@ -66,7 +66,7 @@ describe('warnings about misnamed variables', () => {
 })
 
 describe('variables without a warning', () => {
-  it('settings cause no warning as values or files, even of modules that are not hosted', () => {
+  it('a setting causes no warning as a value or a file, even if its module is not hosted', () => {
     const hosted = { SERVICE: 'order', AUTH_URL: 'http://auth', PRODUCT_URL: 'http://product' }
     expect(
       warnings({ ...hosted, BCRYPT_COST: '4', ADMIN_PASSWORD_FILE: '/none', ORDER_URL: 'http://order' }),

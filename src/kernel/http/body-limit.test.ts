@@ -25,16 +25,16 @@ const send = async (...pieces: (string | Error)[]) => {
   return { status: answer.status, text: await answer.text() }
 }
 
-it('passes on a body up to the limit', async () => {
+it('a body up to the limit is passed on', async () => {
   expect(await send('12345', '67890')).toEqual({ status: 200, text: '1234567890' })
   expect(await send()).toEqual({ status: 200, text: '' })
 })
 
-it('refuses a body of one byte over the limit with 413', async () => {
+it('a body of one byte over the limit gets 413', async () => {
   expect((await send('12345', '67890', '1')).status).toBe(413)
 })
 
-it('answers 400 if the client disconnects before the end of the body', async () => {
+it('a body whose client disconnects before its end gets 400', async () => {
   expect((await send('123', new Error('aborted'))).status).toBe(400)
   expect((await send('1234567890', '1', new Error('aborted'))).status).toBe(400)
 })

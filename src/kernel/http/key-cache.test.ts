@@ -25,7 +25,7 @@ function cached() {
 }
 const later = (seconds: number) => vi.setSystemTime(Date.now() + seconds * 1000)
 
-it('fetches the key set once for many requests, including simultaneous ones', async () => {
+it('the key cache fetches the key set once for many requests, including simultaneous ones', async () => {
   const { state, findKey } = cached()
   expect(state.fetches).toBe(0)
   const found = await Promise.all(Array.from({ length: 50 }, () => findKey(known.kid, call)))
@@ -34,7 +34,7 @@ it('fetches the key set once for many requests, including simultaneous ones', as
   expect(state.fetches).toBe(1)
 })
 
-it('fetches at most once in 30 s for unknown kids', async () => {
+it('the key cache fetches at most once in 30 s for unknown kids', async () => {
   vi.useFakeTimers({ toFake: ['Date'] })
   const { state, findKey } = cached()
   await findKey(known.kid, call)
@@ -51,7 +51,7 @@ it('fetches at most once in 30 s for unknown kids', async () => {
   expect(state.fetches).toBe(3)
 })
 
-it('counts the first fetch if the first requests have unknown kids', async () => {
+it('the key cache counts the first fetch if the first requests have unknown kids', async () => {
   vi.useFakeTimers({ toFake: ['Date'] })
   const { state, findKey } = cached()
   const unknown = () => findKey(randomUUID(), call)
@@ -64,7 +64,7 @@ it('counts the first fetch if the first requests have unknown kids', async () =>
   expect(state.fetches).toBe(2)
 })
 
-it('fetches at most once in 30 s for unknown kids while the source fails', async () => {
+it('the key cache fetches at most once in 30 s for unknown kids while the source fails', async () => {
   const { state, findKey } = cached()
   await findKey(known.kid, call)
   state.fails = true
@@ -76,7 +76,7 @@ it('fetches at most once in 30 s for unknown kids while the source fails', async
   expect(await findKey(known.kid, call)).toEqual(known)
 })
 
-it('fetches a key that a rotation has added at its first use', async () => {
+it('the key cache fetches a key that a rotation has added at its first use', async () => {
   const { state, findKey } = cached()
   await findKey(known.kid, call)
   state.keys = [rotated, known]
@@ -84,7 +84,7 @@ it('fetches a key that a rotation has added at its first use', async () => {
   expect(await findKey(known.kid, call)).toEqual(known)
 })
 
-it('returns a new key to all requests that use it at the same time', async () => {
+it('the key cache returns a new key to all requests that use it at the same time', async () => {
   const { state, findKey } = cached()
   await findKey(known.kid, call)
   state.keys = [rotated, known]
@@ -92,7 +92,7 @@ it('returns a new key to all requests that use it at the same time', async () =>
   expect(await Promise.all(both)).toEqual([rotated, rotated])
 })
 
-it('refreshes the key set in the background after five minutes, so that a withdrawn key ends', async () => {
+it('the key cache refreshes the key set in the background after five minutes, so that a withdrawn key ends', async () => {
   vi.useFakeTimers({ toFake: ['Date'] })
   const { state, findKey } = cached()
   await findKey(known.kid, call)
@@ -108,7 +108,7 @@ it('refreshes the key set in the background after five minutes, so that a withdr
   expect(await findKey(rotated.kid, call)).toEqual(rotated)
 })
 
-it('tries again 30 s after a failed refresh', async () => {
+it('the key cache tries again 30 s after a failed refresh', async () => {
   vi.useFakeTimers({ toFake: ['Date'] })
   const warn = vi.spyOn(logger, 'warn')
   const { state, findKey } = cached()
@@ -126,7 +126,7 @@ it('tries again 30 s after a failed refresh', async () => {
   expect(state.fetches).toBe(3)
 })
 
-it('answers for an unknown kid after any fetch that has succeeded, including a background refresh', async () => {
+it('the key cache answers for an unknown kid after any fetch that has succeeded, including a background refresh', async () => {
   vi.useFakeTimers({ toFake: ['Date'] })
   const { state, findKey } = cached()
   await findKey(known.kid, call)
@@ -147,7 +147,7 @@ it('answers for an unknown kid after any fetch that has succeeded, including a b
   expect(state.fetches).toBe(3)
 })
 
-it('ignores a key set without keys', async () => {
+it('the key cache ignores a key set without keys', async () => {
   vi.useFakeTimers({ toFake: ['Date'] })
   const { state, findKey } = cached()
   await findKey(known.kid, call)
@@ -159,7 +159,7 @@ it('ignores a key set without keys', async () => {
   expect(await findKey(known.kid, call)).toEqual(known)
 })
 
-it('repeats the first fetch for requests that have more time than the request that started it', async () => {
+it('the key cache repeats the first fetch for requests that have more time than the request that started it', async () => {
   let fetches = 0
   const findKey = createKeyCache(async (_request, within) => {
     fetches += 1
@@ -173,7 +173,7 @@ it('repeats the first fetch for requests that have more time than the request th
   expect(fetches).toBe(2)
 })
 
-it('makes one attempt for all requests that wait for a first fetch that fails', async () => {
+it('the key cache makes one attempt for all requests that wait for a first fetch that fails', async () => {
   const { promise, reject } = Promise.withResolvers<PublicKey[]>()
   let fetches = 0
   const findKey = createKeyCache(() => {

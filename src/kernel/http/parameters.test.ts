@@ -11,11 +11,11 @@ it.each<[string, object]>([
   ['/products?a=1&a=2&a=3', { a: ['1', '2', '3'] }],
   ['/products?&&a=1&', { a: '1' }],
   ['/products?a=b=c?d', { a: 'b=c?d' }],
-])('reads the parameters of %s', (url, values) => {
+])('the parameters of %s are read', (url, values) => {
   expect(readQuery(`http://shop.example${url}`)).toEqual({ values, isWhole: true })
 })
 
-it('reads parameters that have names of the prototype of objects', () => {
+it('parameters with names of the prototype of objects are read', () => {
   const { values } = readQuery('/?__proto__=1&constructor=2')
   expect(Object.entries(values)).toEqual([
     ['__proto__', '1'],
@@ -23,7 +23,7 @@ it('reads parameters that have names of the prototype of objects', () => {
   ])
 })
 
-it('reads the first 100 parameters, and reports that there are more', () => {
+it('the first 100 parameters are read, and more parameters are reported', () => {
   const { values, isWhole } = readQuery(`/?${Array.from({ length: 5_000 }, (_, at) => `p${at}=1`).join('&')}`)
   expect(isWhole).toBe(false)
   expect(Object.keys(values)).toHaveLength(maxQueryParameters)

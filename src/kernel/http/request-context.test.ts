@@ -5,7 +5,7 @@ import { problemResponse } from './problems.ts'
 import { requestContext } from './request-context.ts'
 import { createRouter } from './router.ts'
 
-it('logs a probe that succeeds at debug, and a probe that fails at info', async () => {
+it('a probe that succeeds is logged at debug, and a probe that fails at info', async () => {
   const lines: Record<string, unknown>[] = []
   const logger = pino({ level: 'debug' }, { write: (line: string) => lines.push(JSON.parse(line)) })
   const router = createRouter()
@@ -27,7 +27,7 @@ it('logs a probe that succeeds at debug, and a probe that fails at info', async 
   ])
 })
 
-it('answers 503 at the deadline if the handler never answers, and logs the timeout', async () => {
+it('a request gets 503 at its deadline if its handler never answers, and the timeout is logged', async () => {
   const lines: Record<string, unknown>[] = []
   const logger = pino({}, { write: (line: string) => lines.push(JSON.parse(line)) })
   const router = createRouter()

@@ -123,7 +123,7 @@ describe('wrong passwords for an account', () => {
     expect(await useUp()).toBeLessThanOrEqual(3_600)
   })
 
-  it('wrong passwords are forgotten after the period', async () => {
+  it('wrong passwords no longer count after the period', async () => {
     const ada = await owner()
     for (let wrong = 1; wrong <= 4; wrong++) await attempt(from(newAddress()), { email: ada.email })
     await ageCounts(3_601)
