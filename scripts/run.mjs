@@ -89,7 +89,7 @@ function endAs({ code, signal }) {
 
 async function install() {
   console.log('Installing dependencies (npm ci), once per change of package-lock.json ...')
-  // Without node_modules/.bin, because npm ci removes the Node.js in it, and must not run on it.
+  // The path omits node_modules/.bin, because npm ci removes the Node.js in it, and must not run on it.
   const path = (process.env.PATH ?? '')
     .split(delimiter)
     .filter((entry) => !entry.endsWith(join('node_modules', '.bin')))

@@ -107,7 +107,7 @@ const notForwarded = [
   'upgrade',
 ]
 
-/** The header fields of a request for the service. Those that `Connection` names belong to the client's connection only. */
+/** The header fields that go to the service. The fields that `Connection` names belong to the client's connection only. */
 function forwardedHeaders(received: Headers, added: Record<string, string>): Record<string, string> {
   const headers = new Headers(received)
   for (const name of [...notForwarded, ...elementsOf(received.get('connection') ?? '')]) {

@@ -9,7 +9,7 @@ export interface ProgramProcess {
   ready: Promise<ReadyMessage>
   /** Resolves with how the process ended: the name of a signal, or `code 1`. */
   ended: Promise<string>
-  /** Asks the process to end, and kills it if it takes longer than it may take to drain. */
+  /** Sends SIGTERM to the process, and kills it if it has not ended one second after its drain timeout. */
   stop(): Promise<void>
 }
 
@@ -17,7 +17,7 @@ const killDelayMs = 1_000
 
 /** @param program the main file of the program */
 export function startProgram(program: URL, env: NodeJS.ProcessEnv, drainTimeoutMs: number): ProgramProcess {
-  // In a process group of its own. Ctrl-C in a terminal is for the parent process, which stops its children in order.
+  // The child gets a process group of its own, so that Ctrl-C signals only the parent process, which stops its children in order.
   const child = fork(fileURLToPath(program), { env, detached: true })
   const ended = new Promise<string>((resolve) => {
     child.once('exit', (code, signal) => resolve(signal ?? `code ${code}`))

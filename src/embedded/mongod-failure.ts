@@ -14,7 +14,7 @@ export class MongodFailure extends Error {
   }
 }
 
-// Words of mongod's log about its files, and what they mean.
+// Texts of mongod's log about its files, and their meaning in plain words.
 const causes: readonly (readonly [RegExp, string])[] = [
   [/No space left on device/, 'no space is left on the disk'],
   [/Disk quota exceeded/, "the user's disk quota is used up"],

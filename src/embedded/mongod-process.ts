@@ -81,7 +81,7 @@ export async function startMongod(
     throw await failure(`did not start within ${startTimeoutMs / 1_000} s`)
   })
   if (typeof outcome === 'object') {
-    // Before the write: if it fails, this process must still end by itself.
+    // This comes before the write, because this process must still end by itself if the write fails.
     watchdog.releaseEventLoop()
     await writeFile(files.port, String(port))
     return { uri: replicaSetUri(port), pid: outcome.pid, ended, stop }
@@ -110,10 +110,10 @@ function startWatchdog(binary: string, args: readonly string[]) {
   const watchdog = spawn(
     process.execPath,
     [fileURLToPath(new URL('watchdog.ts', import.meta.url)), binary, ...args],
-    // In a process group of its own. Ctrl-C in a terminal is for this process, which stops mongod when it no longer needs it.
+    // The child gets a process group of its own, so that Ctrl-C signals only this process, which stops mongod at its end.
     { stdio: ['pipe', 'pipe', 'pipe'], detached: true },
   )
-  // mongod prints its complaints until it has opened its log.
+  // mongod prints its errors until it has opened its log.
   let printed = ''
   for (const stream of [watchdog.stdout, watchdog.stderr])
     stream?.on('data', (chunk: Buffer) => {
