@@ -41,7 +41,7 @@ const environment = (settings: Record<string, string> = {}) => ({
 
 type Get = (path: string) => Promise<{ status: number; body: Json }>
 
-/** What every process of the program serves for the module. */
+/** Tests what every process of the program serves for a new module. */
 function itServesTheModule(get: Get) {
   it('the OpenAPI document describes the route and the problem of a new module', async () => {
     const { body } = await get('/openapi.json')

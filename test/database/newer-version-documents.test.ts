@@ -13,7 +13,7 @@ const placed: string[] = []
 
 /** The documents with an unknown field, by collection. */
 const marked = new Map<string, mongo.BSON.ObjectId[]>()
-/** Migrations and locks have no such fields. */
+/** Documents of migrations and locks get no unknown fields. */
 const isTested = (name: string) => !['migrations', 'locks'].includes(name) && !name.startsWith('system.')
 
 async function everyCollection() {

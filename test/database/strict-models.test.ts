@@ -24,7 +24,7 @@ const withEmbedded = (schema: Schema): Schema[] => [
   ...schema.childSchemas.flatMap((child) => withEmbedded(child.schema as Schema)),
 ]
 
-// These are written without a model, with values of the program itself or as text through a library.
+// These collections have no model. Their values come from the program itself, or are text.
 const withoutModel = ['locks', 'migrations', 'throttles']
 
 describe('every model', () => {

@@ -34,10 +34,10 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
   let server: mongoose.Connection
   let proxy: Awaited<ReturnType<typeof startMongodbProxy>>
   let shop: Deployment
-  /** Its databases, over a connection without the proxy. */
+  /** The databases of the shop, over a connection without the proxy. */
   let stored: Awaited<ReturnType<typeof openCollections>>
   let operations: Operation[]
-  /** The output of other processes than those of the shop. */
+  /** The output of processes that do not belong to the shop. */
   let otherOutput = ''
 
   beforeAll(async () => {
@@ -111,7 +111,7 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
     try {
       return JSON.parse(body)
     } catch {
-      // The test that sends a malformed body records its secrets.
+      // The body is malformed. The test that sends it records its secrets.
       return {}
     }
   }
@@ -167,7 +167,7 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
       await answered(409, register({ ...other, email }))
       await answered(400, register({ ...other, password: `${other.username} ${randomUUID()}` }))
       await answered(400, register({ ...other, password: newPassword().repeat(3) }))
-      // MongoDB quotes the value that its own validation refuses.
+      // The message of MongoDB's own validation contains the refused value.
       const validator = { $jsonSchema: { properties: { passwordHash: { maxLength: 10 } } } }
       await (await authDatabase()).command({ collMod: 'users', validator })
       await answered(500, register(other))
@@ -360,7 +360,7 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
       get('/products/'),
     ])
     expect(unavailable.map(({ status }) => status)).toEqual(unavailable.map(() => 503))
-    // An absence of less than 30 s leaves the process ready, and is named.
+    // While MongoDB is unavailable for less than 30 s, the process stays ready, and its answer names the database.
     expect(await get('/readyz')).toMatchObject({
       status: 200,
       body: { unavailable: expect.arrayContaining(['database of auth']) },
@@ -378,7 +378,7 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
 
   describe('the exposure of secrets', () => {
     const printed = async (): Promise<string> => {
-      // The log line of the last request comes last.
+      // All lines have arrived when the line of the last request has arrived.
       await answered(200, get('/healthz'))
       await vi.waitFor(() => expect(shop.output()).toContain(requestIds.at(-1)), { timeout: 10_000 })
       return shop.output() + otherOutput
@@ -433,7 +433,7 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
     it('no secret is in the output of the processes', async () => {
       const log = await printed()
       expect(secrets.findIn(log)).toEqual([])
-      // Tokens between services and hashes that were never stored are known to the processes alone.
+      // The test does not know the tokens between services, and the hashes that were never stored. So it looks for their forms.
       expect(log.match(/eyJ[\w-]{8,}\.[\w-]+/g)).toBeNull()
       expect(log.match(/\$2[aby]\$\d\d\$.{8}/g)).toBeNull()
     })

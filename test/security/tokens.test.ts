@@ -125,7 +125,7 @@ afterAll(() => {
 
 type Case = [string, () => string | Promise<string>]
 const refused: Case[] = [
-  // Another algorithm, with a correct signature.
+  // The signature is correct, but its algorithm is not accepted.
   ...[
     ...['none', 'None', 'NONE', 'nOnE', 'HS256', 'HS512', 'RS256', 'PS256', 'ES256', 'ES512', 'ES256K'],
     ...['Ed25519', 'Ed448', 'eddsa', 'EDDSA', ' EdDSA', '', null, 0, ['EdDSA'], undefined],
@@ -154,7 +154,7 @@ const refused: Case[] = [
   ['signed with P-256 in its raw form of 64 bytes', () => jws(header({ alg: 'ES256' }), claims(), inRawForm)],
   ['signed with Ed448', () => jws(header(), claims(), by(ed448))],
 
-  // Another key.
+  // The key is not the key of the kid.
   ['signed with another key under a known kid', () => forged()],
   ['signed with one key under the kid of another', () => genuine({}, { kid: verifyOnly.kid })],
   ['under an unknown kid', () => forged({ kid: stranger.kid })],
@@ -185,7 +185,7 @@ const refused: Case[] = [
   ]),
   ['that contains a certificate', () => forged({ x5c: [stranger.x], x5t: stranger.x })],
 
-  // Headers with another meaning.
+  // The header is invalid, or changes the meaning of the token.
   ['with a critical header', () => genuine({}, { crit: ['exp'], exp: now() + 900 })],
   ['with an empty list of critical headers', () => genuine({}, { crit: [] })],
   ['whose claims are not encoded', () => genuine({}, { crit: ['b64'], b64: false })],
@@ -195,7 +195,7 @@ const refused: Case[] = [
     (text): Case => [`whose header is ${text || 'empty'}`, () => jws(text, claims(), by(key))],
   ),
 
-  // Other claims.
+  // A claim is missing or invalid.
   ...['exp', 'iat', 'iss', 'aud', 'jti', 'sub', 'role'].map(
     (claim): Case => [`without ${claim}`, () => genuine({ [claim]: undefined })],
   ),
@@ -237,7 +237,7 @@ const refused: Case[] = [
     (text): Case => [`whose claims are ${text || 'empty'}`, () => jws(header(), text, by(key))],
   ),
 
-  // Another signature or another form.
+  // The signature or the form is invalid.
   ['whose claims were changed', () => genuine().replace(/\.[^.]*\./, `.${encoded(claims())}.`)],
   ['whose header was changed', () => genuine().replace(/^[^.]*/, encoded({ ...header(), extra: 1 }))],
   ['with the signature of another token', () => genuine().replace(/[^.]*$/, genuine().split('.')[2] ?? '')],
@@ -279,7 +279,7 @@ const refused: Case[] = [
   ['of three letters and two dots', () => 'a.b.c'],
   ['that is the word null', () => 'null'],
 
-  // Other tokens and public values of this program.
+  // The text is another token, or a public value of this program.
   ...['auth', 'product', 'order'].map(
     (module): Case => [
       `that is a service credential for ${module}`,

@@ -332,7 +332,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
               `${path}, ${caller}`,
             )
           }
-          // A caller that is let in is told that the list of calls is empty.
+          // A caller with access gets an error about the empty list of calls.
           const opened = await shop.post(path, { token: await credentials(module), body: { calls: [] } })
           expectOutcome(opened, shape === 'split' ? 'route_not_found' : 'validation_failed', path)
           expect(await storedDocuments(shop), path).toEqual(before)
@@ -373,7 +373,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
           `${shop.url}/products/..${plain}`,
         ]
         const reached: string[] = []
-        // A caller that is let in gets an error about `calls`.
+        // A request that reaches the port gets an error about `calls`.
         for (const path of spellings) {
           const body = await bodyOfPost(path, await credentials('product'))
           if (body.includes('/calls')) reached.push(path)

@@ -110,7 +110,7 @@ export function endToEndSuite(shape: Shape) {
             { productId: first.productId, quantity: 2 },
             { productId: second.productId, quantity: 3 },
           ]
-          // The scarce product takes each place in the basket. Locks in the order of the lines would deadlock.
+          // The position of the scarce product varies. If transactions locked products in the order of the lines, they would deadlock.
           basket.splice(n % 3, 0, { productId: scarce.productId, quantity: 1 })
           return shop.order(buyers[n % buyers.length]?.token ?? '', basket)
         }),

@@ -40,7 +40,7 @@ function expectSecurityHeaders(
     'server',
     'access-control-allow-credentials',
   ])
-  // A header that occurs twice is twice in the list.
+  // If a header occurs twice, the list contains it twice, and the comparison fails.
   const shown = all.filter(([name]) => names.has(name)).sort()
   expect(shown, label).toEqual(Object.entries({ ...securityHeaders, ...changes }).sort())
 }
@@ -127,7 +127,7 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
         ]),
       )
       expect(directives.join()).not.toContain('unsafe')
-      // The policy would block all of these.
+      // The content security policy would block inline scripts, styles and event handlers.
       expect(page.body).not.toMatch(/<script(?![^>]* src=)|<style|\sstyle=|\son\w+=|javascript:/i)
     })
 
@@ -238,7 +238,7 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
       })
 
       it('pages may read every response header of the API', async () => {
-        // Pages may always read some of these headers; the others are for browsers, caches and connections.
+        // Pages need no permission to read some of these headers. The others are for browsers, caches and connections.
         const others =
           /^(access-control-.*|cache-control|connection|content-.*|date|keep-alive|last-modified|transfer-encoding|vary)$/
         const seen = new Set<string>()
@@ -253,7 +253,7 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
         }
         look(await shop.request('PATCH', '/nowhere', { headers: { Origin } }))
         look(await shop.request('PATCH', '/login', { headers: { Origin } }))
-        // No request of this test is replayed or asked to wait.
+        // These two headers are also exposed, but no answer in this test has them.
         expect(exposed.sort()).toEqual([...seen, 'idempotent-replayed', 'retry-after'].sort())
       })
 

@@ -79,7 +79,7 @@ it('a replica answers 200 for its own status change, even if the other replica m
   const outcomes = await Promise.all(
     Array.from({ length: 30 }, async () => {
       const { orderId } = (await replica(0).order(token, [{ productId, quantity: 1 }])).body
-      // Two requests ask one replica for the same change. It must find out which of them made the change.
+      // Two requests for the same change reach one replica, which must find out which of them made the change.
       const shipping = [step(0, orderId, 'shipped'), step(0, orderId, 'shipped')]
       let delivered = await step(1, orderId, 'delivered')
       while (delivered.status === 409) delivered = await step(1, orderId, 'delivered')

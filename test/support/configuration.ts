@@ -22,13 +22,11 @@ export function errorOf(environment: Environment, modules = registry): ConfigErr
 export const faultsOf = (environment: Environment, modules = registry) =>
   errorOf(environment, modules)?.faults ?? []
 
-/** A valid internal secret. */
-export const secret = 'thirty-two bytes that nobody knows'
-/** A valid value of JWT_PRIVATE_KEYS. */
-export const keys = JSON.stringify([generatePrivateKey()])
+export const internalSecret = 'thirty-two bytes that nobody knows'
+export const privateKeys = JSON.stringify([generatePrivateKey()])
 /** The settings that production requires. */
 export const production = {
   NODE_ENV: 'production',
   MONGODB_URI: 'mongodb://db.example/?replicaSet=rs',
-  JWT_PRIVATE_KEYS: keys,
+  JWT_PRIVATE_KEYS: privateKeys,
 }

@@ -32,7 +32,7 @@ export async function createNode(binary: string, dbpath: string, args: readonly 
     '--nounixsocket',
     ...['--setParameter', 'transactionLifetimeLimitSeconds=10'],
     ...['--setParameter', 'diagnosticDataCollectionEnabled=false'],
-    // When the watchdog ends this node, no other node is left that could become primary.
+    // At its end a primary need not wait for another node to take over, because the watchdog ends all nodes.
     ...['--setParameter', 'shutdownTimeoutMillisForSignaledShutdown=100'],
   ]
   await mkdir(dbpath)

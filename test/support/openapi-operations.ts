@@ -7,7 +7,7 @@ export interface Operation {
   method: string
   path: string
   tags: string[]
-  /** Only operations that need an access token have it. */
+  /** Set if the operation needs an access token. */
   security?: unknown
   parameters?: { name: string; in: string; required?: boolean; schema: Json }[]
   requestBody?: Json

@@ -17,7 +17,7 @@ export const call = (milliseconds = 15_000): Call => ({
 /** A shop whose ports tests call in process or over HTTP. */
 export interface PortShop {
   shop: Shop
-  /** The port in process, checked. */
+  /** The port in process. `checkedPort` checks each call. */
   local<Type extends object>(port: Port<Type>): Type
   /** Returns a client of the shop over a real socket. */
   http(send?: typeof fetch): Promise<HttpClient>

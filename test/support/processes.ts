@@ -16,7 +16,7 @@ export interface Deployment extends Client, Collections {
   /** Process ids by module, in the split shape. */
   pids: Record<string, number>
   child: ChildProcess
-  /** Its output so far. */
+  /** The output of all processes so far. */
   output(): string
   stop(): Promise<number | null>
 }

@@ -54,7 +54,7 @@ export async function startService(module: string, environment: Record<string, s
 
 /** Starts product and order as services that fetch the keys from auth. */
 export async function startServices(authUrl: string, environment: Record<string, string> = {}) {
-  // No request of these tests gets as far as the product service.
+  // In these tests the order service never calls the product service.
   const remote = { AUTH_URL: authUrl, PRODUCT_URL: 'http://127.0.0.1:9', ...environment }
   const start = async (module: string) => {
     const { client, close } = await startService(module, remote)

@@ -26,7 +26,7 @@ export function createSecretScanner() {
       add('refresh token', token, [Buffer.from(token), bytes.subarray(0, 16), bytes.subarray(16)])
     },
 
-    /** Adds the hashes of the halves of a refresh token, which are what is stored. */
+    /** Adds the hashes of both halves of a refresh token. The database stores only these hashes. */
     refreshTokenHashes(token: string) {
       const bytes = Buffer.from(token, 'base64url')
       for (const half of [bytes.subarray(0, 16), bytes.subarray(16)]) {

@@ -33,8 +33,8 @@ async function newOrderOfAda(shop: Client, people: People): Promise<string> {
 }
 
 /**
- * A valid request for every operation of the API, on resources that are created for it. A refusal is therefore about
- * the caller. Orders belong to Ada.
+ * A valid request for every operation of the API. Its resources are created first, so that a refusal is only due to the caller.
+ * Orders belong to Ada.
  */
 export const validRequests = {
   'POST /register': () => {

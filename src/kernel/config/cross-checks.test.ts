@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, randomBytes, randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { faultsOf, load, production, secret } from '#test/support/configuration.ts'
+import { faultsOf, internalSecret, load, production } from '#test/support/configuration.ts'
 import { generatePrivateKey } from '../../modules/auth/sessions/signing-keys.ts'
 
 describe('a need that is neither hosted nor has a URL', () => {
@@ -41,7 +41,7 @@ describe('production', () => {
 
   it('production needs JWT_PRIVATE_KEYS only if auth is hosted', () => {
     const { NODE_ENV, MONGODB_URI } = production
-    const remote = { AUTH_URL: 'http://auth.example', INTERNAL_SECRET: secret }
+    const remote = { AUTH_URL: 'http://auth.example', INTERNAL_SECRET: internalSecret }
     expect(faultsOf({ NODE_ENV, MONGODB_URI, SERVICE: 'product', ...remote })).toEqual([])
   })
 
@@ -79,7 +79,7 @@ describe('production', () => {
   ])('production refuses a placeholder as a secret: %s', (guessable) => {
     const fault = expect.stringMatching(/^INTERNAL_SECRET must not be a placeholder/)
     expect(faultsOf({ ...production, INTERNAL_SECRET: guessable })).toEqual([fault])
-    expect(faultsOf({ ...production, INTERNAL_SECRET: `${secret},${guessable}` })).toEqual([fault])
+    expect(faultsOf({ ...production, INTERNAL_SECRET: `${internalSecret},${guessable}` })).toEqual([fault])
     expect(faultsOf({ INTERNAL_SECRET: guessable })).toEqual([])
   })
 
@@ -142,7 +142,7 @@ describe('production', () => {
     const wrong = {
       NODE_ENV: 'production',
       MONGODB_URI: 'mongo://user:hidden-of-mongo@db.example',
-      INTERNAL_SECRET: `hidden-and-short,${secret}`,
+      INTERNAL_SECRET: `hidden-and-short,${internalSecret}`,
       JWT_PRIVATE_KEYS: JSON.stringify([{ ...one, d: other.d }]),
       BCRYPT_COST: '9',
       ADMIN_USERNAME: 'boss',
@@ -152,17 +152,17 @@ describe('production', () => {
     const faults = faultsOf(wrong)
     const { NODE_ENV: _, ADMIN_USERNAME: _name, ADMIN_EMAIL: _email, ...secrets } = wrong
     expect(faults.map((fault) => fault.split(' ')[0]).toSorted()).toEqual(Object.keys(secrets).toSorted())
-    for (const hidden of ['hidden', 'trustno1', one.d, other.d, secret])
+    for (const hidden of ['hidden', 'trustno1', one.d, other.d, internalSecret])
       expect(faults.join()).not.toContain(hidden)
   })
 
   it('production refuses the default secret of development also as one of two secrets', () => {
-    const INTERNAL_SECRET = `${secret}, ${load({ SERVICE: 'auth' }).internalSecrets?.[0]}`
+    const INTERNAL_SECRET = `${internalSecret}, ${load({ SERVICE: 'auth' }).internalSecrets?.[0]}`
     expect(faultsOf({ ...production, INTERNAL_SECRET })).toEqual([
       expect.stringMatching(/^INTERNAL_SECRET must not be the development value/),
     ])
-    expect(load({ INTERNAL_SECRET: `${secret}, ${'x'.repeat(32)}` }).internalSecrets).toEqual([
-      secret,
+    expect(load({ INTERNAL_SECRET: `${internalSecret}, ${'x'.repeat(32)}` }).internalSecrets).toEqual([
+      internalSecret,
       'x'.repeat(32),
     ])
   })

@@ -2,7 +2,14 @@ import { z } from '@hono/zod-openapi'
 import { describe, expect, it } from 'vitest'
 import { defineModule } from '#kernel/module.ts'
 import { definePort } from '#kernel/ports/port.ts'
-import { type Environment, errorOf, faultsOf, load, production, secret } from '#test/support/configuration.ts'
+import {
+  type Environment,
+  errorOf,
+  faultsOf,
+  internalSecret,
+  load,
+  production,
+} from '#test/support/configuration.ts'
 import { generatePrivateKey } from '../../modules/auth/sessions/signing-keys.ts'
 import { loadConfig } from './load-config.ts'
 
@@ -74,7 +81,7 @@ it('each setting reaches the configuration', () => {
     MONGODB_URI: 'mongodb+srv://db.example',
     MONGODB_DATABASE: 'shop-1',
     DATA_DIR: 'elsewhere',
-    INTERNAL_SECRET: secret,
+    INTERNAL_SECRET: internalSecret,
     REQUEST_TIMEOUT: '1s',
     DRAIN_DELAY: '500ms',
     DRAIN_TIMEOUT: '1m',
@@ -88,7 +95,7 @@ it('each setting reaches the configuration', () => {
     host: '127.0.0.1',
     mongodb: { uri: 'mongodb+srv://db.example', database: 'shop-1' },
     dataDir: 'elsewhere',
-    internalSecrets: [secret],
+    internalSecrets: [internalSecret],
     requestTimeoutMs: 1_000,
     drain: { delayMs: 500, timeoutMs: 60_000 },
     corsOrigins: ['https://a.example', 'http://localhost:5173'],
@@ -206,7 +213,7 @@ describe('the message about faults', () => {
       'hunter2',
       { NODE_ENV: 'production', INTERNAL_SECRET: 'change-me: hunter2 hunter2 hunter2 hunter2' },
     ],
-    ['INTERNAL_SECRET', secret, { INTERNAL_SECRET: `${secret},short` }],
+    ['INTERNAL_SECRET', internalSecret, { INTERNAL_SECRET: `${internalSecret},short` }],
   ])('the message does not show the secret in %s', (name, secret, rest) => {
     const error = errorOf({ [name]: secret, ...rest })
     expect(error?.message).toContain(name)

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { faultsOf, keys, load, production, secret } from '#test/support/configuration.ts'
+import { faultsOf, internalSecret, load, privateKeys, production } from '#test/support/configuration.ts'
 
 describe('a variable given as a file', () => {
   let folder: string
@@ -21,10 +21,10 @@ describe('a variable given as a file', () => {
     const config = load({
       ...production,
       JWT_PRIVATE_KEYS: '',
-      JWT_PRIVATE_KEYS_FILE: file(`${keys}\n`),
-      INTERNAL_SECRET_FILE: file(secret),
+      JWT_PRIVATE_KEYS_FILE: file(`${privateKeys}\n`),
+      INTERNAL_SECRET_FILE: file(internalSecret),
     })
-    expect(config.internalSecrets).toEqual([secret])
+    expect(config.internalSecrets).toEqual([internalSecret])
     expect((config.settings.auth as Record<string, unknown>).JWT_PRIVATE_KEYS).toHaveLength(1)
   })
 
@@ -105,8 +105,8 @@ describe('white space and line ends at the end of a value', () => {
       MONGODB_DATABASE: 'shop',
       DATA_DIR: 'elsewhere',
       AUTH_URL: 'http://auth.example',
-      INTERNAL_SECRET: secret,
-      JWT_PRIVATE_KEYS: keys,
+      INTERNAL_SECRET: internalSecret,
+      JWT_PRIVATE_KEYS: privateKeys,
       ACCESS_TOKEN_TTL: '5m',
       BCRYPT_COST: '11',
       ADMIN_USERNAME: 'boss',
