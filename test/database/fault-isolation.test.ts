@@ -126,7 +126,7 @@ describe('a locked document', () => {
     expect(statuses(await Promise.all(baskets)).every((status) => [201, 503].includes(status))).toBe(true)
   })
 
-  it('a locked product delays only the orders of it', async () => {
+  it('a locked product delays only its own orders', async () => {
     const [productIds, [locked = '']] = await Promise.all([products(), products()])
     const unlock = await lock('product', 'products', locked)
     const stuck = [buy(locked), buy(locked)]
