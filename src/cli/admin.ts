@@ -10,6 +10,7 @@ import { textTable } from '../host/text-table.ts'
 import { registry } from '../registry.ts'
 import { type AdminRequest, adminUsage, readAdminRequest } from './admin-request.ts'
 import { UsageError } from './command-line.ts'
+import { printResult } from './print-result.ts'
 import { Cancelled, readSecret } from './terminal.ts'
 
 const connectTimeoutMs = 5_000
@@ -22,7 +23,7 @@ async function main(): Promise<void> {
   if (request === 'help') console.log(adminUsage(registry))
   else {
     const result = await carryOut(request)
-    console.log(request.json ? JSON.stringify(result.json) : textOf(result))
+    printResult(request.json ? JSON.stringify(result.json) : textOf(result))
   }
 }
 

@@ -6,6 +6,7 @@ import { openComposition } from '../host/open-composition.ts'
 import { textTable } from '../host/text-table.ts'
 import { registry } from '../registry.ts'
 import { quoted, readCommandLine, UsageError } from './command-line.ts'
+import { printResult } from './print-result.ts'
 
 const usage = `npm run audit -- [--repair] [--json]
 
@@ -30,7 +31,7 @@ async function main(): Promise<void> {
     return
   }
   const report = await audit({ repair: isSet('repair') })
-  console.log(isSet('json') ? JSON.stringify(report) : textOf(report))
+  printResult(isSet('json') ? JSON.stringify(report) : textOf(report))
   const hasRemaining = report.findings.some(({ repaired }) => repaired === undefined)
   process.exitCode = report.complete && !hasRemaining ? 0 : 1
 }
