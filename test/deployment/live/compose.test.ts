@@ -130,7 +130,7 @@ describe.skipIf(noDocker)('the containers of the compose file', () => {
      * Sends requests during `work`.
      * @returns the requests with an unexpected answer, and those of them whose process ended before it answered
      */
-    const visited = async (what: string, work: () => Promise<unknown>) => {
+    const visitDuring = async (what: string, work: () => Promise<unknown>) => {
       const adminToken = await asAdmin(shape, member)
       const register = () => vi.waitFor(() => client.customer(), { timeout: healthyWithin, interval: 1_000 })
       const visitors = startVisitors({ ...client, adminToken }, [await register(), await register()], 1)
@@ -155,7 +155,7 @@ describe.skipIf(noDocker)('the containers of the compose file', () => {
           ...environment,
           REVISION: `rolling-${member}`,
         })
-      const { lost } = await visited('a rolling update', update)
+      const { lost } = await visitDuring('a rolling update', update)
       expect(await startsOfOthers()).toBe(before)
       expect(await revisions()).toEqual(Array(shape === 'split' ? 6 : 1).fill(`rolling-${member}`))
       await healthy(shape)
@@ -167,7 +167,7 @@ describe.skipIf(noDocker)('the containers of the compose file', () => {
       const before = await startsOfOthers()
       const build = { ...environment, REVISION: `at-once-${member}` }
       const up = ['--project-name', project, 'up', '--build', '--detach', '--wait', ...updated]
-      await visited('a new version at once', () => docker(['compose', ...up], build))
+      await visitDuring('a new version at once', () => docker(['compose', ...up], build))
       expect(await startsOfOthers()).toBe(before)
       expect(await revisions()).toEqual(Array(shape === 'split' ? 6 : 1).fill(`at-once-${member}`))
       await trade(shape, member)

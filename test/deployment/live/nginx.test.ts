@@ -24,13 +24,13 @@ const servers: Server[] = []
 const answers = new Map<string, Answer>()
 let received: { by: string; method?: string | undefined; url?: string | undefined; headers: object }[] = []
 /** The addresses of each service, by its name. */
-const at = new Map<string, string[]>()
+const addressesOf = new Map<string, string[]>()
 let names: DnsServer
 let nginx: Nginx
 let client: Client
 
 /** The details of NGINX's problem documents about a replica that cannot be reached, and about one that is too slow. */
-const lost = 'the service cannot be reached, or was lost before it answered'
+const unreachable = 'the service cannot be reached, or was lost before it answered'
 const late = 'the service did not answer in time'
 
 /** Expects an answer that NGINX itself wrote: the problem document with this code, as the API would write it. */
@@ -99,13 +99,13 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   })
 
   /** Sets the addresses of all services, and waits until NGINX has queried them. NGINX caches an address for one second. */
-  const all = async (...addresses: string[]) => {
-    await each(Object.fromEntries(pathOf.keys().map((name) => [name, addresses])))
+  const resolveAllTo = async (...addresses: string[]) => {
+    await resolveTo(Object.fromEntries(pathOf.keys().map((name) => [name, addresses])))
   }
-  const each = async (addresses: Record<string, string[]>) => {
+  const resolveTo = async (addresses: Record<string, string[]>) => {
     for (const [name, own] of Object.entries(addresses)) {
-      if (!isDeepStrictEqual(at.get(name), own)) names.setAddresses(name, own)
-      at.set(name, own)
+      if (!isDeepStrictEqual(addressesOf.get(name), own)) names.setAddresses(name, own)
+      addressesOf.set(name, own)
     }
     await vi.waitFor(
       async () => {
@@ -122,7 +122,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   it.each(['GET', 'HEAD'])(
     'NGINX sends a %s again to the other replica if the first closes the connection',
     async (method) => {
-      await all(first, second)
+      await resolveAllTo(first, second)
       answers.set(first, (request) => request.socket.destroy())
       for (let n = 0; n < 20; n++) expect((await client.request(method, '/products/1')).status).toBe(200)
       expect(received.some(({ by }) => by === first)).toBe(true)
@@ -132,7 +132,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   it.each(['POST', 'PUT', 'DELETE', 'PATCH'])(
     'NGINX answers 503 to a %s if its replica closes the connection, and does not send it again',
     async (method) => {
-      await all(first, second)
+      await resolveAllTo(first, second)
       const lose: Answer = (request) => request.resume().on('end', () => request.socket.destroy())
       answers.set(first, lose)
       answers.set(second, lose)
@@ -140,7 +140,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
         body: { some: 'thing' },
         headers: { 'X-Request-Id': 'once' },
       })
-      expect(answer).toMatchObject({ status: 503, body: { requestId: 'once', detail: lost } })
+      expect(answer).toMatchObject({ status: 503, body: { requestId: 'once', detail: unreachable } })
       expectProblem(answer, 'dependency_unavailable')
       expect(received).toEqual([expect.objectContaining({ method, url: '/orders/1' })])
     },
@@ -157,7 +157,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   ])(
     'NGINX sends the repeatable request %s %s again to the other replica if the first closes the connection',
     async (method, path, headers) => {
-      await all(first, second)
+      await resolveAllTo(first, second)
       answers.set(first, (request) => request.resume().on('end', () => request.socket.destroy()))
       for (let n = 0; n < 10; n++) {
         expect((await client.request(method, path, { headers, body: { some: 'thing' } })).status).toBe(200)
@@ -178,7 +178,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   ])(
     'NGINX does not send %s %s again if its replica closes the connection',
     async (method, path, headers) => {
-      await all(first, second)
+      await resolveAllTo(first, second)
       const lose: Answer = (request) => request.resume().on('end', () => request.socket.destroy())
       answers.set(first, lose)
       answers.set(second, lose)
@@ -188,7 +188,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   )
 
   it('NGINX answers 503 to an order that is not answered in time, and does not send it again', async () => {
-    await all(first, second)
+    await resolveAllTo(first, second)
     answers.set(first, () => undefined)
     answers.set(second, () => undefined)
     const answer = await client.post('/orders/create_order', { headers: key, body: {} })
@@ -200,7 +200,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   it.each(['GET', 'POST', 'PUT', 'DELETE', 'PATCH'])(
     'NGINX sends every %s to the other replica if one cannot be reached',
     async (method) => {
-      await all(unusedAddress, first)
+      await resolveAllTo(unusedAddress, first)
       const body = method === 'GET' ? {} : { body: { some: 'thing' } }
       for (let n = 0; n < 10; n++) {
         expect((await client.request(method, '/orders/1?a=b%2Fc', body)).status).toBe(200)
@@ -211,7 +211,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   )
 
   it('NGINX sends a read to the other replica if the first does not answer within 1.5 s', async () => {
-    await all(first, second)
+    await resolveAllTo(first, second)
     answers.set(first, () => undefined)
     const times: number[] = []
     for (let n = 0; n < 8; n++) {
@@ -226,7 +226,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   it.each(['POST', 'PUT'])(
     'NGINX waits for the answer to a %s longer than the API may take, and then answers 503',
     async (method) => {
-      await all(first)
+      await resolveAllTo(first)
       answers.set(first, (_, response) => setTimeout(() => response.end('{}'), 4_500))
       expect((await client.request(method, '/orders/1', { body: {} })).status).toBe(200)
       answers.set(first, () => undefined)
@@ -238,7 +238,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   )
 
   it('NGINX sends a read to the other replica after a 503, and passes on the 503 of a write', async () => {
-    await all(first, second)
+    await resolveAllTo(first, second)
     answers.set(first, (_, response) => response.writeHead(503).end('{"code":"x"}'))
     for (let n = 0; n < 10; n++) expect((await client.get('/orders')).status).toBe(200)
     answers.set(second, (_, response) => response.writeHead(503).end('{"code":"dependency_unavailable"}'))
@@ -248,16 +248,16 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   })
 
   it('NGINX sends requests to new containers, and none to removed containers', async () => {
-    await all(first)
+    await resolveAllTo(first)
     await client.get('/products/')
     expect(received).toMatchObject([{ by: first }])
-    await all(second)
+    await resolveAllTo(second)
     for (let n = 0; n < 10; n++) await client.get('/products/')
     expect(new Set(received.map(({ by }) => by))).toEqual(new Set([second]))
   })
 
   it('NGINX excludes no replica after failures', async () => {
-    await all(first)
+    await resolveAllTo(first)
     answers.set(first, (request) => request.socket.destroy())
     for (let n = 0; n < 10; n++) expect((await client.get('/products/')).status).toBe(503)
     answers.set(first, answerOk)
@@ -267,7 +267,13 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   it('NGINX sends every route to the service that hosts it', async () => {
     const owners: Record<string, string> = {}
     for (const name of registry.map((module) => module.name)) {
-      await each({ auth: [second], product: [second], order: [second], trivet: [second], [name]: [first] })
+      await resolveTo({
+        auth: [second],
+        product: [second],
+        order: [second],
+        trivet: [second],
+        [name]: [first],
+      })
       for (const path of registry.flatMap(({ api }) => Object.values(api)).map((route) => route.path)) {
         received = []
         await client.get(path.replace(/\{\w+\}/, '66f2a1b0c3d4e5f60718293a'))
@@ -291,7 +297,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
     '/%69nternal/product/reserve',
     'http://shop.example/internal/product/reserve',
   ])('NGINX answers 404 to %s and sends it to no service', async (path) => {
-    await all(first)
+    await resolveAllTo(first)
     // `fetch` would normalize the path.
     const { status, body } = await sendRaw(nginx.url, requestText('GET', path))
     expect(status).toBe(404)
@@ -302,7 +308,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   it.each(['/POST', '/PUT', '/REPEATABLE', '/FROM_SOCKET', '/PUT/order/orders/1', '/PROBLEM'])(
     'clients cannot reach the internal location %s of NGINX',
     async (path) => {
-      await all(first)
+      await resolveAllTo(first)
       await client.get(path)
       // To the service, this is a path like any other.
       expect(received.every(({ url }) => url === path)).toBe(true)
@@ -311,7 +317,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   )
 
   it('NGINX refuses a body over 1 MiB, as the API does', async () => {
-    await all(first)
+    await resolveAllTo(first)
     for (const method of ['POST', 'PUT']) {
       const answer = await client.request(method, '/products/create_product', {
         raw: 'x'.repeat(1024 * 1024 + 1),
@@ -376,7 +382,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
       [requestText('PUT', '/products/1', chunked), chunk, chunk, '0\r\n\r\n'],
     ],
   ])('NGINX answers %s with the same problem as the API', async (_, code, parts) => {
-    await all(first)
+    await resolveAllTo(first)
     expectProblem(await sendRaw(nginx.url, ...parts), code)
     expect(received).toEqual([])
   })
@@ -396,7 +402,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
     [500, 'internal_error'],
     [503, 'overloaded'],
   ])('NGINX passes on the %i of a service unchanged', async (status, code) => {
-    await all(first)
+    await resolveAllTo(first)
     const document = JSON.stringify({ code, status, detail: 'its own' })
     const type = { 'Content-Type': 'application/problem+json' }
     answers.set(first, (_request, response) => response.writeHead(status, type).end(document))
@@ -409,11 +415,11 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   it.each(['GET', 'POST', 'PUT', 'DELETE'])(
     'NGINX answers 503 to a %s if no replica of the service can be reached',
     async (method) => {
-      await all()
+      await resolveAllTo()
       const answer = await client.request(method, '/orders/1')
-      expect(answer.body.detail).toBe(lost)
+      expect(answer.body.detail).toBe(unreachable)
       expectProblem(answer, 'dependency_unavailable')
-      await all(unusedAddress)
+      await resolveAllTo(unusedAddress)
       expectProblem(await client.request(method, '/orders/1'), 'dependency_unavailable')
     },
   )
@@ -421,14 +427,14 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   it.each(['GET', 'PUT'])(
     'NGINX answers 503 to a %s if the answer of the replica has a malformed header',
     async (method) => {
-      await all(first)
+      await resolveAllTo(first)
       answers.set(first, (request) => request.socket.end('HTTP/1.1 200 OK\r\nA\0: b\r\n\r\n'))
       expectProblem(await client.request(method, '/orders/1'), 'dependency_unavailable')
     },
   )
 
   it('NGINX answers 503 to a read if neither replica answers in time', async () => {
-    await all(first, second)
+    await resolveAllTo(first, second)
     answers.set(first, () => undefined)
     answers.set(second, () => undefined)
     const answer = await client.get('/orders')
@@ -438,21 +444,21 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   })
 
   it('NGINX answers HEAD with the status and headers of a problem, and no body', async () => {
-    await all(unusedAddress)
+    await resolveAllTo(unusedAddress)
     const { status, headers, body } = await sendRaw(nginx.url, requestText('HEAD', '/products/'))
     expect({ status, body }).toEqual({ status: 503, body: '' })
     expect(Object.fromEntries(headers)).toMatchObject({ 'retry-after': '1' })
   })
 
   it('NGINX passes on an HTTP/1.0 request without Host, as load balancers send it', async () => {
-    await all(first)
+    await resolveAllTo(first)
     const { status } = await sendRaw(nginx.url, 'GET /healthz HTTP/1.0\r\n\r\n')
     expect(status).toBe(200)
     expect(received[0]?.headers).toMatchObject({ host: 'localhost' })
   })
 
   it('NGINX logs every request once, with the method that the client sent, but no successful probe', async () => {
-    await all(first)
+    await resolveAllTo(first)
     const ids: Record<string, string> = {}
     const send = async (method: string, path: string, id: string) => {
       ids[id] = method
@@ -486,7 +492,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   })
 
   it('NGINX answers 500 to a request that it cannot process itself', async () => {
-    await all(first)
+    await resolveAllTo(first)
     await rm(nginx.bodies, { recursive: true })
     // NGINX writes a body of this size to a file.
     const answer = await client.post('/orders', { raw: 'x'.repeat(500_000) })
@@ -495,14 +501,14 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   })
 
   it('NGINX accepts a header of 12 kB, as the API does', async () => {
-    await all(first)
+    await resolveAllTo(first)
     expect((await client.get('/products/', { headers: { A: 'x'.repeat(12_000) } })).status).toBe(200)
   })
 
   it.each(['GET', 'POST', 'PUT', 'DELETE'])(
     'NGINX passes on the client address and the request id of a %s',
     async (method) => {
-      await all(first)
+      await resolveAllTo(first)
       const headers = {
         'X-Request-Id': 'a.b-c_1',
         'X-Forwarded-For': '203.0.113.9',
@@ -545,7 +551,7 @@ describe.skipIf(!nginxBinary)('an ingress controller with the shipped values', (
     'the ingress controller answers 503 to a %s for a Service without a pod',
     async (method) => {
       const sent = await client.request(method, '/orders', { headers: { 'X-Request-Id': 'once' } })
-      expect(sent.body).toMatchObject({ detail: lost, requestId: 'once' })
+      expect(sent.body).toMatchObject({ detail: unreachable, requestId: 'once' })
       expectProblem(sent, 'dependency_unavailable')
     },
   )

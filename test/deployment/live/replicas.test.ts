@@ -25,7 +25,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
   })
   afterEach(() => shop.stop())
 
-  interface Busy {
+  interface RunningClients {
     history: History
     load: Load
     visitors: Visitors
@@ -33,7 +33,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
     end(): Promise<void>
   }
 
-  const busy = async (): Promise<Busy> => {
+  const startClients = async (): Promise<RunningClients> => {
     const history = await startHistory(shop, { customers: 3, products: 4, stock: 50 })
     const load = startLoad(shop, history, seed)
     const accounts = await Promise.all(Array.from({ length: 4 }, () => shop.customer()))
@@ -46,7 +46,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
   }
 
   /** Waits until the visitors have sent this many more requests. */
-  const visited = async ({ visitors }: Busy, more: number) => {
+  const untilMoreVisits = async ({ visitors }: RunningClients, more: number) => {
     const enough = visitors.visits.length + more
     await vi.waitFor(() => expect(visitors.visits.length).toBeGreaterThan(enough), {
       timeout: 120_000,
@@ -60,7 +60,11 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
   const failed = (history: History) =>
     outcomesOf(history).filter(({ status }) => status === 0 || status >= 500)
 
-  const report = (title: string, { history, load, visitors }: Busy, more: Record<string, unknown> = {}) => {
+  const report = (
+    title: string,
+    { history, load, visitors }: RunningClients,
+    more: Record<string, unknown> = {},
+  ) => {
     const reads = visitors.visits.filter(({ isRead }) => isRead)
     const writes = outcomesOf(history).length + visitors.visits.length - reads.length
     console.log(title)
@@ -75,7 +79,7 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
   }
 
   it('no request fails while the replicas restart one after the other', async () => {
-    const at = await busy()
+    const clients = await startClients()
     const exits: { code: number | null; milliseconds: number }[] = []
     for (let round = 0; round < rollingRestarts; round++) {
       await Promise.all(
@@ -87,14 +91,14 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
         }),
       )
     }
-    await at.end()
-    report(`${rollingRestarts} rolling restarts`, at, {
+    await clients.end()
+    report(`${rollingRestarts} rolling restarts`, clients, {
       exits: `${exits.length}, the slowest ${Math.max(...exits.map(({ milliseconds }) => milliseconds))} ms`,
     })
-    expect(unexpected(at.visitors.visits)).toEqual([])
-    expect(failed(at.history)).toEqual([])
+    expect(unexpected(clients.visitors.visits)).toEqual([])
+    expect(failed(clients.history)).toEqual([])
     expect(exits.filter(({ code, milliseconds }) => code !== 0 || milliseconds > exitWithin)).toEqual([])
-    expect(await findContradictions(at.history, shop)).toEqual([])
+    expect(await findContradictions(clients.history, shop)).toEqual([])
     expect(await findUnbalancedBooks(shop)).toEqual([])
   })
 
@@ -102,20 +106,22 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
     'no read fails or takes over 3 s while a replica of %s is frozen, and every order is settled',
     async (name) => {
       const [replica] = shop.service(name).replicas
-      const at = await busy()
-      await visited(at, 50)
+      const clients = await startClients()
+      await untilMoreVisits(clients, 50)
       replica.freeze()
-      await visited(at, 150)
+      await untilMoreVisits(clients, 150)
       replica.thaw()
-      await visited(at, 50)
-      await at.end()
-      report(`one of ${name} frozen`, at)
-      const reads = at.visitors.visits.filter(({ isRead }) => isRead)
+      await untilMoreVisits(clients, 50)
+      await clients.end()
+      report(`one of ${name} frozen`, clients)
+      const reads = clients.visitors.visits.filter(({ isRead }) => isRead)
       expect(unexpected(reads)).toEqual([])
       expect(slowest(reads)).toBeLessThanOrEqual(3_000)
       // The outcome of a write to a frozen process may be unknown (503), so that its successor conflicts (409).
-      expect(unexpected(at.visitors.visits).filter(({ status }) => ![503, 409].includes(status))).toEqual([])
-      expect(await findContradictions(at.history, shop)).toEqual([])
+      expect(
+        unexpected(clients.visitors.visits).filter(({ status }) => ![503, 409].includes(status)),
+      ).toEqual([])
+      expect(await findContradictions(clients.history, shop)).toEqual([])
       expect(await findUnbalancedBooks(shop)).toEqual([])
     },
   )
@@ -124,43 +130,45 @@ describe.skipIf(!nginxBinary)('two replicas of each service behind NGINX, under 
     'no read fails while each replica of %s is killed, writes fail only with 503 or 409, and every order is settled',
     async (name) => {
       const { replicas } = shop.service(name)
-      const at = await busy()
-      const strike = async (replica: Replica) => {
-        await visited(at, 30)
+      const clients = await startClients()
+      const killOnce = async (replica: Replica) => {
+        await untilMoreVisits(clients, 30)
         await replica.kill()
-        await visited(at, 30)
+        await untilMoreVisits(clients, 30)
         await replica.start()
         // Until then NGINX knows only the other replica, so that its kill would leave no replica.
         await shop.untilNginxHasQueriedNames()
       }
-      for (let n = 0; n < 3; n++) for (const replica of replicas) await strike(replica)
-      await at.end()
-      report(`each of ${name} killed three times`, at)
-      expect(unexpected(at.visitors.visits.filter(({ isRead }) => isRead))).toEqual([])
+      for (let n = 0; n < 3; n++) for (const replica of replicas) await killOnce(replica)
+      await clients.end()
+      report(`each of ${name} killed three times`, clients)
+      expect(unexpected(clients.visitors.visits.filter(({ isRead }) => isRead))).toEqual([])
       // A write to a killed process has no answer, and NGINX does not send the write to another process.
-      expect(unexpected(at.visitors.visits).filter(({ status }) => ![503, 409].includes(status))).toEqual([])
-      expect(await findContradictions(at.history, shop)).toEqual([])
+      expect(
+        unexpected(clients.visitors.visits).filter(({ status }) => ![503, 409].includes(status)),
+      ).toEqual([])
+      expect(await findContradictions(clients.history, shop)).toEqual([])
       expect(await findUnbalancedBooks(shop)).toEqual([])
     },
   )
 
   it('no request fails while one process replaces the services, and the services replace it again', async () => {
     await shop.monolith.start()
-    const at = await busy()
-    await visited(at, 50)
+    const clients = await startClients()
+    await untilMoreVisits(clients, 50)
     shop.resolveNamesTo('monolith')
-    await visited(at, 200)
+    await untilMoreVisits(clients, 200)
     for (const { replicas } of shop.services) for (const replica of replicas) await replica.stop()
-    await visited(at, 100)
+    await untilMoreVisits(clients, 100)
     for (const { replicas } of shop.services) await Promise.all(replicas.map((replica) => replica.start()))
     shop.resolveNamesTo('services')
-    await visited(at, 200)
+    await untilMoreVisits(clients, 200)
     await shop.monolith.stop()
-    await at.end()
-    report('merged into one process, and split again', at)
-    expect(unexpected(at.visitors.visits)).toEqual([])
-    expect(failed(at.history)).toEqual([])
-    expect(await findContradictions(at.history, shop)).toEqual([])
+    await clients.end()
+    report('merged into one process, and split again', clients)
+    expect(unexpected(clients.visitors.visits)).toEqual([])
+    expect(failed(clients.history)).toEqual([])
+    expect(await findContradictions(clients.history, shop)).toEqual([])
     expect(await findUnbalancedBooks(shop)).toEqual([])
   })
 })
