@@ -4,7 +4,7 @@ import { filtersOf, type SentCommand } from './recorded-commands.ts'
 
 type Document = mongo.Document
 
-/** How MongoDB carries out one statement. */
+/** How MongoDB executes one statement. */
 export interface Plan {
   /** For example `find orders by userId in order of -createdAt`. */
   name: string

@@ -10,7 +10,7 @@ import { isWellFormed, type OrderDocument, orderCollection, toOrder } from './or
 import type { OrderStatus } from './order-status.ts'
 
 export interface OrderQuery {
-  /** Undefined: the orders of all users. */
+  /** If undefined, the orders of all users are listed. */
   userId: string | undefined
   statuses: readonly OrderStatus[]
   /** The position of the last row of the previous page. */

@@ -46,7 +46,7 @@ const afterLease = (repeat: () => Promise<Answer>): Promise<Answer> =>
 
 const unreachable = () => Promise.reject(dependencyUnavailable('product is not available'))
 
-/** Stops the next reserve before or after the product module carries it out, until the test lets it continue. */
+/** Stops the next reserve before or after the product module executes it, until the test lets it continue. */
 function stopReserve(where: 'before' | 'after') {
   const gate = createGate()
   let first = true

@@ -18,7 +18,7 @@ export type QueuedOperations = readonly QueuedRequest<StockOperation<unknown>>[]
 export type Outcomes = (unknown | Error)[]
 
 /**
- * Carries out operations in one transaction.
+ * Executes operations in one transaction.
  * @throws CommitNotStarted if `startCommitWithinMs` passed before the commit; the batch then had no effect
  * @throws DomainError `dependency_unavailable` if it is not known whether the batch took effect
  */

@@ -6,13 +6,13 @@ import { createKeyedQueues } from '#kernel/keyed-queues.ts'
 import type { ExecuteInTransaction, Outcomes, QueuedOperations } from './batch-transaction.ts'
 import type { StockOperation } from './stock-operation.ts'
 
-// The limit of concurrent transactions of operations that name their products, and of those of all other operations.
+// Operations that name their products and all other operations each have this limit of concurrent transactions.
 const maxTransactions = 25
 // Once this many operations on a product are in progress here, the next operations on it share one queue.
 const sharedQueueFrom = 2
 
 /**
- * Carries out operations apart from the batch that all others share, so that a locked product or a corrupt document delays only
+ * Executes operations apart from the batch that all others share, so that a locked product or a corrupt document delays only
  * the operations that need it. Operations on the same products share a queue, and so a transaction.
  */
 export function createSeparateBatches(
@@ -39,7 +39,7 @@ export function createSeparateBatches(
     ),
   )
 
-  /** If a batch fails, each of its operations is carried out alone. An unavailable database fails them all. */
+  /** If a batch fails, each of its operations is executed alone. If the database is unavailable, all of them fail. */
   const executeOrSplit = async (queued: QueuedOperations, call: Call): Promise<Outcomes> => {
     try {
       return await execute(queued, call)
@@ -57,7 +57,10 @@ export function createSeparateBatches(
 
   const counts = createProductCounts()
 
-  /** A locked product must not take a transaction for each combination of products that is ordered with it. */
+  /**
+   * The key of the queue that an operation joins: one product with several operations in progress, or else all its products. If
+   * each combination of products had a queue, a locked product would occupy a transaction for each combination with it.
+   */
   const keyOf = (operation: StockOperation<unknown>): string => {
     const productIds = productIdsOf(operation)
     const crowded = productIds.find((productId) => counts.of(productId) >= sharedQueueFrom)

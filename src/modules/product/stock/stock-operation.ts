@@ -4,7 +4,7 @@ import type { KeyedAnswer, LedgerEntry, ReservationRecord, StoredProduct } from 
 
 /** An operation that changes stock: the documents that it needs, and its decision. */
 export interface StockOperation<Result> {
-  /** A batch has a limited number of lines. */
+  /** The queue limits the number of lines in a batch. */
   lineCount: number
   reads: {
     orderId?: string

@@ -8,26 +8,26 @@ import type { StockRepository } from './stock.repository.ts'
 import type { StockOperation } from './stock-operation.ts'
 
 /**
- * Carries out an operation in a batch with others that wait.
+ * Executes an operation in a batch with others that wait.
  * @throws DomainError of `decide`; `overloaded` if too many operations wait; `dependency_unavailable` if the outcome is not
  * known in time
  */
 export type RunInBatch = <Result>(operation: StockOperation<Result>, call: Call) => Promise<Result>
 
 const maxWaiting = 2_000
-// Large enough to serve a rush in a few transactions, and small enough that none of them is slow.
+// The limit is large enough to serve a peak of orders in a few transactions, and small enough that none of them is slow.
 const maxLinesPerBatch = 200
 const maxPauseMs = 50
-// The shared batch has at least this long until its commit starts.
+// The shortest time limit for the shared batch until its commit starts.
 const minSharedBatchMs = 350
 
 /**
- * Group commit: operations that wait are carried out in one transaction, in the order of their arrival. Transactions of one
+ * Group commit: operations that wait are executed in one transaction, in the order of their arrival. Transactions of one
  * process that change the same product would only abort each other. Each product takes one conditional `$inc`, however many
  * operations of the batch change it.
  *
  * Transactions of other replicas still cause write conflicts. After a conflict this process pauses for as long as its batch
- * took. Other replicas get through meanwhile, and the next batch of this process is larger.
+ * took. Other replicas can commit during the pause, and the next batch of this process is larger.
  */
 export function createStockQueue(stock: StockRepository): RunInBatch {
   const execute = createBatchTransaction(stock)
@@ -58,7 +58,7 @@ export function createStockQueue(stock: StockRepository): RunInBatch {
   }
 
   /**
-   * If the shared batch fails, or does not reach its commit in time, its operations are carried out in separate batches. Later
+   * If the shared batch fails, or does not reach its commit in time, its operations are executed in separate batches. Later
    * operations on the same products join them there while the separate batches are in progress.
    */
   const executeQueued = async (queued: QueuedOperations): Promise<Outcome<unknown>[]> => {
