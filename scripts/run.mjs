@@ -11,7 +11,7 @@ const { platform, arch } = process
 const windows = platform === 'win32'
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
-// There is one package with Node.js 26 for each platform. It needs no install script.
+// npm has a package with Node.js 26 for each platform. The package needs no install script.
 const runtime = {
   package:
     platform === 'darwin' && arch === 'arm64'
@@ -62,14 +62,14 @@ function missingPackage() {
 }
 
 /**
- * Runs a program, and waits for its end. Signals to this process are forwarded, so that no program stays behind.
+ * Runs a program, and waits for its end. Signals to this process are forwarded, so that the program ends too.
  * @returns {Promise<{ code: number | null, signal: string | null }>}
  */
 function run(command, args, options) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd: root, stdio: 'inherit', ...options })
     const forward = (signal) => {
-      // On Windows the console signals the program itself, and `kill` would end the program at once.
+      // On Windows the console itself signals the program, and `kill` would end the program at once.
       if (!windows) child.kill(signal)
     }
     for (const signal of signals) process.on(signal, forward)
@@ -81,7 +81,7 @@ function run(command, args, options) {
   })
 }
 
-/** Ends this process with the signal or the exit code of the program. */
+/** Ends this process as the program ended: with the same signal or the same exit code. */
 function endAs({ code, signal }) {
   if (signal) process.kill(process.pid, signal)
   process.exit(code ?? 1)
@@ -102,7 +102,10 @@ async function install() {
     fail(`npm ci has not installed ${missing}. Look for a setting in \`npm config list\` that leaves it out.`)
 }
 
-/** @returns the Node.js of the packages. A platform without such a package needs a Node.js of the same version or a later one. */
+/**
+ * @returns the path of Node.js: the one in node_modules or, on a platform without such a package, the one that runs
+ * this file
+ */
 function nodeJs() {
   const packaged = join(root, 'node_modules', runtime.package, 'bin', windows ? 'node.exe' : 'node')
   if (existsSync(packaged)) return packaged
@@ -115,7 +118,7 @@ if (Number.parseInt(process.versions.node, 10) < 20)
 if (missingPackage() !== undefined) await install()
 
 const [program = '', ...args] = process.argv.slice(2)
-// Without the file, Node.js would print a message at each start.
+// The option is left out without an .env file, because Node.js would then print a message at each start.
 const settings =
   program.startsWith('src/') && existsSync(join(root, '.env')) ? ['--env-file-if-exists=.env'] : []
 

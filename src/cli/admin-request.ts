@@ -4,7 +4,7 @@ import { nearestName } from '#kernel/nearest-name.ts'
 import { textTable } from '../host/text-table.ts'
 import { quoted, readCommandLine, UsageError } from './command-line.ts'
 
-/** What the command line of `npm run admin` asks for. */
+/** A command of `npm run admin` with its arguments. */
 export interface AdminRequest {
   module: string
   command: string
@@ -14,7 +14,8 @@ export interface AdminRequest {
 
 /**
  * Reads the arguments of this process.
- * @throws UsageError, which repeats no argument after the name of the command: it may be a password
+ * @throws UsageError. Its message contains no argument after the name of the command, because the argument may be a
+ * password
  */
 export function readAdminRequest(modules: readonly AnyModule[]): AdminRequest | 'help' {
   const { isSet, positionals } = readCommandLine(['json'], { mayBeSecret: true })
@@ -39,12 +40,12 @@ function refuseWrongCount({ name, parameters }: Command, args: readonly string[]
 }
 
 function unknownCommand(name: string, commands: readonly Command[]): string {
-  const meant = nearestName(
+  const suggestion = nearestName(
     name,
     commands.map((command) => command.name),
   )
-  const question = meant === undefined ? '' : `; did you mean ${meant}?`
-  return `there is no command ${quoted(name)}${question}`
+  const hint = suggestion === undefined ? '' : `; did you mean ${suggestion}?`
+  return `there is no command ${quoted(name)}${hint}`
 }
 
 const commandsOf = (modules: readonly AnyModule[]): Command[] =>
@@ -61,9 +62,9 @@ ${textTable(rows)
   .map((line) => `  ${line}`)
   .join('\n')}
 
-The command works on the shop that the settings name (the same environment variables as for the program), also while
-the shop runs. It asks for a password, or reads it from the first line of standard input. A password is never an
-argument, because other users of the machine can see arguments.
+The command works on the shop that the settings name (the same environment variables as for the program). The shop may
+run in the meantime. A command that needs a password asks for it, or reads it from the first line of standard input. A
+password is never an argument, because other users of the machine can see arguments.
 
   --json   prints JSON (use npm run --silent)
 

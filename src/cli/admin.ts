@@ -14,7 +14,7 @@ import { printResult } from './print-result.ts'
 import { Cancelled, readSecret } from './terminal.ts'
 
 const connectTimeoutMs = 5_000
-// A process that starts at the same time may hold the lease of the migrations.
+// Another process that is starting may hold the migration lease for a while.
 const migrateTimeoutMs = 60_000
 const callTimeoutMs = 30_000
 
@@ -63,7 +63,8 @@ function exitCodeOf(error: unknown): number {
   return error instanceof Refusal || (isDomainError(error) && !isUnavailable) ? 1 : 2
 }
 
-// Node.js ends the process when standard output is written. `process.exit` would lose what a slow pipe has not taken yet.
+// With `exitCode`, Node.js ends when all output is written. `process.exit` would lose what a slow pipe has not accepted
+// yet.
 await main().catch((error: unknown) => {
   const message = error instanceof Error ? error.message : error
   console.error(error instanceof UsageError ? `${message}\n\n${adminUsage(registry)}` : message)

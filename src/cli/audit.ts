@@ -11,7 +11,7 @@ import { printResult } from './print-result.ts'
 const usage = `npm run audit -- [--repair] [--json]
 
 Checks every product and every order of the shop that the settings name (the same environment variables as for the
-program), also while the shop runs. Lists each inconsistency as a finding.
+program). The shop may run in the meantime. Each inconsistency is listed as a finding.
 
   --repair   repairs the findings that have exactly one right repair
   --json     prints { checked, complete, findings } (use npm run --silent)
@@ -19,7 +19,8 @@ program), also while the shop runs. Lists each inconsistency as a finding.
 Exit status: 0 no findings, 1 findings remain, 2 the audit could not run.`
 
 const connectTimeoutMs = 5_000
-// One query may read a whole collection. MongoDB keeps the data of a snapshot this long.
+// One query may read a whole collection. A longer timeout is useless, because MongoDB keeps a snapshot for five
+// minutes.
 const queryTimeoutMs = 300_000
 
 async function main(): Promise<void> {
@@ -71,11 +72,12 @@ function textOf({ checked, complete, findings }: AuditReport): string {
 function rowOf(finding: ReportedFinding): string[] {
   const { module, code, subject, message, repairable, repaired, notRepaired } = finding
   const outcome = repaired ? `repaired: ${repaired}` : notRepaired && `not repaired: ${notRepaired}`
-  const note = outcome ?? (repairable ? '--repair repairs it' : undefined)
-  return [module, code, subject, note ? `${message} (${note})` : message]
+  const remark = outcome ?? (repairable ? '--repair repairs it' : undefined)
+  return [module, code, subject, remark ? `${message} (${remark})` : message]
 }
 
-// Node.js ends the process when standard output is written. `process.exit` would lose what a slow pipe has not taken yet.
+// With `exitCode`, Node.js ends when all output is written. `process.exit` would lose what a slow pipe has not accepted
+// yet.
 await main().catch((error: unknown) => {
   const message = error instanceof Error ? error.message : error
   console.error(error instanceof UsageError ? `${message}\n\n${usage}` : message)

@@ -1,14 +1,15 @@
 import { parseArgs } from 'node:util'
 import { nearestName } from '#kernel/nearest-name.ts'
 
-/** A fault of the command line. The message says what is wrong with it. */
+/** A mistake in the arguments. The message describes it for the operator. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
 /**
  * Reads the arguments of this process. Every option is a flag without a value. `--help` is always an option.
- * @param options.mayBeSecret whether an unknown argument may be a password. The message then gives its position instead.
+ * @param options.mayBeSecret whether an unknown option may be a password. The message then has its position, not its
+ * text
  * @throws UsageError
  */
 export function readCommandLine<Flag extends string>(
@@ -23,12 +24,12 @@ export function readCommandLine<Flag extends string>(
   for (const token of parsed.tokens) {
     if (token.kind !== 'option') continue
     if (!names.includes(token.name)) {
-      const which = mayBeSecret ? `argument ${token.index + 1}` : quoted(token.rawName)
-      const meant = nearestName(token.name, names)
-      const question = meant === undefined ? '' : ` (did you mean --${meant}?)`
+      const subject = mayBeSecret ? `argument ${token.index + 1}` : quoted(token.rawName)
+      const suggestion = nearestName(token.name, names)
+      const hint = suggestion === undefined ? '' : ` (did you mean --${suggestion}?)`
       const listed = names.map((name) => `--${name}`).join(', ')
       throw new UsageError(
-        `${which} is not an option${question}: the options are ${listed}. An argument that begins with - must come after --`,
+        `${subject} is not an option${hint}: the options are ${listed}. An argument that begins with - must come after --`,
       )
     }
     if (token.value !== undefined) throw new UsageError(`--${token.name} takes no value`)
@@ -38,5 +39,5 @@ export function readCommandLine<Flag extends string>(
 
 const maxQuotedCharacters = 40
 
-/** Quotes an argument for a message, without control characters, which could change the terminal. */
+/** Quotes an argument for a message. Control characters are escaped, because they could change the terminal. */
 export const quoted = (argument: string): string => JSON.stringify(argument.slice(0, maxQuotedCharacters))

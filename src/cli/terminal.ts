@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import { read } from 'read'
 import { Refusal } from '#kernel/command.ts'
 
-// Longer than any password may be.
+// This is longer than the longest password that is accepted.
 const maxLineBytes = 4_096
 
 /** The operator left the prompt with Ctrl-C or Ctrl-D, or the terminal was closed. */
@@ -27,12 +27,12 @@ export async function readSecret(name: string): Promise<string> {
 }
 
 async function prompt(text: string): Promise<string> {
-  // `read` does not report Ctrl-D and a closed terminal. It only stops reading.
+  // At Ctrl-D, or when the terminal is closed, `read` never settles. It only pauses standard input.
   const stopped = once(process.stdin, 'pause').then(() => setImmediate())
   // `terminal` must be set even if the output is a file, because otherwise the terminal itself shows what is typed.
   const options = { prompt: text, silent: true, terminal: true, output: process.stderr }
   const line = await Promise.race([read(options).catch(() => undefined), stopped])
-  // The line break that the operator typed was not shown either.
+  // `read` does not show the line break that the operator has typed either.
   process.stderr.write('\n')
   if (line !== undefined) return line
   throw new Cancelled('cancelled: nothing was changed')

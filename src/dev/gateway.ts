@@ -17,14 +17,15 @@ import { securityHeaders } from '../http/security-headers.ts'
 const anyServiceTimeoutMs = 1_500
 
 /**
- * Does for `npm run split` what the ingress does in Kubernetes. Each path goes to the module that has a route with the same first
- * segment, and `/internal` and `/metrics` to none. Any other path goes to the first service that answers.
+ * Routes requests for `npm run split`, as the ingress does in Kubernetes. A path goes to the module that has a route
+ * with the same first segment. `/internal` and `/metrics` go to no module. Any other path goes to the first service
+ * that answers.
  */
 export function createGateway(options: {
   modules: readonly AnyModule[]
   /** The URL of each module, by name. */
   urls: Readonly<Record<string, string>>
-  /** The time for a whole answer. It must be longer than the services' own request timeout. */
+  /** The timeout of an answer. It must be longer than the request timeout of the services. */
   timeoutMs: number
   /** The proxies whose `X-Forwarded-For` the gateway trusts. The services trust the gateway only. */
   trustedProxies: readonly string[]
@@ -49,12 +50,13 @@ export function createGateway(options: {
     const { path } = c.req
     const segment = firstSegment(path)
     if (segment === 'internal' || segment === 'metrics') throw routeNotFound(path)
-    // `fetch` does not send TRACE, and no route has it. The answer to OPTIONS says which methods the path has.
+    // No route has the method TRACE, and `fetch` cannot send it. OPTIONS is sent instead, because its answer lists the
+    // methods of the path.
     const isTrace = c.req.method === 'TRACE'
     const method = isTrace ? 'OPTIONS' : c.req.method
     // Only a safe method (RFC 9110, 9.2.1) may be repeated on another service.
     const isSafe = ['GET', 'HEAD', 'OPTIONS'].includes(method)
-    // The gateway reads the whole body first, so that no service waits for a slow client.
+    // The gateway reads the complete body first, so that no service waits for a slow client.
     const body = isSafe ? null : await c.req.arrayBuffer().catch(refuseIncompleteBody)
     const ownerUrl = urlBySegment.get(segment)
     for (const target of ownerUrl === undefined ? Object.values(urls) : [ownerUrl]) {

@@ -5,7 +5,7 @@ import type { ReadyMessage } from '../host/serve.ts'
 /** A child process that runs the program. */
 export interface ProgramProcess {
   pid: number | undefined
-  /** Resolves once the process is ready, and never if it ends before that. */
+  /** Resolves once the process is ready. It never settles if the process ends before that. */
   ready: Promise<ReadyMessage>
   /** Resolves with how the process ended: the name of a signal, or `code 1`. */
   ended: Promise<string>

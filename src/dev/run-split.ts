@@ -8,14 +8,15 @@ import { type OpenMongodb, openMongodb } from '../host/database.ts'
 import { refuseArguments } from '../host/refuse-arguments.ts'
 import { createShutdown, type Shutdown } from '../host/shutdown.ts'
 import { refusePortsInUse, urlOf } from '../http/listen-address.ts'
-import { noteListening } from '../http/listening-note.ts'
+import { writePidFiles } from '../http/pid-file.ts'
 import { listen } from '../http/server.ts'
 import { createGateway } from './gateway.ts'
 import { startProgram } from './program-process.ts'
 import { type Service, startService } from './service.ts'
 import { addressesOf, serviceEnvironment, servicePorts, urlsOf } from './service-settings.ts'
 
-// The gateway waits this much longer than a service, which answers 503 by itself when its time is over.
+// The gateway's timeout is longer than a service's by this time, because a service answers 503 by itself at its
+// timeout.
 const gatewayExtraTimeoutMs = 500
 
 /**
@@ -69,7 +70,7 @@ async function runServices(options: {
     const env = { ...environment, SERVICE: name, PORT: String(port) }
     return startService(name, () => startProgram(program, env, drain.timeoutMs), logger)
   })
-  let removeNote = async () => {}
+  let removePidFiles = async () => {}
   try {
     const ready = await Promise.race([Promise.all(services.map((each) => each.ready)), shutdown.stopped])
     if ('reason' in ready) return
@@ -80,7 +81,11 @@ async function runServices(options: {
       const pids = Object.fromEntries(services.map(({ name, pid }) => [name, pid()]))
       process.send({ port: listener.port, facts, pids })
     } else {
-      removeNote = await noteListening(dataDir, { host, ports: [listener.port, ...ports.values()] }, logger)
+      removePidFiles = await writePidFiles(
+        dataDir,
+        { host, ports: [listener.port, ...ports.values()] },
+        logger,
+      )
       const log = brief ? [briefLogFact] : []
       const mongodbFact = ['MongoDB', mongodb.description] as const
       const all = [mongodbFact, ...services.map((each) => factOf(each, ports)), ...facts, ...log]
@@ -91,7 +96,7 @@ async function runServices(options: {
     if (brief && !process.send) console.log(stoppingMessage)
     await listener.close(drain.timeoutMs)
   } finally {
-    await removeNote()
+    await removePidFiles()
     await Promise.all(services.map((service) => service.stop()))
   }
 }

@@ -9,7 +9,8 @@ import type { ListenAddress } from '../http/listen-address.ts'
 const loopback = '127.0.0.1'
 
 /**
- * The addresses of the gateway and of the services: PORT and the ports after it. With PORT=0 the services have no fixed ports.
+ * The addresses of the gateway and of the services: PORT and the ports after it. With PORT=0 only the gateway is
+ * listed, because the services have no fixed ports.
  * @throws ConfigError if there are not enough ports after PORT
  */
 export function addressesOf({ host, port }: Config, services: number): ListenAddress[] {
@@ -51,15 +52,15 @@ export function serviceEnvironment(
     INTERNAL_SECRET: config.internalSecrets?.join(',') ?? randomBytes(32).toString('base64url'),
     DEMO: String(config.demo),
     DATA_DIR: config.dataDir,
-    // The gateway sets X-Forwarded-For, and has applied the operator's TRUSTED_PROXIES.
+    // The gateway applies the operator's TRUSTED_PROXIES. Each service trusts only the gateway.
     TRUSTED_PROXIES: loopback,
-    // The gateway answers requests of other origins.
+    // The gateway handles CORS for all services.
     CORS_ORIGINS: '',
     ...Object.fromEntries(Object.entries(urls).map(([name, url]) => [urlVariable(name), url])),
   }
-  // These values replace the operator's files.
+  // An empty `_FILE` variable keeps the service from reading the operator's file in addition to the value above.
   const files = Object.keys(settings).map((variable) => [`${variable}_FILE`, ''])
-  // The gateway has logged the warnings about these variables.
+  // These variables are emptied, because this process has already logged the warnings about them.
   const misnamed = config.misnamedSettings.map(({ variable }) => [variable, ''])
   return { ...process.env, ...Object.fromEntries([...misnamed, ...files]), ...settings }
 }

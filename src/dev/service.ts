@@ -7,7 +7,7 @@ import type { ProgramProcess } from './program-process.ts'
 /** A process that hosts one module, and is started again when it exits. */
 export interface Service {
   name: string
-  /** Resolves once the first process is ready. Rejects with a StartFailure if that process ends before. */
+  /** Resolves once the first process is ready. Rejects with a StartFailure if that process ends before it is ready. */
   ready: Promise<ReadyMessage>
   pid(): number | undefined
   stop(): Promise<void>

@@ -2,7 +2,7 @@ import { type FSWatcher, watch } from 'node:fs'
 
 export interface SourceChange {
   file: string
-  /** When it was noticed, on the clock of `performance.now()`. */
+  /** The time at which the change was noticed, as a value of `performance.now()`. */
   at: number
 }
 
@@ -13,10 +13,11 @@ export interface SourceChanges {
   close(): void
 }
 
-// Editors save a file in several steps, and version control changes many files at once.
+// A change is reported after this time: editors save a file in several steps, and version control changes many files at
+// once.
 const settleMs = 50
 
-/** @param folder watched with all folders below it */
+/** @param folder the folder to watch, with all folders in it */
 export function watchSources(folder: string): SourceChanges {
   let pending = Promise.withResolvers<SourceChange>()
   const watcher: FSWatcher = watch(folder, { recursive: true }, (_event, file) => {

@@ -2,15 +2,15 @@ import { mkdir, stat, statfs } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { MongodFailure } from './mongod-failure.ts'
 
-/** What the embedded MongoDB keeps in a data directory. */
+/** The paths of the files that the embedded MongoDB has in a data directory. */
 export interface DataFiles {
   directory: string
   /** The folder with mongod's own files. */
   database: string
   log: string
-  /** Names the process that started mongod, so that other processes find it. */
+  /** The file that names the process that started mongod, so that other processes find mongod. */
   owner: string
-  /** Holds the last port of mongod. */
+  /** The file with the last port of mongod. */
   port: string
 }
 
@@ -31,7 +31,7 @@ export async function makeDatabaseFolder({ database }: DataFiles): Promise<void>
   })
 }
 
-// With less space, mongod ends at one of the writes of its first seconds.
+// With less free space, mongod ends at one of its first writes, within seconds of its start.
 const minSpaceBytes = 32 * 1_048_576
 
 async function freeBytes(directory: string): Promise<number> {

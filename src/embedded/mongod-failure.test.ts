@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
-import { causeOf, complaintsIn, isLockedByAnother, lastOf } from './mongod-failure.ts'
+import { causeOf, errorLinesIn, isLockedByAnother, lastOf } from './mongod-failure.ts'
 
 const line = (severity: string, attr: object) =>
   JSON.stringify({
@@ -46,11 +46,11 @@ it('the cause is read from the new part of the log, and from the output of mongo
   const before = `${line('E', { error: 'of an earlier start' })}\n`
   const now = [line('I', { error: 'none' }), line('E', { error: 'DBPathInUse: "mongod.lock" is locked' })]
   await writeFile(log, `${before}${now.join('\n')}\n`)
-  const complaints = await complaintsIn(log, before.length, '')
-  expect(complaints).toBe(now[1])
-  expect(isLockedByAnother(complaints)).toBe(true)
-  expect(lastOf(complaints)).toBe('DBPathInUse: "mongod.lock" is locked')
+  const errorLines = await errorLinesIn(log, before.length, '')
+  expect(errorLines).toBe(now[1])
+  expect(isLockedByAnother(errorLines)).toBe(true)
+  expect(lastOf(errorLines)).toBe('DBPathInUse: "mongod.lock" is locked')
   const printed = line('F', { error: { errmsg: 'logpath should name a file' } })
-  expect(await complaintsIn(folder, 0, printed)).toBe(printed)
+  expect(await errorLinesIn(folder, 0, printed)).toBe(printed)
   expect(lastOf(printed)).toBe('logpath should name a file')
 })

@@ -35,16 +35,16 @@ const causes: readonly (readonly [RegExp, string])[] = [
   ],
 ]
 
-export const isLockedByAnother = (complaints: string): boolean => complaints.includes('DBPathInUse')
+export const isLockedByAnother = (errorLines: string): boolean => errorLines.includes('DBPathInUse')
 
-/** @returns the cause in plain words if it lies in the data directory */
-export const causeOf = (complaints: string): string | undefined =>
-  causes.find(([pattern]) => pattern.test(complaints))?.[1]
+/** @returns a message for the operator if the data directory is the cause */
+export const causeOf = (errorLines: string): string | undefined =>
+  causes.find(([pattern]) => pattern.test(errorLines))?.[1]
 
 const maxReadBytes = 1_048_576
 
-/** @returns the lines that mongod logged or printed as errors or as fatal, from a position in its log on */
-export async function complaintsIn(logFile: string, fromByte: number, printed: string): Promise<string> {
+/** @returns the lines about errors that mongod printed, and those in its log after a position */
+export async function errorLinesIn(logFile: string, fromByte: number, printed: string): Promise<string> {
   const lines = `${await textFrom(logFile, fromByte)}\n${printed}`.split('\n')
   return lines.filter((line) => /^\{"t":.*"s":"[EF]"/.test(line)).join('\n')
 }
@@ -61,9 +61,9 @@ async function textFrom(file: string, fromByte: number): Promise<string> {
   }
 }
 
-/** @returns the last complaint in mongod's own words */
-export function lastOf(complaints: string): string | undefined {
-  const entry = complaints
+/** @returns the last error, as mongod describes it */
+export function lastOf(errorLines: string): string | undefined {
+  const entry = errorLines
     .split('\n')
     .flatMap((line) => /"(?:errmsg|error|reason)":"((?:[^"\\]|\\.)+)"/.exec(line)?.[1] ?? [])
     .at(-1)

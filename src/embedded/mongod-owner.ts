@@ -4,7 +4,10 @@ import { z } from 'zod'
 import type { DataFiles } from './data-files.ts'
 import { isAlive, killProcess } from './process-signals.ts'
 
-/** The process that started the mongod of a data directory. It writes this to a file, so that other processes can attach. */
+/**
+ * The contents of the owner file. The process that started the mongod of a data directory writes it, so that other
+ * processes can attach to that mongod.
+ */
 const ownerSchema = z.object({ uri: z.string(), owner: z.int(), mongod: z.int() })
 export type Owner = z.infer<typeof ownerSchema>
 
@@ -24,7 +27,7 @@ export async function readOwner(files: DataFiles): Promise<Owner | undefined> {
   }
 }
 
-/** Replaces the file in one step, so that no reader finds half of it. */
+/** Replaces the file atomically, so that no reader finds an incomplete file. */
 export async function writeOwner(files: DataFiles, owner: Owner): Promise<void> {
   await writeFile(`${files.owner}.new`, JSON.stringify(owner), { mode: 0o600 })
   await rename(`${files.owner}.new`, files.owner)
@@ -35,7 +38,10 @@ export async function removeOwner(files: DataFiles, mongod: number): Promise<voi
   if ((await readOwner(files))?.mongod === mongod) await rm(files.owner, { force: true })
 }
 
-/** @returns the owner whose mongod answers. A mongod that outlived its owner is killed, because nothing would ever stop it. */
+/**
+ * @returns the owner whose mongod answers. A mongod that outlived its owner is killed, because no process would ever
+ * stop it.
+ */
 export async function findRunningOwner(files: DataFiles): Promise<Owner | undefined> {
   const owner = await readOwner(files)
   if (owner === undefined) return undefined

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type DataFiles, isDiskFull } from './data-files.ts'
 import { freePort } from './free-port.ts'
-import { causeOf, complaintsIn, isLockedByAnother, lastOf, MongodFailure } from './mongod-failure.ts'
+import { causeOf, errorLinesIn, isLockedByAnother, lastOf, MongodFailure } from './mongod-failure.ts'
 import { replicaSetArguments, replicaSetUri, startReplicaSet } from './replica-set.ts'
 
 /** A mongod that this process started. */
@@ -29,9 +29,9 @@ const portInUseExitCode = 48
 const argumentsOf = (files: DataFiles, port: number): string[] => [
   ...['--dbpath', files.database, '--port', String(port), '--bind_ip', '127.0.0.1', ...replicaSetArguments],
   ...['--logpath', files.log, '--logappend', '--oplogSize', '128', '--wiredTigerCacheSizeGB', '0.5'],
-  // A linearizable read on a single server waits for the next write to the journal, every 100 ms by default.
+  // On a single server, a linearizable read waits until mongod writes its journal. By default that is every 100 ms.
   ...['--journalCommitInterval', '10'],
-  // A killed mongod would leave its socket file in /tmp.
+  // Without this option, a killed mongod leaves its socket file in /tmp.
   ...(process.platform === 'win32' ? [] : ['--nounixsocket']),
   // The time for which the locks of a killed process last (docs/settings.md). The default is 60 s.
   ...['--setParameter', 'transactionLifetimeLimitSeconds=10'],
@@ -53,15 +53,15 @@ export async function startMongod(
   requiredPort?: number,
 ): Promise<MongodProcess | 'in use'> {
   const port = await freePort(requiredPort ?? (await lastPort(files)))
-  // The former mongod may still be ending.
+  // Another program uses the required port. It may be the former mongod, which has not ended yet.
   if (requiredPort !== undefined && port !== requiredPort) return 'in use'
   const logStart = await sizeOf(files.log)
   const watchdog = startWatchdog(binary, argumentsOf(files, port))
   const { ended, stop } = watchdog
-  const complaints = () => complaintsIn(files.log, logStart, watchdog.printed())
+  const errorLines = () => errorLinesIn(files.log, logStart, watchdog.printed())
   const failure = async (event: string): Promise<MongodFailure> => {
     await Promise.race([watchdog.printedAll, sleep(200)])
-    const logged = await complaints()
+    const logged = await errorLines()
     // On a full disk, mongod cannot write to its log either.
     const cause = (await isDiskFull(files))
       ? 'no space is left on the disk'
@@ -86,17 +86,17 @@ export async function startMongod(
     await writeFile(files.port, String(port))
     return { uri: replicaSetUri(port), pid: outcome.pid, ended, stop }
   }
-  // Another mongod may soon have this port.
+  // The attempts must end, because another mongod may soon have this port.
   stopTrying.abort()
   started.catch(() => undefined)
-  if (outcome === unusableDirectoryExitCode && isLockedByAnother(await complaints())) return 'in use'
+  if (outcome === unusableDirectoryExitCode && isLockedByAnother(await errorLines())) return 'in use'
   // Another program took the port after it was found free.
   if (outcome === portInUseExitCode) return startMongod(binary, files, signal, requiredPort)
   const end = outcome === killedExitCode ? 'was killed by a signal' : `ended with exit code ${outcome}`
   throw await failure(`${end} while it started`)
 }
 
-/** Processes that were attached to the former mongod find the new one at the same port. */
+/** mongod gets its last port again, so that processes that were attached to the former mongod find the new one. */
 const lastPort = async (files: DataFiles): Promise<number> =>
   Number(await readFile(files.port, 'utf8').catch(() => '')) || 0
 
@@ -139,7 +139,7 @@ function startWatchdog(binary: string, args: readonly string[]) {
   }
 }
 
-/** From now on the child does not keep this process alive: this process also ends if it forgets to stop mongod. */
+/** Lets this process end while the child runs, for example if mongod is never stopped. */
 function releaseEventLoop(child: ChildProcess): void {
   child.unref()
   for (const stream of [child.stdin, child.stdout, child.stderr])

@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises'
 import { type DataFiles, dataFilesOf, makeDatabaseFolder } from './data-files.ts'
 import { MongodFailure } from './mongod-failure.ts'
-import { attachOrStart, endOf, leave, pause, type RunningMongod } from './shared-mongod.ts'
+import { attachOrStart, pause, type RunningMongod, stopIfStarted, waitForEnd } from './shared-mongod.ts'
 
 export { MongodFailure }
 
@@ -45,7 +45,7 @@ export async function openEmbeddedMongo(options: {
   const keepRunning = async (): Promise<void> => {
     let restarts: number[] = []
     for (;;) {
-      const end = await endOf(running, files, signal)
+      const end = await waitForEnd(running, files, signal)
       if (signal.aborted) return
       log(`The embedded MongoDB has ended (${end}): starting it again; its log is ${files.log}`)
       const now = performance.now()
@@ -77,7 +77,7 @@ export async function openEmbeddedMongo(options: {
     async close() {
       closing.abort()
       await supervised
-      await leave(running, files)
+      await stopIfStarted(running, files)
     },
   }
 }

@@ -9,8 +9,9 @@ export const replicaSetUri = (port: number): string => `mongodb://127.0.0.1:${po
 /**
  * Makes a mongod the primary of a replica set of one node, under its present port. Transactions need a replica set.
  *
- * Each attempt starts from the beginning. mongod refuses connections until it has started. Then, for as long as it looks
- * for itself at its former port, it says that it has no configuration, refuses a new one, and closes the connection.
+ * Each attempt starts from the beginning. mongod refuses connections until it has started. Then it may look for itself
+ * at its former port for a while. During this time it reports that it has no configuration, refuses a new one, and
+ * closes the connection.
  * @returns the process id of mongod
  * @throws the error of the last attempt, once the signal is aborted
  */

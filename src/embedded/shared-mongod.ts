@@ -7,7 +7,7 @@ import { findRunningOwner, readOwner, removeOwner, writeOwner } from './mongod-o
 import { killedExitCode, type MongodProcess, startMongod, startTimeoutMs } from './mongod-process.ts'
 import { isAlive, killProcess } from './process-signals.ts'
 
-/** A mongod that runs. */
+/** The mongod that this process uses. */
 export interface RunningMongod {
   uri: string
   /** The id of the process that started it. */
@@ -57,7 +57,7 @@ export async function attachOrStart(
  * process's mongod has ended. Also resolves when the signal is aborted.
  * @returns how mongod ended, in words for the log
  */
-export async function endOf(
+export async function waitForEnd(
   { started }: RunningMongod,
   files: DataFiles,
   signal: AbortSignal,
@@ -75,18 +75,18 @@ export async function endOf(
     if (signal.aborted) return ''
     const owner = await readOwner(files)
     if (owner === undefined) return 'with the process that started it'
-    // The owner restarts its mongod for as long as it lives.
+    // An owner that is alive restarts its mongod itself.
     if (!isAlive(owner.owner)) return `with process ${owner.owner}, which started it`
   }
 }
 
 /** Stops mongod if this process started it. */
-export async function leave({ started }: RunningMongod, files: DataFiles): Promise<void> {
+export async function stopIfStarted({ started }: RunningMongod, files: DataFiles): Promise<void> {
   if (started === undefined) return
   await removeOwner(files, started.pid)
   await started.stop()
 }
 
-/** Does not keep the process alive, and ends early when the signal is aborted. */
+/** Waits. The timer does not keep the process alive, and the wait ends early when the signal is aborted. */
 export const pause = (milliseconds: number, signal: AbortSignal): Promise<void> =>
   sleep(milliseconds, undefined, { signal, ref: false }).catch(() => undefined)

@@ -15,15 +15,15 @@ import { startModules, type WrapPort } from './start-modules.ts'
 // The time that a module has to prepare its accounts and demo data, once it has the lease of its database.
 const prepareTimeoutMs = 30_000
 
-// In production everything starts at once: the services wait while MongoDB gets its members and accounts. This is the
-// longest that deploy/mongodb/initiate.js takes.
+// In production the services may start before MongoDB has its members and accounts. They wait for
+// deploy/mongodb/initiate.js, which creates these within this time.
 const productionSetupTimeoutMs = 300_000
 
 export interface Composition {
   app: ReturnType<typeof createApplication>
   /** The audits of the hosted modules. They need a connection. */
   audits: readonly AuditedModule[]
-  /** Runs an operators' command of a hosted module. It needs a migrated database. */
+  /** Runs an `npm run admin` command of a hosted module. It needs a migrated database. */
   runCommand(name: string, input: CommandInput): Promise<CommandResult>
   /** Waits for the database, with growing delays between attempts, until the signal is aborted. */
   connect(signal: AbortSignal): Promise<void>
@@ -47,7 +47,7 @@ export async function compose(options: {
   config: Config & { mongodb: { uri: string } }
   modules: readonly AnyModule[]
   logger: Logger
-  /** Tests check with it that only data crosses a local port that HTTP could carry. */
+  /** Tests use it to check that a local port carries only data that HTTP could carry too. */
   wrapPort?: WrapPort
   /** A monotonic clock in milliseconds, for readiness. */
   now?: () => number

@@ -6,7 +6,7 @@ import type { Config } from '#kernel/config/load-config.ts'
 
 export interface OpenMongodb {
   uri: string
-  /** Where it is, for the operator, without credentials. */
+  /** The location of MongoDB, for the operator, without credentials. */
   description: string
   /** Resolves with a message for the operator once the embedded MongoDB has ended and cannot be started again. */
   lost: Promise<string>

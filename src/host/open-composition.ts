@@ -5,7 +5,7 @@ import { type Composition, compose } from './compose.ts'
 import { type OpenMongodb, openMongodb } from './database.ts'
 
 /**
- * Composes the hosted modules with the MongoDB of the settings.
+ * Opens the MongoDB of the settings, and composes the hosted modules with it.
  * @param log prints a line for the operator, such as the progress of a download
  */
 export async function openComposition(

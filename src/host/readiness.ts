@@ -3,8 +3,8 @@ import type { Logger } from '#kernel/logger.ts'
 import type { Mongo } from '#kernel/mongo/connection.ts'
 import type { Readiness } from '../http/health-routes.ts'
 
-// An election of MongoDB takes about ten seconds. All replicas of a service see it, and would stop receiving requests
-// together if it ended readiness.
+// An election of MongoDB takes about ten seconds. If it ended readiness, all replicas of a service would stop receiving
+// requests at the same time.
 const maxOutageMs = 30_000
 // A ping may hang, and a readiness probe waits two or three seconds.
 const pingTimeoutMs = 1_000
@@ -37,15 +37,15 @@ export function createReadiness(options: {
   let pinging: Promise<void> | undefined
   let retry: NodeJS.Timeout | undefined
 
-  const noteOutage = (since: number, reason: string) => {
+  const recordOutage = (since: number, reason: string) => {
     if (outageSince !== undefined) return
     outageSince = since
     logger.warn({ error: reason }, 'MongoDB does not answer')
   }
 
   /**
-   * Requests at the same time share one ping. A failed ping is repeated until a ping succeeds, so that the length of an
-   * outage is right even if probes are rare.
+   * Concurrent calls share one ping. A failed ping is repeated until a ping succeeds, so that the length of an outage
+   * is right even if probes are rare.
    */
   const ping = (): Promise<void> => {
     const began = now()
@@ -58,7 +58,7 @@ export function createReadiness(options: {
           outageSince = undefined
         },
         (error: unknown) => {
-          noteOutage(began, String(error))
+          recordOutage(began, String(error))
           if (!isDraining) retry = setTimeout(ping, pingRetryMs).unref()
         },
       )
@@ -79,7 +79,7 @@ export function createReadiness(options: {
         ping().then(() => true),
         sleep(pingTimeoutMs, false, { ref: false }),
       ])
-      if (!hasAnswered) noteOutage(began, `no answer within ${pingTimeoutMs} ms`)
+      if (!hasAnswered) recordOutage(began, `no answer within ${pingTimeoutMs} ms`)
       const reason = mongo.unusableReason()
       if (reason !== undefined) return { missing: databases, reason, unavailable: [] }
       if (outageSince === undefined) return { missing: [], unavailable: [] }

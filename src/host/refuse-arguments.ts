@@ -1,7 +1,8 @@
 import { ConfigError } from '#kernel/config/config-error.ts'
 
 /**
- * Refuses arguments, because all settings come from the environment. The message repeats no argument: it may be a password.
+ * Refuses arguments, because all settings come from the environment. The message contains no argument, because an
+ * argument may be a password.
  * @throws ConfigError if this process was started with arguments
  */
 export function refuseArguments(): void {

@@ -3,7 +3,7 @@ import { type Config, loadConfig, misnamedSettingWarning } from '#kernel/config/
 import { createLogger, isBrief, type Logger } from '#kernel/logger.ts'
 import type { AnyModule, BannerFact } from '#kernel/module.ts'
 import { refusePortsInUse, urlOf } from '../http/listen-address.ts'
-import { noteListening } from '../http/listening-note.ts'
+import { writePidFiles } from '../http/pid-file.ts'
 import { listen } from '../http/server.ts'
 import { banner, briefLogFact, stoppingMessage } from './banner.ts'
 import { openComposition } from './open-composition.ts'
@@ -11,7 +11,7 @@ import { refuseArguments } from './refuse-arguments.ts'
 import type { Shutdown } from './shutdown.ts'
 
 // The port opens when the process is ready, because a load balancer without probes sends requests to any open port.
-// It opens after this time at the latest, because a load balancer with probes reads there what is missing.
+// After this time the port opens anyway, so that the readiness probe can report what is missing.
 const maxPortDelayMs = 2_000
 
 // This part of DRAIN_TIMEOUT is kept for the end of the jobs and of the database connections.
@@ -38,22 +38,23 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
   shutdown.reportTo(logger)
   const { signal, stopped } = shutdown
   for (const misnamed of config.misnamedSettings) logger.warn(misnamed, misnamedSettingWarning(misnamed))
-  // The embedded MongoDB may have to be downloaded first. With another MongoDB this check is left out, because a load
-  // balancer could take it for the open port.
+  // The embedded MongoDB may have to be downloaded, and a port in use should be reported before that. With another
+  // MongoDB the check is left out: it opens the port for a moment, which a load balancer could take for readiness.
   if (config.mongodb.uri === undefined) await refusePortsInUse([config], config.dataDir)
 
   const composition = await Promise.race([
     openComposition(modules, config, logger, (line) => console.log(line)),
     stopped,
   ])
-  // Nothing runs yet that must end in order, so that Ctrl-C ends a download at once.
+  // Nothing that runs so far needs an orderly shutdown, so that Ctrl-C can end a download at once.
   if ('reason' in composition) return
   void composition.mongodb.lost.then((message) => shutdown.crash('the embedded MongoDB has ended', message))
   exitAfterDrainTimeout(stopped, config, logger)
-  let removeNote = async () => {}
+  let removePidFiles = async () => {}
   try {
     const preparing = composition.prepare(signal)
-    // If the process cannot listen, that failure is reported, and the failure of the preparation is ignored.
+    // If `listen` fails first, its error is reported. A later failure of the preparation must not count as an unhandled
+    // rejection.
     preparing.catch(() => undefined)
     await Promise.race([preparing, sleep(maxPortDelayMs)])
     const listener = await listen(composition.app.fetch, config)
@@ -65,7 +66,7 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
     const brief = isBrief(logOptions) && !isForked
     process.send?.({ port, facts } satisfies ReadyMessage)
     if (!config.production && !isForked) {
-      removeNote = await noteListening(config.dataDir, { host: config.host, ports: [port] }, logger)
+      removePidFiles = await writePidFiles(config.dataDir, { host: config.host, ports: [port] }, logger)
       const mongodb = ['MongoDB', composition.mongodb.description] as const
       const all = [mongodb, ...facts, ...(brief ? [briefLogFact] : [])]
       console.log(banner(shape, urlOf({ host: config.host, port }), all))
@@ -82,16 +83,16 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
   } catch (error) {
     if (!signal.aborted) throw error
   } finally {
-    await removeNote()
+    await removePidFiles()
     await composition.close()
   }
   logger.info('stopped')
 }
 
-/** What this process sends to the process that forked it, once it is ready. */
+/** The message to the parent process when this process is ready. */
 export interface ReadyMessage {
   port: number
-  /** For the banner. */
+  /** The lines of the modules for the banner. */
   facts: readonly BannerFact[]
 }
 

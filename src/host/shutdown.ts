@@ -1,6 +1,9 @@
 import type { Logger } from '#kernel/logger.ts'
 
-/** Why a process is to end: a signal, `disconnect` for the end of the parent process, or what has crashed. */
+/**
+ * The request to end a process. The reason is a signal, `disconnect` for the end of the parent process, or the name of
+ * a crash.
+ */
 export interface Stop {
   reason: string
 }
@@ -13,9 +16,11 @@ export interface Shutdown {
   stopped: Promise<Stop>
   /** Whether anything crashed. The exit code of the process is then 1. */
   crashed(): boolean
-  /** Requests the end because of an error that this process cannot recover from. Uncaught errors request it by themselves. */
+  /**
+   * Requests the end because of an error that this process cannot recover from. Uncaught errors call it automatically.
+   */
   crash(reason: string, error: unknown): void
-  /** Sends crashes to this log from now on, instead of standard error. */
+  /** Logs crashes with this logger from now on, instead of printing them to standard error. */
   reportTo(logger: Logger): void
 }
 

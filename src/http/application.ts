@@ -21,7 +21,8 @@ import { securityHeaders } from './security-headers.ts'
 
 const internal = '/internal/'
 
-// In the order of the `Allow` header. Hono answers HEAD for each route with GET, and `refuseRoute` answers OPTIONS.
+// The methods that are looked up for a path, in the order of the `Allow` header. HEAD and OPTIONS need no look-up: Hono
+// answers HEAD for each route with GET, and `refuseRoute` answers OPTIONS.
 const routedMethods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
 /** Creates the HTTP application: the middleware, the routes of the hosted modules, and the OpenAPI document of all modules. */
@@ -50,7 +51,8 @@ export function createApplication(options: {
       const [route] = matchedRoutes(app, candidate, path)
       return route !== undefined && route.handler !== refuseRoute
     }
-    // A path with more segments than any route is not matched, because matching it with each method would take long.
+    // A path with more segments than any route is refused first, because looking up each of its methods would take
+    // long.
     maxRouteSegments ||= Math.max(...app.routes.map((route) => route.path.split('/').length))
     if (path.split('/', maxRouteSegments + 2).length > maxRouteSegments + 1) {
       return problemResponse(c, routeNotFound(path))
@@ -79,7 +81,8 @@ export function createApplication(options: {
     return next()
   })
   for (const [name, module] of hosted) {
-    // A literal path has no methods of a pattern: `GET /products/create_product` must not read a product with this id.
+    // Refuses the methods that a literal path has only through a pattern. Otherwise `GET /products/create_product`
+    // would read a product with this id.
     for (const [method, path] of methodsOnlyOfPatterns(module.routes)) app.on(method, path, refuseRoute)
     app.route('/', module.routes)
     if (module.internal && config.internalSecrets) {

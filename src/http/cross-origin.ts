@@ -33,8 +33,9 @@ const preflightHeaders = {
 }
 
 /**
- * Allows the pages of these origins to call the API with an access token, never with cookies. Hono's own `cors` answers every
- * OPTIONS without asking the route, and omits `Vary` from an answer that is sent at the deadline.
+ * Allows the pages of these origins to call the API with an access token, never with cookies. Hono's own `cors` is not
+ * used: it answers every OPTIONS request before a route can, and omits `Vary` from an answer that is sent at the
+ * deadline.
  */
 export const crossOrigin =
   (origins: readonly string[]): MiddlewareHandler<AppEnv> =>

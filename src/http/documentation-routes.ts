@@ -68,7 +68,7 @@ export const documentationApi = {
 export function documentationRoutes(document: () => object, problems: ProblemTable) {
   const router = createRouter()
 
-  // The document is made at the first request, because it takes memory that most processes do not need.
+  // The document is created at the first request, because most processes never need it, and it takes memory.
   let documentJson: string | undefined
   router.get(documentationApi.document.path, (c) => {
     documentJson ??= JSON.stringify(document())

@@ -5,7 +5,7 @@ import { problemResponse } from '#kernel/http/problems.ts'
 import { respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
 
-/** Why the process must not receive traffic. */
+/** The reasons why the process must not receive traffic. */
 export interface Missing {
   /** The names of what is missing. Empty if the process may receive traffic. */
   missing: readonly string[]
@@ -56,7 +56,8 @@ export const healthApi = {
 export function healthRoutes(readiness: Readiness) {
   const router = createRouter()
 
-  // These routes are not added with `openapi`, which refuses unknown query parameters: a monitor may add its own.
+  // These routes are not added with `openapi`, because it refuses unknown query parameters, and a monitor may add its
+  // own.
   router.get(healthApi.healthz.path, (c) => {
     c.set('probe', true)
     return respondJson(c, { status: 'alive' }, 200)

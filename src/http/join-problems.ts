@@ -1,8 +1,8 @@
 import { kernelProblems, type ProblemTable } from '#kernel/http/problems.ts'
 
 /**
- * Joins the problems of the kernel and of all modules, including those that another process hosts: every process serves the page of
- * every problem.
+ * Joins the problems of the kernel and of all modules. Modules that another process hosts are included, because every
+ * process serves the page of every problem.
  * @throws Error if two of them have the same code
  */
 export function joinProblems(modules: readonly { name: string; problems?: ProblemTable }[]): ProblemTable {

@@ -1,7 +1,7 @@
 import { createServer, isIP } from 'node:net'
 import { ConfigError } from '#kernel/config/config-error.ts'
 import { reasonOf, type SystemError } from '#kernel/system-error.ts'
-import { processListening } from './listening-note.ts'
+import { findListeningProcess } from './pid-file.ts'
 
 export interface ListenAddress {
   port: number
@@ -43,7 +43,7 @@ export async function listenFault(
 }
 
 async function describeUser(address: ListenAddress, dataDir: string | undefined): Promise<string> {
-  const pid = dataDir === undefined ? undefined : await processListening(dataDir, address)
+  const pid = dataDir === undefined ? undefined : await findListeningProcess(dataDir, address)
   return pid === undefined ? 'another program' : `Trivet, which already runs here (process id ${pid})`
 }
 
@@ -72,7 +72,7 @@ export async function refusePortsInUse(addresses: readonly ListenAddress[], data
   if (faults.length > 0) throw new ConfigError(faults)
 }
 
-/** Listens on the address for a moment. Returns the error if it cannot. */
+/** Listens on the address for a moment. Returns the error if that fails. */
 const tryListening = ({ host, port }: ListenAddress): Promise<SystemError | undefined> =>
   new Promise((resolve) => {
     const server = createServer((socket) => socket.destroy())

@@ -45,8 +45,9 @@ interface DescribedOperation {
 }
 
 /**
- * Moves the descriptions of problems to the components, since most of them are the same for many operations. The name of a component
- * is its codes. If another module describes the same codes differently, its component has the name of the module in front.
+ * Moves the descriptions of problems to the components, since most of them are the same for many operations. A
+ * component is named after its codes. If another module describes the same codes differently, the name of its component
+ * starts with the name of the module.
  */
 function withSharedProblems(document: ReturnType<OpenAPIHono['getOpenAPI31Document']>) {
   const components: Record<string, object> = {}

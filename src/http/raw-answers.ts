@@ -68,7 +68,9 @@ export function clientErrorRefusal(
   }
 }
 
-/** Refuses CONNECT with the methods of all routes, since its target is another server and not a path. */
+/**
+ * The refusal of CONNECT. It lists the methods of all routes, because the target of CONNECT is a server and not a path.
+ */
 export const connectRefused = (): DomainError =>
   methodNotAllowed('CONNECT', 'this server', ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS'])
 

@@ -4,7 +4,7 @@ import { isIPv6 } from 'node:net'
 /** The path that stands for the target of `OPTIONS *` (RFC 9112, 3.2.4) in the application. */
 export const serverWidePath = '/*'
 
-// RFC 3986, 3.2.2 and 3.2.3: an IPv6 address in brackets, or unreserved, percent-encoded and sub-delims; then a port.
+// A host and a port (RFC 3986, 3.2.2 and 3.2.3). The host is an IPv6 address in brackets or a registered name.
 const authority = /^(?:\[([^\]%]*)\]|(?:[\w\-.~!$&'()*+,;=]|%[\da-f]{2})*)(?::\d*)?$/i
 
 const isAuthority = (text: string): boolean => {
@@ -13,8 +13,8 @@ const isAuthority = (text: string): boolean => {
 }
 
 /**
- * The fault of the Host header of a request (RFC 9112, 3.2), or undefined. The value has no other effect, since the service is the
- * same under every name.
+ * Returns the fault of the Host header of a request (RFC 9112, 3.2), or undefined. The value has no other effect, since
+ * the service is the same under every name.
  */
 export function faultOfHost({ rawHeaders, httpVersion }: IncomingMessage): string | undefined {
   let host: string | undefined
@@ -31,7 +31,7 @@ export function faultOfHost({ rawHeaders, httpVersion }: IncomingMessage): strin
     : 'must be a host name or an address, optionally with a port (RFC 9110, 7.2)'
 }
 
-/** The origin form (`/path?query`) of a request's target (RFC 9112, 3.2), or undefined if it has none. */
+/** Returns the origin form (`/path?query`) of a request's target (RFC 9112, 3.2), or undefined if it has none. */
 export function originForm({ url = '', method }: IncomingMessage): string | undefined {
   if (url.includes('#')) return undefined
   if (url.startsWith('/')) return url

@@ -1,6 +1,6 @@
 /**
- * The security headers of each answer. Browsers may do almost nothing with an answer (OWASP HTTP Headers Cheat Sheet; HSTS for
- * a year, as OWASP ASVS 5, 3.4.1, requires).
+ * The security headers of each answer. They forbid browsers almost every use of an answer (OWASP HTTP Headers Cheat
+ * Sheet). OWASP ASVS 5, 3.4.1, requires HSTS for a year.
  */
 export const securityHeaders: Readonly<Record<string, string>> = {
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",

@@ -1,14 +1,14 @@
 import type { Server } from 'node:http'
 import { type Socket, Server as TcpServer } from 'node:net'
 
-// The time in which a new connection must send its first request.
+// The time in which a new connection must start to send its first request. Afterwards it counts as idle.
 const firstRequestWithinMs = 1_000
 const closeIdleEveryMs = 50
 
 /**
- * Closes a server once its requests in flight have been answered. Node.js' own `close` would wait for every idle keep-alive
- * connection. This function closes them as soon as they are idle, except those that have just been accepted: Node.js counts
- * them as idle although their request is about to be read.
+ * Closes a server once its requests in flight have been answered. Connections are closed as soon as they are idle.
+ * Connections that have just been accepted are left open, because Node.js counts them as idle although their request
+ * may be about to arrive.
  * @param arrivals when each open connection was accepted, as a value of `performance.now`
  * @param timeoutMs after this time the remaining connections are closed
  */
@@ -19,7 +19,8 @@ export async function closeServer(
 ): Promise<void> {
   const end = setTimeout(() => server.closeAllConnections(), Math.max(0, timeoutMs))
   await untilAcceptQueueIsEmpty(server, Math.min(maxQueueCheckMs, timeoutMs / 2))
-  // The `close` of HTTP would first visit all connections while more of them arrive, so that the `close` of TCP is called.
+  // The `close` of an HTTP server visits all connections first, and more of them arrive in the meantime. The `close` of
+  // its base class, the TCP server, stops accepting at once.
   const closing = new Promise<void>((resolve) => TcpServer.prototype.close.call(server, () => resolve()))
   const closeIdle = () => {
     const now = performance.now()
@@ -27,7 +28,7 @@ export async function closeServer(
       socket.bytesRead === 0 && now - arrived < firstRequestWithinMs
     if (![...arrivals].some(isNew)) server.closeIdleConnections()
   }
-  // After setImmediate the event loop has read the requests that have arrived.
+  // `setImmediate` lets the event loop first read the requests that have arrived.
   const idle = setInterval(() => setImmediate(closeIdle), closeIdleEveryMs)
   closeIdle()
   await closing
@@ -35,9 +36,9 @@ export async function closeServer(
   clearTimeout(end)
 }
 
-// A turn of the event loop that is shorter than this has accepted no connection.
-const shortTurnMs = 0.05
-// A busy process may have no such turn, and must close nevertheless.
+// An iteration of the event loop that is shorter than this time has accepted no connection.
+const shortIterationMs = 0.05
+// A busy process may have no such short iteration. After this time it closes its listener anyway.
 const maxQueueCheckMs = 500
 
 /**
@@ -54,6 +55,6 @@ async function untilAcceptQueueIsEmpty(server: Server, withinMs: number): Promis
     const before = accepted
     const started = performance.now()
     await new Promise<void>((resolve) => setImmediate(resolve))
-    if (accepted === before && performance.now() - started < shortTurnMs) return
+    if (accepted === before && performance.now() - started < shortIterationMs) return
   }
 }

@@ -48,8 +48,8 @@ const fixedHost = 'localhost'
 
 /**
  * Listens for HTTP requests.
- * @param requestTimeoutMs the time that the application takes for a request at most
- * @param dataDir the folder in which a process that already uses the port has left a note
+ * @param address.requestTimeoutMs the time after which the application has answered each request
+ * @param address.dataDir the folder with the PID file of a process that may already use the port
  * @throws ConfigError if the process cannot listen on this host and port
  */
 export async function listen(
@@ -122,7 +122,8 @@ function createHttpServer(
   // this property. Without it, an answer that is not immediate is discarded.
   Object.assign(server, { httpAllowHalfOpen: true })
   server.setTimeout(limits.idleMs)
-  // No limit besides `maxHeadBytes`: Node.js would silently drop the header fields after the first 2,000.
+  // Removes the limit of 2,000 header fields, because Node.js silently drops the others. `maxHeadBytes` limits them
+  // instead.
   server.maxHeadersCount = 0
   // An expectation other than 100-continue is ignored, as RFC 9110 (10.1.1) permits.
   server.on('checkExpectation', listener)
@@ -132,15 +133,17 @@ function createHttpServer(
 /** Answers CONNECT and malformed requests, for which Node.js emits no request. */
 function refuseWithoutRequest(server: Server, inFlight: Iterable<ServerResponse>, limits: TimeLimits): void {
   const refuse = (socket: Socket, error: DomainError) => {
-    // Node.js has handed over the socket: an error without a listener would end the process.
+    // Node.js does not handle the errors of this socket any more. An error without a listener would end the process.
     socket.on('error', () => socket.destroy())
     socket.end(renderRawAnswer(error))
-    // Waits before it closes the socket: bytes that still arrive would otherwise reset the connection before the client reads.
+    // The socket stays open for a while, because closing it while bytes arrive would reset the connection before the
+    // client has read the answer.
     setTimeout(() => socket.destroy(), limits.lingerMs).unref()
   }
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     const unanswered = [...inFlight].filter(({ req }) => req.socket === socket).at(-1)
-    // The previous request is complete and is still being answered. The client would take a refusal for its answer.
+    // The previous request is complete and is still being answered. The client would take a refusal for the answer to
+    // that request.
     if (unanswered?.req.complete && socket.writable) {
       unanswered.shouldKeepAlive = false
       socket.on('error', () => socket.destroy())

@@ -1,18 +1,18 @@
-/** A timeout that grows with the time that the work has taken recently. */
+/** A timeout that grows with the time that operations have taken recently. */
 export interface AdaptiveTimeout {
   currentMs(): number
-  /** Records the duration of a piece of work. */
+  /** Records the duration of an operation. */
   record(durationMs: number): void
-  /** Carries out a piece of work, and records its duration if it succeeds. */
+  /** Runs an operation, and records its duration if it succeeds. */
   measure<T>(work: () => Promise<T>): Promise<T>
 }
 
-// Each recorded duration reduces the longest one to this share, so that old durations are forgotten.
+// Each new duration multiplies the longest one by this factor, so that old durations lose their effect.
 const decay = 0.9
 
 /**
- * The timeout is `minMs`, or twice the time that the work has taken recently if that is longer. A slow database must not count
- * as hanging: each request would be sent again, in more commands than before.
+ * The timeout is `minMs`, or twice the longest recent duration if that is longer. Otherwise a slow database would count
+ * as hanging, and repeated requests would slow it down further.
  */
 export function createAdaptiveTimeout(minMs: number): AdaptiveTimeout {
   let longestMs = 0
@@ -20,7 +20,7 @@ export function createAdaptiveTimeout(minMs: number): AdaptiveTimeout {
     longestMs = Math.max(durationMs, longestMs * decay)
   }
   return {
-    // A whole number, because MongoDB refuses a fractional maxTimeMS.
+    // The timeout is an integer, because MongoDB refuses a fractional maxTimeMS.
     currentMs: () => Math.max(minMs, Math.ceil(2 * longestMs)),
     record,
     async measure(work) {
@@ -33,8 +33,8 @@ export function createAdaptiveTimeout(minMs: number): AdaptiveTimeout {
 }
 
 /**
- * Records the duration of the first piece of work that succeeds. It shows whether the whole database is slow, or only one
- * piece of work hangs.
+ * Records only the duration of the first operation that succeeds. A long duration means that the database is slow, a
+ * short one that a single operation hangs.
  */
 export function recordFirst(timeout: AdaptiveTimeout) {
   let isRecorded = false

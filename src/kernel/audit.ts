@@ -2,19 +2,25 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 /** A fault in the stored data. */
 export interface Finding {
-  /** Stable, snake_case; docs/faults.md lists them. */
+  /** A stable name in snake_case. docs/faults.md lists all codes. */
   code: string
   /** The id of the order or product. */
   subject: string
   message: string
   /**
    * Exists only if exactly one repair is right. It is a compare-and-set on the data that the audit has seen.
-   * @returns what it did; undefined if the data has changed since
+   * @returns a description of the change, or undefined if the data has changed since the inspection
    */
   repair?(): Promise<string | undefined>
-  /** More is promised than exists. Its repair, if there is one, comes before all others and waits for no other module. */
+  /**
+   * Whether the module has promised more than it has. The repair of such a finding comes before all others, and does
+   * not depend on other modules.
+   */
   oversells?: boolean
-  /** The module to which the repair gives something back. That module must be audited too, and must not oversell. */
+  /**
+   * The module to which the repair returns what the finding holds. That module must be audited too, and must not
+   * oversell.
+   */
   releasesTo?: string
 }
 
@@ -73,7 +79,8 @@ interface Entry {
   reported: ReportedFinding
 }
 
-// A product that sells changes between the inspection and the repair. The next audit repairs a product that sells this fast.
+// A repair fails if the data changes after the inspection, as with a product that sells fast. After this number of
+// attempts the finding is left to the next audit.
 const maxAttempts = 10
 
 /**
@@ -119,8 +126,9 @@ async function confirmFindings(inspected: readonly InspectedModule[]): Promise<E
 }
 
 /**
- * Repairs overselling first. Then it repairs each module after the modules that need it: what a module holds for them is
- * corrected only if all of them were audited completely and have no findings left, because a finding may explain it.
+ * Repairs overselling first, and then each module after its dependents, which are the modules that need it. A module is
+ * repaired only if all its dependents were audited completely and have no findings left, because a finding of a
+ * dependent may explain one of the module.
  */
 async function repairAll(inspected: readonly InspectedModule[], entries: readonly Entry[]): Promise<void> {
   const overselling = entries.filter(({ finding }) => finding.oversells)
@@ -156,7 +164,7 @@ async function findAgain(audit: Audit, findings: readonly Finding[]): Promise<Fi
   return again.findings.filter((finding) => seen.has(nameOf(finding)))
 }
 
-/** Records a failure in the report instead of throwing it: the report must also contain the repairs before it. */
+/** Records a failure in the report instead of throwing it, because the report must also contain the earlier repairs. */
 async function repair({ module, finding, reported }: Entry): Promise<void> {
   if (!finding.repair) {
     reported.notRepaired = 'more than one repair is possible'

@@ -31,7 +31,10 @@ export interface BatchingOptions<Request> {
   maxConcurrent: number
   /** The number of requests that may wait. */
   maxWaiting: number
-  /** The number of requests in a batch, or their total `weightOf`. A single request may weigh more; it gets its own batch. */
+  /**
+   * The maximum total weight of a batch. Without `weightOf`, each request weighs 1. A heavier request gets its own
+   * batch.
+   */
   maxBatchWeight: number
   weightOf?: (request: Request) => number
   /** The time from the end of a batch until the next batch may take its slot. */
@@ -41,12 +44,13 @@ export interface BatchingOptions<Request> {
 }
 
 /**
- * Executes requests in batches, in the order of their arrival: one round trip for each batch. No artificial delay: when no batch
- * is running, the requests of this turn of the event loop start together at its end. Requests that arrive while `maxConcurrent`
- * batches are running form the next batch, so that a batch always starts after all its requests have arrived.
+ * Executes requests in batches, in the order of their arrival, with one round trip for each batch. There is no
+ * artificial delay: when no batch is running, the requests of the current iteration of the event loop start together at
+ * its end. Requests that arrive while `maxConcurrent` batches are running form the next batch, so that a batch always
+ * starts after all its requests have arrived.
  *
- * @param execute its call has the latest deadline of the batch. Two kinds of requests count towards `maxWaiting` until they are
- * settled, and do not keep a slot: those whose outcome is a promise, and those of a batch that has given up its slot
+ * @param execute its call has the latest deadline of the batch. A request whose outcome is a promise, or whose batch
+ * has given up its slot, occupies no slot. It counts towards `maxWaiting` until it is settled
  * @returns a function that adds a request. It throws DomainError `overloaded` when too many requests wait, and
  * `dependency_unavailable` at the deadline of its own call
  */
@@ -72,13 +76,14 @@ export function batched<Request, Result>(
       isLate = true
       unsettled += batch.length
     }
-    // When the outcomes are here, the next batch is already running: it runs while the answers to this batch are written.
+    // The slot is released before the outcomes are handled, so that the next batch runs while the answers to this batch
+    // are written.
     const outcomes = await slots
       .run(() => execute(batch, callWithLatestDeadline(batch)), markLate)
       .catch((thrown: unknown) => batch.map(() => errorOf(thrown)))
     if (isLate) unsettled -= batch.length
     for (const [at, entry] of batch.entries()) {
-      const outcome = at in outcomes ? outcomes[at] : new Error(`${name} left out a request`)
+      const outcome = at in outcomes ? outcomes[at] : new Error(`${name} returned no outcome for a request`)
       if (outcome instanceof Promise) void settleLater(entry, outcome)
       else entry.settle(outcome as Result | Error)
     }
@@ -93,7 +98,9 @@ export function batched<Request, Result>(
   return (request, call) =>
     new Promise<Result>((resolve, reject) => {
       if (waiting.length + unsettled >= maxWaiting) {
-        reject(new DomainError('overloaded', `${maxWaiting} are waiting for ${name}; try again shortly`))
+        reject(
+          new DomainError('overloaded', `${maxWaiting} requests are waiting for ${name}; try again shortly`),
+        )
         return
       }
       const node = new Node<Entry<Request, Result>>({
@@ -131,8 +138,8 @@ function takeBatch<T extends { readonly weight: number }>(waiting: Yallist<T>, m
 }
 
 /**
- * Limits the number of batches that run at once. A batch that takes too long may hang. It gives up its slot, because the requests
- * behind it are not the cause.
+ * Limits the number of batches that run at once. A batch that takes too long gives up its slot, because it may hang and
+ * would block the requests behind it.
  * @param onFree is called whenever a slot becomes free
  */
 function createSlots(

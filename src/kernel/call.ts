@@ -4,11 +4,11 @@ import { dependencyUnavailable, isDomainError } from './errors.ts'
 /** The context of all work for one request, within a process and between processes. */
 export interface Call {
   /**
-   * Epoch milliseconds. After it the caller does not wait any more, and no message may act on the database. A batch has the
-   * latest deadline of its requests.
+   * Epoch milliseconds. After the deadline the caller no longer waits, and no command may act on the database. A batch
+   * has the latest deadline of its requests.
    */
   readonly deadline: number
-  /** As `requestIdFormat`. Each log line and each answer has it. */
+  /** Matches `requestIdFormat`. Each log line and each answer contains it. */
   readonly requestId: string
   /** W3C Trace Context, passed on unchanged. */
   readonly traceparent?: string | undefined
@@ -68,8 +68,8 @@ export async function retryOnTimeout<T>(
 }
 
 /**
- * Waits for work until the deadline, and then fails with `dependency_unavailable`. The work itself continues: the caller makes
- * sure that it is harmless after the deadline.
+ * Waits for work until the deadline, and then fails with `dependency_unavailable`. The work itself continues, so that
+ * the caller must make sure that it is harmless after the deadline.
  * @param source what answers, for the error's message
  */
 export function waitUntilDeadline<T>(call: Call, source: string, work: Promise<T>): Promise<T> {

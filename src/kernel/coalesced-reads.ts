@@ -5,11 +5,12 @@ import { createKeyedQueues } from './keyed-queues.ts'
 const firstAttemptMs = 500
 
 /**
- * Lets equal reads that wait share one read, which always starts after all of them have arrived. At most two reads of a key
- * run at once. A read that takes longer than half a second is started again.
+ * Coalesces equal requests: those that are waiting share one read, which always starts after all of them have arrived.
+ * At most two reads of a key run at once. A read that takes longer than half a second is started again.
  *
- * @param options.keyOf equal for equal requests
- * @returns a function that fails as that of `batched`. Several callers get the same result: none of them may modify it
+ * @param options.keyOf returns the same key for equal requests
+ * @returns a function that throws the errors of `batched`. Several callers get the same object, so that none of them
+ * may modify it
  */
 export function coalesceReads<Request, Result>(
   options: { name: string; maxWaiting: number; keyOf: (request: Request) => string },

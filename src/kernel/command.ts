@@ -1,8 +1,8 @@
 import type { Call } from './call.ts'
 
-/** The result of a command, for the operator and for a program. */
+/** The result of a command: `table` and `text` for the operator, `json` for a program. */
 export interface CommandResult {
-  /** The first row is the head. It is printed before the text. */
+  /** The first row has the column titles. The table is printed before the text. */
   table?: readonly (readonly string[])[]
   text?: string
   json: unknown
@@ -10,18 +10,21 @@ export interface CommandResult {
 
 /** What a command gets from the program that runs it. */
 export interface CommandInput {
-  /** One for each parameter. */
+  /** One argument for each parameter of the command. */
   args: readonly string[]
   /**
    * Reads a secret without showing it.
    * @param name names the secret in the prompt
    */
   readSecret(name: string): Promise<string>
-  /** A call whose time starts now. A command makes each call when it needs it, because an operator may take long to type. */
+  /**
+   * Creates a call whose deadline counts from now. A command creates it when it needs it, because an operator may take
+   * long to type.
+   */
   createCall(): Call
 }
 
-/** A command of `npm run admin`, as data: the usage needs neither settings nor a database. */
+/** A command of `npm run admin`. It is data, so that printing the usage needs neither settings nor a database. */
 export interface Command<Operations = unknown> {
   name: string
   /** The names of the arguments, in order. Each argument is required. */

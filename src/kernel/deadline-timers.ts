@@ -1,7 +1,7 @@
 import { Node, Yallist } from 'yallist'
 
-// A timer fires at most this long after its deadline. One interval serves all timers, because each request has several of them
-// and almost none fires: a timer of Node.js for each would cost more.
+// A timer fires at most this long after its deadline. One interval serves all timers. One Node.js timer for each would
+// cost more, because each request has several timers and almost none of them fires.
 export const maxLatenessMs = 10
 
 interface Timer {
@@ -9,7 +9,8 @@ interface Timer {
   fire(): void
 }
 
-// Not a Set, whose internal tables V8 replaces as entries come and go. Old tables are collected late, and so are their entries.
+// A Set would keep removed timers in memory for long: V8 replaces its internal tables as entries come and go, and
+// collects old tables late.
 const timers = new Yallist<Timer>()
 let interval: NodeJS.Timeout | undefined
 

@@ -30,8 +30,8 @@ export interface ErrorCodes {
 export type ErrorCode = keyof ErrorCodes
 
 /**
- * A refusal or a failure that the client is told of. `message` names what was wrong and what would be right. `members` are the
- * members of the problem document that only this code has; they are JSON-safe.
+ * A refusal or a failure that the client gets as an answer. `message` names what was wrong and what would be right.
+ * `members` are the members of the problem document that only this code has; they are JSON-safe.
  */
 export class DomainError extends Error {
   override readonly name = 'DomainError'

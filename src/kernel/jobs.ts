@@ -7,7 +7,7 @@ export interface Job {
   /** The time from the end of a round to the next round. */
   intervalMs: number
   /**
-   * Does one round, whose length has a limit.
+   * Does one round of work, which must take a limited time.
    * @returns how much was done, for the log, and whether the next round should start at once
    * @throws Error if the round fails. Each failure doubles the delay until the next round, up to `maxBackoffMs`
    */

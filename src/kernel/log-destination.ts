@@ -1,19 +1,20 @@
 import { constants, fstatSync, openSync, writeSync } from 'node:fs'
 import type { DestinationStream } from 'pino'
 
-// The bound of the lines that wait, in characters, and of the chunk that is being written, in bytes. If the reader of the log
-// stops reading, lines are lost, and the process goes on.
+// The maximum length of the waiting lines, in characters, and of the chunk that is being written, in bytes. If the
+// reader of the log stops reading, further lines are lost, and the process continues.
 const maxBacklogLength = 16 * 1024 * 1024
-// One write for each line would cost as much as the answer that the line reports.
+// Lines are collected for this time, because one write for each line would cost as much as the request that the line
+// reports.
 const flushIntervalMs = 10
 const retryIntervalMs = 2
 // The time for a slow reader when the process exits. It is shorter than the time that a parent waits after DRAIN_TIMEOUT.
 const maxExitFlushMs = 800
 
 /**
- * Writes lines to a file descriptor, those of 10 milliseconds together. What is left is written when the process exits; the
- * lines of the last 10 milliseconds are lost if the process is killed. Lines that cannot be written are lost too. A pipe or a
- * socket never blocks the process; a file or a terminal blocks it while it writes.
+ * Writes lines to a file descriptor. The lines of 10 milliseconds are written together, and the rest when the process
+ * exits. The lines of the last 10 milliseconds are lost if the process is killed. Lines that cannot be written are lost
+ * too. A pipe or a socket never blocks the process; a file or a terminal blocks it while it writes.
  */
 export function createLogDestination(sharedFd: number): DestinationStream {
   const fd = reopenPipe(sharedFd)

@@ -4,7 +4,7 @@ import { terminalLog } from './terminal-log.ts'
 
 export type Logger = import('pino').Logger
 
-/** Whether a terminal shows only warnings and errors, in short form: its user has not chosen a level. */
+/** Whether the log is brief. A terminal shows only warnings and errors, in short form, if LOG_LEVEL is not set. */
 export const isBrief = ({ level, human }: { level: string | undefined; human: boolean }): boolean =>
   human && level === undefined
 
@@ -19,7 +19,7 @@ export async function createLogger(options: {
   service: string
   output?: number | NodeJS.WritableStream
 }): Promise<Logger> {
-  // Node.js makes a pipe non-blocking when `process.stdout` is read for the first time.
+  // Reading `process.stdout` also makes a pipe non-blocking, which Node.js does at the first access.
   const { service, output = process.stdout.fd } = options
   const brief = isBrief(options)
   const level = options.level ?? (brief ? 'warn' : 'info')

@@ -12,7 +12,7 @@ import type { Command } from './command.ts'
 import type { Job } from './jobs.ts'
 import type { Logger } from './logger.ts'
 
-/** What an operator sees when the process is ready: a label and its text. */
+/** A line that an operator sees when the process is ready. */
 export type BannerFact = readonly [label: string, text: string]
 
 /** What a module gets from the process that hosts it. */
@@ -49,7 +49,10 @@ export interface StartedModule<PortType = unknown, Operations = unknown> {
 }
 
 export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType, Operations> {
-  /** In lower case. It also names the database, the `SERVICE` and, in upper case, the `_URL` of the module. */
+  /**
+   * In lower case. The name is part of the database's name, a value of `SERVICE` and, in upper case, the start of the
+   * `_URL` variable.
+   */
   name: string
   /** The descriptions of all public routes. Every process serves them in /openapi.json, whether it hosts the module or not. */
   api: Readonly<Record<string, RouteConfig>>
@@ -61,7 +64,9 @@ export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType, Op
   misnamedSettings?: Readonly<Record<string, readonly string[]>>
   /** The commands of `npm run admin`. */
   commands?: readonly Command<Operations>[]
-  /** Indexes and schema changes, in order. Each runs once per database, and must suit old and new replicas. */
+  /**
+   * Indexes and schema changes, in order. Each runs once per database. Old and new replicas must work with the result.
+   */
   migrations: readonly Migration[]
   /** The ports that the module calls, by module name. */
   needs: { readonly [Name in keyof Needs]: Port<Needs[Name]> }

@@ -1,6 +1,6 @@
 import { distance } from 'fastest-levenshtein'
 
-// All names are shorter. The distance of a long text would only cost time.
+// No longer text resembles a name, because all names are shorter. Computing its distance would only cost time.
 const maxLength = 40
 
 /** Finds the name that was probably meant: at most one letter in three differs, or the name begins with the written text. */

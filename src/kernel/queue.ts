@@ -17,10 +17,10 @@ export function createQueue(options: {
   const limit = pLimit(maxConcurrent)
   return async (call, work) => {
     if (limit.pendingCount >= maxWaiting) {
-      throw new DomainError('overloaded', `${maxWaiting} are waiting for ${name}; try again shortly`)
+      throw new DomainError('overloaded', `${maxWaiting} requests are waiting for ${name}; try again shortly`)
     }
     const task = limit(() => {
-      // After the deadline the caller does not wait any more. The task would only delay the tasks behind it.
+      // After the deadline the caller no longer waits. The task would only delay the tasks behind it.
       requireRemainingMs(call)
       return work()
     })

@@ -59,7 +59,10 @@ export const text = (min: number, max: number) =>
     )
     .openapi({ type: 'string', minLength: min, maxLength: max, ...(min > 0 && { pattern: visiblePattern }) })
 
-/** Options of a rule about a whole object. It is checked even if a field has a fault, so that one answer names all faults. */
+/**
+ * Options of a rule about several fields. With them the rule is checked even if a field has a fault, so that one answer
+ * names all faults.
+ */
 export const alongWithFields = {
   when: ({ value }: { value: unknown }) =>
     typeof value === 'object' && value !== null && !Array.isArray(value),

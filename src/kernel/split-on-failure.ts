@@ -8,8 +8,8 @@ const minBatchTimeoutMs = 400
 const maxConcurrentSingles = 32
 
 /**
- * Executes a batch as one. If the batch fails or exceeds its timeout, each request is executed by itself, so that one request
- * that must fail or hang does not affect the others. An unavailable database fails all of them at once.
+ * Executes a batch as one. If the batch fails or exceeds its timeout, each request is executed by itself, so that a
+ * request that fails or hangs does not affect the others. If the database is unavailable, all requests fail at once.
  * @param execute must be safe to repeat, even while an earlier attempt may still take effect
  */
 export function splitOnFailure<Request, Result>(

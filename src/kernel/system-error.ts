@@ -28,6 +28,6 @@ const reasons: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only',
 }
 
-/** Describes the cause, with the code of the system. */
+/** Describes the cause, with the system's error code. */
 export const reasonOf = ({ code, message }: SystemError): string =>
   reasons[code] ? `${reasons[code]} (${code})` : message

@@ -1,7 +1,7 @@
 import { styleText } from 'node:util'
 import type { DestinationStream } from 'pino'
 
-/** The number of failed requests whose cause is kept until the line of the request itself. */
+/** The number of failed requests whose cause is kept until the request itself is logged. */
 const maxPendingCauses = 100
 const standardWidth = 80
 
@@ -52,10 +52,10 @@ export function terminalLog(terminal: NodeJS.WriteStream): DestinationStream {
       if (requestId !== undefined) causes.delete(requestId)
       const head = `${new Date(line.time).toTimeString().slice(0, 8)} ${labelOf(line.level)} `
       const text = `${sourceOf(line)}${isRequest ? requestOf(line, cause) : messageOf(line)}`
-      const room = (terminal.columns || standardWidth) - head.length
+      const width = (terminal.columns || standardWidth) - head.length
       const colour = line.level >= 50 ? 'red' : 'yellow'
       const stack = line.level >= 60 && line.err?.stack ? `${line.err.stack}\n` : ''
-      terminal.write(`${styleText(colour, head, { stream: terminal })}${fitted(text, room)}\n${stack}`)
+      terminal.write(`${styleText(colour, head, { stream: terminal })}${fitted(text, width)}\n${stack}`)
     },
   }
 }
@@ -76,13 +76,13 @@ function requestOf({ method, path, status }: Line, cause: string | undefined): s
 function messageOf(line: Line): string {
   const { msg = '', err, method, path } = line
   const reason = err?.message ?? ''
-  // If the line repeats the error's message, the error's own text is shown: it continues with the causes.
-  const said = reason.startsWith(msg) ? reason : [msg, reason].filter((part) => part !== '').join(': ')
+  // The error's message replaces a log message that it starts with, because it continues with the causes.
+  const description = reason.startsWith(msg) ? reason : [msg, reason].filter((part) => part !== '').join(': ')
   const request = method === undefined ? '' : `${method} ${path}`
   const members = Object.entries(line)
     .filter(([name]) => !unnamed.includes(name))
     .map(([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value) : value}`)
-  return [said, request, ...members].filter((part) => part !== '').join(' ')
+  return [description, request, ...members].filter((part) => part !== '').join(' ')
 }
 
 /** Returns one line without control characters. A text that is too long ends with an ellipsis. */

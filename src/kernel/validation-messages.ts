@@ -4,7 +4,7 @@ import type { z } from '@hono/zod-openapi'
 export const validationMessage: z.core.$ZodErrorMap = (issue) => {
   switch (issue.code) {
     case 'invalid_type': {
-      // zod names an integer as expected only if the input is another number.
+      // zod reports `int` as the expected type only if the input is a number that is not an integer.
       const wanted = types[isInteger(issue) ? 'int' : issue.expected]
       return wanted && `${required(issue)}must be ${wanted}`
     }

@@ -27,7 +27,10 @@ export async function withDataDir<Result>(dataDir: string, work: () => Promise<R
   }
 }
 
-/** Creates a folder and its parents. `mkdir` with `recursive` never ends where that is impossible, for example below /proc. */
+/**
+ * Creates a folder and its parents. The option `recursive` of `mkdir` is not used, because such a call never ends below
+ * /proc.
+ */
 async function makeFolder(folder: string): Promise<void> {
   try {
     await mkdir(folder)

@@ -26,7 +26,7 @@ export function readSettingFile(path: string): string {
   }
   if (bytes.length > maxFileBytes) throw new Error(`must name a file of 1 MiB or less: ${path}`)
   const text = decoded(bytes)
-  // UTF-16 stores a NUL byte beside each ASCII character.
+  // A NUL byte shows that the file is UTF-16, which stores one beside each ASCII character.
   if (text === undefined || text.includes('\0'))
     throw new Error(`must name a file with text in UTF-8: ${path}`)
   return trimmed(text)

@@ -49,7 +49,7 @@ const generalOtherNames: OtherNames = {
 const namesForAnyDatabase = ['DATABASE_URL', 'DATABASE_URI', 'DB_URL', 'DB_URI', 'DB_CONNECTION_STRING']
 
 /**
- * Finds variables with a name like a setting's.
+ * Finds variables whose name resembles the name of a setting.
  * @param environment contains no empty variables
  * @param settings the names of all settings, and also those of modules that this process does not host
  * @param moduleNames other names of the settings of modules

@@ -1,16 +1,16 @@
 import { isWithinOneEdit } from './edit-distance.ts'
 
-// Browser extensions and apps have such an `Origin`: an own scheme, and a host that names the app.
+// The `Origin` of browser extensions and apps has a scheme of its own, and a host that names the app.
 const appOrigin =
   /^(?!(?:https?|wss?|ftp|file|data|blob|about|javascript):)[a-z][a-z0-9+.-]*:\/\/[a-z0-9._-]+(?::\d{1,5})?$/
 
-// A host of http and https. The class `URL` accepts characters that no DNS name has, such as `*`.
+// The host of an http or https origin. The class `URL` alone would accept characters that no DNS name has, such as `*`.
 const webHost = /^(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\])$/
 
 /**
- * Checks that a browser can send exactly this text as the `Origin` of a page (RFC 6454, 6.2), because origins are compared
- * character by character.
- * @returns undefined for an origin, otherwise a complaint that follows the name of the variable
+ * Checks that a browser can send exactly this text as the `Origin` of a page (RFC 6454, 6.2), because origins are
+ * compared character by character.
+ * @returns undefined for an origin, otherwise a message that follows the name of the variable
  */
 export function originFault(entry: string): string | undefined {
   const quoted = JSON.stringify(entry.replace(/\/\/[^/@]*@/, '//***@')).slice(0, 200)

@@ -20,7 +20,7 @@ export interface SettingsReader {
   readonly known: ReadonlySet<string>
 }
 
-// What Node.js puts in place of bytes that are not UTF-8.
+// Node.js puts this character in place of bytes that are not UTF-8.
 const replacementCharacter = '\uFFFD'
 
 export function createSettingsReader(environment: NodeJS.ProcessEnv): SettingsReader {
@@ -28,7 +28,7 @@ export function createSettingsReader(environment: NodeJS.ProcessEnv): SettingsRe
   const faults: string[] = []
   /** Variables that could not be read. Each has a fault already. */
   const unreadable = new Set<string>()
-  // The embedded MongoDB reads MONGOD_BINARY, and production has no embedded MongoDB.
+  // No schema has MONGOD_BINARY, because only the embedded MongoDB reads this variable.
   const known = new Set(['MONGOD_BINARY'])
 
   const addKnown = ({ shape }: z.ZodObject) => {
@@ -65,8 +65,8 @@ export function createSettingsReader(environment: NodeJS.ProcessEnv): SettingsRe
     const variable = String(issue.path[0] ?? '')
     if (unreadable.has(variable)) return
     const isMissing = variable !== '' && values[variable] === undefined
-    const complaint = isMissing && issue.code === 'invalid_type' ? 'is required' : issue.message
-    faults.push(variable === '' ? complaint : `${variable} ${complaint}`)
+    const message = isMissing && issue.code === 'invalid_type' ? 'is required' : issue.message
+    faults.push(variable === '' ? message : `${variable} ${message}`)
   }
 
   return {
@@ -76,7 +76,7 @@ export function createSettingsReader(environment: NodeJS.ProcessEnv): SettingsRe
       const result = schema.safeParse(values, { error: validationMessage })
       if (result.success) return result.data
       result.error.issues.forEach(addIssue)
-      // The partial result never leaves the configuration, because `faults` ends in an error.
+      // No process runs with this partial result, because `loadConfig` throws if there are faults.
       const valid = Object.entries(schema.shape).flatMap(([variable, setting]) => {
         const value = z.safeParse(setting, values[variable])
         return value.success ? [[variable, value.data]] : []

@@ -14,7 +14,7 @@ export const duration = z
     (value) => Number.parseInt(value, 10) * unitsMs[value.replace(/^\d+/, '') as keyof typeof unitsMs],
   )
 
-/** A duration that a request or a shutdown waits for: at most 1 h. Timers of Node.js allow 24 days. */
+/** A duration that a request or a shutdown waits for: at most 1 h. A timer of Node.js can wait for at most 24 days. */
 export const waitDuration = duration.pipe(z.int().max(3_600_000, 'must be 1h or less'))
 
 /** At most `max` events within `withinMs`. */

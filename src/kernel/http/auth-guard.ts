@@ -39,8 +39,8 @@ export function authGuard(options: {
 }): Guard {
   const { keys, issuer, logger, maxCachedTokens = 10_000 } = options
   const findKey = createKeyCache(keys, logger)
-  // The signature of a token is verified once. The key and the times are checked at each use. The cache has the hashes of the
-  // tokens, so that its content cannot be used as a token.
+  // The signature of a token is verified once. Its key and its times are checked at each use. The cache contains only
+  // hashes of the tokens, so that its content cannot be used to sign in.
   const verified = new LRUCache<string, { key: PublicKey; claims: Claims }>({ max: maxCachedTokens })
 
   const verifyToken = async (token: string, key: PublicKey): Promise<Claims> => {
@@ -89,8 +89,9 @@ function checkTimes({ exp, iat, nbf = iat }: Claims): void {
   }
 }
 
-// The compact form of a JWS (RFC 7515, section 2): base64url without padding. A signature of 64 bytes has 86 characters. The last
-// one carries only two bits, so that four characters are possible: each signature has exactly one spelling.
+// The compact form of a JWS (RFC 7515, section 2): base64url without padding. A signature of 64 bytes has 86
+// characters. The last character carries only two bits. Only the four characters without other bits are accepted, so
+// that each signature has exactly one spelling.
 const compactJws = /^[\w-]+\.[\w-]+\.[\w-]{85}[AQgw]$/
 
 function readKid(token: string): string {

@@ -4,14 +4,15 @@ import type { AppEnv } from './app-env.ts'
 
 export const maxBodyBytes = 1024 * 1024
 
-// Many clients read the answer only after they have sent the whole body. This many bytes are read and discarded for them.
+// Up to this many bytes of a refused body are read and discarded, because many clients read the answer only after they
+// have sent the whole body.
 const maxDiscardedBytes = 16 * 1024 * 1024
 
 /**
- * Refuses a body of more than `maxBytes` with `body_too_large`, whether its length is announced or not.
+ * Refuses a body of more than `maxBytes` with `body_too_large`, with or without a Content-Length.
  *
- * Hono's own limit answers at once and does not read the rest of the body. node-server then closes the connection half a second
- * later, so that a client that is still sending gets no answer.
+ * Hono's own limit answers at once and does not read the rest of the body. node-server then closes the connection half
+ * a second later, so that a client that is still sending gets no answer.
  */
 export function bodyLimit(maxBytes: number): MiddlewareHandler<AppEnv> {
   return async (c, next) => {

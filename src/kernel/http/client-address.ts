@@ -4,14 +4,17 @@ import type { Context } from 'hono'
 import { expandIPv6 } from 'hono/utils/ipaddr'
 import { elementsOf } from './header-list.ts'
 
-// The addresses of X-Forwarded-For that are examined. No request passes through so many trusted proxies.
+// The number of addresses of X-Forwarded-For that are examined. No request passes through so many trusted proxies.
 const maxForwardedAddresses = 20
 
 /** The client that a request comes from. */
 export interface Client {
   /** An IPv4 or IPv6 address, or `unknown` if the request has no socket. */
   address: string
-  /** The network that one customer has for itself: an IPv4 address, or an IPv6 /64. Throttling counts by it. */
+  /**
+   * The smallest network that usually belongs to one customer: an IPv4 address, or an IPv6 /64. Throttling counts by
+   * it.
+   */
   network: string
 }
 
@@ -19,11 +22,11 @@ export interface Client {
 export type ClientOf = (c: Context) => Client
 
 /**
- * Reads `X-Forwarded-For` from its end, because each proxy appends the address that it received the request from. Reading stops
- * at the first address that is not a trusted proxy: the client may have made up everything before it.
+ * Reads `X-Forwarded-For` from its end, because each proxy appends the address that it received the request from.
+ * Reading stops at the first address that is not a trusted proxy: the client may have made up everything before it.
  * @param trustedProxies addresses and CIDR ranges, as `isAddressRange`. The header is ignored if there are none
- * @param onIgnored is called once, with the first address that sends the header and is not trusted. It is either a client that
- * makes the header up, or a proxy that is missing in `trustedProxies`
+ * @param onIgnored is called once, with the first address that sends the header and is not trusted. It is either a
+ * client that forges the header, or a proxy that is missing in `trustedProxies`
  */
 export function createClientOf(
   trustedProxies: readonly string[],

@@ -40,12 +40,12 @@ export function checkInput({
     if (params) check('param', params as z.ZodType, c.req.param())
     // An unknown parameter is refused, because a list with a misspelt filter would return all rows.
     if (query || c.req.url.includes('?')) {
-      const { values, isWhole } = readQuery(c.req.url)
+      const { values, isComplete } = readQuery(c.req.url)
       check(
         'query',
         querySchema,
         values,
-        isWhole ? undefined : `must have at most ${maxQueryParameters} parameters`,
+        isComplete ? undefined : `must have at most ${maxQueryParameters} parameters`,
       )
     }
     if (headers) {
@@ -53,12 +53,12 @@ export function checkInput({
       check('header', headers as z.ZodType, Object.fromEntries(named))
     }
     if (bodySchema) {
-      const { value, isWhole } = await readJson(c)
+      const { value, isComplete } = await readJson(c)
       check(
         'json',
         bodySchema,
         value,
-        isWhole ? undefined : `must have fewer than ${maxBodyValues} fields and entries`,
+        isComplete ? undefined : `must have fewer than ${maxBodyValues} fields and entries`,
       )
     }
     if (count > 0) throw refusedInput(faults, count)

@@ -45,7 +45,7 @@ describe('a Content-Type', () => {
   ])('the Content-Type %s is accepted', async (type) => {
     expect(await read('{"a":1}', { 'content-type': type })).toMatchObject({
       status: 200,
-      body: { value: { a: 1 }, isWhole: true },
+      body: { value: { a: 1 }, isComplete: true },
     })
   })
 
@@ -144,11 +144,11 @@ describe('the encoding of a body', () => {
 
   it('a body may have any character, including the replacement character', async () => {
     const a = 'é€😀\ufffd'
-    expect((await read(JSON.stringify({ a }))).body).toEqual({ value: { a }, isWhole: true })
+    expect((await read(JSON.stringify({ a }))).body).toEqual({ value: { a }, isComplete: true })
   })
 
   it('a body may begin with a byte order mark, but not end with one', async () => {
-    expect((await read('\ufeff{"a":1}')).body).toEqual({ value: { a: 1 }, isWhole: true })
+    expect((await read('\ufeff{"a":1}')).body).toEqual({ value: { a: 1 }, isComplete: true })
     expect((await read('{"a":1}\ufeff')).status).toBe(400)
   })
 })
@@ -158,7 +158,7 @@ describe('a body of many values', () => {
 
   it('a body with fewer values than the maximum is read completely', async () => {
     const { body } = await read(`[${entries(maxBodyValues - 1)}]`)
-    expect(body).toMatchObject({ isWhole: true })
+    expect(body).toMatchObject({ isComplete: true })
     expect(body.value).toHaveLength(maxBodyValues - 1)
   })
 
@@ -173,7 +173,7 @@ describe('a body of many values', () => {
   ])('a body with more values than the maximum is read up to the maximum: %s', async (_, text) => {
     const { status, body } = await read(text)
     expect(status).toBe(200)
-    expect(body.isWhole).toBe(false)
+    expect(body.isComplete).toBe(false)
     expect(valuesIn(body.value)).toBeLessThanOrEqual(maxBodyValues)
     expect(valuesIn(body.value)).toBeGreaterThan(1)
   })
@@ -193,7 +193,7 @@ describe('a body of many values', () => {
     const a = ',[{'.repeat(100_000)
     expect((await read(JSON.stringify({ a, b: '"\\', c: a }))).body).toEqual({
       value: { a, b: '"\\', c: a },
-      isWhole: true,
+      isComplete: true,
     })
   })
 })

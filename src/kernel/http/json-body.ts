@@ -12,7 +12,7 @@ export const maxBodyValues = 500
 export interface JsonBody {
   value: unknown
   /** False if the body has too many values. Then `value` has only the first ones. */
-  isWhole: boolean
+  isComplete: boolean
 }
 
 /**
@@ -28,16 +28,16 @@ export async function readJson(c: Context<AppEnv>, maxValues = maxBodyValues): P
   const bytes = await c.req.arrayBuffer().catch(refuseIncompleteBody)
   if (contentType === '') {
     if (bytes.byteLength > 0) throw unsupported('Content-Type: must be application/json')
-    return { value: {}, isWhole: true }
+    return { value: {}, isComplete: true }
   }
   const text = decodeUtf8(bytes)
   const cut = findCut(text, maxValues)
   try {
-    if (cut === undefined) return { value: JSON.parse(text), isWhole: true }
+    if (cut === undefined) return { value: JSON.parse(text), isComplete: true }
     // The body has too many values and will be refused, so that the rest is not parsed. A body that does not end with a bracket
     // was cut off in transit.
     if (!/[\]}]\s*$/.test(text.slice(-100))) throw new Error('the body is not complete')
-    return { value: JSON.parse(text.slice(0, cut.at) + cut.closing), isWhole: false }
+    return { value: JSON.parse(text.slice(0, cut.at) + cut.closing), isComplete: false }
   } catch {
     throw new DomainError('malformed_json', 'the body must be JSON (RFC 8259)')
   }

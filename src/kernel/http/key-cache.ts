@@ -44,13 +44,13 @@ export function createKeyCache(source: KeySource, logger: Logger) {
   /** A fetch that several requests share does not end at the deadline of the request that started it. */
   const sharedFetch = (call: Call) => fetchKeys({ ...call, deadline: Date.now() + sharedFetchMs })
 
-  /** For a request that needs the keys: waits until the deadline of that request. */
+  /** Waits for the keys until the deadline of the request that needs them. */
   const fetchFirst = (call: Call): Promise<void> => waitUntilDeadline(call, 'auth', sharedFetch(call))
 
   const refreshInBackground = (call: Call) => {
     if (fetching) return
     sharedFetch(call).catch((error: unknown) => {
-      // Does not try again with each request. The known keys stay in use.
+      // The next attempt is delayed, so that not every request makes one. The known keys stay in use.
       refreshAt = Date.now() + retryAfterMs
       logger.warn({ error: String(error) }, 'could not refresh the key set, using the cached one')
     })
@@ -60,7 +60,7 @@ export function createKeyCache(source: KeySource, logger: Logger) {
     const now = Date.now()
     if (refreshAt === undefined) {
       await fetchFirst(call)
-      // This fetch has also looked for this kid.
+      // This fetch has shown already that auth does not know this kid.
       if (!keysByKid.has(kid)) unknownKidFetchedAt = now
     } else if (now > refreshAt) refreshInBackground(call)
     const key = keysByKid.get(kid)

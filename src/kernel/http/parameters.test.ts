@@ -12,7 +12,7 @@ it.each<[string, object]>([
   ['/products?&&a=1&', { a: '1' }],
   ['/products?a=b=c?d', { a: 'b=c?d' }],
 ])('the parameters of %s are read', (url, values) => {
-  expect(readQuery(`http://shop.example${url}`)).toEqual({ values, isWhole: true })
+  expect(readQuery(`http://shop.example${url}`)).toEqual({ values, isComplete: true })
 })
 
 it('parameters with names of the prototype of objects are read', () => {
@@ -24,8 +24,8 @@ it('parameters with names of the prototype of objects are read', () => {
 })
 
 it('the first 100 parameters are read, and more parameters are reported', () => {
-  const { values, isWhole } = readQuery(`/?${Array.from({ length: 5_000 }, (_, at) => `p${at}=1`).join('&')}`)
-  expect(isWhole).toBe(false)
+  const { values, isComplete } = readQuery(`/?${Array.from({ length: 5_000 }, (_, at) => `p${at}=1`).join('&')}`)
+  expect(isComplete).toBe(false)
   expect(Object.keys(values)).toHaveLength(maxQueryParameters)
-  expect(readQuery(`/?${'&'.repeat(5_000)}limit=1`)).toEqual({ values: {}, isWhole: false })
+  expect(readQuery(`/?${'&'.repeat(5_000)}limit=1`)).toEqual({ values: {}, isComplete: false })
 })

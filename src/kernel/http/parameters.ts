@@ -7,19 +7,19 @@ export const maxQueryParameters = 100
 
 /**
  * Reads the parameters of a query. A parameter that is given several times has a list of values.
- * @returns `isWhole`: false if there are too many parameters. Then `values` has only the first ones
+ * @returns `isComplete`: false if there are too many parameters. Then `values` has only the first ones
  */
-export function readQuery(url: string): { values: Record<string, string | string[]>; isWhole: boolean } {
+export function readQuery(url: string): { values: Record<string, string | string[]>; isComplete: boolean } {
   const start = url.indexOf('?')
-  if (start === -1) return { values: {}, isWhole: true }
+  if (start === -1) return { values: {}, isComplete: true }
   const pairs = url.slice(start + 1).split('&', maxQueryParameters + 1)
-  const isWhole = pairs.length <= maxQueryParameters
+  const isComplete = pairs.length <= maxQueryParameters
   const values = new Map<string, string | string[]>()
   for (const [name, value] of new URLSearchParams(pairs.slice(0, maxQueryParameters).join('&'))) {
     const known = values.get(name)
     values.set(name, known === undefined ? value : [known, value].flat())
   }
-  return { values: Object.fromEntries(values), isWhole }
+  return { values: Object.fromEntries(values), isComplete }
 }
 
 /**

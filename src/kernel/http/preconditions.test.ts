@@ -3,8 +3,8 @@ import { DomainError } from '#kernel/errors.ts'
 import { quiet } from '#test/support/shop.ts'
 import {
   checkPreconditions,
+  dependOnVersion,
   etag,
-  nameVersions,
   notModified,
   type Preconditions,
   parseEntityTags,
@@ -139,5 +139,5 @@ it.each<[Preconditions, boolean]>([
   [{ ifNoneMatch: ['"3"'] }, true],
   [{ ifMatch: '*', ifNoneMatch: ['"3"'] }, true],
 ])('the conditions %j name a version: %s', (conditions, expected) => {
-  expect(nameVersions(conditions)).toBe(expected)
+  expect(dependOnVersion(conditions)).toBe(expected)
 })

@@ -35,7 +35,7 @@ export const preconditionsOf = (headers: {
  * Whether the preconditions depend on the version. Then they may hold for one version and not for the next, so that a write must
  * change exactly the version that was checked.
  */
-export const nameVersions = ({ ifMatch, ifNoneMatch }: Preconditions): boolean =>
+export const dependOnVersion = ({ ifMatch, ifNoneMatch }: Preconditions): boolean =>
   [ifMatch, ifNoneMatch].some((tags) => tags !== undefined && tags !== '*')
 
 /** If-Match compares strongly (RFC 9110, 8.8.3.2): a weak tag never matches. */

@@ -155,7 +155,7 @@ export const kernelProblems = {
 const problemFor = (code: string, table: ProblemTable): Problem =>
   Object.hasOwn(table, code) ? (table[code] as Problem) : kernelProblems.internal_error
 
-// In UTF-16 units. Only the text is shortened, the members are complete.
+// In UTF-16 units. Only the detail is shortened. The other members are complete.
 const maxDetailLength = 500
 
 /** The problem document (RFC 9457) of an error, without the members that belong to one response. */
@@ -172,7 +172,7 @@ export function problemOf(error: DomainError, table: ProblemTable = kernelProble
 }
 
 /**
- * The error that a problem document stands for.
+ * Converts a problem document back to its error.
  * @param table has the codes that this process knows
  * @returns undefined for any other document
  */

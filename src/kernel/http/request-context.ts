@@ -9,7 +9,8 @@ import type { AppEnv } from './app-env.ts'
 // W3C Trace Context: version, trace id, parent id, flags.
 const traceparentFormat = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 
-// Work that observes the deadline has this much time to answer with a precise error. Other work is then ended with 503.
+// The time after the deadline in which a handler can still answer with a precise error. Afterwards the answer is a
+// general 503.
 const graceMs = 250
 
 /**

@@ -13,7 +13,7 @@ export function respond(
   headers: Readonly<Record<string, string>> = {},
 ): Response {
   const all = { ...c.get('headers'), ...headers }
-  // Hono removes the body from an answer to HEAD, and with it the length that the answer to GET has.
+  // Hono removes the body from an answer to HEAD, so that the length of the answer to GET must be set here.
   if (c.req.method === 'HEAD' && body !== null) all['content-length'] = String(Buffer.byteLength(body))
   const response = new Response(body, { status, headers: all })
   c.set('response', response)

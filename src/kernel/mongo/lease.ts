@@ -58,7 +58,7 @@ async function acquire(
       if (!isDuplicateKey(error)) throw error
       if (Date.now() > giveUpAt) throw new Error(`the migration lock was not released within ${maxWaitMs} ms`)
       await sleep(retryMs, undefined, { signal }).catch((cause: unknown) => {
-        throw new Error('another process is migrating this database: gave up waiting for it', { cause })
+        throw new Error('stopped waiting for another process that is migrating this database', { cause })
       })
     }
   }

@@ -2,7 +2,7 @@ import type { Call } from '#kernel/call.ts'
 import { coalesceReads } from '#kernel/coalesced-reads.ts'
 import { retryCompareAndSet } from '#kernel/compare-and-set.ts'
 import { type Page, pageOf } from '#kernel/http/paging.ts'
-import { checkPreconditions, nameVersions, type Preconditions } from '#kernel/http/preconditions.ts'
+import { checkPreconditions, dependOnVersion, type Preconditions } from '#kernel/http/preconditions.ts'
 import type { Principal } from '#kernel/principal.ts'
 import type { ProductRepository } from './product.repository.ts'
 import {
@@ -54,7 +54,7 @@ export function createProductService(options: { products: ProductRepository; sto
         checkBase(current, update)
         const change = contentChanges(current, update)
         if (Object.keys(change).length === 0) return current
-        return products.changeContent(current, change, { sameVersion: nameVersions(update) }, call)
+        return products.changeContent(current, change, { sameVersion: dependOnVersion(update) }, call)
       })
     },
 
@@ -64,7 +64,7 @@ export function createProductService(options: { products: ProductRepository; sto
       await retryCompareAndSet({ subject: 'product', maxAttempts }, async () => {
         const current = await get(productId, call)
         checkPreconditions(conditions, current.version)
-        const version = nameVersions(conditions) ? current.version : undefined
+        const version = dependOnVersion(conditions) ? current.version : undefined
         const isDeleted = await products.markDeleted(productId, version, call)
         return isDeleted || undefined
       })
