@@ -1,8 +1,8 @@
 import { createShutdown } from './host/shutdown.ts'
 import { reportFailure } from './host/start-failure.ts'
 
-// The signal handlers come before all other imports: in a container this process has the id 1, and a signal without a
-// handler does not end process 1.
+// The signal handlers are installed before all other imports, because in a container this process has the id 1, and a
+// signal without a handler does not end process 1.
 const shutdown = createShutdown()
 const code = await Promise.all([import('./host/serve.ts'), import('./registry.ts')])
   .then(([{ serve }, { registry }]) => serve(registry, shutdown))

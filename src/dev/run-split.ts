@@ -20,8 +20,8 @@ import { addressesOf, serviceEnvironment, servicePorts, urlsOf } from './service
 const gatewayExtraTimeoutMs = 500
 
 /**
- * Runs the split shape until the shutdown: a service per module, and the gateway. A service that exits is started again,
- * as Kubernetes does.
+ * Runs the split shape until the shutdown: one service per module, and the gateway. A service that exits is started
+ * again, as in Kubernetes.
  * @param program the main file of a service
  * @returns the exit code of the process
  * @throws StartFailure

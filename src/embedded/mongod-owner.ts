@@ -13,7 +13,8 @@ export type Owner = z.infer<typeof ownerSchema>
 
 /**
  * @returns undefined if the file is missing or damaged
- * @throws the system's error if this process may not read the file: the file and its mongod belong to another user
+ * @throws the system's error if this process may not read the file, because the file and its mongod belong to another
+ * user
  */
 export async function readOwner(files: DataFiles): Promise<Owner | undefined> {
   const text = await readFile(files.owner, 'utf8').catch((error: NodeJS.ErrnoException) => {

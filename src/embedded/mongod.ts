@@ -40,7 +40,7 @@ export async function openEmbeddedMongo(options: {
   const { signal } = closing
   let running = await attachOrStart(files, log, signal)
   const { uri } = running
-  const { promise: lost, resolve: lose } = Promise.withResolvers<string>()
+  const { promise: lost, resolve: reportLost } = Promise.withResolvers<string>()
 
   const keepRunning = async (): Promise<void> => {
     let restarts: number[] = []
@@ -62,7 +62,7 @@ export async function openEmbeddedMongo(options: {
   }
   const supervised = keepRunning().catch((error: Error) => {
     if (signal.aborted) return
-    lose(`The embedded MongoDB could not be started again: ${error.message}; see ${files.log}`)
+    reportLost(`The embedded MongoDB could not be started again: ${error.message}; see ${files.log}`)
   })
 
   return {

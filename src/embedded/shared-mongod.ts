@@ -20,9 +20,9 @@ const restartTimeoutMs = 15_000
 const ownerCheckIntervalMs = 500
 
 /**
- * Attaches to the mongod of a data directory, or starts one. Of several processes that start one at once, the process whose
- * mongod gets the lock of the directory becomes the owner, and the others attach to its mongod.
- * @param requiredPort the port that other processes look for mongod at
+ * Attaches to the mongod of a data directory, or starts one. Of several processes that start one at once, the process
+ * whose mongod gets the lock of the directory becomes the owner, and the others attach to its mongod.
+ * @param requiredPort the port at which other processes look for mongod
  * @throws MongodFailure
  */
 export async function attachOrStart(

@@ -30,7 +30,7 @@ export interface Composition {
   /** Connects, and migrates the databases of the hosted modules. A command needs no more than this. */
   migrate(signal: AbortSignal): Promise<void>
   /**
-   * Connects, migrates, prepares the modules, and starts their jobs. The process is ready afterwards.
+   * Connects, migrates, prepares the modules, and starts their jobs. Afterwards the process is ready.
    * @returns what the operator should see
    */
   prepare(signal: AbortSignal): Promise<BannerFact[]>

@@ -275,7 +275,7 @@ describe('a port that is in use', () => {
     const failure = await failureOf('split', { HOST: '127.0.0.1', PORT: String(second - 1), MONGODB_URI: '' })
     expect(failure).toBe(
       oneFault(
-        `PORT ${second - 1} is the first of 4 consecutive ports that are needed, and some are in use: ${second}, ${second + 2} by another program. Set the first of 4 free ports`,
+        `PORT ${second - 1} is the first of 4 consecutive ports that are needed, and some are in use: ${second}, ${second + 2} by another program. Set PORT to the first of 4 free consecutive ports`,
       ),
     )
   })

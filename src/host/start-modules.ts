@@ -32,7 +32,8 @@ export async function startModules(options: {
   const start = async (module: AnyModule): Promise<StartedModule> => {
     const running = hosted.get(module.name)
     if (running) return running
-    if (starting.has(module.name)) throw new Error(`${module.name} needs itself through the modules it needs`)
+    if (starting.has(module.name))
+      throw new Error(`${module.name} needs itself: the modules that it needs form a circle`)
     starting.add(module.name)
     const needs: Record<string, unknown> = {}
     for (const [name, port] of Object.entries(module.needs)) needs[name] = await resolve(module, port)

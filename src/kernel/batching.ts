@@ -25,7 +25,7 @@ export type ExecuteBatch<Request, Result> = (
 ) => Promise<readonly Outcome<Result>[]>
 
 export interface BatchingOptions<Request> {
-  /** The name of the work, for messages. */
+  /** The name of the work in messages. */
   name: string
   /** The number of batches that may run at once. */
   maxConcurrent: number

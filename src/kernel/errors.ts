@@ -60,7 +60,7 @@ export const dependencyUnavailable = (message: string, cause?: unknown): DomainE
 /** One fault of the input: a `pointer` (RFC 6901) into the body, or the name of a path, query or header parameter. */
 export type Fault = { pointer: string; message: string } | { parameter: string; message: string }
 
-/** The number of faults that a refusal lists at most, so that the size of an answer is bounded. */
+/** The maximum number of faults that a refusal lists, so that the size of an answer is bounded. */
 export const listedFaults = 20
 
 export const validationFailed = (...errors: Fault[]): DomainError => refusedInput(errors, errors.length)

@@ -44,7 +44,7 @@ export interface StartedModule<PortType = unknown, Operations = unknown> {
   jobs?: readonly Job[]
   /** Checks that the module's data is consistent. */
   audit?: Audit
-  /** What the module's commands work with. */
+  /** The functions that the module's commands call. */
   operations?: Operations
 }
 

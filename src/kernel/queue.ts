@@ -7,7 +7,7 @@ export type Queue = <T>(call: Call, work: () => Promise<T>) => Promise<T>
 
 /** Creates a queue that carries out a limited number of tasks at once, and lets a limited number of them wait. */
 export function createQueue(options: {
-  /** The name of the work, for messages. */
+  /** The name of the work in messages. */
   name: string
   maxConcurrent: number
   /** The number of tasks that may wait. */

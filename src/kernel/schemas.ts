@@ -42,9 +42,9 @@ export const visiblePattern =
   '\\u180b-\\u180f\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u2800\\u3000\\u3164\\ufdd0-\\ufdef\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb\\ufffe\\uffff]'
 
 /**
- * Text for people. Its length is counted in code points. NUL and unpaired surrogates are refused, because the database could
- * not return them unchanged. Direction marks are accepted, because names in two scripts need them. A page that shows such a text
- * should isolate it (`<bdi>`).
+ * A text that people read. Its length is counted in code points. NUL and unpaired surrogates are refused, because the
+ * database could not return them unchanged. Direction marks are accepted, because names in two scripts need them. A
+ * page that shows such a text should isolate it (`<bdi>`).
  */
 export const text = (min: number, max: number) =>
   z

@@ -55,7 +55,7 @@ export function terminalLog(terminal: NodeJS.WriteStream): DestinationStream {
       const width = (terminal.columns || standardWidth) - head.length
       const colour = line.level >= 50 ? 'red' : 'yellow'
       const stack = line.level >= 60 && line.err?.stack ? `${line.err.stack}\n` : ''
-      terminal.write(`${styleText(colour, head, { stream: terminal })}${fitted(text, width)}\n${stack}`)
+      terminal.write(`${styleText(colour, head, { stream: terminal })}${fitToWidth(text, width)}\n${stack}`)
     },
   }
 }
@@ -86,7 +86,7 @@ function messageOf(line: Line): string {
 }
 
 /** Returns one line without control characters. A text that is too long ends with an ellipsis. */
-function fitted(text: string, width: number): string {
+function fitToWidth(text: string, width: number): string {
   const line = text.replaceAll(/[\s\p{Cc}\p{Cf}]+/gu, ' ').trim()
   return line.length <= width ? line : `${line.slice(0, Math.max(0, width - 1))}…`
 }

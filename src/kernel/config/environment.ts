@@ -2,11 +2,11 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import { isSystemError, reasonOf } from '#kernel/system-error.ts'
 
 /** Removes the characters that editors and shells add: a byte order mark at the start, white space and line ends at the end. */
-const trimmed = (text: string): string => text.replace(/^\uFEFF/, '').trimEnd()
+const trimValue = (text: string): string => text.replace(/^\uFEFF/, '').trimEnd()
 
 /** The variables with a value. An empty variable counts as unset, because compose files and shells omit a value like this. */
 export function nonEmptyVariables(environment: NodeJS.ProcessEnv): Record<string, string> {
-  const values = Object.entries(environment).map(([name, value]) => [name, trimmed(value ?? '')] as const)
+  const values = Object.entries(environment).map(([name, value]) => [name, trimValue(value ?? '')] as const)
   return Object.fromEntries(values.filter(([, value]) => value !== ''))
 }
 
@@ -25,11 +25,11 @@ export function readSettingFile(path: string): string {
     throw new Error(`cannot be read: ${path}: ${isSystemError(error) ? reasonOf(error) : error}`)
   }
   if (bytes.length > maxFileBytes) throw new Error(`must name a file of 1 MiB or less: ${path}`)
-  const text = decoded(bytes)
+  const text = decodeUtf8(bytes)
   // A NUL byte shows that the file is UTF-16, which stores one beside each ASCII character.
   if (text === undefined || text.includes('\0'))
     throw new Error(`must name a file with text in UTF-8: ${path}`)
-  return trimmed(text)
+  return trimValue(text)
 }
 
 /** Reads at most one byte more than allowed, because reading a device may never end. */
@@ -46,7 +46,7 @@ function readBounded(path: string): Buffer {
   }
 }
 
-function decoded(bytes: Buffer): string | undefined {
+function decodeUtf8(bytes: Buffer): string | undefined {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch {

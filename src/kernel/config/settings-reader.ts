@@ -42,7 +42,7 @@ export function createSettingsReader(environment: NodeJS.ProcessEnv): SettingsRe
       faults.push(`${variable} and ${variable}_FILE are both set: set one of them`)
       return
     }
-    // Several modules may share a variable: its file is read once.
+    // Several modules may share a variable, and its file must be read only once.
     delete values[`${variable}_FILE`]
     try {
       const value = readSettingFile(path)

@@ -6,13 +6,16 @@ import { nearestName } from '#kernel/nearest-name.ts'
 export type Part = 'body' | 'path' | 'query' | 'header'
 
 export interface Faults {
-  /** Up to 20 faults, for the answer. */
+  /** The faults that the answer lists, at most 20. */
   listed: Fault[]
   /** The number of all faults. */
   count: number
 }
 
-/** The faults that a schema found in a part of a request. Faults that are not listed are only counted, which is cheap. */
+/**
+ * Returns the faults that a schema found in a part of a request. Faults that are not listed are only counted, which is
+ * cheap.
+ */
 export function faultsOf(part: Part, schema: z.ZodType, input: unknown, error: z.ZodError): Faults {
   const listed = error.issues
     .slice(0, listedFaults)
@@ -53,7 +56,8 @@ function unknownKeyFaults(
   })
 }
 
-// The characters of a field or parameter name that an answer repeats at most, so that its size is bounded.
+// The number of characters of a field or parameter name that an answer repeats, so that the size of the answer is
+// bounded.
 const maxNameLength = 40
 
 function fault(part: Part, path: readonly PropertyKey[], message: string): Fault {

@@ -5,7 +5,7 @@ import type { AppEnv } from './app-env.ts'
 import { refuseIncompleteBody } from './body-limit.ts'
 import { elementsOf } from './header-list.ts'
 
-/** The number of fields and entries at which a body is refused. A valid order of 100 lines has 302. */
+/** A body with this many fields and entries is refused. A valid order of 100 lines has 302. */
 export const maxBodyValues = 500
 
 /** A parsed body. */
@@ -16,9 +16,9 @@ export interface JsonBody {
 }
 
 /**
- * Reads the body as JSON (RFC 8259). It must be `application/json` in UTF-8 without a content coding. A missing body is read as an
- * empty object, so that the schema can name each missing field.
- * @param maxValues the number of values to parse at most. Many small values take much longer than one value of the same size
+ * Reads the body as JSON (RFC 8259). It must be `application/json` in UTF-8 without a content coding. A missing body is
+ * read as an empty object, so that the schema can name each missing field.
+ * @param maxValues the maximum number of values. Many small values take much longer than one value of the same size
  * @throws DomainError `unsupported_media_type`, `malformed_json`
  */
 export async function readJson(c: Context<AppEnv>, maxValues = maxBodyValues): Promise<JsonBody> {
@@ -78,7 +78,8 @@ function decodeUtf8(bytes: ArrayBuffer): string {
  * values.
  */
 function findCut(text: string, maxValues: number): { at: number; closing: string } | undefined {
-  // Each value but the first follows a comma or a bracket. Most texts have too few of them, which these fast checks find.
+  // Each value except the first one follows a comma or a bracket. Most texts have too few of these characters, which
+  // two fast checks show.
   if (text.length < maxValues) return undefined
   if ([',', '[', '{'].reduce((sum, mark) => sum + countUpTo(maxValues, mark, text), 0) < maxValues)
     return undefined

@@ -65,7 +65,7 @@ export function errorsOf<Own extends ProblemTable>(
   const table: ProblemTable = { ...kernelProblems, ...own }
   const problemFor = (code: string) => table[code] as Problem
 
-  /** One schema for each code with members; the plain problem for all other codes. */
+  /** A code with members has a schema of its own. All other codes share the schema of the plain problem. */
   const schemaOf = (code: string): z.ZodType => {
     const { retryAfter, members } = problemFor(code)
     const all = {

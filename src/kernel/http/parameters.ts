@@ -2,7 +2,7 @@ import type { MiddlewareHandler } from 'hono'
 import { excerpt, validationFailed } from '#kernel/errors.ts'
 import type { AppEnv } from './app-env.ts'
 
-/** The number of query parameters that are read at most. No route has so many, so that a longer query is refused. */
+/** The maximum number of query parameters. No route has so many, so that a longer query is refused. */
 export const maxQueryParameters = 100
 
 /**

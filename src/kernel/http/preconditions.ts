@@ -7,13 +7,13 @@ import type { AppEnv } from './app-env.ts'
 export const etag = (version: number): string => `"${version}"`
 
 const entityTag = '(?:W/)?"[\\x21\\x23-\\x7e\\x80-\\xff]*"'
-// RFC 9110, 5.6.1: a recipient ignores empty elements.
+// The list may have empty elements, because a recipient must ignore them (RFC 9110, 5.6.1).
 const listOfTags = new RegExp(`^[ \\t,]*${entityTag}(?:[ \\t]*,[ \\t,]*${entityTag})*[ \\t,]*$`)
 
 /** `*`, or a list of entity tags as they are written (RFC 9110, 8.8.3), weak ones with their `W/`. */
 export type EntityTags = '*' | readonly string[]
 
-/** The value of If-Match or If-None-Match; undefined if it is malformed. */
+/** Parses the value of If-Match or If-None-Match. Returns undefined if it is malformed. */
 export function parseEntityTags(header: string): EntityTags | undefined {
   if (header.trim() === '*') return '*'
   return listOfTags.test(header) ? (header.match(new RegExp(entityTag, 'g')) ?? undefined) : undefined

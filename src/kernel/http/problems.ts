@@ -228,7 +228,7 @@ export function problemResponse(
   return respond(c, body, status, headers)
 }
 
-// A message repeats this many characters of a path at most, so that the size of an answer is bounded.
+// The number of characters of a path that a message repeats, so that the size of an answer is bounded.
 const maxPathLength = 100
 
 export const routeNotFound = (path: string): DomainError =>

@@ -25,9 +25,14 @@ export interface Mongo {
   connect<T = void>(signal: AbortSignal, work?: () => Promise<T>): Promise<T>
   /** @throws ConfigError if the account may not write to each of the modules' databases in a transaction */
   verifyWriteAccess(modules: readonly string[]): Promise<void>
-  /** @throws if the server does not answer within two seconds, or cannot be used */
+  /**
+   * @throws DomainError or an error of the driver if the server does not answer within two seconds, or cannot be used
+   */
   ping(): Promise<void>
-  /** Says why the present server cannot be used. It may have replaced the server that the process connected to. */
+  /**
+   * Returns why the present server cannot be used, if that is so. It may have replaced the server that the process
+   * connected to.
+   */
   unusableReason(): string | undefined
   /**
    * Runs `work` on a module's database over a separate connection with a socket timeout of one hour, because building an
@@ -38,7 +43,8 @@ export interface Mongo {
 }
 
 const selectionTimeoutMs = 2_000
-// The server continues to build an index after this time, and the next boot waits for the index again.
+// After this time the boot fails, while the server continues to build an index. The next boot waits for the index
+// again.
 const longTimeoutMs = 3_600_000
 
 export function createMongo(options: {
@@ -46,7 +52,7 @@ export function createMongo(options: {
   database: string
   requestTimeoutMs: number
   logger: Logger
-  /** The time that an operator's script has to initiate the replica set and to create its accounts. */
+  /** The time that the operator's script has to initiate the replica set and to create its accounts. */
   setupTimeoutMs?: number
 }): Mongo {
   const { uri, logger, setupTimeoutMs = 10_000 } = options
@@ -102,7 +108,7 @@ export function createMongo(options: {
       const separate = await mongoose.createConnection(uri, longOptions).asPromise()
       try {
         const { db } = separate.useDb(databaseName(module))
-        if (!db) throw new Error('a connected database has a handle')
+        if (!db) throw new Error('the connected database has no handle')
         return await work(db)
       } finally {
         await separate.close()
@@ -126,7 +132,7 @@ const connectOptionsOf = (appName: string, requestTimeoutMs: number): mongoose.C
   writeConcern: { w: 'majority', journal: true },
 })
 
-/** Creates the client of the driver, which is replaced if the driver has dropped all its servers. */
+/** Creates the driver's client. It is replaced by a new one if the driver has dropped all its servers. */
 function createClient(
   uri: string,
   connectOptions: mongoose.ConnectOptions,
@@ -139,7 +145,10 @@ function createClient(
     connection,
     isClosed: () => isClosed,
 
-    /** Returns at once if a client exists: the driver finds its servers again, unless it has dropped all of them. */
+    /**
+     * Connects. Returns at once if the client is open, because the driver finds its servers again, unless it has
+     * dropped all of them.
+     */
     async open(): Promise<void> {
       if (isOpen && !deployment.isAbandoned()) return
       if (isOpen) await connection.close()
@@ -147,7 +156,7 @@ function createClient(
       // The socket timeout exceeds the time of every request, so that it ends only operations of a dead server.
       const socketTimeoutMS = requestTimeoutMs + 5_000
       const opening = connection.openUri(uri, { ...connectOptions, socketTimeoutMS, maxPoolSize: 100 })
-      // The driver drops a server that it cannot use: the server's answer has to be recorded before that.
+      // Recording starts before the connection is open, because the driver drops a server that it cannot use.
       deployment.follow(connection.getClient())
       await opening
       isOpen = true

@@ -2,9 +2,9 @@ import { LRUCache } from 'lru-cache'
 import type { Logger } from '#kernel/logger.ts'
 
 /**
- * The error of a request for a corrupt document, which a 500 answers. A document is corrupt if this program would not store it
- * like that, for example after a manual edit or a restore of mixed versions. Lists omit corrupt documents, the log names each
- * once a minute, and the audit finds them.
+ * The error of a request for a corrupt document. The answer is 500. A corrupt document has contents that this program
+ * never writes, for example after a manual edit or a restore of mixed versions. Lists omit corrupt documents, the log
+ * names each once a minute, and the audit finds them.
  */
 export class CorruptDocument extends Error {
   constructor(what: string, id: string) {
@@ -18,7 +18,7 @@ const maxReads = 5
 const recentlyLogged = new LRUCache<string, true>({ max: 1_000, ttl: 60_000 })
 
 /**
- * Reads a page without corrupt documents. The page is read again without the corrupt documents, so that it is full.
+ * Reads a page without corrupt documents. If the page contains some, it is read again without them, so that it is full.
  * @param read must leave out the documents with the given ids
  * @throws Error if each of five reads finds further corrupt documents
  */
@@ -35,7 +35,7 @@ export async function withoutCorrupt<Document extends { _id: unknown }>(
     const ids = corruptIds.map(String).filter((id) => !recentlyLogged.has(`${what} ${id}`))
     for (const id of ids) recentlyLogged.set(`${what} ${id}`, true)
     if (ids.length > 0) {
-      logger.error({ ids }, `a list omits each corrupt ${what}: npm run audit shows the details`)
+      logger.error({ ids }, `a list omits corrupt documents (${what}): npm run audit shows the details`)
     }
     excludedIds.push(...corruptIds)
   }

@@ -44,7 +44,7 @@ export function assertUsable(deployment: Deployment): void {
   if (reason !== undefined) throw dependencyUnavailable('the database cannot be used', new Error(reason))
 }
 
-/** Creates a module's database. `watch` accompanies each operation until it ends. */
+/** Creates a module's database. `watch` checks for stalled transactions while an operation runs. */
 export function createDatabase(
   connection: mongoose.Connection,
   watch: StallWatch,

@@ -32,7 +32,7 @@ export function createDeployment(): Deployment {
   let answers = new Map<string, Hello | Error>()
   let servers: ReadonlyMap<string, mongoose.mongo.ServerDescription> = new Map()
   let followed: Client | undefined
-  /** Computed when a server answers, because every database operation reads it. */
+  /** This value is computed when a server answers, because every database operation reads it. */
   let permanentFault: string | undefined
 
   const serversFault = (): ConnectionFault | undefined => {

@@ -1,6 +1,6 @@
 import mongoose from 'mongoose'
 
-/** Whether the server or the driver has labelled an error, which says how to handle it. */
+/** Whether an error has a label. The server and the driver label errors to say how to handle them. */
 export const hasLabel = (error: unknown, label: string): boolean =>
   error instanceof mongoose.mongo.MongoError && error.hasErrorLabel(label)
 
@@ -51,7 +51,8 @@ const transientCodes = new Set([
   365, 384, 9001, 10058, 10107, 11600, 11601, 11602, 13435, 13436,
 ])
 
-// The driver's own errors that mean a closed connection. Its other errors of this kind mean a mistake in this program.
+// The errors of the driver that mean a closed connection. Other subclasses of MongoAPIError mean a mistake in this
+// program.
 const closedErrors = [
   mongoose.mongo.MongoNotConnectedError,
   mongoose.mongo.MongoTopologyClosedError,

@@ -26,9 +26,9 @@ const maxWaiting = 100
 const warnAgainAfterMs = 60_000
 
 /**
- * Creates the reads that name their index, which saves MongoDB the time to compare all indexes. If the index is missing or
- * hidden, MongoDB refuses the query. The read is then repeated without the index, which is slow, and a warning is logged once
- * a minute until the index exists again.
+ * Creates the function that reads through a named index. Naming it saves MongoDB the time to compare all indexes. If
+ * the index is missing or hidden, MongoDB refuses the query. The read is then repeated without the index, which is
+ * slow, and a warning is logged once a minute until the index exists again.
  */
 export function createIndexedReads(database: Database, logger: Logger): IndexedRead {
   const withoutIndex = createQueue({

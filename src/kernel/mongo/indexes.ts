@@ -16,11 +16,12 @@ const listTimeoutMs = 15_000
 
 /**
  * Creates the missing indexes. Indexes are compared by key and collation and not by name, because an operator may have
- * replaced one. A hidden index stays hidden, and a warning is logged: operators hide an index to find out what needs it.
+ * replaced one. A hidden index stays hidden, and a warning is logged, because operators hide an index to find out which
+ * queries need it.
  *
- * @param isExpected whether the indexes were created before, so that a missing one is worth a warning
- * @throws ConfigError if a unique index is no longer unique or covers other documents, if an index no longer lets documents
- *   expire, or if the stored documents do not allow a unique index
+ * @param isExpected whether the indexes have been created before. A missing index is then logged as a warning
+ * @throws ConfigError if a unique index is no longer unique or covers other documents, if an index no longer lets
+ * documents expire, or if the stored documents do not allow a unique index
  */
 export async function createMissingIndexes(
   db: Db,
@@ -60,13 +61,16 @@ async function listIndexes(db: Db, collection: string): Promise<IndexInDatabase[
   }
 }
 
-// The order of the keys counts. Of the collation, only these two fields count, because the server adds defaults.
+// The order of the keys matters. Only these two fields of the collation are compared, because the server adds defaults.
 const isSameIndex = (found: IndexInDatabase, { key, collation }: Index): boolean =>
   isDeepStrictEqual(Object.entries(found.key), Object.entries(key)) &&
   found.collation?.locale === collation?.locale &&
   found.collation?.strength === collation?.strength
 
-/** @returns the property that an index with the right key lacks. The time until documents expire is a setting. */
+/**
+ * @returns the property that an index with the right key lacks. The time until documents expire is not compared,
+ * because it is a setting.
+ */
 function missingProperty(found: IndexInDatabase, index: Index): string | undefined {
   if (index.unique && !found.unique) return 'be unique'
   if (index.unique && !isDeepStrictEqual(found.partialFilterExpression, index.partialFilterExpression)) {

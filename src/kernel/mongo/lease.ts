@@ -41,7 +41,10 @@ export async function withLease<T>(
   }
 }
 
-/** Waits until the lease is free, and takes it. An insert of a lease that is not free fails as a duplicate key. */
+/**
+ * Waits until the lease is free, and takes it. While another process holds the lease, the upsert tries to insert a
+ * second document with the same id, and fails with a duplicate key.
+ */
 async function acquire(
   leases: ReturnType<typeof leasesOf>,
   { _id, owner }: Pick<LeaseDocument, '_id' | 'owner'>,
@@ -56,7 +59,8 @@ async function acquire(
       return
     } catch (error) {
       if (!isDuplicateKey(error)) throw error
-      if (Date.now() > giveUpAt) throw new Error(`the migration lock was not released within ${maxWaitMs} ms`)
+      if (Date.now() > giveUpAt)
+        throw new Error(`the migration lease was not released within ${maxWaitMs} ms`)
       await sleep(retryMs, undefined, { signal }).catch((cause: unknown) => {
         throw new Error('stopped waiting for another process that is migrating this database', { cause })
       })

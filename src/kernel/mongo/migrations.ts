@@ -10,9 +10,9 @@ export interface Migration {
   /** Unique in its module, and never changed after a release. */
   name: string
   /**
-   * The name of the migration that a version must know to work with the data after this migration. Without `needs`, every
-   * older version works; with the migration's own name, none does. The last step of "expand and contract" sets it
-   * (docs/migrations.md).
+   * The name of the migration that a version must know to work with the data after this migration. Without `needs`,
+   * every older version works. With the migration's own name, no older version works. The last step of "expand and
+   * contract" sets it (docs/migrations.md).
    */
   needs?: string
   /**
@@ -33,7 +33,8 @@ interface MigrationRecord {
 }
 
 const namespaceExists = 48
-// Another program may have left any number of records, with names of any length.
+// These bounds limit the message, because another program may have left any number of records, with names of any
+// length.
 const maxListedRecords = 20
 const maxNameLength = 60
 

@@ -26,8 +26,9 @@ export const retentionSettings = z.object({
 })
 
 /**
- * Creates a migration with the index by which MongoDB removes documents when `RETENTION` has passed since their last change.
- * @param filter selects the documents to remove: no request may need them any more by then
+ * Creates a migration with the index by which MongoDB removes documents when `RETENTION` has passed since their last
+ * change.
+ * @param filter selects the documents to remove. No request may need them after this time
  */
 export const expiryMigration = (
   migration: string,
@@ -48,7 +49,7 @@ export const expiryMigration = (
 })
 
 /**
- * Applies the setting to a collection's index.
+ * Sets the retention of a collection's index.
  * @throws ConfigError if the index has another retention and the account may not change it
  */
 export async function setRetention(

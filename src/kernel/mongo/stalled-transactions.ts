@@ -1,8 +1,9 @@
 import type mongoose from 'mongoose'
 import type { Logger } from '#kernel/logger.ts'
 
-// A transaction runs a few commands without a pause. If one has been idle for this long in all, and has run no command
-// between two checks, its process is dead, frozen or beyond its deadline. The documents that it wrote block all others.
+// A transaction runs a few commands without a pause. If a transaction has been idle for this time in total, and has run
+// no command between two checks, its process is dead, frozen or past its deadline. The documents that the transaction
+// wrote block all other transactions.
 const stalledAfterMs = 1_000
 // The time that an operation waits before the first check, and between two checks.
 const checkIntervalMs = 500
@@ -24,7 +25,7 @@ export function createStallWatch(
   const { appName, logger } = options
   let nextCheckAt = 0
   let isAllowed = true
-  /** The idle transactions of the last check. Each key contains a counter that every command of the transaction changes. */
+  /** The keys of the transactions that were idle at the last check. Every command of a transaction changes its key. */
   let idle = new Set<string>()
 
   const killStalled = async (): Promise<void> => {

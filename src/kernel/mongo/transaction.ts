@@ -106,15 +106,16 @@ const asUnavailable = (error: unknown): unknown =>
 const backoffMs = (failure: unknown, attempt: number): number =>
   failure instanceof StaleDecision ? 0 : Math.random() * Math.min(2 ** (attempt - 1), maxBackoffMs)
 
-// Until the deadline, a command has its own time limit. This is the additional time after the deadline.
+// The time after the deadline in which a command may still end. The time limit of each command ends at the deadline.
 const overdueCommandMs = 1_000
-// The abort is early, because the documents that the transaction wrote block other transactions.
+// The first abort is early, because the documents that the transaction wrote block other transactions.
 const firstAbortAfterMs = 50
 
 /**
- * Aborts an open transaction. A command that arrives after the abort would start the transaction again and leave it open, so
- * that this function waits for the commands on their way. If they take long, it aborts twice: first what the transaction has
- * written, and later what has started since. If the server is unreachable, it aborts the transaction at its own limit.
+ * Aborts an open transaction. A command that arrives after the abort would start the transaction again and leave it
+ * open, so that this function waits for the commands on their way. If they take long, the transaction is aborted twice:
+ * first to undo its writes, and later to end what late commands have started. A server that is unreachable aborts the
+ * transaction at its own time limit.
  */
 async function endTransaction(
   connection: mongoose.Connection,
@@ -159,7 +160,7 @@ async function commit(
       const committed = session.commitTransaction()
       return await waitUntilDeadline(firstCall, 'the database', committed).catch((error: unknown) => {
         if (!isDomainError(error)) throw error
-        // The session accepts no second commit while the first one is pending, so that the raw command is sent.
+        // The session accepts no second commit while the first one is pending. Therefore the command is sent directly.
         const again = {
           commitTransaction: 1,
           writeConcern: { w: 'majority', j: true },

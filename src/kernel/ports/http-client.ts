@@ -29,17 +29,17 @@ export interface HttpClient {
    * @returns false if the call may not be repeated: no time, no attempt or no retry budget is left
    */
   mayRepeat(call: Call, attempt: number): Promise<boolean>
-  /** The error that a problem document of the service stands for, or undefined if its code is unknown. */
+  /** Converts a problem document of the service back to its error. Returns undefined if the code is unknown. */
   errorOf(problem: unknown): DomainError | undefined
 }
 
-/** The first attempt counts. */
+/** This number includes the first attempt. */
 const defaultMaxAttempts = 3
 const maxBackoffMs = 300
 const maxConsecutiveFailures = 5
 const circuitOpenMs = 1_000
-// All calls share a retry budget, so that retries do not keep an overloaded service down. They add at most a fifth to its load,
-// after a burst of ten.
+// All calls share a retry budget, so that retries do not keep a service overloaded. After a burst of ten retries, they
+// add at most a fifth to its load.
 const retriesPerCall = 0.2
 const maxRetryBudget = 10
 
@@ -47,12 +47,12 @@ export function createHttpClient(options: {
   /** The name of the module that answers at `url`. */
   target: string
   url: string
-  /** Without it, the client can call public routes only. */
+  /** The client needs it to call routes under `/internal`. */
   credential?: CredentialIssuer | undefined
   logger: Logger
   /** The problems that the service may answer. The default is those of the kernel. */
   problems?: ProblemTable
-  /** Tests replace it, to lose answers and to deliver requests twice. */
+  /** Tests replace it to lose answers and to deliver requests twice. */
   fetch?: typeof fetch
 }): HttpClient {
   const { target, url, credential, logger, problems = kernelProblems, fetch: send = fetch } = options
@@ -102,7 +102,7 @@ export function createHttpClient(options: {
       for (let attempt = 1; ; attempt++) {
         // The last attempt may use all of the remaining time, each earlier attempt half of it.
         const timeoutMs = Math.floor(remainingMs(call) / (attempt === maxAttempts ? 1 : 2))
-        // The breaker must not count this failure, which is not a failure of the service.
+        // This error is thrown outside the breaker, because it is not a failure of the service.
         if (timeoutMs <= 0) throw dependencyUnavailable(`there is no time left to call ${target}`)
         try {
           // While the circuit is half open, the breaker lets one call through, and the other calls wait for it.

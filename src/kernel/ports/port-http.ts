@@ -23,10 +23,10 @@ import type { Port } from './port.ts'
  * in the same order. Both sides ignore unknown fields, so that old and new replicas understand each other.
  */
 
-// With `bytesPerCall` on average, a full request is within the body limit.
+// A request with this many calls is within the body limit if a call has `bytesPerCall` on average.
 const maxCallsPerRequest = 1_000
 const bytesPerCall = 500
-/** The calls of one operation that may wait for their request. */
+/** The number of calls of one operation that may wait to be sent. */
 const maxWaitingCalls = 10_000
 const callSchema = z.object({
   deadline: z.number(),
@@ -101,9 +101,9 @@ class CallFailed extends Error {
 }
 
 /**
- * The client side: an implementation of the port. It sends the calls of one operation that are made in the same turn of the event
- * loop in one request. Each call has its own deadline and its own outcome. A call that fails is repeated alone, until its deadline,
- * and within the retry budget of the client.
+ * The client side: an implementation of the port. The calls of one operation that are made in the same iteration of the
+ * event loop are sent in one request. Each call has its own deadline and its own outcome. A call that fails is repeated
+ * alone, until its deadline, and within the retry budget of the client.
  */
 export function portClient<Type>(port: Port<Type>, http: HttpClient): Type {
   const client: Record<string, (request: unknown, call: Call) => Promise<unknown>> = {}
@@ -112,7 +112,7 @@ export function portClient<Type>(port: Port<Type>, http: HttpClient): Type {
     const outcomeOf = (outcome: z.infer<typeof outcomesSchema>['outcomes'][number]): unknown => {
       if ('problem' in outcome) {
         const error = http.errorOf(outcome.problem)
-        // A defect of the other service would fail again.
+        // A call that meets a defect of the other service would fail again.
         const isDefect = !error || error.code === 'internal_error'
         if (isDefect) return new CallFailed(dependencyUnavailable(`${port.name} failed`, error), false)
         return error.code === 'dependency_unavailable' ? new CallFailed(error, true) : error

@@ -34,7 +34,8 @@ const claims = z.object({ exp: z.number(), iat: z.number() })
 
 /**
  * Protects the `/internal` routes of a module: a request without a valid credential for this module gets 401.
- * @param secrets a credential made with any of them is valid. There are two while the secret is being replaced
+ * @param secrets a credential that was signed with any of them is valid. There are two while the secret is being
+ * replaced
  */
 export function credentialGuard(secrets: readonly string[], module: string): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
@@ -55,7 +56,7 @@ export function credentialGuard(secrets: readonly string[], module: string): Mid
 async function isValid(credential: string, secret: string, module: string): Promise<boolean> {
   const now = Date.now() / 1000
   try {
-    // This function requires exp and iat, and checks them with tolerance for clocks.
+    // `verify` would tolerate no difference between clocks, so that exp and iat are checked below instead.
     const checks = { alg: 'HS256', aud: audience(module), exp: false, iat: false } as const
     const { exp, iat } = claims.parse(await verify(credential, secret, checks))
     return exp > now - clockSkewSeconds && iat < now + clockSkewSeconds && exp - iat <= lifetimeSeconds
