@@ -51,7 +51,6 @@ export async function runSplit(modules: readonly AnyModule[], program: URL): Pro
   return shutdown.crashed() ? 1 : 0
 }
 
-/** Runs the services and the gateway until the shutdown. */
 async function runServices(options: {
   modules: readonly AnyModule[]
   program: URL

@@ -43,7 +43,10 @@ export const causeOf = (errorLines: string): string | undefined =>
 
 const maxReadBytes = 1_048_576
 
-/** @returns the lines about errors that mongod printed, and those in its log after a position */
+/**
+ * @returns the lines about errors that mongod printed, and the lines about errors in its log after the position
+ * `fromByte`
+ */
 export async function errorLinesIn(logFile: string, fromByte: number, printed: string): Promise<string> {
   const lines = `${await textFrom(logFile, fromByte)}\n${printed}`.split('\n')
   return lines.filter((line) => /^\{"t":.*"s":"[EF]"/.test(line)).join('\n')

@@ -10,7 +10,6 @@ const maxOutageMs = 30_000
 const pingTimeoutMs = 1_000
 const pingRetryMs = 1_000
 
-/** The readiness of a process from its start to its end. */
 export interface ProcessReadiness extends Readiness {
   /** Marks a part of the start as done: `database of <module>` or `migrations of <module>`. */
   done(part: string): void

@@ -6,7 +6,7 @@ import { healthApi } from './health-routes.ts'
 
 const operatorApi = { ...healthApi, ...documentationApi }
 
-/** Makes the OpenAPI document of all modules, including those that another process hosts. */
+/** Makes the OpenAPI document of all modules. Modules that another process hosts are included. */
 export function openApiDocument(modules: readonly AnyModule[]) {
   const described = new OpenAPIHono()
   for (const { name, api } of [...modules, { name: 'operator', api: operatorApi }]) {

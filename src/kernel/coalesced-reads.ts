@@ -5,7 +5,7 @@ import { createKeyedQueues } from './keyed-queues.ts'
 const firstAttemptMs = 500
 
 /**
- * Coalesces equal requests: those that are waiting share one read, which always starts after all of them have arrived.
+ * Coalesces equal requests: all requests that are waiting share one read, which always starts after they have arrived.
  * At most two reads of a key run at once. A read that takes longer than half a second is started again.
  *
  * @param options.keyOf returns the same key for equal requests

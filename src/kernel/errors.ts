@@ -1,6 +1,6 @@
 /**
- * The codes of errors that a client can meet, as keys. The kernel has those that any module can have. A module declares its own
- * codes in its problems.ts by declaration merging, so that a misspelt code is a compile error.
+ * The codes of the errors that a client can get, as keys. The kernel has the codes that any module can use. A module
+ * declares its own codes in its problems.ts by declaration merging, so that a misspelt code is a compile error.
  */
 export interface ErrorCodes {
   validation_failed: true

@@ -45,8 +45,8 @@ export async function createLogger(options: {
 }
 
 /**
- * Describes an error and its causes. Other members are left out: those of MongoDB's errors contain the refused values, such as
- * a password's hash.
+ * Describes an error and its causes. Other members are left out, because MongoDB's errors have members with the refused
+ * values, such as a password's hash.
  */
 function describeError(error: unknown): object {
   if (!(error instanceof Error)) return { message: String(error) }

@@ -28,7 +28,6 @@ export interface ModuleContext<Needs, Settings> {
 
 /** A started module. It does not use the database before `prepare`. */
 export interface StartedModule<PortType = unknown, Operations = unknown> {
-  /** The public routes. */
   routes: OpenAPIHono<AppEnv>
   /** The operations that other modules call in the same process. */
   port?: PortType

@@ -10,7 +10,6 @@ export function createQueue(options: {
   /** The name of the work in messages. */
   name: string
   maxConcurrent: number
-  /** The number of tasks that may wait. */
   maxWaiting: number
 }): Queue {
   const { name, maxConcurrent, maxWaiting } = options

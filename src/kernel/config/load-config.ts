@@ -14,7 +14,6 @@ export interface ConfigurableModule {
   needs: Readonly<Record<string, unknown>>
 }
 
-/** The typed settings of a process. */
 export interface Config {
   production: boolean
   /** The names of the modules that this process hosts. */

@@ -39,7 +39,6 @@ export const flag = z
   .enum(['true', 'false'], { error: 'must be true or false' })
   .transform((value) => value === 'true')
 
-/** An integer in decimal digits. */
 export const integer = (min: number, max: number) =>
   z
     .string()

@@ -7,7 +7,6 @@ import { elementsOf } from './header-list.ts'
 // The number of addresses of X-Forwarded-For that are examined. No request passes through so many trusted proxies.
 const maxForwardedAddresses = 20
 
-/** The client that a request comes from. */
 export interface Client {
   /** An IPv4 or IPv6 address, or `unknown` if the request has no socket. */
   address: string
@@ -18,7 +17,6 @@ export interface Client {
   network: string
 }
 
-/** Returns the client of a request. */
 export type ClientOf = (c: Context) => Client
 
 /**

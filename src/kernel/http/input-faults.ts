@@ -2,7 +2,6 @@ import type { z } from '@hono/zod-openapi'
 import { excerpt, type Fault, listedFaults } from '#kernel/errors.ts'
 import { nearestName } from '#kernel/nearest-name.ts'
 
-/** The part of a request that was checked. */
 export type Part = 'body' | 'path' | 'query' | 'header'
 
 export interface Faults {

@@ -8,7 +8,6 @@ import { elementsOf } from './header-list.ts'
 /** A body with this many fields and entries is refused. A valid order of 100 lines has 302. */
 export const maxBodyValues = 500
 
-/** A parsed body. */
 export interface JsonBody {
   value: unknown
   /** False if the body has too many values. Then `value` has only the first ones. */

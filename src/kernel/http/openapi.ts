@@ -40,7 +40,7 @@ const ofEveryRoute = [
   'internal_error',
   'dependency_unavailable',
 ] as const
-/** The problems of a path for which no operation is described. */
+/** The problems of a path or a method without a described operation. */
 const undescribed = ['route_not_found', 'method_not_allowed'] as const
 /** The problems of a missing, wrong or expired access token. */
 export const signedIn = ['unauthenticated', 'invalid_token', 'token_expired'] as const
@@ -150,7 +150,6 @@ export const notModifiedResponse = {
 /** `security` of a route that needs an access token. */
 export const bearer = [{ accessToken: [] }]
 
-/** A page of a list. */
 export const page = <Schema extends z.ZodType>(name: string, item: Schema) =>
   z
     .object({

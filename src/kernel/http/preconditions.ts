@@ -25,7 +25,6 @@ export interface Preconditions {
   ifNoneMatch?: EntityTags | undefined
 }
 
-/** The preconditions of a write, from its validated headers. */
 export const preconditionsOf = (headers: {
   'If-Match'?: EntityTags | undefined
   'If-None-Match'?: EntityTags | undefined

@@ -17,7 +17,6 @@ export interface Problem {
   example?: Readonly<Record<string, unknown>>
 }
 
-/** Problems by code. */
 export type ProblemTable = Readonly<Record<string, Problem>>
 
 const fault = z.union([
@@ -218,7 +217,6 @@ export function renderProblem(
   return { status, headers, body: JSON.stringify({ ...problemOf(error, table), retryAfter, requestId }) }
 }
 
-/** Answers a request with the problem document of an error. */
 export function problemResponse(
   c: Context,
   error: DomainError,

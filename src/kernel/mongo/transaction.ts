@@ -20,8 +20,8 @@ export type Run = <T>(call: Call, work: (maxTimeMS: number) => Promise<T>) => Pr
 
 /**
  * Runs a `snapshot` transaction, and repeats it after a write conflict until the deadline. The deadline is checked
- * immediately before the commit. So the transaction takes effect at the latest at the deadline plus the server's limit for
- * an open transaction (`transactionLifetimeLimitSeconds`).
+ * immediately before the commit. A commit can therefore take effect at the latest at the deadline plus the server's
+ * limit for an open transaction (`transactionLifetimeLimitSeconds`).
  * @param work is repeated: it must have no effect except through the session
  * @param startCommitWithinMs limits the time until the commit starts
  * @throws DomainError `dependency_unavailable` as `Run`; the transaction may then have been committed
