@@ -2,7 +2,7 @@ import type { Command } from '#kernel/command.ts'
 import type { AnyModule } from '#kernel/module.ts'
 import { nearestName } from '#kernel/nearest-name.ts'
 import { textTable } from '../host/text-table.ts'
-import { quoted, readCommandLine, UsageError } from './command-line.ts'
+import { quote, readCommandLine, UsageError } from './command-line.ts'
 
 /** A command of `npm run admin` with its arguments. */
 export interface AdminRequest {
@@ -45,7 +45,7 @@ function unknownCommand(name: string, commands: readonly Command[]): string {
     commands.map((command) => command.name),
   )
   const hint = suggestion === undefined ? '' : `; did you mean ${suggestion}?`
-  return `there is no command ${quoted(name)}${hint}`
+  return `there is no command ${quote(name)}${hint}`
 }
 
 const commandsOf = (modules: readonly AnyModule[]): Command[] =>

@@ -22,12 +22,12 @@ async function main(): Promise<void> {
   const request = readAdminRequest(registry)
   if (request === 'help') console.log(adminUsage(registry))
   else {
-    const result = await carryOut(request)
+    const result = await executeRequest(request)
     printResult(request.json ? JSON.stringify(result.json) : textOf(result))
   }
 }
 
-async function carryOut({ module, command, args }: AdminRequest): Promise<CommandResult> {
+async function executeRequest({ module, command, args }: AdminRequest): Promise<CommandResult> {
   const config = loadConfig(process.env, registry)
   for (const misnamed of config.misnamedSettings) console.error(misnamedSettingWarning(misnamed))
   if (!config.hosted.includes(module))

@@ -26,7 +26,7 @@ const queryTimeoutMs = 300_000
 async function main(): Promise<void> {
   const { isSet, positionals } = readCommandLine(['repair', 'json'], { mayBeSecret: false })
   const [surplus] = positionals
-  if (surplus !== undefined) throw new UsageError(`${quoted(surplus)}: the audit takes options only`)
+  if (surplus !== undefined) throw new UsageError(`${quote(surplus)}: the audit takes options only`)
   if (isSet('help')) {
     console.log(usage)
     return

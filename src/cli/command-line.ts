@@ -24,7 +24,7 @@ export function readCommandLine<Flag extends string>(
   for (const token of parsed.tokens) {
     if (token.kind !== 'option') continue
     if (!names.includes(token.name)) {
-      const subject = mayBeSecret ? `argument ${token.index + 1}` : quoted(token.rawName)
+      const subject = mayBeSecret ? `argument ${token.index + 1}` : quote(token.rawName)
       const suggestion = nearestName(token.name, names)
       const hint = suggestion === undefined ? '' : ` (did you mean --${suggestion}?)`
       const listed = names.map((name) => `--${name}`).join(', ')
@@ -40,4 +40,4 @@ export function readCommandLine<Flag extends string>(
 const maxQuotedCharacters = 40
 
 /** Quotes an argument for a message. Control characters are escaped, because they could change the terminal. */
-export const quoted = (argument: string): string => JSON.stringify(argument.slice(0, maxQuotedCharacters))
+export const quote = (argument: string): string => JSON.stringify(argument.slice(0, maxQuotedCharacters))

@@ -25,7 +25,7 @@ export async function listenFault(
 ): Promise<string> {
   switch (error.code) {
     case 'EADDRINUSE':
-      return `PORT ${port} is in use by ${await describeUser({ host, port }, dataDir)}: set another port`
+      return `PORT ${port} is in use by ${await describeListeningProgram({ host, port }, dataDir)}: set another port`
     case 'EACCES':
       return `PORT ${port} is reserved for privileged users: set 1024 or more`
     case 'EADDRNOTAVAIL':
@@ -42,7 +42,10 @@ export async function listenFault(
   }
 }
 
-async function describeUser(address: ListenAddress, dataDir: string | undefined): Promise<string> {
+async function describeListeningProgram(
+  address: ListenAddress,
+  dataDir: string | undefined,
+): Promise<string> {
   const pid = dataDir === undefined ? undefined : await findListeningProcess(dataDir, address)
   return pid === undefined ? 'another program' : `Trivet, which already runs here (process id ${pid})`
 }
@@ -57,14 +60,14 @@ export async function refusePortsInUse(addresses: readonly ListenAddress[], data
     addresses.map(async (address) => ({ address, error: await tryListening(address) })),
   )
   const faults: string[] = []
-  const portsByUser = new Map<string, number[]>()
+  const portsByProgram = new Map<string, number[]>()
   for (const { address, error } of attempts) {
     if (error?.code === 'EADDRINUSE' && addresses.length > 1) {
-      const user = await describeUser(address, dataDir)
-      portsByUser.set(user, [...(portsByUser.get(user) ?? []), address.port])
+      const program = await describeListeningProgram(address, dataDir)
+      portsByProgram.set(program, [...(portsByProgram.get(program) ?? []), address.port])
     } else if (error) faults.push(await listenFault(error, address, dataDir))
   }
-  const taken = [...portsByUser].map(([user, ports]) => `${ports.join(', ')} by ${user}`)
+  const taken = [...portsByProgram].map(([program, ports]) => `${ports.join(', ')} by ${program}`)
   if (taken.length > 0)
     faults.push(
       `PORT ${addresses[0]?.port} is the first of ${addresses.length} consecutive ports that are needed, and some are in use: ${taken.join('; ')}. Set PORT to the first of ${addresses.length} free consecutive ports`,
