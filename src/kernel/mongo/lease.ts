@@ -62,7 +62,10 @@ async function acquire(
       if (Date.now() > giveUpAt)
         throw new Error(`the migration lease was not released within ${maxWaitMs} ms`)
       await sleep(retryMs, undefined, { signal }).catch((cause: unknown) => {
-        throw new Error('stopped waiting for another process that is migrating this database', { cause })
+        throw new Error(
+          'another process is migrating this database, and this process no longer waits for it',
+          { cause },
+        )
       })
     }
   }
