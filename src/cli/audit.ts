@@ -5,7 +5,7 @@ import { createLogger } from '#kernel/logger.ts'
 import { openComposition } from '../host/open-composition.ts'
 import { textTable } from '../host/text-table.ts'
 import { registry } from '../registry.ts'
-import { quoted, readCommandLine, UsageError } from './command-line.ts'
+import { quote, readCommandLine, UsageError } from './command-line.ts'
 import { printResult } from './print-result.ts'
 
 const usage = `npm run audit -- [--repair] [--json]

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { dataFilesOf } from './data-files.ts'
-import { endOf } from './shared-mongod.ts'
+import { waitForEnd } from './shared-mongod.ts'
 
 test('a process that is closed while it restarts mongod does not wait for the end of mongod', async () => {
   const started = {
@@ -10,5 +10,5 @@ test('a process that is closed while it restarts mongod does not wait for the en
     stop: async () => {},
   }
   const running = { uri: started.uri, owner: process.pid, started }
-  await expect(endOf(running, dataFilesOf('.'), AbortSignal.abort())).resolves.toBe('')
+  await expect(waitForEnd(running, dataFilesOf('.'), AbortSignal.abort())).resolves.toBe('')
 }, 2_000)

@@ -24,7 +24,9 @@ it('parameters with names of the prototype of objects are read', () => {
 })
 
 it('the first 100 parameters are read, and more parameters are reported', () => {
-  const { values, isComplete } = readQuery(`/?${Array.from({ length: 5_000 }, (_, at) => `p${at}=1`).join('&')}`)
+  const { values, isComplete } = readQuery(
+    `/?${Array.from({ length: 5_000 }, (_, at) => `p${at}=1`).join('&')}`,
+  )
   expect(isComplete).toBe(false)
   expect(Object.keys(values)).toHaveLength(maxQueryParameters)
   expect(readQuery(`/?${'&'.repeat(5_000)}limit=1`)).toEqual({ values: {}, isComplete: false })
