@@ -8,7 +8,7 @@ import { isId, type OrderScans, type Scan } from './order-scans.repository.ts'
 import { finishOrder, pendingGraceMs } from './sweep-unfinished-orders.ts'
 
 const ordersPerRead = 500
-/** One read, or one repair, may take this long. */
+/** The time limit of one read or one repair. */
 const callTimeoutMs = 30_000
 /** An unfinished order counts as a finding this long after the sweeper should have finished it. */
 const overdueAfterMs = 60_000
@@ -46,7 +46,7 @@ async function auditSubjects(dependencies: Dependencies, subjects: readonly stri
   return { checked: { orders: 0, holds: 0 }, findings, complete: true }
 }
 
-/** Stops early once it has `maxFindings`. */
+/** Checks all orders and all holds, until it has `maxFindings` findings. */
 async function auditEverything(dependencies: Dependencies) {
   const { scans, product } = dependencies
   const findings: Finding[] = []

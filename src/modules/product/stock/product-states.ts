@@ -73,7 +73,7 @@ export function createProductStates({ products, productIds, corruptIds }: Stored
       },
     } satisfies Partial<StockBatch>,
 
-    /** A product that was read but is not written is not verified. */
+    /** Whether the batch writes every product that it read. MongoDB verifies only the products that are written. */
     areVerifiedByWrites: (): boolean =>
       [...productIds].every((productId) => {
         const state = states.get(productId)

@@ -16,7 +16,9 @@ export interface StockChange {
   key?: string | undefined
 }
 
-/** The product, or the refusal `insufficient_stock`. `replayed`: an earlier request with the same key got this answer. */
+/**
+ * The product, or the refusal `insufficient_stock`. `replayed` is true if an earlier request with the same key got this answer.
+ */
 export interface StockChangeAnswer {
   product?: ProductResponse
   refusal?: DomainError
@@ -89,7 +91,7 @@ function decideUpdate(
   update: ProductUpdate & { stock: number },
   by: Principal,
 ): Product {
-  // The client sees this version in every case: in a refusal, or as the base of the version that this update makes.
+  // The client learns this version from a refusal, or from the next version, which this update makes.
   const current = existing(batch.showProduct(productId), productId)
   checkBase(current, update)
   const content = contentChanges(current, update)
