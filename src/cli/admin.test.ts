@@ -74,8 +74,13 @@ describe('npm run admin -- create', () => {
     ['a common password', ['newcomer', 'new@example.com'], 'trustno1', /password: .*most common/],
     ['a password with the name', ['newcomer', 'new@example.com'], 'Newcomer 12', /password: .*username/],
     ['an empty line', ['newcomer', 'new@example.com'], '\n', /standard input is empty/],
-    ['no password', ['newcomer', 'new@example.com'], '', /standard input is empty/],
-    ['no UTF-8', ['newcomer', 'new@example.com'], Buffer.from('fünf Würfel', 'latin1'), /must be UTF-8/],
+    ['an empty input', ['newcomer', 'new@example.com'], '', /standard input is empty/],
+    [
+      'a password that is not UTF-8',
+      ['newcomer', 'new@example.com'],
+      Buffer.from('fünf Würfel', 'latin1'),
+      /must be UTF-8/,
+    ],
   ])('create refuses %s, and gives the reason', async (_what, args, input, reason) => {
     const outcome = await run(environment, ['create', ...args], input)
     expect(outcome).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(reason) })

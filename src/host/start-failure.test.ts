@@ -66,7 +66,7 @@ describe('a start that fails', () => {
   )
 
   it.each([
-    ['a file', async () => join(source, 'main.ts'), 'a file of that name already exists'],
+    ['that is a file', async () => join(source, 'main.ts'), 'a file of that name already exists'],
     ['below a file', async () => join(source, 'main.ts', 'x'), 'part of the path is a file, not a folder'],
     ['where no folder can be made', async () => '/proc/trivet', 'there is no such file or folder'],
     [
@@ -86,17 +86,14 @@ describe('a start that fails', () => {
       withFile('jwt-private-keys.json', '[{'),
       'is damaged: it must be a JSON array',
     ],
-  ])(
-    'the start prints one message that names DATA_DIR if the folder is %s',
-    async (what, folder, message) => {
-      const DATA_DIR = await folder()
-      // The key file is read with any MongoDB, so that these cases need no embedded one.
-      const isOfKeys = what.includes('key file')
-      const failure = await failureOf('one process', { DATA_DIR, ...(isOfKeys ? {} : embedded) })
-      expect(failure).toContain(oneFault(`DATA_DIR ${DATA_DIR} cannot be used: `))
-      expect(failure).toContain(message)
-    },
-  )
+  ])('the start prints one message about a DATA_DIR %s', async (what, folder, message) => {
+    const DATA_DIR = await folder()
+    // The key file is read with any MongoDB, so that these cases need no embedded one.
+    const isOfKeys = what.includes('key file')
+    const failure = await failureOf('one process', { DATA_DIR, ...(isOfKeys ? {} : embedded) })
+    expect(failure).toContain(oneFault(`DATA_DIR ${DATA_DIR} cannot be used: `))
+    expect(failure).toContain(message)
+  })
 
   it('the start of the split shape prints one message that names DATA_DIR', async () => {
     const DATA_DIR = join(source, 'main.ts')

@@ -88,7 +88,7 @@ describe('POST /orders/create_order', () => {
 
   const line = { productId: '0123456789abcdef01234567', quantity: 1 }
   it.each([
-    ['no list', {}, '/productList'],
+    ['a missing list', {}, '/productList'],
     ['an empty list', { productList: [] }, '/productList'],
     ['101 lines', { productList: Array(101).fill(line) }, '/productList'],
     ['quantity 0', { productList: [{ ...line, quantity: 0 }] }, '/productList/0/quantity'],
