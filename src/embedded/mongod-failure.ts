@@ -14,7 +14,7 @@ export class MongodFailure extends Error {
   }
 }
 
-// Texts of mongod's log about its files, and their meaning in plain words.
+// Texts in mongod's log that show a fault of its files, and the messages about them for the operator.
 const causes: readonly (readonly [RegExp, string])[] = [
   [/No space left on device/, 'no space is left on the disk'],
   [/Disk quota exceeded/, "the user's disk quota is used up"],

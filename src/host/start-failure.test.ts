@@ -254,15 +254,15 @@ describe('a port that is in use', () => {
     },
   )
 
-  it('a start reports a port in use by another program, even if an ended process left a note of the port', async () => {
+  it('a start reports a port in use by another program, even if an ended process left its PID file', async () => {
     const taken = await anotherProgram()
     const DATA_DIR = await temporaryFolder()
     const settings = { DATA_DIR, HOST: '127.0.0.1', PORT: String(taken) }
     const message = oneFault(`PORT ${taken} is in use by another program: set another port`)
     expect(await failureOf('one process', settings)).toContain(message)
-    // Another program has the process id of the note now.
-    const note = { pid: process.pid, started: '1', host: '127.0.0.1' }
-    await writeFile(join(DATA_DIR, `listening-${taken}.json`), JSON.stringify(note))
+    // Another program now has the process id in the PID file.
+    const pidFile = { pid: process.pid, started: '1', host: '127.0.0.1' }
+    await writeFile(join(DATA_DIR, `listening-${taken}.json`), JSON.stringify(pidFile))
     expect(await failureOf('one process', settings)).toContain(message)
   })
 

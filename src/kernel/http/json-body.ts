@@ -5,7 +5,7 @@ import type { AppEnv } from './app-env.ts'
 import { refuseIncompleteBody } from './body-limit.ts'
 import { elementsOf } from './header-list.ts'
 
-/** A body with this many fields and entries is refused. A valid order of 100 lines has 302. */
+/** The number of fields and entries at which a body is refused. A valid order of 100 lines has 302. */
 export const maxBodyValues = 500
 
 export interface JsonBody {

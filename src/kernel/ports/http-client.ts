@@ -100,7 +100,7 @@ export function createHttpClient(options: {
       }
 
       for (let attempt = 1; ; attempt++) {
-        // The last attempt may use all of the remaining time, each earlier attempt half of it.
+        // The last attempt may use all of the remaining time. Each earlier attempt may use half of it.
         const timeoutMs = Math.floor(remainingMs(call) / (attempt === maxAttempts ? 1 : 2))
         // This error is thrown outside the breaker, because it is not a failure of the service.
         if (timeoutMs <= 0) throw dependencyUnavailable(`there is no time left to call ${target}`)
