@@ -21,13 +21,10 @@ const callTimeoutMs = 30_000
 async function main(): Promise<void> {
   const request = readAdminRequest(registry)
   if (request === 'help') console.log(adminUsage(registry))
-  else {
-    const result = await executeRequest(request)
-    printResult(request.json ? JSON.stringify(result.json) : textOf(result))
-  }
+  else await executeRequest(request)
 }
 
-async function executeRequest({ module, command, args }: AdminRequest): Promise<CommandResult> {
+async function executeRequest({ module, command, args, json }: AdminRequest): Promise<void> {
   const config = loadConfig(process.env, registry)
   for (const misnamed of config.misnamedSettings) console.error(misnamedSettingWarning(misnamed))
   if (!config.hosted.includes(module))
@@ -44,11 +41,12 @@ async function executeRequest({ module, command, args }: AdminRequest): Promise<
     await composition.connect(AbortSignal.timeout(connectTimeoutMs))
     await composition.migrate(AbortSignal.timeout(migrateTimeoutMs))
     const requestId = crypto.randomUUID()
-    return await composition.runCommand(command, {
+    const result = await composition.runCommand(command, {
       args,
       readSecret,
       createCall: () => createCall(callTimeoutMs, requestId),
     })
+    printResult(json ? JSON.stringify(result.json) : textOf(result))
   } finally {
     await composition.close()
   }

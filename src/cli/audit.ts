@@ -31,13 +31,10 @@ async function main(): Promise<void> {
     console.log(usage)
     return
   }
-  const report = await audit({ repair: isSet('repair') })
-  printResult(isSet('json') ? JSON.stringify(report) : textOf(report))
-  const hasRemaining = report.findings.some(({ repaired }) => repaired === undefined)
-  process.exitCode = report.complete && !hasRemaining ? 0 : 1
+  await audit({ repair: isSet('repair'), json: isSet('json') })
 }
 
-async function audit({ repair }: { repair: boolean }): Promise<AuditReport> {
+async function audit({ repair, json }: { repair: boolean; json: boolean }): Promise<void> {
   const config = loadConfig(process.env, registry)
   for (const misnamed of config.misnamedSettings) console.error(misnamedSettingWarning(misnamed))
   const logger = await createLogger({ level: 'silent', human: false, service: 'audit' })
@@ -50,7 +47,10 @@ async function audit({ repair }: { repair: boolean }): Promise<AuditReport> {
   try {
     if (composition.audits.length === 0) throw new Error('SERVICE must include a module that has an audit')
     await composition.connect(AbortSignal.timeout(connectTimeoutMs))
-    return await runAudit(composition.audits, { repair, confirmAfterMs: config.requestTimeoutMs })
+    const report = await runAudit(composition.audits, { repair, confirmAfterMs: config.requestTimeoutMs })
+    printResult(json ? JSON.stringify(report) : textOf(report))
+    const hasRemaining = report.findings.some(({ repaired }) => repaired === undefined)
+    process.exitCode = report.complete && !hasRemaining ? 0 : 1
   } finally {
     await composition.close()
   }

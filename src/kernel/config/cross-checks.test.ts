@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, randomBytes, randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
+import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
 import { faultsOf, internalSecret, load, production } from '#test/support/configuration.ts'
-import { generatePrivateKey } from '../../modules/auth/sessions/signing-keys.ts'
 
 describe('a need that is neither hosted nor has a URL', () => {
   it('a need that is neither hosted nor has a URL is refused with the setting that is missing', () => {

@@ -2,6 +2,7 @@ import { z } from '@hono/zod-openapi'
 import { describe, expect, it } from 'vitest'
 import { defineModule } from '#kernel/module.ts'
 import { definePort } from '#kernel/ports/port.ts'
+import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
 import {
   type Environment,
   errorOf,
@@ -10,7 +11,6 @@ import {
   load,
   production,
 } from '#test/support/configuration.ts'
-import { generatePrivateKey } from '../../modules/auth/sessions/signing-keys.ts'
 import { loadConfig } from './load-config.ts'
 
 describe('the defaults', () => {

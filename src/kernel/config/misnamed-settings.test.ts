@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { registry } from '../../registry.ts'
+import { registry } from '#src/registry.ts'
 import { loadConfig, misnamedSettingWarning } from './load-config.ts'
 
 const warnings = (environment: Record<string, string>) =>

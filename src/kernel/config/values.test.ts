@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
 import { faultsOf, load, production } from '#test/support/configuration.ts'
-import { generatePrivateKey } from '../../modules/auth/sessions/signing-keys.ts'
 import { duration } from './values.ts'
 
 describe('HOST', () => {

@@ -28,8 +28,8 @@ const claims = z.object({
 type Claims = z.infer<typeof claims>
 
 /**
- * Verifies access tokens (JWT, RFC 7519) by the rules of RFC 8725. The algorithm is EdDSA only. `kid` selects one of the keys of
- * the auth module. `iss` and `aud` must be those that auth issues. `exp`, `iat` and `jti` are required. Clocks may differ by 30 s.
+ * Verifies access tokens (JWT, RFC 7519) by the rules of RFC 8725. The algorithm is EdDSA only. `kid` selects one of the
+ * `keys`. `iss` and `aud` must be the `issuer`. `exp`, `iat` and `jti` are required. Clocks may differ by 30 s.
  */
 export function authGuard(options: {
   keys: KeySource
@@ -79,7 +79,7 @@ export function authGuard(options: {
 }
 
 const invalidToken = () =>
-  new DomainError('invalid_token', 'Authorization: must be an access token that POST /login issued')
+  new DomainError('invalid_token', 'Authorization: must be an access token that this API issued')
 
 function checkTimes({ exp, iat, nbf = iat }: Claims): void {
   const now = Date.now() / 1000

@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { afterEach, expect, it, vi } from 'vitest'
 import { createCall, waitUntilDeadline } from '#kernel/call.ts'
 import type { PublicKey } from '#kernel/public-key.ts'
+import { generatePrivateKey, publicKeyOf } from '#src/modules/auth/sessions/signing-keys.ts'
 import { countedKeys } from '#test/support/counted-keys.ts'
 import { createGate } from '#test/support/gate.ts'
 import { quiet } from '#test/support/shop.ts'
-import { generatePrivateKey, publicKeyOf } from '../../modules/auth/sessions/signing-keys.ts'
 import { createKeyCache } from './key-cache.ts'
 
 const logger = await quiet

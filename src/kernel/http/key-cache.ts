@@ -5,6 +5,8 @@ import type { PublicKey } from '#kernel/public-key.ts'
 
 export type KeySource = (request: Record<never, never>, call: Call) => Promise<PublicKey[]>
 
+// In messages about a fetch without an answer.
+const sourceName = 'the source of the key set'
 const refreshAfterMs = 300_000
 const retryAfterMs = 30_000
 // After this time, a fetch without an answer is started a second time, for all requests that wait for it.
@@ -13,7 +15,7 @@ const sharedFetchMs = 10_000
 
 /**
  * Caches the key set. It fetches the keys at the first use, in the background every five minutes, and at most once in 30 s for
- * a token with an unknown `kid`. While auth is down, the cached keys stay in use, and a token with another key is answered
+ * a token with an unknown `kid`. While the source is down, the cached keys stay in use, and a token with another key is answered
  * `dependency_unavailable`, because it may be valid.
  */
 export function createKeyCache(source: KeySource, logger: Logger) {
@@ -28,10 +30,10 @@ export function createKeyCache(source: KeySource, logger: Logger) {
   const fetchKeys = (call: Call): Promise<void> => {
     if (fetching) return latestFetch
     fetching = true
-    latestFetch = retryOnTimeout(call, firstFetchMs, 'auth', (within) => source({}, within))
+    latestFetch = retryOnTimeout(call, firstFetchMs, sourceName, (within) => source({}, within))
       .then((keys) => {
-        // Auth always has a signing key. An empty set would sign out all users.
-        if (keys.length === 0) throw dependencyUnavailable('auth answered with a key set that has no keys')
+        // The source always has a signing key. An empty set would sign out all users.
+        if (keys.length === 0) throw dependencyUnavailable('the key set has no keys')
         keysByKid = new Map(keys.map((key) => [key.kid, key]))
         refreshAt = Date.now() + refreshAfterMs
       })
@@ -45,7 +47,7 @@ export function createKeyCache(source: KeySource, logger: Logger) {
   const sharedFetch = (call: Call) => fetchKeys({ ...call, deadline: Date.now() + sharedFetchMs })
 
   /** Waits for the keys until the deadline of the request that needs them. */
-  const fetchFirst = (call: Call): Promise<void> => waitUntilDeadline(call, 'auth', sharedFetch(call))
+  const fetchFirst = (call: Call): Promise<void> => waitUntilDeadline(call, sourceName, sharedFetch(call))
 
   const refreshInBackground = (call: Call) => {
     if (fetching) return
@@ -60,7 +62,7 @@ export function createKeyCache(source: KeySource, logger: Logger) {
     const now = Date.now()
     if (refreshAt === undefined) {
       await fetchFirst(call)
-      // This fetch has shown already that auth does not know this kid.
+      // This fetch has shown already that the source does not know this kid.
       if (!keysByKid.has(kid)) unknownKidFetchedAt = now
     } else if (now > refreshAt) refreshInBackground(call)
     const key = keysByKid.get(kid)
@@ -71,7 +73,7 @@ export function createKeyCache(source: KeySource, logger: Logger) {
     }
     // The fetch may bring the key. If it fails, the token may still be valid. The answer is then 503, because 401 would sign the
     // user out.
-    await waitUntilDeadline(call, 'auth', latestFetch)
+    await waitUntilDeadline(call, sourceName, latestFetch)
     return keysByKid.get(kid)
   }
 }
