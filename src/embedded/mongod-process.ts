@@ -5,13 +5,17 @@ import { fileURLToPath } from 'node:url'
 import { type DataFiles, isDiskFull } from './data-files.ts'
 import { freePort } from './free-port.ts'
 import { causeOf, errorLinesIn, isLockedByAnother, lastOf, MongodFailure } from './mongod-failure.ts'
+import { killProcess } from './process-signals.ts'
 import { replicaSetArguments, replicaSetUri, startReplicaSet } from './replica-set.ts'
 
 /** A mongod that this process started. */
 export interface MongodProcess {
   uri: string
   pid: number
-  /** Resolves with the exit code of its watchdog, which is the exit code of mongod, or `killedExitCode`. */
+  /**
+   * Resolves once mongod and its watchdog have ended, with the exit code of the watchdog: the exit code of mongod, or
+   * `killedExitCode`.
+   */
   ended: Promise<number>
   stop(): Promise<void>
 }
@@ -111,7 +115,7 @@ function startWatchdog(binary: string, args: readonly string[]) {
     process.execPath,
     [fileURLToPath(new URL('watchdog.ts', import.meta.url)), binary, ...args],
     // The child gets a process group of its own, so that Ctrl-C signals only this process, which stops mongod at its end.
-    { stdio: ['pipe', 'pipe', 'pipe'], detached: true },
+    { stdio: ['pipe', 'pipe', 'pipe', 'ipc'], detached: true },
   )
   // mongod prints its errors until it has opened its log.
   let printed = ''
@@ -119,8 +123,17 @@ function startWatchdog(binary: string, args: readonly string[]) {
     stream?.on('data', (chunk: Buffer) => {
       printed = (printed + chunk.toString()).slice(-maxPrintedCharacters)
     })
-  const ended = new Promise<number>((resolve) => {
-    watchdog.once('exit', (code) => resolve(code ?? 1))
+  let mongod: number | undefined
+  watchdog.once('message', (pid) => {
+    mongod = Number(pid)
+    watchdog.disconnect()
+  })
+  const ended = new Promise<number>((resolve, reject) => {
+    watchdog.once('exit', (code) => {
+      // The watchdog may have ended without its mongod.
+      const killed = mongod === undefined ? Promise.resolve() : killProcess(mongod)
+      killed.then(() => resolve(code ?? 1), reject)
+    })
     watchdog.once('error', (error) => {
       printed += error.message
       resolve(1)

@@ -5,7 +5,7 @@ import { findMongod } from './mongod-binary.ts'
 import { MongodFailure } from './mongod-failure.ts'
 import { findRunningOwner, readOwner, removeOwner, writeOwner } from './mongod-owner.ts'
 import { killedExitCode, type MongodProcess, startMongod, startTimeoutMs } from './mongod-process.ts'
-import { isAlive, killProcess } from './process-signals.ts'
+import { isAlive } from './process-signals.ts'
 
 /** The mongod that this process uses. */
 export interface RunningMongod {
@@ -66,8 +66,6 @@ export async function waitForEnd(
   if (signal.aborted) return ''
   if (started) {
     const code = await Promise.race([started.ended, once(signal, 'abort')])
-    // The watchdog may have ended without its mongod.
-    if (!signal.aborted) await killProcess(started.pid)
     return code === killedExitCode ? 'killed by a signal' : `exit code ${code}`
   }
   for (;;) {

@@ -7,6 +7,9 @@ const [binary = 'mongod', ...args] = process.argv.slice(2)
 const stopTimeoutMs = 10_000
 
 const mongod = spawn(binary, args, { stdio: ['ignore', 'inherit', 'inherit'] })
+// If a signal kills this process, the parent process kills mongod. A parent that has ended does not receive the message:
+// standard input is closed then.
+mongod.once('spawn', () => process.send?.(mongod.pid, () => undefined))
 mongod.once('error', (error) => {
   console.error(error.message)
   process.exit(1)
