@@ -6,6 +6,7 @@ import { inject } from 'vitest'
 import { createCall } from '#kernel/call.ts'
 import { loadConfig } from '#kernel/config/load-config.ts'
 import { createLogger, type Logger } from '#kernel/logger.ts'
+import { createMongo, type Mongo } from '#kernel/mongo/connection.ts'
 import type { Port } from '#kernel/ports/port.ts'
 import { compose } from '#src/host/compose.ts'
 import { findWeakness } from '#src/modules/auth/passwords/find-weakness.ts'
@@ -30,6 +31,14 @@ export const manyClients = {
 
 /** Returns a database name that no other test has. */
 export const databaseName = (): string => `test_${randomBytes(6).toString('hex')}`
+
+/** Connects to the MongoDB of the tests as the program does. The caller closes the connection. */
+export async function connectMongo(database = databaseName()): Promise<Mongo> {
+  const uri = inject('mongodbUri')
+  const mongo = createMongo({ uri, database, requestTimeoutMs: 20_000, logger: await quiet })
+  await mongo.connect(new AbortController().signal)
+  return mongo
+}
 
 export interface Shop extends Client, Collections {
   /** The application, without a socket. */

@@ -1,9 +1,9 @@
 import { Types } from 'mongoose'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Call, createCall } from '#kernel/call.ts'
-import { createMongo, type Mongo } from '#kernel/mongo/connection.ts'
+import type { Mongo } from '#kernel/mongo/connection.ts'
 import type { Database } from '#kernel/mongo/database.ts'
-import { databaseName, quiet } from '#test/support/shop.ts'
+import { connectMongo, quiet } from '#test/support/shop.ts'
 import { createOrderRepository, type OrderRepository } from './order.repository.ts'
 import type { Order } from './order.ts'
 import { createOrderScans } from './order-scans.repository.ts'
@@ -16,13 +16,7 @@ let here: OrderRepository
 let elsewhere: OrderRepository
 let afterWriteHere: (() => Promise<unknown>) | undefined
 beforeAll(async () => {
-  mongo = createMongo({
-    uri: inject('mongodbUri'),
-    database: databaseName(),
-    requestTimeoutMs: 20_000,
-    logger: await quiet,
-  })
-  await mongo.connect(new AbortController().signal)
+  mongo = await connectMongo()
   database = mongo.database('order')
   elsewhere = createOrderRepository(database, await quiet)
   const interfered: Database = {

@@ -1,9 +1,8 @@
-import { beforeAll, describe, expect, inject, it, type TestContext, vi } from 'vitest'
+import { beforeAll, describe, expect, it, type TestContext, vi } from 'vitest'
 import { dependencyUnavailable } from '#kernel/errors.ts'
-import { createMongo } from '#kernel/mongo/connection.ts'
 import { createGate } from '#test/support/gate.ts'
 import { startShopWithProductStub } from '#test/support/product-stub-shop.ts'
-import { databaseName, loadPasswordCheck, quiet } from '#test/support/shop.ts'
+import { connectMongo, databaseName, loadPasswordCheck, quiet } from '#test/support/shop.ts'
 import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 import type { ProductPort } from '../product/contract.ts'
 import { createOrderRepository } from './order.repository.ts'
@@ -223,14 +222,8 @@ describe.concurrent('the sweeper', () => {
       shop.stubProduct(() => ({ reserve: () => new Promise(() => {}), release: unreachable }))
       if (status === 'cancelling') await shop.delete(`/orders/${orderId}`, { token: ada.token })
 
-      const mongo = createMongo({
-        uri: inject('mongodbUri'),
-        database: shop.database,
-        requestTimeoutMs: 20_000,
-        logger: await quiet,
-      })
+      const mongo = await connectMongo(shop.database)
       context.onTestFinished(() => mongo.close())
-      await mongo.connect(new AbortController().signal)
       const orders = createOrderRepository(mongo.database('order'), await quiet)
       const call = { deadline: Date.now() + 20_000, requestId: 'sweep' }
       const product = { release: vi.fn(unreachable) } as unknown as ProductPort

@@ -1,21 +1,15 @@
 import mongoose from 'mongoose'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, it, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest'
 import { type Call, createCall } from '#kernel/call.ts'
-import { createMongo, type Mongo } from '#kernel/mongo/connection.ts'
-import { databaseName, quiet } from '#test/support/shop.ts'
+import type { Mongo } from '#kernel/mongo/connection.ts'
+import { connectMongo } from '#test/support/shop.ts'
 import { type CounterRepository, createCounterRepository } from './counter.repository.ts'
 
 let mongo: Mongo
 let counters: CounterRepository
 let throttles: mongoose.Collection
 beforeAll(async () => {
-  mongo = createMongo({
-    uri: inject('mongodbUri'),
-    database: databaseName(),
-    requestTimeoutMs: 20_000,
-    logger: await quiet,
-  })
-  await mongo.connect(new AbortController().signal)
+  mongo = await connectMongo()
   const database = mongo.database('auth')
   counters = createCounterRepository(database, 'login', { withinMs: 60_000 })
   throttles = database.connection.collection('throttles')

@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Types } from 'mongoose'
-import { afterAll, beforeAll, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Call } from '#kernel/call.ts'
-import { createMongo } from '#kernel/mongo/connection.ts'
 import { call, type PortShop, startPortShop } from '#test/support/port-shop.ts'
-import { databaseName, quiet } from '#test/support/shop.ts'
+import { connectMongo } from '#test/support/shop.ts'
 import { type ProductPort, productPort } from '../contract.ts'
 import { createStockRepository, type StockRepository } from './stock.repository.ts'
 import { createStockQueue } from './stock-queue.ts'
@@ -164,13 +163,7 @@ it('a keyed stock change repeats its answer after the product has changed', asyn
 })
 
 it('a reservation is released once, even if two transactions have read it as held', async () => {
-  const mongo = createMongo({
-    uri: inject('mongodbUri'),
-    database: databaseName(),
-    requestTimeoutMs: 4_000,
-    logger: await quiet,
-  })
-  await mongo.connect(new AbortController().signal)
+  const mongo = await connectMongo()
   const database = mongo.database('product')
   try {
     const stock = createStockRepository(database)
