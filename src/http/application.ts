@@ -15,6 +15,7 @@ import { credentialGuard } from '#kernel/ports/service-credential.ts'
 import { crossOrigin } from './cross-origin.ts'
 import { documentationRoutes } from './documentation-routes.ts'
 import { healthRoutes, type Readiness } from './health-routes.ts'
+import { joinOperations } from './join-operations.ts'
 import { openApiDocument } from './openapi-document.ts'
 import { serverWidePath } from './request-target.ts'
 import { securityHeaders } from './security-headers.ts'
@@ -38,9 +39,8 @@ export function createApplication(options: {
   const { config, hosted, problems, readiness, logger } = options
   const app = createRouter()
 
-  const methodsOfAllRoutes = new Set(
-    options.modules.flatMap(({ api }) => Object.values(api).map(({ method }) => method.toUpperCase())),
-  )
+  const operations = joinOperations(options.modules)
+  const methodsOfAllRoutes = new Set([...operations.values()].map(({ method }) => method.toUpperCase()))
   let maxRouteSegments = 0
   /** Answers a request that has no route: 404 if its path has no methods, 204 to OPTIONS, and 405 otherwise. */
   const refuseRoute = (c: Context<AppEnv>): Response => {
@@ -71,7 +71,7 @@ export function createApplication(options: {
   app.use(refuseMalformedEscapes)
   app.use(bodyLimit(maxBodyBytes))
 
-  const describe = () => openApiDocument(options.modules)
+  const describe = () => openApiDocument(operations)
   app.route('/', healthRoutes(readiness))
   app.route('/', documentationRoutes(describe, problems))
 

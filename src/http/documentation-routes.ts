@@ -13,7 +13,7 @@ const tags = ['Operations']
 const html200 = { content: { 'text/html': { schema: z.string() } } }
 
 export const documentationApi = {
-  document: createRoute({
+  getOpenApiDocument: createRoute({
     method: 'get',
     path: '/openapi.json',
     tags,
@@ -26,7 +26,7 @@ export const documentationApi = {
       ...errors(),
     },
   }),
-  reference: createRoute({
+  getReference: createRoute({
     method: 'get',
     path: '/docs',
     tags,
@@ -36,7 +36,7 @@ export const documentationApi = {
       ...errors(),
     },
   }),
-  problem: createRoute({
+  getProblem: createRoute({
     method: 'get',
     path: '/problems/{code}',
     tags,
@@ -70,12 +70,12 @@ export function documentationRoutes(document: () => object, problems: ProblemTab
 
   // The document is created at the first request, because most processes never need it, and it takes memory.
   let documentJson: string | undefined
-  router.get(documentationApi.document.path, (c) => {
+  router.get(documentationApi.getOpenApiDocument.path, (c) => {
     documentJson ??= JSON.stringify(document())
     return respond(c, documentJson, 200, { 'content-type': 'application/json' })
   })
 
-  router.get(documentationApi.reference.path, (c) =>
+  router.get(documentationApi.getReference.path, (c) =>
     respond(c, referencePage, 200, {
       'content-type': 'text/html; charset=UTF-8',
       'content-security-policy': ownPagePolicy,

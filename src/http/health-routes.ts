@@ -35,14 +35,14 @@ const ready = status.extend({
 })
 
 export const healthApi = {
-  healthz: createRoute({
+  checkLiveness: createRoute({
     method: 'get',
     path: '/healthz',
     tags,
     summary: 'Check liveness',
     responses: { 200: { description: 'The process is alive', content: json(status) }, ...errors() },
   }),
-  readyz: createRoute({
+  checkReadiness: createRoute({
     method: 'get',
     path: '/readyz',
     tags,
@@ -58,12 +58,12 @@ export function healthRoutes(readiness: Readiness) {
 
   // These routes are not added with `openapi`, because it refuses unknown query parameters, and a monitor may add its
   // own.
-  router.get(healthApi.healthz.path, (c) => {
+  router.get(healthApi.checkLiveness.path, (c) => {
     c.set('probe', true)
     return respondJson(c, { status: 'alive' }, 200)
   })
 
-  router.get(healthApi.readyz.path, async (c) => {
+  router.get(healthApi.checkReadiness.path, async (c) => {
     c.set('probe', true)
     const { missing, reason, unavailable } = await readiness.ready()
     if (missing.length === 0) {

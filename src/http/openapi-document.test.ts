@@ -5,6 +5,7 @@ import { componentOf, type Operation, operationsOf } from '#test/support/openapi
 import { problems } from '#test/support/problems.ts'
 import { type Shop, startComposition, startShop } from '#test/support/shop.ts'
 import { registry } from '../registry.ts'
+import { joinOperations } from './join-operations.ts'
 
 let shop: Shop
 let document: Json
@@ -65,6 +66,24 @@ it('the document has every public route', () => {
       'GET /docs',
       'GET /problems/{code}',
     ].sort(),
+  )
+})
+
+it('the operation ids are verbs with a noun, which name the functions of generated clients', () => {
+  const ids = operations().map(({ operationId }) => operationId)
+  expect(ids.length).toBeGreaterThan(20)
+  for (const id of ids) expect(id).toMatch(/^[a-z]+([A-Z][A-Za-z]+)+$/)
+  expect(new Set(ids).size).toBe(ids.length)
+})
+
+it('the boot refuses an operation id that two modules have, and names both', () => {
+  const getCup = { method: 'get', path: '/cups', responses: {} } as const
+  const modules = ['cups', 'plates'].map((name) => ({ name, api: { getCup } }))
+  expect(() => joinOperations(modules)).toThrow(
+    'the operation getCup of plates must have another id, because cups has this one',
+  )
+  expect(() => joinOperations([{ name: 'cups', api: { checkLiveness: getCup } }])).toThrow(
+    'the operation checkLiveness of the operator routes must have another id, because cups has this one',
   )
 })
 

@@ -1,18 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
 import { OpenAPIHono } from '@hono/zod-openapi'
-import type { AnyModule } from '#kernel/module.ts'
-import { documentationApi } from './documentation-routes.ts'
-import { healthApi } from './health-routes.ts'
+import type { joinOperations } from './join-operations.ts'
 
-const operatorApi = { ...healthApi, ...documentationApi }
-
-/** Makes the OpenAPI document of all modules. Modules that another process hosts are included. */
-export function openApiDocument(modules: readonly AnyModule[]) {
+/** Makes the OpenAPI document of all operations. The operations of modules that another process hosts are included. */
+export function openApiDocument(operations: ReturnType<typeof joinOperations>) {
   const described = new OpenAPIHono()
-  for (const { name, api } of [...modules, { name: 'operator', api: operatorApi }]) {
-    for (const [operation, route] of Object.entries(api)) {
-      described.openAPIRegistry.registerPath({ ...route, operationId: `${name}.${operation}` })
-    }
+  for (const [operationId, route] of operations) {
+    described.openAPIRegistry.registerPath({ ...route, operationId })
   }
   described.openAPIRegistry.registerComponent('securitySchemes', 'accessToken', {
     type: 'http',
@@ -46,8 +40,8 @@ interface DescribedOperation {
 
 /**
  * Moves the descriptions of problems to the components, since most of them are the same for many operations. A
- * component is named after its codes. If another module describes the same codes differently, the name of its component
- * starts with the name of the module.
+ * component is named after its codes. If another operation describes the same codes differently, the name of its component
+ * starts with the id of its operation.
  */
 function withSharedProblems(document: ReturnType<OpenAPIHono['getOpenAPI31Document']>) {
   const components: Record<string, object> = {}
@@ -58,7 +52,7 @@ function withSharedProblems(document: ReturnType<OpenAPIHono['getOpenAPI31Docume
         if (codes.length === 0) continue
         const plain = codes.join('.')
         const isOther = plain in components && !isDeepStrictEqual(components[plain], response)
-        const name = isOther ? `${operationId.split('.')[0]}.${plain}` : plain
+        const name = isOther ? `${operationId}.${plain}` : plain
         components[name] = response
         Object.assign(responses, { [status]: { $ref: `#/components/responses/${name}` } })
       }

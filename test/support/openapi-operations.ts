@@ -6,6 +6,7 @@ export interface Operation {
   name: string
   method: string
   path: string
+  operationId: string
   tags: string[]
   /** Set if the operation needs an access token. */
   security?: unknown

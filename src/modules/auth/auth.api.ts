@@ -68,7 +68,7 @@ const keySet = z
   .openapi('KeySet', { description: 'JWK Set (RFC 7517)' })
 
 export const authApi = {
-  register: createRoute({
+  registerAccount: createRoute({
     method: 'post',
     path: '/register',
     tags,
@@ -79,7 +79,7 @@ export const authApi = {
       ...errors(...withBody, 'email_taken', 'username_taken', 'rate_limited', 'overloaded'),
     },
   }),
-  login: createRoute({
+  signIn: createRoute({
     method: 'post',
     path: '/login',
     tags,
@@ -90,7 +90,7 @@ export const authApi = {
       ...errors(...withBody, 'invalid_credentials', 'rate_limited', 'overloaded'),
     },
   }),
-  refresh: createRoute({
+  refreshTokens: createRoute({
     method: 'post',
     path: '/token/refresh',
     tags,
@@ -103,7 +103,7 @@ export const authApi = {
       ...errors(...withBody, 'invalid_token'),
     },
   }),
-  logout: createRoute({
+  signOut: createRoute({
     method: 'post',
     path: '/logout',
     tags,
@@ -113,7 +113,7 @@ export const authApi = {
     request: { body: body(refreshToken) },
     responses: { 204: { description: 'Signed out' }, ...errors(...withBody) },
   }),
-  profile: createRoute({
+  getProfile: createRoute({
     method: 'get',
     path: '/profile',
     tags,
@@ -137,7 +137,7 @@ export const authApi = {
       ...errors(...signedIn, ...withBody, 'invalid_credentials', 'rate_limited', 'overloaded'),
     },
   }),
-  keys: createRoute({
+  listPublicKeys: createRoute({
     method: 'get',
     path: '/.well-known/jwks.json',
     tags,

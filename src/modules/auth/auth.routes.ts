@@ -22,27 +22,27 @@ export function authRoutes(options: {
   const router = createRouter()
   const middleware = guard('customer')
 
-  router.openapi(authApi.register, async (c) => {
+  router.openapi(authApi.registerAccount, async (c) => {
     const user = await accounts.register(c.req.valid('json'), clientOf(c), c.get('call'))
     return respondJson(c, userResponse(user), 201, { ...noStore, location: '/profile' })
   })
 
-  router.openapi(authApi.login, async (c) => {
+  router.openapi(authApi.signIn, async (c) => {
     const tokens = await signIn.login(c.req.valid('json'), clientOf(c), c.get('call'))
     return respondJson(c, tokens, 200, noStore)
   })
 
-  router.openapi(authApi.refresh, async (c) => {
+  router.openapi(authApi.refreshTokens, async (c) => {
     const tokens = await signIn.refresh(c.req.valid('json').refreshToken, clientOf(c), c.get('call'))
     return respondJson(c, tokens, 200, noStore)
   })
 
-  router.openapi(authApi.logout, async (c) => {
+  router.openapi(authApi.signOut, async (c) => {
     await signIn.logout(c.req.valid('json').refreshToken, clientOf(c), c.get('call'))
     return respond(c, null, 204)
   })
 
-  router.openapi({ ...authApi.profile, middleware }, async (c) => {
+  router.openapi({ ...authApi.getProfile, middleware }, async (c) => {
     const user = await accounts.profile(c.get('principal').userId, c.get('call'))
     return respondJson(c, userResponse(user), 200)
   })
@@ -53,7 +53,7 @@ export function authRoutes(options: {
     return respond(c, null, 204)
   })
 
-  router.openapi(authApi.keys, (c) => respondJson(c, { keys: publicKeys }, 200))
+  router.openapi(authApi.listPublicKeys, (c) => respondJson(c, { keys: publicKeys }, 200))
 
   return router
 }

@@ -75,7 +75,7 @@ const changed = {
 }
 
 export const orderApi = {
-  create: createRoute({
+  placeOrder: createRoute({
     method: 'post',
     path: '/orders/create_order',
     tags,
@@ -102,7 +102,7 @@ export const orderApi = {
       ),
     },
   }),
-  list: createRoute({
+  listOrders: createRoute({
     method: 'get',
     path: '/orders',
     tags,
@@ -125,7 +125,7 @@ export const orderApi = {
       ...errors('validation_failed', ...signedIn, 'forbidden'),
     },
   }),
-  get: createRoute({
+  getOrder: createRoute({
     method: 'get',
     path: '/orders/{id}',
     tags,
@@ -138,7 +138,7 @@ export const orderApi = {
       ...errors('validation_failed', ...signedIn, 'order_not_found'),
     },
   }),
-  changeStatus: createRoute({
+  updateOrder: createRoute({
     method: 'put',
     path: '/orders/{id}',
     tags,
@@ -159,7 +159,7 @@ export const orderApi = {
       ),
     },
   }),
-  cancel: createRoute({
+  cancelOrder: createRoute({
     method: 'delete',
     path: '/orders/{id}',
     tags,

@@ -19,7 +19,7 @@ export function orderRoutes(service: OrderService, guard: Guard) {
   const router = createRouter()
   const middleware = guard('customer')
 
-  router.openapi({ ...orderApi.create, middleware }, async (c) => {
+  router.openapi({ ...orderApi.placeOrder, middleware }, async (c) => {
     const { userId } = c.get('principal')
     const key = c.req.valid('header')['Idempotency-Key']
     const lines = c.req.valid('json').productList
@@ -30,7 +30,7 @@ export function orderRoutes(service: OrderService, guard: Guard) {
     return respondJson(c, orderResponse(order), 201, { etag: etag(order.version), location })
   })
 
-  router.openapi({ ...orderApi.list, middleware }, async (c) => {
+  router.openapi({ ...orderApi.listOrders, middleware }, async (c) => {
     const { userId, status, limit = 20, cursor } = c.req.valid('query')
     const after = cursor === undefined ? undefined : decodeCursor(position, cursor)
     const query = { userId, status, after, limit }
@@ -38,13 +38,13 @@ export function orderRoutes(service: OrderService, guard: Guard) {
     return respondJson(c, { ...page, data: page.data.map(orderResponse) }, 200)
   })
 
-  router.openapi({ ...orderApi.get, middleware }, async (c) => {
+  router.openapi({ ...orderApi.getOrder, middleware }, async (c) => {
     const order = await service.find(c.req.valid('param').id, c.get('principal'), c.get('call'))
     if (notModified(c, order.version)) return respond(c, null, 304)
     return respondJson(c, orderResponse(order), 200)
   })
 
-  router.openapi({ ...orderApi.changeStatus, middleware }, async (c) => {
+  router.openapi({ ...orderApi.updateOrder, middleware }, async (c) => {
     const { status } = c.req.valid('json')
     const conditions = preconditionsOf(c.req.valid('header'))
     const { id } = c.req.valid('param')
@@ -54,7 +54,7 @@ export function orderRoutes(service: OrderService, guard: Guard) {
     })
   })
 
-  router.openapi({ ...orderApi.cancel, middleware }, async (c) => {
+  router.openapi({ ...orderApi.cancelOrder, middleware }, async (c) => {
     const conditions = preconditionsOf(c.req.valid('header'))
     const { id } = c.req.valid('param')
     const order = await service.changeStatus(id, 'cancelled', conditions, c.get('principal'), c.get('call'))

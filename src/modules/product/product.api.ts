@@ -109,7 +109,7 @@ const stockChange = z
   .openapi('StockChange')
 
 export const productApi = {
-  create: createRoute({
+  createProduct: createRoute({
     method: 'post',
     path: '/products/create_product',
     tags,
@@ -125,7 +125,7 @@ export const productApi = {
       ...errors(...withBody, ...admin, 'overloaded'),
     },
   }),
-  list: createRoute({
+  listProducts: createRoute({
     method: 'get',
     path: '/products/',
     tags,
@@ -142,7 +142,7 @@ export const productApi = {
       ...errors('validation_failed'),
     },
   }),
-  get: createRoute({
+  getProduct: createRoute({
     method: 'get',
     path: '/products/{id}',
     tags,
@@ -154,7 +154,7 @@ export const productApi = {
       ...errors('validation_failed', 'product_not_found'),
     },
   }),
-  update: createRoute({
+  updateProduct: createRoute({
     method: 'put',
     path: '/products/{id}',
     tags,
@@ -199,7 +199,7 @@ export const productApi = {
       ),
     },
   }),
-  remove: createRoute({
+  deleteProduct: createRoute({
     method: 'delete',
     path: '/products/{id}',
     tags,

@@ -15,14 +15,14 @@ import { type Position, productResponse, type SortOrder } from './product.ts'
 export function productRoutes(service: ProductService, guard: Guard) {
   const router = createRouter()
 
-  router.openapi({ ...productApi.create, middleware: guard('admin') }, async (c) => {
+  router.openapi({ ...productApi.createProduct, middleware: guard('admin') }, async (c) => {
     const product = await service.create(c.req.valid('json'), c.get('principal'), c.get('call'))
     const location = `/products/${product.productId}`
     return respondJson(c, productResponse(product), 201, { etag: etag(product.version), location })
   })
 
   // The router removes the trailing slash from the path of a request, so that the route is registered without it.
-  router.openapi({ ...productApi.list, path: '/products' }, async (c) => {
+  router.openapi({ ...productApi.listProducts, path: '/products' }, async (c) => {
     const { sort, limit = 20, cursor } = c.req.valid('query')
     const after =
       cursor === undefined ? undefined : decodeCursor<[SortOrder, Position]>(cursors[sort], cursor)[1]
@@ -39,9 +39,9 @@ export function productRoutes(service: ProductService, guard: Guard) {
     const id = c.req.param('id')
     return idFormat.test(id) && !c.req.url.includes('?') ? get(c, id) : next()
   })
-  router.openapi(productApi.get, (c) => get(c, c.req.valid('param').id))
+  router.openapi(productApi.getProduct, (c) => get(c, c.req.valid('param').id))
 
-  router.openapi({ ...productApi.update, middleware: guard('admin') }, async (c) => {
+  router.openapi({ ...productApi.updateProduct, middleware: guard('admin') }, async (c) => {
     const { id } = c.req.valid('param')
     const { productId, createdAt: _createdAt, updatedAt: _updatedAt, ...update } = c.req.valid('json')
     if (productId !== undefined && productId !== id) {
@@ -70,7 +70,7 @@ export function productRoutes(service: ProductService, guard: Guard) {
     return respondJson(c, product, 200, { etag: etag(product.version) })
   })
 
-  router.openapi({ ...productApi.remove, middleware: guard('admin') }, async (c) => {
+  router.openapi({ ...productApi.deleteProduct, middleware: guard('admin') }, async (c) => {
     await service.remove(c.req.valid('param').id, preconditionsOf(c.req.valid('header')), c.get('call'))
     return respond(c, null, 204)
   })

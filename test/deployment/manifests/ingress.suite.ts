@@ -37,14 +37,14 @@ const publicPaths: [path: string, hosts: string[]][] = [
   ...registry.flatMap(({ name, api }) =>
     Object.values(api).map(({ path }): [string, string[]] => [exampleOf(path), [name]]),
   ),
-  [documentationApi.document.path, moduleNames],
-  [documentationApi.reference.path, moduleNames],
-  [exampleOf(documentationApi.problem.path), moduleNames],
+  [documentationApi.getOpenApiDocument.path, moduleNames],
+  [documentationApi.getReference.path, moduleNames],
+  [exampleOf(documentationApi.getProblem.path), moduleNames],
   ['/docs/assets/reference.js', moduleNames],
 ]
 const privatePaths = [
   ...['/', '/internal', '/internal/product/reserve', '/internalX', '/metrics', '/metrics/x'],
-  ...[healthApi.healthz.path, healthApi.readyz.path, '/other'],
+  ...[healthApi.checkLiveness.path, healthApi.checkReadiness.path, '/other'],
 ]
 
 /** The Ingress leads each public path to a service that answers it. */

@@ -116,9 +116,9 @@ export function workloadSuite() {
         const { startupProbe, readinessProbe, livenessProbe, ports = [] } = container
         const [httpPort] = ports
         const probe = (path: string) => ({ httpGet: { path, port: httpPort?.name } })
-        expect(startupProbe).toMatchObject(probe(healthApi.healthz.path))
-        expect(readinessProbe).toMatchObject(probe(healthApi.readyz.path))
-        expect(livenessProbe).toMatchObject(probe(healthApi.healthz.path))
+        expect(startupProbe).toMatchObject(probe(healthApi.checkLiveness.path))
+        expect(readinessProbe).toMatchObject(probe(healthApi.checkReadiness.path))
+        expect(livenessProbe).toMatchObject(probe(healthApi.checkLiveness.path))
         const failingSeconds = (livenessProbe?.periodSeconds ?? 0) * (livenessProbe?.failureThreshold ?? 0)
         expect(failingSeconds).toBeGreaterThanOrEqual(15)
         // A frozen process ignores SIGTERM, so the grace period passes as well.
