@@ -166,7 +166,7 @@ describe.each(Object.keys(shapes) as Shape[])('identity, %s', (shape) => {
       send('PUT', '/profile/password', address, { token, body: { currentPassword, newPassword: next } })
     const next = newPassword()
     const wrong = await change(newPassword(), next)
-    expect(wrong).toMatchObject({ status: 401, body: { code: 'invalid_credentials' } })
+    expect(wrong).toMatchObject({ status: 422, body: { code: 'wrong_password' } })
     await expectEvent(wrong.headers, 'sign_in_failed', { userId, address, action: 'password_change' })
     const changed = await change(password, next)
     expect(changed.status).toBe(204)

@@ -223,7 +223,7 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
       const { token, password, email, username } = await customer()
       const change = (currentPassword: string, newPassword: string) =>
         put('/profile/password', { token, body: { currentPassword, newPassword } })
-      await answered(401, change(newPassword(), newPassword()))
+      await answered(422, change(newPassword(), newPassword()))
       await answered(400, change(password, `${username} ${randomUUID()}`))
       const next = newPassword()
       await answered(204, change(password, next))

@@ -70,7 +70,10 @@ export function createAccounts(options: {
       return user
     },
 
-    /** Replaces the password, which ends every refresh token of the account. */
+    /**
+     * Replaces the password, which ends every refresh token of the account.
+     * @throws DomainError `wrong_password`, not `invalid_credentials`: on a 401, clients would refresh their token and retry
+     */
     async changePassword(
       { userId, currentPassword, newPassword }: PasswordChange,
       client: Client,
@@ -86,7 +89,7 @@ export function createAccounts(options: {
           action: 'password_change' as const,
         }
         if (!(await checkPassword(attempt, client, call))) {
-          throw new DomainError('invalid_credentials', 'currentPassword: is not the password of this account')
+          throw new DomainError('wrong_password', 'currentPassword: is not the password of this account')
         }
         await refuseWeak('/newPassword', newPassword, user, call)
         // Another change, or a sign-in that upgrades the hash, may replace the stored hash between the read and this write.

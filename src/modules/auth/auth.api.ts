@@ -134,7 +134,7 @@ export const authApi = {
     request: { body: body(passwordChange) },
     responses: {
       204: { description: 'The password is changed' },
-      ...errors(...signedIn, ...withBody, 'invalid_credentials', 'rate_limited', 'overloaded'),
+      ...errors(...signedIn, ...withBody, 'wrong_password', 'rate_limited', 'overloaded'),
     },
   }),
   listPublicKeys: createRoute({

@@ -22,6 +22,11 @@ export const authProblems = {
     title: 'The username is taken',
     advice: 'Choose another username.',
   },
+  wrong_password: {
+    status: 422,
+    title: 'The current password is wrong',
+    advice: 'Ask the user for the current password again.',
+  },
 } satisfies ProblemTable
 
 /** The error answers of a route of this module, by their codes. */

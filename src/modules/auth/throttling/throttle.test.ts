@@ -165,8 +165,8 @@ describe('wrong passwords for an account', () => {
       })
     for (let wrong = 1; wrong <= 5; wrong++) {
       expect(await change(newAddress(), 'not the one')).toMatchObject({
-        status: 401,
-        body: { code: 'invalid_credentials' },
+        status: 422,
+        body: { code: 'wrong_password' },
       })
     }
     expectThrottled(await change(newAddress(), ada.password))
