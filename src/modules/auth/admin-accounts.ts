@@ -18,15 +18,14 @@ export function createAdminAccounts(options: {
 }) {
   const { users, passwords, record } = options
 
-  const createAdmin = async (admin: Registration, call: Call): Promise<User> => {
-    const user = await addAccount({ users, passwords }, admin, 'admin', call)
-    const { userId, role } = user
-    record('registered', { requestId: call.requestId, userId, role, by: 'operator' })
+  const create = async (account: Registration, role: User['role'], call: Call): Promise<User> => {
+    const user = await addAccount({ users, passwords }, account, role, call)
+    record('registered', { requestId: call.requestId, userId: user.userId, role, by: 'operator' })
     return user
   }
 
   return {
-    createAdmin,
+    create,
 
     /**
      * Creates the admin unless an account has the username: an existing account keeps its password.
@@ -34,7 +33,7 @@ export function createAdminAccounts(options: {
      */
     async ensureAdmin(admin: Registration, call: Call): Promise<User['role']> {
       const existing = await users.findByUsername(admin.username, call)
-      return (existing ?? (await createAdmin(admin, call))).role
+      return (existing ?? (await create(admin, 'admin', call))).role
     },
 
     isEmpty: (call: Call) => users.isEmpty(call),

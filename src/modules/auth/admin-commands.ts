@@ -21,7 +21,7 @@ export const adminCommands: readonly Command<AdminAccounts>[] = [
         email: valid(email, 'e-mail', address),
       }
       const password = await newPassword(account, input)
-      const user = await accounts.createAdmin({ ...account, password }, input.createCall())
+      const user = await accounts.create({ ...account, password }, 'admin', input.createCall())
       return resultOf(`${user.username} is an admin now (${user.userId})`, user)
     },
   },

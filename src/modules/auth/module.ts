@@ -12,7 +12,7 @@ import { authMigrations } from './migrations.ts'
 import { createPasswordCheck } from './password-check.ts'
 import { requireDictionaries } from './passwords/find-weakness.ts'
 import { createPasswords } from './passwords/hashing.ts'
-import { prepareAdmin } from './prepare-admin.ts'
+import { prepareAccounts } from './prepare-accounts.ts'
 import { authProblems } from './problems.ts'
 import { securityLog } from './security-events.ts'
 import { createTokenIssuer } from './sessions/access-token-issuer.ts'
@@ -82,7 +82,7 @@ export const auth = defineModule({
       port,
       operations: adminAccounts,
       prepare: (call) =>
-        prepareAdmin({ accounts: adminAccounts, settingsAdmin: adminOf(settings), config, logger }, call),
+        prepareAccounts({ accounts: adminAccounts, settingsAdmin: adminOf(settings), config, logger }, call),
     }
   },
   connect: connectAuth,

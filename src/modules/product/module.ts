@@ -39,10 +39,7 @@ export const product = defineModule({
       internal: productInternalRoutes(reservations, logger),
       async prepare(call) {
         await setRetention(database, 'reservations', settings.RETENTION, call)
-        if (!config.demo || !(await products.isEmpty(call))) return []
-        const demo = { userId: 'demo', role: 'admin' as const }
-        // The last product is created first, because the list shows the newest product first.
-        for (const entry of demoCatalogue.toReversed()) await service.create(entry, demo, call)
+        if (config.demo) await service.createFirst(demoCatalogue, { userId: 'demo', role: 'admin' }, call)
         return []
       },
     }

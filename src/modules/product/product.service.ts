@@ -44,6 +44,11 @@ export function createProductService(options: { products: ProductRepository; sto
 
     create: stockChanges.createProduct,
 
+    /** Creates all the products in one transaction, or none if there is any product. */
+    async createFirst(catalogue: Parameters<StockChanges['createAll']>[0], by: Principal, call: Call) {
+      if (await products.isEmpty(call)) await stockChanges.createAll(catalogue, by, call)
+    },
+
     async update(productId: string, update: ProductUpdate, by: Principal, call: Call): Promise<Product> {
       // If the request has If-None-Match, `checkBase` checks that header before it requires a version.
       if (update.ifNoneMatch === undefined) requireVersion(update)

@@ -37,11 +37,24 @@ export function createStockChanges(options: { newId: () => string; runInBatch: R
         {
           lineCount: 1,
           reads: {},
+          decide: (batch) => addProduct(batch, { productId: newId(), ...product }, by),
+        },
+        call,
+      ),
+
+    /** Creates products with given ids in one transaction, unless one of them exists. */
+    createAll: (
+      products: readonly (NewProduct & { productId: string })[],
+      by: Principal,
+      call: Call,
+    ): Promise<void> =>
+      runInBatch(
+        {
+          lineCount: products.length,
+          reads: { productIds: products.map(({ productId }) => productId) },
           decide(batch) {
-            const created = batch.addProduct({ productId: newId(), ...product })
-            const { productId, stock } = created
-            batch.addLedgerEntry({ productId, change: stock, stock, by: by.userId, reason: 'created' })
-            return created
+            if (products.some(({ productId }) => batch.findProduct(productId))) return
+            for (const product of products) addProduct(batch, product, by)
           },
         },
         call,
@@ -83,6 +96,12 @@ export function createStockChanges(options: { newId: () => string; runInBatch: R
       )
     },
   }
+}
+
+function addProduct(batch: StockBatch, product: NewProduct & { productId: string }, by: Principal): Product {
+  const { productId, stock } = product
+  batch.addLedgerEntry({ productId, change: stock, stock, by: by.userId, reason: 'created' })
+  return batch.addProduct(product)
 }
 
 function decideUpdate(

@@ -5,15 +5,16 @@ import type { Logger } from '#kernel/logger.ts'
 import type { BannerFact } from '#kernel/module.ts'
 import type { Registration } from './accounts.ts'
 import type { AdminAccounts } from './admin-accounts.ts'
-import { demoAdmin } from './demo-admin.ts'
+import { demoAdmin, demoCustomer } from './demo-accounts.ts'
 
 /**
- * Creates the admin account that the settings name. Without one, a demo's first boot creates the demo admin.
+ * Creates the admin account that the settings name. The first boot of a demo also creates the demo's customer and, if the
+ * settings name no admin, its admin.
  * @param settingsAdmin undefined if the settings name no admin
- * @returns lines for the operator: the name and password of the demo admin
+ * @returns lines for the operator: the name and password of the demo's admin
  * @throws ConfigError if the e-mail address belongs to another account
  */
-export async function prepareAdmin(
+export async function prepareAccounts(
   options: {
     accounts: AdminAccounts
     settingsAdmin: Registration | undefined
@@ -23,13 +24,15 @@ export async function prepareAdmin(
   call: Call,
 ): Promise<BannerFact[]> {
   const { accounts, settingsAdmin, config, logger } = options
+  const isNewDemo = config.demo && (await accounts.isEmpty(call))
+  if (isNewDemo) await accounts.create(demoCustomer, 'customer', call)
   if (settingsAdmin) {
     await ensureSettingsAdmin(accounts, settingsAdmin, logger, call)
     return []
   }
   if (!config.demo) return []
   const admin = await demoAdmin(config.dataDir)
-  if (await accounts.isEmpty(call)) await accounts.ensureAdmin(admin, call)
+  if (isNewDemo) await accounts.create(admin, 'admin', call)
   else if (!(await accounts.isAdmin(admin, call))) return []
   return [['Admin', `${admin.username} / ${admin.password}   (demo; ${admin.email})`]]
 }
