@@ -11,9 +11,9 @@ import type { Shop } from './shop.ts'
 export async function checkSeedForm(shop: Shop, url: string): Promise<void> {
   const token = await signIn(url, admin.email, admin.password)
   const product = { name: 'Cup', description: 'Stoneware', price: 12.9, stock: 10 }
-  const { productId } = await post<{ productId: string }>(`${url}/products/create_product`, product, token)
+  const { productId } = await post<{ productId: string }>(`${url}/products`, product, token)
   const headers = { 'Idempotency-Key': 'first' }
-  await post(`${url}/orders/create_order`, { productList: [{ productId, quantity: 1 }] }, token, headers)
+  await post(`${url}/orders`, { productList: [{ productId, quantity: 1 }] }, token, headers)
   const stored = await takeDocuments(shop)
   await seedProducts(shop.products, 1)
   await seedOrders(shop.orders, 1, { userId: productIdOf(0), everyNth: 1, customers: 1, products: 1 })

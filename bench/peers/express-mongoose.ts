@@ -7,7 +7,7 @@ import { Product } from './product-model.ts'
 await mongoose.connect(uri, { ...connectionOptions, dbName: database })
 const app = express()
 
-app.get('/products/', async (request, response) => {
+app.get('/products', async (request, response) => {
   const data = await Product.find({ deleted: false })
     .sort({ createdAt: -1, _id: -1 })
     .limit(Number(request.query.limit))

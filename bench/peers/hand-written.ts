@@ -13,7 +13,7 @@ const send = (response: ServerResponse, status: number, body: unknown) =>
 const server = createServer(async (request, response) => {
   const url = request.url ?? ''
   try {
-    if (url.startsWith('/products/?')) {
+    if (url.startsWith('/products?')) {
       const limit = Number(new URLSearchParams(url.slice(url.indexOf('?'))).get('limit'))
       const newest = products.find({ deleted: false }).sort({ createdAt: -1, _id: -1 }).limit(limit)
       send(response, 200, { data: await newest.toArray() })

@@ -92,7 +92,7 @@ async function startShops(context: BenchContext): Promise<Map<number, RunningSho
 const productList = async ([size, { program }]: [number, RunningShop]): Promise<List> => ({
   name: `${formatCount(size)} products`,
   url: program.url,
-  pages: await followCursors(program.url, '/products/'),
+  pages: await followCursors(program.url, '/products'),
 })
 
 async function orderLists(

@@ -10,7 +10,7 @@ export const list: Scenario = {
   name: 'list',
   title: 'The first page of the catalogue',
   about:
-    'Each request reads the 20 newest of 10,000 products (`GET /products/?limit=20`), over 64 connections. All clients read the same page, as the visitors of a shop do.',
+    'Each request reads the 20 newest of 10,000 products (`GET /products?limit=20`), over 64 connections. All clients read the same page, as the visitors of a shop do.',
   async run(context) {
     const shop = await startShop(context, 'list')
     const handWritten = await startPeer(context, 'hand-written', `${shop.database}_product`)
@@ -18,7 +18,7 @@ export const list: Scenario = {
     const listing =
       ({ url }: { url: string }) =>
       (seconds: number) =>
-        measureLoad(url, { workload: 'get', path: '/products/?limit=20' }, { connections: 64, seconds })
+        measureLoad(url, { workload: 'get', path: '/products?limit=20' }, { connections: 64, seconds })
     const samples = await measureInTurn(context, 'first page', {
       Trivet: listing(shop.program),
       'hand-written': listing(handWritten),

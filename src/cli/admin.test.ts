@@ -140,7 +140,7 @@ describe('npm run admin -- promote and demote', () => {
     ])
     expect(await refresh(ada.refreshToken)).toMatchObject({ status: 401, body: { code: 'invalid_token' } })
     const { accessToken, refreshToken } = await shop.signIn(ada.email, ada.password)
-    expect((await shop.post('/products/create_product', { token: accessToken, body: {} })).status).toBe(400)
+    expect((await shop.post('/products', { token: accessToken, body: {} })).status).toBe(400)
 
     expect(await command('demote', ada.username)).toMatchObject({
       code: 0,
@@ -148,7 +148,7 @@ describe('npm run admin -- promote and demote', () => {
     })
     expect((await refresh(refreshToken)).status).toBe(401)
     const token = await shop.login(ada.email, ada.password)
-    expect((await shop.post('/products/create_product', { token, body: {} })).status).toBe(403)
+    expect((await shop.post('/products', { token, body: {} })).status).toBe(403)
   })
 
   it('promote and demote change nothing if the account has the role already', async () => {

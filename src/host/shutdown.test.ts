@@ -121,7 +121,7 @@ describe('the shutdown', () => {
     expect(await ask(port, '/readyz')).toMatchObject({ status: 200 })
     child.kill('SIGTERM')
     await eventually(async () => expect(await ask(port, '/readyz')).toMatchObject({ status: 503 }))
-    expect(await ask(port, '/products/')).toEqual({ status: 200, connection: 'close' })
+    expect(await ask(port, '/products')).toEqual({ status: 200, connection: 'close' })
     expect(await ended).toBe(0)
     expect(output()).toContain('"reason":"SIGTERM"')
     expect(output()).toContain('"msg":"stopped"')
@@ -279,7 +279,7 @@ describe('the port of a process that starts', () => {
     })
     const seen: (number | undefined)[] = []
     while (!isReady) {
-      const status = await ask(port, '/products/').then(
+      const status = await ask(port, '/products').then(
         (answer) => answer.status,
         () => undefined,
       )
@@ -288,7 +288,7 @@ describe('the port of a process that starts', () => {
     // On a slow machine the process may open the port after two seconds, and answer 503.
     expect(seen.filter((status) => status !== undefined && status !== 200 && status !== 503)).toEqual([])
     expect(seen[0]).toBeUndefined()
-    expect(await ask(port, '/products/')).toMatchObject({ status: 200 })
+    expect(await ask(port, '/products')).toMatchObject({ status: 200 })
     child.kill('SIGTERM')
     expect(await ended).toBe(0)
   })
@@ -305,6 +305,6 @@ describe('the port of a process that starts', () => {
     expect(status).toBe(503)
     expect(body.missing).toContain('database of auth')
     expect(await ask(port, '/healthz')).toMatchObject({ status: 200 })
-    expect(await ask(port, '/products/')).toMatchObject({ status: 503 })
+    expect(await ask(port, '/products')).toMatchObject({ status: 503 })
   })
 })

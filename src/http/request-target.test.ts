@@ -177,7 +177,8 @@ describe('the methods of a path', () => {
     ['/orders/create_order', 'POST, OPTIONS'],
     ['/products/nothing', 'GET, HEAD, PUT, DELETE, OPTIONS'],
     ['/products/a%2Fb', 'GET, HEAD, PUT, DELETE, OPTIONS'],
-    ['/orders/', 'GET, HEAD, OPTIONS'],
+    ['/orders/', 'GET, HEAD, POST, OPTIONS'],
+    ['/products', 'GET, HEAD, POST, OPTIONS'],
     ['/docs/assets/reference.js', 'GET, HEAD, OPTIONS'],
     ['/docs/assets/swagger-ui.css', 'GET, HEAD, OPTIONS'],
   ])('the path %s has the methods %s', async (path, allow) => {
@@ -212,7 +213,15 @@ describe('the methods of a path', () => {
 
   it('both shapes give the same answers to preflights of another origin', async () => {
     const headers = { Origin: origin, 'Access-Control-Request-Method': 'POST' }
-    for (const path of ['/products/create_product', '/login', '/healthz', '/nowhere', '/internal', '*']) {
+    for (const path of [
+      '/products',
+      '/products/create_product',
+      '/login',
+      '/healthz',
+      '/nowhere',
+      '/internal',
+      '*',
+    ]) {
       await askBoth(requestText('OPTIONS', path, { Origin: origin }))
       await askBoth(requestText('OPTIONS', path, headers))
       await askBoth(requestText('OPTIONS', path, { ...headers, Origin: 'https://evil.example' }))

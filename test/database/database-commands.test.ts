@@ -175,13 +175,20 @@ const scenarios: Record<string, Scenario> = {
   'GET /.well-known/jwks.json': { go: () => answers(200, shop.get('/.well-known/jwks.json')) },
   'auth.publicKeys': { go: () => auth.publicKeys({}, call()) },
 
-  'POST /products/create_product': { go: () => newProduct() },
-  'GET /products/': { go: () => answers(200, shop.get('/products/?limit=100')), ...catalogue },
-  'GET /products/, by name, the second page': {
+  'POST /products': { go: () => newProduct() },
+  'POST /products/create_product': {
+    go: () =>
+      answers(
+        201,
+        shop.post('/products/create_product', asAdmin({ body: { name: 'Cup', price: 1, stock: 1 } })),
+      ),
+  },
+  'GET /products': { go: () => answers(200, shop.get('/products?limit=100')), ...catalogue },
+  'GET /products, by name, the second page': {
     async go() {
       await Promise.all([newProduct({ name: 'Saucer' }), newProduct({ name: 'Pot' })])
-      const { nextCursor } = await answers(200, shop.get('/products/?sort=name&limit=1'))
-      await answers(200, shop.get(`/products/?sort=name&limit=1&cursor=${nextCursor}`))
+      const { nextCursor } = await answers(200, shop.get('/products?sort=name&limit=1'))
+      await answers(200, shop.get(`/products?sort=name&limit=1&cursor=${nextCursor}`))
     },
     ...catalogue,
   },
@@ -287,32 +294,39 @@ const scenarios: Record<string, Scenario> = {
   },
   'product.release, before the reserve': { go: () => product.release({ orderId: newId() }, call()) },
 
-  'POST /orders/create_order': {
+  'POST /orders': {
     async go() {
       const [cup, pot] = await Promise.all([newProduct(), newProduct()])
       const basket = [cup, pot].map(({ productId }) => ({ productId, quantity: 1 }))
       await answers(201, shop.order(ada.token, basket))
     },
   },
-  'POST /orders/create_order, of products that are not available': {
+  'POST /orders/create_order': {
+    async go() {
+      const { productId } = await newProduct()
+      const body = { productList: [{ productId, quantity: 1 }] }
+      await answers(201, shop.post('/orders/create_order', asAda({ body })))
+    },
+  },
+  'POST /orders, of products that are not available': {
     async go() {
       const { productId } = await newProduct({ stock: 0 })
       await answers(409, shop.order(ada.token, [{ productId, quantity: 1 }]))
       await answers(422, shop.order(ada.token, [{ productId: newId(), quantity: 1 }]))
     },
   },
-  'POST /orders/create_order, replayed': { go: async () => answers(201, (await bought()).again()) },
-  'POST /orders/create_order, while the first request is in progress': {
+  'POST /orders, replayed': { go: async () => answers(201, (await bought()).again()) },
+  'POST /orders, while the first request is in progress': {
     go: async () => answers(409, (await unfinished()).again()),
   },
-  'POST /orders/create_order, carried on by a retry': {
+  'POST /orders, carried on by a retry': {
     async go() {
       const { orderId, again } = await unfinished()
       await shop.ageLease(orderId, 1)
       expect((await answers(201, again())).orderId).toBe(orderId)
     },
   },
-  'POST /orders/create_order, cancelled meanwhile': {
+  'POST /orders, cancelled meanwhile': {
     async go() {
       const { productId } = await newProduct()
       beforeReserve((orderId) => answers(200, shop.delete(`/orders/${orderId}`, asAda())))

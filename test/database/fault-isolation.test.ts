@@ -71,7 +71,7 @@ describe('a command that hangs', () => {
     [
       'a list of products',
       ['find', 'products', 'hint'],
-      () => Promise.all(Array.from({ length: count }, () => shop.get('/products/'))),
+      () => Promise.all(Array.from({ length: count }, () => shop.get('/products'))),
       200,
     ],
     ['the insert of orders', ['insert', 'orders'], async () => ordersOf(await products()), 201],
@@ -172,7 +172,7 @@ describe('a malformed product', () => {
       for (const sort of ['newest', 'price', '-price', 'name']) {
         const shown: string[] = []
         for (let cursor = ''; ; ) {
-          const { status, body } = await shop.get(`/products/?sort=${sort}&limit=7${cursor}`)
+          const { status, body } = await shop.get(`/products?sort=${sort}&limit=7${cursor}`)
           expect(status).toBe(200)
           shown.push(...body.data.map(({ productId }: { productId: string }) => productId))
           if (body.nextCursor === null) break

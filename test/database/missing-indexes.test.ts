@@ -34,7 +34,7 @@ beforeEach(() => {
 
 /** Reads two pages of each list in each order. */
 const lists = (): (() => Promise<Answer>)[] => [
-  ...['newest', 'price', '-price', 'name'].map((sort) => () => pages(`/products/?sort=${sort}`)),
+  ...['newest', 'price', '-price', 'name'].map((sort) => () => pages(`/products?sort=${sort}`)),
   () => pages('/orders?', ada.token),
   () => pages('/orders?status=confirmed', ada.token),
   () => pages('/orders?', shop.adminToken),

@@ -63,7 +63,7 @@ it('documents of a newer version are read and changed, and keep their unknown fi
     'password',
     shop.put('/profile/password', { token, body: { currentPassword: password, newPassword } }),
   )
-  await record('catalogue', shop.get('/products/?sort=price'))
+  await record('catalogue', shop.get('/products?sort=price'))
   const { body: product } = await shop.get(`/products/${productId}`)
   await record(
     'edit',

@@ -339,6 +339,6 @@ async function placeOrder(
 
 async function createProduct(fleet: Fleet): Promise<string> {
   const body = { name: 'Cup', price: 12.9, stock: initialStock }
-  const create = () => fleet.post('/products/create_product', { token: fleet.adminToken, body })
+  const create = () => fleet.post('/products', { token: fleet.adminToken, body })
   return (await sendUntilFinal(create, answerTimeoutMs)).body.productId
 }

@@ -118,11 +118,11 @@ describe('a body that is refused', () => {
     '/logout': () => ({ valid: '' }),
     '/register': () => ({ valid: '' }),
     '/login': () => ({ valid: '' }),
-    '/orders/create_order': () => ({
+    '/orders': () => ({
       valid: JSON.stringify({ productList: [{ productId, quantity: 1 }] }),
       token,
     }),
-    '/products/create_product': () => ({
+    '/products': () => ({
       valid: '{"name":"Cup","price":1,"stock":1}',
       token: shop.adminToken,
     }),

@@ -231,8 +231,10 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
       await answered(200, signIn(email, next))
     },
     'GET /.well-known/jwks.json': () => answered(200, get('/.well-known/jwks.json')),
-    'POST /products/create_product': () => product(shop.adminToken),
-    'GET /products/': () => answered(200, get('/products/?limit=1&sort=price')),
+    'POST /products': () => product(shop.adminToken),
+    'POST /products/create_product': () =>
+      answered(201, post('/products/create_product', asAdmin({ name: 'Cup', price: 1, stock: 1 }))),
+    'GET /products': () => answered(200, get('/products?limit=1&sort=price')),
     'GET /products/{id}': async () => {
       const { productId } = await product(shop.adminToken)
       await answered(200, get(`/products/${productId}`))
@@ -261,12 +263,18 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
       await answered(200, post(`/products/${productId}/stock`, asAdmin({ change: 5 })))
       await answered(409, post(`/products/${productId}/stock`, asAdmin({ change: -500 })))
     },
-    'POST /orders/create_order': async () => {
+    'POST /orders': async () => {
       const { token } = await customer()
       const { productId } = await product(shop.adminToken, { stock: 1 })
       await answered(201, order(token, [{ productId, quantity: 1 }]))
       await answered(409, order(token, [{ productId, quantity: 1 }]))
       await answered(422, order(token, [{ productId: unknownId, quantity: 1 }]))
+    },
+    'POST /orders/create_order': async () => {
+      const { token } = await customer()
+      const { productId } = await product(shop.adminToken)
+      const body = { productList: [{ productId, quantity: 1 }] }
+      await answered(201, post('/orders/create_order', { token, body }))
     },
     'GET /orders': async () => {
       const { token, userId } = await customer()
@@ -357,7 +365,7 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
       }),
       order(grace.token, [{ productId: unknownId, quantity: 1 }]),
       get('/orders', { token: grace.token }),
-      get('/products/'),
+      get('/products'),
     ])
     expect(unavailable.map(({ status }) => status)).toEqual(unavailable.map(() => 503))
     // While MongoDB is unavailable for less than 30 s, the process stays ready, and its answer names the database.
@@ -370,7 +378,7 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
       async () => {
         await answered(200, signIn(grace.email, grace.password))
         await answered(200, get('/orders', { token: grace.token }))
-        await answered(200, get('/products/'))
+        await answered(200, get('/products'))
       },
       { timeout: 30_000, interval: 200 },
     )

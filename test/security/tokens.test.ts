@@ -314,7 +314,7 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
   /** Sends a request to a protected route of each module. */
   const present = async (options: RequestOptions) => ({
     auth: await shop.get('/profile', options),
-    product: await shop.post('/products/create_product', {
+    product: await shop.post('/products', {
       ...options,
       body: { name: 'Cup', price: 1, stock: 0 },
     }),
@@ -443,14 +443,14 @@ describe.each(Object.keys(shapes) as Shape[])('access tokens, %s', (shape) => {
     it('an invalid token is refused before the rest of the request is validated', async () => {
       const token = forged()
       const requests: [string, string, RequestOptions][] = [
-        ['POST', '/products/create_product', { body: { name: 7 } }],
-        ['POST', '/products/create_product', { raw: '{"name": ' }],
-        ['POST', '/products/create_product', { raw: 'name=Cup', headers: { 'Content-Type': 'text/plain' } }],
+        ['POST', '/products', { body: { name: 7 } }],
+        ['POST', '/products', { raw: '{"name": ' }],
+        ['POST', '/products', { raw: 'name=Cup', headers: { 'Content-Type': 'text/plain' } }],
         ['PUT', '/products/nothing', { body: { name: 'Cup', version: 1 } }],
         ['DELETE', '/products/0123456789abcdef01234567', {}],
         ['GET', '/orders?limit=never&status=none', {}],
         ['GET', '/orders/nothing', {}],
-        ['POST', '/orders/create_order', { body: {}, headers: { 'Idempotency-Key': '' } }],
+        ['POST', '/orders', { body: {}, headers: { 'Idempotency-Key': '' } }],
         ['PUT', '/profile/password', { body: {} }],
       ]
       for (const [method, path, options] of requests) {

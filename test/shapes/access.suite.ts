@@ -58,13 +58,15 @@ const access: Record<OperationName, Access> = {
   'PUT /profile/password': toUsers(204),
   'GET /.well-known/jwks.json': toAnyone(200),
 
+  'POST /products': toAdmins(201),
   'POST /products/create_product': toAdmins(201),
-  'GET /products/': toAnyone(200),
+  'GET /products': toAnyone(200),
   'GET /products/{id}': toAnyone(200),
   'PUT /products/{id}': toAdmins(200),
   'DELETE /products/{id}': toAdmins(204),
   'POST /products/{id}/stock': toAdmins(200),
 
+  'POST /orders': toUsers(201),
   'POST /orders/create_order': toUsers(201),
   'GET /orders': toUsers(200),
   'GET /orders/{id}': toOwnerAndAdmins(200),
@@ -218,9 +220,9 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
 
       it('two customers can use the same idempotency key for different orders', async () => {
         const { ada, grace } = people
-        const { body } = await make('POST /orders/create_order')
+        const { body } = await make('POST /orders')
         const headers = { 'Idempotency-Key': 'same-for-both' }
-        const place = ({ token }: Account) => shop.post('/orders/create_order', { token, headers, body })
+        const place = ({ token }: Account) => shop.post('/orders', { token, headers, body })
         const [first, second] = [await place(ada), await place(grace)]
         expect([first.status, second.status]).toEqual([201, 201])
         expect(second.body.userId).toBe(grace.userId)
@@ -281,8 +283,8 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
           userId: grace.userId,
           role: 'customer',
         })
-        const order = await make('POST /orders/create_order')
-        expect((await ask('POST /orders/create_order', order, options)).body.userId).toBe(grace.userId)
+        const order = await make('POST /orders')
+        expect((await ask('POST /orders', order, options)).body.userId).toBe(grace.userId)
         expectOutcome(
           await ask('GET /orders/{id}', await make('GET /orders/{id}', ada), options),
           'order_not_found',

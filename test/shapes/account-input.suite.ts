@@ -104,7 +104,7 @@ export function accountInputSuite(deployment: () => Deployment) {
     ['blank Braille', '\u2800\u2800'],
     ['tags', '\u{e0041}'],
   ])('a product name without a visible character is refused: %s', async (_what, name) => {
-    const { status, body } = await api.shop.post('/products/create_product', {
+    const { status, body } = await api.shop.post('/products', {
       token: api.shop.adminToken,
       body: { name, price: 1, stock: 1 },
     })

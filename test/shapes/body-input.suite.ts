@@ -35,7 +35,7 @@ export function bodyInputSuite(deployment: () => Deployment) {
       .map((operation): [string, string[]] => [operation.name, pointersOf(operation).values])
     expect(Object.fromEntries(all)).toMatchObject({
       'POST /login': ['/email', '/username', '/password'],
-      'POST /orders/create_order': [
+      'POST /orders': [
         '/productList',
         '/productList/0',
         '/productList/0/productId',
@@ -248,7 +248,7 @@ export function bodyInputSuite(deployment: () => Deployment) {
     const again = '"productList":[],'.repeat(10_000)
     const order = JSON.stringify({ productList: [line] }).slice(1)
     expectRefused(
-      await api.shop.post('/orders/create_order', { token, raw: `{${again}${order}` }),
+      await api.shop.post('/orders', { token, raw: `{${again}${order}` }),
       /^(\/productList)?$/,
       'a field 10,000 times',
     )
@@ -258,7 +258,7 @@ export function bodyInputSuite(deployment: () => Deployment) {
     const token = api.people.ada.token
     const { productId } = await api.shop.product(api.people.boss.token)
     const order = (quantities: string) =>
-      api.shop.post('/orders/create_order', {
+      api.shop.post('/orders', {
         token,
         raw: `{"productList":[{"productId":"${productId}",${quantities}}]}`,
       })
@@ -281,15 +281,12 @@ export function bodyInputSuite(deployment: () => Deployment) {
       const long = JSON.stringify({ productList: lines(20_000) })
       expect(long.length).toBeGreaterThan(1024 * 1024)
       const authorization = { Authorization: `Bearer ${token}` }
-      const announced = await sendRaw(
-        api.shop.url,
-        requestText('POST', '/orders/create_order', authorization, long),
-      )
+      const announced = await sendRaw(api.shop.url, requestText('POST', '/orders', authorization, long))
       expect(announced).toMatchObject({ status: 413, body: expect.stringContaining('body_too_large') })
       const chunks = [long.slice(0, 600_000), long.slice(600_000)]
       const chunked = await sendRaw(
         api.shop.url,
-        requestText('POST', '/orders/create_order', {
+        requestText('POST', '/orders', {
           ...authorization,
           'Content-Type': 'application/json',
           'Transfer-Encoding': 'chunked',

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { request } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Deployment, deploy, type Shape } from '#test/support/processes.ts'
@@ -189,10 +190,37 @@ export function endToEndSuite(shape: Shape) {
       }
     })
 
+    it('the aliases create_product and create_order do what POST /products and POST /orders do', async () => {
+      const token = shop.adminToken
+      const cup = { name: 'Cup', price: 12.9, stock: 10 }
+      for (const path of [
+        '/products',
+        '/products/',
+        '/products/create_product',
+        '/products/create_product/',
+      ]) {
+        const answer = await shop.post(path, { token, body: cup })
+        expect(answer, path).toMatchObject({ status: 201, body: cup })
+        expect(answer.headers.get('location')).toBe(`/products/${answer.body.productId}`)
+      }
+      const { productId } = await shop.product(token)
+      const body = { productList: [{ productId, quantity: 1 }] }
+      const headers = { 'Idempotency-Key': randomUUID() }
+      const paths = ['/orders', '/orders/', '/orders/create_order', '/orders/create_order/']
+      const first = await shop.post('/orders', { token, headers, body })
+      expect(first).toMatchObject({ status: 201, body: { productList: [{ productId }] } })
+      for (const path of paths) {
+        const again = await shop.post(path, { token, headers, body })
+        expect(again, path).toMatchObject({ status: 201, body: first.body })
+        expect(again.headers.get('location')).toBe(`/orders/${first.body.orderId}`)
+        expect(again.headers.get('idempotent-replayed')).toBe('true')
+      }
+    })
+
     it('OPTIONS answers with the methods of a path', async () => {
-      const answer = await shop.request('OPTIONS', '/orders/create_order')
+      const answer = await shop.request('OPTIONS', '/orders')
       expect(answer).toMatchObject({ status: 204, body: '' })
-      expect(answer.headers.get('allow')).toBe('POST, OPTIONS')
+      expect(answer.headers.get('allow')).toBe('GET, HEAD, POST, OPTIONS')
       expect((await shop.request('OPTIONS', '/nowhere')).status).toBe(404)
     })
 
@@ -201,7 +229,7 @@ export function endToEndSuite(shape: Shape) {
       const { token } = await shop.customer()
       const { productId } = await shop.product(shop.adminToken)
       const body = { productList: [{ productId, quantity: 1 }] }
-      const answer = await shop.post('/orders/create_order', { token, headers, body })
+      const answer = await shop.post('/orders', { token, headers, body })
       expect(answer.headers.get('x-request-id')).toBe(headers['X-Request-Id'])
       // The log line of a process arrives a moment after its answer.
       await vi.waitFor(() => expect(shop.output().includes(headers['X-Request-Id'])).toBe(true), {
@@ -221,21 +249,21 @@ export function endToEndSuite(shape: Shape) {
       ],
       ['POST', '/login', { email: operator, password: 'x' }],
       ['POST', '/login', { username: 'ada', password: operator }],
-      ['POST', '/products/create_product', '[1, 2'],
-      ['POST', '/products/create_product', { name: operator, description: operator, price: 1, stock: 1 }],
-      ['POST', '/products/create_product', { name: 'Cup', price: 1.999, stock: 1 }],
-      ['POST', '/products/create_product', { name: 'Cup', price: -1, stock: 1 }],
-      ['POST', '/products/create_product', { name: 'Cup', price: 1, stock: 1e12 }],
+      ['POST', '/products', '[1, 2'],
+      ['POST', '/products', { name: operator, description: operator, price: 1, stock: 1 }],
+      ['POST', '/products', { name: 'Cup', price: 1.999, stock: 1 }],
+      ['POST', '/products', { name: 'Cup', price: -1, stock: 1 }],
+      ['POST', '/products', { name: 'Cup', price: 1, stock: 1e12 }],
       ['PUT', `/products/${unknownId}`, { name: operator, version: 1 }],
       ['PUT', '/products/nothing', { name: 'Cup', version: 1 }],
       ['POST', `/products/${unknownId}/stock`, { change: 1, reason: operator }],
       ['POST', `/products/${unknownId}/stock`, { change: -1e15 }],
       ['DELETE', '/products/nothing', undefined],
-      ['POST', '/orders/create_order', '}'],
-      ['POST', '/orders/create_order', { productList: [{ productId: operator, quantity: 1 }] }],
-      ['POST', '/orders/create_order', { productList: [{ productId: unknownId, quantity: -5 }] }],
-      ['POST', '/orders/create_order', { productList: [{ productId: unknownId, quantity: 1e9 }] }],
-      ['POST', '/orders/create_order', { productList: 'x'.repeat(2 * 1024 * 1024) }],
+      ['POST', '/orders', '}'],
+      ['POST', '/orders', { productList: [{ productId: operator, quantity: 1 }] }],
+      ['POST', '/orders', { productList: [{ productId: unknownId, quantity: -5 }] }],
+      ['POST', '/orders', { productList: [{ productId: unknownId, quantity: 1e9 }] }],
+      ['POST', '/orders', { productList: 'x'.repeat(2 * 1024 * 1024) }],
       ['PUT', `/orders/${unknownId}`, { status: operator }],
       ['PUT', '/orders/nothing', { status: 'cancelled' }],
       ['DELETE', '/orders/nothing', undefined],
@@ -244,7 +272,7 @@ export function endToEndSuite(shape: Shape) {
       async (method, path, body) => {
         const everything = async () => {
           const token = shop.adminToken
-          const products = (await shop.get('/products/?limit=100')).body
+          const products = (await shop.get('/products?limit=100')).body
           return { products, orders: (await shop.get('/orders?limit=100', { token })).body }
         }
         const before = await everything()
@@ -292,15 +320,14 @@ export function endToEndSuite(shape: Shape) {
         expect((await shop.get(path)).status, path).toBe(200)
       }
       const { paths } = (await shop.get('/openapi.json')).body
-      for (const path of ['/register', '/products/{id}', '/orders/create_order'])
-        expect(paths).toHaveProperty([path])
+      for (const path of ['/register', '/products/{id}', '/orders']) expect(paths).toHaveProperty([path])
     })
 
     it('without CORS_ORIGINS no answer has CORS headers', async () => {
       const headers = { Origin: 'https://shop.example', 'Access-Control-Request-Method': 'POST' }
-      const preflight = await shop.request('OPTIONS', '/orders/create_order', { headers })
+      const preflight = await shop.request('OPTIONS', '/orders', { headers })
       expect(preflight).toMatchObject({ status: 204, body: '' })
-      const read = await shop.get('/products/', { headers })
+      const read = await shop.get('/products', { headers })
       expect(read.status).toBe(200)
       for (const answer of [preflight, read]) {
         expect([...answer.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([])

@@ -74,12 +74,12 @@ export function createClient(send: (path: string, init: RequestInit) => Promise<
     /** Creates a product. `token` is an admin's access token. */
     async product(token: string, product: Record<string, unknown> = {}): Promise<Json> {
       const body = { name: 'Cup', price: 12.9, stock: 10, ...product }
-      const answer = await request('POST', '/products/create_product', { token, body })
+      const answer = await request('POST', '/products', { token, body })
       if (answer.status !== 201) throw new Error(`no product: ${JSON.stringify(answer.body)}`)
       return answer.body
     },
 
     order: (token: string, productList: unknown, headers: Record<string, string> = {}) =>
-      request('POST', '/orders/create_order', { token, headers, body: { productList } }),
+      request('POST', '/orders', { token, headers, body: { productList } }),
   }
 }

@@ -25,6 +25,13 @@ type Make = (shop: Client, people: People, caller: Account) => ValidRequest | Pr
 
 const newProduct = (shop: Client, { boss }: People) => shop.product(boss.token)
 
+const cup = { name: 'Cup', description: 'Stoneware', price: 12.9, stock: 10 }
+
+async function newBasket(shop: Client, people: People) {
+  const { productId } = await newProduct(shop, people)
+  return { productList: [{ productId, quantity: 1 }] }
+}
+
 async function newOrderOfAda(shop: Client, people: People): Promise<string> {
   const { productId } = await newProduct(shop, people)
   const { status, body } = await shop.order(people.ada.token, [{ productId, quantity: 1 }])
@@ -61,11 +68,9 @@ export const validRequests = {
   }),
   'GET /.well-known/jwks.json': () => ({ path: '/.well-known/jwks.json' }),
 
-  'POST /products/create_product': () => ({
-    path: '/products/create_product',
-    body: { name: 'Cup', description: 'Stoneware', price: 12.9, stock: 10 },
-  }),
-  'GET /products/': () => ({ path: '/products/' }),
+  'POST /products': () => ({ path: '/products', body: cup }),
+  'POST /products/create_product': () => ({ path: '/products/create_product', body: cup }),
+  'GET /products': () => ({ path: '/products' }),
   'GET /products/{id}': async (shop, people) => {
     const { productId } = await newProduct(shop, people)
     return { path: `/products/${productId}` }
@@ -83,10 +88,11 @@ export const validRequests = {
     return { path: `/products/${productId}/stock`, body: { change: 5, reason: 'delivery' } }
   },
 
-  'POST /orders/create_order': async (shop, people) => {
-    const { productId } = await newProduct(shop, people)
-    return { path: '/orders/create_order', body: { productList: [{ productId, quantity: 1 }] } }
-  },
+  'POST /orders': async (shop, people) => ({ path: '/orders', body: await newBasket(shop, people) }),
+  'POST /orders/create_order': async (shop, people) => ({
+    path: '/orders/create_order',
+    body: await newBasket(shop, people),
+  }),
   'GET /orders': () => ({ path: '/orders' }),
   'GET /orders/{id}': async (shop, people) => ({ path: `/orders/${await newOrderOfAda(shop, people)}` }),
   'PUT /orders/{id}': async (shop, people) => ({

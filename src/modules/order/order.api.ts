@@ -74,33 +74,41 @@ const changed = {
   },
 }
 
-export const orderApi = {
-  placeOrder: createRoute({
-    method: 'post',
-    path: '/orders/create_order',
-    tags,
-    summary: 'Place an order',
-    description:
-      'The order takes the stock of all its lines, or of none. If the stock is less than one line needs, the answer is 409. If the outcome is not known in time, the answer is 503 with `orderId`. A retry with the same Idempotency-Key continues that order.',
-    security: bearer,
-    request: { headers: z.object({ 'Idempotency-Key': idempotencyKey }), body: body(newOrder) },
-    responses: {
-      201: {
-        description: 'The confirmed order',
-        headers: { ...etagHeader, ...locationHeader, ...replayedHeader },
-        content: json(order),
-      },
-      ...errors(
-        ...withBody,
-        ...signedIn,
-        'insufficient_stock',
-        'request_in_progress',
-        'invalid_transition',
-        'unknown_product',
-        'idempotency_key_reused',
-        'overloaded',
-      ),
+const placeOrder = createRoute({
+  method: 'post',
+  path: '/orders',
+  tags,
+  summary: 'Place an order',
+  description:
+    'The order takes the stock of all its lines, or of none. If the stock is less than one line needs, the answer is 409. If the outcome is not known in time, the answer is 503 with `orderId`. A retry with the same Idempotency-Key continues that order.',
+  security: bearer,
+  request: { headers: z.object({ 'Idempotency-Key': idempotencyKey }), body: body(newOrder) },
+  responses: {
+    201: {
+      description: 'The confirmed order',
+      headers: { ...etagHeader, ...locationHeader, ...replayedHeader },
+      content: json(order),
     },
+    ...errors(
+      ...withBody,
+      ...signedIn,
+      'insufficient_stock',
+      'request_in_progress',
+      'invalid_transition',
+      'unknown_product',
+      'idempotency_key_reused',
+      'overloaded',
+    ),
+  },
+})
+
+export const orderApi = {
+  placeOrder,
+  placeOrderAlias: createRoute({
+    ...placeOrder,
+    path: '/orders/create_order',
+    summary: 'Place an order, by the alias of the path',
+    description: 'An alias of `POST /orders`, with the same requests and answers.',
   }),
   listOrders: createRoute({
     method: 'get',

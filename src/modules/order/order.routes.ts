@@ -19,16 +19,18 @@ export function orderRoutes(service: OrderService, guard: Guard) {
   const router = createRouter()
   const middleware = guard('customer')
 
-  router.openapi({ ...orderApi.placeOrder, middleware }, async (c) => {
-    const { userId } = c.get('principal')
-    const key = c.req.valid('header')['Idempotency-Key']
-    const lines = c.req.valid('json').productList
-    const { order, refusal, replayed } = await service.place({ userId, key, lines }, c.get('call'))
-    if (replayed) c.get('headers')['idempotent-replayed'] = 'true'
-    if (!order) throw refusal
-    const location = `/orders/${order.orderId}`
-    return respondJson(c, orderResponse(order), 201, { etag: etag(order.version), location })
-  })
+  for (const route of [orderApi.placeOrder, orderApi.placeOrderAlias]) {
+    router.openapi({ ...route, middleware }, async (c) => {
+      const { userId } = c.get('principal')
+      const key = c.req.valid('header')['Idempotency-Key']
+      const lines = c.req.valid('json').productList
+      const { order, refusal, replayed } = await service.place({ userId, key, lines }, c.get('call'))
+      if (replayed) c.get('headers')['idempotent-replayed'] = 'true'
+      if (!order) throw refusal
+      const location = `/orders/${order.orderId}`
+      return respondJson(c, orderResponse(order), 201, { etag: etag(order.version), location })
+    })
+  }
 
   router.openapi({ ...orderApi.listOrders, middleware }, async (c) => {
     const { userId, status, limit = 20, cursor } = c.req.valid('query')

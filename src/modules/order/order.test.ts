@@ -28,8 +28,8 @@ const buy = async (account: Account = ada, quantity = 1): Promise<Json> => {
 const setStatus = (orderId: string, status: string, token: string, headers: Record<string, string> = {}) =>
   shop.put(`/orders/${orderId}`, { token, body: { status }, headers })
 
-describe('POST /orders/create_order', () => {
-  it("create_order confirms the order at the products' names and prices, and adds lines of one product together", async () => {
+describe('POST /orders', () => {
+  it("POST /orders confirms the order at the products' names and prices, and adds lines of one product together", async () => {
     const [cup, pot] = await Promise.all([
       product({ name: 'Cup', price: 0.1 }),
       product({ name: 'Pot', price: 29.99 }),
@@ -58,7 +58,7 @@ describe('POST /orders/create_order', () => {
     expect(read.body).toEqual(answer.body)
   })
 
-  it('create_order takes no stock if the stock of any line is too low, and names each such line', async () => {
+  it('POST /orders takes no stock if the stock of any line is too low, and names each such line', async () => {
     const [plenty, few, none] = await Promise.all([
       product({ stock: 10 }),
       product({ stock: 2 }),
@@ -77,7 +77,7 @@ describe('POST /orders/create_order', () => {
     expect(await stockOf(plenty.productId)).toBe(10)
   })
 
-  it('create_order answers 422 for products that do not exist, and names each of them', async () => {
+  it('POST /orders answers 422 for products that do not exist, and names each of them', async () => {
     const { productId } = await product()
     const missing = ['0123456789abcdef01234567', '1123456789abcdef01234567']
     const lines = [productId, ...missing].map((id) => ({ productId: id, quantity: 1 }))
@@ -106,23 +106,23 @@ describe('POST /orders/create_order', () => {
     ["the client's price", { productList: [{ ...line, price: 0.01 }] }, '/productList/0/price'],
     ["another's user id", { productList: [line], userId: line.productId }, '/userId'],
     ['a status', { productList: [line], status: 'delivered' }, '/status'],
-  ])('create_order refuses %s with 400, and stores no order', async (_, body, pointer) => {
+  ])('POST /orders refuses %s with 400, and stores no order', async (_, body, pointer) => {
     const before = await (await shop.collections('order')).collection('orders').countDocuments()
-    const answer = await shop.post('/orders/create_order', { token: ada.token, body })
+    const answer = await shop.post('/orders', { token: ada.token, body })
     expect(answer).toMatchObject({ status: 400, body: { code: 'validation_failed', errors: [{ pointer }] } })
     expect(await (await shop.collections('order')).collection('orders').countDocuments()).toBe(before)
   })
 
-  it('create_order refuses a request without a token with 401', async () => {
-    expect(await shop.post('/orders/create_order', { body: {} })).toMatchObject({ status: 401 })
+  it('POST /orders refuses a request without a token with 401', async () => {
+    expect(await shop.post('/orders', { body: {} })).toMatchObject({ status: 401 })
   })
 })
 
-describe('POST /orders/create_order with a key', () => {
+describe('POST /orders with a key', () => {
   const withKey = (key: string, lines: unknown, account = ada) =>
     shop.order(account.token, lines, { 'Idempotency-Key': key })
 
-  it('create_order with a used key repeats the first answer, even after the order was shipped', async () => {
+  it('POST /orders with a used key repeats the first answer, even after the order was shipped', async () => {
     const { productId } = await product()
     const lines = [{ productId, quantity: 2 }]
     const first = await withKey('basket-1', lines)
@@ -137,7 +137,7 @@ describe('POST /orders/create_order with a key', () => {
     expect(await stockOf(productId)).toBe(8)
   })
 
-  it('create_order with a used key repeats the first answer even after a cancellation', async () => {
+  it('POST /orders with a used key repeats the first answer even after a cancellation', async () => {
     const { productId } = await product()
     const first = await withKey('basket-2', [{ productId, quantity: 2 }])
     await shop.delete(`/orders/${first.body.orderId}`, { token: ada.token })
@@ -148,7 +148,7 @@ describe('POST /orders/create_order with a key', () => {
     expect(await stockOf(productId)).toBe(10)
   })
 
-  it('create_order with a used key treats two bodies as equal if their merged, sorted lines are equal', async () => {
+  it('POST /orders with a used key treats two bodies as equal if their merged, sorted lines are equal', async () => {
     const [a, b] = await Promise.all([product(), product()])
     const [one, two] = [a, b].map(({ productId }) => ({ productId, quantity: 2 }))
     const first = await withKey('basket-3', [one, two])
@@ -160,7 +160,7 @@ describe('POST /orders/create_order with a key', () => {
     })
   })
 
-  it('create_order with a used key repeats a rejection, even if the stock suffices by then', async () => {
+  it('POST /orders with a used key repeats a rejection, even if the stock suffices by then', async () => {
     const { productId } = await product({ stock: 1 })
     const lines = [{ productId, quantity: 5 }]
     const first = await withKey('basket-4', lines)
@@ -182,7 +182,7 @@ describe('POST /orders/create_order with a key', () => {
     })
   })
 
-  it('create_order places an order for each of two users that send the same key', async () => {
+  it('POST /orders places an order for each of two users that send the same key', async () => {
     const [{ productId }, grace] = await Promise.all([product(), shop.customer()])
     const first = await withKey('basket-6', [{ productId, quantity: 1 }])
     const other = await withKey('basket-6', [{ productId, quantity: 1 }], grace)
@@ -190,7 +190,7 @@ describe('POST /orders/create_order with a key', () => {
     expect(other.body.orderId).not.toBe(first.body.orderId)
   })
 
-  it('create_order refuses a malformed key with 400', async () => {
+  it('POST /orders refuses a malformed key with 400', async () => {
     const answer = await withKey('two words', [{ productId: '0123456789abcdef01234567', quantity: 1 }])
     expect(answer).toMatchObject({ status: 400, body: { errors: [{ parameter: 'Idempotency-Key' }] } })
   })

@@ -108,26 +108,34 @@ const stockChange = z
   })
   .openapi('StockChange')
 
-export const productApi = {
-  createProduct: createRoute({
-    method: 'post',
-    path: '/products/create_product',
-    tags,
-    summary: 'Create a product',
-    security: bearer,
-    request: { body: body(newProduct) },
-    responses: {
-      201: {
-        description: 'The new product',
-        headers: { ...etagHeader, ...locationHeader },
-        content: json(product),
-      },
-      ...errors(...withBody, ...admin, 'overloaded'),
+const createProduct = createRoute({
+  method: 'post',
+  path: '/products',
+  tags,
+  summary: 'Create a product',
+  security: bearer,
+  request: { body: body(newProduct) },
+  responses: {
+    201: {
+      description: 'The new product',
+      headers: { ...etagHeader, ...locationHeader },
+      content: json(product),
     },
+    ...errors(...withBody, ...admin, 'overloaded'),
+  },
+})
+
+export const productApi = {
+  createProduct,
+  createProductAlias: createRoute({
+    ...createProduct,
+    path: '/products/create_product',
+    summary: 'Create a product, by the alias of the path',
+    description: 'An alias of `POST /products`, with the same requests and answers.',
   }),
   listProducts: createRoute({
     method: 'get',
-    path: '/products/',
+    path: '/products',
     tags,
     summary: 'List products',
     request: {

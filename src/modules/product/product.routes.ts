@@ -15,14 +15,15 @@ import { type Position, productResponse, type SortOrder } from './product.ts'
 export function productRoutes(service: ProductService, guard: Guard) {
   const router = createRouter()
 
-  router.openapi({ ...productApi.createProduct, middleware: guard('admin') }, async (c) => {
-    const product = await service.create(c.req.valid('json'), c.get('principal'), c.get('call'))
-    const location = `/products/${product.productId}`
-    return respondJson(c, productResponse(product), 201, { etag: etag(product.version), location })
-  })
+  for (const route of [productApi.createProduct, productApi.createProductAlias]) {
+    router.openapi({ ...route, middleware: guard('admin') }, async (c) => {
+      const product = await service.create(c.req.valid('json'), c.get('principal'), c.get('call'))
+      const location = `/products/${product.productId}`
+      return respondJson(c, productResponse(product), 201, { etag: etag(product.version), location })
+    })
+  }
 
-  // The router removes the trailing slash from the path of a request, so that the route is registered without it.
-  router.openapi({ ...productApi.listProducts, path: '/products' }, async (c) => {
+  router.openapi(productApi.listProducts, async (c) => {
     const { sort, limit = 20, cursor } = c.req.valid('query')
     const after =
       cursor === undefined ? undefined : decodeCursor<[SortOrder, Position]>(cursors[sort], cursor)[1]

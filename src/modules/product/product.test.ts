@@ -27,10 +27,10 @@ const ledgerOf = async (productId: string) =>
     ])
     .toArray()
 
-describe('POST /products/create_product', () => {
-  it('create_product answers 201 with the product, its Location and its ETag', async () => {
+describe('POST /products', () => {
+  it('POST /products answers 201 with the product, its Location and its ETag', async () => {
     const body = { name: 'Espresso cup', description: 'Stoneware', price: 19.99, stock: 50 }
-    const answer = await shop.post('/products/create_product', { token, body })
+    const answer = await shop.post('/products', { token, body })
     expect(answer).toMatchObject({ status: 201, body: { ...body, version: 1 } })
     expect(answer.headers.get('etag')).toBe('"1"')
     expect(answer.headers.get('location')).toBe(`/products/${answer.body.productId}`)
@@ -50,13 +50,13 @@ describe('POST /products/create_product', () => {
     ])
   })
 
-  it('create_product refuses customers and anonymous clients', async () => {
+  it('POST /products refuses customers and anonymous clients', async () => {
     const body = { name: 'Cup', price: 1, stock: 1 }
-    const asCustomer = await shop.post('/products/create_product', { token: customerToken, body })
+    const asCustomer = await shop.post('/products', { token: customerToken, body })
     expect(asCustomer).toMatchObject({ status: 403, body: { code: 'forbidden' } })
-    expect(await shop.post('/products/create_product', { body })).toMatchObject({ status: 401 })
+    expect(await shop.post('/products', { body })).toMatchObject({ status: 401 })
     // The role is checked before the body.
-    expect(await shop.post('/products/create_product', { token: customerToken, body: {} })).toMatchObject({
+    expect(await shop.post('/products', { token: customerToken, body: {} })).toMatchObject({
       status: 403,
     })
   })
@@ -79,22 +79,22 @@ describe('POST /products/create_product', () => {
     ['a MongoDB operator as description', { description: { $gt: '' } }, '/description'],
     ['an unknown field', { colour: 'blue' }, '/colour'],
     ['a version', { version: 7 }, '/version'],
-  ])('create_product refuses %s with 400', async (_, change, pointer) => {
+  ])('POST /products refuses %s with 400', async (_, change, pointer) => {
     const before = await (await shop.collections('product')).collection('products').countDocuments()
     const body = { name: 'Cup', price: 1, stock: 1, ...change }
-    const answer = await shop.post('/products/create_product', { token, body })
+    const answer = await shop.post('/products', { token, body })
     expect(answer).toMatchObject({ status: 400, body: { code: 'validation_failed', errors: [{ pointer }] } })
     expect(await (await shop.collections('product')).collection('products').countDocuments()).toBe(before)
   })
 
-  it('create_product accepts each maximum, and counts characters rather than code units', async () => {
+  it('POST /products accepts each maximum, and counts characters rather than code units', async () => {
     const body = {
       name: '🫖'.repeat(200),
       description: 'x'.repeat(5_000),
       price: 100_000_000,
       stock: 1_000_000_000,
     }
-    expect(await shop.post('/products/create_product', { token, body })).toMatchObject({ status: 201, body })
+    expect(await shop.post('/products', { token, body })).toMatchObject({ status: 201, body })
   })
 })
 
@@ -512,7 +512,7 @@ describe('GET /products', () => {
     const rows: Json[] = []
     let cursor = ''
     for (;;) {
-      const { status, body } = await list.get(`/products/?limit=${limit}${query}${cursor}`)
+      const { status, body } = await list.get(`/products?limit=${limit}${query}${cursor}`)
       expect(status).toBe(200)
       rows.push(...body.data)
       if (body.nextCursor === null) return rows

@@ -42,7 +42,7 @@ export function startVisitors(
   }
   const reads: ((account: Account) => Promise<unknown>)[] = [
     async () => {
-      const page = await visit('GET /products/', 200, () => shop.get('/products/?limit=5'))
+      const page = await visit('GET /products', 200, () => shop.get('/products?limit=5'))
       seen = page.data?.[0]?.productId ?? seen
     },
     () => visit('GET /products/{id}', 200, () => shop.get(`/products/${seen}`)),

@@ -67,7 +67,7 @@ const answerOk: Answer = (request, response) => request.resume().on('end', () =>
 /** A path for which NGINX sends a request to the service. */
 const pathOf = new Map([
   ['auth', '/profile'],
-  ['product', '/products/'],
+  ['product', '/products'],
   ['order', '/orders'],
   ['trivet', '/docs'],
 ])
@@ -149,6 +149,8 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   const id = '66f2a1b0c3d4e5f60718293a'
   const key = { 'Idempotency-Key': 'once' }
   it.each<[string, string, Record<string, string>]>([
+    ['POST', '/orders', key],
+    ['POST', '/orders/', key],
     ['POST', '/orders/create_order', key],
     ['POST', `/products/${id}/stock`, key],
     ['POST', '/token/refresh', {}],
@@ -168,9 +170,10 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   )
 
   it.each<[string, string, Record<string, string>]>([
+    ['POST', '/orders', {}],
     ['POST', '/orders/create_order', {}],
     ['POST', `/products/${id}/stock`, {}],
-    ['POST', '/products/create_product', key],
+    ['POST', '/products', key],
     ['POST', '/register', key],
     ['POST', '/login', key],
     ['PUT', `/orders/${id}`, key],
@@ -191,7 +194,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
     await resolveAllTo(first, second)
     answers.set(first, () => undefined)
     answers.set(second, () => undefined)
-    const answer = await client.post('/orders/create_order', { headers: key, body: {} })
+    const answer = await client.post('/orders', { headers: key, body: {} })
     expect(answer).toMatchObject({ status: 503, body: { detail: late } })
     expectProblem(answer, 'dependency_unavailable')
     expect(received).toHaveLength(1)
@@ -216,7 +219,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
     const times: number[] = []
     for (let n = 0; n < 8; n++) {
       const started = performance.now()
-      expect((await client.get('/products/')).status).toBe(200)
+      expect((await client.get('/products')).status).toBe(200)
       times.push(performance.now() - started)
     }
     expect(Math.max(...times)).toBeLessThan(3_000)
@@ -249,19 +252,19 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
 
   it('NGINX sends requests to new containers, and none to removed containers', async () => {
     await resolveAllTo(first)
-    await client.get('/products/')
+    await client.get('/products')
     expect(received).toMatchObject([{ by: first }])
     await resolveAllTo(second)
-    for (let n = 0; n < 10; n++) await client.get('/products/')
+    for (let n = 0; n < 10; n++) await client.get('/products')
     expect(new Set(received.map(({ by }) => by))).toEqual(new Set([second]))
   })
 
   it('NGINX excludes no replica after failures', async () => {
     await resolveAllTo(first)
     answers.set(first, (request) => request.socket.destroy())
-    for (let n = 0; n < 10; n++) expect((await client.get('/products/')).status).toBe(503)
+    for (let n = 0; n < 10; n++) expect((await client.get('/products')).status).toBe(503)
     answers.set(first, answerOk)
-    expect((await client.get('/products/')).status).toBe(200)
+    expect((await client.get('/products')).status).toBe(200)
   })
 
   it('NGINX sends every route to the service that hosts it', async () => {
@@ -319,12 +322,12 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   it('NGINX refuses a body over 1 MiB, as the API does', async () => {
     await resolveAllTo(first)
     for (const method of ['POST', 'PUT']) {
-      const answer = await client.request(method, '/products/create_product', {
+      const answer = await client.request(method, '/products', {
         raw: 'x'.repeat(1024 * 1024 + 1),
       })
       expectProblem(answer, 'body_too_large')
     }
-    expect((await client.post('/products/create_product', { raw: 'x'.repeat(1024 * 1024) })).status).toBe(200)
+    expect((await client.post('/products', { raw: 'x'.repeat(1024 * 1024) })).status).toBe(200)
     expect(received).toHaveLength(1)
   })
 
@@ -333,7 +336,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   it.each<[string, string, string[]]>([
     ['an invalid request line', 'validation_failed', ['GET /a b c HTTP/1.1\r\nHost: x\r\n\r\n']],
     ['a path above the root', 'validation_failed', [requestText('GET', '/../x')]],
-    ['a method in lower case', 'validation_failed', [requestText('get', '/products/')]],
+    ['a method in lower case', 'validation_failed', [requestText('get', '/products')]],
     ['a request without a host', 'validation_failed', ['GET / HTTP/1.1\r\nConnection: close\r\n\r\n']],
     ['an unknown version of HTTP', 'validation_failed', ['GET / HTTP/2.0\r\nHost: x\r\n\r\n']],
     [
@@ -357,7 +360,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
       [requestText('PUT', '/orders/1', chunked), 'x\r\n\r\n'],
     ],
     ['a private path', 'route_not_found', [requestText('GET', '/internal')]],
-    ['a TRACE request', 'method_not_allowed', [requestText('TRACE', '/products/')]],
+    ['a TRACE request', 'method_not_allowed', [requestText('TRACE', '/products')]],
     ['a header that is too large', 'headers_too_large', [requestText('GET', '/', { A: 'x'.repeat(20_000) })]],
     [
       'headers that are too large together',
@@ -388,7 +391,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
   })
 
   it('NGINX lists the methods of the API in Allow', async () => {
-    const answer = await sendRaw(nginx.url, requestText('TRACE', '/products/'))
+    const answer = await sendRaw(nginx.url, requestText('TRACE', '/products'))
     const methods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS']
     expect(new Map(answer.headers).get('allow')).toBe(methods.join(', '))
     expect(JSON.parse(answer.body).allowed).toEqual(methods)
@@ -445,7 +448,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
 
   it('NGINX answers HEAD with the status and headers of a problem, and no body', async () => {
     await resolveAllTo(unusedAddress)
-    const { status, headers, body } = await sendRaw(nginx.url, requestText('HEAD', '/products/'))
+    const { status, headers, body } = await sendRaw(nginx.url, requestText('HEAD', '/products'))
     expect({ status, body }).toEqual({ status: 503, body: '' })
     expect(Object.fromEntries(headers)).toMatchObject({ 'retry-after': '1' })
   })
