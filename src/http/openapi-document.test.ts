@@ -60,6 +60,7 @@ it('the document has every public route', () => {
       'POST /orders/create_order',
       'GET /orders',
       'GET /orders/{id}',
+      'GET /orders/{id}/history',
       'PUT /orders/{id}',
       'DELETE /orders/{id}',
       'GET /healthz',

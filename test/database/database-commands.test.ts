@@ -349,6 +349,9 @@ const scenarios: Record<string, Scenario> = {
     go: async () => answers(200, shop.get(`/orders/${(await bought()).orderId}`, asAdmin())),
     ...lookUpByAdmin,
   },
+  'GET /orders/{id}/history': {
+    go: async () => answers(200, shop.get(`/orders/${(await bought()).orderId}/history`, asAda())),
+  },
   'PUT /orders/{id}, to cancel': {
     async go() {
       const { orderId } = await bought()

@@ -287,6 +287,11 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
       await answered(200, get(`/orders/${orderId}`, { token }))
       await answered(404, get(`/orders/${orderId}`, { token: (await customer()).token }))
     },
+    'GET /orders/{id}/history': async () => {
+      const { orderId, token } = await bought()
+      await answered(200, get(`/orders/${orderId}/history`, { token }))
+      await answered(404, get(`/orders/${orderId}/history`, { token: (await customer()).token }))
+    },
     'PUT /orders/{id}': async () => {
       const { orderId, token } = await bought()
       await answered(403, put(`/orders/${orderId}`, { token, body: { status: 'shipped' } }))

@@ -70,6 +70,7 @@ const access: Record<OperationName, Access> = {
   'POST /orders/create_order': toUsers(201),
   'GET /orders': toUsers(200),
   'GET /orders/{id}': toOwnerAndAdmins(200),
+  'GET /orders/{id}/history': toOwnerAndAdmins(200),
   'PUT /orders/{id}': toOwnerAndAdmins(200),
   'DELETE /orders/{id}': toOwnerAndAdmins(200),
 

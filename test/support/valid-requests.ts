@@ -95,6 +95,9 @@ export const validRequests = {
   }),
   'GET /orders': () => ({ path: '/orders' }),
   'GET /orders/{id}': async (shop, people) => ({ path: `/orders/${await newOrderOfAda(shop, people)}` }),
+  'GET /orders/{id}/history': async (shop, people) => ({
+    path: `/orders/${await newOrderOfAda(shop, people)}/history`,
+  }),
   'PUT /orders/{id}': async (shop, people) => ({
     path: `/orders/${await newOrderOfAda(shop, people)}`,
     body: { status: 'cancelled' },

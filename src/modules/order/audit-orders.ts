@@ -108,7 +108,9 @@ function findOverdue(dependencies: Dependencies, order: Order): Finding | undefi
   const now = Date.now()
   if (now < sweptAt + overdueAfterMs && leaseUntil < now + maxLeaseMs) return undefined
   const repair = async () =>
-    (await finishOrder(dependencies, order, newCall())) ? 'finished: the order is cancelled' : undefined
+    (await finishOrder(dependencies, order, 'audit', newCall()))
+      ? 'finished: the order is cancelled'
+      : undefined
   const message = `is ${status}, and no process finishes the order: its lease ends at ${new Date(leaseUntil).toISOString()}`
   return { code: 'order_unfinished', subject, message, repair }
 }

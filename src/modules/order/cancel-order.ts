@@ -13,20 +13,22 @@ interface Dependencies {
  * Cancels an order for a client: compare-and-set it to `cancelling`, and then complete the cancellation. If the stock cannot
  * be released now, the order stays `cancelling`, and the sweeper completes the cancellation later.
  * @param order is `pending`, `confirmed`, `cancelling` or `cancelled`
+ * @param by `StatusChange.by`
  * @returns the order as it is afterwards, or undefined if another request has changed it since it was read
  */
 export async function cancelOrder(
   dependencies: Dependencies,
   order: Order,
+  by: string,
   call: Call,
 ): Promise<Order | undefined> {
   if (order.status === 'cancelled') return order
   const { orders } = dependencies
   const cancelling =
-    order.status === 'cancelling' ? order : await orders.beginCancelling(order, call.deadline, call)
+    order.status === 'cancelling' ? order : await orders.beginCancelling(order, call.deadline, by, call)
   if (!cancelling) return undefined
   try {
-    return await completeCancelling(dependencies, cancelling, call)
+    return await completeCancelling(dependencies, cancelling, by, call)
   } catch (error) {
     if (isDomainError(error, 'dependency_unavailable', 'overloaded')) return cancelling
     throw error
@@ -46,9 +48,10 @@ export async function cancelOrder(
 export async function completeCancelling(
   { orders, product }: Dependencies,
   order: Order,
+  by: string,
   call: Call,
 ): Promise<Order> {
   await waitUntilDeadline(call, 'product', product.release({ orderId: order.orderId }, call))
-  const cancelled = await orders.finishCancelling(order, call)
+  const cancelled = await orders.finishCancelling(order, by, call)
   return cancelled ?? (await orders.findLatest(order, ({ status }) => status === 'cancelled', call)) ?? order
 }

@@ -16,8 +16,8 @@ export const writeTimeoutMs = 2_000
 /** The compare-and-set of one order. */
 export interface OrderChange {
   stepId: string
-  /** False if the change only moves the lease. */
-  changesStatus: boolean
+  /** `StatusChange.by`. Undefined if the change only moves the lease. */
+  statusChangedBy: string | undefined
   /** The fields and values that the stored order must still have. */
   expected: mongoose.mongo.Filter<OrderDocument>
   /** The order as this change leaves it. */
@@ -93,7 +93,7 @@ const stepIdsOf = ({ steps, stepId }: OrderDocument): (string | undefined)[] =>
 /** Sets every field that a change may touch. */
 const updateOf = ({
   stepId,
-  changesStatus,
+  statusChangedBy: by,
   expected,
   next,
 }: OrderChange): mongoose.mongo.AnyBulkWriteOperation<OrderDocument> => {
@@ -107,9 +107,9 @@ const updateOf = ({
         $set: {
           ...{ lines, totalAmount, status, version, confirmation, rejection, leaseUntil, updatedAt },
           ...(isUndone && { undo: true }),
-          ...(!changesStatus && { stepId }),
+          ...(by === undefined && { stepId }),
         },
-        ...(changesStatus && { $push: { steps: { id: stepId, status, at: updatedAt } } }),
+        ...(by !== undefined && { $push: { steps: { id: stepId, status, at: updatedAt, by } } }),
         ...(next.key === undefined && { $unset: { key: 1 } }),
       },
     },

@@ -4,7 +4,7 @@ import { CorruptDocument } from '#kernel/mongo/corrupt-documents.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { strictSchema } from '#kernel/mongo/inserts.ts'
 import type { Rejection } from '../product/contract.ts'
-import type { Order, OrderLine } from './order.ts'
+import type { Order, OrderLine, StatusChange } from './order.ts'
 import { type OrderStatus, orderStatuses } from './order-status.ts'
 
 /** An order as MongoDB stores it. */
@@ -35,6 +35,8 @@ interface StoredStep {
   id: string
   status: OrderStatus
   at: Date
+  /** `StatusChange.by`. Versions before this field left it out. */
+  by?: string
 }
 
 const orderSchema = new Schema<OrderDocument>(
@@ -63,6 +65,7 @@ const orderSchema = new Schema<OrderDocument>(
           id: { type: String },
           status: { type: String, enum: orderStatuses },
           at: { type: Date },
+          by: { type: String },
         },
       ],
       default: undefined,
@@ -138,3 +141,21 @@ export const toOrder = (document: OrderDocument): Order => ({
   createdAt: document.createdAt,
   updatedAt: document.updatedAt,
 })
+
+/**
+ * All statuses that the order has had, oldest first. The order is inserted as `pending` by its owner. An earlier version of the
+ * program may have made changes without storing them as steps: the time of the confirmation and of the last change is known.
+ * @throws Error if the document is not well-formed
+ */
+export function readStatusChanges(document: OrderDocument): StatusChange[] {
+  if (!isWellFormed(document)) throw new CorruptDocument('order', String(document._id))
+  const { userId, status, confirmation, createdAt, updatedAt } = document
+  const steps = (document.steps ?? []).map(({ status, at, by = null }) => ({ status, at, by }))
+  const isConfirmed = confirmation && !steps.some((step) => step.status === 'confirmed')
+  const changes: StatusChange[] = [
+    { status: 'pending', at: createdAt, by: userId.toHexString() },
+    ...(isConfirmed ? [{ status: 'confirmed' as const, at: confirmation.at, by: null }] : []),
+    ...steps,
+  ]
+  return changes.at(-1)?.status === status ? changes : [...changes, { status, at: updatedAt, by: null }]
+}

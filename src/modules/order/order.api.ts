@@ -55,12 +55,24 @@ const order = z
     },
   })
 
+const statusChange = z
+  .object({
+    status: z.enum(orderStatuses),
+    at: timestamp,
+    by: z.string().nullable().openapi({
+      description:
+        'The id of the user whose request led to the status; or `sweeper` or `audit` if the program undid or completed an abandoned order by itself. Null if it is not known, as for changes by an earlier version of the program.',
+      example: '66f2a1b0c3d4e5f607182900',
+    }),
+  })
+  .openapi('OrderStatusChange')
+
 const line = z.strictObject({ productId: id, quantity: z.int().min(1).max(1_000).openapi({ example: 2 }) })
 const newOrder = z
   .strictObject({ productList: z.array(line).min(1).max(100) })
   .openapi('NewOrder', { description: 'The quantities of lines with the same product are added.' })
 
-const statusChange = z
+const orderUpdate = z
   .strictObject({ status: z.enum(requestableStatuses) })
   .openapi('StatusChange', { example: { status: 'cancelled' } })
 
@@ -146,6 +158,20 @@ export const orderApi = {
       ...errors('validation_failed', ...signedIn, 'order_not_found'),
     },
   }),
+  listOrderHistory: createRoute({
+    method: 'get',
+    path: '/orders/{id}/history',
+    tags,
+    summary: 'List the statuses that an order has had, oldest first',
+    description:
+      'The first entry is `pending`, at the time of the order and by its owner. The last entry is the present status.',
+    security: bearer,
+    request: { params, query: z.object({ limit, cursor }) },
+    responses: {
+      200: { description: 'A page of statuses', content: json(page('OrderHistoryPage', statusChange)) },
+      ...errors('validation_failed', ...signedIn, 'order_not_found'),
+    },
+  }),
   updateOrder: createRoute({
     method: 'put',
     path: '/orders/{id}',
@@ -154,7 +180,7 @@ export const orderApi = {
     description:
       'The owner of an order may only cancel it. An admin may set every status that the body allows.',
     security: bearer,
-    request: { params, headers: preconditions, body: body(statusChange) },
+    request: { params, headers: preconditions, body: body(orderUpdate) },
     responses: {
       ...changed,
       ...errors(

@@ -36,6 +36,7 @@ afterAll(async () => {
   await mongo.close()
 })
 
+const by = 'a user'
 const call = (): Call => createCall(20_000, 'test')
 const place = async (): Promise<Order> => {
   const orderId = elsewhere.newId()
@@ -65,34 +66,34 @@ describe('a step whose answer is not known', () => {
       'confirmed, then cancelled',
       place,
       (order) => here.confirm(order, held(order), call()),
-      (order) => elsewhere.beginCancelling(order, Date.now(), call()),
+      (order) => elsewhere.beginCancelling(order, Date.now(), by, call()),
     ],
     [
       'shipped, then delivered',
       placeConfirmed,
-      (order) => here.advance(order, 'shipped', call()),
-      (order) => elsewhere.advance(order, 'delivered', call()),
+      (order) => here.advance(order, 'shipped', by, call()),
+      (order) => elsewhere.advance(order, 'delivered', by, call()),
     ],
     [
       'cancelling, then taken over and cancelled',
       placeConfirmed,
-      (order) => here.beginCancelling(order, Date.now(), call()),
+      (order) => here.beginCancelling(order, Date.now(), by, call()),
       async (order) => {
         const owned = taken(await elsewhere.takeOver(order, Date.now() + 1_000, call()))
-        taken(await elsewhere.finishCancelling(owned, call()))
+        taken(await elsewhere.finishCancelling(owned, by, call()))
       },
     ],
     [
       'undone, then cancelled',
       place,
-      (order) => here.beginUndo(order, Date.now(), call()),
-      (order) => elsewhere.finishCancelling(order, call()),
+      (order) => here.beginUndo(order, Date.now(), by, call()),
+      (order) => elsewhere.finishCancelling(order, by, call()),
     ],
     [
       'taken over, then cancelled',
       place,
       (order) => here.takeOver(order, Date.now() + 1_000, call()),
-      (order) => elsewhere.beginCancelling(order, Date.now(), call()),
+      (order) => elsewhere.beginCancelling(order, Date.now(), by, call()),
     ],
   ]
 
@@ -124,13 +125,13 @@ it('an order stores each change of status with its time, and a takeover is no ch
   const order = await place()
   const owned = taken(await here.takeOver(order, Date.now() + 1_000, call()))
   const confirmed = taken(await here.confirm(owned, held(order), call()))
-  const cancelling = taken(await here.beginCancelling(confirmed, Date.now(), call()))
-  const cancelled = taken(await here.finishCancelling(cancelling, call()))
+  const cancelling = taken(await here.beginCancelling(confirmed, Date.now(), by, call()))
+  const cancelled = taken(await here.finishCancelling(cancelling, by, call()))
   const stored = await database.connection.collection('orders').findOne({ key: order.key })
   expect(stored?.steps).toMatchObject([
-    { status: 'confirmed', at: confirmed.updatedAt },
-    { status: 'cancelling', at: cancelling.updatedAt },
-    { status: 'cancelled', at: cancelled.updatedAt },
+    { status: 'confirmed', at: confirmed.updatedAt, by: order.userId },
+    { status: 'cancelling', at: cancelling.updatedAt, by },
+    { status: 'cancelled', at: cancelled.updatedAt, by },
   ])
 })
 
@@ -140,8 +141,8 @@ it('a replica that does not know the list of steps works beside a replica that k
   const orders = database.connection.collection('orders')
   await orders.updateOne({ key: order.key }, { $set: { status: 'shipped', version: 3, stepId: 'theirs' } })
   const [, delivered] = await Promise.all([
-    here.advance(order, 'shipped', call()),
-    here.advance({ ...order, status: 'shipped', version: 3 }, 'delivered', call()),
+    here.advance(order, 'shipped', by, call()),
+    here.advance({ ...order, status: 'shipped', version: 3 }, 'delivered', by, call()),
   ])
   expect(delivered).toMatchObject({ status: 'delivered' })
   expect(await orders.findOne({ key: order.key })).toMatchObject({

@@ -8,7 +8,7 @@ import { bulkWriteFailures, isDuplicateId, isDuplicateKey } from '#kernel/mongo/
 import { insertMany } from '#kernel/mongo/inserts.ts'
 import { splitOnFailure } from '#kernel/split-on-failure.ts'
 import type { HeldLine, Line, Rejection } from '../product/contract.ts'
-import type { Order } from './order.ts'
+import type { Order, StatusChange } from './order.ts'
 import {
   type CompareAndSet,
   createCompareAndSet,
@@ -18,13 +18,25 @@ import {
   writeErrorOf,
   writeTimeoutMs,
 } from './order-changes.repository.ts'
-import { type OrderDocument, orderModel, readOrder, toOrder } from './order-document.repository.ts'
+import {
+  type OrderDocument,
+  orderModel,
+  readOrder,
+  readStatusChanges,
+  toOrder,
+} from './order-document.repository.ts'
 import { createOrderList } from './order-list.repository.ts'
 import type { OrderStatus } from './order-status.ts'
 
 export interface OrderIdentity {
   orderId: string
   userId: string
+}
+
+/** An order of any user, or only of this user. */
+export interface OrderScope {
+  orderId: string
+  userId?: string
 }
 
 export interface NewOrder extends OrderIdentity {
@@ -100,6 +112,11 @@ function pendingDocument({ orderId, userId, key, lines, linesHash, leaseUntil }:
 function createReads(database: Database) {
   const orders = orderModel(database)
 
+  const findDocument = ({ orderId, userId }: OrderScope, call: Call) => {
+    const filter = { ...(userId !== undefined && { userId }), _id: orderId }
+    return database.run(call, (maxTimeMS) => orders.findOne(filter).maxTimeMS(maxTimeMS).lean())
+  }
+
   const findOne = async (
     filter: { userId: string } & ({ _id: string } | { key: string }),
     level: 'majority' | 'linearizable',
@@ -126,15 +143,15 @@ function createReads(database: Database) {
   }
 
   return {
-    async find(
-      { orderId, userId }: { orderId: string; userId?: string },
-      call: Call,
-    ): Promise<Order | undefined> {
-      const filter = { ...(userId !== undefined && { userId }), _id: orderId }
-      const document = await database.run(call, (maxTimeMS) =>
-        orders.findOne(filter).maxTimeMS(maxTimeMS).lean(),
-      )
+    async find(scope: OrderScope, call: Call): Promise<Order | undefined> {
+      const document = await findDocument(scope, call)
       return document ? readOrder(document) : undefined
+    },
+
+    /** All statuses that the order has had, oldest first. */
+    async statusChanges(scope: OrderScope, call: Call): Promise<StatusChange[] | undefined> {
+      const document = await findDocument(scope, call)
+      return document ? readStatusChanges(document) : undefined
     },
 
     /**
@@ -151,25 +168,33 @@ function createReads(database: Database) {
 }
 
 function createTransitions(compareAndSet: CompareAndSet) {
-  const change = (order: Order, expected: OrderChange['expected'], changes: Partial<Order>, call: Call) => {
-    const changesStatus = changes.status !== undefined
-    return compareAndSet({ stepId: newId(), changesStatus, expected, next: { ...order, ...changes } }, call)
-  }
-
   /** Changes the status, which makes a new version. */
   const step = (
     order: Order,
     expected: OrderChange['expected'],
     changes: Partial<Order> & { status: OrderStatus },
+    by: string,
     call: Call,
-    at = new Date(),
-  ) => change(order, expected, { ...changes, version: order.version + 1, updatedAt: at }, call)
+    updatedAt = new Date(),
+  ) => {
+    const next = { ...order, ...changes, version: order.version + 1, updatedAt }
+    return compareAndSet({ stepId: newId(), statusChangedBy: by, expected, next }, call)
+  }
 
   return {
     /** Renews the lease of an unfinished order. Of several processes that read the same lease, one succeeds. */
     takeOver: (order: Order, leaseUntil: number, call: Call) =>
-      change(order, matchesLease(order), { leaseUntil }, call),
+      compareAndSet(
+        {
+          stepId: newId(),
+          statusChangedBy: undefined,
+          expected: matchesLease(order),
+          next: { ...order, leaseUntil },
+        },
+        call,
+      ),
 
+    /** Only requests of the owner confirm and reject an order. */
     confirm: (order: Order, held: readonly HeldLine[], call: Call, at = new Date()) =>
       step(
         order,
@@ -180,30 +205,38 @@ function createTransitions(compareAndSet: CompareAndSet) {
           totalAmount: held.reduce((sum, line) => sum + line.price * line.quantity, 0),
           confirmation: { at, version: order.version + 1 },
         },
+        order.userId,
         call,
         at,
       ),
 
     reject: (order: Order, rejection: Rejection, call: Call) =>
-      step(order, matchesVersion(order, 'pending'), { status: 'rejected', rejection }, call),
+      step(order, matchesVersion(order, 'pending'), { status: 'rejected', rejection }, order.userId, call),
 
-    beginCancelling: (order: Order, leaseUntil: number, call: Call) =>
-      step(order, matchesVersion(order, 'pending', 'confirmed'), { status: 'cancelling', leaseUntil }, call),
+    beginCancelling: (order: Order, leaseUntil: number, by: string, call: Call) =>
+      step(
+        order,
+        matchesVersion(order, 'pending', 'confirmed'),
+        { status: 'cancelling', leaseUntil },
+        by,
+        call,
+      ),
 
     /** Begins to cancel an abandoned `pending` order. Unlike a client's cancellation, an undo frees the key in the end. */
-    beginUndo: (order: Order, leaseUntil: number, call: Call) =>
-      step(order, matchesLease(order), { status: 'cancelling', leaseUntil, isUndone: true }, call),
+    beginUndo: (order: Order, leaseUntil: number, by: string, call: Call) =>
+      step(order, matchesLease(order), { status: 'cancelling', leaseUntil, isUndone: true }, by, call),
 
-    finishCancelling: (order: Order, call: Call) =>
+    finishCancelling: (order: Order, by: string, call: Call) =>
       step(
         order,
         matchesVersion(order, 'cancelling'),
         { status: 'cancelled', ...(order.isUndone && { key: undefined }) },
+        by,
         call,
       ),
 
-    advance: (order: Order, to: 'shipped' | 'delivered', call: Call) =>
-      step(order, matchesVersion(order, order.status), { status: to }, call),
+    advance: (order: Order, to: 'shipped' | 'delivered', by: string, call: Call) =>
+      step(order, matchesVersion(order, order.status), { status: to }, by, call),
   }
 }
 

@@ -7,13 +7,16 @@ import { createRouter } from '#kernel/http/router.ts'
 import { id } from '#kernel/schemas.ts'
 import { orderApi } from './order.api.ts'
 import type { OrderService } from './order.service.ts'
-import { orderResponse } from './order.ts'
+import { orderResponse, statusChangeResponse } from './order.ts'
 
 const position = z.strictObject({
   createdAt: z.iso.datetime().transform((value) => new Date(value)),
   orderId: id,
   isAlone: z.boolean().default(false),
 })
+
+/** The number of entries on all pages before. The entries of an order keep their places. */
+const historyCursor = (orderId: string) => z.tuple([z.literal(orderId), z.int().min(1)])
 
 export function orderRoutes(service: OrderService, guard: Guard) {
   const router = createRouter()
@@ -44,6 +47,14 @@ export function orderRoutes(service: OrderService, guard: Guard) {
     const order = await service.find(c.req.valid('param').id, c.get('principal'), c.get('call'))
     if (notModified(c, order.version)) return respond(c, null, 304)
     return respondJson(c, orderResponse(order), 200)
+  })
+
+  router.openapi({ ...orderApi.listOrderHistory, middleware }, async (c) => {
+    const { id } = c.req.valid('param')
+    const { limit = 20, cursor } = c.req.valid('query')
+    const [, skip] = cursor === undefined ? [id, 0] : decodeCursor(historyCursor(id), cursor)
+    const page = await service.history(id, { skip, limit }, c.get('principal'), c.get('call'))
+    return respondJson(c, { ...page, data: page.data.map(statusChangeResponse) }, 200)
   })
 
   router.openapi({ ...orderApi.updateOrder, middleware }, async (c) => {

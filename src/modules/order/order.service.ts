@@ -6,8 +6,8 @@ import { checkPreconditions, type Preconditions } from '#kernel/http/preconditio
 import type { Principal } from '#kernel/principal.ts'
 import type { Line, ProductPort } from '../product/contract.ts'
 import { cancelOrder } from './cancel-order.ts'
-import type { OrderRepository } from './order.repository.ts'
-import { type Order, type Position, positionOf } from './order.ts'
+import type { OrderRepository, OrderScope } from './order.repository.ts'
+import { type Order, type Position, positionOf, type StatusChange } from './order.ts'
 import {
   allowedTransitions,
   mayRequest,
@@ -36,9 +36,8 @@ export function createOrderService(dependencies: { orders: OrderRepository; prod
 
   /** @throws DomainError `order_not_found`, also for an order of another user, so that its id reveals nothing */
   const find = async (orderId: string, principal: Principal, call: Call): Promise<Order> => {
-    const scope = principal.role === 'admin' ? { orderId } : { orderId, userId: principal.userId }
-    const order = await orders.find(scope, call)
-    if (!order) throw new DomainError('order_not_found', `there is no order ${orderId}`)
+    const order = await orders.find(scopeOf(orderId, principal), call)
+    if (!order) throw orderNotFound(orderId)
     return order
   }
 
@@ -59,6 +58,19 @@ export function createOrderService(dependencies: { orders: OrderRepository; prod
       return pageOf(rows, limit, positionOf)
     },
 
+    /** @throws DomainError as `find` */
+    async history(
+      orderId: string,
+      { skip, limit }: { skip: number; limit: number },
+      principal: Principal,
+      call: Call,
+    ): Promise<Page<StatusChange>> {
+      const changes = await orders.statusChanges(scopeOf(orderId, principal), call)
+      if (!changes) throw orderNotFound(orderId)
+      const rows = changes.slice(skip, skip + limit + 1)
+      return pageOf(rows, limit, () => [orderId, skip + limit])
+    },
+
     /**
      * Changes the status of an order. Cancelling a cancelled order changes nothing.
      * @returns the order as it is afterwards; `cancelling` if the stock could not be released at once
@@ -73,10 +85,18 @@ export function createOrderService(dependencies: { orders: OrderRepository; prod
       retryCompareAndSet({ subject: 'order', maxAttempts }, async () => {
         const order = await find(orderId, principal, call)
         checkChange(order, to, conditions, principal)
-        return to === 'cancelled' ? cancelOrder(dependencies, order, call) : orders.advance(order, to, call)
+        const by = principal.userId
+        return to === 'cancelled'
+          ? cancelOrder(dependencies, order, by, call)
+          : orders.advance(order, to, by, call)
       }),
   }
 }
+
+const scopeOf = (orderId: string, { role, userId }: Principal): OrderScope =>
+  role === 'admin' ? { orderId } : { orderId, userId }
+
+const orderNotFound = (orderId: string) => new DomainError('order_not_found', `there is no order ${orderId}`)
 
 /** @throws DomainError `forbidden`, `precondition_failed`, `invalid_transition` */
 function checkChange(

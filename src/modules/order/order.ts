@@ -33,6 +33,23 @@ export interface Order {
   updatedAt: Date
 }
 
+/** A status of an order: since when, and by whom. */
+export interface StatusChange {
+  status: OrderStatus
+  at: Date
+  /**
+   * The id of the user whose request led to the status, or the name of the part of the program that acted by itself: `sweeper`
+   * or `audit`. Null if an earlier version of the program did not store it.
+   */
+  by: string | null
+}
+
+export const statusChangeResponse = ({ status, at, by }: StatusChange) => ({
+  status,
+  at: at.toISOString(),
+  by,
+})
+
 /** The order as clients see it. */
 export const orderResponse = (order: Order) => ({
   orderId: order.orderId,

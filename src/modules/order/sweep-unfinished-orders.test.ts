@@ -54,7 +54,7 @@ describe.concurrent('an order that is left pending', () => {
   it.for(['the request', 'the answer'])(
     'a pending order is undone and frees its key if %s of its reserve was lost, so that a retry places a new order',
     async (lost, context) => {
-      const { shop, stockOf, place, read, becomes, leavePending } = await open(context)
+      const { shop, ada, stockOf, place, read, becomes, leavePending } = await open(context)
       const { productId, orderId } = await leavePending(lost)
       expect(await stockOf(productId)).toBe(lost === 'the answer' ? 8 : 10)
       await shop.ageLease(orderId, longAgo)
@@ -65,6 +65,12 @@ describe.concurrent('an order that is left pending', () => {
         productList: [{ price: null }],
       })
       expect(await stockOf(productId)).toBe(10)
+      const history = await shop.get(`/orders/${orderId}/history`, { token: ada.token })
+      expect(history.body.data).toMatchObject([
+        { status: 'pending', by: ada.userId },
+        { status: 'cancelling', by: 'sweeper' },
+        { status: 'cancelled', by: 'sweeper' },
+      ])
 
       const retried = await place(productId)
       expect(retried).toMatchObject({ status: 201, body: { status: 'confirmed' } })
@@ -237,11 +243,14 @@ describe.concurrent('the sweeper', () => {
         // A retry takes the order over.
         await orders.takeOver(asRead, call.deadline + 1, call)
       } else {
-        const first = finishOrder({ orders, product }, asRead, { ...call, deadline: call.deadline + 1 })
+        const first = finishOrder({ orders, product }, asRead, 'sweeper', {
+          ...call,
+          deadline: call.deadline + 1,
+        })
         await expect(first).rejects.toMatchObject({ code: 'dependency_unavailable' })
       }
       const before = await read()
-      expect(await finishOrder({ orders, product }, asRead, call)).toBe(false)
+      expect(await finishOrder({ orders, product }, asRead, 'sweeper', call)).toBe(false)
       expect(await read()).toEqual(before)
       expect(product.release).toHaveBeenCalledTimes(status === 'pending' ? 0 : 1)
 

@@ -46,7 +46,7 @@ export const sweepUnfinishedOrders = (options: Options): Job => ({
         // One failed order does not stop the others. Several failures probably mean that the product service is unavailable.
         if (signal.aborted || failures.length >= maxFailures) return
         try {
-          if (await finishOrder(options, order, newCall())) finished += 1
+          if (await finishOrder(options, order, 'sweeper', newCall())) finished += 1
         } catch (error) {
           failures.push(error)
         }
@@ -61,17 +61,22 @@ export const sweepUnfinishedOrders = (options: Options): Job => ({
 /**
  * Undoes or completes an order whose lease has ended.
  * @param order the order as it was read
+ * @param by `StatusChange.by`
  * @returns false if another process has changed the order since
  * @throws DomainError `dependency_unavailable`, `overloaded`: another process may finish the order after its new lease
  */
 export async function finishOrder(
   { orders, product }: Pick<Options, 'orders' | 'product'>,
   order: Order,
+  by: string,
   call: Call,
 ): Promise<boolean> {
-  const begin = order.status === 'pending' ? orders.beginUndo : orders.takeOver
-  const taken = await begin(order, call.deadline, call)
+  const { deadline } = call
+  const taken =
+    order.status === 'pending'
+      ? await orders.beginUndo(order, deadline, by, call)
+      : await orders.takeOver(order, deadline, call)
   if (!taken) return false
-  await completeCancelling({ orders, product }, taken, call)
+  await completeCancelling({ orders, product }, taken, by, call)
   return true
 }
