@@ -57,7 +57,12 @@ export const text = (min: number, max: number) =>
       (value) => hasCharacters(value, min, max) && (min === 0 || visible.test(value)),
       `must have ${min} to ${max} characters${min === 0 ? '' : ', at least one of them visible'}`,
     )
-    .openapi({ type: 'string', minLength: min, maxLength: max, ...(min > 0 && { pattern: visiblePattern }) })
+    .openapi({
+      type: 'string',
+      minLength: min,
+      maxLength: max,
+      pattern: `^[^\\u0000]*${min > 0 ? `${visiblePattern}[^\\u0000]*` : ''}$`,
+    })
 
 /**
  * Options of a rule about several fields. With them the rule is checked even if a field has a fault, so that one answer

@@ -8,7 +8,8 @@ export const etag = (version: number): string => `"${version}"`
 
 const entityTag = '(?:W/)?"[\\x21\\x23-\\x7e\\x80-\\xff]*"'
 // The list may have empty elements, because a recipient must ignore them (RFC 9110, 5.6.1).
-const listOfTags = new RegExp(`^[ \\t,]*${entityTag}(?:[ \\t]*,[ \\t,]*${entityTag})*[ \\t,]*$`)
+const tagList = `[ \\t,]*${entityTag}(?:[ \\t]*,[ \\t,]*${entityTag})*[ \\t,]*`
+const listOfTags = new RegExp(`^${tagList}$`)
 
 /** `*`, or a list of entity tags as they are written (RFC 9110, 8.8.3), weak ones with their `W/`. */
 export type EntityTags = '*' | readonly string[]
@@ -79,7 +80,7 @@ const entityTags = (description: string) =>
       return z.NEVER
     })
     .optional()
-    .openapi({ type: 'string', description, example: '"3"' })
+    .openapi({ type: 'string', pattern: `^(?:[ \\t]*\\*[ \\t]*|${tagList})$`, description, example: '"3"' })
 
 /** The schema of the headers that make a write conditional. */
 export const preconditions = z.object({

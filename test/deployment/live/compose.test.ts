@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { freePort } from '#src/embedded/free-port.ts'
 import { sendOnce, sendUntilFinal } from '#test/faults/outcomes.ts'
 import { type Client, createClient } from '#test/support/client.ts'
-import { docker, noDocker, run } from './docker.ts'
+import { runProgram } from '#test/support/run-program.ts'
+import { docker, noDocker } from './docker.ts'
 import { startVisitors } from './load.ts'
 
 if (noDocker) console.log(`skipped: ${noDocker}`)
@@ -151,7 +152,7 @@ describe.skipIf(noDocker)('the containers of the compose file', () => {
     it('a rolling update restarts neither MongoDB nor NGINX, and loses no request if there are replicas', async () => {
       const before = await startsOfOthers()
       const update = () =>
-        run('deploy/rolling-update.sh', options, {
+        runProgram('deploy/rolling-update.sh', options, {
           ...environment,
           REVISION: `rolling-${member}`,
         })
@@ -176,7 +177,7 @@ describe.skipIf(noDocker)('the containers of the compose file', () => {
     it('a rolling update removes a new replica that does not become healthy, and keeps the old replicas', async () => {
       if (shape !== 'split') return
       const known = await compose(shape, 'ps', '--all', '--quiet')
-      const update = run('deploy/rolling-update.sh', options, {
+      const update = runProgram('deploy/rolling-update.sh', options, {
         ...environment,
         // With this value the program ends at each start.
         LOG_LEVEL: 'none-such',

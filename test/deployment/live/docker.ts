@@ -1,9 +1,5 @@
-import { execFile, spawnSync } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-
-const root = fileURLToPath(new URL('../../..', import.meta.url))
-// The build of an image takes the longest.
-const timeoutMs = 1_200_000
+import { spawnSync } from 'node:child_process'
+import { runProgram } from '#test/support/run-program.ts'
 
 /** The reason why this machine cannot run containers. Undefined if it can. */
 export const noDocker: string | undefined = (() => {
@@ -14,23 +10,4 @@ export const noDocker: string | undefined = (() => {
 })()
 
 export const docker = (args: readonly string[], env: Record<string, string> = {}): Promise<string> =>
-  run('docker', args, env)
-
-/**
- * Runs a program in the project's folder.
- * @returns its standard output
- * @throws Error with its standard error, if its exit code is not 0
- */
-export function run(
-  program: string,
-  args: readonly string[],
-  env: Record<string, string> = {},
-): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const options = { cwd: root, env: { ...process.env, ...env }, timeout: timeoutMs, maxBuffer: 2 ** 26 }
-    execFile(program, [...args], options, (error, stdout, stderr) => {
-      if (error) reject(new Error(`${program} ${args.join(' ')}: ${stderr.slice(-4_000)}`, { cause: error }))
-      else resolve(stdout.trim())
-    })
-  })
-}
+  runProgram('docker', args, env)
