@@ -1,16 +1,15 @@
-import { proxy } from 'hono/proxy'
 import { DomainError, dependencyUnavailable } from '#kernel/errors.ts'
 import { bodyLimit, maxBodyBytes, refuseIncompleteBody } from '#kernel/http/body-limit.ts'
 import { createClientOf } from '#kernel/http/client-address.ts'
-import { elementsOf } from '#kernel/http/header-list.ts'
 import { refuseMalformedEscapes } from '#kernel/http/parameters.ts'
-import { methodNotAllowed, problemResponse, routeNotFound } from '#kernel/http/problems.ts'
+import { problemResponse, routeNotFound } from '#kernel/http/problems.ts'
 import { requestContext } from '#kernel/http/request-context.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { AnyModule } from '#kernel/module.ts'
 import { crossOrigin } from '../http/cross-origin.ts'
 import { securityHeaders } from '../http/security-headers.ts'
+import { forward, withoutConnectionFields } from './forward.ts'
 
 // The time for each service when any service may answer, so that a service that hangs does not delay the others for long. It is
 // longer than the second that `/readyz` takes while MongoDB does not answer.
@@ -50,39 +49,27 @@ export function createGateway(options: {
     const { path } = c.req
     const segment = firstSegment(path)
     if (segment === 'internal' || segment === 'metrics') throw routeNotFound(path)
-    // No route has the method TRACE, and `fetch` cannot send it. OPTIONS is sent instead, because its answer lists the
-    // methods of the path.
-    const isTrace = c.req.method === 'TRACE'
-    const method = isTrace ? 'OPTIONS' : c.req.method
+    const { method } = c.req
     // Only a safe method (RFC 9110, 9.2.1) may be repeated on another service.
-    const isSafe = ['GET', 'HEAD', 'OPTIONS'].includes(method)
+    const isSafe = ['GET', 'HEAD', 'OPTIONS', 'TRACE'].includes(method)
     // The gateway reads the complete body first, so that no service waits for a slow client.
-    const body = isSafe ? null : await c.req.arrayBuffer().catch(refuseIncompleteBody)
+    const body = isSafe ? null : new Uint8Array(await c.req.arrayBuffer().catch(refuseIncompleteBody))
+    const headers = withoutConnectionFields(c.req.raw.headers, ...setByNode)
+    headers.set('x-request-id', c.get('call').requestId)
+    headers.set('x-forwarded-for', clientOf(c).address)
     const ownerUrl = urlBySegment.get(segment)
     for (const target of ownerUrl === undefined ? Object.values(urls) : [ownerUrl]) {
-      let answer: Response
+      const signal = AbortSignal.timeout(ownerUrl === undefined ? anyServiceTimeoutMs : timeoutMs)
       try {
-        answer = await proxy(`${target}${pathname}${search}`, {
-          method,
-          body,
-          headers: forwardedHeaders(c.req.raw.headers, {
-            'x-request-id': c.get('call').requestId,
-            'x-forwarded-for': clientOf(c).address,
-          }),
-          redirect: 'manual',
-          signal: AbortSignal.timeout(ownerUrl === undefined ? anyServiceTimeoutMs : timeoutMs),
-        })
+        const answer = await forward(`${target}${pathname}${search}`, { method, body, headers, signal })
+        c.set('isForwarded', true)
+        return answer
       } catch (error) {
         if (c.req.raw.signal.aborted) refuseIncompleteBody()
         const { requestId } = c.get('call')
-        logger.warn({ requestId, target, err: (error as Error).cause ?? error }, 'service did not answer')
+        logger.warn({ requestId, target, err: error }, 'service did not answer')
         if (!isSafe) break
-        continue
       }
-      const allow = answer.headers.get('allow')
-      if (isTrace && allow !== null) throw methodNotAllowed('TRACE', path, allow.split(', '))
-      c.set('isForwarded', true)
-      return answer
     }
     throw dependencyUnavailable(`the service behind /${segment} is not available`)
   })
@@ -95,27 +82,7 @@ export function createGateway(options: {
   return gateway
 }
 
-// The header fields that belong to one connection (RFC 9110, 7.6.1), and those that `fetch` sets itself. `fetch` refuses `Expect`,
-// which Node.js has answered already.
-const notForwarded = [
-  'connection',
-  'content-length',
-  'expect',
-  'host',
-  'keep-alive',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]
-
-/** The header fields that go to the service. The fields that `Connection` names belong to the client's connection only. */
-function forwardedHeaders(received: Headers, added: Record<string, string>): Record<string, string> {
-  const headers = new Headers(received)
-  for (const name of [...notForwarded, ...elementsOf(received.get('connection') ?? '')]) {
-    headers.delete(name)
-  }
-  return { ...Object.fromEntries(headers), ...added }
-}
+// The header fields that Node.js sets itself, and `Expect`, which it has answered already.
+const setByNode = ['content-length', 'expect', 'host']
 
 const firstSegment = (path: string): string => path.split('/')[1] ?? ''

@@ -76,10 +76,12 @@ function isAwaitingBody(c: Context<AppEnv>): boolean {
   return incoming !== undefined && incoming.readableFlowing === true && !incoming.complete
 }
 
-/** Adds the headers to an answer that was not made by `respond`. */
+/** Adds the headers to an answer that was not made by `respond`. An answer that another process has made keeps its own `Vary` too. */
 function completeHeaders(c: Context<AppEnv>): void {
   if (c.res === c.get('response')) return
   for (const [name, value] of Object.entries(c.get('headers'))) {
-    if (!c.res.headers.has(name)) c.res.headers.set(name, value)
+    const own = c.res.headers.get(name)
+    if (own === null) c.res.headers.set(name, value)
+    else if (name === 'vary') c.res.headers.set(name, `${value}, ${own}`)
   }
 }
