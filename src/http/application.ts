@@ -12,6 +12,7 @@ import { createRouter } from '#kernel/http/router.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { AnyModule, StartedModule } from '#kernel/module.ts'
 import { credentialGuard } from '#kernel/ports/service-credential.ts'
+import { compression } from './compression.ts'
 import { crossOrigin } from './cross-origin.ts'
 import { documentationRoutes } from './documentation-routes.ts'
 import { healthRoutes, type Readiness } from './health-routes.ts'
@@ -68,6 +69,7 @@ export function createApplication(options: {
 
   app.use(requestContext({ timeoutMs: config.requestTimeoutMs, headers: securityHeaders, logger }))
   if (config.corsOrigins.length > 0) app.use(crossOrigin(config.corsOrigins))
+  app.use(compression())
   app.use(refuseMalformedEscapes)
   app.use(bodyLimit(maxBodyBytes))
 

@@ -2,8 +2,10 @@ import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import { serveStatic } from '@hono/node-server/serve-static'
 import { createRoute, z } from '@hono/zod-openapi'
+import { cacheControl, respondWith } from '#kernel/http/caching.ts'
 import { errorsOf, json } from '#kernel/http/openapi.ts'
 import { type ProblemTable, routeNotFound } from '#kernel/http/problems.ts'
+import { jsonOf, type Representation } from '#kernel/http/representation.ts'
 import { respond, respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import { ownPagePolicy } from './security-headers.ts'
@@ -69,10 +71,10 @@ export function documentationRoutes(document: () => object, problems: ProblemTab
   const router = createRouter()
 
   // The document is created at the first request, because most processes never need it, and it takes memory.
-  let documentJson: string | undefined
+  let openApi: Representation | undefined
   router.get(documentationApi.getOpenApiDocument.path, (c) => {
-    documentJson ??= JSON.stringify(document())
-    return respond(c, documentJson, 200, { 'content-type': 'application/json' })
+    openApi ??= jsonOf(document())
+    return respondWith(c, openApi, cacheControl.revalidated)
   })
 
   router.get(documentationApi.getReference.path, (c) =>

@@ -1,8 +1,11 @@
+import { cacheControl } from '#kernel/http/caching.ts'
+
 /**
  * The security headers of each answer. They forbid browsers almost every use of an answer (OWASP HTTP Headers Cheat
- * Sheet). OWASP ASVS 5, 3.4.1, requires HSTS for a year.
+ * Sheet), and caches to keep it. OWASP ASVS 5, 3.4.1, requires HSTS for a year.
  */
 export const securityHeaders: Readonly<Record<string, string>> = {
+  'cache-control': cacheControl.notStored,
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',

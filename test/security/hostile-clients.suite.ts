@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { accessSuite } from '#test/shapes/access.suite.ts'
 import { accountInputSuite } from '#test/shapes/account-input.suite.ts'
 import { bodyInputSuite } from '#test/shapes/body-input.suite.ts'
+import { cachingSuite } from '#test/shapes/caching.suite.ts'
+import { compressionSuite } from '#test/shapes/compression.suite.ts'
 import { headerInputSuite } from '#test/shapes/header-input.suite.ts'
 import { headersSuite } from '#test/shapes/headers.suite.ts'
 import { parameterInputSuite } from '#test/shapes/parameter-input.suite.ts'
@@ -34,5 +36,7 @@ export function hostileClientsSuite(shape: Shape) {
       accountInputSuite(() => shop)
     })
     headersSuite(() => shop, origins)
+    cachingSuite(() => shop, 'https://shop.example')
+    compressionSuite(() => shop)
   })
 }

@@ -131,19 +131,6 @@ export function headersSuite(deployment: () => Deployment, origins: readonly str
       expect(page.body).not.toMatch(/<script(?![^>]* src=)|<style|\sstyle=|\son\w+=|javascript:/i)
     })
 
-    it('answers with data of a user forbid caching, and public answers do not', async () => {
-      const personal = operations.filter(
-        ({ name, security }) => security !== undefined || /^POST \/(register|login|token)/.test(name),
-      )
-      expect(personal.length).toBeGreaterThanOrEqual(13)
-      for (const { name } of personal) {
-        expect((await ask(name, people.boss.token)).headers.get('cache-control'), name).toBe('no-store')
-      }
-      for (const name of ['GET /products', 'GET /products/{id}', 'GET /.well-known/jwks.json']) {
-        expect((await ask(name)).headers.get('cache-control'), name).toBeNull()
-      }
-    })
-
     it('no answer sets a cookie, and the cookies of a request have no effect', async () => {
       const cookie = `session=1; token=${people.boss.token}`
       const { token } = people.ada

@@ -1,5 +1,6 @@
 import type { Call } from '#kernel/call.ts'
 import type { Principal } from '#kernel/principal.ts'
+import type { Representation } from './representation.ts'
 
 /** The variables that middleware sets for handlers. */
 export interface AppEnv {
@@ -13,6 +14,8 @@ export interface AppEnv {
     headers: Record<string, string>
     /** Whether another process has made the answer, and has logged why the request failed. */
     isForwarded?: boolean
+    /** The body of the answer, if it may be compressed. */
+    compressible?: Representation
     /** An answer that already has the `headers` above. */
     response?: Response
   }

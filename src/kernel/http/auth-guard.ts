@@ -65,8 +65,6 @@ export function authGuard(options: {
   }
 
   return (role) => async (c, next) => {
-    // No cache may keep an answer that is for one user only, not even the browser's on a shared computer.
-    c.get('headers')['cache-control'] = 'no-store'
     const token = /^Bearer +(\S+)$/i.exec(c.req.header('Authorization') ?? '')?.[1]
     if (!token) throw new DomainError('unauthenticated', 'Authorization: must be "Bearer <access token>"')
     const principal = await authenticate(token, c.get('call'))

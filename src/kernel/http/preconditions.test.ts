@@ -88,7 +88,7 @@ it.each([
 
 describe('If-None-Match', async () => {
   const app = createRouter().use(requestContext({ timeoutMs: 5_000, logger: await quiet }))
-  app.get('/thing', (c) => (notModified(c, 3) ? c.body(null, 304) : c.json('thing')))
+  app.get('/thing', (c) => (notModified(c, etag(3)) ? c.body(null, 304) : c.json('thing')))
   const get = async (header?: string) =>
     app.request('/thing', { headers: header === undefined ? {} : { 'if-none-match': header } })
 

@@ -42,9 +42,11 @@ export const dependOnVersion = ({ ifMatch, ifNoneMatch }: Preconditions): boolea
 const matchesStrongly = (tags: EntityTags, version: number): boolean =>
   tags === '*' || tags.includes(etag(version))
 
+const withoutWeakness = (tag: string): string => (tag.startsWith('W/') ? tag.slice(2) : tag)
+
 /** If-None-Match compares weakly. */
-const matchesWeakly = (tags: EntityTags, version: number): boolean =>
-  tags === '*' || tags.includes(etag(version)) || tags.includes(`W/${etag(version)}`)
+const matchesWeakly = (tags: EntityTags, current: string): boolean =>
+  tags === '*' || tags.some((tag) => withoutWeakness(tag) === withoutWeakness(current))
 
 /**
  * Checks the preconditions of a write to a resource that exists, in the order of RFC 9110, 13.2.2.
@@ -54,17 +56,17 @@ export function checkPreconditions({ ifMatch, ifNoneMatch }: Preconditions, vers
   if (ifMatch !== undefined && !matchesStrongly(ifMatch, version)) {
     throw new DomainError('precondition_failed', `If-Match: the current version is ${etag(version)}`)
   }
-  if (ifNoneMatch !== undefined && matchesWeakly(ifNoneMatch, version)) {
+  if (ifNoneMatch !== undefined && matchesWeakly(ifNoneMatch, etag(version))) {
     throw new DomainError('precondition_failed', `If-None-Match: the current version is ${etag(version)}`)
   }
 }
 
 /** Sets the ETag of the answer. Returns true if the answer must be 304 because of If-None-Match (RFC 9110, 13.1.2). */
-export function notModified(c: Context<AppEnv>, version: number): boolean {
-  c.get('headers').etag = etag(version)
+export function notModified(c: Context<AppEnv>, current: string): boolean {
+  c.get('headers').etag = current
   const header = c.req.header('If-None-Match')
   const tags = header === undefined ? undefined : parseEntityTags(header)
-  return tags !== undefined && matchesWeakly(tags, version)
+  return tags !== undefined && matchesWeakly(tags, current)
 }
 
 const expectedTags = 'must be * or a list of quoted entity tags, such as "3" or "3", "4"'

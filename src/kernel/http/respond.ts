@@ -8,7 +8,7 @@ import type { AppEnv } from './app-env.ts'
  */
 export function respond(
   c: Context<AppEnv>,
-  body: string | null,
+  body: string | Uint8Array<ArrayBuffer> | null,
   status: StatusCode,
   headers: Readonly<Record<string, string>> = {},
 ): Response {

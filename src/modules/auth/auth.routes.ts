@@ -1,5 +1,7 @@
 import type { Guard } from '#kernel/http/auth-guard.ts'
+import { cacheControl, respondWith } from '#kernel/http/caching.ts'
 import type { ClientOf } from '#kernel/http/client-address.ts'
+import { jsonOf } from '#kernel/http/representation.ts'
 import { respond, respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import type { PublicKey } from '#kernel/public-key.ts'
@@ -7,9 +9,6 @@ import type { Accounts } from './accounts.ts'
 import { authApi } from './auth.api.ts'
 import type { SignIn } from './sign-in.ts'
 import { userResponse } from './user.ts'
-
-/** Keeps caches from storing personal data and tokens. */
-const noStore = { 'cache-control': 'no-store' }
 
 export function authRoutes(options: {
   accounts: Accounts
@@ -24,17 +23,17 @@ export function authRoutes(options: {
 
   router.openapi(authApi.registerAccount, async (c) => {
     const user = await accounts.register(c.req.valid('json'), clientOf(c), c.get('call'))
-    return respondJson(c, userResponse(user), 201, { ...noStore, location: '/profile' })
+    return respondJson(c, userResponse(user), 201, { location: '/profile' })
   })
 
   router.openapi(authApi.signIn, async (c) => {
     const tokens = await signIn.login(c.req.valid('json'), clientOf(c), c.get('call'))
-    return respondJson(c, tokens, 200, noStore)
+    return respondJson(c, tokens, 200)
   })
 
   router.openapi(authApi.refreshTokens, async (c) => {
     const tokens = await signIn.refresh(c.req.valid('json').refreshToken, clientOf(c), c.get('call'))
-    return respondJson(c, tokens, 200, noStore)
+    return respondJson(c, tokens, 200)
   })
 
   router.openapi(authApi.signOut, async (c) => {
@@ -53,7 +52,8 @@ export function authRoutes(options: {
     return respond(c, null, 204)
   })
 
-  router.openapi(authApi.listPublicKeys, (c) => respondJson(c, { keys: publicKeys }, 200))
+  const keySet = jsonOf({ keys: publicKeys })
+  router.openapi(authApi.listPublicKeys, (c) => respondWith(c, keySet, cacheControl.keySet))
 
   return router
 }

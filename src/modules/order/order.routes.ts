@@ -1,7 +1,9 @@
 import { z } from '@hono/zod-openapi'
 import type { Guard } from '#kernel/http/auth-guard.ts'
+import { respondWith } from '#kernel/http/caching.ts'
 import { decodeCursor } from '#kernel/http/paging.ts'
 import { etag, notModified, preconditionsOf } from '#kernel/http/preconditions.ts'
+import { jsonOf } from '#kernel/http/representation.ts'
 import { respond, respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import { id } from '#kernel/schemas.ts'
@@ -40,12 +42,12 @@ export function orderRoutes(service: OrderService, guard: Guard) {
     const after = cursor === undefined ? undefined : decodeCursor(position, cursor)
     const query = { userId, status, after, limit }
     const page = await service.list(query, c.get('principal'), c.get('call'))
-    return respondJson(c, { ...page, data: page.data.map(orderResponse) }, 200)
+    return respondWith(c, jsonOf({ ...page, data: page.data.map(orderResponse) }))
   })
 
   router.openapi({ ...orderApi.getOrder, middleware }, async (c) => {
     const order = await service.find(c.req.valid('param').id, c.get('principal'), c.get('call'))
-    if (notModified(c, order.version)) return respond(c, null, 304)
+    if (notModified(c, etag(order.version))) return respond(c, null, 304)
     return respondJson(c, orderResponse(order), 200)
   })
 

@@ -3,6 +3,7 @@ import type { Context } from 'hono'
 import { validationFailed } from '#kernel/errors.ts'
 import type { AppEnv } from '#kernel/http/app-env.ts'
 import type { Guard } from '#kernel/http/auth-guard.ts'
+import { cacheControl, respondWith } from '#kernel/http/caching.ts'
 import { decodeCursor } from '#kernel/http/paging.ts'
 import { etag, notModified, preconditionsOf } from '#kernel/http/preconditions.ts'
 import { respond, respondJson } from '#kernel/http/respond.ts'
@@ -27,12 +28,13 @@ export function productRoutes(service: ProductService, guard: Guard) {
     const { sort, limit = 20, cursor } = c.req.valid('query')
     const after =
       cursor === undefined ? undefined : decodeCursor<[SortOrder, Position]>(cursors[sort], cursor)[1]
-    return respondJson(c, await service.list({ sort, after, limit }, c.get('call')), 200)
+    return respondWith(c, await service.list({ sort, after, limit }, c.get('call')), cacheControl.revalidated)
   })
 
   const get = async (c: Context<AppEnv>, id: string) => {
     const product = await service.get(id, c.get('call'))
-    if (notModified(c, product.version)) return respond(c, null, 304)
+    c.get('headers')['cache-control'] = cacheControl.revalidated
+    if (notModified(c, etag(product.version))) return respond(c, null, 304)
     return respondJson(c, productResponse(product), 200)
   }
   // Most requests need no check beyond the id. They skip the validators, which would be a third of the work for a read.

@@ -3,6 +3,7 @@ import { coalesceReads } from '#kernel/coalesced-reads.ts'
 import { retryCompareAndSet } from '#kernel/compare-and-set.ts'
 import { type Page, pageOf } from '#kernel/http/paging.ts'
 import { checkPreconditions, dependOnVersion, type Preconditions } from '#kernel/http/preconditions.ts'
+import { jsonOf, type Representation } from '#kernel/http/representation.ts'
 import type { Principal } from '#kernel/principal.ts'
 import type { ProductRepository } from './product.repository.ts'
 import {
@@ -78,7 +79,7 @@ export function createProductService(options: { products: ProductRepository; sto
 }
 
 const createList = (products: ProductRepository) =>
-  coalesceReads<ProductListQuery, Page<ProductResponse>>(
+  coalesceReads<ProductListQuery, Representation<Page<ProductResponse>>>(
     {
       name: 'the list of products',
       maxWaiting: maxWaitingForList,
@@ -87,6 +88,6 @@ const createList = (products: ProductRepository) =>
     async (query, call) => {
       const rows = await products.list({ ...query, limit: query.limit + 1 }, call)
       const page = pageOf(rows, query.limit, (last) => [query.sort, positionOf(last, query.sort)])
-      return { ...page, data: page.data.map(productResponse) }
+      return jsonOf({ ...page, data: page.data.map(productResponse) })
     },
   )
