@@ -56,7 +56,7 @@ export function orderRoutes(service: OrderService, guard: Guard) {
     const { limit = 20, cursor } = c.req.valid('query')
     const [, skip] = cursor === undefined ? [id, 0] : decodeCursor(historyCursor(id), cursor)
     const page = await service.history(id, { skip, limit }, c.get('principal'), c.get('call'))
-    return respondJson(c, { ...page, data: page.data.map(statusChangeResponse) }, 200)
+    return respondWith(c, jsonOf({ ...page, data: page.data.map(statusChangeResponse) }))
   })
 
   router.openapi({ ...orderApi.updateOrder, middleware }, async (c) => {
