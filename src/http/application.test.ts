@@ -258,56 +258,75 @@ describe('query parameters', () => {
 })
 
 it.each<[string, string, unknown, object]>([
-  ['GET', '/products?limit=1&limit=2', undefined, { parameter: 'limit', message: 'must be given only once' }],
+  [
+    'GET',
+    '/products?limit=1&limit=2',
+    undefined,
+    { parameter: 'limit', code: 'repeated', message: 'must be given only once' },
+  ],
   [
     'GET',
     '/products?sort=age',
     undefined,
-    { parameter: 'sort', message: 'must be one of newest, price, -price, name' },
+    { parameter: 'sort', code: 'format', message: 'must be one of newest, price, -price, name' },
   ],
   [
     'GET',
     `/orders?cursor=${'x'.repeat(4_001)}`,
     undefined,
-    { parameter: 'cursor', message: 'must have at most 4000 characters' },
+    { parameter: 'cursor', code: 'max', message: 'must have at most 4000 characters' },
   ],
-  ['POST', '/orders', {}, { pointer: '/productList', message: 'is required, and must be an array' }],
-  ['POST', '/orders', { productList: [] }, { pointer: '/productList', message: 'must not be empty' }],
+  [
+    'POST',
+    '/orders',
+    {},
+    { pointer: '/productList', code: 'required', message: 'is required, and must be an array' },
+  ],
+  [
+    'POST',
+    '/orders',
+    { productList: [] },
+    { pointer: '/productList', code: 'min', message: 'must not be empty' },
+  ],
   [
     'POST',
     '/orders',
     { productList: [{ productId: '0'.repeat(24), quantity: 0 }] },
-    { pointer: '/productList/0/quantity', message: 'must be at least 1' },
+    { pointer: '/productList/0/quantity', code: 'min', message: 'must be at least 1' },
   ],
   [
     'POST',
     '/orders',
     { productList: [{ productId: '0'.repeat(24), quantity: 1.5 }] },
-    { pointer: '/productList/0/quantity', message: 'must be an integer' },
+    { pointer: '/productList/0/quantity', code: 'type', message: 'must be an integer' },
   ],
   [
     'POST',
     '/products',
     { name: 'Cup', price: 1 },
-    { pointer: '/stock', message: 'is required, and must be an integer' },
+    { pointer: '/stock', code: 'required', message: 'is required, and must be an integer' },
   ],
   [
     'POST',
     '/register',
     { username: 'someone', password: 'correct horse battery' },
-    { pointer: '/email', message: 'is required, and must be a string' },
+    { pointer: '/email', code: 'required', message: 'is required, and must be a string' },
   ],
   [
     'POST',
     '/products',
     { name: 'Cup', price: '1', stock: 1 },
-    { pointer: '/price', message: 'must be a number' },
+    { pointer: '/price', code: 'type', message: 'must be a number' },
   ],
   [
     'POST',
     '/register',
     { username: 'someone', email: 'nowhere', password: 'correct horse battery' },
-    { pointer: '/email', message: expect.stringMatching(/^must be an e-mail address such as/) },
+    {
+      pointer: '/email',
+      code: 'format',
+      message: expect.stringMatching(/^must be an e-mail address such as/),
+    },
   ],
 ])('a refusal says what the route expects: %s %s %j', async (method, path, body, fault) => {
   expect(await client.request(method, path, { token: shop.adminToken, body })).toMatchObject({

@@ -20,7 +20,11 @@ export interface TimeLimits {
 export const maxHeadBytes = 16 * 1024
 
 export const malformedRequest = (): DomainError =>
-  validationFailed({ parameter: 'request', message: 'must be a well-formed HTTP/1.1 request (RFC 9112)' })
+  validationFailed({
+    parameter: 'request',
+    code: 'format',
+    message: 'must be a well-formed HTTP/1.1 request (RFC 9112)',
+  })
 
 /** The status, header fields and body of an answer that no route makes. It ends the connection. */
 function renderRefusal(error: DomainError) {

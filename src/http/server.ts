@@ -88,7 +88,7 @@ function createRequestListener(fetch: (request: Request) => Response | Promise<R
     inFlight.pushNode(node)
     response.once('close', () => inFlight.removeNode(node))
     const fault = faultOfHost(request)
-    if (fault) return sendRefusal(response, validationFailed({ parameter: 'Host', message: fault }))
+    if (fault) return sendRefusal(response, validationFailed({ parameter: 'Host', ...fault }))
     const target = originForm(request)
     if (target === undefined) return sendRefusal(response, malformedRequest())
     request.url = target

@@ -57,8 +57,21 @@ export const isDomainError = (error: unknown, ...codes: ErrorCode[]): error is D
 export const dependencyUnavailable = (message: string, cause?: unknown): DomainError =>
   new DomainError('dependency_unavailable', message, {}, { cause })
 
+/**
+ * What is wrong with a part of the input. The codes are stable, so that a client can show messages of its own.
+ * - `required`: a field, parameter or header is missing
+ * - `type`: a value has another type
+ * - `min`, `max`: a number, a length or a count is out of bounds
+ * - `format`: a text does not have the form that is asked for, or is none of the listed values
+ * - `unknown`: the request has no such field or parameter
+ * - `repeated`: something that may occur once occurs again
+ * - `rule`: a rule about several fields, or about the resource, does not hold
+ */
+export const faultCodes = ['required', 'type', 'min', 'max', 'format', 'unknown', 'repeated', 'rule'] as const
+export type FaultCode = (typeof faultCodes)[number]
+
 /** One fault of the input: a `pointer` (RFC 6901) into the body, or the name of a path, query or header parameter. */
-export type Fault = { pointer: string; message: string } | { parameter: string; message: string }
+export type Fault = ({ pointer: string } | { parameter: string }) & { code: FaultCode; message: string }
 
 /** The maximum number of faults that a refusal lists, so that the size of an answer is bounded. */
 export const listedFaults = 20

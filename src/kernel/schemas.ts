@@ -1,7 +1,11 @@
 import { z } from '@hono/zod-openapi'
+import type { FaultCode } from './errors.ts'
 import { toMinorUnits } from './money.ts'
 
 /** The building blocks of all request schemas. */
+
+/** The options of a rule that is written as a function: its message, and the code of the fault in the answer. */
+export const rule = (code: FaultCode, message: string) => ({ message, params: { code } })
 
 /** 24 lower-case hex digits. */
 export const idFormat = /^[0-9a-f]{24}$/
@@ -41,22 +45,30 @@ export const visiblePattern =
   '[^\\u0000-\\u0020\\u007f-\\u00a0\\u00ad\\u034f\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890\\u0891\\u08e2\\u115f\\u1160\\u1680\\u17b4\\u17b5' +
   '\\u180b-\\u180f\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u2800\\u3000\\u3164\\ufdd0-\\ufdef\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb\\ufffe\\uffff]'
 
+/** Whether the database can return a text unchanged: it has no NUL and no unpaired surrogate. */
+export const isStorable = (value: string): boolean => value.isWellFormed() && !value.includes('\0')
+
+function lengthFault(value: string, min: number, max: number): FaultCode | undefined {
+  if (!hasCharacters(value, 0, max)) return 'max'
+  if (!hasCharacters(value, min, max)) return 'min'
+  return min === 0 || visible.test(value) ? undefined : 'format'
+}
+
 /**
- * A text that people read. Its length is counted in code points. NUL and unpaired surrogates are refused, because the
- * database could not return them unchanged. Direction marks are accepted, because names in two scripts need them. A
+ * A text that people read. Its length is counted in code points. Direction marks are accepted, because names in two scripts need them. A
  * page that shows such a text should isolate it (`<bdi>`).
  */
 export const text = (min: number, max: number) =>
   z
     .string()
-    .refine(
-      (value) => value.isWellFormed() && !value.includes('\0'),
-      'must be well-formed Unicode without NUL',
-    )
-    .refine(
-      (value) => hasCharacters(value, min, max) && (min === 0 || visible.test(value)),
-      `must have ${min} to ${max} characters${min === 0 ? '' : ', at least one of them visible'}`,
-    )
+    .refine(isStorable, rule('format', 'must be well-formed Unicode without NUL'))
+    .superRefine((value, context) => {
+      const code = lengthFault(value, min, max)
+      if (!code) return
+      const visibly = min === 0 ? '' : ', at least one of them visible'
+      const message = `must have ${min} to ${max} characters${visibly}`
+      context.addIssue({ code: 'custom', ...rule(code, message) })
+    })
     .openapi({
       type: 'string',
       minLength: min,
@@ -81,17 +93,19 @@ export const money = (max: number) =>
     .number()
     .min(0)
     .max(max)
-    .refine(isMoney, 'must have at most two decimal places')
+    .refine(isMoney, rule('format', 'must have at most two decimal places'))
     .transform(toMinorUnits)
     .openapi({ type: 'number', minimum: 0, maximum: max, multipleOf: 0.01, example: 19.99 })
 
 export const amount = z.number().openapi({ description: 'Decimal amount', example: 19.99 })
 
+const limitRule = 'must be an integer from 1 to 100'
 /** The query parameter `limit` of all lists. */
 export const limit = z
   .string()
-  .regex(/^([1-9]\d?|100)$/, 'must be an integer from 1 to 100')
+  .regex(/^-?\d+$/, { message: limitRule, abort: true })
   .transform(Number)
+  .pipe(z.number().min(1, limitRule).max(100, limitRule))
   .optional()
   .openapi({ type: 'integer', minimum: 1, maximum: 100, default: 20 })
 
@@ -101,9 +115,12 @@ export const cursor = z
   .optional()
   .openapi({ description: 'The `nextCursor` of the previous page, which had the same filters and order' })
 
+const keyRule = 'must be 1 to 255 visible ASCII characters'
 export const idempotencyKey = z
   .string()
-  .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 visible ASCII characters')
+  .min(1, { message: keyRule, abort: true })
+  .max(255, { message: keyRule, abort: true })
+  .regex(/^[\x21-\x7e]*$/, keyRule)
   .optional()
   .openapi({
     description:

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 import { urlVariable } from '#kernel/config/general-settings.ts'
+import { faultCodes } from '#kernel/errors.ts'
 import { kernelProblems } from '#kernel/http/problems.ts'
 import { joinProblems } from '#src/http/join-problems.ts'
 import { registry } from '#src/registry.ts'
@@ -10,12 +11,28 @@ import { problems } from '#test/support/problems.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-it('docs/errors.md has each code with its status and its advice, module by module', async () => {
+it('docs/errors.md has each code with its status, whether it is retryable, and its advice, module by module', async () => {
   const page = await readFile(join(root, 'docs', 'errors.md'), 'utf8')
-  const rows = [...page.matchAll(/^\| `(\w+)` \| (\d{3}) \| .* \| (.*) \|$/gm)]
-  const documented = rows.map(([, code, status, advice]) => ({ code, status: Number(status), advice }))
-  const defined = Object.entries(problems).map(([code, { status, advice }]) => ({ code, status, advice }))
+  const rows = [...page.matchAll(/^\| `(\w+)` \| (\d{3}) \| (yes|no) \| .* \| (.*) \|$/gm)]
+  const documented = rows.map(([, code, status, retryable, advice]) => ({
+    code,
+    status: Number(status),
+    retryable: retryable === 'yes',
+    advice,
+  }))
+  const defined = Object.entries(problems).map(([code, { status, retryable = false, advice }]) => ({
+    code,
+    status,
+    retryable,
+    advice,
+  }))
   expect(documented).toEqual(defined)
+})
+
+it('docs/errors.md has each code of an entry of errors', async () => {
+  const page = await readFile(join(root, 'docs', 'errors.md'), 'utf8')
+  const documented = [...page.matchAll(/^\| `(\w+)` \| [A-Z][^|]* \|$/gm)].map(([, code]) => code)
+  expect(documented).toEqual([...faultCodes])
 })
 
 it('the boot refuses a code that two modules have, and names both', () => {

@@ -1,4 +1,5 @@
 import { expect } from 'vitest'
+import { faultCodes } from '#kernel/errors.ts'
 import type { Answer, Json } from '#test/support/client.ts'
 import { type Operation, operationsOf } from '#test/support/openapi-operations.ts'
 import type { Deployment } from '#test/support/processes.ts'
@@ -82,7 +83,8 @@ export function expectRefused({ status, body }: Answer, part: RegExp, label: str
   expect({ status, code: body.code }, label).toEqual({ status: 400, code: 'validation_failed' })
   const named = body.errors.map((fault: Record<string, string>) => fault.pointer ?? fault.parameter)
   expect(named, label).toContainEqual(expect.stringMatching(part))
-  for (const { message } of body.errors) {
+  for (const { code, message } of body.errors) {
+    expect(faultCodes, label).toContain(code)
     expect(message, label).toMatch(/^(must |is required, and must |is not a (field|parameter) of )/)
   }
 }

@@ -30,9 +30,11 @@ export function checkInput({
         faults.push(...found.listed)
         count += found.count
       } else if (tooMany !== undefined) {
-        faults.push(
-          target === 'json' ? { pointer: '', message: tooMany } : { parameter: target, message: tooMany },
-        )
+        faults.push({
+          ...(target === 'json' ? { pointer: '' } : { parameter: target }),
+          code: 'max',
+          message: tooMany,
+        })
         count += 1
       } else c.req.addValidatedData(target, data as object)
     }

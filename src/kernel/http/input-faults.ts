@@ -1,5 +1,5 @@
 import type { z } from '@hono/zod-openapi'
-import { excerpt, type Fault, listedFaults } from '#kernel/errors.ts'
+import { excerpt, type Fault, type FaultCode, faultCodes, listedFaults } from '#kernel/errors.ts'
 import { nearestName } from '#kernel/nearest-name.ts'
 
 export type Part = 'body' | 'path' | 'query' | 'header'
@@ -20,8 +20,10 @@ export function faultsOf(part: Part, schema: z.ZodType, input: unknown, error: z
     .slice(0, listedFaults)
     .flatMap((issue) => {
       if (issue.code === 'unrecognized_keys') return unknownKeyFaults(part, schema, input, issue)
-      const isRepeated = part === 'query' && Array.isArray(valueAt(input, issue.path))
-      return [fault(part, issue.path, isRepeated ? 'must be given only once' : issue.message)]
+      const value = valueAt(input, issue.path)
+      const isRepeated = part === 'query' && Array.isArray(value)
+      const code = isRepeated ? 'repeated' : faultCodeOf(issue, value)
+      return [fault(part, issue.path, code, isRepeated ? 'must be given only once' : issue.message)]
     })
     .slice(0, listedFaults)
   const count = error.issues.reduce(
@@ -29,6 +31,32 @@ export function faultsOf(part: Part, schema: z.ZodType, input: unknown, error: z
     0,
   )
   return { listed, count }
+}
+
+/**
+ * The code of a fault that zod found. A rule that is written as a function names its code in `params` (see `rule` in
+ * schemas.ts).
+ */
+export function faultCodeOf(issue: z.core.$ZodIssue, value: unknown): FaultCode {
+  switch (issue.code) {
+    case 'invalid_type':
+      return value === undefined ? 'required' : 'type'
+    case 'invalid_value':
+      if (value === undefined) return 'required'
+      return issue.values.some((each) => typeof each === typeof value) ? 'format' : 'type'
+    case 'too_small':
+      return 'min'
+    case 'too_big':
+      return 'max'
+    case 'invalid_format':
+      return 'format'
+    case 'unrecognized_keys':
+      return 'unknown'
+    default: {
+      const { params } = issue as { params?: { code?: unknown } }
+      return faultCodes.find((code) => code === params?.code) ?? 'rule'
+    }
+  }
 }
 
 function unknownKeyFaults(
@@ -51,7 +79,7 @@ function unknownKeyFaults(
       part === 'body'
         ? `is not a field of this request${hint || `; the fields here are: ${list}`}`
         : `is not a parameter of this request${hint}${hint ? ' The' : '; the'} parameters are: ${list}`
-    return fault(part, [...path, key], message)
+    return fault(part, [...path, key], 'unknown', message)
   })
 }
 
@@ -59,11 +87,11 @@ function unknownKeyFaults(
 // bounded.
 const maxNameLength = 40
 
-function fault(part: Part, path: readonly PropertyKey[], message: string): Fault {
+function fault(part: Part, path: readonly PropertyKey[], code: FaultCode, message: string): Fault {
   const names = path.map((name) => excerpt(String(name), maxNameLength))
-  if (part !== 'body') return { parameter: names.join('.'), message }
+  if (part !== 'body') return { parameter: names.join('.'), code, message }
   const pointer = names.map((name) => `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
-  return { pointer, message }
+  return { pointer, code, message }
 }
 
 type Shape = Readonly<Record<string, z.core.$ZodType>>

@@ -10,6 +10,10 @@ const problem = z
     status: z.int(),
     code: z.string().openapi({ description: 'A stable code. Clients should branch on it.' }),
     detail: z.string(),
+    retryable: z.boolean().openapi({
+      description:
+        'Whether a program should send the same request again by itself, after `retryAfter` if there is one.',
+    }),
     requestId: z.string(),
   })
   .openapi('Problem', { description: 'A problem document (RFC 9457). Some codes have additional members.' })
@@ -114,7 +118,7 @@ export function errorsOf<Own extends ProblemTable>(
 // The schemas by name. Modules share those of the kernel's problems.
 const schemas = new Map<string, z.ZodType>()
 
-const exampleOf = (code: string, { title, status, retryAfter, example }: Problem) => ({
+const exampleOf = (code: string, { title, status, retryAfter, retryable = false, example }: Problem) => ({
   summary: title,
   value: {
     type: `/problems/${code}`,
@@ -122,6 +126,7 @@ const exampleOf = (code: string, { title, status, retryAfter, example }: Problem
     status,
     code,
     detail: title,
+    retryable,
     retryAfter,
     requestId: 'b1f2c3d4-0000-4000-8000-000000000000',
     ...example,

@@ -30,7 +30,9 @@ describe('a cursor', () => {
     expect(decode).toThrow(
       expect.objectContaining({
         code: 'validation_failed',
-        members: { errors: [{ parameter: 'cursor', message: expect.stringContaining('nextCursor') }] },
+        members: {
+          errors: [{ parameter: 'cursor', code: 'format', message: expect.stringContaining('nextCursor') }],
+        },
       }),
     )
   })

@@ -15,6 +15,7 @@ export function decodeCursor<T>(schema: z.ZodType<T>, cursor: string): T {
   } catch {
     throw validationFailed({
       parameter: 'cursor',
+      code: 'format',
       message: 'must be the nextCursor of a page of the same list',
     })
   }

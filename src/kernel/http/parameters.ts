@@ -37,6 +37,7 @@ export const refuseMalformedEscapes: MiddlewareHandler<AppEnv> = (c, next) => {
       : undefined
     throw validationFailed({
       parameter: pair === undefined ? 'path' : excerpt(pair.split('=')[0] ?? '', 40),
+      code: 'format',
       message: 'must have only percent-escapes of UTF-8, such as %C3%A9',
     })
   }

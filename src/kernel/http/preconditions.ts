@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { DomainError } from '#kernel/errors.ts'
+import { rule } from '#kernel/schemas.ts'
 import type { AppEnv } from './app-env.ts'
 
 /** The strong entity tag (RFC 9110, 8.8.3) of a version. */
@@ -78,7 +79,7 @@ const entityTags = (description: string) =>
     .transform((header, context) => {
       const tags = parseEntityTags(header)
       if (tags) return tags
-      context.addIssue({ code: 'custom', message: expectedTags })
+      context.addIssue({ code: 'custom', ...rule('format', expectedTags) })
       return z.NEVER
     })
     .optional()

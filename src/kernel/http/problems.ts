@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import { DomainError, type ErrorCode, excerpt, listedFaults } from '#kernel/errors.ts'
+import { DomainError, type ErrorCode, excerpt, faultCodes, listedFaults } from '#kernel/errors.ts'
 import { respond } from './respond.ts'
 
 /** The texts and members that a client gets with an error code. */
@@ -11,6 +11,8 @@ export interface Problem {
   advice: string
   /** Seconds, for the member of this name and for the header `Retry-After`. An error may have its own number. */
   retryAfter?: number
+  /** Whether a program should send the same request again by itself. False if absent. */
+  retryable?: boolean
   /** The members that a problem of this code has in addition to those of every problem. */
   members?: z.ZodRawShape
   /** Example values of the members, for the OpenAPI document. */
@@ -20,8 +22,8 @@ export interface Problem {
 export type ProblemTable = Readonly<Record<string, Problem>>
 
 const fault = z.union([
-  z.object({ pointer: z.string(), message: z.string() }),
-  z.object({ parameter: z.string(), message: z.string() }),
+  z.object({ pointer: z.string(), code: z.enum(faultCodes), message: z.string() }),
+  z.object({ parameter: z.string(), code: z.enum(faultCodes), message: z.string() }),
 ])
 
 /** The problems that any module can have. The problems of one module are in its problems.ts. */
@@ -36,7 +38,7 @@ export const kernelProblems = {
         .optional()
         .openapi({ description: 'The number of faults. Present if there are more than the listed ones.' }),
     },
-    example: { errors: [{ pointer: '/lines/0/quantity', message: 'must be at least 1' }] },
+    example: { errors: [{ pointer: '/lines/0/quantity', code: 'min', message: 'must be at least 1' }] },
     advice: 'Correct the fields and parameters that `errors` names.',
   },
   malformed_json: {
@@ -79,6 +81,7 @@ export const kernelProblems = {
   request_timeout: {
     status: 408,
     title: 'The request took too long to arrive',
+    retryable: true,
     advice: 'Repeat the request over a faster connection.',
   },
   version_conflict: {
@@ -92,6 +95,7 @@ export const kernelProblems = {
     status: 409,
     title: 'The first request with this key is still running',
     retryAfter: 1,
+    retryable: true,
     advice: 'Repeat the request unchanged after `Retry-After` seconds.',
   },
   precondition_failed: {
@@ -124,6 +128,7 @@ export const kernelProblems = {
     status: 429,
     title: 'Too many attempts',
     retryAfter: 1,
+    retryable: true,
     advice: 'Wait for `Retry-After` seconds. The time is longer each time that the limit is reached.',
   },
   headers_too_large: {
@@ -140,12 +145,14 @@ export const kernelProblems = {
     status: 503,
     title: 'Temporarily unavailable',
     retryAfter: 1,
+    retryable: true,
     advice: 'Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one.',
   },
   overloaded: {
     status: 503,
     title: 'Too many requests are waiting',
     retryAfter: 1,
+    retryable: true,
     advice: 'Repeat the request after `Retry-After` seconds.',
   },
 } satisfies ProblemTable
@@ -159,13 +166,14 @@ const maxDetailLength = 500
 
 /** The problem document (RFC 9457) of an error, without the members that belong to one response. */
 export function problemOf(error: DomainError, table: ProblemTable = kernelProblems): Record<string, unknown> {
-  const { status, title } = problemFor(error.code, table)
+  const { status, title, retryable = false } = problemFor(error.code, table)
   return {
     type: `/problems/${error.code}`,
     title,
     status,
     code: error.code,
     detail: excerpt(error.message, maxDetailLength),
+    retryable,
     ...error.members,
   }
 }
@@ -185,6 +193,7 @@ export function errorOf(problem: unknown, table: ProblemTable = kernelProblems):
     code,
     detail,
     requestId: _id,
+    retryable: _retryable,
     ...members
   } = problem as Record<string, unknown> & { code: ErrorCode }
   return new DomainError(code, typeof detail === 'string' ? detail : '', members)

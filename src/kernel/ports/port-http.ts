@@ -10,6 +10,7 @@ import {
   refusedInput,
   validationFailed,
 } from '#kernel/errors.ts'
+import { faultCodeOf } from '#kernel/http/input-faults.ts'
 import { readJson } from '#kernel/http/json-body.ts'
 import { problemOf } from '#kernel/http/problems.ts'
 import { respondJson } from '#kernel/http/respond.ts'
@@ -54,9 +55,13 @@ export function portRoutes<Type>(port: Port<Type>, implementation: Type, logger:
       const { value } = await readJson(c, Number.POSITIVE_INFINITY)
       const calls = callsSchema.safeParse(value)
       if (!calls.success)
-        throw validationFailed({ pointer: '/calls', message: `must list 1 to ${maxCallsPerRequest} calls` })
+        throw validationFailed({
+          pointer: '/calls',
+          code: 'rule',
+          message: `must list 1 to ${maxCallsPerRequest} calls`,
+        })
       const requests = calls.data.calls.map(({ request, call }) => ({
-        parsed: schema.safeParse(request),
+        parsed: schema.safeParse(request, { reportInput: true }),
         call,
       }))
       // If every call is invalid, the caller has another version. It gets one refusal, whose size does not depend on the list.
@@ -86,6 +91,7 @@ export function portRoutes<Type>(port: Port<Type>, implementation: Type, logger:
 /** The first fault of an invalid call. */
 const firstFault = (at: number, { issues: [issue] }: z.ZodError): Fault => ({
   pointer: `/calls/${at}/request${(issue?.path ?? []).map((name) => `/${String(name)}`).join('')}`,
+  code: issue ? faultCodeOf(issue, issue.input) : 'rule',
   message: excerpt(issue?.message ?? '', 200),
 })
 

@@ -117,7 +117,7 @@ export async function addAccount(
 
 async function refuseWeak(pointer: string, password: string, account: Names, call: Call): Promise<void> {
   const weakness = await findWeakness(password, account, call)
-  if (weakness) throw validationFailed({ pointer, message: weakness })
+  if (weakness) throw validationFailed({ pointer, code: 'rule', message: weakness })
 }
 
 const missingAccount = () =>

@@ -1,11 +1,14 @@
 import { z } from '@hono/zod-openapi'
-import { charactersOf } from '#kernel/schemas.ts'
+import { charactersOf, isStorable, rule } from '#kernel/schemas.ts'
 
 /** The formats of usernames, e-mail addresses and passwords. */
 
+const usernameRule = 'must have 3 to 30 characters of A-Z a-z 0-9 . _ -'
 export const username = z
   .string()
-  .regex(/^[A-Za-z0-9._-]{3,30}$/, 'must have 3 to 30 characters of A-Z a-z 0-9 . _ -')
+  .min(3, { message: usernameRule, abort: true })
+  .max(30, { message: usernameRule, abort: true })
+  .regex(/^[A-Za-z0-9._-]*$/, usernameRule)
   .openapi({ example: 'ada' })
 
 const emailCharacters = 254
@@ -34,12 +37,15 @@ export const passwordBytes = 72
 
 export const password = z
   .string()
-  .refine((value) => value.length >= 16 || charactersOf(value) >= 8, 'must have 8 characters or more')
+  .refine(
+    (value) => value.length >= 16 || charactersOf(value) >= 8,
+    rule('min', 'must have 8 characters or more'),
+  )
   .refine(
     (value) => Buffer.byteLength(value) <= passwordBytes,
-    `must have ${passwordBytes} bytes of UTF-8 or fewer`,
+    rule('max', `must have ${passwordBytes} bytes of UTF-8 or fewer`),
   )
-  .refine((value) => value.isWellFormed() && !value.includes('\0'), 'must be well-formed Unicode without NUL')
+  .refine(isStorable, rule('format', 'must be well-formed Unicode without NUL'))
   .openapi({
     type: 'string',
     format: 'password',

@@ -50,6 +50,7 @@ export function productRoutes(service: ProductService, guard: Guard) {
     if (productId !== undefined && productId !== id) {
       throw validationFailed({
         pointer: '/productId',
+        code: 'rule',
         message: `must be ${id}, as in the path, or be left out`,
       })
     }

@@ -50,12 +50,13 @@ function expectProblem(
   })
   const problem = problems[code]
   if (problem) {
-    const { title, status: own, retryAfter } = problem
-    expect({ title: document.title, status, retryAfter: document.retryAfter }).toEqual({
-      title,
-      status: own,
-      retryAfter,
-    })
+    const { title, status: own, retryAfter, retryable = false } = problem
+    const described = {
+      title: document.title,
+      retryAfter: document.retryAfter,
+      retryable: document.retryable,
+    }
+    expect({ ...described, status }).toEqual({ title, status: own, retryAfter, retryable })
   } else expect(code).toBe('headers_too_large')
   expect(sent).toMatchObject({ ...securityHeaders, 'content-type': 'application/problem+json' })
   expect(sent['retry-after']).toBe(document.retryAfter?.toString())

@@ -71,30 +71,31 @@ describe.each(Object.entries(requests))(
     })
 
     it.each([
-      ['of 7 characters', 'kj4h-2k', /8 characters or more/],
-      ['of 4 characters that are 16 bytes', '🦊🦉🐢🐙', /8 characters or more/],
-      ['of 73 bytes', `${longest}x`, /72 bytes/],
-      ['of 37 characters that are 74 bytes', `${longestOfTwoBytes}é`, /72 bytes/],
-      ['with NUL', 'correct\0horse', /NUL/],
-      ['with an unpaired surrogate', 'correct \ud83e horse', /well-formed/],
-      ['that is common', 'password123', /most common passwords/],
-      ['that is common in capitals', 'PassWord123', /most common passwords/],
-      ["that contains the program's name", '4 feet of a TRIVET', /"trivet"/],
-      ['that is one repeated block', 'x'.repeat(72), /made of a repeated block/],
+      ['of 7 characters', 'kj4h-2k', 'min', /8 characters or more/],
+      ['of 4 characters that are 16 bytes', '🦊🦉🐢🐙', 'min', /8 characters or more/],
+      ['of 73 bytes', `${longest}x`, 'max', /72 bytes/],
+      ['of 37 characters that are 74 bytes', `${longestOfTwoBytes}é`, 'max', /72 bytes/],
+      ['with NUL', 'correct\0horse', 'format', /NUL/],
+      ['with an unpaired surrogate', 'correct \ud83e horse', 'format', /well-formed/],
+      ['that is common', 'password123', 'rule', /most common passwords/],
+      ['that is common in capitals', 'PassWord123', 'rule', /most common passwords/],
+      ["that contains the program's name", '4 feet of a TRIVET', 'rule', /"trivet"/],
+      ['that is one repeated block', 'x'.repeat(72), 'rule', /made of a repeated block/],
       [
         'that is a decorated common word',
         'Summer2024!',
+        'rule',
         /made of a common word or name and a date; three unrelated/,
       ],
-      ['that is the username', 'Grace.Hopper', /username/],
-      ['that contains the username', `1 GRACE.HOPPER`, /username/],
-      ['that contains the e-mail address', `AMAZING.GRACE@example.com`, /e-mail/],
-      ['that contains the name of the mailbox', 'my amazing.grace!', /e-mail/],
-    ])('a new password %s is refused with the reason', async (_what, password, reason) => {
+      ['that is the username', 'Grace.Hopper', 'rule', /username/],
+      ['that contains the username', `1 GRACE.HOPPER`, 'rule', /username/],
+      ['that contains the e-mail address', `AMAZING.GRACE@example.com`, 'rule', /e-mail/],
+      ['that contains the name of the mailbox', 'my amazing.grace!', 'rule', /e-mail/],
+    ])('a new password %s is refused with the reason', async (_what, password, code, reason) => {
       const complete = /grace/i.test(password) ? withNumber(password) : password
       const refusal = await answer(complete)
       expect(refusal).toMatchObject({ status: 400, body: { code: 'validation_failed' } })
-      expect(refusal.body.errors).toEqual([{ pointer, message: expect.stringMatching(reason) }])
+      expect(refusal.body.errors).toEqual([{ pointer, code, message: expect.stringMatching(reason) }])
     })
 
     it.each([[12345678], [null], [{ $ne: '' }], [['correct horse battery']]])(

@@ -137,7 +137,7 @@ function decideChange(
   if (stock < 0) return { rejection: insufficientStock(current, change) }
   if (stock > maxStock) {
     const message = `must not raise the stock (${current.stock}) above ${maxStock}`
-    throw validationFailed({ pointer: '/change', message })
+    throw validationFailed({ pointer: '/change', code: 'max', message })
   }
   batch.changeProduct(productId, change)
   batch.addLedgerEntry({ productId, change, stock, by: by.userId, reason })
