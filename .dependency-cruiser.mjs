@@ -145,7 +145,7 @@ const httpFiles = [
 
 /** Files that define zod schemas. They import zod from @hono/zod-openapi, so that routes can use the schemas. */
 const schemaFiles = [
-  '^src/modules/.+/(contract|settings|credentials|signing-keys|problems)\\.ts$',
+  '^src/modules/.+/(contract|settings|credentials|signing-keys|problems|[^/]+\\.schemas)\\.ts$',
   '^src/kernel/(public-key|schemas|validation-messages)\\.ts$',
   '^src/kernel/config/(general-settings|load-config|settings-reader|values)\\.ts$',
   '^src/kernel/ports/(port|port-http)\\.ts$',
@@ -176,7 +176,7 @@ const packageRules = [
   {
     name: 'schemas-in-schema-files',
     comment:
-      'A schema describes data that crosses a boundary: define it in the *.api.ts, contract.ts or settings.ts of that boundary. A new kind of schema file is added to `schemaFiles` in .dependency-cruiser.mjs. Services and repositories take data that was checked.',
+      'A schema describes data that crosses a boundary: define it in the *.schemas.ts, contract.ts or settings.ts of that boundary. A new kind of schema file is added to `schemaFiles` in .dependency-cruiser.mjs. Services and repositories take data that was checked.',
     severity: 'error',
     from: { path: '^src/', pathNot: [...httpFiles, ...schemaFiles, ...tests] },
     to: { path: zodOpenapi },

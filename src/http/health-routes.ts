@@ -22,17 +22,16 @@ export interface Readiness {
 
 const errors = errorsOf({})
 const tags = ['Operations']
-const status = z.object({ status: z.string() })
-const ready = status.extend({
-  unavailable: z
-    .array(z.string())
-    .optional()
-    .openapi({
+const liveness = z.object({ status: z.string() }).openapi('Liveness')
+const readiness = z
+  .object({
+    status: z.string(),
+    unavailable: z.array(z.string()).optional().openapi({
       description:
         'The databases that have not answered for less than 30 s, as during an election of MongoDB. The field is absent if all databases answer.',
-      example: ['database of auth'],
     }),
-})
+  })
+  .openapi('Readiness')
 
 export const healthApi = {
   checkLiveness: createRoute({
@@ -40,7 +39,10 @@ export const healthApi = {
     path: '/healthz',
     tags,
     summary: 'Check liveness',
-    responses: { 200: { description: 'The process is alive', content: json(status) }, ...errors() },
+    responses: {
+      200: { description: 'The process is alive', content: json(liveness, { status: 'alive' }) },
+      ...errors(),
+    },
   }),
   checkReadiness: createRoute({
     method: 'get',
@@ -49,7 +51,10 @@ export const healthApi = {
     summary: 'Check readiness',
     description:
       'The process is ready if it has started, has applied its migrations, and is not draining. It does not depend on other services. While a database does not answer, the process stays ready for 30 s, and `unavailable` names the database. An answer 503 lists in `missing` what the process lacks. A database is missing after 30 s without an answer, or at once if the server cannot be used.',
-    responses: { 200: { description: 'The process may receive traffic', content: json(ready) }, ...errors() },
+    responses: {
+      200: { description: 'The process may receive traffic', content: json(readiness, { status: 'ready' }) },
+      ...errors(),
+    },
   }),
 }
 

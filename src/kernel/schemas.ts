@@ -2,19 +2,25 @@ import { z } from '@hono/zod-openapi'
 import type { FaultCode } from './errors.ts'
 import { toMinorUnits } from './money.ts'
 
-/** The building blocks of all request schemas. */
+/**
+ * The building blocks of the schemas. They have no examples, because tools send the example of an optional parameter or header
+ * as it is: with one idempotency key for all, every second order would be refused.
+ */
 
 /** The options of a rule that is written as a function: its message, and the code of the fault in the answer. */
 export const rule = (code: FaultCode, message: string) => ({ message, params: { code } })
 
 /** 24 lower-case hex digits. */
 export const idFormat = /^[0-9a-f]{24}$/
-export const id = z
-  .string()
-  .regex(idFormat, 'must be an id: 24 lower-case hex digits')
-  .openapi({ example: '66f2a1b0c3d4e5f60718293a' })
+export const id = z.string().regex(idFormat, 'must be an id: 24 lower-case hex digits')
 
-export const timestamp = z.iso.datetime({ precision: 3 }).openapi({ example: '2026-11-23T10:15:00.000Z' })
+/** ISO 8601 in UTC with milliseconds. */
+export const timestamp = z.iso.datetime({ precision: 3 })
+
+/** An integer of at most 2^31 - 1. Its format tells generated clients which type is large enough. */
+export const int32 = z.int().openapi({ format: 'int32' })
+/** An integer of at most 2^53 - 1. */
+export const int64 = z.int().openapi({ format: 'int64' })
 
 /** Counts the code points of a text, as JSON Schema counts characters (RFC 8259). */
 export function charactersOf(value: string): number {
@@ -95,9 +101,18 @@ export const money = (max: number) =>
     .max(max)
     .refine(isMoney, rule('format', 'must have at most two decimal places'))
     .transform(toMinorUnits)
-    .openapi({ type: 'number', minimum: 0, maximum: max, multipleOf: 0.01, example: 19.99 })
+    // The document does not have `multipleOf: 0.01`, because validators compute with doubles, and 19.99 / 0.01 is no integer.
+    .openapi({
+      type: 'number',
+      format: 'double',
+      minimum: 0,
+      maximum: max,
+      description: 'A decimal amount with at most two decimal places. A third one is refused.',
+    })
 
-export const amount = z.number().openapi({ description: 'Decimal amount', example: 19.99 })
+export const amount = z
+  .number()
+  .openapi({ format: 'double', description: 'A decimal amount with at most two decimal places.' })
 
 const limitRule = 'must be an integer from 1 to 100'
 /** The query parameter `limit` of all lists. */
@@ -107,13 +122,25 @@ export const limit = z
   .transform(Number)
   .pipe(z.number().min(1, limitRule).max(100, limitRule))
   .optional()
-  .openapi({ type: 'integer', minimum: 1, maximum: 100, default: 20 })
+  .openapi({
+    type: 'integer',
+    format: 'int32',
+    minimum: 1,
+    maximum: 100,
+    default: 20,
+    description: 'The maximum number of entries on the page.',
+  })
 
 export const cursor = z
   .string()
+  .min(1)
   .max(4_000)
+  .regex(/^[A-Za-z0-9_-]*$/, 'must be the nextCursor of a page of the same list')
   .optional()
-  .openapi({ description: 'The `nextCursor` of the previous page, which had the same filters and order' })
+  .openapi({
+    description:
+      'The `nextCursor` of the previous page, which had the same filters and the same order. Without it, the answer is the first page.',
+  })
 
 const keyRule = 'must be 1 to 255 visible ASCII characters'
 export const idempotencyKey = z
@@ -124,6 +151,5 @@ export const idempotencyKey = z
   .optional()
   .openapi({
     description:
-      'For at least 24 hours, a request with the same key and body gets the answer of the first one.',
-    example: 'basket-4711',
+      'A key that the client makes for one intended change, such as a UUID. For at least 24 hours, a request with the same key and body gets the answer of the first one. The same key with another body is refused.',
   })

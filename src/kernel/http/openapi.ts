@@ -133,9 +133,14 @@ const exampleOf = (code: string, { title, status, retryAfter, retryable = false,
   },
 })
 
-export const json = <Schema extends z.ZodType>(schema: Schema) => ({ 'application/json': { schema } })
+export const json = <Schema extends z.ZodType>(schema: Schema, example?: NoInfer<z.input<Schema>>) => ({
+  'application/json': { schema, ...(example !== undefined && { example }) },
+})
 
-export const body = <Schema extends z.ZodType>(schema: Schema) => ({ required: true, content: json(schema) })
+export const body = <Schema extends z.ZodType>(schema: Schema, example?: NoInfer<z.input<Schema>>) => ({
+  required: true,
+  content: json(schema, example),
+})
 
 const header = (description: string) => ({ description, schema: { type: 'string' as const } })
 
@@ -159,9 +164,9 @@ export const page = <Schema extends z.ZodType>(name: string, item: Schema) =>
   z
     .object({
       data: z.array(item),
-      nextCursor: z
-        .string()
-        .nullable()
-        .openapi({ description: 'The cursor of the next page. Null on the last page.' }),
+      nextCursor: z.string().nullable().openapi({
+        description:
+          'The cursor of the next page. Null on the last page. A page may have fewer entries than `limit` although it is not the last one.',
+      }),
     })
     .openapi(name)

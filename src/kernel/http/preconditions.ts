@@ -83,7 +83,7 @@ const entityTags = (description: string) =>
       return z.NEVER
     })
     .optional()
-    .openapi({ type: 'string', pattern: `^(?:[ \\t]*\\*[ \\t]*|${tagList})$`, description, example: '"3"' })
+    .openapi({ type: 'string', pattern: `^(?:[ \\t]*\\*[ \\t]*|${tagList})$`, description })
 
 /** The schema of the headers that make a write conditional. */
 export const preconditions = z.object({
@@ -99,5 +99,4 @@ export const preconditions = z.object({
 export const ifNoneMatch = z.string().optional().openapi({
   description:
     'RFC 9110, 13.1.2: `*` or a list of quoted entity tags. The answer is 304 if the current version is among them.',
-  example: '"3"',
 })

@@ -1,71 +1,32 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { createRoute } from '@hono/zod-openapi'
 import { bearer, body, json, locationHeader, signedIn, withBody } from '#kernel/http/openapi.ts'
-import { roles } from '#kernel/principal.ts'
-import { publicKey } from '#kernel/public-key.ts'
-import { alongWithFields, id, timestamp } from '#kernel/schemas.ts'
-import { email, password, username } from './credentials.ts'
+import { authExamples as examples } from './auth.examples.ts'
+import {
+  accountDraft,
+  keySet,
+  passwordChange,
+  signIn,
+  signOut,
+  tokenRefresh,
+  tokens,
+  user,
+} from './auth.schemas.ts'
 import { errors } from './problems.ts'
 
 const tags = ['Accounts']
 
-const user = z
-  .object({ userId: id, username: z.string(), email: z.string(), role: z.enum(roles), createdAt: timestamp })
-  .openapi('User', {
-    example: {
-      userId: '66f2a1b0c3d4e5f607182900',
-      username: 'ada',
-      email: 'ada@example.com',
-      role: 'customer',
-      createdAt: '2026-11-23T10:15:00.000Z',
+const signInBody = {
+  required: true,
+  content: {
+    'application/json': {
+      schema: signIn,
+      examples: {
+        email: { summary: 'With an e-mail address', value: examples.signInWithEmail },
+        username: { summary: 'With a username', value: examples.signInWithUsername },
+      },
     },
-  })
-
-const registration = z.strictObject({ username, email, password }).openapi('Registration')
-
-const passwordAttempt = z.string().min(1).max(1_000).openapi({ format: 'password' })
-
-const login = z
-  .strictObject({
-    email: z.string().max(254).optional(),
-    username: z.string().max(254).optional(),
-    password: passwordAttempt,
-  })
-  .refine(({ email, username }) => (email === undefined) !== (username === undefined), {
-    message: 'must name either email or username',
-    ...alongWithFields,
-  })
-  .openapi('Login', {
-    oneOf: [{ required: ['email'] }, { required: ['username'] }],
-    example: { email: 'ada@example.com', password: 'correct horse battery' },
-  })
-
-const tokens = z
-  .object({
-    accessToken: z.string().openapi({
-      description: 'A JWT, signed with EdDSA. Verify it with the keys of `/.well-known/jwks.json`.',
-    }),
-    tokenType: z.literal('Bearer'),
-    expiresIn: z.int().openapi({ description: 'The lifetime of the access token in seconds.', example: 900 }),
-    refreshToken: z
-      .string()
-      .openapi({ description: 'An opaque token. It can be exchanged once for a new pair of tokens.' }),
-  })
-  .openapi('Tokens')
-
-// Any text is valid here. A text that is not a token gets the same answer as an unknown token.
-const refreshToken = z
-  .strictObject({ refreshToken: z.string().max(1_000).openapi({ format: 'password' }) })
-  .openapi('RefreshToken', { example: { refreshToken: 'nQe0…' } })
-
-const passwordChange = z
-  .strictObject({ currentPassword: passwordAttempt, newPassword: password })
-  .openapi('PasswordChange', {
-    example: { currentPassword: 'correct horse battery', newPassword: 'staples for the battery' },
-  })
-
-const keySet = z
-  .object({ keys: z.array(publicKey.openapi('PublicKey')) })
-  .openapi('KeySet', { description: 'JWK Set (RFC 7517)' })
+  },
+}
 
 export const authApi = {
   registerAccount: createRoute({
@@ -73,9 +34,10 @@ export const authApi = {
     path: '/register',
     tags,
     summary: 'Register an account',
-    request: { body: body(registration) },
+    description: 'The new account is a customer. Sign in afterwards to get tokens.',
+    request: { body: body(accountDraft, examples.account) },
     responses: {
-      201: { description: 'The new account', headers: locationHeader, content: json(user) },
+      201: { description: 'The new account', headers: locationHeader, content: json(user, examples.user) },
       ...errors(...withBody, 'email_taken', 'username_taken', 'rate_limited', 'overloaded'),
     },
   }),
@@ -84,9 +46,11 @@ export const authApi = {
     path: '/login',
     tags,
     summary: 'Sign in with an e-mail address or a username',
-    request: { body: body(login) },
+    description:
+      'An unknown account and a wrong password get the same answer. The examples are the credentials of the customer of the demo.',
+    request: { body: signInBody },
     responses: {
-      200: { description: 'An access token and a refresh token', content: json(tokens) },
+      200: { description: 'An access token and a refresh token', content: json(tokens, examples.tokens) },
       ...errors(...withBody, 'invalid_credentials', 'rate_limited', 'overloaded'),
     },
   }),
@@ -97,9 +61,12 @@ export const authApi = {
     summary: 'Refresh an access token',
     description:
       'Each refresh token works once. Within 10 s of its use, a client whose answer was lost can send it again and gets a valid pair. If it is sent again later, it is refused, and all refresh tokens of the same sign-in are revoked.',
-    request: { body: body(refreshToken) },
+    request: { body: body(tokenRefresh, examples.refreshToken) },
     responses: {
-      200: { description: 'A new access token and a new refresh token', content: json(tokens) },
+      200: {
+        description: 'A new access token and a new refresh token',
+        content: json(tokens, examples.tokens),
+      },
       ...errors(...withBody, 'invalid_token'),
     },
   }),
@@ -110,7 +77,7 @@ export const authApi = {
     summary: 'Sign out',
     description:
       'Revokes all refresh tokens of the same sign-in. Access tokens stay valid until they expire. The answer is the same for an unknown token.',
-    request: { body: body(refreshToken) },
+    request: { body: body(signOut, examples.refreshToken) },
     responses: { 204: { description: 'Signed out' }, ...errors(...withBody) },
   }),
   getProfile: createRoute({
@@ -120,7 +87,7 @@ export const authApi = {
     summary: 'Read your account',
     security: bearer,
     responses: {
-      200: { description: 'The account', content: json(user) },
+      200: { description: 'The account', content: json(user, examples.user) },
       ...errors('validation_failed', ...signedIn),
     },
   }),
@@ -131,7 +98,7 @@ export const authApi = {
     summary: 'Change your password',
     description: 'Revokes all refresh tokens of the account. Access tokens stay valid until they expire.',
     security: bearer,
-    request: { body: body(passwordChange) },
+    request: { body: body(passwordChange, examples.passwordChange) },
     responses: {
       204: { description: 'The password is changed' },
       ...errors(...signedIn, ...withBody, 'wrong_password', 'rate_limited', 'overloaded'),
@@ -143,7 +110,7 @@ export const authApi = {
     tags,
     summary: 'Read the public keys that verify access tokens',
     responses: {
-      200: { description: 'The key set', content: json(keySet) },
+      200: { description: 'The key set', content: json(keySet, examples.keySet) },
       ...errors('validation_failed'),
     },
   }),

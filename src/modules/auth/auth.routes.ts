@@ -1,12 +1,14 @@
 import type { Guard } from '#kernel/http/auth-guard.ts'
 import { cacheControl, respondWith } from '#kernel/http/caching.ts'
 import type { ClientOf } from '#kernel/http/client-address.ts'
+import { body } from '#kernel/http/openapi.ts'
 import { jsonOf } from '#kernel/http/representation.ts'
 import { respond, respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import type { PublicKey } from '#kernel/public-key.ts'
 import type { Accounts } from './accounts.ts'
 import { authApi } from './auth.api.ts'
+import { signInCheck } from './auth.schemas.ts'
 import type { SignIn } from './sign-in.ts'
 import { userResponse } from './user.ts'
 
@@ -26,7 +28,7 @@ export function authRoutes(options: {
     return respondJson(c, userResponse(user), 201, { location: '/profile' })
   })
 
-  router.openapi(authApi.signIn, async (c) => {
+  router.openapi({ ...authApi.signIn, request: { body: body(signInCheck) } }, async (c) => {
     const tokens = await signIn.login(c.req.valid('json'), clientOf(c), c.get('call'))
     return respondJson(c, tokens, 200)
   })

@@ -9,7 +9,6 @@ export const username = z
   .min(3, { message: usernameRule, abort: true })
   .max(30, { message: usernameRule, abort: true })
   .regex(/^[A-Za-z0-9._-]*$/, usernameRule)
-  .openapi({ example: 'ada' })
 
 const emailCharacters = 254
 
@@ -29,7 +28,7 @@ export const email = z
     type: 'string',
     maxLength: emailCharacters,
     pattern: z.regexes.html5Email.source,
-    example: 'ada@example.com',
+    description: 'An e-mail address, with an international domain in its ASCII form.',
   })
 
 /** bcrypt ignores bytes after the 72nd, and all bytes from a NUL on. A password with such bytes is refused, not truncated. */
@@ -51,5 +50,6 @@ export const password = z
     format: 'password',
     minLength: 8,
     maxLength: 72,
-    example: 'correct horse battery',
+    description:
+      'At least 8 characters, and at most 72 bytes of UTF-8. Common passwords, repeated blocks, sequences and the names of the account are refused.',
   })

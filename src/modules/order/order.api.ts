@@ -6,83 +6,43 @@ import {
   json,
   locationHeader,
   notModifiedResponse,
-  page,
   replayedHeader,
   signedIn,
   withBody,
 } from '#kernel/http/openapi.ts'
 import { ifNoneMatch, preconditions } from '#kernel/http/preconditions.ts'
-import { amount, cursor, id, idempotencyKey, limit, timestamp } from '#kernel/schemas.ts'
-import { orderStatuses, requestableStatuses } from './order-status.ts'
+import { cursor, id, idempotencyKey, limit } from '#kernel/schemas.ts'
+import { orderExamples as examples } from './order.examples.ts'
+import {
+  order,
+  orderDraft,
+  orderHistoryPage,
+  orderPage,
+  orderStatusFilter,
+  orderUpdate,
+} from './order.schemas.ts'
 import { errors } from './problems.ts'
 
 const tags = ['Orders']
-const params = z.object({ id: id.openapi({ param: { name: 'id', in: 'path' } }) })
-
-const order = z
-  .object({
-    orderId: id,
-    userId: id,
-    productList: z.array(
-      z.object({
-        productId: id,
-        name: z.string().nullable().openapi({
-          description:
-            'The name of the product at the time of the order. Null if the order was never confirmed.',
-        }),
-        price: amount.nullable(),
-        quantity: z.int(),
-      }),
-    ),
-    totalAmount: amount.nullable(),
-    status: z.enum(orderStatuses),
-    version: z.int(),
-    createdAt: timestamp,
-    updatedAt: timestamp,
-  })
-  .openapi('Order', {
-    example: {
-      orderId: '66f2a1b0c3d4e5f607182a01',
-      userId: '66f2a1b0c3d4e5f607182900',
-      productList: [
-        { productId: '66f2a1b0c3d4e5f60718293a', name: 'Espresso cup', price: 12.9, quantity: 2 },
-      ],
-      totalAmount: 25.8,
-      status: 'confirmed',
-      version: 2,
-      createdAt: '2026-11-23T10:15:00.000Z',
-      updatedAt: '2026-11-23T10:15:00.012Z',
-    },
-  })
-
-const statusChange = z
-  .object({
-    status: z.enum(orderStatuses),
-    at: timestamp,
-    by: z.string().nullable().openapi({
-      description:
-        'The id of the user whose request led to the status; or `sweeper` or `audit` if the program undid or completed an abandoned order by itself. Null if it is not known, as for changes by an earlier version of the program.',
-      example: '66f2a1b0c3d4e5f607182900',
-    }),
-  })
-  .openapi('OrderStatusChange')
-
-const line = z.strictObject({ productId: id, quantity: z.int().min(1).max(1_000).openapi({ example: 2 }) })
-const newOrder = z
-  .strictObject({ productList: z.array(line).min(1).max(100) })
-  .openapi('NewOrder', { description: 'The quantities of lines with the same product are added.' })
-
-const orderUpdate = z
-  .strictObject({ status: z.enum(requestableStatuses) })
-  .openapi('StatusChange', { example: { status: 'cancelled' } })
+// The parameter has no example, because the demo has no order. A client takes the id from the answer to its order.
+const params = z.object({
+  id: id.openapi({
+    param: { name: 'id', in: 'path' },
+    description: 'The `orderId` of an order that was placed.',
+  }),
+})
 
 const changed = {
-  200: { description: 'The order after the change', headers: etagHeader, content: json(order) },
+  200: {
+    description: 'The order after the change',
+    headers: etagHeader,
+    content: json(order, examples.cancelled),
+  },
   202: {
     description:
       'The order is being cancelled. Its stock could not be released at once; it is released later.',
     headers: etagHeader,
-    content: json(order),
+    content: json(order, examples.cancelling),
   },
 }
 
@@ -94,12 +54,15 @@ const placeOrder = createRoute({
   description:
     'The order takes the stock of all its lines, or of none. If the stock is less than one line needs, the answer is 409. If the outcome is not known in time, the answer is 503 with `orderId`. A retry with the same Idempotency-Key continues that order.',
   security: bearer,
-  request: { headers: z.object({ 'Idempotency-Key': idempotencyKey }), body: body(newOrder) },
+  request: {
+    headers: z.object({ 'Idempotency-Key': idempotencyKey }),
+    body: body(orderDraft, examples.draft),
+  },
   responses: {
     201: {
       description: 'The confirmed order',
       headers: { ...etagHeader, ...locationHeader, ...replayedHeader },
-      content: json(order),
+      content: json(order, examples.confirmed),
     },
     ...errors(
       ...withBody,
@@ -135,13 +98,13 @@ export const orderApi = {
         userId: id.optional().openapi({
           description: 'Lists the orders of this user only. A customer may only name themselves.',
         }),
-        status: z.enum(orderStatuses).optional(),
+        status: orderStatusFilter.optional(),
         limit,
         cursor,
       }),
     },
     responses: {
-      200: { description: 'A page of orders', content: json(page('OrderPage', order)) },
+      200: { description: 'A page of orders', content: json(orderPage, examples.page) },
       ...errors('validation_failed', ...signedIn, 'forbidden'),
     },
   }),
@@ -153,7 +116,7 @@ export const orderApi = {
     security: bearer,
     request: { params, headers: z.object({ 'If-None-Match': ifNoneMatch }) },
     responses: {
-      200: { description: 'The order', headers: etagHeader, content: json(order) },
+      200: { description: 'The order', headers: etagHeader, content: json(order, examples.confirmed) },
       304: notModifiedResponse,
       ...errors('validation_failed', ...signedIn, 'order_not_found'),
     },
@@ -168,7 +131,7 @@ export const orderApi = {
     security: bearer,
     request: { params, query: z.object({ limit, cursor }) },
     responses: {
-      200: { description: 'A page of statuses', content: json(page('OrderHistoryPage', statusChange)) },
+      200: { description: 'A page of statuses', content: json(orderHistoryPage, examples.history) },
       ...errors('validation_failed', ...signedIn, 'order_not_found'),
     },
   }),
@@ -180,7 +143,7 @@ export const orderApi = {
     description:
       'The owner of an order may only cancel it. An admin may set every status that the body allows.',
     security: bearer,
-    request: { params, headers: preconditions, body: body(orderUpdate) },
+    request: { params, headers: preconditions, body: body(orderUpdate, examples.update) },
     responses: {
       ...changed,
       ...errors(

@@ -6,120 +6,43 @@ import {
   json,
   locationHeader,
   notModifiedResponse,
-  page,
   replayedHeader,
   signedIn,
   withBody,
 } from '#kernel/http/openapi.ts'
 import { ifNoneMatch, preconditions } from '#kernel/http/preconditions.ts'
-import {
-  alongWithFields,
-  amount,
-  cursor,
-  id,
-  idempotencyKey,
-  limit,
-  money,
-  text,
-  timestamp,
-} from '#kernel/schemas.ts'
+import { cursor, id, idempotencyKey, limit } from '#kernel/schemas.ts'
 import { errors } from './problems.ts'
-import { maxPrice, maxStock, sortOrders } from './product.ts'
+import { productExamples as examples } from './product.examples.ts'
+import {
+  product,
+  productDraft,
+  productPage,
+  productSort,
+  productUpdate,
+  stockAdjustment,
+} from './product.schemas.ts'
 
 const tags = ['Products']
 const admin = [...signedIn, 'forbidden'] as const
-const params = z.object({ id: id.openapi({ param: { name: 'id', in: 'path' } }) })
 
-const name = text(1, 200).openapi({ example: 'Espresso cup' })
-const description = text(0, 5_000).openapi({ example: 'Stoneware, 80 ml' })
-const price = money(maxPrice)
-const stock = z.int().min(0).max(maxStock).openapi({ example: 50 })
-
-const product = z
-  .object({
-    productId: id,
-    name: z.string(),
-    description: z.string(),
-    price: amount,
-    stock: z.int(),
-    version: z.int().openapi({
-      description:
-        'The version grows with every change, including changes of the stock. The ETag contains it.',
-    }),
-    createdAt: timestamp,
-    updatedAt: timestamp,
-  })
-  .openapi('Product', {
-    example: {
-      productId: '66f2a1b0c3d4e5f60718293a',
-      name: 'Espresso cup',
-      description: 'Stoneware, 80 ml',
-      price: 19.99,
-      stock: 50,
-      version: 1,
-      createdAt: '2026-11-23T10:15:00.000Z',
-      updatedAt: '2026-11-23T10:15:00.000Z',
-    },
-  })
-
-const newProduct = z
-  .strictObject({ name, description: description.default(''), price, stock })
-  .openapi('NewProduct')
-
-const changeable = ['name', 'description', 'price', 'stock'] as const
-const productUpdate = z
-  .strictObject({
-    name: name.optional(),
-    description: description.optional(),
-    price: price.optional(),
-    stock: stock.optional(),
-    version: z.int().optional().openapi({ description: 'The version that the update is based on.' }),
-    productId: id
-      .optional()
-      .openapi({ description: 'Optional. If it is present, it must be the id in the path.' }),
-    createdAt: z.iso
-      .datetime()
-      .optional()
-      .openapi({ description: 'Ignored, so that a client may send the product as it read it.' }),
-    updatedAt: z.iso
-      .datetime()
-      .optional()
-      .openapi({ description: 'Ignored, so that a client may send the product as it read it.' }),
-  })
-  .refine((update) => changeable.some((field) => update[field] !== undefined), {
-    message: `must name at least one of ${changeable.join(', ')}`,
-    ...alongWithFields,
-  })
-  .openapi('ProductUpdate', { example: { price: 17.5, version: 3 } })
-
-const stockChange = z
-  .strictObject({
-    change: z
-      .int()
-      .min(-maxStock)
-      .max(maxStock)
-      .refine((change) => change !== 0, 'must not be 0')
-      .openapi({
-        description: 'A positive number adds to the stock. A negative number reduces it.',
-        not: { const: 0 },
-        example: 25,
-      }),
-    reason: text(0, 500).default('').openapi({ example: 'delivery 4711' }),
-  })
-  .openapi('StockChange')
+/** @param example the id of a product of the demo */
+const paramsWith = (example: string) =>
+  z.object({ id: id.openapi({ param: { name: 'id', in: 'path' }, example }) })
 
 const createProduct = createRoute({
   method: 'post',
   path: '/products',
   tags,
   summary: 'Create a product',
+  description: 'Only an admin may create a product.',
   security: bearer,
-  request: { body: body(newProduct) },
+  request: { body: body(productDraft, examples.draft) },
   responses: {
     201: {
       description: 'The new product',
       headers: { ...etagHeader, ...locationHeader },
-      content: json(product),
+      content: json(product, examples.created),
     },
     ...errors(...withBody, ...admin, 'overloaded'),
   },
@@ -138,15 +61,16 @@ export const productApi = {
     path: '/products',
     tags,
     summary: 'List products',
+    description: 'Deleted products are not listed.',
     request: {
       query: z.object({
-        sort: z.enum(sortOrders).default('newest'),
+        sort: productSort,
         limit,
         cursor,
       }),
     },
     responses: {
-      200: { description: 'A page of products', content: json(page('ProductPage', product)) },
+      200: { description: 'A page of products', content: json(productPage, examples.page) },
       ...errors('validation_failed'),
     },
   }),
@@ -155,9 +79,12 @@ export const productApi = {
     path: '/products/{id}',
     tags,
     summary: 'Read a product',
-    request: { params, headers: z.object({ 'If-None-Match': ifNoneMatch }) },
+    request: {
+      params: paramsWith(examples.read.productId),
+      headers: z.object({ 'If-None-Match': ifNoneMatch }),
+    },
     responses: {
-      200: { description: 'The product', headers: etagHeader, content: json(product) },
+      200: { description: 'The product', headers: etagHeader, content: json(product, examples.read) },
       304: notModifiedResponse,
       ...errors('validation_failed', 'product_not_found'),
     },
@@ -170,9 +97,17 @@ export const productApi = {
     description:
       'The request names the version of the product that it is based on, as `version` or in If-Match. If-Match must name the current version. With `version`, an update that sets `stock` is refused after any later change of the product. An update that does not set `stock` is refused only after a later change of name, description or price.',
     security: bearer,
-    request: { params, headers: preconditions, body: body(productUpdate) },
+    request: {
+      params: paramsWith(examples.updated.productId),
+      headers: preconditions,
+      body: body(productUpdate, examples.update),
+    },
     responses: {
-      200: { description: 'The product after the update', headers: etagHeader, content: json(product) },
+      200: {
+        description: 'The product after the update',
+        headers: etagHeader,
+        content: json(product, examples.updated),
+      },
       ...errors(
         ...withBody,
         ...admin,
@@ -188,14 +123,20 @@ export const productApi = {
     method: 'post',
     path: '/products/{id}/stock',
     tags,
-    summary: 'Change the stock of a product',
+    summary: 'Add to the stock of a product, or reduce it',
+    description:
+      'Unlike an update that sets `stock`, a change needs no version, and changes at the same time add up. The stock ledger keeps each change with its time, its reason and the admin.',
     security: bearer,
-    request: { params, headers: z.object({ 'Idempotency-Key': idempotencyKey }), body: body(stockChange) },
+    request: {
+      params: paramsWith(examples.adjusted.productId),
+      headers: z.object({ 'Idempotency-Key': idempotencyKey }),
+      body: body(stockAdjustment, examples.adjustment),
+    },
     responses: {
       200: {
         description: 'The product after the change',
         headers: { ...etagHeader, ...replayedHeader },
-        content: json(product),
+        content: json(product, examples.adjusted),
       },
       ...errors(
         ...withBody,
@@ -215,7 +156,7 @@ export const productApi = {
     description:
       'Clients can no longer read or buy the product. Existing orders keep their copy of its name and price, and can still be cancelled.',
     security: bearer,
-    request: { params, headers: preconditions },
+    request: { params: paramsWith(examples.deleted.productId), headers: preconditions },
     responses: {
       204: { description: 'The product is deleted' },
       ...errors('validation_failed', ...admin, 'product_not_found', 'precondition_failed'),

@@ -1,0 +1,94 @@
+import { z } from '@hono/zod-openapi'
+import { page } from '#kernel/http/openapi.ts'
+import { alongWithFields, amount, id, int32, int64, money, text, timestamp } from '#kernel/schemas.ts'
+import { maxPrice, maxStock, sortOrders } from './product.ts'
+
+/** The bodies of the requests and answers of the product module. */
+
+const name = text(1, 200).openapi({ description: 'At least one character must be visible.' })
+const description = text(0, 5_000)
+const price = money(maxPrice)
+const stock = int32.min(0).max(maxStock).openapi({ description: 'The quantity that can be ordered.' })
+
+export const product = z
+  .object({
+    productId: id.openapi({ description: 'The server sets it, and it never changes.' }),
+    name: z.string(),
+    description: z.string().openapi({ description: 'Empty if the product has none.' }),
+    price: amount.openapi({
+      description: 'The price of one piece, a decimal amount with at most two decimal places.',
+    }),
+    stock: int32.openapi({
+      description: 'The quantity that can still be ordered.',
+    }),
+    version: int64.openapi({
+      description:
+        'The version grows with every change, including changes of the stock. The ETag contains it.',
+    }),
+    createdAt: timestamp,
+    updatedAt: timestamp.openapi({
+      description: 'The time of the last change, including changes of the stock.',
+    }),
+  })
+  .openapi('Product')
+
+export const productPage = page('ProductPage', product)
+
+export const productSort = z.enum(sortOrders).default('newest').openapi('ProductSort', {
+  description: 'Newest first, by price (`-price`: highest first), or by name without regard to case.',
+})
+
+export const productDraft = z
+  .strictObject({ name, description: description.default('').openapi({ default: '' }), price, stock })
+  .openapi('ProductDraft')
+
+const changeable = ['name', 'description', 'price', 'stock'] as const
+
+const echoed = (schema: z.ZodType<string>) =>
+  schema.optional().openapi({
+    description: 'Ignored, so that a client may send the product as it read it.',
+  })
+
+export const productUpdate = z
+  .strictObject({
+    name: name.optional(),
+    description: description.optional(),
+    price: price.optional(),
+    stock: stock.optional(),
+    version: int64.optional().openapi({
+      minimum: Number.MIN_SAFE_INTEGER,
+      maximum: Number.MAX_SAFE_INTEGER,
+      description: 'The version that the update is based on. Required unless the request has If-Match.',
+    }),
+    productId: id
+      .optional()
+      .openapi({ description: 'Optional. If it is present, it must be the id in the path.' }),
+    createdAt: echoed(z.iso.datetime()),
+    updatedAt: echoed(z.iso.datetime()),
+  })
+  .refine((update) => changeable.some((field) => update[field] !== undefined), {
+    message: `must name at least one of ${changeable.join(', ')}`,
+    ...alongWithFields,
+  })
+  .openapi('ProductUpdate', {
+    description: `Names at least one of ${changeable.map((field) => `\`${field}\``).join(', ')}. Fields that are left out stay as they are.`,
+    anyOf: changeable.map((field) => ({ required: [field] })),
+  })
+
+export const stockAdjustment = z
+  .strictObject({
+    change: int32
+      .min(-maxStock)
+      .max(maxStock)
+      .refine((change) => change !== 0, 'must not be 0')
+      .openapi({
+        description:
+          'A positive number adds to the stock. A negative number reduces it, at most to 0. It must not be 0.',
+        not: { const: 0 },
+      }),
+    reason: text(0, 500).default('').openapi({
+      default: '',
+      description: 'The reason of the change, for the readers of the stock ledger.',
+    }),
+  })
+  .openapi('StockAdjustment')
