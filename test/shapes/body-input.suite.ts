@@ -34,7 +34,7 @@ export function bodyInputSuite(deployment: () => Deployment) {
       .filter(hasBody)
       .map((operation): [string, string[]] => [operation.name, pointersOf(operation).values])
     expect(Object.fromEntries(all)).toMatchObject({
-      'POST /login': ['/email', '/username', '/password'],
+      'POST /login': ['/email', '/password', '/username'],
       'POST /orders': [
         '/productList',
         '/productList/0',

@@ -45,18 +45,20 @@ export interface BodyPointers {
 }
 
 export function pointersInBody(document: Json, operation: Operation): BodyPointers {
-  const places: BodyPointers = { objects: [], values: [] }
+  const objects = new Set<string>()
+  const values = new Set<string>()
   const visit = (described: Json, pointer: string) => {
     const name = described.$ref?.replace('#/components/schemas/', '')
     const schema = name === undefined ? described : document.components.schemas[name]
-    if (pointer !== '') places.values.push(pointer)
+    for (const alternative of schema.oneOf ?? []) visit(alternative, pointer)
+    if (pointer !== '') values.add(pointer)
     if (schema.type === 'array') visit(schema.items, `${pointer}/0`)
     if (schema.type !== 'object') return
-    places.objects.push(pointer)
+    objects.add(pointer)
     for (const [field, value] of Object.entries(schema.properties)) visit(value, `${pointer}/${field}`)
   }
   if (operation.requestBody) visit(operation.requestBody.content['application/json'].schema, '')
-  return places
+  return { objects: [...objects], values: [...values] }
 }
 
 /** Returns the body with another value at the pointer. */
