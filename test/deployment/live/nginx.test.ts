@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { isDeepStrictEqual } from 'node:util'
+import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { freePort } from '#src/embedded/free-port.ts'
 import { securityHeaders } from '#src/http/security-headers.ts'
@@ -503,6 +504,32 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
     expectProblem(answer, 'internal_error')
     expect(received).toEqual([])
   })
+
+  it.each<[string, Record<string, string>, Buffer]>([
+    ['with a strong ETag', { ETag: '"3"' }, Buffer.from('x'.repeat(10_000))],
+    ['that is compressed', { ETag: 'W/"3"', 'Content-Encoding': 'gzip' }, gzipSync('x'.repeat(100_000))],
+  ])(
+    'NGINX passes on a large answer %s unchanged to a client that accepts gzip',
+    async (_, headers, body) => {
+      await resolveAllTo(first)
+      answers.set(first, (_request, response) =>
+        response
+          .writeHead(200, {
+            ...headers,
+            'Content-Type': 'text/html',
+            Vary: 'Accept-Encoding',
+            'Content-Length': body.length,
+          })
+          .end(body),
+      )
+      const answer = await sendRaw(nginx.url, requestText('GET', '/products', { 'Accept-Encoding': 'gzip' }))
+      const sent = Object.fromEntries(answer.headers)
+      expect(sent.etag).toBe(headers.ETag)
+      expect(sent['content-encoding']).toBe(headers['Content-Encoding'])
+      expect(Buffer.from(answer.body, 'latin1').equals(body)).toBe(true)
+      expect(received[0]?.headers).toMatchObject({ 'accept-encoding': 'gzip' })
+    },
+  )
 
   it('NGINX accepts a header of 12 kB, as the API does', async () => {
     await resolveAllTo(first)
