@@ -65,7 +65,7 @@ describe('problem documents', () => {
   it.each([
     ['PATCH', '/products', 'GET, HEAD, POST, OPTIONS'],
     ['DELETE', '/products/', 'GET, HEAD, POST, OPTIONS'],
-    ['POST', '/products/0123456789abcdef01234567', 'GET, HEAD, PUT, DELETE, OPTIONS'],
+    ['POST', '/products/0123456789abcdef01234567', 'GET, HEAD, PUT, PATCH, DELETE, OPTIONS'],
     ['GET', '/login', 'POST, OPTIONS'],
   ])('%s %s gets 405 with the allowed methods', async (method, path, allow) => {
     const answer = await client.request(method, path)

@@ -4,6 +4,7 @@ import type { Config } from '#kernel/config/load-config.ts'
 import { DomainError, dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
 import type { AppEnv } from '#kernel/http/app-env.ts'
 import { bodyLimit, maxBodyBytes } from '#kernel/http/body-limit.ts'
+import { patchTypes } from '#kernel/http/json-body.ts'
 import { refuseMalformedEscapes } from '#kernel/http/parameters.ts'
 import { methodNotAllowed, type ProblemTable, problemResponse, routeNotFound } from '#kernel/http/problems.ts'
 import { requestContext } from '#kernel/http/request-context.ts'
@@ -63,7 +64,14 @@ export function createApplication(options: {
     )
     if (routed.length === 0) return problemResponse(c, routeNotFound(path))
     const allowed = [...routed.flatMap((each) => (each === 'GET' ? ['GET', 'HEAD'] : [each])), 'OPTIONS']
-    if (method === 'OPTIONS') return respond(c, null, 204, { allow: allowed.join(', ') })
+    if (method === 'OPTIONS') {
+      const isPatchable = !isServerWide && routed.includes('PATCH')
+      return respond(c, null, 204, {
+        allow: allowed.join(', '),
+        // RFC 5789, section 3.1.
+        ...(isPatchable && { 'accept-patch': patchTypes.join(', ') }),
+      })
+    }
     return problemResponse(c, methodNotAllowed(method, path, allowed))
   }
 

@@ -17,10 +17,12 @@ const allowedHeaders = [
 
 // The response headers that a page may read in addition to those that browsers always expose.
 const exposedHeaders = [
+  'Accept-Patch',
   'Allow',
   'ETag',
   'Idempotent-Replayed',
   'Location',
+  'RateLimit-Policy',
   'Retry-After',
   'WWW-Authenticate',
   'X-Request-Id',
@@ -28,7 +30,7 @@ const exposedHeaders = [
 
 const preflightHeaders = {
   'access-control-allow-headers': allowedHeaders,
-  'access-control-allow-methods': 'GET, HEAD, POST, PUT, DELETE',
+  'access-control-allow-methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
   'access-control-max-age': '600',
 }
 
@@ -54,7 +56,10 @@ export const crossOrigin =
       c.req.method === 'OPTIONS' && c.req.header('Access-Control-Request-Method') !== undefined
     if (!isPreflight || !isAllowed) return
     // A preflight succeeds even where the route is missing or fails, so that the page can read the answer of the real request.
-    const allow = c.res.headers.get('allow')
+    const kept = ['allow', 'accept-patch'].flatMap((name) => {
+      const value = c.res.headers.get(name)
+      return value === null ? [] : [[name, value]]
+    })
     c.res = undefined
-    c.res = respond(c, null, 204, { ...preflightHeaders, ...(allow !== null && { allow }) })
+    c.res = respond(c, null, 204, { ...preflightHeaders, ...Object.fromEntries(kept) })
   }

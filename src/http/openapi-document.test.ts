@@ -54,6 +54,7 @@ it('the document has every public route', () => {
       'GET /products',
       'GET /products/{id}',
       'PUT /products/{id}',
+      'PATCH /products/{id}',
       'DELETE /products/{id}',
       'POST /products/{id}/stock',
       'POST /orders',
@@ -62,6 +63,7 @@ it('the document has every public route', () => {
       'GET /orders/{id}',
       'GET /orders/{id}/history',
       'PUT /orders/{id}',
+      'PATCH /orders/{id}',
       'DELETE /orders/{id}',
       'GET /healthz',
       'GET /readyz',
@@ -114,7 +116,7 @@ it('the document omits only the internal routes and the files of the reference',
   expect(others.length).toBeGreaterThan(0)
   const known = /^(POST \/internal\/(auth|product)\/\w+|GET \/docs\/assets\/\S+)$/
   // These routes refuse a method that only `/{id}` has.
-  const refusals = /^(GET|PUT|DELETE) \/(products\/create_product|orders\/create_order)$/
+  const refusals = /^(GET|PUT|PATCH|DELETE) \/(products\/create_product|orders\/create_order)$/
   for (const route of others.filter((each) => !refusals.test(each))) expect(route).toMatch(known)
   await close()
 })

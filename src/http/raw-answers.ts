@@ -76,7 +76,7 @@ export function clientErrorRefusal(
  * The refusal of CONNECT. It lists the methods of all routes, because the target of CONNECT is a server and not a path.
  */
 export const connectRefused = (): DomainError =>
-  methodNotAllowed('CONNECT', 'this server', ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS'])
+  methodNotAllowed('CONNECT', 'this server', ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
 /** Renders a refusal as the text of an HTTP answer, for a socket without a response object. */
 export function renderRawAnswer(error: DomainError): string {

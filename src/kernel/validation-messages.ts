@@ -6,7 +6,7 @@ export const validationMessage: z.core.$ZodErrorMap = (issue) => {
     case 'invalid_type': {
       // zod reports `int` as the expected type only if the input is a number that is not an integer.
       const wanted = types[isInteger(issue) ? 'int' : issue.expected]
-      return wanted && `${required(issue)}must be ${wanted}`
+      return wanted && `${required(issue)}must be ${wanted}${issue.input === null ? ', not null' : ''}`
     }
     case 'too_small':
       if (issue.minimum === 1 && ['string', 'array'].includes(issue.origin)) return 'must not be empty'

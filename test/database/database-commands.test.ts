@@ -246,6 +246,13 @@ const scenarios: Record<string, Scenario> = {
   'POST /products/{id}/stock, of a product that does not exist': {
     go: () => answers(404, shop.post(`/products/${newId()}/stock`, asAdmin({ body: { change: 1 } }))),
   },
+  'PATCH /products/{id}': {
+    async go() {
+      const { productId, version } = await newProduct()
+      const options = asAdmin({ body: { price: 1, version } })
+      await answers(200, shop.request('PATCH', `/products/${productId}`, options))
+    },
+  },
   'DELETE /products/{id}': {
     async go() {
       const { productId } = await newProduct()
@@ -365,6 +372,13 @@ const scenarios: Record<string, Scenario> = {
         await answers(200, shop.put(`/orders/${orderId}`, asAdmin({ body: { status } })))
     },
     ...lookUpByAdmin,
+  },
+  'PATCH /orders/{id}': {
+    async go() {
+      const { orderId } = await bought()
+      const options = asAda({ body: { status: 'cancelled' } })
+      await answers(200, shop.request('PATCH', `/orders/${orderId}`, options))
+    },
   },
   'DELETE /orders/{id}': {
     async go() {

@@ -254,6 +254,13 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
       await answered(200, put(`/products/${productId}`, asAdmin(body)))
       await answered(409, put(`/products/${productId}`, asAdmin({ ...body, price: 3 })))
     },
+    'PATCH /products/{id}': async () => {
+      const { productId, version } = await product(shop.adminToken)
+      const body = { price: 2, version }
+      const path = `/products/${productId}`
+      await answered(403, request('PATCH', path, { token: (await customer()).token, body }))
+      await answered(200, request('PATCH', path, asAdmin(body)))
+    },
     'DELETE /products/{id}': async () => {
       const { productId } = await product(shop.adminToken)
       await answered(204, request('DELETE', `/products/${productId}`, asAdmin()))
@@ -296,6 +303,11 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
       const { orderId, token } = await bought()
       await answered(403, put(`/orders/${orderId}`, { token, body: { status: 'shipped' } }))
       await answered(200, put(`/orders/${orderId}`, asAdmin({ status: 'shipped' })))
+    },
+    'PATCH /orders/{id}': async () => {
+      const { orderId, token } = await bought()
+      await answered(403, request('PATCH', `/orders/${orderId}`, { token, body: { status: 'shipped' } }))
+      await answered(200, request('PATCH', `/orders/${orderId}`, asAdmin({ status: 'shipped' })))
     },
     'DELETE /orders/{id}': async () => {
       const { orderId, token } = await bought()

@@ -63,6 +63,7 @@ const access: Record<OperationName, Access> = {
   'GET /products': toAnyone(200),
   'GET /products/{id}': toAnyone(200),
   'PUT /products/{id}': toAdmins(200),
+  'PATCH /products/{id}': toAdmins(200),
   'DELETE /products/{id}': toAdmins(204),
   'POST /products/{id}/stock': toAdmins(200),
 
@@ -72,6 +73,7 @@ const access: Record<OperationName, Access> = {
   'GET /orders/{id}': toOwnerAndAdmins(200),
   'GET /orders/{id}/history': toOwnerAndAdmins(200),
   'PUT /orders/{id}': toOwnerAndAdmins(200),
+  'PATCH /orders/{id}': toOwnerAndAdmins(200),
   'DELETE /orders/{id}': toOwnerAndAdmins(200),
 
   'GET /healthz': toAnyone(200),

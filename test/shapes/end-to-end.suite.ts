@@ -3,6 +3,7 @@ import { request } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Deployment, deploy, type Shape } from '#test/support/processes.ts'
 import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
+import { patchSuite } from './patch.suite.ts'
 
 /** The behaviour that clients rely on in both shapes, with real processes, sockets and databases. */
 export function endToEndSuite(shape: Shape) {
@@ -16,6 +17,8 @@ export function endToEndSuite(shape: Shape) {
       expect(await findUnbalancedBooks(shop)).toEqual([])
       expect(await shop.stop()).toBe(0)
     })
+    patchSuite(() => shop)
+
     const stockOf = async (productId: string) => (await shop.get(`/products/${productId}`)).body.stock
 
     it('a customer registers, signs in, buys, repeats the order with its key, and cancels it', async () => {

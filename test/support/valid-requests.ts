@@ -79,6 +79,10 @@ export const validRequests = {
     const product = await newProduct(shop, people)
     return { path: `/products/${product.productId}`, body: { ...product, price: 14.9 } }
   },
+  'PATCH /products/{id}': async (shop, people) => {
+    const { productId, version } = await newProduct(shop, people)
+    return { path: `/products/${productId}`, body: { price: 14.9, version } }
+  },
   'DELETE /products/{id}': async (shop, people) => {
     const { productId } = await newProduct(shop, people)
     return { path: `/products/${productId}` }
@@ -99,6 +103,10 @@ export const validRequests = {
     path: `/orders/${await newOrderOfAda(shop, people)}/history`,
   }),
   'PUT /orders/{id}': async (shop, people) => ({
+    path: `/orders/${await newOrderOfAda(shop, people)}`,
+    body: { status: 'cancelled' },
+  }),
+  'PATCH /orders/{id}': async (shop, people) => ({
     path: `/orders/${await newOrderOfAda(shop, people)}`,
     body: { status: 'cancelled' },
   }),

@@ -17,6 +17,8 @@ export function checkInput({
   body,
 }: NonNullable<RouteConfig['request']>): MiddlewareHandler<AppEnv> {
   const querySchema = query ? (query as z.ZodObject).strict() : z.strictObject({})
+  const mediaTypes = Object.keys(body?.content ?? {})
+  // All media types of a route have the same schema.
   const bodySchema = (body?.content['application/json'] as { schema?: z.ZodType } | undefined)?.schema
   const headerNames = Object.keys((headers as z.ZodObject | undefined)?.shape ?? {})
 
@@ -55,7 +57,7 @@ export function checkInput({
       check('header', headers as z.ZodType, Object.fromEntries(named))
     }
     if (bodySchema) {
-      const { value, isComplete } = await readJson(c)
+      const { value, isComplete } = await readJson(c, { mediaTypes })
       check(
         'json',
         bodySchema,

@@ -8,25 +8,37 @@ import { elementsOf } from './header-list.ts'
 /** The number of fields and entries at which a body is refused. A valid order of 100 lines has 302. */
 export const maxBodyValues = 500
 
+/** The media types of a PATCH. A merge patch (RFC 7396) has the same form: no field of this API may be null. */
+export const patchTypes = ['application/json', 'application/merge-patch+json'] as const
+
 export interface JsonBody {
   value: unknown
   /** False if the body has too many values. Then `value` has only the first ones. */
   isComplete: boolean
 }
 
+interface JsonOptions {
+  /** The default is `application/json`. */
+  mediaTypes?: readonly string[]
+  /** The maximum number of values. Many small values take much longer than one value of the same size. */
+  maxValues?: number
+}
+
 /**
- * Reads the body as JSON (RFC 8259). It must be `application/json` in UTF-8 without a content coding. A missing body is
- * read as an empty object, so that the schema can name each missing field.
- * @param maxValues the maximum number of values. Many small values take much longer than one value of the same size
+ * Reads the body as JSON (RFC 8259). It must have one of the media types, in UTF-8 without a content coding. A missing
+ * body is read as an empty object, so that the schema can name each missing field.
  * @throws DomainError `unsupported_media_type`, `malformed_json`
  */
-export async function readJson(c: Context<AppEnv>, maxValues = maxBodyValues): Promise<JsonBody> {
+export async function readJson(
+  c: Context<AppEnv>,
+  { mediaTypes = ['application/json'], maxValues = maxBodyValues }: JsonOptions = {},
+): Promise<JsonBody> {
   const contentType = c.req.header('Content-Type') ?? ''
-  if (contentType !== '') checkType(contentType)
-  checkCoding(c)
+  const fault = (contentType !== '' && typeFault(contentType, mediaTypes)) || codingFault(c)
+  if (fault) throw unsupported(c, mediaTypes, fault)
   const bytes = await c.req.arrayBuffer().catch(refuseIncompleteBody)
   if (contentType === '') {
-    if (bytes.byteLength > 0) throw unsupported('Content-Type: must be application/json')
+    if (bytes.byteLength > 0) throw unsupported(c, mediaTypes, wrongType(mediaTypes))
     return { value: {}, isComplete: true }
   }
   const text = decodeUtf8(bytes)
@@ -42,23 +54,29 @@ export async function readJson(c: Context<AppEnv>, maxValues = maxBodyValues): P
   }
 }
 
-const unsupported = (message: string) => new DomainError('unsupported_media_type', message)
-
-function checkType(header: string): void {
-  const { type, parameters } = parseContentType.safeParse(header)
-  if (type !== 'application/json') throw unsupported('Content-Type: must be application/json')
-  const { charset = 'utf-8' } = parameters
-  const isGivenTwice = (header.match(/;\s*charset\s*=/gi) ?? []).length > 1
-  if (isGivenTwice || !/^utf-?8$/i.test(charset))
-    throw unsupported('Content-Type: the charset must be utf-8, or be left out')
+function unsupported(c: Context<AppEnv>, mediaTypes: readonly string[], message: string): DomainError {
+  // RFC 5789, section 2.2: the header field tells the client how to send the patch.
+  if (c.req.method === 'PATCH') c.get('headers')['accept-patch'] = mediaTypes.join(', ')
+  return new DomainError('unsupported_media_type', message)
 }
 
-function checkCoding(c: Context<AppEnv>): void {
+const wrongType = (mediaTypes: readonly string[]) => `Content-Type: must be ${mediaTypes.join(' or ')}`
+
+function typeFault(header: string, mediaTypes: readonly string[]): string | undefined {
+  const { type, parameters } = parseContentType.safeParse(header)
+  if (!mediaTypes.includes(type)) return wrongType(mediaTypes)
+  const { charset = 'utf-8' } = parameters
+  const isGivenTwice = (header.match(/;\s*charset\s*=/gi) ?? []).length > 1
+  if (!isGivenTwice && /^utf-?8$/i.test(charset)) return undefined
+  return 'Content-Type: the charset must be utf-8, or be left out'
+}
+
+function codingFault(c: Context<AppEnv>): string | undefined {
   const codings = elementsOf(c.req.header('Content-Encoding') ?? '')
-  if (codings.every((coding) => coding.toLowerCase() === 'identity')) return
+  if (codings.every((coding) => coding.toLowerCase() === 'identity')) return undefined
   // RFC 9110, section 12.5.3: the header field tells the client which codings are accepted.
   c.get('headers')['accept-encoding'] = 'identity'
-  throw unsupported('Content-Encoding: must be identity, or be left out; bodies are read uncompressed')
+  return 'Content-Encoding: must be identity, or be left out; bodies are read uncompressed'
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })

@@ -142,6 +142,13 @@ export const body = <Schema extends z.ZodType>(schema: Schema, example?: NoInfer
   content: json(schema, example),
 })
 
+/** The body of a PATCH, which may also be a merge patch (RFC 7396). */
+export const patchBody: typeof body = (schema, example) => {
+  const { 'application/json': media } = json(schema, example)
+  const content = { 'application/json': media, 'application/merge-patch+json': media }
+  return { required: true, content }
+}
+
 const header = (description: string) => ({ description, schema: { type: 'string' as const } })
 
 export const etagHeader = { ETag: header('The version as a strong entity tag, such as `"3"`.') }

@@ -52,7 +52,7 @@ export function portRoutes<Type>(port: Port<Type>, implementation: Type, logger:
     const operation = implementation[name] as (request: unknown, call: Call) => Promise<unknown>
     router.post(path(port.name, name), async (c) => {
       // Other services are trusted, so that only the body limit bounds the number of values.
-      const { value } = await readJson(c, Number.POSITIVE_INFINITY)
+      const { value } = await readJson(c, { maxValues: Number.POSITIVE_INFINITY })
       const calls = callsSchema.safeParse(value)
       if (!calls.success)
         throw validationFailed({

@@ -6,6 +6,7 @@ import {
   json,
   locationHeader,
   notModifiedResponse,
+  patchBody,
   replayedHeader,
   signedIn,
   withBody,
@@ -77,6 +78,28 @@ const placeOrder = createRoute({
   },
 })
 
+const updateOrder = createRoute({
+  method: 'put',
+  path: '/orders/{id}',
+  tags,
+  summary: 'Ship, deliver or cancel an order',
+  description:
+    'The owner of an order may only cancel it. An admin may set every status that the body allows.',
+  security: bearer,
+  request: { params, headers: preconditions, body: body(orderUpdate, examples.update) },
+  responses: {
+    ...changed,
+    ...errors(
+      ...withBody,
+      ...signedIn,
+      'forbidden',
+      'order_not_found',
+      'invalid_transition',
+      'precondition_failed',
+    ),
+  },
+})
+
 export const orderApi = {
   placeOrder,
   placeOrderAlias: createRoute({
@@ -135,26 +158,14 @@ export const orderApi = {
       ...errors('validation_failed', ...signedIn, 'order_not_found'),
     },
   }),
-  updateOrder: createRoute({
-    method: 'put',
-    path: '/orders/{id}',
-    tags,
-    summary: 'Ship, deliver or cancel an order',
+  updateOrder,
+  patchOrder: createRoute({
+    ...updateOrder,
+    method: 'patch',
+    summary: 'Ship, deliver or cancel an order with PATCH',
     description:
-      'The owner of an order may only cancel it. An admin may set every status that the body allows.',
-    security: bearer,
-    request: { params, headers: preconditions, body: body(orderUpdate, examples.update) },
-    responses: {
-      ...changed,
-      ...errors(
-        ...withBody,
-        ...signedIn,
-        'forbidden',
-        'order_not_found',
-        'invalid_transition',
-        'precondition_failed',
-      ),
-    },
+      'Does what `PUT` does, with the same bodies. The body may also be a merge patch (RFC 7396). The status cannot be removed, so that `null` is refused.',
+    request: { ...updateOrder.request, body: patchBody(orderUpdate, examples.update) },
   }),
   cancelOrder: createRoute({
     method: 'delete',

@@ -59,15 +59,17 @@ export function orderRoutes(service: OrderService, guard: Guard) {
     return respondWith(c, jsonOf({ ...page, data: page.data.map(statusChangeResponse) }))
   })
 
-  router.openapi({ ...orderApi.updateOrder, middleware }, async (c) => {
-    const { status } = c.req.valid('json')
-    const conditions = preconditionsOf(c.req.valid('header'))
-    const { id } = c.req.valid('param')
-    const order = await service.changeStatus(id, status, conditions, c.get('principal'), c.get('call'))
-    return respondJson(c, orderResponse(order), order.status === 'cancelling' ? 202 : 200, {
-      etag: etag(order.version),
+  for (const route of [orderApi.updateOrder, orderApi.patchOrder]) {
+    router.openapi({ ...route, middleware }, async (c) => {
+      const { status } = c.req.valid('json')
+      const conditions = preconditionsOf(c.req.valid('header'))
+      const { id } = c.req.valid('param')
+      const order = await service.changeStatus(id, status, conditions, c.get('principal'), c.get('call'))
+      return respondJson(c, orderResponse(order), order.status === 'cancelling' ? 202 : 200, {
+        etag: etag(order.version),
+      })
     })
-  })
+  }
 
   router.openapi({ ...orderApi.cancelOrder, middleware }, async (c) => {
     const conditions = preconditionsOf(c.req.valid('header'))

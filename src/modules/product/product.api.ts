@@ -6,6 +6,7 @@ import {
   json,
   locationHeader,
   notModifiedResponse,
+  patchBody,
   replayedHeader,
   signedIn,
   withBody,
@@ -45,6 +46,37 @@ const createProduct = createRoute({
       content: json(product, examples.created),
     },
     ...errors(...withBody, ...admin, 'overloaded'),
+  },
+})
+
+const updateProduct = createRoute({
+  method: 'put',
+  path: '/products/{id}',
+  tags,
+  summary: 'Update a product',
+  description:
+    'The request names the version of the product that it is based on, as `version` or in If-Match. If-Match must name the current version. With `version`, an update that sets `stock` is refused after any later change of the product. An update that does not set `stock` is refused only after a later change of name, description or price.',
+  security: bearer,
+  request: {
+    params: paramsWith(examples.updated.productId),
+    headers: preconditions,
+    body: body(productUpdate, examples.update),
+  },
+  responses: {
+    200: {
+      description: 'The product after the update',
+      headers: etagHeader,
+      content: json(product, examples.updated),
+    },
+    ...errors(
+      ...withBody,
+      ...admin,
+      'product_not_found',
+      'version_conflict',
+      'precondition_failed',
+      'precondition_required',
+      'overloaded',
+    ),
   },
 })
 
@@ -89,35 +121,14 @@ export const productApi = {
       ...errors('validation_failed', 'product_not_found'),
     },
   }),
-  updateProduct: createRoute({
-    method: 'put',
-    path: '/products/{id}',
-    tags,
-    summary: 'Update a product',
+  updateProduct,
+  patchProduct: createRoute({
+    ...updateProduct,
+    method: 'patch',
+    summary: 'Update a product with PATCH',
     description:
-      'The request names the version of the product that it is based on, as `version` or in If-Match. If-Match must name the current version. With `version`, an update that sets `stock` is refused after any later change of the product. An update that does not set `stock` is refused only after a later change of name, description or price.',
-    security: bearer,
-    request: {
-      params: paramsWith(examples.updated.productId),
-      headers: preconditions,
-      body: body(productUpdate, examples.update),
-    },
-    responses: {
-      200: {
-        description: 'The product after the update',
-        headers: etagHeader,
-        content: json(product, examples.updated),
-      },
-      ...errors(
-        ...withBody,
-        ...admin,
-        'product_not_found',
-        'version_conflict',
-        'precondition_failed',
-        'precondition_required',
-        'overloaded',
-      ),
-    },
+      'Does what `PUT` does, with the same bodies. The body may also be a merge patch (RFC 7396). No field of a product can be removed, so that `null` is refused. An empty text removes the description.',
+    request: { ...updateProduct.request, body: patchBody(productUpdate, examples.update) },
   }),
   changeStock: createRoute({
     method: 'post',

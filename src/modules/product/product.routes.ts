@@ -44,20 +44,27 @@ export function productRoutes(service: ProductService, guard: Guard) {
   })
   router.openapi(productApi.getProduct, (c) => get(c, c.req.valid('param').id))
 
-  router.openapi({ ...productApi.updateProduct, middleware: guard('admin') }, async (c) => {
-    const { id } = c.req.valid('param')
-    const { productId, createdAt: _createdAt, updatedAt: _updatedAt, ...update } = c.req.valid('json')
-    if (productId !== undefined && productId !== id) {
-      throw validationFailed({
-        pointer: '/productId',
-        code: 'rule',
-        message: `must be ${id}, as in the path, or be left out`,
-      })
-    }
-    const conditions = preconditionsOf(c.req.valid('header'))
-    const product = await service.update(id, { ...update, ...conditions }, c.get('principal'), c.get('call'))
-    return respondJson(c, productResponse(product), 200, { etag: etag(product.version) })
-  })
+  for (const route of [productApi.updateProduct, productApi.patchProduct]) {
+    router.openapi({ ...route, middleware: guard('admin') }, async (c) => {
+      const { id } = c.req.valid('param')
+      const { productId, createdAt: _createdAt, updatedAt: _updatedAt, ...update } = c.req.valid('json')
+      if (productId !== undefined && productId !== id) {
+        throw validationFailed({
+          pointer: '/productId',
+          code: 'rule',
+          message: `must be ${id}, as in the path, or be left out`,
+        })
+      }
+      const conditions = preconditionsOf(c.req.valid('header'))
+      const product = await service.update(
+        id,
+        { ...update, ...conditions },
+        c.get('principal'),
+        c.get('call'),
+      )
+      return respondJson(c, productResponse(product), 200, { etag: etag(product.version) })
+    })
+  }
 
   router.openapi({ ...productApi.changeStock, middleware: guard('admin') }, async (c) => {
     const key = c.req.valid('header')['Idempotency-Key']

@@ -394,7 +394,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
 
   it('NGINX lists the methods of the API in Allow', async () => {
     const answer = await sendRaw(nginx.url, requestText('TRACE', '/products'))
-    const methods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS']
+    const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
     expect(new Map(answer.headers).get('allow')).toBe(methods.join(', '))
     expect(JSON.parse(answer.body).allowed).toEqual(methods)
   })
@@ -411,13 +411,13 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
     const document = JSON.stringify({ code, status, detail: 'its own' })
     const type = { 'Content-Type': 'application/problem+json' }
     answers.set(first, (_request, response) => response.writeHead(status, type).end(document))
-    for (const method of ['GET', 'POST', 'PUT', 'DELETE']) {
+    for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']) {
       const { body } = await client.request(method, '/orders/1')
       expect(body).toEqual({ code, status, detail: 'its own' })
     }
   })
 
-  it.each(['GET', 'POST', 'PUT', 'DELETE'])(
+  it.each(['GET', 'POST', 'PUT', 'PATCH', 'DELETE'])(
     'NGINX answers 503 to a %s if no replica of the service can be reached',
     async (method) => {
       await resolveAllTo()
@@ -536,7 +536,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
     expect((await client.get('/products/', { headers: { A: 'x'.repeat(12_000) } })).status).toBe(200)
   })
 
-  it.each(['GET', 'POST', 'PUT', 'DELETE'])(
+  it.each(['GET', 'POST', 'PUT', 'PATCH', 'DELETE'])(
     'NGINX passes on the client address and the request id of a %s',
     async (method) => {
       await resolveAllTo(first)
@@ -578,7 +578,7 @@ describe.skipIf(!nginxBinary)('an ingress controller with the shipped values', (
     pod.close().closeAllConnections()
   })
 
-  it.each(['GET', 'POST', 'PUT', 'DELETE'])(
+  it.each(['GET', 'POST', 'PUT', 'PATCH', 'DELETE'])(
     'the ingress controller answers 503 to a %s for a Service without a pod',
     async (method) => {
       const sent = await client.request(method, '/orders', { headers: { 'X-Request-Id': 'once' } })
