@@ -110,6 +110,7 @@ export function headerInputSuite(deployment: () => Deployment) {
         .map(({ name }) => ({ operation, name })),
     )
     expect(described.length).toBeGreaterThanOrEqual(12)
+    const usedKeys = new Set<string>()
     for (const { operation, name } of described) {
       for (const operator of ['{"$gt":""}', '{"$ne":null}', '__proto__', 'constructor']) {
         const label = `${operation.name} ${name}: ${operator}`
@@ -120,7 +121,13 @@ export function headerInputSuite(deployment: () => Deployment) {
         const isWrite = operation.method !== 'GET'
         const isRefused = isWrite && /^If-(None-)?Match$/.test(name)
         const refused = { status: 400, code: 'validation_failed' }
+        // The operations of a module share the keys of a user, and the body is another one.
+        const key = `${operation.tags} ${operator}`
+        const isReused = name === 'Idempotency-Key' && usedKeys.has(key)
+        if (name === 'Idempotency-Key') usedKeys.add(key)
+        const reused = { status: 422, code: 'idempotency_key_reused' }
         if (isRefused) expect({ status, code: body.code }, label).toEqual(refused)
+        else if (isReused) expect({ status, code: body.code }, label).toEqual(reused)
         else expect([200, 201], label).toContain(status)
         expect(headers.get('idempotent-replayed'), label).toBeNull()
       }
