@@ -118,7 +118,7 @@ const limitRule = 'must be an integer from 1 to 100'
 /** The query parameter `limit` of all lists. */
 export const limit = z
   .string()
-  .regex(/^-?\d+$/, { message: limitRule, abort: true })
+  .regex(/^-?(0|[1-9]\d*)$/, { message: limitRule, abort: true })
   .transform(Number)
   .pipe(z.number().min(1, limitRule).max(100, limitRule))
   .optional()
