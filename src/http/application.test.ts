@@ -1,7 +1,6 @@
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Client, createClient } from '#test/support/client.ts'
-import { problems } from '#test/support/problems.ts'
 import { sendRaw } from '#test/support/raw-http.ts'
 import { type Shop, startShop } from '#test/support/shop.ts'
 import { type Listener, listen } from './server.ts'
@@ -45,14 +44,7 @@ describe('the request id', () => {
 
 describe('problem documents', () => {
   it('an unknown route gets 404 with a problem document', async () => {
-    for (const path of [
-      '/',
-      '/nowhere',
-      '/products/a/b/c',
-      '/products//',
-      '/internal/nothing',
-      '/metrics2',
-    ]) {
+    for (const path of ['/nowhere', '/products/a/b/c', '/products//', '/internal/nothing', '/metrics2']) {
       const answer = await client.get(path)
       expect(answer).toMatchObject({
         status: 404,
@@ -71,16 +63,6 @@ describe('problem documents', () => {
     const answer = await client.request(method, path)
     expect(answer).toMatchObject({ status: 405, body: { code: 'method_not_allowed' } })
     expect(answer.headers.get('allow')).toBe(allow)
-  })
-
-  it('each problem type has a page', async () => {
-    for (const [code, { status, title }] of Object.entries(problems)) {
-      expect(await client.get(`/problems/${code}`)).toMatchObject({
-        status: 200,
-        body: { code, status, title },
-      })
-    }
-    expect((await client.get('/problems/toString')).status).toBe(404)
   })
 })
 

@@ -30,7 +30,7 @@ const routedMethods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
 /** Creates the HTTP application: the middleware, the routes of the hosted modules, and the OpenAPI document of all modules. */
 export function createApplication(options: {
-  config: Pick<Config, 'requestTimeoutMs' | 'corsOrigins' | 'internalSecrets'>
+  config: Pick<Config, 'requestTimeoutMs' | 'corsOrigins' | 'internalSecrets' | 'demo'>
   modules: readonly AnyModule[]
   hosted: ReadonlyMap<string, StartedModule>
   /** The problems of the kernel and of all modules. */
@@ -83,7 +83,7 @@ export function createApplication(options: {
 
   const describe = () => openApiDocument(operations)
   app.route('/', healthRoutes(readiness))
-  app.route('/', documentationRoutes(describe, problems))
+  app.route('/', documentationRoutes({ document: describe, problems, demo: config.demo }))
 
   app.use(async (_c, next) => {
     const { missing } = await readiness.started()

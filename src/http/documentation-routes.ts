@@ -1,130 +1,90 @@
-import { createRequire } from 'node:module'
-import { dirname } from 'node:path'
-import { serveStatic } from '@hono/node-server/serve-static'
-import { createRoute, z } from '@hono/zod-openapi'
-import { cacheControl, respondWith } from '#kernel/http/caching.ts'
-import { errorsOf, json } from '#kernel/http/openapi.ts'
-import { type ProblemTable, routeNotFound } from '#kernel/http/problems.ts'
-import { jsonOf, type Representation } from '#kernel/http/representation.ts'
-import { respond, respondJson } from '#kernel/http/respond.ts'
+import { readFileSync } from 'node:fs'
+import type { Context } from 'hono'
+import type { AppEnv } from '#kernel/http/app-env.ts'
+import { cacheControl, respondWith, varyBy } from '#kernel/http/caching.ts'
+import { exampleOf } from '#kernel/http/openapi.ts'
+import { type Problem, type ProblemTable, routeNotFound } from '#kernel/http/problems.ts'
+import { jsonOf, type Representation, representationOf } from '#kernel/http/representation.ts'
 import { createRouter } from '#kernel/http/router.ts'
-import { ownPagePolicy } from './security-headers.ts'
+import { preferredType } from './negotiation.ts'
+import { assetNames, createPageAssets } from './page-assets.ts'
+import { type ProblemType, problemListPage, problemPage } from './pages/problem-pages.ts'
+import { rootPage } from './pages/root-page.ts'
+import { pagePolicy, referencePolicy } from './security-headers.ts'
 
-const errors = errorsOf({})
-const tags = ['Operations']
-const html200 = { content: { 'text/html': { schema: z.string() } } }
-
-export const documentationApi = {
-  getOpenApiDocument: createRoute({
-    method: 'get',
-    path: '/openapi.json',
-    tags,
-    summary: 'Get this document',
-    responses: {
-      200: {
-        description: 'The OpenAPI 3.1 document of the whole API. Every service has it.',
-        content: json(z.record(z.string(), z.unknown())),
-      },
-      ...errors(),
-    },
-  }),
-  getReference: createRoute({
-    method: 'get',
-    path: '/docs',
-    tags,
-    summary: 'Read the API reference',
-    responses: {
-      200: { description: 'An HTML page that works without internet access', ...html200 },
-      ...errors(),
-    },
-  }),
-  getProblem: createRoute({
-    method: 'get',
-    path: '/problems/{code}',
-    tags,
-    summary: 'Explain a problem `type`',
-    request: {
-      params: z.object({
-        code: z.string().openapi({ param: { name: 'code', in: 'path' }, example: 'validation_failed' }),
-      }),
-    },
-    responses: {
-      200: {
-        description: 'The meaning of the code, and what a client should do',
-        content: json(
-          z
-            .object({
-              code: z.string(),
-              status: z.int(),
-              title: z.string(),
-              advice: z.string().openapi({ description: 'What a client should do, as Markdown' }),
-            })
-            .openapi('ProblemType'),
-        ),
-      },
-      ...errors('route_not_found'),
-    },
-  }),
-}
-
-export function documentationRoutes(document: () => object, problems: ProblemTable) {
+/** Serves the descriptions of the API: the document, the reference, and the pages of the problems. */
+export function documentationRoutes(options: {
+  document: () => object
+  problems: ProblemTable
+  /** Whether the reference offers to sign in with the demo's account. */
+  demo: boolean
+}) {
+  const { document, problems, demo } = options
   const router = createRouter()
+  const assets = createPageAssets()
 
   // The document is created at the first request, because most processes never need it, and it takes memory.
   let openApi: Representation | undefined
-  router.get(documentationApi.getOpenApiDocument.path, (c) => {
+  router.get('/openapi.json', (c) => {
     openApi ??= jsonOf(document())
     return respondWith(c, openApi, cacheControl.revalidated)
   })
 
-  router.get(documentationApi.getReference.path, (c) =>
-    respond(c, referencePage, 200, {
-      'content-type': 'text/html; charset=UTF-8',
-      'content-security-policy': ownPagePolicy,
-    }),
-  )
-  const assets = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
-  router.get(
-    '/docs/assets/:file{swagger-ui\\.css|swagger-ui-bundle\\.js|favicon-32x32\\.png}',
-    serveStatic({ root: assets, rewriteRequestPath: (path) => path.replace('/docs/assets/', '/') }),
-  )
-  router.get('/docs/assets/reference.js', (c) =>
-    respond(c, referenceScript, 200, { 'content-type': 'text/javascript' }),
-  )
+  let referencePage: string | undefined
+  router.get('/docs', (c) => {
+    referencePage ??= readFileSync(new URL('reference/reference.html', import.meta.url), 'utf8')
+      .replaceAll('{assets}', assets().folder)
+      .replace('{demo}', String(demo))
+    return respondPage(c, referencePage, referencePolicy)
+  })
 
+  router.get(`/docs/assets/:version/:file{${assetNames}}`, (c) => {
+    const { folder, files } = assets()
+    const { version, file } = c.req.param()
+    // During an upgrade, a page of the other version may ask for its files here.
+    const isCurrent = folder.endsWith(`/${version}`)
+    return respondWith(
+      c,
+      files.get(file) as Representation,
+      isCurrent ? cacheControl.immutable : cacheControl.revalidated,
+    )
+  })
+
+  router.get('/', (c) => {
+    const paths = { name: 'Trivet', reference: '/docs', document: '/openapi.json', problems: '/problems' }
+    return respondToReader(c, paths, () => rootPage(assets().folder))
+  })
+  router.get('/problems', (c) => {
+    const all = Object.entries(problems).map(([code, problem]) => problemType(code, problem))
+    return respondToReader(c, { data: all }, () => problemListPage(all, assets().folder))
+  })
   router.get('/problems/:code', (c) => {
     const code = c.req.param('code')
     const problem = Object.hasOwn(problems, code) ? problems[code] : undefined
     if (!problem) throw routeNotFound(c.req.path)
-    const { status, title, advice } = problem
-    return respondJson(c, { code, status, title, advice }, 200)
+    const type = problemType(code, problem)
+    return respondToReader(c, type, () => problemPage(type, assets().folder))
   })
 
   return router
 }
 
-// The page loads everything from this process. It uses no CDN and no inline script.
-const referencePage = `<!doctype html>
-<html lang="en">
-  <head>
-    <meta charset="utf-8">
-    <meta name="viewport" content="width=device-width, initial-scale=1">
-    <title>Trivet API</title>
-    <link rel="icon" href="/docs/assets/favicon-32x32.png">
-    <link rel="stylesheet" href="/docs/assets/swagger-ui.css">
-  </head>
-  <body>
-    <div id="reference"></div>
-    <script src="/docs/assets/swagger-ui-bundle.js"></script>
-    <script src="/docs/assets/reference.js"></script>
-  </body>
-</html>`
+function problemType(code: string, problem: Problem): ProblemType {
+  const { status, title, advice, retryable = false } = problem
+  const example = exampleOf(code, problem).value
+  return { type: `/problems/${code}`, code, status, title, advice, retryable, example }
+}
 
-const referenceScript = `SwaggerUIBundle({
-  url: '/openapi.json',
-  dom_id: '#reference',
-  deepLinking: true,
-  docExpansion: 'list',
-  defaultModelsExpandDepth: 0,
-  validatorUrl: null,
-})`
+function respondPage(c: Context<AppEnv>, page: string, policy: string): Response {
+  c.get('headers')['content-security-policy'] = policy
+  return respondWith(c, representationOf(page, 'text/html; charset=UTF-8'), cacheControl.revalidated)
+}
+
+/** Answers a person with a page, and a program with JSON that is readable in a terminal too. */
+function respondToReader(c: Context<AppEnv>, content: object, page: () => string): Response {
+  varyBy(c, 'Accept')
+  const type = preferredType(c.req.header('Accept'), ['application/json', 'text/html'])
+  if (type === 'text/html') return respondPage(c, page(), pagePolicy)
+  const text = `${JSON.stringify(content, null, 2)}\n`
+  return respondWith(c, representationOf(text, 'application/json'), cacheControl.revalidated)
+}

@@ -69,6 +69,8 @@ it('the document has every public route', () => {
       'GET /readyz',
       'GET /openapi.json',
       'GET /docs',
+      'GET /',
+      'GET /problems',
       'GET /problems/{code}',
     ].sort(),
   )

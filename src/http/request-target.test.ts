@@ -55,7 +55,7 @@ describe('the Host of a request', () => {
     '/readyz',
     '/products/0123456789abcdef01234567',
     '/docs',
-    '/docs/assets/reference.js',
+    '/docs/assets/x/reference.js',
   ])('a request with HTTP/1.0 needs no Host: %s', async (path) => {
     const answer = await askBoth(`GET ${path} HTTP/1.0\r\n\r\n`)
     expect(answer.status).toBe(path.startsWith('/products') ? 404 : 200)
@@ -92,8 +92,8 @@ describe('the target of a request', () => {
     ['http://shop.example/problems/forbidden', 200],
     ['HTTPS://shop.1:443/problems/forbidden?', 200],
     ['http://a/../problems/./forbidden', 200],
-    ['http://a', 404],
-    ['http://a?b', 404],
+    ['http://a', 200],
+    ['http://a?b', 200],
     ['//a/healthz', 404],
     ['/products//', 404],
     ['/%', 400],
@@ -179,8 +179,8 @@ describe('the methods of a path', () => {
     ['/products/a%2Fb', 'GET, HEAD, PUT, PATCH, DELETE, OPTIONS'],
     ['/orders/', 'GET, HEAD, POST, OPTIONS'],
     ['/products', 'GET, HEAD, POST, OPTIONS'],
-    ['/docs/assets/reference.js', 'GET, HEAD, OPTIONS'],
-    ['/docs/assets/swagger-ui.css', 'GET, HEAD, OPTIONS'],
+    ['/docs/assets/x/reference.js', 'GET, HEAD, OPTIONS'],
+    ['/docs/assets/x/swagger-ui.css', 'GET, HEAD, OPTIONS'],
   ])('the path %s has the methods %s', async (path, allow) => {
     const allowed = allow.split(', ')
     for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'TRACE']) {
@@ -201,7 +201,8 @@ describe('the methods of a path', () => {
     '/%69nternal/product/reserve',
     '/metrics',
     '/docs/assets',
-    '/docs/assets/package.json',
+    '/docs/assets/reference.js',
+    '/docs/assets/x/package.json',
     '//products',
   ])('a path without a route gets 404 for every method: %s', async (path) => {
     for (const method of ['GET', 'HEAD', 'POST', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND']) {
@@ -253,8 +254,8 @@ it.each(bothShapes)(
     const paths = operations.filter(({ method }) => method === 'GET').map(({ path }) => filled(path))
     expect(paths.length).toBeGreaterThan(8)
     paths.push(
-      '/docs/assets/reference.js',
-      '/docs/assets/swagger-ui.css',
+      '/docs/assets/x/reference.js',
+      '/docs/assets/x/swagger-ui.css',
       '/nowhere',
       '/login',
       '/products/x',

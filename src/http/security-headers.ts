@@ -20,14 +20,18 @@ export const securityHeaders: Readonly<Record<string, string>> = {
   'x-xss-protection': '0',
 }
 
-/** The content security policy of a page that loads scripts, styles and images from this server, and has nothing inline. */
-export const ownPagePolicy = [
-  "default-src 'none'",
-  "script-src 'self'",
+/** The content security policy of a page that loads its style and images from this server, and has no scripts and nothing inline. */
+export const pagePolicy = policyOf("style-src 'self'", "img-src 'self'")
+
+/** The content security policy of the reference. Its scripts come from this server and call it. Its style has images in `data:`. */
+export const referencePolicy = policyOf(
   "style-src 'self'",
   "img-src 'self' data:",
+  "script-src 'self'",
   "connect-src 'self'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join('; ')
+)
+
+function policyOf(...sources: string[]): string {
+  const rest = ["base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"]
+  return ["default-src 'none'", ...sources, ...rest].join('; ')
+}

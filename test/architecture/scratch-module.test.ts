@@ -51,7 +51,7 @@ function itServesTheModule(get: Get) {
   })
 
   it('the problem of a new module has a page', async () => {
-    expect(await get('/problems/shelf_full')).toEqual({
+    expect(await get('/problems/shelf_full')).toMatchObject({
       status: 200,
       body: { code: 'shelf_full', status: 409, title: 'The shelf is full', advice: 'Choose another shelf.' },
     })

@@ -123,6 +123,8 @@ const scenarios: Record<string, Scenario> = {
   'GET /readyz': { go: () => answers(200, shop.get('/readyz')) },
   'GET /openapi.json': { go: () => answers(200, shop.get('/openapi.json')) },
   'GET /docs': { go: () => answers(200, shop.get('/docs')) },
+  'GET /': { go: () => answers(200, shop.get('/')) },
+  'GET /problems': { go: () => answers(200, shop.get('/problems')) },
   'GET /problems/{code}': { go: () => answers(200, shop.get('/problems/forbidden')) },
 
   'POST /register': { go: () => shop.customer() },

@@ -317,6 +317,8 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
     'GET /readyz': () => answered(200, get('/readyz')),
     'GET /openapi.json': () => answered(200, get('/openapi.json')),
     'GET /docs': () => answered(200, get('/docs')),
+    'GET /': () => answered(200, get('/')),
+    'GET /problems': () => answered(200, get('/problems')),
     'GET /problems/{code}': () => answered(200, get('/problems/forbidden')),
   }
   const filled = (path: string) => path.replace('{id}', unknownId).replace('{code}', 'forbidden')

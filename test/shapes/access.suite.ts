@@ -80,6 +80,8 @@ const access: Record<OperationName, Access> = {
   'GET /readyz': toAnyone(200),
   'GET /openapi.json': toAnyone(200),
   'GET /docs': toAnyone(200),
+  'GET /': toAnyone(200),
+  'GET /problems': toAnyone(200),
   'GET /problems/{code}': toAnyone(200),
 }
 

@@ -116,6 +116,8 @@ export const validRequests = {
   'GET /readyz': () => ({ path: '/readyz' }),
   'GET /openapi.json': () => ({ path: '/openapi.json' }),
   'GET /docs': () => ({ path: '/docs' }),
+  'GET /': () => ({ path: '/' }),
+  'GET /problems': () => ({ path: '/problems' }),
   'GET /problems/{code}': () => ({ path: '/problems/forbidden' }),
 } satisfies Record<string, Make>
 

@@ -118,7 +118,10 @@ export function errorsOf<Own extends ProblemTable>(
 // The schemas by name. Modules share those of the kernel's problems.
 const schemas = new Map<string, z.ZodType>()
 
-const exampleOf = (code: string, { title, status, retryAfter, retryable = false, example }: Problem) => ({
+export const exampleOf = (
+  code: string,
+  { title, status, retryAfter, retryable = false, example }: Problem,
+) => ({
   summary: title,
   value: {
     type: `/problems/${code}`,

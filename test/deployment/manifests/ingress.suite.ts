@@ -1,6 +1,6 @@
 import type { IIngress } from 'kubernetes-models/networking.k8s.io/v1/Ingress'
 import { describe, expect, test } from 'vitest'
-import { documentationApi } from '#src/http/documentation-routes.ts'
+import { documentationApi } from '#src/http/documentation-api.ts'
 import { healthApi } from '#src/http/health-routes.ts'
 import { registry } from '#src/registry.ts'
 
@@ -22,11 +22,13 @@ const prefixMatchers = {
   'as a string': (path: string, prefix: string) => path.startsWith(prefix),
 }
 
-/** Returns the backend of the longest prefix that matches a path. */
+/** Returns the backend of the longest rule that matches a path. */
 function backendOf(ingress: IIngress, path: string, matcher: keyof typeof prefixMatchers) {
   const paths = ingress.spec?.rules?.flatMap(({ http }) => http?.paths ?? []) ?? []
   const [longest] = paths
-    .filter(({ path: prefix = '/' }) => prefixMatchers[matcher](path, prefix))
+    .filter(({ path: rule = '/', pathType }) =>
+      pathType === 'Exact' ? path === rule : prefixMatchers[matcher](path, rule),
+    )
     .sort((a, b) => (b.path ?? '').length - (a.path ?? '').length)
   return (longest?.backend ?? ingress.spec?.defaultBackend)?.service
 }
@@ -37,13 +39,14 @@ const publicPaths: [path: string, hosts: string[]][] = [
   ...registry.flatMap(({ name, api }) =>
     Object.values(api).map(({ path }): [string, string[]] => [exampleOf(path), [name]]),
   ),
-  [documentationApi.getOpenApiDocument.path, moduleNames],
-  [documentationApi.getReference.path, moduleNames],
-  [exampleOf(documentationApi.getProblem.path), moduleNames],
-  ['/docs/assets/reference.js', moduleNames],
+  ...Object.values(documentationApi([])).map(({ path }): [string, string[]] => [
+    exampleOf(path),
+    moduleNames,
+  ]),
+  ['/docs/assets/x/reference.js', moduleNames],
 ]
 const privatePaths = [
-  ...['/', '/internal', '/internal/product/reserve', '/internalX', '/metrics', '/metrics/x'],
+  ...['/internal', '/internal/product/reserve', '/internalX', '/metrics', '/metrics/x'],
   ...[healthApi.checkLiveness.path, healthApi.checkReadiness.path, '/other'],
 ]
 

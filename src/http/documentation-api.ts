@@ -1,0 +1,103 @@
+import { createRoute, z } from '@hono/zod-openapi'
+import { errorsOf, json } from '#kernel/http/openapi.ts'
+
+const errors = errorsOf({})
+const tags = ['Operations']
+const page = { 'text/html': { schema: z.string() } }
+
+const problemType = z
+  .object({
+    type: z.string().openapi({ description: 'The `type` of the problem: the path of this description.' }),
+    code: z.string(),
+    status: z.int(),
+    title: z.string(),
+    advice: z.string().openapi({ description: 'What a client should do, as Markdown.' }),
+    retryable: z.boolean().openapi({
+      description: 'Whether a program should send the same request again by itself.',
+    }),
+    example: z.record(z.string(), z.unknown()).openapi({ description: 'A problem document with this code.' }),
+  })
+  .openapi('ProblemType')
+const problemTypeList = z.object({ data: z.array(problemType) }).openapi('ProblemTypeList')
+
+const entryPoint = z
+  .object({ name: z.string(), reference: z.string(), document: z.string(), problems: z.string() })
+  .openapi('EntryPoint', {
+    description: 'The paths of the pages that describe the API.',
+    example: { name: 'Trivet', reference: '/docs', document: '/openapi.json', problems: '/problems' },
+  })
+
+/**
+ * Describes the operations that document the API.
+ * @param codes the codes of all problems
+ */
+export const documentationApi = (codes: readonly string[]) => ({
+  getRoot: createRoute({
+    method: 'get',
+    path: '/',
+    tags,
+    summary: 'Find the documentation',
+    description: 'People get a page, and programs get JSON. The header `Accept` selects one of them.',
+    responses: {
+      200: {
+        description: 'The paths of the documentation',
+        content: { ...json(entryPoint), ...page },
+      },
+      ...errors(),
+    },
+  }),
+  getOpenApiDocument: createRoute({
+    method: 'get',
+    path: '/openapi.json',
+    tags,
+    summary: 'Get this document',
+    responses: {
+      200: {
+        description: 'The OpenAPI 3.1 document of the whole API. Every service has it.',
+        content: json(z.record(z.string(), z.unknown())),
+      },
+      ...errors(),
+    },
+  }),
+  getReference: createRoute({
+    method: 'get',
+    path: '/docs',
+    tags,
+    summary: 'Read the API reference',
+    responses: {
+      200: { description: 'An HTML page that works without internet access', content: page },
+      ...errors(),
+    },
+  }),
+  listProblems: createRoute({
+    method: 'get',
+    path: '/problems',
+    tags,
+    summary: 'List all problems',
+    description: 'People get a page, and programs get JSON. The header `Accept` selects one of them.',
+    responses: {
+      200: { description: 'All problems', content: { ...json(problemTypeList), ...page } },
+      ...errors(),
+    },
+  }),
+  getProblem: createRoute({
+    method: 'get',
+    path: '/problems/{code}',
+    tags,
+    summary: 'Explain a problem',
+    description:
+      'The path is the `type` of the problem. People get a page, and programs get JSON. The header `Accept` selects one of them.',
+    request: {
+      params: z.object({
+        code: z.enum(codes).openapi({ param: { name: 'code', in: 'path' }, example: 'validation_failed' }),
+      }),
+    },
+    responses: {
+      200: {
+        description: 'The meaning of the code, and what a client should do',
+        content: { ...json(problemType), ...page },
+      },
+      ...errors('route_not_found'),
+    },
+  }),
+})

@@ -1,0 +1,35 @@
+import { html } from 'hono/html'
+
+export type Html = ReturnType<typeof html>
+
+/** A page without scripts. `html` escapes what it inserts. */
+export const layout = (options: { title: string; assets: string; main: Html }): string =>
+  html`<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta name="color-scheme" content="light dark">
+    <title>${options.title}</title>
+    <link rel="icon" href="${options.assets}/icon.svg" type="image/svg+xml">
+    <link rel="stylesheet" href="${options.assets}/page.css">
+  </head>
+  <body>
+    <header class="bar">
+      <a class="brand" href="/"><img src="${options.assets}/icon.svg" alt="" width="28" height="28">Trivet</a>
+      <nav aria-label="Pages">
+        <a href="/docs">Reference</a>
+        <a href="/problems">Problems</a>
+        <a href="/openapi.json">OpenAPI document</a>
+      </nav>
+    </header>
+    <main class="text">
+${options.main}
+    </main>
+  </body>
+</html>
+`.toString()
+
+/** Shows text with the one element of Markdown that the descriptions of problems have: code between backticks. */
+export const inlineMarkdown = (text: string): Html[] =>
+  text.split('`').map((part, at) => (at % 2 === 1 ? html`<code>${part}</code>` : html`${part}`))
