@@ -117,8 +117,9 @@ async function useOtherPaths(): Promise<void> {
 const filters: Record<string, (caller: Account | undefined) => string[]> = {
   userId: (caller) =>
     [people.ada, ...(caller === people.boss ? [people.grace] : [])].map(({ userId }) => userId),
-  minPrice: () => ['5'],
-  maxPrice: () => ['12.50'],
+  // A third of all products costs 10.
+  minPrice: () => ['9.9'],
+  maxPrice: () => ['10.10'],
   inStock: () => ['true', 'false'],
 }
 const paging = ['limit', 'cursor']
@@ -261,6 +262,7 @@ const exceptions: Record<string, Record<string, string>> = {
     'aggregate products by _id, createdAt, deleted, price': filtered,
     'aggregate products by _id, createdAt, deleted, inStock, price': filtered,
     'aggregate products by _id, deleted, inStock, price': filtered,
+    'aggregate products by _id, deleted, name, price': filtered,
     'aggregate products by _id, deleted, inStock, name, price': filtered,
   },
 }
