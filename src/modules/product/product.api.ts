@@ -16,7 +16,7 @@ import { id, idempotencyKey } from '#kernel/schemas.ts'
 import { errors } from './problems.ts'
 import { productExamples as examples } from './product.examples.ts'
 import { product, productDraft, productPage, productUpdate, stockAdjustment } from './product.schemas.ts'
-import { listQuery } from './product-list.api.ts'
+import { listQuery } from './product-list.schemas.ts'
 
 const tags = ['Products']
 const admin = [...signedIn, 'forbidden'] as const

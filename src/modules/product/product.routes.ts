@@ -10,7 +10,7 @@ import { idFormat } from '#kernel/schemas.ts'
 import { productApi } from './product.api.ts'
 import type { ProductService } from './product.service.ts'
 import { productResponse } from './product.ts'
-import { decodePosition } from './product-cursor.ts'
+import { decodePosition } from './product-cursor.schemas.ts'
 
 export function productRoutes(service: ProductService, guard: Guard) {
   const router = createRouter()

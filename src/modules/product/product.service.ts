@@ -7,7 +7,7 @@ import { jsonOf, type Representation } from '#kernel/http/representation.ts'
 import type { Principal } from '#kernel/principal.ts'
 import type { ProductRepository } from './product.repository.ts'
 import { type Product, type ProductListQuery, type ProductResponse, productResponse } from './product.ts'
-import { encodePosition } from './product-cursor.ts'
+import { encodePosition } from './product-cursor.schemas.ts'
 import {
   checkBase,
   contentChanges,
