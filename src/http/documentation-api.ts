@@ -1,5 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { errorsOf, json } from '#kernel/http/openapi.ts'
+import { json } from '#kernel/http/openapi.ts'
+import { errorsOf } from '#kernel/http/problem-responses.ts'
 
 const errors = errorsOf({})
 const tags = ['Operations']
@@ -15,7 +16,7 @@ const problemType = z
     retryable: z.boolean().openapi({
       description: 'Whether a program should send the same request again by itself.',
     }),
-    example: z.record(z.string(), z.unknown()).openapi({ description: 'A problem document with this code.' }),
+    example: z.looseObject({}).openapi('Problem'),
   })
   .openapi('ProblemType')
 const problemTypeList = z.object({ data: z.array(problemType) }).openapi('ProblemTypeList')
@@ -89,7 +90,10 @@ export const documentationApi = (codes: readonly string[]) => ({
       'The path is the `type` of the problem. People get a page, and programs get JSON. The header `Accept` selects one of them.',
     request: {
       params: z.object({
-        code: z.enum(codes).openapi({ param: { name: 'code', in: 'path' }, example: 'validation_failed' }),
+        code: z
+          .enum(codes)
+          .openapi('ProblemCode')
+          .openapi({ param: { name: 'code', in: 'path' }, example: 'validation_failed' }),
       }),
     },
     responses: {

@@ -1,6 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { DomainError } from '#kernel/errors.ts'
-import { errorsOf, json } from '#kernel/http/openapi.ts'
+import { json } from '#kernel/http/openapi.ts'
+import { errorsOf } from '#kernel/http/problem-responses.ts'
 import { problemResponse } from '#kernel/http/problems.ts'
 import { respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
@@ -33,6 +34,11 @@ const readiness = z
   })
   .openapi('Readiness')
 
+const missing = {
+  members: { missing: z.array(z.string()).optional().openapi({ description: 'What the process lacks.' }) },
+  example: { missing: ['database of auth'] },
+}
+
 export const healthApi = {
   checkLiveness: createRoute({
     method: 'get',
@@ -53,7 +59,7 @@ export const healthApi = {
       'The process is ready if it has started, has applied its migrations, and is not draining. It does not depend on other services. While a database does not answer, the process stays ready for 30 s, and `unavailable` names the database. An answer 503 lists in `missing` what the process lacks. A database is missing after 30 s without an answer, or at once if the server cannot be used.',
     responses: {
       200: { description: 'The process may receive traffic', content: json(readiness, { status: 'ready' }) },
-      ...errors(),
+      ...errorsOf({}, 'Readiness', { dependency_unavailable: missing })(),
     },
   }),
 }

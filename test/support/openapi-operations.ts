@@ -8,8 +8,8 @@ export interface Operation {
   path: string
   operationId: string
   tags: string[]
-  /** Set if the operation needs an access token. */
-  security?: unknown
+  /** Empty if the operation needs no access token. */
+  security: object[]
   parameters?: { name: string; in: string; required?: boolean; schema: Json }[]
   requestBody?: Json
   responses: Record<string, Json>

@@ -21,10 +21,25 @@ export interface Problem {
 
 export type ProblemTable = Readonly<Record<string, Problem>>
 
-const fault = z.union([
-  z.object({ pointer: z.string(), code: z.enum(faultCodes), message: z.string() }),
-  z.object({ parameter: z.string(), code: z.enum(faultCodes), message: z.string() }),
-])
+const faultCode = z.enum(faultCodes).openapi('FaultCode', {
+  description: 'What is wrong with a part of the input. The codes are stable.',
+})
+const message = z.string().openapi({ description: 'What would be right. The text may change.' })
+const bodyFault = z
+  .object({
+    pointer: z.string().openapi({ description: 'A JSON pointer (RFC 6901) into the body.' }),
+    code: faultCode,
+    message,
+  })
+  .openapi('BodyFault')
+const parameterFault = z
+  .object({
+    parameter: z.string().openapi({ description: 'The name of a path, query or header parameter.' }),
+    code: faultCode,
+    message,
+  })
+  .openapi('ParameterFault')
+const fault = z.union([bodyFault, parameterFault]).openapi('Fault')
 
 /** The problems that any module can have. The problems of one module are in its problems.ts. */
 export const kernelProblems = {

@@ -28,6 +28,14 @@ const signInBody = {
   },
 }
 
+/** Links from a pair of tokens to the operations that take its refresh token. */
+const withRefreshToken = Object.fromEntries(
+  ['refreshTokens', 'signOut'].map((operationId) => [
+    operationId,
+    { operationId, requestBody: { refreshToken: '$response.body#/refreshToken' } },
+  ]),
+)
+
 export const authApi = {
   registerAccount: createRoute({
     method: 'post',
@@ -37,7 +45,17 @@ export const authApi = {
     description: 'The new account is a customer. Sign in afterwards to get tokens.',
     request: { body: body(accountDraft, examples.account) },
     responses: {
-      201: { description: 'The new account', headers: locationHeader, content: json(user, examples.user) },
+      201: {
+        description: 'The new account',
+        headers: locationHeader,
+        content: json(user, examples.user),
+        links: {
+          signIn: {
+            operationId: 'signIn',
+            requestBody: { username: '$response.body#/username', password: '$request.body#/password' },
+          },
+        },
+      },
       ...errors(...withBody, 'email_taken', 'username_taken', 'rate_limited', 'overloaded'),
     },
   }),
@@ -50,7 +68,11 @@ export const authApi = {
       'An unknown account and a wrong password get the same answer. The examples are the credentials of the customer of the demo.',
     request: { body: signInBody },
     responses: {
-      200: { description: 'An access token and a refresh token', content: json(tokens, examples.tokens) },
+      200: {
+        description: 'An access token and a refresh token',
+        content: json(tokens, examples.tokens),
+        links: withRefreshToken,
+      },
       ...errors(...withBody, 'invalid_credentials', 'rate_limited', 'overloaded'),
     },
   }),
@@ -66,6 +88,7 @@ export const authApi = {
       200: {
         description: 'A new access token and a new refresh token',
         content: json(tokens, examples.tokens),
+        links: withRefreshToken,
       },
       ...errors(...withBody, 'invalid_token'),
     },

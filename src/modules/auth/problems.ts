@@ -1,4 +1,4 @@
-import { errorsOf } from '#kernel/http/openapi.ts'
+import { errorsOf } from '#kernel/http/problem-responses.ts'
 import type { ProblemTable } from '#kernel/http/problems.ts'
 
 declare module '#kernel/errors.ts' {

@@ -10,7 +10,7 @@ import { orderStatuses, requestableStatuses } from './order-status.ts'
  * order whose status was added later: Java, Go and Python clients refuse the whole answer. `examples` is the keyword that has no
  * effect on validation and is shown by tools.
  */
-const orderStatus = z.string().openapi('OrderStatus', {
+export const orderStatus = z.string().openapi('OrderStatus', {
   description: `One of ${orderStatuses.map((status) => `\`${status}\``).join(', ')}. More statuses may be added, and \`awaiting_payment\` is reserved. Treat a status that you do not know as an order in progress.
 
 \`pending\`: the stock is not secured yet. \`confirmed\`: the stock is the buyer's. \`shipped\`, \`delivered\`: set by an admin. \`cancelling\`: the stock is on its way back. \`cancelled\`: the stock is back. \`rejected\`: the stock did not suffice, or a product did not exist.`,
@@ -19,7 +19,7 @@ const orderStatus = z.string().openapi('OrderStatus', {
 
 /** A filter and a request can only name statuses that this version knows. */
 export const orderStatusFilter = z.enum(orderStatuses).openapi('OrderStatusFilter')
-const requestableStatus = z.enum(requestableStatuses).openapi('RequestableOrderStatus', {
+export const requestableStatus = z.enum(requestableStatuses).openapi('RequestableOrderStatus', {
   description: 'A status that a client may request. Owners may only request `cancelled`.',
 })
 

@@ -1,7 +1,9 @@
 import { z } from '@hono/zod-openapi'
-import { errorsOf } from '#kernel/http/openapi.ts'
+import { errorsOf } from '#kernel/http/problem-responses.ts'
 import type { ProblemTable } from '#kernel/http/problems.ts'
+import { id } from '#kernel/schemas.ts'
 import { insufficientStock } from '../product/contract.ts'
+import { orderStatus, requestableStatus } from './order.schemas.ts'
 
 declare module '#kernel/errors.ts' {
   interface ErrorCodes extends Record<keyof typeof orderProblems, true> {}
@@ -17,26 +19,25 @@ export const orderProblems = {
   invalid_transition: {
     status: 409,
     title: 'The status does not allow this step',
-    members: { from: z.string(), to: z.string(), allowed: z.array(z.string()) },
+    members: { from: orderStatus, to: orderStatus, allowed: z.array(requestableStatus) },
     example: { from: 'shipped', to: 'cancelled', allowed: [] },
     advice: 'Choose one of the steps in `allowed`.',
   },
   unknown_product: {
     status: 422,
     title: 'A product does not exist',
-    members: { productIds: z.array(z.string()) },
+    members: { productIds: z.array(id) },
     example: { productIds: ['66f2a1b0c3d4e5f60718293a'] },
     advice: 'Remove the products in `productIds` from the order.',
   },
 } satisfies ProblemTable
 
-const orderId = z
-  .string()
+const orderId = id
   .optional()
   .openapi({ description: 'The id of the order, if its outcome is not known yet.' })
 
 /** The error answers of a route of this module, by their codes. */
-export const errors = errorsOf(
-  { ...orderProblems, insufficient_stock: insufficientStock },
-  { prefix: 'Order', members: { dependency_unavailable: { orderId }, overloaded: { orderId } } },
-)
+export const errors = errorsOf({ ...orderProblems, insufficient_stock: insufficientStock }, 'Order', {
+  dependency_unavailable: { members: { orderId } },
+  overloaded: { members: { orderId } },
+})

@@ -15,7 +15,7 @@ const heldLine = line.extend({ name: z.string(), price: z.int().min(0) })
 export type HeldLine = z.infer<typeof heldLine>
 
 /** A product whose stock is less than the requested quantity. */
-const shortItem = z.object({ productId: z.string(), requested: z.int(), available: z.int() })
+const shortItem = z.object({ productId: id, requested: z.int(), available: z.int() }).openapi('StockShortage')
 export type ShortItem = z.infer<typeof shortItem>
 
 /** The problem of a request that needs more stock than there is. It is public because modules that reserve stock have it too. */

@@ -1,6 +1,8 @@
-import { errorsOf } from '#kernel/http/openapi.ts'
+import { errorsOf } from '#kernel/http/problem-responses.ts'
 import type { ProblemTable } from '#kernel/http/problems.ts'
 import { insufficientStock } from './contract.ts'
+import { productExamples as examples } from './product.examples.ts'
+import { product } from './product.schemas.ts'
 
 declare module '#kernel/errors.ts' {
   interface ErrorCodes extends Record<keyof typeof productProblems, true> {}
@@ -17,4 +19,9 @@ export const productProblems = {
 } satisfies ProblemTable
 
 /** The error answers of a route of this module, by their codes. */
-export const errors = errorsOf(productProblems)
+export const errors = errorsOf(productProblems, 'Product', {
+  version_conflict: {
+    members: { current: product },
+    example: { currentVersion: examples.updated.version, current: examples.updated },
+  },
+})

@@ -12,11 +12,17 @@ import {
   withBody,
 } from '#kernel/http/openapi.ts'
 import { ifNoneMatch, preconditions } from '#kernel/http/preconditions.ts'
-import { id, idempotencyKey } from '#kernel/schemas.ts'
+import { cursor, id, idempotencyKey, limit } from '#kernel/schemas.ts'
 import { errors } from './problems.ts'
 import { productExamples as examples } from './product.examples.ts'
-import { product, productDraft, productPage, productUpdate, stockAdjustment } from './product.schemas.ts'
-import { listQuery } from './product-list.schemas.ts'
+import {
+  product,
+  productDraft,
+  productPage,
+  productSort,
+  productUpdate,
+  stockAdjustment,
+} from './product.schemas.ts'
 
 const tags = ['Products']
 const admin = [...signedIn, 'forbidden'] as const
@@ -38,6 +44,13 @@ const createProduct = createRoute({
       description: 'The new product',
       headers: { ...etagHeader, ...locationHeader },
       content: json(product, examples.created),
+      links: {
+        placeOrder: {
+          operationId: 'placeOrder',
+          description: 'Order the product',
+          requestBody: { productList: [{ productId: '$response.body#/productId', quantity: 1 }] },
+        },
+      },
     },
     ...errors(...withBody, ...admin, 'overloaded'),
   },
@@ -87,10 +100,13 @@ export const productApi = {
     path: '/products',
     tags,
     summary: 'List products',
-    description:
-      'Deleted products are not listed. The filters can be combined, in every order. A cursor is valid only for the filters and the order that it was made with. The server filters a limited number of products for a page, so that a page may be shorter than `limit`, or empty, although more products follow. Only a `nextCursor` of null means the end of the list.',
+    description: 'Deleted products are not listed.',
     request: {
-      query: listQuery,
+      query: z.object({
+        sort: productSort,
+        limit,
+        cursor,
+      }),
     },
     responses: {
       200: { description: 'A page of products', content: json(productPage, examples.page) },
