@@ -34,7 +34,10 @@ beforeEach(() => {
 
 /** Reads two pages of each list in each order. */
 const lists = (): (() => Promise<Answer>)[] => [
-  ...['newest', 'price', '-price', 'name'].map((sort) => () => pages(`/products?sort=${sort}`)),
+  ...['newest', 'price', '-price', 'name'].flatMap((sort) => [
+    () => pages(`/products?sort=${sort}`),
+    () => pages(`/products?sort=${sort}&minPrice=1&inStock=true`),
+  ]),
   () => pages('/orders?', ada.token),
   () => pages('/orders?status=confirmed', ada.token),
   () => pages('/orders?', shop.adminToken),
@@ -91,8 +94,11 @@ describe('hidden indexes', () => {
     expect(warned.toSorted()).toEqual([
       'orders {"status":1,"createdAt":-1,"_id":-1}',
       'orders {"userId":1,"status":1,"createdAt":-1,"_id":-1}',
+      'products {"createdAt":-1,"_id":-1,"price":1,"inStock":1,"deleted":1}',
       'products {"createdAt":-1,"_id":-1}',
+      'products {"name":1,"_id":1,"price":1,"inStock":1,"deleted":1}',
       'products {"name":1,"_id":1}',
+      'products {"price":1,"_id":1,"inStock":1,"deleted":1}',
       'products {"price":1,"_id":1}',
     ])
 

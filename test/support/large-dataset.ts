@@ -74,6 +74,7 @@ export async function insertLargeDataset(
       price,
       stock,
       stocked: stock,
+      inStock: stock > 0,
       version: 1,
       contentVersion: 1,
       deleted: place % 4 === 0,

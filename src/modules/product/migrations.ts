@@ -1,6 +1,6 @@
 import { ensureCollection, type Migration } from '#kernel/mongo/migrations.ts'
 import { expiryMigration } from '#kernel/mongo/retention.ts'
-import { nameCollation } from './product-list.repository.ts'
+import { nameCollation, orders } from './product-orders.repository.ts'
 
 const notDeleted = { partialFilterExpression: { deleted: false } }
 const daySeconds = 86_400
@@ -29,4 +29,19 @@ export const productMigrations: Migration[] = [
   // limit for a transaction. The minimum retention of two days is longer. An older order that is still `pending` is undone, and
   // its release finds nothing to return. A reservation that holds stock never expires.
   expiryMigration('002-retention', 'reservations', { state: { $in: ['released', 'rejected'] } }),
+  // Old replicas that run beside this version create products without `inStock`: see `completeInStock`.
+  {
+    name: '003-filter-indexes',
+    indexes: {
+      products: [
+        { key: orders.newest.filterIndex, ...notDeleted },
+        { key: orders.price.filterIndex, ...notDeleted },
+        { key: orders.name.filterIndex, ...notDeleted, collation: nameCollation },
+      ],
+    },
+    async up(db) {
+      const inStock = { $gt: ['$stock', 0] }
+      await db.collection('products').updateMany({ inStock: { $exists: false } }, [{ $set: { inStock } }])
+    },
+  },
 ]

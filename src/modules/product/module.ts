@@ -39,6 +39,7 @@ export const product = defineModule({
       internal: productInternalRoutes(reservations, logger),
       async prepare(call) {
         await setRetention(database, 'reservations', settings.RETENTION, call)
+        await products.completeInStock(call)
         if (config.demo) await service.createFirst(demoCatalogue, { userId: 'demo', role: 'admin' }, call)
         return []
       },

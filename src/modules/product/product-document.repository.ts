@@ -14,6 +14,8 @@ export interface ProductDocument {
   stock: number
   /** The quantity that was ever put into stock: always `stock` plus the quantity that reservations hold. */
   stocked: number
+  /** Whether `stock` is above 0. Indexes contain it instead of `stock`, so that most sales change no index. */
+  inStock?: boolean
   version: number
   contentVersion: number
   /** A deleted product stays stored, so that its reservations can still be released. */
@@ -29,6 +31,7 @@ const productSchema = new Schema<ProductDocument>(
     price: { type: Number, required: true, min: 0 },
     stock: { type: Number, required: true, min: 0 },
     stocked: { type: Number, required: true },
+    inStock: { type: Boolean },
     version: { type: Number, required: true },
     contentVersion: { type: Number, required: true },
     deleted: { type: Boolean, required: true },

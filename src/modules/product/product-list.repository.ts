@@ -5,60 +5,70 @@ import type { Logger } from '#kernel/logger.ts'
 import { withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { createIndexedReads } from '#kernel/mongo/indexed-reads.ts'
-import { type Position, type Product, type ProductListQuery, sortFields } from './product.ts'
+import { type ProductListQuery, type ProductRows, positionOf, sortFields } from './product.ts'
 import {
   isWellFormed,
   type ProductDocument,
   productCollection,
   toProduct,
 } from './product-document.repository.ts'
+import { orders } from './product-orders.repository.ts'
+import { createProductScan } from './product-scan.repository.ts'
 
-/** Names are sorted alphabetically, without regard to case. */
-export const nameCollation = { locale: 'en', strength: 2 }
-
-const sorts = {
-  newest: { direction: -1, index: { createdAt: -1, _id: -1 } },
-  price: { direction: 1, index: { price: 1, _id: 1 } },
-  '-price': { direction: -1, index: { price: 1, _id: 1 } },
-  name: { direction: 1, index: { name: 1, _id: 1 } },
-} as const
+type Filter = mongoose.mongo.Filter<ProductDocument>
 
 /** Lists the products that are not deleted. */
 export function createProductList(database: Database, logger: Logger) {
   const collection = productCollection(database)
   const indexed = createIndexedReads(database, logger)
+  const scan = createProductScan(database, indexed, logger)
 
-  return async ({ sort, after, limit }: ProductListQuery, call: Call): Promise<Product[]> => {
-    const { direction, index } = sorts[sort]
-    const field = sortFields[sort]
-    const filter = filterOf(field, direction, after)
+  /** Reads a page whose rows are one range of an index. */
+  const readRange = async (query: ProductListQuery, call: Call): Promise<ProductRows> => {
+    const { sort, limit } = query
+    const { direction, index, ...collation } = orders[sort]
+    const filter = rangeOf(query)
     const documents = await withoutCorrupt({ what: 'product', isValid: isWellFormed, logger }, (without) =>
       indexed(call, { collection: 'products', index }, (options) =>
         collection
           .find(without.length > 0 ? { $and: [filter, { _id: { $nin: without } }] } : filter, {
             ...options,
-            sort: { [field]: direction, _id: direction },
-            limit,
-            ...(field === 'name' && { collation: nameCollation }),
+            sort: { [sortFields[sort]]: direction, _id: direction },
+            // The additional row only shows that there is a next page.
+            limit: limit + 1,
+            ...('collation' in collation && { collation: collation.collation }),
           })
           .toArray(),
       ),
     )
-    return documents.map(toProduct)
+    const products = documents.slice(0, limit).map(toProduct)
+    const last = products.at(-1)
+    return { products, next: documents.length > limit && last ? positionOf(last, sort) : undefined }
+  }
+
+  return (query: ProductListQuery, call: Call): Promise<ProductRows> => {
+    const hasPrices = query.minPrice !== undefined || query.maxPrice !== undefined
+    const isRange = query.inStock === undefined && (!hasPrices || sortFields[query.sort] === 'price')
+    return isRange ? readRange(query, call) : scan(query, call)
   }
 }
 
-function filterOf(
-  field: string,
-  direction: 1 | -1,
-  after: Position | undefined,
-): mongoose.mongo.Filter<ProductDocument> {
-  if (!after) return { deleted: false }
-  const beyond = direction === 1 ? '$gt' : '$lt'
+function rangeOf({ sort, after, minPrice, maxPrice }: ProductListQuery): Filter {
+  const field = sortFields[sort]
+  const prices = {
+    ...(minPrice !== undefined && { $gte: minPrice }),
+    ...(maxPrice !== undefined && { $lte: maxPrice }),
+  }
+  const hasPrices = Object.keys(prices).length > 0
+  if (!after) return { deleted: false, ...(hasPrices && { price: prices }) }
+  const beyond = orders[sort].direction === 1 ? '$gt' : '$lt'
   const { key, productId } = after
   // Two index ranges, merged in order. With one range, MongoDB would read the rows with the same key again.
   return {
     deleted: false,
-    $or: [{ [field]: { [beyond]: key } }, { [field]: key, _id: { [beyond]: new Types.ObjectId(productId) } }],
+    $or: [
+      { [field]: { ...prices, [beyond]: key } },
+      { [field]: key, _id: { [beyond]: new Types.ObjectId(productId) } },
+    ],
   }
 }

@@ -12,17 +12,11 @@ import {
   withBody,
 } from '#kernel/http/openapi.ts'
 import { ifNoneMatch, preconditions } from '#kernel/http/preconditions.ts'
-import { cursor, id, idempotencyKey, limit } from '#kernel/schemas.ts'
+import { id, idempotencyKey } from '#kernel/schemas.ts'
 import { errors } from './problems.ts'
 import { productExamples as examples } from './product.examples.ts'
-import {
-  product,
-  productDraft,
-  productPage,
-  productSort,
-  productUpdate,
-  stockAdjustment,
-} from './product.schemas.ts'
+import { product, productDraft, productPage, productUpdate, stockAdjustment } from './product.schemas.ts'
+import { listQuery } from './product-list.schemas.ts'
 
 const tags = ['Products']
 const admin = [...signedIn, 'forbidden'] as const
@@ -100,13 +94,10 @@ export const productApi = {
     path: '/products',
     tags,
     summary: 'List products',
-    description: 'Deleted products are not listed.',
+    description:
+      'Deleted products are not listed. The filters can be combined, in every order. A cursor is valid only for the filters and the order that it was made with. The server filters a limited number of products for a page, so that a page may be shorter than `limit`, or empty, although more products follow. Only a `nextCursor` of null means the end of the list.',
     request: {
-      query: z.object({
-        sort: productSort,
-        limit,
-        cursor,
-      }),
+      query: listQuery,
     },
     responses: {
       200: { description: 'A page of products', content: json(productPage, examples.page) },

@@ -77,6 +77,22 @@ export function createProductRepository(database: Database, logger: Logger) {
       return modifiedCount === 1
     },
 
+    /**
+     * Sets `inStock` where it is missing or too low. Versions before this field leave it out of new products, and do not
+     * change it when they change the stock. Each start calls this, and the index makes it cheap.
+     */
+    async completeInStock(call: Call): Promise<void> {
+      const { collection } = products
+      const inStock = { deleted: false, inStock: { $in: [null, false] }, stock: { $gt: 0 } }
+      const soldOut = { deleted: false, inStock: null, stock: { $lte: 0 } }
+      await database.run(call, (maxTimeMS) =>
+        collection.updateMany(inStock, { $set: { inStock: true } }, { maxTimeMS }),
+      )
+      await database.run(call, (maxTimeMS) =>
+        collection.updateMany(soldOut, { $set: { inStock: false } }, { maxTimeMS }),
+      )
+    },
+
     /** Whether no product was ever created. */
     async isEmpty(call: Call): Promise<boolean> {
       return (

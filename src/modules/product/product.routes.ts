@@ -1,17 +1,16 @@
-import { z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { validationFailed } from '#kernel/errors.ts'
 import type { AppEnv } from '#kernel/http/app-env.ts'
 import type { Guard } from '#kernel/http/auth-guard.ts'
 import { cacheControl, respondWith } from '#kernel/http/caching.ts'
-import { decodeCursor } from '#kernel/http/paging.ts'
 import { etag, notModified, preconditionsOf } from '#kernel/http/preconditions.ts'
 import { respond, respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
-import { id, idFormat } from '#kernel/schemas.ts'
+import { idFormat } from '#kernel/schemas.ts'
 import { productApi } from './product.api.ts'
 import type { ProductService } from './product.service.ts'
-import { type Position, productResponse, type SortOrder } from './product.ts'
+import { productResponse } from './product.ts'
+import { decodePosition } from './product-cursor.schemas.ts'
 
 export function productRoutes(service: ProductService, guard: Guard) {
   const router = createRouter()
@@ -25,10 +24,13 @@ export function productRoutes(service: ProductService, guard: Guard) {
   }
 
   router.openapi(productApi.listProducts, async (c) => {
-    const { sort, limit = 20, cursor } = c.req.valid('query')
-    const after =
-      cursor === undefined ? undefined : decodeCursor<[SortOrder, Position]>(cursors[sort], cursor)[1]
-    return respondWith(c, await service.list({ sort, after, limit }, c.get('call')), cacheControl.revalidated)
+    const { limit = 20, cursor, ...list } = c.req.valid('query')
+    const after = cursor === undefined ? undefined : decodePosition(list, cursor)
+    return respondWith(
+      c,
+      await service.list({ ...list, after, limit }, c.get('call')),
+      cacheControl.revalidated,
+    )
   })
 
   const get = async (c: Context<AppEnv>, id: string) => {
@@ -88,13 +90,3 @@ export function productRoutes(service: ProductService, guard: Guard) {
 
   return router
 }
-
-const position = <Key>(key: z.ZodType<Key>) => z.strictObject({ key, productId: id })
-
-// A cursor is only valid for the sort order of its own list.
-const cursors = {
-  newest: z.tuple([z.literal('newest'), position(z.iso.datetime().transform((value) => new Date(value)))]),
-  price: z.tuple([z.literal('price'), position(z.int())]),
-  '-price': z.tuple([z.literal('-price'), position(z.int())]),
-  name: z.tuple([z.literal('name'), position(z.string())]),
-} satisfies { [Sort in SortOrder]: z.ZodType<[Sort, Position]> }

@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { page } from '#kernel/http/openapi.ts'
 import { alongWithFields, amount, id, int32, int64, money, text, timestamp } from '#kernel/schemas.ts'
-import { maxPrice, maxStock, sortOrders } from './product.ts'
+import { maxPrice, maxStock } from './product.ts'
 
 /** The bodies of the requests and answers of the product module. */
 
@@ -33,10 +33,6 @@ export const product = z
   .openapi('Product')
 
 export const productPage = page('ProductPage', product)
-
-export const productSort = z.enum(sortOrders).default('newest').openapi('ProductSort', {
-  description: 'Newest first, by price (`-price`: highest first), or by name without regard to case.',
-})
 
 export const productDraft = z
   .strictObject({ name, description: description.default('').openapi({ default: '' }), price, stock })

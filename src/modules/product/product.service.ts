@@ -1,18 +1,13 @@
 import type { Call } from '#kernel/call.ts'
 import { coalesceReads } from '#kernel/coalesced-reads.ts'
 import { retryCompareAndSet } from '#kernel/compare-and-set.ts'
-import { type Page, pageOf } from '#kernel/http/paging.ts'
+import type { Page } from '#kernel/http/paging.ts'
 import { checkPreconditions, dependOnVersion, type Preconditions } from '#kernel/http/preconditions.ts'
 import { jsonOf, type Representation } from '#kernel/http/representation.ts'
 import type { Principal } from '#kernel/principal.ts'
 import type { ProductRepository } from './product.repository.ts'
-import {
-  type Product,
-  type ProductListQuery,
-  type ProductResponse,
-  positionOf,
-  productResponse,
-} from './product.ts'
+import { type Product, type ProductListQuery, type ProductResponse, productResponse } from './product.ts'
+import { encodePosition } from './product-cursor.schemas.ts'
 import {
   checkBase,
   contentChanges,
@@ -86,8 +81,8 @@ const createList = (products: ProductRepository) =>
       keyOf: (query) => JSON.stringify(query),
     },
     async (query, call) => {
-      const rows = await products.list({ ...query, limit: query.limit + 1 }, call)
-      const page = pageOf(rows, query.limit, (last) => [query.sort, positionOf(last, query.sort)])
-      return jsonOf({ ...page, data: page.data.map(productResponse) })
+      const { products: rows, next } = await products.list(query, call)
+      const nextCursor = next ? encodePosition(query, next) : null
+      return jsonOf({ data: rows.map(productResponse), nextCursor })
     },
   )

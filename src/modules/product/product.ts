@@ -56,14 +56,32 @@ export interface Position {
   productId: string
 }
 
-export interface ProductListQuery {
+export interface ProductFilters {
+  /** Minor units. */
+  minPrice?: number | undefined
+  /** Minor units. */
+  maxPrice?: number | undefined
+  inStock?: boolean | undefined
+}
+
+export interface ProductListQuery extends ProductFilters {
   sort: SortOrder
   /** The position of the last row of the previous page. */
   after: Position | undefined
   limit: number
 }
 
-export const positionOf = (product: Product, sort: SortOrder): Position => ({
+/** A page of products inside the module. */
+export interface ProductRows {
+  products: Product[]
+  /** The position after which the next page starts; undefined on the last page. */
+  next: Position | undefined
+}
+
+export const positionOf = (
+  product: Pick<Product, 'createdAt' | 'price' | 'name' | 'productId'>,
+  sort: SortOrder,
+): Position => ({
   key: product[sortFields[sort]],
   productId: product.productId,
 })

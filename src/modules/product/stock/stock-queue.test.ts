@@ -98,14 +98,14 @@ it('a reserve does not sell a product that another replica has deleted meanwhile
   expect(await reserve(productId)).toMatchObject({ rejection: { code: 'unknown_product' } })
 })
 
-it('a reserve sells the rest without reading the product again, after another replica has sold a part', async () => {
-  const productId = await product(5)
+it('a reserve sells a unit without reading the product again, after another replica has sold some', async () => {
+  const productId = await product(6)
   await reserve(productId)
   await change(productId, { $inc: { stock: -3, stocked: -3, version: 1 } })
   const before = await countQueries()
   expect(await reserve(productId)).toMatchObject({ state: 'held' })
   expect(await countQueries()).toBe(before)
-  expect(await stored(productId)).toMatchObject({ stock: 0, version: 4 })
+  expect(await stored(productId)).toMatchObject({ stock: 1, version: 4 })
 })
 
 it('the stock is read again before a reserve is refused', async () => {
@@ -232,4 +232,19 @@ it('the queue pauses after a write conflict for as long as the batch took', asyn
   const alone = performance.now()
   await runOperation()
   expect((begun[2] ?? 0) - alone).toBeLessThan(38)
+})
+
+it('a product is marked as sold out and in stock correctly while other replicas change its stock', async () => {
+  const productId = await product(5)
+  await reserve(productId)
+  // The cache has a stock of 4.
+  await change(productId, { $inc: { stock: -3, stocked: -3, version: 1 } })
+  expect(await reserve(productId)).toMatchObject({ state: 'held' })
+  expect(await stored(productId)).toMatchObject({ stock: 0, inStock: false })
+
+  await asAdmin('POST', `/products/${productId}/stock`, { change: 2 })
+  expect(await stored(productId)).toMatchObject({ stock: 2, inStock: true })
+  await change(productId, { $inc: { stock: 3, stocked: 3, version: 1 } })
+  expect(await reserve(productId, 2)).toMatchObject({ state: 'held' })
+  expect(await stored(productId)).toMatchObject({ stock: 3, inStock: true })
 })

@@ -61,6 +61,7 @@ function createProductWrites({ products }: StockModels, options: WriteOptions) {
           _id: new Types.ObjectId(productId),
           ...product,
           stocked: product.stock,
+          inStock: product.stock > 0,
           deleted: false,
         })),
         options,
@@ -76,7 +77,11 @@ function createProductWrites({ products }: StockModels, options: WriteOptions) {
       const { productId, version, stock, stocked } = read
       const { modifiedCount } = await products.updateOne(
         { _id: productId, version, stock, stocked },
-        { $set: corrected, $max: { updatedAt: new Date() }, $inc: { version: 1 } },
+        {
+          $set: { ...corrected, inStock: corrected.stock > 0 },
+          $max: { updatedAt: new Date() },
+          $inc: { version: 1 },
+        },
         options,
       )
       return modifiedCount === 1
@@ -88,23 +93,30 @@ function toUpdate(change: ProductChange) {
   const { before, after, stockedChange, requiredStock, requiresContent, requiresVersion } = change
   const { name, description, price, version, contentVersion, updatedAt } = after
   const hasNewContent = contentVersion !== before.contentVersion
+  const stockChange = after.stock - before.stock
+  const inStock = after.stock > 0
+  // Another process may have changed the stock since it was read, and `inStock` must still be right after the write.
+  const storedStock = inStock
+    ? { $gte: Math.max(requiredStock, 1 - stockChange) }
+    : { $eq: before.stock, ...(requiredStock > 0 && { $gte: requiredStock }) }
   return {
     filter: {
       _id: new Types.ObjectId(before.productId),
       ...(requiresVersion && { version: before.version }),
       ...(requiresContent && { name: before.name, price: before.price, deleted: false }),
-      ...(requiredStock > 0 && { stock: { $gte: requiredStock } }),
+      stock: storedStock,
     },
     hint: { _id: 1 },
     update: {
       $inc: {
-        stock: after.stock - before.stock,
+        stock: stockChange,
         stocked: stockedChange,
         version: version - before.version,
       },
       // The clock of another replica may be ahead of this one.
       $max: { updatedAt },
-      ...(hasNewContent && { $set: { name, description, price, contentVersion } }),
+      // MongoDB updates no index for a field that is set to the value that it has.
+      $set: { inStock, ...(hasNewContent && { name, description, price, contentVersion }) },
     },
   }
 }
