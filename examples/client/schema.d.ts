@@ -1,0 +1,3875 @@
+// Generated from docs/openapi.json by `npm run openapi`. Do not edit.
+
+export interface paths {
+    "/register": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Register an account
+         * @description The new account is a customer. Sign in afterwards to get tokens.
+         */
+        post: operations["registerAccount"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign in with an e-mail address or a username
+         * @description An unknown account and a wrong password get the same answer. The examples are the credentials of the customer of the demo.
+         */
+        post: operations["signIn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/token/refresh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Refresh an access token
+         * @description Each refresh token works once. Within 10 s of its use, a client whose answer was lost can send it again and gets a valid pair. If it is sent again later, it is refused, and all refresh tokens of the same sign-in are revoked.
+         */
+        post: operations["refreshTokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign out
+         * @description Revokes all refresh tokens of the same sign-in. Access tokens stay valid until they expire. The answer is the same for an unknown token.
+         */
+        post: operations["signOut"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/profile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read your account */
+        get: operations["getProfile"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/profile/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change your password
+         * @description Revokes all refresh tokens of the account. Access tokens stay valid until they expire.
+         */
+        put: operations["changePassword"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/.well-known/jwks.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read the public keys that verify access tokens */
+        get: operations["listPublicKeys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/products": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List products
+         * @description Deleted products are not listed. The filters can be combined, in every order. A cursor is valid only for the filters and the order that it was made with. The server filters a limited number of products for a page, so that a page may be shorter than `limit`, or empty, although more products follow. Only a `nextCursor` of null means the end of the list.
+         */
+        get: operations["listProducts"];
+        put?: never;
+        /**
+         * Create a product
+         * @description Only an admin may create a product.
+         */
+        post: operations["createProduct"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/products/create_product": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a product, by the alias of the path
+         * @description An alias of `POST /products`, with the same requests and answers.
+         */
+        post: operations["createProductAlias"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/products/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read a product */
+        get: operations["getProduct"];
+        /**
+         * Update a product
+         * @description The request names the version of the product that it is based on, as `version` or in If-Match. If-Match must name the current version. With `version`, an update that sets `stock` is refused after any later change of the product. An update that does not set `stock` is refused only after a later change of name, description or price.
+         */
+        put: operations["updateProduct"];
+        post?: never;
+        /**
+         * Delete a product
+         * @description Clients can no longer read or buy the product. Existing orders keep their copy of its name and price, and can still be cancelled.
+         */
+        delete: operations["deleteProduct"];
+        options?: never;
+        head?: never;
+        /**
+         * Update a product with PATCH
+         * @description Does what `PUT` does, with the same bodies. The body may also be a merge patch (RFC 7396). No field of a product can be removed, so that `null` is refused. An empty text removes the description.
+         */
+        patch: operations["patchProduct"];
+        trace?: never;
+    };
+    "/products/{id}/stock": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add to the stock of a product, or reduce it
+         * @description Unlike an update that sets `stock`, a change needs no version, and changes at the same time add up. The stock ledger keeps each change with its time, its reason and the admin.
+         */
+        post: operations["changeStock"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/orders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List orders, newest first
+         * @description A customer gets their own orders. An admin gets the orders of all users. Rejected orders are listed only with `status=rejected`.
+         */
+        get: operations["listOrders"];
+        put?: never;
+        /**
+         * Place an order
+         * @description The order takes the stock of all its lines, or of none. If the stock is less than one line needs, the answer is 409. If the outcome is not known in time, the answer is 503 with `orderId`. A retry with the same Idempotency-Key continues that order.
+         */
+        post: operations["placeOrder"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/orders/create_order": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Place an order, by the alias of the path
+         * @description An alias of `POST /orders`, with the same requests and answers.
+         */
+        post: operations["placeOrderAlias"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/orders/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read an order */
+        get: operations["getOrder"];
+        /**
+         * Ship, deliver or cancel an order
+         * @description The owner of an order may only cancel it. An admin may set every status that the body allows.
+         */
+        put: operations["updateOrder"];
+        post?: never;
+        /**
+         * Cancel an order
+         * @description Cancelling a cancelled order changes nothing, and is answered 200.
+         */
+        delete: operations["cancelOrder"];
+        options?: never;
+        head?: never;
+        /**
+         * Ship, deliver or cancel an order with PATCH
+         * @description Does what `PUT` does, with the same bodies. The body may also be a merge patch (RFC 7396). The status cannot be removed, so that `null` is refused.
+         */
+        patch: operations["patchOrder"];
+        trace?: never;
+    };
+    "/orders/{id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the statuses that an order has had, oldest first
+         * @description The first entry is `pending`, at the time of the order and by its owner. The last entry is the present status.
+         */
+        get: operations["listOrderHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/healthz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Check liveness */
+        get: operations["checkLiveness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Check readiness
+         * @description The process is ready if it has started, has applied its migrations, and is not draining. It does not depend on other services. While a database does not answer, the process stays ready for 30 s, and `unavailable` names the database. An answer 503 lists in `missing` what the process lacks. A database is missing after 30 s without an answer, or at once if the server cannot be used.
+         */
+        get: operations["checkReadiness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find the documentation
+         * @description People get a page, and programs get JSON. The header `Accept` selects one of them.
+         */
+        get: operations["getRoot"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/openapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get this document */
+        get: operations["getOpenApiDocument"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/docs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read the API reference */
+        get: operations["getReference"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/problems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List all problems
+         * @description People get a page, and programs get JSON. The header `Accept` selects one of them.
+         */
+        get: operations["listProblems"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/problems/{code}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Explain a problem
+         * @description The path is the `type` of the problem. People get a page, and programs get JSON. The header `Accept` selects one of them.
+         */
+        get: operations["getProblem"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        User: {
+            /** @description The server sets it, and it never changes. */
+            userId: string;
+            username: string;
+            email: string;
+            role: components["schemas"]["Role"];
+            /** Format: date-time */
+            createdAt: string;
+        };
+        /**
+         * @description Every account that registers is a `customer`. An operator makes it an `admin`.
+         * @enum {string}
+         */
+        Role: "customer" | "admin";
+        BadRequestProblem: components["schemas"]["ValidationFailedProblem"] | components["schemas"]["MalformedJsonProblem"];
+        /** @description The request is not valid. */
+        ValidationFailedProblem: {
+            /** @constant */
+            type: "/problems/validation_failed";
+            title: string;
+            /** @constant */
+            status: 400;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "validation_failed";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+            errors: components["schemas"]["Fault"][];
+            /** @description The number of faults. Present if there are more than the listed ones. */
+            errorCount?: number;
+        };
+        Fault: components["schemas"]["BodyFault"] | components["schemas"]["ParameterFault"];
+        BodyFault: {
+            /** @description A JSON pointer (RFC 6901) into the body. */
+            pointer: string;
+            code: components["schemas"]["FaultCode"];
+            /** @description What would be right. The text may change. */
+            message: string;
+        };
+        /**
+         * @description What is wrong with a part of the input. The codes are stable.
+         * @enum {string}
+         */
+        FaultCode: "required" | "type" | "min" | "max" | "format" | "unknown" | "repeated" | "rule";
+        ParameterFault: {
+            /** @description The name of a path, query or header parameter. */
+            parameter: string;
+            code: components["schemas"]["FaultCode"];
+            /** @description What would be right. The text may change. */
+            message: string;
+        };
+        /** @description The body is not JSON. */
+        MalformedJsonProblem: {
+            /** @constant */
+            type: "/problems/malformed_json";
+            title: string;
+            /** @constant */
+            status: 400;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "malformed_json";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        /** @description The request took too long to arrive. */
+        RequestTimeoutProblem: {
+            /** @constant */
+            type: "/problems/request_timeout";
+            title: string;
+            /** @constant */
+            status: 408;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "request_timeout";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: true;
+            requestId: string;
+        };
+        /** @description The e-mail address is taken. */
+        EmailTakenProblem: {
+            /** @constant */
+            type: "/problems/email_taken";
+            title: string;
+            /** @constant */
+            status: 409;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "email_taken";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        /** @description The username is taken. */
+        UsernameTakenProblem: {
+            /** @constant */
+            type: "/problems/username_taken";
+            title: string;
+            /** @constant */
+            status: 409;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "username_taken";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        /** @description The body is too large. */
+        BodyTooLargeProblem: {
+            /** @constant */
+            type: "/problems/body_too_large";
+            title: string;
+            /** @constant */
+            status: 413;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "body_too_large";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        /** @description The body is not uncompressed JSON in UTF-8. */
+        UnsupportedMediaTypeProblem: {
+            /** @constant */
+            type: "/problems/unsupported_media_type";
+            title: string;
+            /** @constant */
+            status: 415;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "unsupported_media_type";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        /** @description Too many attempts. */
+        RateLimitedProblem: {
+            /** @constant */
+            type: "/problems/rate_limited";
+            title: string;
+            /** @constant */
+            status: 429;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "rate_limited";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: true;
+            requestId: string;
+            /** @description The time in seconds, as in the header Retry-After. */
+            retryAfter: number;
+        };
+        /** @description The header fields are too large. */
+        HeadersTooLargeProblem: {
+            /** @constant */
+            type: "/problems/headers_too_large";
+            title: string;
+            /** @constant */
+            status: 431;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "headers_too_large";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        /** @description Internal error. */
+        InternalErrorProblem: {
+            /** @constant */
+            type: "/problems/internal_error";
+            title: string;
+            /** @constant */
+            status: 500;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "internal_error";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        ServiceUnavailableProblem: components["schemas"]["DependencyUnavailableProblem"] | components["schemas"]["OverloadedProblem"];
+        /** @description Temporarily unavailable. */
+        DependencyUnavailableProblem: {
+            /** @constant */
+            type: "/problems/dependency_unavailable";
+            title: string;
+            /** @constant */
+            status: 503;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "dependency_unavailable";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: true;
+            requestId: string;
+            /** @description The time in seconds, as in the header Retry-After. */
+            retryAfter: number;
+        };
+        /** @description Too many requests are waiting. */
+        OverloadedProblem: {
+            /** @constant */
+            type: "/problems/overloaded";
+            title: string;
+            /** @constant */
+            status: 503;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "overloaded";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: true;
+            requestId: string;
+            /** @description The time in seconds, as in the header Retry-After. */
+            retryAfter: number;
+        };
+        /** @description The route does not exist. */
+        RouteNotFoundProblem: {
+            /** @constant */
+            type: "/problems/route_not_found";
+            title: string;
+            /** @constant */
+            status: 404;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "route_not_found";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        /** @description The route does not have this method. */
+        MethodNotAllowedProblem: {
+            /** @constant */
+            type: "/problems/method_not_allowed";
+            title: string;
+            /** @constant */
+            status: 405;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "method_not_allowed";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+            allowed: string[];
+        };
+        AccountDraft: {
+            username: string;
+            /** @description An e-mail address, with an international domain in its ASCII form. */
+            email: string;
+            /**
+             * Format: password
+             * @description At least 8 characters, and at most 72 bytes of UTF-8. Common passwords, repeated blocks, sequences and the names of the account are refused.
+             */
+            password: string;
+        };
+        Tokens: {
+            /** @description A JWT, signed with EdDSA. Send it as `Authorization: Bearer <accessToken>`. Verify it with the keys of `/.well-known/jwks.json`. */
+            accessToken: string;
+            /** @enum {string} */
+            tokenType: "Bearer";
+            /**
+             * Format: int32
+             * @description The lifetime of the access token in seconds.
+             */
+            expiresIn: number;
+            /** @description An opaque token. It can be exchanged once for a new pair of tokens. */
+            refreshToken: string;
+        };
+        /** @description Unknown account or wrong password. */
+        InvalidCredentialsProblem: {
+            /** @constant */
+            type: "/problems/invalid_credentials";
+            title: string;
+            /** @constant */
+            status: 401;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "invalid_credentials";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        /** @description The account is named by its e-mail address or by its username, and not by both. */
+        SignIn: components["schemas"]["SignInWithEmail"] | components["schemas"]["SignInWithUsername"];
+        SignInWithEmail: {
+            email: string;
+            /** Format: password */
+            password: string;
+        };
+        SignInWithUsername: {
+            username: string;
+            /** Format: password */
+            password: string;
+        };
+        /** @description The token is not valid. */
+        InvalidTokenProblem: {
+            /** @constant */
+            type: "/problems/invalid_token";
+            title: string;
+            /** @constant */
+            status: 401;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "invalid_token";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        TokenRefresh: {
+            /**
+             * Format: password
+             * @description The `refreshToken` of the last sign-in or refresh.
+             */
+            refreshToken: string;
+        };
+        SignOut: {
+            /**
+             * Format: password
+             * @description The `refreshToken` of the last sign-in or refresh.
+             */
+            refreshToken: string;
+        };
+        UnauthorizedProblem: components["schemas"]["UnauthenticatedProblem"] | components["schemas"]["InvalidTokenProblem"] | components["schemas"]["TokenExpiredProblem"];
+        /** @description The request has no access token. */
+        UnauthenticatedProblem: {
+            /** @constant */
+            type: "/problems/unauthenticated";
+            title: string;
+            /** @constant */
+            status: 401;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "unauthenticated";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        /** @description The access token has expired. */
+        TokenExpiredProblem: {
+            /** @constant */
+            type: "/problems/token_expired";
+            title: string;
+            /** @constant */
+            status: 401;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "token_expired";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        /** @description The current password is wrong. */
+        WrongPasswordProblem: {
+            /** @constant */
+            type: "/problems/wrong_password";
+            title: string;
+            /** @constant */
+            status: 422;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "wrong_password";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        PasswordChange: {
+            /** Format: password */
+            currentPassword: string;
+            /**
+             * Format: password
+             * @description At least 8 characters, and at most 72 bytes of UTF-8. Common passwords, repeated blocks, sequences and the names of the account are refused.
+             */
+            newPassword: string;
+        };
+        /** @description A JWK Set (RFC 7517). */
+        KeySet: {
+            keys: components["schemas"]["PublicKey"][];
+        };
+        /** @description A public Ed25519 key as a JWK (RFC 8037). */
+        PublicKey: {
+            /** @enum {string} */
+            kty: "OKP";
+            /** @enum {string} */
+            crv: "Ed25519";
+            /** @enum {string} */
+            alg: "EdDSA";
+            /** @enum {string} */
+            use: "sig";
+            kid: string;
+            x: string;
+        };
+        Product: {
+            /** @description The server sets it, and it never changes. */
+            productId: string;
+            name: string;
+            /** @description Empty if the product has none. */
+            description: string;
+            /**
+             * Format: double
+             * @description The price of one piece, a decimal amount with at most two decimal places.
+             */
+            price: number;
+            /**
+             * Format: int32
+             * @description The quantity that can still be ordered.
+             */
+            stock: number;
+            /**
+             * Format: int64
+             * @description The version grows with every change, including changes of the stock. The ETag contains it.
+             */
+            version: number;
+            /** Format: date-time */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description The time of the last change, including changes of the stock.
+             */
+            updatedAt: string;
+        };
+        /** @description Your role does not allow this. */
+        ForbiddenProblem: {
+            /** @constant */
+            type: "/problems/forbidden";
+            title: string;
+            /** @constant */
+            status: 403;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "forbidden";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        ProductDraft: {
+            /** @description At least one character must be visible. */
+            name: string;
+            /** @default  */
+            description: string;
+            /**
+             * Format: double
+             * @description A decimal amount with at most two decimal places. A third one is refused.
+             */
+            price: number;
+            /**
+             * Format: int32
+             * @description The quantity that can be ordered.
+             */
+            stock: number;
+        };
+        ProductPage: {
+            data: components["schemas"]["Product"][];
+            /** @description The cursor of the next page. Null on the last page. A page may have fewer entries than `limit` although it is not the last one. */
+            nextCursor: string | null;
+        };
+        /**
+         * @description Newest first, by price (`-price`: highest first), or by name without regard to case. Products with equal prices or names are ordered by id.
+         * @default newest
+         * @enum {string}
+         */
+        ProductSort: "newest" | "price" | "-price" | "name";
+        /** @description There is no such product. */
+        ProductNotFoundProblem: {
+            /** @constant */
+            type: "/problems/product_not_found";
+            title: string;
+            /** @constant */
+            status: 404;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "product_not_found";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        /** @description The resource has changed since it was read. */
+        ProductVersionConflictProblem: {
+            /** @constant */
+            type: "/problems/version_conflict";
+            title: string;
+            /** @constant */
+            status: 409;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "version_conflict";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+            currentVersion: number;
+            current: components["schemas"]["Product"];
+        };
+        /** @description A precondition does not hold. */
+        PreconditionFailedProblem: {
+            /** @constant */
+            type: "/problems/precondition_failed";
+            title: string;
+            /** @constant */
+            status: 412;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "precondition_failed";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        /** @description The request does not name a version. */
+        PreconditionRequiredProblem: {
+            /** @constant */
+            type: "/problems/precondition_required";
+            title: string;
+            /** @constant */
+            status: 428;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "precondition_required";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        /** @description Names at least one of `name`, `description`, `price`, `stock`. Fields that are left out stay as they are. */
+        ProductUpdate: {
+            /** @description At least one character must be visible. */
+            name?: string;
+            description?: string;
+            /**
+             * Format: double
+             * @description A decimal amount with at most two decimal places. A third one is refused.
+             */
+            price?: number;
+            /**
+             * Format: int32
+             * @description The quantity that can be ordered.
+             */
+            stock?: number;
+            /**
+             * Format: int64
+             * @description The version that the update is based on. Required unless the request has If-Match.
+             */
+            version?: number;
+            /** @description Optional. If it is present, it must be the id in the path. */
+            productId?: string;
+            /**
+             * Format: date-time
+             * @description Ignored, so that a client may send the product as it read it.
+             */
+            createdAt?: string;
+            /**
+             * Format: date-time
+             * @description Ignored, so that a client may send the product as it read it.
+             */
+            updatedAt?: string;
+        } | unknown | unknown | unknown | unknown;
+        /** @description Not enough in stock. */
+        InsufficientStockProblem: {
+            /** @constant */
+            type: "/problems/insufficient_stock";
+            title: string;
+            /** @constant */
+            status: 409;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "insufficient_stock";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+            items: components["schemas"]["StockShortage"][];
+        };
+        StockShortage: {
+            productId: string;
+            requested: number;
+            available: number;
+        };
+        /** @description The key was used for another request. */
+        IdempotencyKeyReusedProblem: {
+            /** @constant */
+            type: "/problems/idempotency_key_reused";
+            title: string;
+            /** @constant */
+            status: 422;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "idempotency_key_reused";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        StockAdjustment: {
+            /**
+             * Format: int32
+             * @description A positive number adds to the stock. A negative number reduces it, at most to 0. It must not be 0.
+             */
+            change: number;
+            /**
+             * @description The reason of the change, for the readers of the stock ledger.
+             * @default
+             */
+            reason: string;
+        };
+        Order: {
+            orderId: string;
+            /** @description The user that placed the order. */
+            userId: string;
+            /** @description The lines of the order, one for each product, in the order of their ids. */
+            productList: components["schemas"]["OrderLine"][];
+            /**
+             * Format: double
+             * @description The sum of price times quantity over all lines. Null if the order was never confirmed.
+             */
+            totalAmount: number | null;
+            status: components["schemas"]["OrderStatus"];
+            /**
+             * Format: int64
+             * @description The version grows with every change. The ETag contains it.
+             */
+            version: number;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            updatedAt: string;
+        };
+        OrderLine: {
+            productId: string;
+            /** @description The name of the product when its stock was secured. Null if the order was never confirmed. */
+            name: string | null;
+            /**
+             * Format: double
+             * @description The price of one piece when the stock was secured, a decimal amount with at most two decimal places. Null if the order was never confirmed.
+             */
+            price: number | null;
+            /** Format: int32 */
+            quantity: number;
+        };
+        /**
+         * @description One of `pending`, `confirmed`, `shipped`, `delivered`, `cancelling`, `cancelled`, `rejected`. More statuses may be added, and `awaiting_payment` is reserved. Treat a status that you do not know as an order in progress.
+         *
+         *     `pending`: the stock is not secured yet. `confirmed`: the stock is the buyer's. `shipped`, `delivered`: set by an admin. `cancelling`: the stock is on its way back. `cancelled`: the stock is back. `rejected`: the stock did not suffice, or a product did not exist.
+         * @example pending
+         * @example confirmed
+         * @example shipped
+         * @example delivered
+         * @example cancelling
+         * @example cancelled
+         * @example rejected
+         */
+        OrderStatus: string;
+        /** @description The first request with this key is still running. */
+        RequestInProgressProblem: {
+            /** @constant */
+            type: "/problems/request_in_progress";
+            title: string;
+            /** @constant */
+            status: 409;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "request_in_progress";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: true;
+            requestId: string;
+            /** @description The time in seconds, as in the header Retry-After. */
+            retryAfter: number;
+        };
+        /** @description The status does not allow this step. */
+        InvalidTransitionProblem: {
+            /** @constant */
+            type: "/problems/invalid_transition";
+            title: string;
+            /** @constant */
+            status: 409;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "invalid_transition";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+            from: components["schemas"]["OrderStatus"];
+            to: components["schemas"]["OrderStatus"];
+            allowed: components["schemas"]["RequestableOrderStatus"][];
+        };
+        /**
+         * @description A status that a client may request. Owners may only request `cancelled`.
+         * @enum {string}
+         */
+        RequestableOrderStatus: "shipped" | "delivered" | "cancelled";
+        /** @description A product does not exist. */
+        UnknownProductProblem: {
+            /** @constant */
+            type: "/problems/unknown_product";
+            title: string;
+            /** @constant */
+            status: 422;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "unknown_product";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+            productIds: string[];
+        };
+        OrderServiceUnavailableProblem: components["schemas"]["OrderDependencyUnavailableProblem"] | components["schemas"]["OrderOverloadedProblem"];
+        /** @description Temporarily unavailable. */
+        OrderDependencyUnavailableProblem: {
+            /** @constant */
+            type: "/problems/dependency_unavailable";
+            title: string;
+            /** @constant */
+            status: 503;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "dependency_unavailable";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: true;
+            requestId: string;
+            /** @description The time in seconds, as in the header Retry-After. */
+            retryAfter: number;
+            /** @description The id of the order, if its outcome is not known yet. */
+            orderId?: string;
+        };
+        /** @description Too many requests are waiting. */
+        OrderOverloadedProblem: {
+            /** @constant */
+            type: "/problems/overloaded";
+            title: string;
+            /** @constant */
+            status: 503;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "overloaded";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: true;
+            requestId: string;
+            /** @description The time in seconds, as in the header Retry-After. */
+            retryAfter: number;
+            /** @description The id of the order, if its outcome is not known yet. */
+            orderId?: string;
+        };
+        /** @description The quantities of lines with the same product are added. Names and prices come from the products, never from the client. */
+        OrderDraft: {
+            productList: components["schemas"]["OrderLineDraft"][];
+        };
+        OrderLineDraft: {
+            productId: string;
+            /** Format: int32 */
+            quantity: number;
+        };
+        OrderPage: {
+            data: components["schemas"]["Order"][];
+            /** @description The cursor of the next page. Null on the last page. A page may have fewer entries than `limit` although it is not the last one. */
+            nextCursor: string | null;
+        };
+        /** @enum {string} */
+        OrderStatusFilter: "pending" | "confirmed" | "shipped" | "delivered" | "cancelling" | "cancelled" | "rejected";
+        /** @description There is no such order. */
+        OrderNotFoundProblem: {
+            /** @constant */
+            type: "/problems/order_not_found";
+            title: string;
+            /** @constant */
+            status: 404;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "order_not_found";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        OrderHistoryPage: {
+            data: components["schemas"]["OrderStatusChange"][];
+            /** @description The cursor of the next page. Null on the last page. A page may have fewer entries than `limit` although it is not the last one. */
+            nextCursor: string | null;
+        };
+        OrderStatusChange: {
+            status: components["schemas"]["OrderStatus"];
+            /** Format: date-time */
+            at: string;
+            /** @description The id of the user whose request led to the status; or `sweeper` or `audit` if the program undid or completed an abandoned order by itself. Null if it is not known, as for changes by an earlier version of the program. */
+            by: string | null;
+        };
+        OrderUpdate: {
+            status: components["schemas"]["RequestableOrderStatus"];
+        };
+        Liveness: {
+            status: string;
+        };
+        Readiness: {
+            status: string;
+            /** @description The databases that have not answered for less than 30 s, as during an election of MongoDB. The field is absent if all databases answer. */
+            unavailable?: string[];
+        };
+        /** @description Temporarily unavailable. */
+        ReadinessDependencyUnavailableProblem: {
+            /** @constant */
+            type: "/problems/dependency_unavailable";
+            title: string;
+            /** @constant */
+            status: 503;
+            /** @constant */
+            code: "dependency_unavailable";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: true;
+            requestId: string;
+            /** @description The time in seconds, as in the header Retry-After. */
+            retryAfter: number;
+            /** @description What the process lacks. */
+            missing?: string[];
+        };
+        /**
+         * @description The paths of the pages that describe the API.
+         * @example {
+         *       "name": "Trivet",
+         *       "reference": "/docs",
+         *       "document": "/openapi.json",
+         *       "problems": "/problems"
+         *     }
+         */
+        EntryPoint: {
+            name: string;
+            reference: string;
+            document: string;
+            problems: string;
+        };
+        ProblemTypeList: {
+            data: components["schemas"]["ProblemType"][];
+        };
+        ProblemType: {
+            /** @description The `type` of the problem: the path of this description. */
+            type: string;
+            code: string;
+            status: number;
+            title: string;
+            /** @description What a client should do, as Markdown. */
+            advice: string;
+            /** @description Whether a program should send the same request again by itself. */
+            retryable: boolean;
+            example: components["schemas"]["Problem"];
+        };
+        /** @description A problem document (RFC 9457). More codes may be added. */
+        Problem: components["schemas"]["ValidationFailedProblem"] | components["schemas"]["MalformedJsonProblem"] | components["schemas"]["RequestTimeoutProblem"] | components["schemas"]["EmailTakenProblem"] | components["schemas"]["UsernameTakenProblem"] | components["schemas"]["BodyTooLargeProblem"] | components["schemas"]["UnsupportedMediaTypeProblem"] | components["schemas"]["RateLimitedProblem"] | components["schemas"]["HeadersTooLargeProblem"] | components["schemas"]["InternalErrorProblem"] | components["schemas"]["DependencyUnavailableProblem"] | components["schemas"]["OverloadedProblem"] | components["schemas"]["RouteNotFoundProblem"] | components["schemas"]["MethodNotAllowedProblem"] | components["schemas"]["InvalidCredentialsProblem"] | components["schemas"]["InvalidTokenProblem"] | components["schemas"]["UnauthenticatedProblem"] | components["schemas"]["TokenExpiredProblem"] | components["schemas"]["WrongPasswordProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["ProductNotFoundProblem"] | components["schemas"]["ProductVersionConflictProblem"] | components["schemas"]["PreconditionFailedProblem"] | components["schemas"]["PreconditionRequiredProblem"] | components["schemas"]["InsufficientStockProblem"] | components["schemas"]["IdempotencyKeyReusedProblem"] | components["schemas"]["RequestInProgressProblem"] | components["schemas"]["InvalidTransitionProblem"] | components["schemas"]["UnknownProductProblem"] | components["schemas"]["OrderNotFoundProblem"];
+        /**
+         * @example validation_failed
+         * @enum {string}
+         */
+        ProblemCode: "validation_failed" | "malformed_json" | "unauthenticated" | "invalid_token" | "token_expired" | "forbidden" | "route_not_found" | "method_not_allowed" | "request_timeout" | "version_conflict" | "request_in_progress" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "precondition_required" | "rate_limited" | "headers_too_large" | "internal_error" | "dependency_unavailable" | "overloaded" | "invalid_credentials" | "email_taken" | "username_taken" | "wrong_password" | "product_not_found" | "insufficient_stock" | "order_not_found" | "invalid_transition" | "unknown_product";
+        RegisterAccountConflictProblem: components["schemas"]["EmailTakenProblem"] | components["schemas"]["UsernameTakenProblem"];
+        PlaceOrderConflictProblem: components["schemas"]["RequestInProgressProblem"] | components["schemas"]["InvalidTransitionProblem"] | components["schemas"]["InsufficientStockProblem"];
+        PlaceOrderUnprocessableEntityProblem: components["schemas"]["IdempotencyKeyReusedProblem"] | components["schemas"]["UnknownProductProblem"];
+    };
+    responses: {
+        /** @description `request_timeout`: The request took too long to arrive. Repeat the request over a faster connection. */
+        RequestTimeout: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["RequestTimeoutProblem"];
+            };
+        };
+        /**
+         * @description `email_taken`: The e-mail address is taken. Sign in, or use another e-mail address.
+         *
+         *     `username_taken`: The username is taken. Choose another username.
+         */
+        RegisterAccountConflict: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["RegisterAccountConflictProblem"];
+            };
+        };
+        /** @description `body_too_large`: The body is too large. Send a smaller body. */
+        BodyTooLarge: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["BodyTooLargeProblem"];
+            };
+        };
+        /** @description `unsupported_media_type`: The body is not uncompressed JSON in UTF-8. Send `Content-Type: application/json`, and no `Content-Encoding`. */
+        UnsupportedMediaType: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["UnsupportedMediaTypeProblem"];
+            };
+        };
+        /** @description `rate_limited`: Too many attempts. Wait for `Retry-After` seconds. The time is longer each time that the limit is reached. */
+        RateLimited: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["RateLimitedProblem"];
+            };
+        };
+        /** @description `headers_too_large`: The header fields are too large. Send fewer or shorter header fields. */
+        HeadersTooLarge: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["HeadersTooLargeProblem"];
+            };
+        };
+        /** @description `internal_error`: Internal error. Report the error with its `requestId`. */
+        InternalError: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["InternalErrorProblem"];
+            };
+        };
+        /**
+         * @description `dependency_unavailable`: Temporarily unavailable. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one.
+         *
+         *     `overloaded`: Too many requests are waiting. Repeat the request after `Retry-After` seconds.
+         */
+        ServiceUnavailable: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ServiceUnavailableProblem"];
+            };
+        };
+        /**
+         * @description Any other problem. A client that does not know its `code` goes by `status` and `retryable`.
+         *
+         *     `route_not_found`: The route does not exist. Check the path. `/docs` lists the routes.
+         *
+         *     `method_not_allowed`: The route does not have this method. Use one of the methods in `allowed`.
+         */
+        OtherProblem: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                Allow: components["headers"]["Allow"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `invalid_credentials`: Unknown account or wrong password. Ask the user for the password again. */
+        InvalidCredentials: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["InvalidCredentialsProblem"];
+            };
+        };
+        /** @description `invalid_token`: The token is not valid. Sign in again. */
+        InvalidToken: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["InvalidTokenProblem"];
+            };
+        };
+        /** @description `dependency_unavailable`: Temporarily unavailable. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one. */
+        DependencyUnavailable: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DependencyUnavailableProblem"];
+            };
+        };
+        /**
+         * @description `unauthenticated`: The request has no access token. Sign in, and send `Authorization: Bearer <token>`.
+         *
+         *     `invalid_token`: The token is not valid. Sign in again.
+         *
+         *     `token_expired`: The access token has expired. Refresh the access token, or sign in again.
+         */
+        Unauthorized: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["UnauthorizedProblem"];
+            };
+        };
+        /** @description `wrong_password`: The current password is wrong. Ask the user for the current password again. */
+        WrongPassword: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["WrongPasswordProblem"];
+            };
+        };
+        /** @description `forbidden`: Your role does not allow this. Ask an admin to do this. */
+        Forbidden: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ForbiddenProblem"];
+            };
+        };
+        /** @description `product_not_found`: There is no such product. Read the list of products again. */
+        ProductNotFound: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProductNotFoundProblem"];
+            };
+        };
+        /** @description `version_conflict`: The resource has changed since it was read. Compare the change with `current`. Repeat the request with `currentVersion` as its `version`. */
+        ProductVersionConflict: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProductVersionConflictProblem"];
+            };
+        };
+        /** @description `precondition_failed`: A precondition does not hold. Read the resource again. Repeat the request with its current `ETag` if the change is still right. */
+        PreconditionFailed: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["PreconditionFailedProblem"];
+            };
+        };
+        /** @description `precondition_required`: The request does not name a version. Send `version` or `If-Match`. */
+        PreconditionRequired: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["PreconditionRequiredProblem"];
+            };
+        };
+        /** @description `insufficient_stock`: Not enough in stock. Reduce the quantities. `items` has the available quantity of each product. */
+        InsufficientStock: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["InsufficientStockProblem"];
+            };
+        };
+        /** @description `idempotency_key_reused`: The key was used for another request. Use a new key for a new request. */
+        IdempotencyKeyReused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["IdempotencyKeyReusedProblem"];
+            };
+        };
+        /**
+         * @description `request_in_progress`: The first request with this key is still running. Repeat the request unchanged after `Retry-After` seconds.
+         *
+         *     `invalid_transition`: The status does not allow this step. Choose one of the steps in `allowed`.
+         *
+         *     `insufficient_stock`: Not enough in stock. Reduce the quantities. `items` has the available quantity of each product.
+         */
+        PlaceOrderConflict: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                /** @description The time in seconds after which the client may repeat the request. */
+                "Retry-After"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["PlaceOrderConflictProblem"];
+            };
+        };
+        /**
+         * @description `idempotency_key_reused`: The key was used for another request. Use a new key for a new request.
+         *
+         *     `unknown_product`: A product does not exist. Remove the products in `productIds` from the order.
+         */
+        PlaceOrderUnprocessableEntity: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["PlaceOrderUnprocessableEntityProblem"];
+            };
+        };
+        /**
+         * @description `dependency_unavailable`: Temporarily unavailable. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one.
+         *
+         *     `overloaded`: Too many requests are waiting. Repeat the request after `Retry-After` seconds.
+         */
+        OrderServiceUnavailable: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["OrderServiceUnavailableProblem"];
+            };
+        };
+        /** @description `dependency_unavailable`: Temporarily unavailable. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one. */
+        OrderDependencyUnavailable: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["OrderDependencyUnavailableProblem"];
+            };
+        };
+        /** @description `order_not_found`: There is no such order. Read the list of orders again. */
+        OrderNotFound: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["OrderNotFoundProblem"];
+            };
+        };
+        /** @description `invalid_transition`: The status does not allow this step. Choose one of the steps in `allowed`. */
+        InvalidTransition: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["InvalidTransitionProblem"];
+            };
+        };
+        /** @description `dependency_unavailable`: Temporarily unavailable. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one. */
+        ReadinessDependencyUnavailable: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ReadinessDependencyUnavailableProblem"];
+            };
+        };
+        /** @description `route_not_found`: The route does not exist. Check the path. `/docs` lists the routes. */
+        RouteNotFound: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["RouteNotFoundProblem"];
+            };
+        };
+    };
+    parameters: never;
+    requestBodies: never;
+    headers: {
+        /** @description The `X-Request-Id` of the request if it is well-formed, and otherwise a new one. The logs have it. */
+        "X-Request-Id": string;
+        /** @description `no-store` for personal data, tokens and errors. `no-cache` if an `ETag` can be checked. */
+        "Cache-Control": string;
+        /** @description The path of the created resource. */
+        Location: string;
+        /** @description The time in seconds after which the client may repeat the request. */
+        "Retry-After": number;
+        /** @description The methods of the path. Only in an answer 405. */
+        Allow: string;
+        /** @description The scheme `Bearer` and the error (RFC 6750). */
+        "WWW-Authenticate": string;
+        /** @description The version as a strong entity tag, such as `"3"`. */
+        ETag: string;
+        /** @description `true` if the answer repeats the one to an earlier request with the same `Idempotency-Key`. Otherwise absent. */
+        "Idempotent-Replayed": "true";
+    };
+    pathItems: never;
+}
+export type $defs = Record<string, never>;
+export interface operations {
+    registerAccount: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "username": "ada",
+                 *       "email": "ada@example.com",
+                 *       "password": "correct horse battery"
+                 *     }
+                 */
+                "application/json": components["schemas"]["AccountDraft"];
+            };
+        };
+        responses: {
+            /** @description The new account */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "userId": "66f2a1b0c3d4e5f607182900",
+                     *       "username": "ada",
+                     *       "email": "ada@example.com",
+                     *       "role": "customer",
+                     *       "createdAt": "2026-11-23T10:15:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            /**
+             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             *
+             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BadRequestProblem"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["RegisterAccountConflict"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ServiceUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    signIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignIn"];
+            };
+        };
+        responses: {
+            /** @description An access token and a refresh token */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "accessToken": "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiI2NmYyYTFiMCJ9.c2lnbmF0dXJl",
+                     *       "tokenType": "Bearer",
+                     *       "expiresIn": 900,
+                     *       "refreshToken": "nQe0b3u0zq8Yw1rT5kXc9vLp"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Tokens"];
+                };
+            };
+            /**
+             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             *
+             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BadRequestProblem"];
+                };
+            };
+            401: components["responses"]["InvalidCredentials"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ServiceUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    refreshTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "refreshToken": "nQe0b3u0zq8Yw1rT5kXc9vLp"
+                 *     }
+                 */
+                "application/json": components["schemas"]["TokenRefresh"];
+            };
+        };
+        responses: {
+            /** @description A new access token and a new refresh token */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "accessToken": "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiI2NmYyYTFiMCJ9.c2lnbmF0dXJl",
+                     *       "tokenType": "Bearer",
+                     *       "expiresIn": 900,
+                     *       "refreshToken": "nQe0b3u0zq8Yw1rT5kXc9vLp"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Tokens"];
+                };
+            };
+            /**
+             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             *
+             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BadRequestProblem"];
+                };
+            };
+            401: components["responses"]["InvalidToken"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    signOut: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "refreshToken": "nQe0b3u0zq8Yw1rT5kXc9vLp"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SignOut"];
+            };
+        };
+        responses: {
+            /** @description Signed out */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             *
+             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BadRequestProblem"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    getProfile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The account */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "userId": "66f2a1b0c3d4e5f607182900",
+                     *       "username": "ada",
+                     *       "email": "ada@example.com",
+                     *       "role": "customer",
+                     *       "createdAt": "2026-11-23T10:15:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            408: components["responses"]["RequestTimeout"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    changePassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "currentPassword": "two cups of coffee",
+                 *       "newPassword": "three pots of green tea"
+                 *     }
+                 */
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            /** @description The password is changed */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             *
+             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BadRequestProblem"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["WrongPassword"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ServiceUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    listPublicKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key set */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "keys": [
+                     *         {
+                     *           "kty": "OKP",
+                     *           "crv": "Ed25519",
+                     *           "alg": "EdDSA",
+                     *           "use": "sig",
+                     *           "kid": "2026-11",
+                     *           "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KeySet"];
+                };
+            };
+            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    listProducts: {
+        parameters: {
+            query?: {
+                /** @description Lists products at this price or above. At most two decimal places. */
+                minPrice?: number;
+                /** @description Lists products at this price or below. At most two decimal places, and not less than `minPrice`. */
+                maxPrice?: number;
+                /** @description `true` lists products that are in stock, and `false` those that are sold out. */
+                inStock?: boolean;
+                /** @description Newest first, by price (`-price`: highest first), or by name without regard to case. Products with equal prices or names are ordered by id. */
+                sort?: components["schemas"]["ProductSort"];
+                /** @description The maximum number of entries on the page. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page, which had the same filters and the same order. Without it, the answer is the first page. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of products */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f60718290a",
+                     *           "name": "Espresso cup",
+                     *           "description": "Stoneware, 80 ml",
+                     *           "price": 12.9,
+                     *           "stock": 120,
+                     *           "version": 1,
+                     *           "createdAt": "2026-11-23T10:15:00.000Z",
+                     *           "updatedAt": "2026-11-23T10:15:00.000Z"
+                     *         },
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f607182909",
+                     *           "name": "Cappuccino cup",
+                     *           "description": "Stoneware, 180 ml",
+                     *           "price": 14.9,
+                     *           "stock": 80,
+                     *           "version": 1,
+                     *           "createdAt": "2026-11-23T10:15:00.000Z",
+                     *           "updatedAt": "2026-11-23T10:15:00.000Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": "WyJuZXdlc3QiLHsia2V5IjoxfV0"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductPage"];
+                };
+            };
+            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    createProduct: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "French press",
+                 *       "description": "Glass and steel, 1 l",
+                 *       "price": 34.5,
+                 *       "stock": 15
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProductDraft"];
+            };
+        };
+        responses: {
+            /** @description The new product */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "productId": "66f2a1b0c3d4e5f60718290b",
+                     *       "name": "French press",
+                     *       "description": "Glass and steel, 1 l",
+                     *       "price": 34.5,
+                     *       "stock": 15,
+                     *       "version": 1,
+                     *       "createdAt": "2026-11-23T10:15:00.000Z",
+                     *       "updatedAt": "2026-11-23T10:15:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Product"];
+                };
+            };
+            /**
+             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             *
+             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BadRequestProblem"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ServiceUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    createProductAlias: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "French press",
+                 *       "description": "Glass and steel, 1 l",
+                 *       "price": 34.5,
+                 *       "stock": 15
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProductDraft"];
+            };
+        };
+        responses: {
+            /** @description The new product */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "productId": "66f2a1b0c3d4e5f60718290b",
+                     *       "name": "French press",
+                     *       "description": "Glass and steel, 1 l",
+                     *       "price": 34.5,
+                     *       "stock": 15,
+                     *       "version": 1,
+                     *       "createdAt": "2026-11-23T10:15:00.000Z",
+                     *       "updatedAt": "2026-11-23T10:15:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Product"];
+                };
+            };
+            /**
+             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             *
+             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BadRequestProblem"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ServiceUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    getProduct: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags. The answer is 304 if the current version is among them. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The product */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "productId": "66f2a1b0c3d4e5f60718290a",
+                     *       "name": "Espresso cup",
+                     *       "description": "Stoneware, 80 ml",
+                     *       "price": 12.9,
+                     *       "stock": 120,
+                     *       "version": 1,
+                     *       "createdAt": "2026-11-23T10:15:00.000Z",
+                     *       "updatedAt": "2026-11-23T10:15:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Product"];
+                };
+            };
+            /** @description The version that `If-None-Match` names is the current one */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            404: components["responses"]["ProductNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    updateProduct: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.1: `*` or a list of quoted entity tags. The answer is 412 if the current version is not among them. */
+                "If-Match"?: string;
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags. The answer is 412 if the current version is among them. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "price": 15.9,
+                 *       "version": 1
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProductUpdate"];
+            };
+        };
+        responses: {
+            /** @description The product after the update */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "productId": "66f2a1b0c3d4e5f607182909",
+                     *       "name": "Cappuccino cup",
+                     *       "description": "Stoneware, 180 ml",
+                     *       "price": 15.9,
+                     *       "stock": 80,
+                     *       "version": 2,
+                     *       "createdAt": "2026-11-23T10:15:00.000Z",
+                     *       "updatedAt": "2026-11-23T10:20:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Product"];
+                };
+            };
+            /**
+             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             *
+             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BadRequestProblem"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["ProductNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["ProductVersionConflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            428: components["responses"]["PreconditionRequired"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ServiceUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    deleteProduct: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.1: `*` or a list of quoted entity tags. The answer is 412 if the current version is not among them. */
+                "If-Match"?: string;
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags. The answer is 412 if the current version is among them. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The product is deleted */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["ProductNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            412: components["responses"]["PreconditionFailed"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    patchProduct: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.1: `*` or a list of quoted entity tags. The answer is 412 if the current version is not among them. */
+                "If-Match"?: string;
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags. The answer is 412 if the current version is among them. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "price": 15.9,
+                 *       "version": 1
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProductUpdate"];
+                /**
+                 * @example {
+                 *       "price": 15.9,
+                 *       "version": 1
+                 *     }
+                 */
+                "application/merge-patch+json": components["schemas"]["ProductUpdate"];
+            };
+        };
+        responses: {
+            /** @description The product after the update */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "productId": "66f2a1b0c3d4e5f607182909",
+                     *       "name": "Cappuccino cup",
+                     *       "description": "Stoneware, 180 ml",
+                     *       "price": 15.9,
+                     *       "stock": 80,
+                     *       "version": 2,
+                     *       "createdAt": "2026-11-23T10:15:00.000Z",
+                     *       "updatedAt": "2026-11-23T10:20:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Product"];
+                };
+            };
+            /**
+             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             *
+             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BadRequestProblem"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["ProductNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["ProductVersionConflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            428: components["responses"]["PreconditionRequired"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ServiceUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    changeStock: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that the client makes for one intended change, such as a UUID. For at least 24 hours, a request with the same key and body gets the answer of the first one. The same key with another body is refused. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "change": 25,
+                 *       "reason": "Delivery 4711"
+                 *     }
+                 */
+                "application/json": components["schemas"]["StockAdjustment"];
+            };
+        };
+        responses: {
+            /** @description The product after the change */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "productId": "66f2a1b0c3d4e5f607182904",
+                     *       "name": "House blend",
+                     *       "description": "Whole beans, 1 kg",
+                     *       "price": 18.99,
+                     *       "stock": 225,
+                     *       "version": 2,
+                     *       "createdAt": "2026-11-23T10:15:00.000Z",
+                     *       "updatedAt": "2026-11-23T10:20:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Product"];
+                };
+            };
+            /**
+             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             *
+             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BadRequestProblem"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["ProductNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["InsufficientStock"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["IdempotencyKeyReused"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ServiceUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    listOrders: {
+        parameters: {
+            query?: {
+                /** @description Lists the orders of this user only. A customer may only name themselves. */
+                userId?: string;
+                status?: components["schemas"]["OrderStatusFilter"];
+                /** @description The maximum number of entries on the page. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page, which had the same filters and the same order. Without it, the answer is the first page. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of orders */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "orderId": "66f2a1b0c3d4e5f607182a01",
+                     *           "userId": "66f2a1b0c3d4e5f607182900",
+                     *           "productList": [
+                     *             {
+                     *               "productId": "66f2a1b0c3d4e5f607182905",
+                     *               "name": "Paper filters",
+                     *               "price": 3.99,
+                     *               "quantity": 1
+                     *             },
+                     *             {
+                     *               "productId": "66f2a1b0c3d4e5f60718290a",
+                     *               "name": "Espresso cup",
+                     *               "price": 12.9,
+                     *               "quantity": 2
+                     *             }
+                     *           ],
+                     *           "totalAmount": 29.79,
+                     *           "status": "confirmed",
+                     *           "version": 2,
+                     *           "createdAt": "2026-11-23T10:15:00.000Z",
+                     *           "updatedAt": "2026-11-23T10:15:00.012Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["OrderPage"];
+                };
+            };
+            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["OrderDependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    placeOrder: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that the client makes for one intended change, such as a UUID. For at least 24 hours, a request with the same key and body gets the answer of the first one. The same key with another body is refused. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "productList": [
+                 *         {
+                 *           "productId": "66f2a1b0c3d4e5f60718290a",
+                 *           "quantity": 2
+                 *         },
+                 *         {
+                 *           "productId": "66f2a1b0c3d4e5f607182905",
+                 *           "quantity": 1
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["OrderDraft"];
+            };
+        };
+        responses: {
+            /** @description The confirmed order */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    Location: components["headers"]["Location"];
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "orderId": "66f2a1b0c3d4e5f607182a01",
+                     *       "userId": "66f2a1b0c3d4e5f607182900",
+                     *       "productList": [
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f607182905",
+                     *           "name": "Paper filters",
+                     *           "price": 3.99,
+                     *           "quantity": 1
+                     *         },
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f60718290a",
+                     *           "name": "Espresso cup",
+                     *           "price": 12.9,
+                     *           "quantity": 2
+                     *         }
+                     *       ],
+                     *       "totalAmount": 29.79,
+                     *       "status": "confirmed",
+                     *       "version": 2,
+                     *       "createdAt": "2026-11-23T10:15:00.000Z",
+                     *       "updatedAt": "2026-11-23T10:15:00.012Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Order"];
+                };
+            };
+            /**
+             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             *
+             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BadRequestProblem"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["PlaceOrderConflict"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["PlaceOrderUnprocessableEntity"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["OrderServiceUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    placeOrderAlias: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that the client makes for one intended change, such as a UUID. For at least 24 hours, a request with the same key and body gets the answer of the first one. The same key with another body is refused. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "productList": [
+                 *         {
+                 *           "productId": "66f2a1b0c3d4e5f60718290a",
+                 *           "quantity": 2
+                 *         },
+                 *         {
+                 *           "productId": "66f2a1b0c3d4e5f607182905",
+                 *           "quantity": 1
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["OrderDraft"];
+            };
+        };
+        responses: {
+            /** @description The confirmed order */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    Location: components["headers"]["Location"];
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "orderId": "66f2a1b0c3d4e5f607182a01",
+                     *       "userId": "66f2a1b0c3d4e5f607182900",
+                     *       "productList": [
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f607182905",
+                     *           "name": "Paper filters",
+                     *           "price": 3.99,
+                     *           "quantity": 1
+                     *         },
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f60718290a",
+                     *           "name": "Espresso cup",
+                     *           "price": 12.9,
+                     *           "quantity": 2
+                     *         }
+                     *       ],
+                     *       "totalAmount": 29.79,
+                     *       "status": "confirmed",
+                     *       "version": 2,
+                     *       "createdAt": "2026-11-23T10:15:00.000Z",
+                     *       "updatedAt": "2026-11-23T10:15:00.012Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Order"];
+                };
+            };
+            /**
+             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             *
+             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BadRequestProblem"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["PlaceOrderConflict"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["PlaceOrderUnprocessableEntity"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["OrderServiceUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    getOrder: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags. The answer is 304 if the current version is among them. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The `orderId` of an order that was placed. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The order */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "orderId": "66f2a1b0c3d4e5f607182a01",
+                     *       "userId": "66f2a1b0c3d4e5f607182900",
+                     *       "productList": [
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f607182905",
+                     *           "name": "Paper filters",
+                     *           "price": 3.99,
+                     *           "quantity": 1
+                     *         },
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f60718290a",
+                     *           "name": "Espresso cup",
+                     *           "price": 12.9,
+                     *           "quantity": 2
+                     *         }
+                     *       ],
+                     *       "totalAmount": 29.79,
+                     *       "status": "confirmed",
+                     *       "version": 2,
+                     *       "createdAt": "2026-11-23T10:15:00.000Z",
+                     *       "updatedAt": "2026-11-23T10:15:00.012Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Order"];
+                };
+            };
+            /** @description The version that `If-None-Match` names is the current one */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["OrderNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["OrderDependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    updateOrder: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.1: `*` or a list of quoted entity tags. The answer is 412 if the current version is not among them. */
+                "If-Match"?: string;
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags. The answer is 412 if the current version is among them. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The `orderId` of an order that was placed. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "status": "cancelled"
+                 *     }
+                 */
+                "application/json": components["schemas"]["OrderUpdate"];
+            };
+        };
+        responses: {
+            /** @description The order after the change */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "orderId": "66f2a1b0c3d4e5f607182a01",
+                     *       "userId": "66f2a1b0c3d4e5f607182900",
+                     *       "productList": [
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f607182905",
+                     *           "name": "Paper filters",
+                     *           "price": 3.99,
+                     *           "quantity": 1
+                     *         },
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f60718290a",
+                     *           "name": "Espresso cup",
+                     *           "price": 12.9,
+                     *           "quantity": 2
+                     *         }
+                     *       ],
+                     *       "totalAmount": 29.79,
+                     *       "status": "cancelled",
+                     *       "version": 4,
+                     *       "createdAt": "2026-11-23T10:15:00.000Z",
+                     *       "updatedAt": "2026-11-23T10:20:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Order"];
+                };
+            };
+            /** @description The order is being cancelled. Its stock could not be released at once; it is released later. */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "orderId": "66f2a1b0c3d4e5f607182a01",
+                     *       "userId": "66f2a1b0c3d4e5f607182900",
+                     *       "productList": [
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f607182905",
+                     *           "name": "Paper filters",
+                     *           "price": 3.99,
+                     *           "quantity": 1
+                     *         },
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f60718290a",
+                     *           "name": "Espresso cup",
+                     *           "price": 12.9,
+                     *           "quantity": 2
+                     *         }
+                     *       ],
+                     *       "totalAmount": 29.79,
+                     *       "status": "cancelling",
+                     *       "version": 3,
+                     *       "createdAt": "2026-11-23T10:15:00.000Z",
+                     *       "updatedAt": "2026-11-23T10:20:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Order"];
+                };
+            };
+            /**
+             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             *
+             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BadRequestProblem"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["OrderNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["InvalidTransition"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["OrderDependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    cancelOrder: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.1: `*` or a list of quoted entity tags. The answer is 412 if the current version is not among them. */
+                "If-Match"?: string;
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags. The answer is 412 if the current version is among them. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The `orderId` of an order that was placed. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The order after the change */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "orderId": "66f2a1b0c3d4e5f607182a01",
+                     *       "userId": "66f2a1b0c3d4e5f607182900",
+                     *       "productList": [
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f607182905",
+                     *           "name": "Paper filters",
+                     *           "price": 3.99,
+                     *           "quantity": 1
+                     *         },
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f60718290a",
+                     *           "name": "Espresso cup",
+                     *           "price": 12.9,
+                     *           "quantity": 2
+                     *         }
+                     *       ],
+                     *       "totalAmount": 29.79,
+                     *       "status": "cancelled",
+                     *       "version": 4,
+                     *       "createdAt": "2026-11-23T10:15:00.000Z",
+                     *       "updatedAt": "2026-11-23T10:20:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Order"];
+                };
+            };
+            /** @description The order is being cancelled. Its stock could not be released at once; it is released later. */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "orderId": "66f2a1b0c3d4e5f607182a01",
+                     *       "userId": "66f2a1b0c3d4e5f607182900",
+                     *       "productList": [
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f607182905",
+                     *           "name": "Paper filters",
+                     *           "price": 3.99,
+                     *           "quantity": 1
+                     *         },
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f60718290a",
+                     *           "name": "Espresso cup",
+                     *           "price": 12.9,
+                     *           "quantity": 2
+                     *         }
+                     *       ],
+                     *       "totalAmount": 29.79,
+                     *       "status": "cancelling",
+                     *       "version": 3,
+                     *       "createdAt": "2026-11-23T10:15:00.000Z",
+                     *       "updatedAt": "2026-11-23T10:20:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Order"];
+                };
+            };
+            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["OrderNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["InvalidTransition"];
+            412: components["responses"]["PreconditionFailed"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["OrderDependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    patchOrder: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.1: `*` or a list of quoted entity tags. The answer is 412 if the current version is not among them. */
+                "If-Match"?: string;
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags. The answer is 412 if the current version is among them. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The `orderId` of an order that was placed. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "status": "cancelled"
+                 *     }
+                 */
+                "application/json": components["schemas"]["OrderUpdate"];
+                /**
+                 * @example {
+                 *       "status": "cancelled"
+                 *     }
+                 */
+                "application/merge-patch+json": components["schemas"]["OrderUpdate"];
+            };
+        };
+        responses: {
+            /** @description The order after the change */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "orderId": "66f2a1b0c3d4e5f607182a01",
+                     *       "userId": "66f2a1b0c3d4e5f607182900",
+                     *       "productList": [
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f607182905",
+                     *           "name": "Paper filters",
+                     *           "price": 3.99,
+                     *           "quantity": 1
+                     *         },
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f60718290a",
+                     *           "name": "Espresso cup",
+                     *           "price": 12.9,
+                     *           "quantity": 2
+                     *         }
+                     *       ],
+                     *       "totalAmount": 29.79,
+                     *       "status": "cancelled",
+                     *       "version": 4,
+                     *       "createdAt": "2026-11-23T10:15:00.000Z",
+                     *       "updatedAt": "2026-11-23T10:20:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Order"];
+                };
+            };
+            /** @description The order is being cancelled. Its stock could not be released at once; it is released later. */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "orderId": "66f2a1b0c3d4e5f607182a01",
+                     *       "userId": "66f2a1b0c3d4e5f607182900",
+                     *       "productList": [
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f607182905",
+                     *           "name": "Paper filters",
+                     *           "price": 3.99,
+                     *           "quantity": 1
+                     *         },
+                     *         {
+                     *           "productId": "66f2a1b0c3d4e5f60718290a",
+                     *           "name": "Espresso cup",
+                     *           "price": 12.9,
+                     *           "quantity": 2
+                     *         }
+                     *       ],
+                     *       "totalAmount": 29.79,
+                     *       "status": "cancelling",
+                     *       "version": 3,
+                     *       "createdAt": "2026-11-23T10:15:00.000Z",
+                     *       "updatedAt": "2026-11-23T10:20:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Order"];
+                };
+            };
+            /**
+             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             *
+             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["BadRequestProblem"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["OrderNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["InvalidTransition"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["OrderDependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    listOrderHistory: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of entries on the page. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page, which had the same filters and the same order. Without it, the answer is the first page. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The `orderId` of an order that was placed. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of statuses */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "status": "pending",
+                     *           "at": "2026-11-23T10:15:00.000Z",
+                     *           "by": "66f2a1b0c3d4e5f607182900"
+                     *         },
+                     *         {
+                     *           "status": "confirmed",
+                     *           "at": "2026-11-23T10:15:00.012Z",
+                     *           "by": "66f2a1b0c3d4e5f607182900"
+                     *         }
+                     *       ],
+                     *       "nextCursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["OrderHistoryPage"];
+                };
+            };
+            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["OrderNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["OrderDependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    checkLiveness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The process is alive */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "alive"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Liveness"];
+                };
+            };
+            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    checkReadiness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The process may receive traffic */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "ready"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Readiness"];
+                };
+            };
+            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ReadinessDependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    getRoot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The paths of the documentation */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EntryPoint"];
+                    "text/html": string;
+                };
+            };
+            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    getOpenApiDocument: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The OpenAPI 3.1 document of the whole API. Every service has it. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    getReference: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An HTML page that works without internet access */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    listProblems: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All problems */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemTypeList"];
+                    "text/html": string;
+                };
+            };
+            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    getProblem: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                code: components["schemas"]["ProblemCode"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The meaning of the code, and what a client should do */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemType"];
+                    "text/html": string;
+                };
+            };
+            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            404: components["responses"]["RouteNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+}
