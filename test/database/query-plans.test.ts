@@ -6,6 +6,7 @@ import { registry } from '#src/registry.ts'
 import { type Account, type Answer, type Client, createClient, type Json } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
 import { insertLargeDataset, insertUnfinishedOrders } from '#test/support/large-dataset.ts'
+import { componentOf } from '#test/support/openapi-operations.ts'
 import { explain, type Plan, statementsOf, textOf } from '#test/support/query-plan.ts'
 import { recordCommands, recordedUri, type SentCommand } from '#test/support/recorded-commands.ts'
 import { startComposition } from '#test/support/shop.ts'
@@ -68,8 +69,8 @@ async function answered(request: Promise<Answer>, ...statuses: number[]): Promis
 }
 
 async function useEveryOperation(): Promise<void> {
-  const { paths } = await answered(shop.get('/openapi.json'), 200)
-  const documented = Object.entries<Json>(paths).flatMap(([path, operations]) =>
+  const document = await answered(shop.get('/openapi.json'), 200)
+  const documented = Object.entries<Json>(document.paths).flatMap(([path, operations]) =>
     Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
   )
   unused.push(...documented.filter((name) => !(name in validRequests)))
@@ -131,15 +132,16 @@ const maxPagesOfFilteredList = 5
 
 /** Reads every list, with every combination of filters and order. */
 async function readLists(): Promise<void> {
-  const { paths } = await answered(shop.get('/openapi.json'), 200)
-  for (const [path, { get }] of Object.entries<Json>(paths)) {
+  const document = await answered(shop.get('/openapi.json'), 200)
+  for (const [path, { get }] of Object.entries<Json>(document.paths)) {
     const parameters: Json[] = (get?.parameters ?? []).filter((parameter: Json) => parameter.in === 'query')
     if (parameters.length === 0 || insideOneDocument.includes(path)) continue
     for (const caller of get.security.length > 0 ? [people.ada, people.boss] : [undefined]) {
       let queries: Record<string, string>[] = [{}]
       for (const { name, schema } of parameters) {
         if (paging.includes(name)) continue
-        const values: string[] = schema.enum ?? filters[name]?.(caller) ?? []
+        const described: Json = schema.$ref ? componentOf(document, schema.$ref) : schema
+        const values: string[] = described.enum ?? filters[name]?.(caller) ?? []
         if (values.length === 0) unused.push(`GET ${path} by ${name}`)
         queries = queries.flatMap((query) => [query, ...values.map((value) => ({ ...query, [name]: value }))])
       }
