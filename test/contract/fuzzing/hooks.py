@@ -72,7 +72,10 @@ def use_existing_resources(case):
             line["productId"] = products[int(line["productId"], 16) % len(products)]
 
 
-def use_existing_page(case):
+def use_valid_query(case):
+    for name in ["minPrice", "maxPrice"]:
+        if isinstance((case.query or {}).get(name), float):
+            case.query[name] = round(case.query[name], 2)
     if not case.query or "cursor" not in case.query:
         return
     query, cursor = pages.get(case.operation.path, ({}, None))
@@ -120,7 +123,7 @@ def before_call(context, case, kwargs):
     use_existing_resources(case)
     if case.meta and case.meta.generation.mode.is_negative:
         return
-    use_existing_page(case)
+    use_valid_query(case)
     use_entity_tags(case)
     if isinstance(case.body, dict):
         keep_rules_in_words(case.body)
@@ -142,7 +145,7 @@ def after_call(context, case, response):
         for resource in body["data"]:
             remember(resource)
         query = {name: value for name, value in (case.query or {}).items() if name != "cursor"}
-        pages[case.operation.path] = (query, body["nextCursor"])
+        pages[case.operation.path] = (query, body.get("nextCursor"))
 
 
 @atexit.register
