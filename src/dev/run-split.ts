@@ -114,7 +114,7 @@ function listenAsGateway(
     corsOrigins: config.corsOrigins,
     logger,
   })
-  return listen(gateway.fetch, config)
+  return listen(gateway.fetch, { ...config, logger })
 }
 
 const factOf = ({ name, pid }: Service, ports: ReadonlyMap<string, number>) =>

@@ -57,7 +57,7 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
     // rejection.
     preparing.catch(() => undefined)
     await Promise.race([preparing, sleep(maxPortDelayMs)])
-    const listener = await listen(composition.app.fetch, config)
+    const listener = await listen(composition.app.fetch, { ...config, logger })
     void listener.failed.then((error) => shutdown.crash('the listener failed', error))
     const facts = await preparing
     const { port } = listener

@@ -127,6 +127,63 @@ describe('a client that does not send its body in time', () => {
 })
 
 describe('a request that Node.js refuses', () => {
+  const get = 'GET /healthz HTTP/1.1\r\nHost: x\r\n'
+  const post = 'POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
+  const chunked = `${post}Transfer-Encoding: chunked\r\n\r\n`
+  it.each([
+    ['a request line of one word', 'nonsense\r\n\r\n'],
+    ['an unknown version', 'GET /healthz HTTP/9.9\r\nHost: x\r\n\r\n'],
+    ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+    [
+      'the beginning of a TLS connection',
+      '\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\u00fc\u0003\u0003',
+    ],
+    ['NUL in its target', 'GET /a\0b HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['NUL in the name of a header field', `${get}A\0: b\r\n\r\n`],
+    ['NUL in the value of a header field', `${get}A: b\0\r\n\r\n`],
+    ['a header field without a colon', `${get}Nothing\r\n\r\n`],
+    ['a space before the colon of a header field', `${get}A : b\r\n\r\n`],
+    ['a header field without a name', `${get}: b\r\n\r\n`],
+    ['a carriage return in a header field', `${get}A: b\rc\r\n\r\n`],
+    ['two different lengths', `${post}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}`],
+    ['a negative length', `${post}Content-Length: -1\r\n\r\n`],
+    ['a length that is no number', `${post}Content-Length: 2x\r\n\r\n{}`],
+    ['a length and chunks', `${post}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],
+    ['chunked before another transfer coding', `${post}Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n`],
+    ['a chunk without a size', `${chunked}x\r\n\r\n`],
+    ['a chunk of a negative size', `${chunked}-1\r\n{}\r\n`],
+    ['a chunk that is longer than its size', `${chunked}1\r\n{}\r\n0\r\n\r\n`],
+  ])('a request with %s gets a complete problem, and its connection is closed', async (what, text) => {
+    const answer = await both.askBoth(text)
+    expectProblem(answer, 400, 'validation_failed', what)
+    expect(headerOf(answer, 'connection')).toBe('close')
+    expect(JSON.parse(answer.body).errors).toEqual([
+      { parameter: 'request', code: 'format', message: expect.stringContaining('RFC 9112') },
+    ])
+  })
+
+  it.each([
+    ['a malformed Host', requestText('GET', '/healthz', { Host: 'a b', 'X-Request-Id': 'mine' })],
+    ['a malformed target', requestText('GET', '/a#b', { 'X-Request-Id': 'mine' })],
+    ['a malformed chunk', `${chunked.replace('\r\n\r\n', '\r\nX-Request-Id: mine\r\n\r\n')}x\r\n`],
+    ['CONNECT', 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\nX-Request-Id: mine\r\n\r\n'],
+  ])(
+    'the refusal of %s has the request id of the client, and the log has a line with it',
+    async (_, text) => {
+      const id = randomUUID()
+      const answer = await both.askBoth(text.replace('mine', id))
+      expect(headerOf(answer, 'x-request-id')).toBe(id)
+      for (const { output } of Object.values(both.deployments)) {
+        await vi.waitFor(() => {
+          const lines = output()
+            .split('\n')
+            .filter((line) => line.includes(`"requestId":"${id}"`))
+          expect(lines.map((line) => JSON.parse(line).msg)).toContain('request refused')
+        })
+      }
+    },
+  )
+
   it('a request that Node.js refuses gets a problem document', async () => {
     const long = requestText('GET', '/healthz', { 'X-Long': 'x'.repeat(20_000) })
     expectProblem(await both.askBoth(long), 431, 'headers_too_large', 'header fields')

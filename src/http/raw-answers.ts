@@ -1,7 +1,10 @@
-import { type ServerResponse, STATUS_CODES } from 'node:http'
+import { randomUUID } from 'node:crypto'
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import { RequestError } from '@hono/node-server'
+import { requestIdFormat } from '#kernel/call.ts'
 import { DomainError, validationFailed } from '#kernel/errors.ts'
 import { methodNotAllowed, renderProblem } from '#kernel/http/problems.ts'
+import type { Logger } from '#kernel/logger.ts'
 import { securityHeaders } from './security-headers.ts'
 
 /** Time limits for clients. A slow client must not occupy a connection for long. */
@@ -26,27 +29,55 @@ export const malformedRequest = (): DomainError =>
     message: 'must be a well-formed HTTP/1.1 request (RFC 9112)',
   })
 
-/** The status, header fields and body of an answer that no route makes. It ends the connection. */
-function renderRefusal(error: DomainError) {
-  const requestId = crypto.randomUUID()
-  const { status, headers, body } = renderProblem(error, requestId)
-  const closing = { 'content-length': String(Buffer.byteLength(body)), connection: 'close' }
-  return { status, headers: { ...securityHeaders, 'x-request-id': requestId, ...headers, ...closing }, body }
+export type Refusals = ReturnType<typeof createRefusals>
+
+/** Makes the answers to requests that reach no route. Each one ends its connection and is logged under its request id. */
+export function createRefusals(logger: Logger | undefined) {
+  const render = (error: DomainError, request?: IncomingMessage) => {
+    const given = request?.headers['x-request-id']
+    const requestId = typeof given === 'string' && requestIdFormat.test(given) ? given : randomUUID()
+    const { status, headers, body } = renderProblem(error, requestId)
+    logger?.info({ requestId, status, code: error.code, detail: error.message }, 'request refused')
+    const closing = { 'content-length': String(Buffer.byteLength(body)), connection: 'close' }
+    return {
+      status,
+      headers: { ...securityHeaders, 'x-request-id': requestId, ...headers, ...closing },
+      body,
+    }
+  }
+
+  return {
+    send(response: ServerResponse, error: DomainError): void {
+      const { status, headers, body } = render(error, response.req)
+      response.writeHead(status, headers).end(body)
+    },
+
+    /** Answers a request that Hono's adapter could not pass on, or that the application failed to answer. */
+    answerUnhandled(error: unknown): Response {
+      if (error instanceof RequestError) return responseOf(render(malformedRequest()))
+      const answer = render(new DomainError('internal_error', 'the application did not answer'))
+      logger?.error(
+        { requestId: answer.headers['x-request-id'], err: error },
+        'the application did not answer',
+      )
+      return responseOf(answer)
+    },
+
+    /**
+     * Returns a refusal as the text of an HTTP answer, for a socket without a response object.
+     * @param request the request whose header fields were read before the fault
+     */
+    textOf(error: DomainError, request?: IncomingMessage): string {
+      const { status, headers, body } = render(error, request)
+      const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+      const date = new Date().toUTCString()
+      return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ndate: ${date}\r\n${lines.join('')}\r\n${body}`
+    },
+  }
 }
 
-export function sendRefusal(response: ServerResponse, error: DomainError): void {
-  const { status, headers, body } = renderRefusal(error)
-  response.writeHead(status, headers).end(body)
-}
-
-/** Answers a request that Hono's adapter could not pass on, or that the application failed to answer. */
-export function answerUnhandled(error: unknown): Response {
-  const isMalformed = error instanceof RequestError
-  const { body, ...init } = renderRefusal(
-    isMalformed ? malformedRequest() : new DomainError('internal_error', 'the application did not answer'),
-  )
-  return new Response(body, init)
-}
+const responseOf = ({ body, ...init }: { status: number; headers: Record<string, string>; body: string }) =>
+  new Response(body, init)
 
 const seconds = (milliseconds: number) => `${milliseconds / 1_000} s`
 
@@ -77,11 +108,3 @@ export function clientErrorRefusal(
  */
 export const connectRefused = (): DomainError =>
   methodNotAllowed('CONNECT', 'this server', ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
-
-/** Renders a refusal as the text of an HTTP answer, for a socket without a response object. */
-export function renderRawAnswer(error: DomainError): string {
-  const { status, headers, body } = renderRefusal(error)
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
-  const date = new Date().toUTCString()
-  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ndate: ${date}\r\n${lines.join('')}\r\n${body}`
-}

@@ -4,16 +4,16 @@ import { getRequestListener } from '@hono/node-server'
 import { Node, Yallist } from 'yallist'
 import { ConfigError } from '#kernel/config/config-error.ts'
 import { type DomainError, validationFailed } from '#kernel/errors.ts'
+import type { Logger } from '#kernel/logger.ts'
 import { isSystemError } from '#kernel/system-error.ts'
 import { listenFault } from './listen-address.ts'
 import {
-  answerUnhandled,
   clientErrorRefusal,
   connectRefused,
+  createRefusals,
   malformedRequest,
   maxHeadBytes,
-  renderRawAnswer,
-  sendRefusal,
+  type Refusals,
   type TimeLimits,
 } from './raw-answers.ts'
 import { faultOfHost, originForm } from './request-target.ts'
@@ -49,17 +49,19 @@ const fixedHost = 'localhost'
 /**
  * Listens for HTTP requests.
  * @param address.requestTimeoutMs the time after which the application has answered each request
+ * @param address.logger gets a line for each request that reaches no route
  * @param address.dataDir the folder with the PID file of a process that may already use the port
  * @throws ConfigError if the process cannot listen on this host and port
  */
 export async function listen(
   fetch: (request: Request) => Response | Promise<Response>,
-  address: { port: number; host: string; requestTimeoutMs: number; dataDir?: string },
+  address: { port: number; host: string; requestTimeoutMs: number; dataDir?: string; logger?: Logger },
   limits = defaultLimits(address.requestTimeoutMs),
 ): Promise<Listener> {
-  const { listener, inFlight, drain } = createRequestListener(fetch)
+  const refusals = createRefusals(address.logger)
+  const { listener, inFlight, drain } = createRequestListener(fetch, refusals)
   const server = createHttpServer(listener, limits)
-  refuseWithoutRequest(server, inFlight, limits)
+  refuseWithoutRequest(server, { inFlight, limits, refusals })
   const arrivals = new Map<Socket, number>()
   server.on('connection', (socket) => {
     arrivals.set(socket, performance.now())
@@ -78,8 +80,11 @@ export async function listen(
 }
 
 /** Makes the listener that passes valid requests on to the application, and refuses the others. */
-function createRequestListener(fetch: (request: Request) => Response | Promise<Response>) {
-  const answer = getRequestListener(fetch, { errorHandler: answerUnhandled })
+function createRequestListener(
+  fetch: (request: Request) => Response | Promise<Response>,
+  refusals: Refusals,
+) {
+  const answer = getRequestListener(fetch, { errorHandler: refusals.answerUnhandled })
   const inFlight = new Yallist<ServerResponse>()
   let isDraining = false
   const listener = (request: IncomingMessage, response: ServerResponse) => {
@@ -88,9 +93,9 @@ function createRequestListener(fetch: (request: Request) => Response | Promise<R
     inFlight.pushNode(node)
     response.once('close', () => inFlight.removeNode(node))
     const fault = faultOfHost(request)
-    if (fault) return sendRefusal(response, validationFailed({ parameter: 'Host', ...fault }))
+    if (fault) return refusals.send(response, validationFailed({ parameter: 'Host', ...fault }))
     const target = originForm(request)
-    if (target === undefined) return sendRefusal(response, malformedRequest())
+    if (target === undefined) return refusals.send(response, malformedRequest())
     request.url = target
     request.headers.host = fixedHost
     return answer(request, response)
@@ -131,11 +136,15 @@ function createHttpServer(
 }
 
 /** Answers CONNECT and malformed requests, for which Node.js emits no request. */
-function refuseWithoutRequest(server: Server, inFlight: Iterable<ServerResponse>, limits: TimeLimits): void {
-  const refuse = (socket: Socket, error: DomainError) => {
+function refuseWithoutRequest(
+  server: Server,
+  options: { inFlight: Iterable<ServerResponse>; limits: TimeLimits; refusals: Refusals },
+): void {
+  const { inFlight, limits, refusals } = options
+  const refuse = (socket: Socket, error: DomainError, request?: IncomingMessage) => {
     // Node.js does not handle the errors of this socket any more. An error without a listener would end the process.
     socket.on('error', () => socket.destroy())
-    socket.end(renderRawAnswer(error))
+    socket.end(refusals.textOf(error, request))
     // The socket stays open for a while, because closing it while bytes arrive would reset the connection before the
     // client has read the answer.
     setTimeout(() => socket.destroy(), limits.lingerMs).unref()
@@ -147,10 +156,10 @@ function refuseWithoutRequest(server: Server, inFlight: Iterable<ServerResponse>
     if (unanswered?.req.complete && socket.writable) {
       unanswered.shouldKeepAlive = false
       socket.on('error', () => socket.destroy())
-    } else if (socket.writable) refuse(socket, clientErrorRefusal(error, limits))
+    } else if (socket.writable) refuse(socket, clientErrorRefusal(error, limits), unanswered?.req)
     else socket.destroy()
   })
-  server.on('connect', (_request, socket: Socket) => refuse(socket, connectRefused()))
+  server.on('connect', (request, socket: Socket) => refuse(socket, connectRefused(), request))
 }
 
 function startListening(

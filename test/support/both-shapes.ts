@@ -1,4 +1,5 @@
 import { expect } from 'vitest'
+import { problems } from './problems.ts'
 import { type Deployment, deploy, type Shape, shapes } from './processes.ts'
 import { type RawAnswer, sendRaw } from './raw-http.ts'
 
@@ -18,7 +19,12 @@ export function expectProblem(answer: RawAnswer, status: number, code: string, l
   expect(answer.status, label).toBe(status)
   expect(headerOf(answer, 'content-type'), label).toBe('application/problem+json')
   const requestId = headerOf(answer, 'x-request-id')
-  if (answer.body !== '') expect(JSON.parse(answer.body), label).toMatchObject({ status, code, requestId })
+  expect(requestId, label).toMatch(/^[\w.-]{1,128}$/)
+  expect(headerOf(answer, 'cache-control'), label).toBe('no-store')
+  if (answer.body === '') return
+  const { title, retryable = false } = problems[code] ?? {}
+  const described = { type: `/problems/${code}`, title, status, code, retryable, requestId }
+  expect(JSON.parse(answer.body), label).toMatchObject({ ...described, detail: expect.any(String) })
 }
 
 /** Starts real processes in both shapes. */
