@@ -9,11 +9,17 @@ import { createPeople, type OperationName, type People, validRequests } from '#t
 const cacheable: Record<string, string> = {
   listProducts: 'no-cache',
   getProduct: 'no-cache',
+  getRoot: 'no-cache',
   getOpenApiDocument: 'no-cache',
+  getReference: 'no-cache',
+  listProblems: 'no-cache',
+  getProblem: 'no-cache',
   listPublicKeys: 'public, max-age=300',
 }
 /** The reads whose answer has no entity tag: the account of the caller, and the state of the process. */
-const untagged = ['getProfile', 'checkLiveness', 'checkReadiness', 'getReference', 'getProblem']
+const untagged = ['getProfile', 'checkLiveness', 'checkReadiness']
+/** The reads that answer a person with a page and a program with JSON. */
+const pages = ['getRoot', 'listProblems', 'getProblem']
 
 /** Caching and conditional reads in a deployment whose CORS_ORIGINS contain `origin`. */
 export function cachingSuite(deployment: () => Deployment, origin: string) {
@@ -154,14 +160,42 @@ export function cachingSuite(deployment: () => Deployment, origin: string) {
       expect(other.status).toBe(200)
     })
 
-    it('an answer that may be compressed varies by Accept-Encoding, and every answer by Origin', async () => {
+    it('an answer that may be compressed varies by Accept-Encoding, a page by Accept, and every answer by Origin', async () => {
       for (const operation of reads) {
         const { path } = await make(operation)
         const answer = await read(path, { Origin: origin })
         const isCompressible = operation.operationId in cacheable && operation.operationId !== 'getProduct'
-        const expected = isCompressible ? 'Origin, Accept-Encoding' : 'Origin'
-        expect(headerOf(answer, 'vary'), operation.name).toBe(expected)
+        const expected = [
+          'Origin',
+          ...(pages.includes(operation.operationId) ? ['Accept'] : []),
+          ...(isCompressible ? ['Accept-Encoding'] : []),
+        ]
+        expect(headerOf(answer, 'vary'), operation.name).toBe(expected.join(', '))
       }
+    })
+
+    it('browsers keep the files of the reference for a year, since their path contains a hash of their content', async () => {
+      const page = (await read('/docs')).body
+      const files = [...page.matchAll(/(?:href|src)="(\/docs\/assets\/[^"]+)"/g)].map(
+        ([, path]) => path ?? '',
+      )
+      expect(files.length).toBeGreaterThan(3)
+      for (const path of files) {
+        const answer = await read(path, { 'Accept-Encoding': 'br' })
+        expect(answer.status, path).toBe(200)
+        expect(headerOf(answer, 'cache-control'), path).toBe('public, max-age=31536000, immutable')
+        const isLarge = (await read(path)).body.length > 1_400
+        expect(headerOf(answer, 'content-encoding'), path).toBe(isLarge ? 'br' : null)
+        expect(headerOf(answer, 'vary'), path).toBe('Accept-Encoding')
+        const known = await read(path, { 'If-None-Match': headerOf(answer, 'etag') ?? '' })
+        expect(known.status, path).toBe(304)
+        const head = await read(path, { 'Accept-Encoding': 'br' }, 'HEAD')
+        expect(headerOf(head, 'content-length'), path).toBe(headerOf(answer, 'content-length'))
+        expect((await read(path, {}, 'POST')).status).toBe(405)
+      }
+      const [path = ''] = files
+      const other = await read(path.replace(/assets\/[^/]+/, 'assets/other'))
+      expect([other.status, headerOf(other, 'cache-control')]).toEqual([200, 'no-cache'])
     })
 
     it('a read ignores Accept and Range, and answers with the whole content', async () => {
