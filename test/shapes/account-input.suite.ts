@@ -60,7 +60,7 @@ export function accountInputSuite(deployment: () => Deployment) {
     const { status, body } = await register({ email })
     expect({ status, errors: body.errors }).toEqual({
       status: 400,
-      errors: [{ pointer: '/email', message }],
+      errors: [{ pointer: '/email', code: 'format', message }],
     })
   })
 
@@ -74,7 +74,7 @@ export function accountInputSuite(deployment: () => Deployment) {
       const { status, body } = await register({ email })
       expect({ status, errors: body.errors }).toEqual({
         status: 400,
-        errors: [{ pointer: '/email', message }],
+        errors: [{ pointer: '/email', code: 'max', message }],
       })
     }
   })
@@ -94,7 +94,7 @@ export function accountInputSuite(deployment: () => Deployment) {
     const { status, body } = await register({ password })
     expect({ status, errors: body.errors }).toEqual({
       status: 400,
-      errors: [{ pointer: '/password', message }],
+      errors: [{ pointer: '/password', code: 'rule', message }],
     })
   })
 
@@ -111,7 +111,7 @@ export function accountInputSuite(deployment: () => Deployment) {
     const message = 'must have 1 to 200 characters, at least one of them visible'
     expect({ status, errors: body.errors }).toEqual({
       status: 400,
-      errors: [{ pointer: '/name', message }],
+      errors: [{ pointer: '/name', code: 'format', message }],
     })
   })
 

@@ -186,7 +186,7 @@ export function cachingSuite(deployment: () => Deployment, origin: string) {
         expect(headerOf(answer, 'cache-control'), path).toBe('public, max-age=31536000, immutable')
         const isLarge = (await read(path)).body.length > 1_400
         expect(headerOf(answer, 'content-encoding'), path).toBe(isLarge ? 'br' : null)
-        expect(headerOf(answer, 'vary'), path).toBe('Accept-Encoding')
+        expect(headerOf(answer, 'vary'), path).toBe('Origin, Accept-Encoding')
         const known = await read(path, { 'If-None-Match': headerOf(answer, 'etag') ?? '' })
         expect(known.status, path).toBe(304)
         const head = await read(path, { 'Accept-Encoding': 'br' }, 'HEAD')
