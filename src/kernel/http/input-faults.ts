@@ -89,7 +89,8 @@ const maxNameLength = 40
 
 function fault(part: Part, path: readonly PropertyKey[], code: FaultCode, message: string): Fault {
   const names = path.map((name) => excerpt(String(name), maxNameLength))
-  if (part !== 'body') return { parameter: names.join('.'), code, message }
+  // The values of a repeated parameter have the name of the parameter.
+  if (part !== 'body') return { parameter: names[0] ?? '', code, message }
   const pointer = names.map((name) => `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
   return { pointer, code, message }
 }

@@ -21,11 +21,12 @@ export interface Database {
   readonly transaction: Transaction
   /**
    * Runs reads (only find and aggregate) that all see the data as of the first read.
-   * @param work must pass the options to each read: a read with another read concern is not part of the snapshot
+   * @param work must pass the options to each read: a read with another read concern is not part of the snapshot. `timeOf` returns
+   * the time of the snapshot in whole seconds, after the first read. The snapshot has all that was written before that second
    * @throws DomainError `dependency_unavailable` as `run`; also five minutes after the first read
    * (`minSnapshotHistoryWindowInSeconds`), when the server has discarded the snapshot
    */
-  snapshot<T>(call: Call, work: (options: SnapshotOptions) => Promise<T>): Promise<T>
+  snapshot<T>(call: Call, work: (options: SnapshotOptions, timeOf: () => Date) => Promise<T>): Promise<T>
 }
 
 export interface SnapshotOptions {
@@ -71,10 +72,19 @@ export function createDatabase(
       const session = await run(call, () => connection.startSession({ snapshot: true }))
       try {
         const readConcern = { level: 'snapshot' } as const
-        return await run(call, (maxTimeMS) => work({ session, readConcern, maxTimeMS }))
+        return await run(call, (maxTimeMS) =>
+          work({ session, readConcern, maxTimeMS }, () => timeOf(session)),
+        )
       } finally {
         void session.endSession().catch(() => undefined)
       }
     },
   }
+}
+
+/** The driver keeps the time of a session's snapshot, and has no type for it. */
+function timeOf(session: mongoose.ClientSession): Date {
+  const { snapshotTime } = session as { snapshotTime?: mongoose.mongo.Timestamp }
+  if (!snapshotTime) throw new Error('the driver does not know the time of the snapshot')
+  return new Date(snapshotTime.getHighBitsUnsigned() * 1_000)
 }

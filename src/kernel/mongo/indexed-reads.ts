@@ -3,21 +3,26 @@ import type { Logger } from '#kernel/logger.ts'
 import { createQueue } from '#kernel/queue.ts'
 import type { Database } from './database.ts'
 import { isMissingIndexHint } from './errors.ts'
+import type { IndexRange } from './index-range.ts'
 
 interface Source {
   collection: string
   index: Readonly<Record<string, 1 | -1>>
+  /** The part of the index to read. MongoDB accepts bounds only together with the index. */
+  bounds?: IndexRange['bounds']
 }
 
 /**
  * Reads a collection through one index, which the query names (`hint`).
- * @param read must pass the options to each query. It is repeated without `hint` if the index does not exist
+ * @param read must pass the options to each query. It is repeated without the index and its bounds if the index does not exist
  * @throws DomainError as `Database.run`; `overloaded` if too many reads without their index are waiting
  */
 export type IndexedRead = <T>(
   call: Call,
   source: Source,
-  read: (options: { maxTimeMS: number; hint?: Source['index'] }) => Promise<T>,
+  read: (
+    options: { maxTimeMS: number; hint?: Source['index'] } & Partial<IndexRange['bounds']>,
+  ) => Promise<T>,
 ) => Promise<T>
 
 // A read without its index scans the whole collection. The limit keeps such reads from slowing down all others.
@@ -51,7 +56,8 @@ export function createIndexedReads(database: Database, logger: Logger): IndexedR
 
   return async (call, source, read) => {
     try {
-      return await database.run(call, (maxTimeMS) => read({ maxTimeMS, hint: source.index }))
+      const { index: hint, bounds } = source
+      return await database.run(call, (maxTimeMS) => read({ maxTimeMS, hint, ...bounds }))
     } catch (error) {
       if (!isMissingIndexHint(error)) throw error
       warn(source)

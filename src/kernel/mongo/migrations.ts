@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from 'node:util'
 import { ConfigError } from '#kernel/config/config-error.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { Mongo } from './connection.ts'
 import type { Db } from './database.ts'
-import { createMissingIndexes, type Indexes } from './indexes.ts'
+import { createMissingIndexes, type Index, type Indexes } from './indexes.ts'
 import { leaseMs, withLease } from './lease.ts'
 
 /** One change of a module's indexes or documents. Old and new replicas must both work with the result. */
@@ -89,6 +90,13 @@ export async function ensureCollection(db: Db, name: string): Promise<void> {
   } catch (error) {
     if ((error as { code?: unknown }).code !== namespaceExists) throw error
   }
+}
+
+/** Drops the index with this key, if there is one. */
+export async function dropIndex(db: Db, collection: string, key: Index['key']): Promise<void> {
+  const indexes = await db.collection(collection).indexes({ maxTimeMS: leaseMs })
+  const found = indexes.find((index) => isDeepStrictEqual(Object.entries(index.key), Object.entries(key)))
+  if (found?.name !== undefined) await db.collection(collection).dropIndex(found.name, { maxTimeMS: leaseMs })
 }
 
 /**

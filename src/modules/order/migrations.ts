@@ -1,5 +1,11 @@
 import type { Migration } from '#kernel/mongo/migrations.ts'
 import { expiryMigration } from '#kernel/mongo/retention.ts'
+import { followedStatuses, listedStatuses } from './order-list.ts'
+import type { OrderStatus } from './order-status.ts'
+
+const oneOf = (statuses: readonly OrderStatus[]) => ({
+  partialFilterExpression: { status: { $in: [...statuses] } },
+})
 
 export const orderMigrations: Migration[] = [
   {
@@ -28,4 +34,17 @@ export const orderMigrations: Migration[] = [
   // A rejected order holds no stock and never changes again, so it may expire. A retry finds the answer until then. A later
   // request with the same key places a new order, as after the expiry of any key.
   expiryMigration('003-retention', 'orders', { status: 'rejected' }),
+  {
+    name: '004-lists',
+    indexes: {
+      // Lists without the filter `status` read one range of these indexes. An order stays in them when its status changes.
+      orders: [
+        { key: { userId: 1, createdAt: -1, _id: -1 }, ...oneOf(listedStatuses) },
+        { key: { createdAt: -1, _id: -1 }, ...oneOf(listedStatuses) },
+        // An order enters the feed of changes with the first decision, so that inserting it does not cost more.
+        { key: { userId: 1, updatedAt: 1, _id: 1 }, ...oneOf(followedStatuses) },
+        { key: { updatedAt: 1, _id: 1 }, ...oneOf(followedStatuses) },
+      ],
+    },
+  },
 ]

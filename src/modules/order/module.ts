@@ -9,6 +9,7 @@ import { orderApi } from './order.api.ts'
 import { createOrderRepository } from './order.repository.ts'
 import { orderRoutes } from './order.routes.ts'
 import { createOrderService } from './order.service.ts'
+import { createOrderFeed, feedLagMs } from './order-feed.repository.ts'
 import { createOrderScans } from './order-scans.repository.ts'
 import { orderProblems } from './problems.ts'
 import { sweepUnfinishedOrders } from './sweep-unfinished-orders.ts'
@@ -21,11 +22,12 @@ export const order = defineModule({
   settings: () => retentionSettings,
   needs: { auth: authPort, product: productPort },
   start({ database, needs, settings, config, logger }) {
-    const orders = createOrderRepository(database, logger)
-    const scans = createOrderScans(database)
-    const service = createOrderService({ orders, product: needs.product })
-    const guard = authGuard({ keys: needs.auth.publicKeys, issuer: config.issuer, logger })
     const { requestTimeoutMs } = config
+    const orders = createOrderRepository(database, logger)
+    const feed = createOrderFeed(database, logger, { lagMs: feedLagMs(requestTimeoutMs) })
+    const scans = createOrderScans(database)
+    const service = createOrderService({ orders, feed, product: needs.product })
+    const guard = authGuard({ keys: needs.auth.publicKeys, issuer: config.issuer, logger })
     return {
       routes: orderRoutes(service, guard),
       async prepare(call) {

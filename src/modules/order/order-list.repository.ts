@@ -4,21 +4,21 @@ import type { Call } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
 import { withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
 import type { Database } from '#kernel/mongo/database.ts'
+import { type IndexRange, indexRange } from '#kernel/mongo/index-range.ts'
 import { createIndexedReads } from '#kernel/mongo/indexed-reads.ts'
-import type { Order, Position } from './order.ts'
+import type { Order } from './order.ts'
 import { isWellFormed, type OrderDocument, orderCollection, toOrder } from './order-document.repository.ts'
-import type { OrderStatus } from './order-status.ts'
+import { listedStatuses, type OrderQuery } from './order-list.ts'
 
-export interface OrderQuery {
-  /** If undefined, the orders of all users are listed. */
-  userId: string | undefined
-  statuses: readonly OrderStatus[]
-  /** The position of the last row of the previous page. */
-  after: Position | undefined
-  limit: number
-}
+type Filter = mongoose.mongo.Filter<OrderDocument>
 
-const newestFirst = { createdAt: -1, _id: -1 } as const
+/** The filter for the owner, and the field with which an index of the orders of one user begins. */
+export const ownerOf = (
+  userId: string | undefined,
+): { filter: { userId?: Types.ObjectId }; field: Readonly<Record<string, 1>> } =>
+  userId === undefined
+    ? { filter: {}, field: {} }
+    : { filter: { userId: new Types.ObjectId(userId) }, field: { userId: 1 } }
 
 /** Lists orders, newest first. */
 export function createOrderList(database: Database, logger: Logger) {
@@ -26,19 +26,15 @@ export function createOrderList(database: Database, logger: Logger) {
   const indexed = createIndexedReads(database, logger)
 
   return async (query: OrderQuery, call: Call): Promise<Order[]> => {
-    const filter = filterOf(query)
-    // Without a hint, MongoDB would weigh every other index for each range of the filter.
-    const index = {
-      ...(query.userId !== undefined && { userId: 1 as const }),
-      status: 1 as const,
-      ...newestFirst,
-    }
+    const read = readOf(query)
+    if (!read) return []
+    const { filter, sort, ...source } = read
     const documents = await withoutCorrupt({ what: 'order', isValid: isWellFormed, logger }, (without) =>
-      indexed(call, { collection: 'orders', index }, (options) =>
+      indexed(call, { collection: 'orders', ...source }, (options) =>
         collection
           .find(without.length > 0 ? { $and: [filter, { _id: { $nin: without } }] } : filter, {
             ...options,
-            sort: newestFirst,
+            sort,
             limit: query.limit,
           })
           .toArray(),
@@ -48,16 +44,60 @@ export function createOrderList(database: Database, logger: Logger) {
   }
 }
 
-function filterOf({ userId, statuses, after }: OrderQuery): mongoose.mongo.Filter<OrderDocument> {
-  const owner = userId === undefined ? {} : { userId: new Types.ObjectId(userId) }
-  const all = { ...owner, status: { $in: [...statuses] } }
-  if (!after) return all
-  const { createdAt, orderId, isAlone } = after
-  const _id = new Types.ObjectId(orderId)
-  // One index range for each status, merged in order. The filter excludes the row that the previous page ended with.
-  if (isAlone) return { ...all, createdAt: { $lte: createdAt }, _id: { $ne: _id } }
-  // Rows with the same time as the previous page's last row need two index ranges for each status. The condition is
-  // repeated in full for each range: with a common part beside `$or`, MongoDB would read equal times again, or sort.
-  const ranges = [{ createdAt: { $lt: createdAt } }, { createdAt, _id: { $lt: _id } }]
-  return { $or: statuses.flatMap((status) => ranges.map((range) => ({ ...owner, status, ...range }))) }
+interface Read extends Pick<IndexRange, 'index'>, Partial<Pick<IndexRange, 'bounds'>> {
+  filter: Filter
+  sort: IndexRange['index']
+}
+
+const newestFirst = { createdAt: -1, _id: -1 } as const
+
+/** @returns undefined if no order can match */
+function readOf(query: OrderQuery): Read | undefined {
+  const { userId, statuses, createdFrom: from, createdUntil: until, after } = query
+  const owner = ownerOf(userId)
+  const [status, ...others] = statuses
+  const isDefault =
+    statuses.length === listedStatuses.length && listedStatuses.every((each) => statuses.includes(each))
+  if (!isDefault && others.length > 0) return mergedRead(query)
+  const range = indexRange({
+    index: { ...owner.field, ...(!isDefault && { status: 1 as const }), ...newestFirst },
+    equal: { ...owner.filter, ...(!isDefault && { status }) },
+    from,
+    until,
+    after,
+  })
+  return (
+    range && {
+      ...range,
+      filter: { status: { $in: [...statuses] }, ...range.filter },
+      sort: range.index,
+    }
+  )
+}
+
+/**
+ * Reads several statuses: MongoDB merges their ranges of the index in order. A page behind a row that shares its time needs two
+ * ranges for each status, because with one, MongoDB would read all rows with this time again.
+ */
+function mergedRead({ userId, statuses, createdFrom, createdUntil, after }: OrderQuery): Read {
+  const owner = ownerOf(userId)
+  const index = { ...owner.field, status: 1, ...newestFirst } as const
+  const from = createdFrom && { $gte: createdFrom }
+  const all = { ...owner.filter, status: { $in: [...statuses] } }
+  if (!after) {
+    const times = { ...from, ...(createdUntil && { $lt: createdUntil }) }
+    const filter = { ...all, ...((createdFrom || createdUntil) && { createdAt: times }) }
+    return { index, sort: newestFirst, filter }
+  }
+  const _id = new Types.ObjectId(after.id)
+  if (after.isAlone) {
+    const filter = { ...all, createdAt: { ...from, $lte: after.at }, _id: { $ne: _id } }
+    return { index, sort: newestFirst, filter }
+  }
+  // Each range states the whole condition. With a common part beside `$or`, MongoDB would read equal times again, or sort.
+  const ranges = [{ createdAt: { ...from, $lt: after.at } }, { createdAt: after.at, _id: { $lt: _id } }]
+  const filter = {
+    $or: statuses.flatMap((status) => ranges.map((range) => ({ ...owner.filter, status, ...range }))),
+  }
+  return { index, sort: newestFirst, filter }
 }

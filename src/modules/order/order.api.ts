@@ -14,14 +14,8 @@ import {
 import { ifNoneMatch, preconditions } from '#kernel/http/preconditions.ts'
 import { cursor, id, idempotencyKey, limit } from '#kernel/schemas.ts'
 import { orderExamples as examples } from './order.examples.ts'
-import {
-  order,
-  orderDraft,
-  orderHistoryPage,
-  orderPage,
-  orderStatusFilter,
-  orderUpdate,
-} from './order.schemas.ts'
+import { order, orderDraft, orderHistoryPage, orderPage, orderUpdate } from './order.schemas.ts'
+import { orderListDescription, orderListQuery } from './order-list.api.ts'
 import { errors } from './problems.ts'
 
 const tags = ['Orders']
@@ -112,20 +106,10 @@ export const orderApi = {
     method: 'get',
     path: '/orders',
     tags,
-    summary: 'List orders, newest first',
-    description:
-      'A customer gets their own orders. An admin gets the orders of all users. Rejected orders are listed only with `status=rejected`.',
+    summary: 'List orders',
+    description: orderListDescription,
     security: bearer,
-    request: {
-      query: z.object({
-        userId: id.optional().openapi({
-          description: 'Lists the orders of this user only. A customer may only name themselves.',
-        }),
-        status: orderStatusFilter.optional(),
-        limit,
-        cursor,
-      }),
-    },
+    request: { query: orderListQuery },
     responses: {
       200: { description: 'A page of orders', content: json(orderPage, examples.page) },
       ...errors('validation_failed', ...signedIn, 'forbidden'),

@@ -175,8 +175,10 @@ function createTransitions(compareAndSet: CompareAndSet) {
     changes: Partial<Order> & { status: OrderStatus },
     by: string,
     call: Call,
-    updatedAt = new Date(),
+    at = new Date(),
   ) => {
+    // The clock of another replica may be ahead of this one.
+    const updatedAt = order.updatedAt > at ? order.updatedAt : at
     const next = { ...order, ...changes, version: order.version + 1, updatedAt }
     return compareAndSet({ stepId: newId(), statusChangedBy: by, expected, next }, call)
   }
@@ -195,8 +197,10 @@ function createTransitions(compareAndSet: CompareAndSet) {
       ),
 
     /** Only requests of the owner confirm and reject an order. */
-    confirm: (order: Order, held: readonly HeldLine[], call: Call, at = new Date()) =>
-      step(
+    confirm: (order: Order, held: readonly HeldLine[], call: Call) => {
+      const now = new Date()
+      const at = order.updatedAt > now ? order.updatedAt : now
+      return step(
         order,
         matchesVersion(order, 'pending'),
         {
@@ -208,7 +212,8 @@ function createTransitions(compareAndSet: CompareAndSet) {
         order.userId,
         call,
         at,
-      ),
+      )
+    },
 
     reject: (order: Order, rejection: Rejection, call: Call) =>
       step(order, matchesVersion(order, 'pending'), { status: 'rejected', rejection }, order.userId, call),

@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import type { Guard } from '#kernel/http/auth-guard.ts'
 import { respondWith } from '#kernel/http/caching.ts'
-import { decodeCursor } from '#kernel/http/paging.ts'
+import { decodeCursor, encodeCursor } from '#kernel/http/paging.ts'
 import { etag, notModified, preconditionsOf } from '#kernel/http/preconditions.ts'
 import { jsonOf } from '#kernel/http/representation.ts'
 import { respond, respondJson } from '#kernel/http/respond.ts'
@@ -10,12 +10,7 @@ import { id } from '#kernel/schemas.ts'
 import { orderApi } from './order.api.ts'
 import type { OrderService } from './order.service.ts'
 import { orderResponse, statusChangeResponse } from './order.ts'
-
-const position = z.strictObject({
-  createdAt: z.iso.datetime().transform((value) => new Date(value)),
-  orderId: id,
-  isAlone: z.boolean().default(false),
-})
+import type { OrderFilters, Position, SortOrder } from './order-list.ts'
 
 /** The number of entries on all pages before. The entries of an order keep their places. */
 const historyCursor = (orderId: string) => z.tuple([z.literal(orderId), z.int().min(1)])
@@ -38,11 +33,12 @@ export function orderRoutes(service: OrderService, guard: Guard) {
   }
 
   router.openapi({ ...orderApi.listOrders, middleware }, async (c) => {
-    const { userId, status, limit = 20, cursor } = c.req.valid('query')
-    const after = cursor === undefined ? undefined : decodeCursor(position, cursor)
-    const query = { userId, status, after, limit }
-    const page = await service.list(query, c.get('principal'), c.get('call'))
-    return respondWith(c, jsonOf({ ...page, data: page.data.map(orderResponse) }))
+    const { sort, limit = 20, cursor, ...filters } = c.req.valid('query')
+    const after = cursor === undefined ? undefined : decodePosition([sort, filters], cursor)
+    const read = sort === 'updated' ? service.follow : service.list
+    const { data, next } = await read(filters, { after, limit }, c.get('principal'), c.get('call'))
+    const nextCursor = next ? encodePosition([sort, filters], next) : null
+    return respondWith(c, jsonOf({ data: data.map(orderResponse), nextCursor }))
   })
 
   router.openapi({ ...orderApi.getOrder, middleware }, async (c) => {
@@ -81,4 +77,16 @@ export function orderRoutes(service: OrderService, guard: Guard) {
   })
 
   return router
+}
+
+/** A cursor is only valid for the order and the filters of its own list. */
+type List = [sort: SortOrder, filters: OrderFilters]
+
+const encodePosition = (list: List, { at, id, isAlone }: Position): string =>
+  encodeCursor([JSON.stringify(list), at, id, isAlone])
+
+function decodePosition(list: List, cursor: string): Position {
+  const schema = z.tuple([z.literal(JSON.stringify(list)), z.iso.datetime(), id, z.boolean()])
+  const [, at, orderId, isAlone] = decodeCursor(schema, cursor)
+  return { at: new Date(at), id: orderId, isAlone }
 }

@@ -7,32 +7,31 @@ import type { Principal } from '#kernel/principal.ts'
 import type { Line, ProductPort } from '../product/contract.ts'
 import { cancelOrder } from './cancel-order.ts'
 import type { OrderRepository, OrderScope } from './order.repository.ts'
-import { type Order, type Position, positionOf, type StatusChange } from './order.ts'
+import type { Order, StatusChange } from './order.ts'
+import type { OrderFeed } from './order-feed.repository.ts'
 import {
-  allowedTransitions,
-  mayRequest,
-  type OrderStatus,
-  orderStatuses,
-  type RequestableStatus,
-} from './order-status.ts'
+  followedStatuses,
+  listedStatuses,
+  type OrderFilters,
+  type OrderPage,
+  type PageRequest,
+  positionOf,
+  queryOf,
+} from './order-list.ts'
+import { allowedTransitions, mayRequest, type RequestableStatus } from './order-status.ts'
 import { placeOrder } from './place-order.ts'
 
 // An order changes only a few times in its life, so more lost compare-and-sets than this point to another fault.
 const maxAttempts = 10
 
-const listedByDefault = orderStatuses.filter((status) => status !== 'rejected')
-
-interface ListQuery {
-  userId: string | undefined
-  status: OrderStatus | undefined
-  after: Position | undefined
-  limit: number
-}
-
 export type OrderService = ReturnType<typeof createOrderService>
 
-export function createOrderService(dependencies: { orders: OrderRepository; product: ProductPort }) {
-  const { orders } = dependencies
+export function createOrderService(dependencies: {
+  orders: OrderRepository
+  feed: OrderFeed
+  product: ProductPort
+}) {
+  const { orders, feed } = dependencies
 
   /** @throws DomainError `order_not_found`, also for an order of another user, so that its id reveals nothing */
   const find = async (orderId: string, principal: Principal, call: Call): Promise<Order> => {
@@ -47,16 +46,30 @@ export function createOrderService(dependencies: { orders: OrderRepository; prod
 
     find,
 
-    async list(query: ListQuery, principal: Principal, call: Call): Promise<Page<Order>> {
-      if (principal.role !== 'admin' && query.userId !== undefined && query.userId !== principal.userId) {
-        throw new DomainError('forbidden', "userId: only an admin may list another user's orders")
-      }
-      const userId = principal.role === 'admin' ? query.userId : principal.userId
-      const statuses = query.status === undefined ? listedByDefault : [query.status]
-      const { after, limit } = query
-      const rows = await orders.list({ userId, statuses, after, limit: limit + 1 }, call)
-      return pageOf(rows, limit, positionOf)
+    /** @throws DomainError `forbidden` */
+    async list(
+      filters: OrderFilters,
+      page: PageRequest,
+      principal: Principal,
+      call: Call,
+    ): Promise<OrderPage> {
+      const query = queryOf(filters, principal, listedStatuses)
+      const rows = await orders.list({ ...query, ...page, limit: page.limit + 1 }, call)
+      const data = rows.slice(0, page.limit)
+      return { data, next: rows.length > page.limit ? positionOf(data) : undefined }
     },
+
+    /** Lists orders by their last change. @throws DomainError `forbidden` */
+    follow: (
+      filters: OrderFilters,
+      page: PageRequest,
+      principal: Principal,
+      call: Call,
+    ): Promise<OrderPage> =>
+      feed(
+        { ...queryOf(filters, principal, followedStatuses), updatedAfter: filters.updatedAfter, ...page },
+        call,
+      ),
 
     /** @throws DomainError as `find` */
     async history(

@@ -89,16 +89,3 @@ export function mergeLines(lines: readonly Line[]): Line[] {
 
 export const hashLines = (lines: readonly Line[]): string =>
   hash('sha256', JSON.stringify(lines.map(({ productId, quantity }) => [productId, quantity])))
-
-/** The sort key of the last row of a page. */
-export interface Position {
-  createdAt: Date
-  orderId: string
-  /** The row before it on the page has another time. Then the next page needs only one index range for each status. */
-  isAlone: boolean
-}
-
-export function positionOf({ createdAt, orderId }: Order, page: readonly Order[]): Position {
-  const before = page.at(-2)?.createdAt
-  return { createdAt, orderId, isAlone: before !== undefined && before.getTime() !== createdAt.getTime() }
-}

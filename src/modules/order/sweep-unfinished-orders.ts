@@ -16,6 +16,10 @@ const maxFailures = 5
 /** The work on one order has at least this long, however short REQUEST_TIMEOUT is: no client waits for it. */
 const minOrderTimeoutMs = 4_000
 
+/** The time for the work on one order. */
+export const orderTimeoutMs = (requestTimeoutMs: number): number =>
+  Math.max(requestTimeoutMs, minOrderTimeoutMs)
+
 interface Options {
   orders: OrderRepository
   scans: OrderScans
@@ -33,7 +37,7 @@ export const sweepUnfinishedOrders = (options: Options): Job => ({
   intervalMs: 2_000,
 
   async round(signal) {
-    const timeoutMs = Math.max(options.requestTimeoutMs, minOrderTimeoutMs)
+    const timeoutMs = orderTimeoutMs(options.requestTimeoutMs)
     const newCall = () => createCall(timeoutMs, `sweep-${randomUUID()}`)
     const now = Date.now()
     const since = { pendingSince: now - pendingGraceMs, cancellingSince: now }

@@ -1,0 +1,78 @@
+import { z } from '@hono/zod-openapi'
+import { cursor, id, limit, rule } from '#kernel/schemas.ts'
+import { orderStatusFilter } from './order.schemas.ts'
+import { followedStatuses, sortOrders } from './order-list.ts'
+import type { OrderStatus } from './order-status.ts'
+
+const time = (description: string) =>
+  z.iso
+    .datetime()
+    .refine(
+      (value) => !/\.\d{4}/.test(value),
+      rule('format', 'must have at most three decimal places of a second'),
+    )
+    .transform((value) => new Date(value))
+    .optional()
+    .openapi({ type: 'string', format: 'date-time', description })
+
+const statuses = z
+  .array(orderStatusFilter)
+  .superRefine((values, context) => {
+    const again = values.findIndex((value, at) => values.indexOf(value) < at)
+    if (again === -1) return
+    const fault = rule('repeated', `must name ${values[again]} only once`)
+    context.addIssue({ code: 'custom', path: [again], ...fault })
+  })
+  // The same statuses in another order are the same filter.
+  .transform((values) => values.toSorted())
+
+const isFollowed = (status: OrderStatus) => followedStatuses.includes(status)
+
+export const orderListQuery = z
+  .object({
+    userId: id.optional().openapi({
+      description: 'Lists the orders of this user only. A customer may only name themselves.',
+    }),
+    status: z
+      .preprocess((value) => (value === undefined ? undefined : [value].flat()), statuses.optional())
+      .openapi({
+        uniqueItems: true,
+        description:
+          'Lists the orders with this status. The parameter may be repeated, to list several statuses. Without it, the list has every status but `rejected`.',
+      }),
+    createdAfter: time('Lists the orders that were placed at this time or later.'),
+    createdBefore: time(
+      'Lists the orders that were placed before this time. So ranges of which one ends where the next one begins have each order once.',
+    ),
+    updatedAfter: time('With `sort=updated`: lists the orders that changed later than at this time.'),
+    sort: z.enum(sortOrders).default('newest').openapi('OrderSort', {
+      description:
+        '`newest`: the order that was placed last comes first. `updated`: the order whose last change is the oldest comes first.',
+    }),
+    limit,
+    cursor,
+  })
+  .superRefine(({ sort, status = [], createdAfter, createdBefore, updatedAfter }, context) => {
+    const refuse = (path: (string | number)[], message: string) =>
+      context.addIssue({ code: 'custom', path, ...rule('rule', message) })
+    if (createdAfter && createdBefore && createdAfter >= createdBefore) {
+      refuse(['createdBefore'], 'must be later than createdAfter')
+    }
+    if (updatedAfter && sort !== 'updated') refuse(['updatedAfter'], 'must be used with sort=updated')
+    const at = status.findIndex((each) => !isFollowed(each))
+    if (sort === 'updated' && at !== -1) {
+      refuse(['status', at], `must be one of ${followedStatuses.join(', ')} with sort=updated`)
+    }
+  })
+
+export const orderListDescription = `A customer gets their own orders. An admin gets the orders of all users. Rejected orders are listed only if \`status\` asks for them.
+
+All filters can be combined. A cursor is only valid with the filters and the order of its list.
+
+**Follow changes.** With \`sort=updated\`, a program can follow all changes without missing one:
+
+1. Read the list to its end, page by page, until \`nextCursor\` is null. A page may have fewer orders than \`limit\`, or none.
+2. Keep the \`updatedAt\` of the last order that you got.
+3. Wait, and read the list again, with \`updatedAfter\` set to that time. Go on with step 2.
+
+An order that changes several times may appear once, with its last change, or several times; \`version\` tells which state is newer. A change appears only when no earlier one can still come, which is about half a minute after it was made (26 s with the default \`REQUEST_TIMEOUT\`, and up to 11 s more in a shop without traffic). An order appears first when it is confirmed or cancelled: \`pending\` and \`rejected\` orders are not listed with \`sort=updated\`. With \`status\`, an order that leaves the status is no longer listed.`

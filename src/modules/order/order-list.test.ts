@@ -1,0 +1,188 @@
+import { Types } from 'mongoose'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Account, Json } from '#test/support/client.ts'
+import { type Shop, startShop } from '#test/support/shop.ts'
+import { orderStatuses } from './order-status.ts'
+
+let shop: Shop
+let ada: Account
+let template: Json
+beforeAll(async () => {
+  shop = await startShop()
+  ada = await shop.customer()
+  const { productId } = await shop.product(shop.adminToken)
+  const { orderId } = (await shop.order(ada.token, [{ productId, quantity: 1 }])).body
+  template = await (await orders()).findOne({ _id: new Types.ObjectId(String(orderId)) })
+  await (await orders()).deleteMany({})
+})
+afterAll(() => shop.close())
+
+const orders = async () => (await shop.collections('order')).collection('orders')
+
+/** Stores orders with these fields, oldest first, and returns their ids, newest first. */
+async function store(account: Account, fields: Json[]): Promise<string[]> {
+  const documents = fields.map((each) => ({
+    ...template,
+    _id: new Types.ObjectId(),
+    userId: new Types.ObjectId(account.userId),
+    key: String(new Types.ObjectId()),
+    ...each,
+  }))
+  await (await orders()).insertMany(documents)
+  return documents.map(({ _id }) => _id.toHexString()).reverse()
+}
+
+const list = (query: string, { token }: { token: string } = ada) => shop.get(`/orders?${query}`, { token })
+
+async function pages(query: string, account: { token: string } = ada): Promise<Json[]> {
+  const rows: Json[] = []
+  for (let cursor = ''; ; ) {
+    const { status, body } = await list(`${query}${cursor}`, account)
+    expect(status, JSON.stringify(body)).toBe(200)
+    rows.push(...body.data)
+    if (body.nextCursor === null) return rows
+    cursor = `&cursor=${body.nextCursor}`
+  }
+}
+const idsOf = (rows: Json[]) => rows.map(({ orderId }) => orderId)
+
+describe('the filters of a list of orders', () => {
+  let grace: Account
+  /** One order of each status for each of twelve minutes, at two times each minute, newest first. */
+  let stored: { id: string; status: string; minute: number }[]
+  const at = (minute: number) => new Date(Date.UTC(2026, 0, 1, 12, minute))
+  beforeAll(async () => {
+    grace = await shop.customer()
+    const fields = Array.from({ length: 12 }, (_, minute) =>
+      orderStatuses.map((status) => ({ status, createdAt: at(minute), minute })),
+    ).flat()
+    const ids = await store(
+      grace,
+      fields.map(({ minute: _, ...each }) => each),
+    )
+    stored = fields
+      .toReversed()
+      .map(({ status, minute }, place) => ({ id: ids[place] ?? '', status, minute }))
+  })
+
+  const cases: [query: string, isListed: (order: { status: string; minute: number }) => boolean][] = [
+    ['', ({ status }) => status !== 'rejected'],
+    ['&status=rejected', ({ status }) => status === 'rejected'],
+    ['&status=shipped&status=delivered', ({ status }) => ['shipped', 'delivered'].includes(status)],
+    [
+      '&status=delivered&status=shipped&status=rejected',
+      ({ status }) => ['shipped', 'delivered', 'rejected'].includes(status),
+    ],
+    [orderStatuses.map((status) => `&status=${status}`).join(''), () => true],
+    [`&createdAfter=${at(3).toISOString()}`, ({ status, minute }) => status !== 'rejected' && minute >= 3],
+    [`&createdBefore=${at(3).toISOString()}`, ({ status, minute }) => status !== 'rejected' && minute < 3],
+    [
+      `&createdAfter=${at(2).toISOString()}&createdBefore=${at(9).toISOString()}&status=pending`,
+      ({ status, minute }) => status === 'pending' && minute >= 2 && minute < 9,
+    ],
+    [
+      `&createdAfter=2026-01-01T12:02:00Z&createdBefore=${at(9).toISOString()}&status=pending&status=cancelled`,
+      ({ status, minute }) => ['pending', 'cancelled'].includes(status) && minute >= 2 && minute < 9,
+    ],
+  ]
+  it.each(cases)(
+    'a list with the filters "%s" has exactly the orders that match, newest first, in pages of any size',
+    async (query, isListed) => {
+      const expected = stored.filter(isListed).map(({ id }) => id)
+      expect(expected.length).toBeGreaterThan(6)
+      for (const limit of [1, 4, 5, 100]) {
+        expect(idsOf(await pages(`limit=${limit}${query}`, grace)), `limit ${limit}`).toEqual(expected)
+        const byAdmin = await pages(`limit=${limit}${query}&userId=${grace.userId}`, {
+          token: shop.adminToken,
+        })
+        expect(idsOf(byAdmin), `limit ${limit}, admin`).toEqual(expected)
+      }
+    },
+  )
+
+  it('a cursor is refused with another filter or another order of the list', async () => {
+    const query = 'limit=1&status=shipped&status=delivered'
+    const { nextCursor } = (await list(query, grace)).body
+    const next = (filters: string) => list(`limit=1${filters}&cursor=${nextCursor}`, grace)
+    expect((await next('&status=delivered&status=shipped')).status).toBe(200)
+    for (const filters of [
+      '',
+      '&status=shipped',
+      '&status=shipped&status=delivered&createdAfter=2026-01-01T00:00:00Z',
+      '&status=shipped&status=delivered&createdBefore=2027-01-01T00:00:00Z',
+      `&status=shipped&status=delivered&userId=${grace.userId}`,
+      '&status=shipped&status=delivered&sort=updated',
+    ]) {
+      expect(await next(filters), filters).toMatchObject({
+        status: 400,
+        body: { errors: [{ parameter: 'cursor' }] },
+      })
+    }
+  })
+
+  it.each([
+    ['status=shipped&status=nothing', 'status'],
+    ['status=shipped&status=shipped', 'status'],
+    ['createdAfter=yesterday', 'createdAfter'],
+    ['createdAfter=2026-01-01T12:00:00%2B01:00', 'createdAfter'],
+    ['createdAfter=2026-01-01T12:00:00.0001Z', 'createdAfter'],
+    ['createdBefore=2026-02-30T12:00:00Z', 'createdBefore'],
+    ['createdAfter=2026-01-02T00:00:00Z&createdBefore=2026-01-02T00:00:00Z', 'createdBefore'],
+    ['updatedAfter=2026-01-01T00:00:00Z', 'updatedAfter'],
+    ['sort=oldest', 'sort'],
+    ['sort=updated&status=shipped&status=pending', 'status'],
+    ['sort=updated&status=rejected', 'status'],
+  ])('a list of orders is refused with ?%s, and the error names the parameter', async (query, parameter) => {
+    expect(await list(query)).toMatchObject({
+      status: 400,
+      body: { code: 'validation_failed', errors: [{ parameter }] },
+    })
+  })
+})
+
+describe('the order of changes', () => {
+  it('a list in the order of changes has the oldest change first, in pages of any size, and continues behind a time', async () => {
+    const linus = await shop.customer()
+    const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 12, 0, second))
+    const ids = await store(linus, [
+      ...[1, 2, 2, 2, 3, 4, 4].map((second) => ({ status: 'confirmed', updatedAt: at(second) })),
+      { status: 'shipped', updatedAt: at(5) },
+      { status: 'pending', updatedAt: at(5) },
+      { status: 'rejected', updatedAt: at(5) },
+    ])
+    const oldestFirst = ids.slice(2).reverse()
+    for (const limit of [1, 2, 3, 100]) {
+      expect(idsOf(await pages(`sort=updated&limit=${limit}`, linus))).toEqual(oldestFirst)
+      const later = `sort=updated&limit=${limit}&updatedAfter=${at(2).toISOString()}`
+      expect(idsOf(await pages(later, linus))).toEqual(oldestFirst.slice(4))
+    }
+    expect(idsOf(await pages('sort=updated&status=shipped', linus))).toEqual(oldestFirst.slice(-1))
+    const byAdmin = await pages(`sort=updated&userId=${linus.userId}`, { token: shop.adminToken })
+    expect(idsOf(byAdmin)).toEqual(oldestFirst)
+  })
+
+  it('a filtered list in the order of changes has short pages where few orders match, and misses none', async () => {
+    const barbara = await shop.customer()
+    const first = Date.UTC(2026, 0, 1)
+    const ids = await store(
+      barbara,
+      Array.from({ length: 2_500 }, (_, n) => ({
+        status: n % 1_200 === 1_199 ? 'cancelled' : 'delivered',
+        // A thousand of them have the same time.
+        updatedAt: new Date(first + Math.max(0, n - 1_000)),
+      })),
+    )
+    const page = (await list('sort=updated&status=cancelled&limit=10', barbara)).body
+    expect(page.data).toEqual([])
+    expect(page.nextCursor).not.toBeNull()
+    const cancelled = ids.toReversed().filter((_, n) => n % 1_200 === 1_199)
+    expect(idsOf(await pages('sort=updated&status=cancelled&limit=10', barbara))).toEqual(cancelled)
+  })
+
+  it('a change is left out until no earlier change can appear any more', async () => {
+    const { productId } = await shop.product(shop.adminToken)
+    const { body } = await shop.order(ada.token, [{ productId, quantity: 1 }])
+    expect(idsOf(await pages('', ada))).toContain(body.orderId)
+    expect(idsOf(await pages('sort=updated', ada))).not.toContain(body.orderId)
+  })
+})
