@@ -57,6 +57,7 @@ it('the document has every public route', () => {
       'PATCH /products/{id}',
       'DELETE /products/{id}',
       'POST /products/{id}/stock',
+      'GET /products/{id}/stock',
       'POST /orders',
       'POST /orders/create_order',
       'GET /orders',

@@ -19,13 +19,20 @@ const database = databaseName()
 const environment = { MONGODB_DATABASE: database, RETENTION: '3d' }
 let shop: Shop
 let ada: Account
+let productId: string
 beforeAll(async () => {
   shop = await startShop({ environment, logger })
   ada = await shop.customer()
   for (let n = 0; n < 3; n++) {
-    const { productId } = await shop.product(shop.adminToken, { name: `Cup ${n}`, price: n + 1, stock: 10 })
+    ;({ productId } = await shop.product(shop.adminToken, { name: `Cup ${n}`, price: n + 1, stock: 10 }))
     await shop.order(ada.token, [{ productId, quantity: 1 }], { 'Idempotency-Key': `${n}` })
   }
+  const body = { change: 1 }
+  for (let n = 0; n < 2; n++)
+    await shop.post(`/products/${productId}/stock`, { token: shop.adminToken, body })
+  // The order of changes leaves out the changes of the last minute.
+  const orders = (await shop.collections('order')).collection('orders')
+  await orders.updateMany({}, [{ $set: { updatedAt: { $subtract: ['$updatedAt', 3_600_000] } } }])
 })
 afterAll(() => shop.close())
 beforeEach(() => {
@@ -40,8 +47,13 @@ const lists = (): (() => Promise<Answer>)[] => [
   ]),
   () => pages('/orders?', ada.token),
   () => pages('/orders?status=confirmed', ada.token),
+  () => pages('/orders?status=confirmed&status=shipped', ada.token),
+  () => pages('/orders?sort=updated', ada.token),
   () => pages('/orders?', shop.adminToken),
   () => pages(`/orders?userId=${ada.userId}`, shop.adminToken),
+  () => pages('/orders?status=confirmed', shop.adminToken),
+  () => pages('/orders?sort=updated', shop.adminToken),
+  () => pages(`/products/${productId}/stock?`, shop.adminToken),
 ]
 async function pages(list: string, token?: string): Promise<Answer> {
   const first = await shop.get(`${list}&limit=2`, { token })
@@ -92,14 +104,19 @@ describe('hidden indexes', () => {
     expect(await readLists()).toEqual(whole)
     const warned = warnings().map(({ collection, index }) => `${collection} ${JSON.stringify(index)}`)
     expect(warned.toSorted()).toEqual([
+      'orders {"createdAt":-1,"_id":-1}',
       'orders {"status":1,"createdAt":-1,"_id":-1}',
+      'orders {"updatedAt":1,"_id":1}',
+      'orders {"userId":1,"createdAt":-1,"_id":-1}',
       'orders {"userId":1,"status":1,"createdAt":-1,"_id":-1}',
+      'orders {"userId":1,"updatedAt":1,"_id":1}',
       'products {"createdAt":-1,"_id":-1,"price":1,"inStock":1,"deleted":1}',
       'products {"createdAt":-1,"_id":-1}',
       'products {"name":1,"_id":1,"price":1,"inStock":1,"deleted":1}',
       'products {"name":1,"_id":1}',
       'products {"price":1,"_id":1,"inStock":1,"deleted":1}',
       'products {"price":1,"_id":1}',
+      'stockLedger {"productId":1,"at":-1,"_id":-1}',
     ])
 
     await start()

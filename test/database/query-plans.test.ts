@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest'
 import { type AuditedModule, runAudit } from '#kernel/audit.ts'
 import { createCall } from '#kernel/call.ts'
 import type { Composition } from '#src/host/compose.ts'
+import { orderStatuses } from '#src/modules/order/order-status.ts'
 import { registry } from '#src/registry.ts'
 import { type Account, type Answer, type Client, createClient, type Json } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
@@ -130,13 +131,41 @@ const insideOneDocument = ['/orders/{id}/history']
 // Enough for pages of both sizes. A list in one order and without filters is read to its end.
 const maxPagesOfFilteredList = 5
 
-/** Reads every list, with every combination of filters and order. */
+/** The combinations of filters of the list of orders. Others read the same ranges. */
+function filtersOfOrders(caller: Account | undefined): string[] {
+  const owners = ['', ...(filters.userId?.(caller) ?? []).map((userId) => `&userId=${userId}`)]
+  const after = `createdAfter=${new Date(Date.now() - 48 * hourMs).toISOString()}`
+  const before = `createdBefore=${new Date(Date.now() - hourMs - 5_000).toISOString()}`
+  const combinations = [
+    ...['', after, before, `${after}&${before}`],
+    ...orderStatuses.map((status) => `status=${status}`),
+    ...[`status=rejected&${after}`, `status=cancelled&${after}&${before}`],
+    ...['status=shipped&status=rejected', `status=pending&status=cancelling&status=delivered&${before}`],
+    ...['sort=updated', `sort=updated&updatedAfter=${new Date(Date.now() - 48 * hourMs).toISOString()}`],
+    ...[`sort=updated&status=shipped&status=cancelled&${after}`, `sort=updated&status=delivered&${before}`],
+  ]
+  return owners.flatMap((owner) => combinations.map((combination) => `${combination}${owner}`))
+}
+
+/** Reads every list to its end, with every combination of filters and order. */
 async function readLists(): Promise<void> {
   const document = await answered(shop.get('/openapi.json'), 200)
   for (const [path, { get }] of Object.entries<Json>(document.paths)) {
     const parameters: Json[] = (get?.parameters ?? []).filter((parameter: Json) => parameter.in === 'query')
     if (parameters.length === 0 || insideOneDocument.includes(path)) continue
+    if (path === '/products/{id}/stock') {
+      const list = `/products/${await productWithManyChanges()}/stock?`
+      pages.set(list, await readPages(list, people.boss, Number.POSITIVE_INFINITY))
+      continue
+    }
     for (const caller of get.security.length > 0 ? [people.ada, people.boss] : [undefined]) {
+      if (path === '/orders') {
+        for (const query of filtersOfOrders(caller)) {
+          const count = await readPages(`/orders?${query}`, caller, maxPagesOfFilteredList)
+          pages.set(`/orders?${query} as ${caller?.username}`, count)
+        }
+        continue
+      }
       let queries: Record<string, string>[] = [{}]
       for (const { name, schema } of parameters) {
         if (paging.includes(name)) continue
@@ -152,6 +181,11 @@ async function readLists(): Promise<void> {
       }
     }
   }
+}
+
+async function productWithManyChanges(): Promise<string> {
+  const ledger = (await databases.collections('product')).collection('stockLedger')
+  return String((await ledger.findOne({ change: -1 }))?.productId)
 }
 
 /** Reads a list to its end or a number of pages: three small pages, then pages of the maximum size. */
@@ -191,6 +225,7 @@ async function runCommands({ runCommand }: Composition): Promise<void> {
 }
 
 const waitTimeoutMs = 30_000
+const hourMs = 3_600_000
 
 async function untilSwept(): Promise<void> {
   const orders = (await databases.collections('order')).collection('orders')
@@ -247,6 +282,19 @@ const sums = 'the audit sums all holds, ledger entries and stocks'
 const holds = 'the audit scans all reservations for holds: an index on them would add a write to every sale'
 
 const filtered = 'a page filters at most 10,000 index entries, without reading their documents'
+const filteredChanges = 'a page of filtered changes examines at most 1,000 orders'
+const ofFilteredChanges = Object.fromEntries(
+  [
+    'find orders by status in order of updatedAt, _id with a skip',
+    'find orders by status, userId in order of userId, updatedAt, _id with a skip',
+    'find orders by _id, status, updatedAt in order of updatedAt, _id with a skip',
+    'find orders by _id, status, updatedAt, userId in order of userId, updatedAt, _id with a skip',
+    'find orders by createdAt, status in order of updatedAt, _id',
+    'find orders by createdAt, status, userId in order of userId, updatedAt, _id',
+    'find orders by _id, createdAt, status, updatedAt in order of updatedAt, _id',
+    'find orders by _id, createdAt, status, updatedAt, userId in order of userId, updatedAt, _id',
+  ].map((name) => [name, filteredChanges]),
+)
 
 /** For each fault, the plans that are allowed to have it, with the reason. */
 const exceptions: Record<string, Record<string, string>> = {
@@ -256,10 +304,13 @@ const exceptions: Record<string, Record<string, string>> = {
     'aggregate reservations by state': sums,
   },
   [reads]: {
+    ...ofFilteredChanges,
+    'aggregate stockLedger by nothing': sums,
     'aggregate reservations by state': sums,
     'find reservations by _id, state in order of _id': holds,
   },
   [seeks]: {
+    ...ofFilteredChanges,
     'find reservations by _id, state in order of _id': holds,
     'aggregate products by _id, createdAt, deleted, price': filtered,
     'aggregate products by _id, createdAt, deleted, inStock, price': filtered,
@@ -316,10 +367,24 @@ describe('the explained queries', () => {
     'aggregate products by _id, deleted, name, price',
     'aggregate products by _id, deleted, inStock, name, price',
     // The orders of one user and of all users, by one status or all but one.
-    'find orders by status, userId in order of -createdAt, -_id',
+    'find orders by status, userId in order of userId, -createdAt, -_id',
     'find orders by status in order of -createdAt, -_id',
-    'find orders by _id, createdAt, status, userId in order of -createdAt, -_id',
+    'find orders by _id, createdAt, status, userId in order of userId, -createdAt, -_id',
     'find orders by _id, createdAt, status in order of -createdAt, -_id',
+    'find orders by status, userId in order of userId, status, -createdAt, -_id',
+    'find orders by status in order of status, -createdAt, -_id',
+    'find orders by _id, createdAt, status, userId in order of userId, status, -createdAt, -_id',
+    'find orders by _id, createdAt, status in order of status, -createdAt, -_id',
+    // By several statuses.
+    'find orders by _id, createdAt, status, userId in order of -createdAt, -_id',
+    // In the order of changes, and filtered.
+    'find orders by status, userId in order of userId, updatedAt, _id',
+    'find orders by _id, status, updatedAt, userId in order of userId, updatedAt, _id',
+    'find orders by _id, status, updatedAt in order of updatedAt, _id',
+    'find orders by _id, createdAt, status, updatedAt in order of updatedAt, _id',
+    // The changes of the stock of a product.
+    'find stockLedger by productId in order of productId, -at, -_id',
+    'find stockLedger by _id, at, productId in order of productId, -at, -_id',
     // Look-ups by id or key.
     'find products by _id',
     'find reservations by _id',

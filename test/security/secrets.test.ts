@@ -277,6 +277,11 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
       await answered(409, order(token, [{ productId, quantity: 1 }]))
       await answered(422, order(token, [{ productId: unknownId, quantity: 1 }]))
     },
+    'GET /products/{id}/stock': async () => {
+      const { productId } = await product(shop.adminToken)
+      await answered(200, get(`/products/${productId}/stock`, asAdmin()))
+      await answered(403, get(`/products/${productId}/stock`, { token: (await customer()).token }))
+    },
     'POST /orders/create_order': async () => {
       const { token } = await customer()
       const { productId } = await product(shop.adminToken)

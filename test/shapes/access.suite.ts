@@ -66,6 +66,7 @@ const access: Record<OperationName, Access> = {
   'PATCH /products/{id}': toAdmins(200),
   'DELETE /products/{id}': toAdmins(204),
   'POST /products/{id}/stock': toAdmins(200),
+  'GET /products/{id}/stock': toAdmins(200),
 
   'POST /orders': toUsers(201),
   'POST /orders/create_order': toUsers(201),

@@ -117,16 +117,23 @@ export async function insertLargeDataset(
       ...(wasConfirmed && { confirmation: { at: now, version: 2 } }),
       ...(state === 'rejected' && { rejection }),
       createdAt: ago(place, orderCount),
-      updatedAt: now,
+      updatedAt: ago(orderCount - place, orderCount),
     }
   })
+  const entry = { by: 'somebody', reason: 'counted', at: now }
   const ledger = products.map(({ _id, stock, stocked }) => ({
+    ...entry,
     productId: _id,
     change: stocked,
     stock,
-    by: 'somebody',
-    reason: 'created',
-    at: now,
+  }))
+  // One product has a long list of changes.
+  const changes = scattered(300, (place) => ({
+    ...entry,
+    productId: products[0]?._id,
+    change: place % 2 === 0 ? 1 : -1,
+    stock: 10,
+    at: ago(place, 300),
   }))
 
   await Promise.all([
@@ -155,7 +162,7 @@ export async function insertLargeDataset(
     ),
     fill(product, 'products', products),
     fill(product, 'reservations', reservations),
-    fill(product, 'stockLedger', ledger),
+    fill(product, 'stockLedger', [...ledger, ...changes]),
     fill(
       product,
       'stockChangeAnswers',

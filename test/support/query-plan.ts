@@ -127,6 +127,7 @@ function nameOf(statement: SentCommand): string {
   return [
     `${name} ${collection} by ${fields.join(', ') || 'nothing'}`,
     ...(sorted.length > 0 ? [`in order of ${sorted.join(', ')}`] : []),
+    ...(command.skip > 0 ? ['with a skip'] : []),
   ].join(' ')
 }
 

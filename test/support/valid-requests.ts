@@ -91,6 +91,13 @@ export const validRequests = {
     const { productId } = await newProduct(shop, people)
     return { path: `/products/${productId}/stock`, body: { change: 5, reason: 'delivery' } }
   },
+  'GET /products/{id}/stock': async (shop, people) => {
+    const { productId } = await newProduct(shop, people)
+    const path = `/products/${productId}/stock`
+    const { status } = await shop.post(path, { token: people.boss.token, body: { change: 5 } })
+    if (status !== 200) throw new Error(`no change of the stock: ${status}`)
+    return { path }
+  },
 
   'POST /orders': async (shop, people) => ({ path: '/orders', body: await newBasket(shop, people) }),
   'POST /orders/create_order': async (shop, people) => ({

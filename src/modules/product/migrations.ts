@@ -1,4 +1,4 @@
-import { ensureCollection, type Migration } from '#kernel/mongo/migrations.ts'
+import { dropIndex, ensureCollection, type Migration } from '#kernel/mongo/migrations.ts'
 import { expiryMigration } from '#kernel/mongo/retention.ts'
 import { nameCollation, orders } from './product-orders.repository.ts'
 
@@ -14,7 +14,6 @@ export const productMigrations: Migration[] = [
         { key: { price: 1, _id: 1 }, ...notDeleted },
         { key: { name: 1, _id: 1 }, ...notDeleted, collation: nameCollation },
       ],
-      stockLedger: [{ key: { productId: 1, at: 1 } }],
       // The contract promises 24 hours. The second day allows for clocks that differ.
       stockChangeAnswers: [{ key: { at: 1 }, expireAfterSeconds: 2 * daySeconds }],
     },
@@ -42,6 +41,14 @@ export const productMigrations: Migration[] = [
     async up(db) {
       const inStock = { $gt: ['$stock', 0] }
       await db.collection('products').updateMany({ inStock: { $exists: false } }, [{ $set: { inStock } }])
+    },
+  },
+  {
+    name: '004-ledger-list',
+    indexes: { stockLedger: [{ key: { productId: 1, at: -1, _id: -1 } }] },
+    // No version has read the index that this one replaces.
+    async up(db) {
+      await dropIndex(db, 'stockLedger', { productId: 1, at: 1 })
     },
   },
 ]

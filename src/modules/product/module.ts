@@ -12,6 +12,7 @@ import { productRoutes } from './product.routes.ts'
 import { createProductService } from './product.service.ts'
 import { auditStock } from './stock/audit-stock.ts'
 import { createBooksRepository } from './stock/books.repository.ts'
+import { createLedger } from './stock/ledger.repository.ts'
 import { createReservationService } from './stock/reservations.ts'
 import { createStockRepository } from './stock/stock.repository.ts'
 import { createStockChanges } from './stock/stock-changes.ts'
@@ -27,9 +28,10 @@ export const product = defineModule({
   start({ database, needs, settings, config, logger }) {
     const products = createProductRepository(database, logger)
     const stock = createStockRepository(database)
+    const ledger = createLedger(database, logger)
     const runInBatch = createStockQueue(stock)
     const stockChanges = createStockChanges({ newId: stock.newId, runInBatch })
-    const service = createProductService({ products, stockChanges })
+    const service = createProductService({ products, ledger, stockChanges })
     const reservations = createReservationService(stock, runInBatch)
     const guard = authGuard({ keys: needs.auth.publicKeys, issuer: config.issuer, logger })
     return {

@@ -12,10 +12,17 @@ import {
   withBody,
 } from '#kernel/http/openapi.ts'
 import { ifNoneMatch, preconditions } from '#kernel/http/preconditions.ts'
-import { id, idempotencyKey } from '#kernel/schemas.ts'
+import { cursor, id, idempotencyKey, limit } from '#kernel/schemas.ts'
 import { errors } from './problems.ts'
 import { productExamples as examples } from './product.examples.ts'
-import { product, productDraft, productPage, productUpdate, stockAdjustment } from './product.schemas.ts'
+import {
+  product,
+  productDraft,
+  productPage,
+  productUpdate,
+  stockAdjustment,
+  stockChangePage,
+} from './product.schemas.ts'
 import { listQuery } from './product-list.schemas.ts'
 
 const tags = ['Products']
@@ -155,6 +162,23 @@ export const productApi = {
         'idempotency_key_reused',
         'overloaded',
       ),
+    },
+  }),
+  listStockChanges: createRoute({
+    method: 'get',
+    path: '/products/{id}/stock',
+    tags,
+    summary: 'List the changes of the stock of a product, newest first',
+    description:
+      'The list has every change by an admin or a program: what was put into the stock and what was taken out of it. It does not have what orders reserve and release, so `stock` of two entries can differ by more than their `change`. The list of a deleted product can still be read.',
+    security: bearer,
+    request: {
+      params: paramsWith(examples.adjusted.productId),
+      query: z.object({ limit, cursor }),
+    },
+    responses: {
+      200: { description: 'A page of changes', content: json(stockChangePage, examples.stockChanges) },
+      ...errors('validation_failed', ...admin, 'product_not_found'),
     },
   }),
   deleteProduct: createRoute({

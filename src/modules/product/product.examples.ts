@@ -35,5 +35,18 @@ export const productExamples = {
   updated: { ...cappuccinoCup, price: 15.9, version: 2, updatedAt },
   adjustment: { change: 25, reason: 'Delivery 4711' },
   adjusted: { ...houseBlend, stock: houseBlend.stock + 25, version: 2, updatedAt },
+  stockChanges: {
+    data: [
+      {
+        change: 25,
+        stock: houseBlend.stock + 25,
+        by: '66f2a1b0c3d4e5f607182900',
+        reason: 'Delivery 4711',
+        at: updatedAt,
+      },
+      { change: houseBlend.stock, stock: houseBlend.stock, by: 'demo', reason: 'created', at: createdAt },
+    ],
+    nextCursor: null,
+  },
   deleted: demoProduct('Last year’s calendar'),
 }

@@ -93,6 +93,14 @@ export function createProductRepository(database: Database, logger: Logger) {
       )
     },
 
+    /** Whether there is a product with this id. It may be deleted. */
+    async exists(productId: string, call: Call): Promise<boolean> {
+      const found = await database.run(call, (maxTimeMS) =>
+        products.findById(productId, { _id: 1 }).maxTimeMS(maxTimeMS).lean(),
+      )
+      return found !== null
+    },
+
     /** Whether no product was ever created. */
     async isEmpty(call: Call): Promise<boolean> {
       return (

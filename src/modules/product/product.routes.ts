@@ -1,12 +1,15 @@
+import { z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { validationFailed } from '#kernel/errors.ts'
 import type { AppEnv } from '#kernel/http/app-env.ts'
 import type { Guard } from '#kernel/http/auth-guard.ts'
 import { cacheControl, respondWith } from '#kernel/http/caching.ts'
+import { decodeCursor } from '#kernel/http/paging.ts'
 import { etag, notModified, preconditionsOf } from '#kernel/http/preconditions.ts'
+import { jsonOf } from '#kernel/http/representation.ts'
 import { respond, respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
-import { idFormat } from '#kernel/schemas.ts'
+import { id, idFormat } from '#kernel/schemas.ts'
 import { productApi } from './product.api.ts'
 import type { ProductService } from './product.service.ts'
 import { productResponse } from './product.ts'
@@ -83,10 +86,26 @@ export function productRoutes(service: ProductService, guard: Guard) {
     return respondJson(c, product, 200, { etag: etag(product.version) })
   })
 
+  router.openapi({ ...productApi.listStockChanges, middleware: guard('admin') }, async (c) => {
+    const { id } = c.req.valid('param')
+    const { limit = 20, cursor } = c.req.valid('query')
+    const after = cursor === undefined ? undefined : decodeLedgerPlace(id, cursor)
+    return respondWith(
+      c,
+      jsonOf(await service.listStockChanges({ productId: id, after, limit }, c.get('call'))),
+    )
+  })
+
   router.openapi({ ...productApi.deleteProduct, middleware: guard('admin') }, async (c) => {
     await service.remove(c.req.valid('param').id, preconditionsOf(c.req.valid('header')), c.get('call'))
     return respond(c, null, 204)
   })
 
   return router
+}
+
+/** A cursor of a list of stock changes is only valid for the same product. */
+function decodeLedgerPlace(productId: string, cursor: string) {
+  const [, at, entryId] = decodeCursor(z.tuple([z.literal(productId), z.iso.datetime(), id]), cursor)
+  return { at: new Date(at), id: entryId }
 }

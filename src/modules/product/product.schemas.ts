@@ -88,3 +88,17 @@ export const stockAdjustment = z
     }),
   })
   .openapi('StockAdjustment')
+
+const stockChange = z
+  .object({
+    change: int32.openapi({ description: 'What was added to the stock, or taken out if it is negative.' }),
+    stock: int32.openapi({ description: 'The stock after the change.' }),
+    by: z.string().openapi({
+      description: 'The id of the user who made the change; or `demo` or `audit` if the program made it.',
+    }),
+    reason: z.string(),
+    at: timestamp,
+  })
+  .openapi('StockChange')
+
+export const stockChangePage = page('StockChangePage', stockChange)

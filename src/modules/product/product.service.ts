@@ -1,7 +1,7 @@
 import type { Call } from '#kernel/call.ts'
 import { coalesceReads } from '#kernel/coalesced-reads.ts'
 import { retryCompareAndSet } from '#kernel/compare-and-set.ts'
-import type { Page } from '#kernel/http/paging.ts'
+import { type Page, pageOf } from '#kernel/http/paging.ts'
 import { checkPreconditions, dependOnVersion, type Preconditions } from '#kernel/http/preconditions.ts'
 import { jsonOf, type Representation } from '#kernel/http/representation.ts'
 import type { Principal } from '#kernel/principal.ts'
@@ -15,6 +15,8 @@ import {
   productNotFound,
   requireVersion,
 } from './product-update.ts'
+import type { Ledger, LedgerQuery } from './stock/ledger.repository.ts'
+import { type StockChangeResponse, stockChangeResponse } from './stock/stock.ts'
 import type { StockChanges } from './stock/stock-changes.ts'
 
 const maxWaitingForList = 10_000
@@ -23,8 +25,12 @@ const maxAttempts = 20
 
 export type ProductService = ReturnType<typeof createProductService>
 
-export function createProductService(options: { products: ProductRepository; stockChanges: StockChanges }) {
-  const { products, stockChanges } = options
+export function createProductService(options: {
+  products: ProductRepository
+  ledger: Ledger
+  stockChanges: StockChanges
+}) {
+  const { products, ledger, stockChanges } = options
 
   const get = async (productId: string, call: Call): Promise<Product> => {
     const product = await products.find(productId, call)
@@ -60,6 +66,19 @@ export function createProductService(options: { products: ProductRepository; sto
     },
 
     changeStock: stockChanges.changeStock,
+
+    /**
+     * Lists the changes of the stock of a product, newest first. The product may be deleted.
+     * @throws DomainError `product_not_found`
+     */
+    async listStockChanges(query: LedgerQuery, call: Call): Promise<Page<StockChangeResponse>> {
+      const { productId, after, limit } = query
+      const entries = await ledger({ ...query, limit: limit + 1 }, call)
+      const isUnknown = entries.length === 0 && !after && !(await products.exists(productId, call))
+      if (isUnknown) throw productNotFound(productId)
+      const page = pageOf(entries, limit, ({ id, at }) => [productId, at, id])
+      return { ...page, data: page.data.map(stockChangeResponse) }
+    },
 
     async remove(productId: string, conditions: Preconditions, call: Call): Promise<void> {
       await retryCompareAndSet({ subject: 'product', maxAttempts }, async () => {

@@ -1,9 +1,9 @@
 import type mongoose from 'mongoose'
-import { Schema, type Types } from 'mongoose'
+import { Schema, Types } from 'mongoose'
 import type { Database } from '#kernel/mongo/database.ts'
 import { strictSchema } from '#kernel/mongo/inserts.ts'
 import { type ProductDocument, productModel } from '../product-document.repository.ts'
-import type { KeyedAnswer, LedgerEntry, ReservationRecord } from './stock.ts'
+import type { KeyedAnswer, LedgerEntry, ReservationRecord, StockChangeRecord } from './stock.ts'
 
 /** A reservation as MongoDB stores it. Its id is the id of the order. */
 interface ReservationDocument extends Omit<ReservationRecord, 'orderId'> {
@@ -74,6 +74,35 @@ export const stockModels = (database: Database): StockModels => ({
   reservations: database.connection.model<ReservationDocument>('Reservation', reservationSchema),
   ledger: database.connection.model<LedgerDocument>('StockLedger', ledgerSchema),
   answers: database.connection.model<KeyedAnswerDocument>('StockChangeAnswer', keyedAnswerSchema),
+})
+
+/** The driver's collection, which neither casts nor refuses what does not fit the schema. */
+export const ledgerCollection = (database: Database) =>
+  database.connection.collection<LedgerDocument>('stockLedger')
+
+/** Whether a document has the fields and types that this program writes. */
+export const isWellFormedEntry = ({
+  _id,
+  productId,
+  change,
+  stock,
+  by,
+  reason,
+  at,
+}: LedgerDocument): boolean =>
+  _id instanceof Types.ObjectId &&
+  productId instanceof Types.ObjectId &&
+  Number.isSafeInteger(change) &&
+  Number.isSafeInteger(stock) &&
+  typeof by === 'string' &&
+  typeof reason === 'string' &&
+  at instanceof Date
+
+/** @param document is well-formed */
+export const toStockChangeRecord = ({ _id, productId, ...entry }: LedgerDocument): StockChangeRecord => ({
+  ...entry,
+  id: _id.toHexString(),
+  productId: productId.toHexString(),
 })
 
 /** Whether a document has the fields and types that this program writes. */

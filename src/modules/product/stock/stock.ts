@@ -31,6 +31,22 @@ export interface LedgerEntry {
   reason: string
 }
 
+/** An entry of the ledger as it is stored. */
+export interface StockChangeRecord extends LedgerEntry {
+  id: string
+  at: Date
+}
+
+/** A change of the stock as admins see it. */
+export const stockChangeResponse = ({ change, stock, by, reason, at }: StockChangeRecord) => ({
+  change,
+  stock,
+  by,
+  reason,
+  at: at.toISOString(),
+})
+export type StockChangeResponse = ReturnType<typeof stockChangeResponse>
+
 /** The change of one product by a batch, and what its write requires of the stored product. */
 export interface ProductChange {
   before: Product
