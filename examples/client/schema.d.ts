@@ -215,7 +215,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * List the changes of the stock of a product, newest first
+         * @description The list has every change by an admin or a program: what was put into the stock and what was taken out of it. It does not have what orders reserve and release, so `stock` of two entries can differ by more than their `change`. The list of a deleted product can still be read.
+         */
+        get: operations["listStockChanges"];
         put?: never;
         /**
          * Add to the stock of a product, or reduce it
@@ -236,8 +240,18 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List orders, newest first
-         * @description A customer gets their own orders. An admin gets the orders of all users. Rejected orders are listed only with `status=rejected`.
+         * List orders
+         * @description A customer gets their own orders. An admin gets the orders of all users. Rejected orders are listed only if `status` asks for them.
+         *
+         *     All filters can be combined. A cursor is only valid with the filters and the order of its list.
+         *
+         *     **Follow changes.** With `sort=updated`, a program can follow all changes without missing one:
+         *
+         *     1. Read the list to its end, page by page, until `nextCursor` is null. A page may have fewer orders than `limit`, or none.
+         *     2. Keep the `updatedAt` of the last order that you got.
+         *     3. Wait, and read the list again, with `updatedAfter` set to that time. Go on with step 2.
+         *
+         *     An order that changes several times may appear once, with its last change, or several times; `version` tells which state is newer. A change appears only when no earlier one can still come, which is about half a minute after it was made (26 s with the default `REQUEST_TIMEOUT`, and up to 11 s more in a shop without traffic). An order appears first when it is confirmed or cancelled: `pending` and `rejected` orders are not listed with `sort=updated`. With `status`, an order that leaves the status is no longer listed.
          */
         get: operations["listOrders"];
         put?: never;
@@ -1155,6 +1169,28 @@ export interface components {
              */
             reason: string;
         };
+        StockChangePage: {
+            data: components["schemas"]["StockChange"][];
+            /** @description The cursor of the next page. Null on the last page. A page may have fewer entries than `limit` although it is not the last one. */
+            nextCursor: string | null;
+        };
+        StockChange: {
+            /**
+             * Format: int32
+             * @description What was added to the stock, or taken out if it is negative.
+             */
+            change: number;
+            /**
+             * Format: int32
+             * @description The stock after the change.
+             */
+            stock: number;
+            /** @description The id of the user who made the change; or `demo` or `audit` if the program made it. */
+            by: string;
+            reason: string;
+            /** Format: date-time */
+            at: string;
+        };
         Order: {
             orderId: string;
             /** @description The user that placed the order. */
@@ -1328,6 +1364,12 @@ export interface components {
         };
         /** @enum {string} */
         OrderStatusFilter: "pending" | "confirmed" | "shipped" | "delivered" | "cancelling" | "cancelled" | "rejected";
+        /**
+         * @description `newest`: the order that was placed last comes first. `updated`: the order whose last change is the oldest comes first.
+         * @default newest
+         * @enum {string}
+         */
+        OrderSort: "newest" | "updated";
         /** @description There is no such order. */
         OrderNotFoundProblem: {
             /** @constant */
@@ -2716,6 +2758,75 @@ export interface operations {
             default: components["responses"]["OtherProblem"];
         };
     };
+    listStockChanges: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of entries on the page. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page, which had the same filters and the same order. Without it, the answer is the first page. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of changes */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "change": 25,
+                     *           "stock": 225,
+                     *           "by": "66f2a1b0c3d4e5f607182900",
+                     *           "reason": "Delivery 4711",
+                     *           "at": "2026-11-23T10:20:00.000Z"
+                     *         },
+                     *         {
+                     *           "change": 200,
+                     *           "stock": 200,
+                     *           "by": "demo",
+                     *           "reason": "created",
+                     *           "at": "2026-11-23T10:15:00.000Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["StockChangePage"];
+                };
+            };
+            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ValidationFailedProblem"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["ProductNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["DependencyUnavailable"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
     changeStock: {
         parameters: {
             query?: never;
@@ -2799,7 +2910,16 @@ export interface operations {
             query?: {
                 /** @description Lists the orders of this user only. A customer may only name themselves. */
                 userId?: string;
-                status?: components["schemas"]["OrderStatusFilter"];
+                /** @description Lists the orders with this status. The parameter may be repeated, to list several statuses. Without it, the list has every status but `rejected`. */
+                status?: components["schemas"]["OrderStatusFilter"][];
+                /** @description Lists the orders that were placed at this time or later. */
+                createdAfter?: string;
+                /** @description Lists the orders that were placed before this time. So ranges of which one ends where the next one begins have each order once. */
+                createdBefore?: string;
+                /** @description With `sort=updated`: lists the orders that changed later than at this time. */
+                updatedAfter?: string;
+                /** @description `newest`: the order that was placed last comes first. `updated`: the order whose last change is the oldest comes first. */
+                sort?: components["schemas"]["OrderSort"];
                 /** @description The maximum number of entries on the page. */
                 limit?: number;
                 /** @description The `nextCursor` of the previous page, which had the same filters and the same order. Without it, the answer is the first page. */
