@@ -1,40 +1,30 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import type { Answer, Json } from '#test/support/client.ts'
 import { createDocumentValidator } from '#test/support/document-validator.ts'
 import { type Operation, operationsOf } from '#test/support/openapi-operations.ts'
-import { type Deployment, deploy, type Shape } from '#test/support/processes.ts'
+import type { Deployment } from '#test/support/processes.ts'
 
 /** The examples of the OpenAPI document, sent as they are to a new demo store. */
-export function examplesSuite(shape: Shape) {
-  describe(`the examples of the document, ${shape}`, () => {
-    let shop: Deployment
-    let document: Json
-    beforeAll(async () => {
-      shop = await deploy(shape, { DEMO: 'true', REQUEST_TIMEOUT: '20s' })
-      document = (await shop.get('/openapi.json')).body
-    })
-    afterAll(async () => {
-      expect(await shop.stop()).toBe(0)
-    })
-
-    it('every example of a request succeeds in a new demo store, in the order of the document', async () => {
-      const faultsOf = createDocumentValidator(document)
-      const session = createSession(shop)
-      let sent = 0
-      for (const operation of operationsOf(document)) {
-        for (const body of bodiesOf(operation)) {
-          const answer = await session.send(operation, body)
-          const success = Object.keys(operation.responses).find((status) => status.startsWith('2'))
-          const label = `${operation.name} ${JSON.stringify(body)}: ${JSON.stringify(answer.body)}`
-          expect(String(answer.status), label).toBe(success)
-          const isJson = answer.headers.get('content-type')?.startsWith('application/json')
-          if (isJson)
-            expect(faultsOf(schemaOf(document, operation, success ?? ''), answer.body), label).toEqual([])
-          sent += 1
-        }
+export function examplesSuite(deployment: () => Deployment) {
+  it('every example of a request succeeds in a new demo store, in the order of the document', async () => {
+    const shop = deployment()
+    const document: Json = (await shop.get('/openapi.json')).body
+    const faultsOf = createDocumentValidator(document)
+    const session = createSession(shop)
+    let sent = 0
+    for (const operation of operationsOf(document)) {
+      for (const body of bodiesOf(operation)) {
+        const answer = await session.send(operation, body)
+        const success = Object.keys(operation.responses).find((status) => status.startsWith('2'))
+        const label = `${operation.name} ${JSON.stringify(body)}: ${JSON.stringify(answer.body)}`
+        expect(String(answer.status), label).toBe(success)
+        const isJson = answer.headers.get('content-type')?.startsWith('application/json')
+        if (isJson)
+          expect(faultsOf(schemaOf(document, operation, success ?? ''), answer.body), label).toEqual([])
+        sent += 1
       }
-      expect(sent).toBeGreaterThan(25)
-    })
+    }
+    expect(sent).toBeGreaterThan(25)
   })
 }
 

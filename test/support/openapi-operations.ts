@@ -38,28 +38,48 @@ export const operationsOf = (document: Json): Operation[] =>
     })),
   )
 
-/** JSON pointers (RFC 6901) into the body of an operation: to objects, and to every field and the first item of lists. */
+/** Returns the schema that a reference leads to, or the schema itself. */
+export const resolved = (document: Json, schema: Json): Json =>
+  schema.$ref ? componentOf(document, schema.$ref) : schema
+
+/**
+ * The schemas of a body by JSON pointer (RFC 6901): of the body, and of every field and the first item of lists. If a body has
+ * alternatives, each of their fields is included.
+ */
+export function schemasInBody(document: Json, { requestBody }: Operation): ReadonlyMap<string, Json> {
+  const schemas = new Map<string, Json>()
+  const visit = (described: Json, pointer: string) => {
+    const schema = resolved(document, described)
+    for (const alternative of schema.oneOf ?? []) visit(alternative, pointer)
+    if (schema.oneOf) return
+    schemas.set(pointer, schema)
+    if (schema.type === 'array') visit(schema.items, `${pointer}/0`)
+    for (const [field, value] of Object.entries(schema.properties ?? {})) visit(value, `${pointer}/${field}`)
+  }
+  if (requestBody) visit(requestBody.content['application/json'].schema, '')
+  return schemas
+}
+
+/** JSON pointers into the body of an operation: to objects, and to every field and the first item of lists. */
 export interface BodyPointers {
   objects: string[]
   values: string[]
 }
 
 export function pointersInBody(document: Json, operation: Operation): BodyPointers {
-  const objects = new Set<string>()
-  const values = new Set<string>()
-  const visit = (described: Json, pointer: string) => {
-    const name = described.$ref?.replace('#/components/schemas/', '')
-    const schema = name === undefined ? described : document.components.schemas[name]
-    for (const alternative of schema.oneOf ?? []) visit(alternative, pointer)
-    if (pointer !== '') values.add(pointer)
-    if (schema.type === 'array') visit(schema.items, `${pointer}/0`)
-    if (schema.type !== 'object') return
-    objects.add(pointer)
-    for (const [field, value] of Object.entries(schema.properties)) visit(value, `${pointer}/${field}`)
+  const schemas = [...schemasInBody(document, operation)]
+  return {
+    objects: schemas.filter(([, { type }]) => type === 'object').map(([pointer]) => pointer),
+    values: schemas.map(([pointer]) => pointer).filter((pointer) => pointer !== ''),
   }
-  if (operation.requestBody) visit(operation.requestBody.content['application/json'].schema, '')
-  return { objects: [...objects], values: [...values] }
 }
+
+/** Returns the value at a JSON pointer, or undefined if the pointer leads nowhere. */
+export const valueAt = (body: Json, pointer: string): Json =>
+  pointer
+    .split('/')
+    .slice(1)
+    .reduce((inside, key) => inside?.[key], body)
 
 /** Returns the body with another value at the pointer. */
 export function withValue(body: Json, pointer: string, value: unknown): Json {

@@ -1,0 +1,162 @@
+import { beforeAll, expect, it } from 'vitest'
+import type { Answer, Json } from '#test/support/client.ts'
+import {
+  type Operation,
+  resolved,
+  schemasInBody,
+  valueAt,
+  withValue,
+} from '#test/support/openapi-operations.ts'
+import type { Deployment } from '#test/support/processes.ts'
+import { type DescribedApi, describeApi } from './described-api.ts'
+
+/** A value at or beyond a bound that a schema states, and the code of the fault if the value is refused. */
+interface BoundaryValue {
+  value: Json
+  code: 'min' | 'max' | 'format'
+  isValid: boolean
+}
+
+/** The boundary values of a schema. @param valid a value that the server accepts, from which texts and lists are made */
+function boundaryValues(schema: Json, valid: Json): BoundaryValue[] {
+  const step = schema.type === 'integer' ? 1 : 0.01
+  const around = (
+    code: 'min' | 'max',
+    bound: number | undefined,
+    difference: number,
+    make: (size: number) => Json,
+  ) =>
+    bound === undefined
+      ? []
+      : [
+          { value: make(bound), code, isValid: true },
+          { value: make(bound + difference), code, isValid: false },
+        ]
+  const text = (length: number) =>
+    String(valid)
+      .padStart(length, 'x')
+      .slice(-length || length + 1e9)
+  const list = (length: number) => Array(length).fill(valid?.[0])
+  return [
+    ...around('min', schema.minimum, -step, Number),
+    ...around('max', schema.maximum, step, Number),
+    ...around('min', schema.minLength || undefined, -1, text),
+    ...around('max', schema.maxLength, 1, text),
+    ...around('min', schema.minItems, -1, list),
+    ...around('max', schema.maxItems, 1, list),
+    ...(schema.enum ?? []).map((value: Json) => ({ value, code: 'format', isValid: true })),
+    ...(schema.enum ? [{ value: 'no-such-value', code: 'format' as const, isValid: false }] : []),
+  ]
+}
+
+/** The codes of the faults that an answer names at a place. */
+const codesAt = ({ body }: Answer, place: string): string[] =>
+  (body?.errors ?? [])
+    .filter((fault: Json) => (fault.pointer ?? fault.parameter) === place)
+    .map((fault: Json) => fault.code)
+
+/** Every bound and every default that the OpenAPI document states is what the server does. */
+export function boundsSuite(deployment: () => Deployment) {
+  let api: DescribedApi
+  beforeAll(async () => {
+    api = await describeApi(deployment())
+  })
+
+  const expectBounds = async (
+    operation: Operation,
+    place: string,
+    values: BoundaryValue[],
+    send: (value: Json) => Promise<Answer>,
+  ) => {
+    for (const { value, code, isValid } of values) {
+      const answer = await send(value)
+      const label = `${operation.name} ${place} ${JSON.stringify(value).slice(0, 60)}: ${JSON.stringify(answer.body).slice(0, 300)}`
+      if (isValid) {
+        expect(codesAt(answer, place), label).not.toContain(code)
+        expect(answer.status, label).toBeLessThan(500)
+      } else expect(codesAt(answer, place), label).toContain(code)
+    }
+    return values.length
+  }
+
+  it('every bound of a body in the document is the bound of the server', { timeout: 60_000 }, async () => {
+    let checked = 0
+    await api.forEachOperation(
+      ({ requestBody }) => requestBody !== undefined,
+      async (operation) => {
+        for (const [pointer, schema] of schemasInBody(api.document, operation)) {
+          const { body } = await api.make(operation)
+          checked += await expectBounds(
+            operation,
+            pointer,
+            boundaryValues(schema, valueAt(body, pointer)),
+            async (value) => {
+              const valid = await api.make(operation)
+              return api.ask(operation, { ...valid, body: withValue(valid.body, pointer, value) })
+            },
+          )
+        }
+      },
+    )
+    expect(checked).toBeGreaterThan(50)
+  })
+
+  it('every bound of a parameter in the document is the bound of the server', {
+    timeout: 60_000,
+  }, async () => {
+    let checked = 0
+    await api.forEachOperation(
+      ({ parameters = [] }) => parameters.length > 0,
+      async (operation) => {
+        for (const { name, in: where, schema: described } of operation.parameters ?? []) {
+          if (where === 'path') continue
+          const schema = resolved(api.document, described)
+          checked += await expectBounds(operation, name, boundaryValues(schema, 'x'), async (value) => {
+            const valid = await api.make(operation)
+            if (where === 'header') return api.ask(operation, valid, { [name]: value })
+            return api.ask(operation, {
+              ...valid,
+              path: `${valid.path}?${name}=${encodeURIComponent(value)}`,
+            })
+          })
+        }
+      },
+    )
+    expect(checked).toBeGreaterThan(20)
+  })
+
+  it('every default of a parameter in the document is what the server uses', async () => {
+    let checked = 0
+    for (const operation of api.operations) {
+      for (const { name, schema: described } of operation.parameters ?? []) {
+        const schema = resolved(api.document, described)
+        if (schema.default === undefined) continue
+        const valid = await api.make(operation)
+        const without = await api.ask(operation, valid)
+        const given = await api.ask(operation, { ...valid, path: `${valid.path}?${name}=${schema.default}` })
+        expect(given.body, `${operation.name} ${name}`).toEqual(without.body)
+        checked += 1
+      }
+    }
+    expect(checked).toBeGreaterThanOrEqual(3)
+    const page = await api.shop.get('/products')
+    expect(page.body.data).toHaveLength(20)
+    expect(page.body.nextCursor).not.toBeNull()
+  })
+
+  it('every default of a field in the document is what the server stores', async () => {
+    const compared: string[] = []
+    for (const operation of api.operations) {
+      for (const [pointer, schema] of schemasInBody(api.document, operation)) {
+        if (schema.default === undefined) continue
+        const { path, body } = await api.make(operation)
+        const { [pointer.slice(1)]: _left, ...without } = body as Json
+        const stored = valueAt((await api.ask(operation, { path, body: without })).body, pointer)
+        if (stored === undefined) continue
+        expect(stored, `${operation.name} ${pointer}`).toEqual(schema.default)
+        compared.push(`${operation.name} ${pointer}`)
+      }
+    }
+    expect(compared).toContain('POST /products /description')
+  })
+}

@@ -1,0 +1,3 @@
+import { documentSuite } from './document.suite.ts'
+
+documentSuite('split')

@@ -1,3 +1,0 @@
-import { examplesSuite } from './examples.suite.ts'
-
-examplesSuite('one process')
