@@ -1430,20 +1430,16 @@ export interface components {
             /** @description What the process lacks. */
             missing?: string[];
         };
-        /**
-         * @description The paths of the pages that describe the API.
-         * @example {
-         *       "name": "Trivet",
-         *       "reference": "/docs",
-         *       "document": "/openapi.json",
-         *       "problems": "/problems"
-         *     }
-         */
+        /** @description The paths of the pages that describe the API. */
         EntryPoint: {
             name: string;
             reference: string;
             document: string;
             problems: string;
+        };
+        /** @description An OpenAPI 3.1 document. */
+        OpenApiDocument: {
+            [key: string]: unknown;
         };
         ProblemTypeList: {
             data: components["schemas"]["ProblemType"][];
@@ -1458,18 +1454,18 @@ export interface components {
             advice: string;
             /** @description Whether a program should send the same request again by itself. */
             retryable: boolean;
-            example: components["schemas"]["Problem"];
+            /** @description A problem document with this code. */
+            example: {
+                [key: string]: unknown;
+            };
         };
-        /** @description A problem document (RFC 9457). More codes may be added. */
-        Problem: components["schemas"]["ValidationFailedProblem"] | components["schemas"]["MalformedJsonProblem"] | components["schemas"]["RequestTimeoutProblem"] | components["schemas"]["EmailTakenProblem"] | components["schemas"]["UsernameTakenProblem"] | components["schemas"]["BodyTooLargeProblem"] | components["schemas"]["UnsupportedMediaTypeProblem"] | components["schemas"]["RateLimitedProblem"] | components["schemas"]["HeadersTooLargeProblem"] | components["schemas"]["InternalErrorProblem"] | components["schemas"]["DependencyUnavailableProblem"] | components["schemas"]["OverloadedProblem"] | components["schemas"]["RouteNotFoundProblem"] | components["schemas"]["MethodNotAllowedProblem"] | components["schemas"]["InvalidCredentialsProblem"] | components["schemas"]["InvalidTokenProblem"] | components["schemas"]["UnauthenticatedProblem"] | components["schemas"]["TokenExpiredProblem"] | components["schemas"]["WrongPasswordProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["ProductNotFoundProblem"] | components["schemas"]["ProductVersionConflictProblem"] | components["schemas"]["PreconditionFailedProblem"] | components["schemas"]["PreconditionRequiredProblem"] | components["schemas"]["InsufficientStockProblem"] | components["schemas"]["IdempotencyKeyReusedProblem"] | components["schemas"]["RequestInProgressProblem"] | components["schemas"]["InvalidTransitionProblem"] | components["schemas"]["UnknownProductProblem"] | components["schemas"]["OrderNotFoundProblem"];
-        /**
-         * @example validation_failed
-         * @enum {string}
-         */
+        /** @enum {string} */
         ProblemCode: "validation_failed" | "malformed_json" | "unauthenticated" | "invalid_token" | "token_expired" | "forbidden" | "route_not_found" | "method_not_allowed" | "request_timeout" | "version_conflict" | "request_in_progress" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "precondition_required" | "rate_limited" | "headers_too_large" | "internal_error" | "dependency_unavailable" | "overloaded" | "invalid_credentials" | "email_taken" | "username_taken" | "wrong_password" | "product_not_found" | "insufficient_stock" | "order_not_found" | "invalid_transition" | "unknown_product";
         RegisterAccountConflictProblem: components["schemas"]["EmailTakenProblem"] | components["schemas"]["UsernameTakenProblem"];
         PlaceOrderConflictProblem: components["schemas"]["RequestInProgressProblem"] | components["schemas"]["InvalidTransitionProblem"] | components["schemas"]["InsufficientStockProblem"];
         PlaceOrderUnprocessableEntityProblem: components["schemas"]["IdempotencyKeyReusedProblem"] | components["schemas"]["UnknownProductProblem"];
+        /** @description A problem document (RFC 9457). More codes may be added. */
+        Problem: components["schemas"]["ValidationFailedProblem"] | components["schemas"]["MalformedJsonProblem"] | components["schemas"]["RequestTimeoutProblem"] | components["schemas"]["EmailTakenProblem"] | components["schemas"]["UsernameTakenProblem"] | components["schemas"]["BodyTooLargeProblem"] | components["schemas"]["UnsupportedMediaTypeProblem"] | components["schemas"]["RateLimitedProblem"] | components["schemas"]["HeadersTooLargeProblem"] | components["schemas"]["InternalErrorProblem"] | components["schemas"]["DependencyUnavailableProblem"] | components["schemas"]["OverloadedProblem"] | components["schemas"]["RouteNotFoundProblem"] | components["schemas"]["MethodNotAllowedProblem"] | components["schemas"]["InvalidCredentialsProblem"] | components["schemas"]["InvalidTokenProblem"] | components["schemas"]["UnauthenticatedProblem"] | components["schemas"]["TokenExpiredProblem"] | components["schemas"]["WrongPasswordProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["ProductNotFoundProblem"] | components["schemas"]["ProductVersionConflictProblem"] | components["schemas"]["PreconditionFailedProblem"] | components["schemas"]["PreconditionRequiredProblem"] | components["schemas"]["InsufficientStockProblem"] | components["schemas"]["IdempotencyKeyReusedProblem"] | components["schemas"]["RequestInProgressProblem"] | components["schemas"]["InvalidTransitionProblem"] | components["schemas"]["UnknownProductProblem"] | components["schemas"]["OrderNotFoundProblem"];
     };
     responses: {
         /** @description `request_timeout`: The request took too long to arrive. Repeat the request over a faster connection. */
@@ -2689,14 +2685,14 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "price": 15.9,
+                 *       "description": "Aluminium, for three cups, with a spare seal",
                  *       "version": 1
                  *     }
                  */
                 "application/json": components["schemas"]["ProductUpdate"];
                 /**
                  * @example {
-                 *       "price": 15.9,
+                 *       "description": "Aluminium, for three cups, with a spare seal",
                  *       "version": 1
                  *     }
                  */
@@ -2715,11 +2711,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "productId": "66f2a1b0c3d4e5f607182909",
-                     *       "name": "Cappuccino cup",
-                     *       "description": "Stoneware, 180 ml",
-                     *       "price": 15.9,
-                     *       "stock": 80,
+                     *       "productId": "66f2a1b0c3d4e5f607182908",
+                     *       "name": "Moka pot",
+                     *       "description": "Aluminium, for three cups, with a spare seal",
+                     *       "price": 29.99,
+                     *       "stock": 40,
                      *       "version": 2,
                      *       "createdAt": "2026-11-23T10:15:00.000Z",
                      *       "updatedAt": "2026-11-23T10:20:00.000Z"
@@ -3811,6 +3807,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "name": "Trivet",
+                     *       "reference": "/docs",
+                     *       "document": "/openapi.json",
+                     *       "problems": "/problems"
+                     *     }
+                     */
                     "application/json": components["schemas"]["EntryPoint"];
                     "text/html": string;
                 };
@@ -3850,9 +3854,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        [key: string]: unknown;
-                    };
+                    /**
+                     * @example {
+                     *       "openapi": "3.1.0",
+                     *       "info": {
+                     *         "title": "Trivet",
+                     *         "version": "0.1.0"
+                     *       },
+                     *       "paths": {}
+                     *     }
+                     */
+                    "application/json": components["schemas"]["OpenApiDocument"];
                 };
             };
             /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
@@ -3928,6 +3940,29 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "type": "/problems/forbidden",
+                     *           "code": "forbidden",
+                     *           "status": 403,
+                     *           "title": "Your role does not allow this",
+                     *           "advice": "Ask an admin to do this.",
+                     *           "retryable": false,
+                     *           "example": {
+                     *             "type": "/problems/forbidden",
+                     *             "title": "Your role does not allow this",
+                     *             "status": 403,
+                     *             "code": "forbidden",
+                     *             "detail": "Your role does not allow this",
+                     *             "retryable": false,
+                     *             "requestId": "b1f2c3d4-0000-4000-8000-000000000000"
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["ProblemTypeList"];
                     "text/html": string;
                 };
@@ -3955,6 +3990,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @example forbidden */
                 code: components["schemas"]["ProblemCode"];
             };
             cookie?: never;
@@ -3969,6 +4005,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "type": "/problems/forbidden",
+                     *       "code": "forbidden",
+                     *       "status": 403,
+                     *       "title": "Your role does not allow this",
+                     *       "advice": "Ask an admin to do this.",
+                     *       "retryable": false,
+                     *       "example": {
+                     *         "type": "/problems/forbidden",
+                     *         "title": "Your role does not allow this",
+                     *         "status": 403,
+                     *         "code": "forbidden",
+                     *         "detail": "Your role does not allow this",
+                     *         "retryable": false,
+                     *         "requestId": "b1f2c3d4-0000-4000-8000-000000000000"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["ProblemType"];
                     "text/html": string;
                 };

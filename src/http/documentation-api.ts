@@ -1,6 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { json } from '#kernel/http/openapi.ts'
-import { errorsOf } from '#kernel/http/problem-responses.ts'
+import { errorsOf, exampleOf } from '#kernel/http/problem-responses.ts'
+import { kernelProblems } from '#kernel/http/problems.ts'
 
 const errors = errorsOf({})
 const tags = ['Operations']
@@ -16,7 +17,8 @@ const problemType = z
     retryable: z.boolean().openapi({
       description: 'Whether a program should send the same request again by itself.',
     }),
-    example: z.looseObject({}).openapi('Problem'),
+    // The schema is not that of a problem, because a module adds members to some problems of the kernel.
+    example: z.record(z.string(), z.unknown()).openapi({ description: 'A problem document with this code.' }),
   })
   .openapi('ProblemType')
 const problemTypeList = z.object({ data: z.array(problemType) }).openapi('ProblemTypeList')
@@ -25,8 +27,24 @@ const entryPoint = z
   .object({ name: z.string(), reference: z.string(), document: z.string(), problems: z.string() })
   .openapi('EntryPoint', {
     description: 'The paths of the pages that describe the API.',
-    example: { name: 'Trivet', reference: '/docs', document: '/openapi.json', problems: '/problems' },
   })
+const openApi = z.record(z.string(), z.unknown()).openapi('OpenApiDocument', {
+  description: 'An OpenAPI 3.1 document.',
+})
+
+const forbidden = {
+  type: '/problems/forbidden',
+  code: 'forbidden',
+  ...kernelProblems.forbidden,
+  retryable: false,
+  example: exampleOf('forbidden', kernelProblems.forbidden).value,
+}
+const examples = {
+  entryPoint: { name: 'Trivet', reference: '/docs', document: '/openapi.json', problems: '/problems' },
+  openApi: { openapi: '3.1.0', info: { title: 'Trivet', version: '0.1.0' }, paths: {} },
+  problem: forbidden,
+  problems: { data: [forbidden] },
+}
 
 /**
  * Describes the operations that document the API.
@@ -42,7 +60,7 @@ export const documentationApi = (codes: readonly string[]) => ({
     responses: {
       200: {
         description: 'The paths of the documentation',
-        content: { ...json(entryPoint), ...page },
+        content: { ...json(entryPoint, examples.entryPoint), ...page },
       },
       ...errors(),
     },
@@ -55,7 +73,7 @@ export const documentationApi = (codes: readonly string[]) => ({
     responses: {
       200: {
         description: 'The OpenAPI 3.1 document of the whole API. Every service has it.',
-        content: json(z.record(z.string(), z.unknown())),
+        content: json(openApi, examples.openApi),
       },
       ...errors(),
     },
@@ -77,7 +95,7 @@ export const documentationApi = (codes: readonly string[]) => ({
     summary: 'List all problems',
     description: 'People get a page, and programs get JSON. The header `Accept` selects one of them.',
     responses: {
-      200: { description: 'All problems', content: { ...json(problemTypeList), ...page } },
+      200: { description: 'All problems', content: { ...json(problemTypeList, examples.problems), ...page } },
       ...errors(),
     },
   }),
@@ -93,13 +111,13 @@ export const documentationApi = (codes: readonly string[]) => ({
         code: z
           .enum(codes)
           .openapi('ProblemCode')
-          .openapi({ param: { name: 'code', in: 'path' }, example: 'validation_failed' }),
+          .openapi({ param: { name: 'code', in: 'path', example: 'forbidden' } }),
       }),
     },
     responses: {
       200: {
         description: 'The meaning of the code, and what a client should do',
-        content: { ...json(problemType), ...page },
+        content: { ...json(problemType, examples.problem), ...page },
       },
       ...errors('route_not_found'),
     },

@@ -87,8 +87,8 @@ export const validRequests = {
     const { productId } = await newProduct(shop, people)
     return { path: `/products/${productId}` }
   },
-  'POST /products/{id}/stock': async (shop, people) => {
-    const { productId } = await newProduct(shop, people)
+  'POST /products/{id}/stock': async (shop, { boss }) => {
+    const { productId } = await shop.product(boss.token, { stock: 0 })
     return { path: `/products/${productId}/stock`, body: { change: 5, reason: 'delivery' } }
   },
   'GET /products/{id}/stock': async (shop, people) => {

@@ -133,7 +133,15 @@ export const productApi = {
     summary: 'Update a product with PATCH',
     description:
       'Does what `PUT` does, with the same bodies. The body may also be a merge patch (RFC 7396). No field of a product can be removed, so that `null` is refused. An empty text removes the description.',
-    request: { ...updateProduct.request, body: patchBody(productUpdate, examples.update) },
+    request: {
+      params: paramsWith(examples.patched.productId),
+      headers: preconditions,
+      body: patchBody(productUpdate, examples.patch),
+    },
+    responses: {
+      ...updateProduct.responses,
+      200: { ...updateProduct.responses[200], content: json(product, examples.patched) },
+    },
   }),
   changeStock: createRoute({
     method: 'post',

@@ -14,6 +14,8 @@ function demoProduct(name: string): ProductResponse {
 
 const draft = { name: 'French press', description: 'Glass and steel, 1 l', price: 34.5, stock: 15 }
 const cappuccinoCup = demoProduct('Cappuccino cup')
+const mokaPot = demoProduct('Moka pot')
+const patch = { description: 'Aluminium, for three cups, with a spare seal', version: 1 }
 const houseBlend = demoProduct('House blend')
 
 /**
@@ -33,6 +35,8 @@ export const productExamples = {
   read: demoProduct('Espresso cup'),
   update: { price: 15.9, version: 1 },
   updated: { ...cappuccinoCup, price: 15.9, version: 2, updatedAt },
+  patch,
+  patched: { ...mokaPot, description: patch.description, version: 2, updatedAt },
   adjustment: { change: 25, reason: 'Delivery 4711' },
   adjusted: { ...houseBlend, stock: houseBlend.stock + 25, version: 2, updatedAt },
   stockChanges: {
