@@ -93,13 +93,7 @@ export function createProductRepository(database: Database, logger: Logger) {
       )
     },
 
-    /** Whether there is a product with this id. It may be deleted. */
-    async exists(productId: string, call: Call): Promise<boolean> {
-      const found = await database.run(call, (maxTimeMS) =>
-        products.findById(productId, { _id: 1 }).maxTimeMS(maxTimeMS).lean(),
-      )
-      return found !== null
-    },
+    exists: createExists(database),
 
     /** Whether no product was ever created. */
     async isEmpty(call: Call): Promise<boolean> {
@@ -108,6 +102,14 @@ export function createProductRepository(database: Database, logger: Logger) {
       )
     },
   }
+}
+
+/** Whether there is a product with this id. It may be deleted. */
+const createExists = (database: Database) => async (productId: string, call: Call) => {
+  const found = await database.run(call, (maxTimeMS) =>
+    productModel(database).findById(productId, { _id: 1 }).maxTimeMS(maxTimeMS).lean(),
+  )
+  return found !== null
 }
 
 /** Reads that wait share one query, which starts after all of them have arrived. */

@@ -71,6 +71,21 @@ export function productRoutes(service: ProductService, guard: Guard) {
     })
   }
 
+  addStockRoutes(router, service, guard)
+
+  router.openapi({ ...productApi.deleteProduct, middleware: guard('admin') }, async (c) => {
+    await service.remove(c.req.valid('param').id, preconditionsOf(c.req.valid('header')), c.get('call'))
+    return respond(c, null, 204)
+  })
+
+  return router
+}
+
+function addStockRoutes(
+  router: ReturnType<typeof createRouter>,
+  service: ProductService,
+  guard: Guard,
+): void {
   router.openapi({ ...productApi.changeStock, middleware: guard('admin') }, async (c) => {
     const key = c.req.valid('header')['Idempotency-Key']
     const change = { ...c.req.valid('json'), key }
@@ -95,13 +110,6 @@ export function productRoutes(service: ProductService, guard: Guard) {
       jsonOf(await service.listStockChanges({ productId: id, after, limit }, c.get('call'))),
     )
   })
-
-  router.openapi({ ...productApi.deleteProduct, middleware: guard('admin') }, async (c) => {
-    await service.remove(c.req.valid('param').id, preconditionsOf(c.req.valid('header')), c.get('call'))
-    return respond(c, null, 204)
-  })
-
-  return router
 }
 
 /** A cursor of a list of stock changes is only valid for the same product. */
