@@ -1,10 +1,11 @@
 import { defineConfig } from 'vitest/config'
+import { hasBrowserTests } from './test/support/chromium.ts'
 
 export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
-    // `npm run test:deploy` runs these.
-    exclude: ['test/deployment/live/**'],
+    // `npm run test:deploy` runs those of deployments.
+    exclude: ['test/deployment/live/**', ...(hasBrowserTests() ? [] : ['test/browser/**'])],
     globalSetup: ['test/support/shared-mongod.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,

@@ -7,6 +7,11 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const quickChecks = [
   { title: 'types', program: 'node_modules/typescript/bin/tsc', args: ['--pretty'] },
   {
+    title: 'types of the scripts for browsers',
+    program: 'typescript/bin/tsc',
+    args: ['--pretty', '--project', 'tsconfig.browser.json'],
+  },
+  {
     title: 'lint',
     program: 'node_modules/@biomejs/biome/bin/biome',
     args: ['check', '--error-on-warnings'],

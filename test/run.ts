@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { runQuickChecks } from './quick-checks.ts'
+import { chromiumMissing, hasBrowserTests } from './support/chromium.ts'
 
 const root = new URL('..', import.meta.url)
 const results = mkdtempSync(join(tmpdir(), 'trivet-results-'))
@@ -38,6 +39,8 @@ try {
   tests.failed = 1
 }
 rmSync(results, { recursive: true, force: true })
+
+if (!hasBrowserTests()) console.log(`\nThe tests in test/browser did not run. ${chromiumMissing}`)
 
 const passed = tests.passed + checks.filter((check) => check).length
 const failed = tests.failed + checks.filter((check) => !check).length

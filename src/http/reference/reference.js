@@ -59,6 +59,8 @@ const ui = /** @type {any} */ (globalThis).SwaggerUIBundle({
   defaultModelExpandDepth: 3,
   displayRequestDuration: true,
   tryItOutEnabled: true,
+  // The numbers of the default theme have too little contrast.
+  syntaxHighlight: { theme: 'monokai' },
   validatorUrl: null,
   requestInterceptor: withValidToken,
   responseInterceptor: followSession,

@@ -74,7 +74,7 @@ export function createSession(onChange) {
     } catch (error) {
       // A refused refresh token cannot become valid again. Any other failure may pass, so the sign-in is kept.
       if (error instanceof Refusal && error.status === 401)
-        set(undefined, 'Your sign-in has ended. Sign in again.')
+        write(undefined, 'Your sign-in has ended. Sign in again.')
     }
   }
 

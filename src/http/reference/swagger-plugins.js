@@ -42,6 +42,15 @@ export const plugins = ({ React }) => {
       schemes: none,
       ServersContainer: none,
       response: foldedResponse,
+      // The summary of an operation is a button, and a button must not contain a link.
+      DeepLink:
+        () =>
+        (/** @type {{ text: string }} */ { text }) =>
+          element('span', null, text),
+      TextArea: (/** @type {any} */ Original) => (/** @type {any} */ props) =>
+        element(Original, { 'aria-label': 'Text', ...props }),
+      ExamplesSelect: (/** @type {any} */ Original) => (/** @type {any} */ props) =>
+        element('label', { title: 'Example' }, element(Original, props)),
     },
   }
 }

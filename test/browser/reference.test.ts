@@ -1,0 +1,211 @@
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { launchChromium, openPage } from '#test/support/browser.ts'
+import { type Operation, operationsOf } from '#test/support/openapi-operations.ts'
+import { type Deployment, deploy } from '#test/support/processes.ts'
+
+let shop: Deployment
+let browser: Browser
+let operations: Operation[]
+beforeAll(async () => {
+  ;[shop, browser] = await Promise.all([deploy('one process', { DEMO: 'true' }), launchChromium()])
+  operations = operationsOf((await shop.get('/openapi.json')).body)
+})
+afterAll(async () => {
+  await browser.close()
+  await shop.stop()
+})
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+
+/** The faults of accessibility that axe finds on a page, each with the first element that has it. */
+async function accessibilityFaults(page: Page): Promise<string[]> {
+  await page.evaluate(axe)
+  return page.evaluate(
+    `axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa'] }).then(({ violations }) =>
+      violations.map(({ id, nodes }) => id + ': ' + nodes.length + ' × ' + nodes[0].html.slice(0, 200)))`,
+  )
+}
+
+/** The number of pixels by which the content is wider than the window. */
+const overflow = (page: Page): Promise<number> =>
+  page.evaluate('document.documentElement.scrollWidth - window.innerWidth')
+
+const storageKey = 'trivet-session'
+
+interface Session {
+  accessToken: string
+  refreshToken: string
+  expiresAt: number
+}
+
+/** Opens the reference. With a session it is signed in, as after a reload. */
+async function openReference(session?: object) {
+  const opened = await openPage(browser, shop.url)
+  if (session) {
+    const stored = [storageKey, JSON.stringify({ username: 'ada', role: 'customer', ...session })]
+    await opened.page.addInitScript(`sessionStorage.setItem(...${JSON.stringify(stored)})`)
+  }
+  await opened.page.goto('/docs')
+  await opened.page.locator('.opblock').first().waitFor()
+  return opened
+}
+
+async function newSession(): Promise<Session> {
+  const { email, password } = await shop.customer()
+  return { ...(await shop.signIn(email, password)), expiresAt: Date.now() + 900_000 }
+}
+
+const readSession = (page: Page): Promise<Session | null> =>
+  page.evaluate((key) => JSON.parse(sessionStorage.getItem(key) ?? 'null'), storageKey)
+
+const operation = (page: Page, id: string) => page.locator(`.opblock[id$="-${id}"]`)
+
+/** Sends a request as the page has filled it in, and returns the status of the answer. */
+async function execute(page: Page, id: string): Promise<number> {
+  const block = operation(page, id)
+  await block.locator('.opblock-summary-control').click()
+  await block.getByRole('button', { name: 'Execute' }).click()
+  return Number(await block.locator('.live-responses-table tbody .response-col_status').first().innerText())
+}
+
+const demoButton = (page: Page) => page.getByRole('button', { name: 'Sign in with the demo account' })
+
+it('the reference shows every operation of the document, each with its parameters', {
+  timeout: 120_000,
+}, async () => {
+  const { page, faults } = await openReference()
+  expect(await page.locator('.opblock').count()).toBe(operations.length)
+  for (const { operationId, method, path, parameters = [] } of operations) {
+    const block = operation(page, operationId)
+    const toggle = () => block.locator('.opblock-summary-control').dispatchEvent('click')
+    await toggle()
+    await block.locator('.opblock-body .responses-table').waitFor()
+    expect((await block.locator('.opblock-summary-method').innerText()).toUpperCase()).toBe(method)
+    expect(await block.locator('.opblock-summary-path').getAttribute('data-path')).toBe(path)
+    const shown = await block
+      .locator('[data-param-name]')
+      .evaluateAll((rows) => rows.map((row) => row.getAttribute('data-param-name')))
+    expect(shown.sort(), operationId).toEqual(parameters.map(({ name }) => name).sort())
+    // Swagger UI draws all open operations again whenever one opens.
+    await toggle()
+  }
+  expect(await overflow(page)).toBe(0)
+  expect(faults).toEqual([])
+})
+
+it('a reader signs in with one button, buys a product as the page suggests, and is still signed in after a reload', async () => {
+  const { page, faults } = await openReference()
+  await demoButton(page).click()
+  await page.getByText('Signed in as demo (customer)').waitFor()
+  expect(await execute(page, 'placeOrder')).toBe(201)
+  await page.reload()
+  await page.getByText('Signed in as demo (customer)').waitFor()
+  expect(await execute(page, 'listOrders')).toBe(200)
+  await page.getByRole('button', { name: 'Sign out', exact: true }).click()
+  await demoButton(page).waitFor()
+  expect(await readSession(page)).toBeNull()
+  expect(faults).toEqual([])
+})
+
+it('a reader signs in with a name and a password by keyboard', async () => {
+  const { page, faults } = await openReference()
+  const { username, password } = await shop.customer()
+  await page.getByRole('button', { name: 'Sign in', exact: true }).focus()
+  await page.keyboard.press('Enter')
+  await page.keyboard.type(username)
+  await page.keyboard.press('Tab')
+  await page.keyboard.type(password)
+  await page.keyboard.press('Enter')
+  await page.getByText(`Signed in as ${username} (customer)`).waitFor()
+  expect(faults).toEqual([])
+})
+
+it('a sign-in that the reader tries as an operation signs the page in', async () => {
+  const { page, faults } = await openReference()
+  expect(await execute(page, 'signIn')).toBe(200)
+  await page.getByText('Signed in as demo (customer)').waitFor()
+  expect(faults).toEqual([])
+})
+
+it('the reader gets a new customer if the demo account has another password', async () => {
+  const { page } = await openReference()
+  await page.route('**/login', async (route) => {
+    const { username } = route.request().postDataJSON()
+    if (username?.startsWith('demo-')) return route.continue()
+    return route.fulfill({ status: 401, json: { code: 'invalid_credentials' } })
+  })
+  await demoButton(page).click()
+  await page.getByText(/^Signed in as demo-\w{8} \(customer\)$/).waitFor()
+})
+
+it('the button of the demo account is absent where there is no demo', async () => {
+  const { page } = await openPage(browser, shop.url)
+  await page.route('**/docs', async (route) => {
+    const answer = await route.fetch()
+    const body = (await answer.text()).replace('data-demo="true"', 'data-demo="false"')
+    await route.fulfill({ response: answer, body })
+  })
+  await page.goto('/docs')
+  await page.getByRole('button', { name: 'Sign in', exact: true }).waitFor()
+  expect(await demoButton(page).count()).toBe(0)
+})
+
+it('an access token that has expired is replaced before the next request', async () => {
+  const { refreshToken } = await newSession()
+  const { page, faults } = await openReference({ accessToken: 'expired', refreshToken, expiresAt: 0 })
+  expect(await execute(page, 'getProfile')).toBe(200)
+  expect((await readSession(page))?.refreshToken).not.toBe(refreshToken)
+  expect(faults).toEqual([])
+})
+
+it('an access token that the API refuses is replaced before the request after it', async () => {
+  const { page } = await openReference({ ...(await newSession()), accessToken: 'refused' })
+  expect(await execute(page, 'getProfile')).toBe(401)
+  expect(await execute(page, 'listOrders')).toBe(200)
+})
+
+it('a sign-in that cannot be refreshed ends, and the page says so', async () => {
+  const { page } = await openReference({ ...(await newSession()), refreshToken: 'revoked', expiresAt: 0 })
+  expect(await execute(page, 'getProfile')).toBe(401)
+  await page.getByText('Your sign-in has ended. Sign in again.').waitFor()
+  await demoButton(page).waitFor()
+  expect(await readSession(page)).toBeNull()
+})
+
+const backgrounds = { light: 'rgb(255, 255, 255)', dark: 'rgb(20, 24, 29)' }
+
+/** Expects a page to suit wide and narrow windows in both colour schemes. */
+async function expectAccessible(page: Page): Promise<void> {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme })
+    expect(await page.evaluate('getComputedStyle(document.body).backgroundColor')).toBe(
+      backgrounds[colorScheme],
+    )
+    for (const width of [1280, 390]) {
+      await page.setViewportSize({ width, height: 844 })
+      expect(await overflow(page), `${colorScheme} ${width}`).toBe(0)
+      expect(await accessibilityFaults(page), `${colorScheme} ${width}`).toEqual([])
+    }
+  }
+}
+
+it('the reference is accessible, and fits a width of 390 px, in both colour schemes', async () => {
+  const { page, faults } = await openReference(await newSession())
+  expect(await execute(page, 'placeOrder')).toBe(201)
+  await operation(page, 'placeOrder').locator('.folded button').first().click()
+  await expectAccessible(page)
+  expect(faults).toEqual([])
+})
+
+it('the other pages are accessible, and fit a width of 390 px, in both colour schemes', async () => {
+  const { page, faults } = await openPage(browser, shop.url)
+  for (const path of ['/', '/problems', '/problems/insufficient_stock']) {
+    await page.goto(path)
+    expect(await page.getByRole('heading', { level: 1 }).count()).toBe(1)
+    await expectAccessible(page)
+  }
+  expect(faults).toEqual([])
+})
