@@ -60,7 +60,7 @@ const ui = /** @type {any} */ (globalThis).SwaggerUIBundle({
   displayRequestDuration: true,
   tryItOutEnabled: true,
   // The numbers of the default theme have too little contrast.
-  syntaxHighlight: { theme: 'monokai' },
+  syntaxHighlight: { theme: 'tomorrow-night' },
   validatorUrl: null,
   requestInterceptor: withValidToken,
   responseInterceptor: followSession,

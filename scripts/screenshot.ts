@@ -1,0 +1,14 @@
+// Writes docs/reference.png, the picture of the reference in README.md, from a running demo:
+// node scripts/run.mjs scripts/screenshot.ts http://localhost:3000
+import { fileURLToPath } from 'node:url'
+import { launchChromium, openPage } from '../test/support/browser.ts'
+
+const url = new URL(process.argv[2] ?? 'http://localhost:3000').origin
+const browser = await launchChromium()
+const { page } = await openPage(browser, url)
+await page.setViewportSize({ width: 1280, height: 800 })
+await page.goto('/docs')
+await page.getByRole('button', { name: 'Sign in with the demo account' }).click()
+await page.getByText('Signed in as').waitFor()
+await page.screenshot({ path: fileURLToPath(new URL('../docs/reference.png', import.meta.url)) })
+await browser.close()
