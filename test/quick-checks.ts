@@ -8,7 +8,7 @@ const quickChecks = [
   { title: 'types', program: 'node_modules/typescript/bin/tsc', args: ['--pretty'] },
   {
     title: 'types of the scripts for browsers',
-    program: 'typescript/bin/tsc',
+    program: 'node_modules/typescript/bin/tsc',
     args: ['--pretty', '--project', 'tsconfig.browser.json'],
   },
   {
