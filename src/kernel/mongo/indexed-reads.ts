@@ -2,12 +2,12 @@ import type { Call } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
 import { createQueue } from '#kernel/queue.ts'
 import type { Database } from './database.ts'
-import { isMissingIndexHint } from './errors.ts'
+import { isMissingIndex } from './errors.ts'
 import type { IndexRange } from './index-range.ts'
 
 interface Source {
   collection: string
-  index: Readonly<Record<string, 1 | -1>>
+  index: Readonly<Record<string, 1 | -1 | 'text'>>
   /** The part of the index to read. MongoDB accepts bounds only together with the index. */
   bounds?: IndexRange['bounds']
 }
@@ -59,7 +59,7 @@ export function createIndexedReads(database: Database, logger: Logger): IndexedR
       const { index: hint, bounds } = source
       return await database.run(call, (maxTimeMS) => read({ maxTimeMS, hint, ...bounds }))
     } catch (error) {
-      if (!isMissingIndexHint(error)) throw error
+      if (!isMissingIndex(error)) throw error
       warn(source)
       return withoutIndex(call, () => database.run(call, (maxTimeMS) => read({ maxTimeMS })))
     }

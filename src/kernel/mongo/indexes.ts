@@ -5,7 +5,7 @@ import type { Db, IndexDescription, IndexInDatabase } from './database.ts'
 import { isDuplicateKey } from './errors.ts'
 
 /** The definition of an index, as `createIndexes` takes it. */
-export type Index = IndexDescription & { key: Readonly<Record<string, 1 | -1>> }
+export type Index = IndexDescription & { key: Readonly<Record<string, 1 | -1 | 'text'>> }
 
 /** Indexes by the name of their collection. */
 export type Indexes = Readonly<Record<string, readonly Index[]>>
@@ -61,9 +61,12 @@ async function listIndexes(db: Db, collection: string): Promise<IndexInDatabase[
   }
 }
 
+// The server shows this key for every text index. A collection can have only one, and its weights name the fields.
+const textKey = { _fts: 'text', _ftsx: 1 }
+
 // The order of the keys matters. Only these two fields of the collation are compared, because the server adds defaults.
-const isSameIndex = (found: IndexInDatabase, { key, collation }: Index): boolean =>
-  isDeepStrictEqual(Object.entries(found.key), Object.entries(key)) &&
+const isSameIndex = (found: IndexInDatabase, { key, weights, collation }: Index): boolean =>
+  isDeepStrictEqual(Object.entries(found.key), Object.entries(weights ? textKey : key)) &&
   found.collation?.locale === collation?.locale &&
   found.collation?.strength === collation?.strength
 
@@ -78,6 +81,9 @@ function missingProperty(found: IndexInDatabase, index: Index): string | undefin
     return filter
       ? `have the partialFilterExpression ${JSON.stringify(filter)}`
       : 'have no partialFilterExpression'
+  }
+  if (index.weights && !isDeepStrictEqual(found.weights, index.weights)) {
+    return `have the weights ${JSON.stringify(index.weights)}`
   }
   if (index.expireAfterSeconds !== undefined && found.expireAfterSeconds === undefined) {
     return 'have expireAfterSeconds'

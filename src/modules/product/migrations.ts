@@ -1,6 +1,7 @@
 import { dropIndex, ensureCollection, type Migration } from '#kernel/mongo/migrations.ts'
 import { expiryMigration } from '#kernel/mongo/retention.ts'
 import { nameCollation, orders } from './product-orders.repository.ts'
+import { textIndex, textWeights } from './product-search.repository.ts'
 
 const notDeleted = { partialFilterExpression: { deleted: false } }
 const daySeconds = 86_400
@@ -49,6 +50,13 @@ export const productMigrations: Migration[] = [
     // No version has read the index that this one replaces.
     async up(db) {
       await dropIndex(db, 'stockLedger', { productId: 1, at: 1 })
+    },
+  },
+  {
+    name: '005-text-index',
+    indexes: {
+      // Without a language, MongoDB neither ignores words such as "the" nor reduces words to their stems.
+      products: [{ key: textIndex, weights: textWeights, default_language: 'none', ...notDeleted }],
     },
   },
 ]

@@ -5,7 +5,13 @@ import type { Logger } from '#kernel/logger.ts'
 import { withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { createIndexedReads } from '#kernel/mongo/indexed-reads.ts'
-import { type ProductListQuery, type ProductRows, positionOf, sortFields } from './product.ts'
+import {
+  type ProductListQuery,
+  type ProductRange,
+  type ProductRows,
+  positionOf,
+  sortFields,
+} from './product.ts'
 import {
   isWellFormed,
   type ProductDocument,
@@ -14,6 +20,7 @@ import {
 } from './product-document.repository.ts'
 import { orders } from './product-orders.repository.ts'
 import { createProductScan } from './product-scan.repository.ts'
+import { createProductSearch } from './product-search.repository.ts'
 
 type Filter = mongoose.mongo.Filter<ProductDocument>
 
@@ -22,9 +29,10 @@ export function createProductList(database: Database, logger: Logger) {
   const collection = productCollection(database)
   const indexed = createIndexedReads(database, logger)
   const scan = createProductScan(database, indexed, logger)
+  const search = createProductSearch(database, indexed, logger)
 
   /** Reads a page whose rows are one range of an index. */
-  const readRange = async (query: ProductListQuery, call: Call): Promise<ProductRows> => {
+  const readRange = async (query: ProductRange, call: Call): Promise<ProductRows> => {
     const { sort, limit } = query
     const { direction, index, ...collation } = orders[sort]
     const filter = rangeOf(query)
@@ -47,13 +55,14 @@ export function createProductList(database: Database, logger: Logger) {
   }
 
   return (query: ProductListQuery, call: Call): Promise<ProductRows> => {
+    if (query.q !== undefined) return search(query, call)
     const hasPrices = query.minPrice !== undefined || query.maxPrice !== undefined
     const isRange = query.inStock === undefined && (!hasPrices || sortFields[query.sort] === 'price')
     return isRange ? readRange(query, call) : scan(query, call)
   }
 }
 
-function rangeOf({ sort, after, minPrice, maxPrice }: ProductListQuery): Filter {
+function rangeOf({ sort, after, minPrice, maxPrice }: ProductRange): Filter {
   const field = sortFields[sort]
   const prices = {
     ...(minPrice !== undefined && { $gte: minPrice }),

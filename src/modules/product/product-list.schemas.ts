@@ -1,7 +1,8 @@
 import { z } from '@hono/zod-openapi'
 import { toMinorUnits } from '#kernel/money.ts'
-import { alongWithFields, cursor, limit, rule } from '#kernel/schemas.ts'
+import { alongWithFields, cursor, limit, rule, text } from '#kernel/schemas.ts'
 import { maxPrice, sortOrders } from './product.ts'
+import { maxSearchLength, maxSearchWords, searchWords } from './search-words.ts'
 
 const priceRule = 'must be an amount with at most two decimal places, such as 19.99'
 
@@ -15,13 +16,29 @@ const priceFilter = (description: string) =>
     .optional()
     .openapi({ type: 'number', format: 'double', minimum: 0, maximum: maxPrice, description })
 
-const sort = z.enum(sortOrders).default('newest').openapi('ProductSort', {
+const sort = z.enum(sortOrders).openapi('ProductSort', {
   description:
     'Newest first, by price (`-price`: highest first), or by name without regard to case. Products with equal prices or names are ordered by id.',
 })
 
+const search = text(1, maxSearchLength)
+  .pipe(
+    z.string().superRefine((value, context) => {
+      const { length } = searchWords(value)
+      if (length > 0 && length <= maxSearchWords) return
+      const message = `must have 1 to ${maxSearchWords} different words`
+      context.addIssue({ code: 'custom', ...rule(length === 0 ? 'rule' : 'max', message) })
+    }),
+  )
+  .optional()
+  .openapi({
+    description:
+      'Lists products whose name and description have all these words, without regard to case and accents. One of several words must be a whole word there, and the others may be parts of longer words. The best matches are first, and the name matters more than the description. At most the best 1,000 matches are listed; with `sort`, these are sorted. If ranking takes more than a second, which happens at about 100,000 matches, any 1,000 matches are listed.',
+  })
+
 export const listQuery = z
   .object({
+    q: search,
     minPrice: priceFilter('Lists products at this price or above. At most two decimal places.'),
     maxPrice: priceFilter(
       'Lists products at this price or below. At most two decimal places, and not less than `minPrice`.',
@@ -34,7 +51,9 @@ export const listQuery = z
         type: 'boolean',
         description: '`true` lists products that are in stock, and `false` those that are sold out.',
       }),
-    sort,
+    sort: sort.optional().openapi({
+      description: 'The default is `newest`. The default with `q` is the best match first.',
+    }),
     limit,
     cursor,
   })

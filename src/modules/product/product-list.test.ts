@@ -1,7 +1,11 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createCall } from '#kernel/call.ts'
+import { createIndexedReads } from '#kernel/mongo/indexed-reads.ts'
 import type { Json } from '#test/support/client.ts'
-import { type Shop, startComposition, startShop } from '#test/support/shop.ts'
+import { connectMongo, quiet, type Shop, startComposition, startShop } from '#test/support/shop.ts'
+import type { Position } from './product.ts'
+import { createProductSearch } from './product-search.repository.ts'
 
 type Query = Record<string, string>
 
@@ -235,6 +239,141 @@ describe('the filters', () => {
     await close()
     expect(await namesOf({ inStock: 'true' })).toEqual(['Pot', 'Cup'])
   })
+})
+
+describe('the search', () => {
+  let shop: Shop
+  const create = (name: string, description: string, fields: Json = {}) =>
+    shop.product(shop.adminToken, { name, description, ...fields })
+  beforeAll(async () => {
+    shop = await startShop()
+    await create('Jug', 'Stoneware, for milk or crème', { price: 3 })
+    await create('Café crème', 'A blend of beans', { price: 2, stock: 0 })
+    await create('Cafe table', 'Oak, 0.9 m', { price: 9 })
+    await create('Cupboard', 'For every Café', { price: 8 })
+    await create('Red cup', 'Stoneware', { price: 1 })
+    await create('Blue cup', 'Stoneware-like, not red', { price: 1 })
+    const { productId } = await create('Café chair', 'Deleted')
+    await shop.delete(`/products/${productId}`, { token: shop.adminToken })
+  })
+  afterAll(() => shop.close())
+  const namesOf = async (query: Query, limit = 100) =>
+    (await readList(shop, query, limit)).map(({ name }) => name)
+  const found = async (q: string) => (await namesOf({ q })).toSorted()
+
+  it.each([
+    ['café', ['Cafe table', 'Café crème', 'Cupboard']],
+    ['CREME', ['Café crème', 'Jug']],
+    ['cre\u0300me', ['Café crème', 'Jug']],
+    ['cup', ['Blue cup', 'Red cup']],
+    ['red cup', ['Blue cup', 'Red cup']],
+    ['the cup', []],
+    ['stoneware milk', ['Jug']],
+    ['"red cup"', ['Blue cup', 'Red cup']],
+    ['cup -red', ['Blue cup', 'Red cup']],
+    ['red"', ['Blue cup', 'Red cup']],
+    ['$cup', ['Blue cup', 'Red cup']],
+    ['0.9', ['Cafe table']],
+    ['like', ['Blue cup']],
+    ['chair', []],
+    ['stonewares', []],
+  ])('the search for %j finds %j', async (q, names) => {
+    expect(await found(q)).toEqual(names)
+  })
+
+  it('the search lists the best match first, and a match in the name before one in the description', async () => {
+    expect(await namesOf({ q: 'creme' })).toEqual(['Café crème', 'Jug'])
+    expect(await namesOf({ q: 'red' })).toEqual(['Red cup', 'Blue cup'])
+  })
+
+  it('the search can be combined with each order and filter, on pages of any size', async () => {
+    for (const limit of [1, 2, 100]) {
+      expect(await namesOf({ q: 'cafe', sort: 'name' }, limit)).toEqual([
+        'Café crème',
+        'Cafe table',
+        'Cupboard',
+      ])
+      expect(await namesOf({ q: 'cafe', sort: '-price' }, limit)).toEqual([
+        'Cafe table',
+        'Cupboard',
+        'Café crème',
+      ])
+      expect(await namesOf({ q: 'cafe', sort: 'newest' }, limit)).toEqual([
+        'Cupboard',
+        'Cafe table',
+        'Café crème',
+      ])
+      expect(await namesOf({ q: 'cafe', sort: 'price', minPrice: '8' }, limit)).toEqual([
+        'Cupboard',
+        'Cafe table',
+      ])
+      expect(await namesOf({ q: 'cafe', inStock: 'false' }, limit)).toEqual(['Café crème'])
+      expect((await namesOf({ q: 'cup' }, limit)).toSorted()).toEqual(['Blue cup', 'Red cup'])
+    }
+  })
+
+  it.each([
+    ['', 'min'],
+    ['  ', 'format'],
+    ['"-', 'rule'],
+    ['x'.repeat(201), 'max'],
+    ['a b c d e f g h i j k l m n o p q r s t u', 'max'],
+    ['cup\0', 'format'],
+  ])('GET /products answers 400 for q=%j with the code %s', async (q, code) => {
+    const { status, body } = await shop.get(`/products?${new URLSearchParams({ q })}`)
+    expect({ status, errors: body.errors }).toMatchObject({ status: 400, errors: [{ parameter: 'q', code }] })
+  })
+
+  it('a cursor of a search is refused with another search and without one', async () => {
+    const { body } = await shop.get('/products?q=cup&limit=1')
+    const statusWith = async (query: string) =>
+      (await shop.get(`/products?${query}&cursor=${body.nextCursor}`)).status
+    expect(await statusWith('q=cup')).toBe(200)
+    for (const other of ['q=cups', 'q=cup&sort=price', 'q=cup&inStock=true', 'sort=newest'])
+      expect(await statusWith(other), other).toBe(400)
+  })
+
+  it('at most the best 1,000 matches are listed', async () => {
+    const collection = (await shop.collections('product')).collection('products')
+    const { _id: _, ...cup } = (await collection.findOne({ name: 'Jug' })) ?? {}
+    await collection.insertMany(
+      Array.from({ length: 1_200 }, (_, at) => ({
+        ...cup,
+        name: `Spoon ${at}`,
+        description: 'of every kind',
+      })),
+    )
+    await create('Teaspoon', 'A spoon')
+    const rows = await readList(shop, { q: 'spoon' }, 100)
+    expect(rows).toHaveLength(1_000)
+    expect(new Set(rows.map(({ productId }) => productId)).size).toBe(1_000)
+    expect(rows.every(({ name }) => name.startsWith('Spoon'))).toBe(true)
+    expect(await readList(shop, { q: 'spoon', sort: 'price' }, 100)).toHaveLength(1_000)
+  })
+})
+
+it('a search with too many matches to rank in time lists any 1,000 of them, on all its pages', async () => {
+  const shop = await startShop()
+  const mongo = await connectMongo(shop.database)
+  const collection = (await shop.collections('product')).collection('products')
+  await shop.product(shop.adminToken, { name: 'Cup' })
+  const { _id: _, ...cup } = (await collection.findOne({})) ?? {}
+  await collection.insertMany(Array.from({ length: 20_000 }, () => ({ ...cup })))
+  const database = mongo.database('product')
+  const logger = await quiet
+  // MongoDB needs about 100 ms to rank these products, and a few to find the first 1,000.
+  const search = createProductSearch(database, createIndexedReads(database, logger), logger, 30)
+  const ids: string[] = []
+  let after: Position | undefined
+  do {
+    const page = await search({ q: 'cup', sort: 'best', limit: 300, after }, createCall(20_000, 'test'))
+    ids.push(...page.products.map(({ productId }) => productId))
+    after = page.next
+  } while (after)
+  expect(ids).toHaveLength(1_000)
+  expect(new Set(ids).size).toBe(1_000)
+  await mongo.close()
+  await shop.close()
 })
 
 describe('the indexes while stock changes', () => {

@@ -5,7 +5,7 @@ import type { Logger } from '#kernel/logger.ts'
 import { withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import type { IndexedRead } from '#kernel/mongo/indexed-reads.ts'
-import { type ProductListQuery, type ProductRows, positionOf, sortFields } from './product.ts'
+import { type ProductRange, type ProductRows, positionOf, sortFields } from './product.ts'
 import {
   isWellFormed,
   type ProductDocument,
@@ -30,7 +30,7 @@ export function createProductScan(database: Database, indexed: IndexedRead, logg
   const collection = productCollection(database)
 
   /** @returns the rows of a page, and the row after which the next page starts. It may be one of them */
-  const readPage = (query: ProductListQuery, without: Id[], call: Call) => {
+  const readPage = (query: ProductRange, without: Id[], call: Call) => {
     const { filterIndex: index, ...order } = orders[query.sort]
     return indexed(call, { collection: 'products', index }, ({ hint }) =>
       database.snapshot(call, async (snapshot) => {
@@ -53,7 +53,7 @@ export function createProductScan(database: Database, indexed: IndexedRead, logg
     )
   }
 
-  return async (query: ProductListQuery, call: Call): Promise<ProductRows> => {
+  return async (query: ProductRange, call: Call): Promise<ProductRows> => {
     let page: Awaited<ReturnType<typeof readPage>> = { rows: [], end: undefined }
     await withoutCorrupt({ what: 'product', isValid: isWellFormed, logger }, async (without) => {
       page = await readPage(query, without, call)
@@ -68,7 +68,7 @@ export function createProductScan(database: Database, indexed: IndexedRead, logg
 }
 
 /** An older version of the program, during an upgrade, changes the stock and not `inStock`. */
-const hasStock = (stock: number, { inStock }: ProductListQuery): boolean =>
+const hasStock = (stock: number, { inStock }: ProductRange): boolean =>
   inStock === undefined || stock > 0 === inStock
 
 /**
@@ -76,7 +76,7 @@ const hasStock = (stock: number, { inStock }: ProductListQuery): boolean =>
  * @returns `endId`: the last row, or the last entry that was filtered; undefined at the end of the list
  */
 async function scan(
-  query: ProductListQuery,
+  query: ProductRange,
   without: Id[],
   readIds: (stages: object[]) => Promise<Id[]>,
 ): Promise<{ ids: Id[]; endId: Id | undefined }> {
@@ -100,7 +100,7 @@ async function scan(
 const minKeys = { createdAt: new Date(0), price: 0, name: '' }
 const minId = new Types.ObjectId('0'.repeat(24))
 
-const pricesOf = ({ minPrice, maxPrice }: ProductListQuery) => ({
+const pricesOf = ({ minPrice, maxPrice }: ProductRange) => ({
   $gte: minPrice ?? minKeys.price,
   ...(maxPrice !== undefined && { $lte: maxPrice }),
 })
@@ -109,7 +109,7 @@ const pricesOf = ({ minPrice, maxPrice }: ProductListQuery) => ({
  * The ranges of the index to scan, in order. After a position they are two: the rows with the same key, and the rest.
  * Each field has a range of its own type, without which MongoDB would read documents to filter it.
  */
-function rangesOf(query: ProductListQuery, without: Id[]): Filter[] {
+function rangesOf(query: ProductRange, without: Id[]): Filter[] {
   const { sort, after, inStock } = query
   const field = sortFields[sort]
   const types = {
@@ -128,7 +128,7 @@ function rangesOf(query: ProductListQuery, without: Id[]): Filter[] {
 }
 
 /** The filters that are no range of the index. */
-const residualOf = (query: ProductListQuery): Filter => ({
+const residualOf = (query: ProductRange): Filter => ({
   ...(sortFields[query.sort] !== 'price' && { price: pricesOf(query) }),
   ...(query.inStock !== undefined && { inStock: query.inStock }),
 })

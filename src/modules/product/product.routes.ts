@@ -27,7 +27,11 @@ export function productRoutes(service: ProductService, guard: Guard) {
   }
 
   router.openapi(productApi.listProducts, async (c) => {
-    const { limit = 20, cursor, ...list } = c.req.valid('query')
+    const { limit = 20, cursor, q, sort, ...filters } = c.req.valid('query')
+    const list =
+      q === undefined
+        ? { ...filters, sort: sort ?? ('newest' as const) }
+        : { ...filters, q, sort: sort ?? ('best' as const) }
     const after = cursor === undefined ? undefined : decodePosition(list, cursor)
     return respondWith(
       c,

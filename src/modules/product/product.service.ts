@@ -98,6 +98,7 @@ const createList = (products: ProductRepository) =>
       name: 'the list of products',
       maxWaiting: maxWaitingForList,
       keyOf: (query) => JSON.stringify(query),
+      isSlow: ({ q }) => q !== undefined,
     },
     async (query, call) => {
       const { products: rows, next } = await products.list(query, call)

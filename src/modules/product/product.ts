@@ -57,6 +57,8 @@ export interface Position {
 }
 
 export interface ProductFilters {
+  /** A text whose words the name and the description have. */
+  q?: string | undefined
   /** Minor units. */
   minPrice?: number | undefined
   /** Minor units. */
@@ -64,12 +66,23 @@ export interface ProductFilters {
   inStock?: boolean | undefined
 }
 
-export interface ProductListQuery extends ProductFilters {
-  sort: SortOrder
+interface ProductPage extends ProductFilters {
   /** The position of the last row of the previous page. */
   after: Position | undefined
   limit: number
 }
+
+export interface ProductRange extends ProductPage {
+  q?: undefined
+  sort: SortOrder
+}
+
+export interface ProductSearch extends ProductPage {
+  q: string
+  sort: SortOrder | 'best'
+}
+
+export type ProductListQuery = ProductRange | ProductSearch
 
 /** A page of products inside the module. */
 export interface ProductRows {
