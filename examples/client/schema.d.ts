@@ -1113,7 +1113,7 @@ export interface components {
              * @description Ignored, so that a client may send the product as it read it.
              */
             updatedAt?: string;
-        } | unknown | unknown | unknown | unknown;
+        };
         /** @description Not enough in stock. */
         InsufficientStockProblem: {
             /** @constant */

@@ -34,21 +34,13 @@ export function arbitraryOf(document: Json, schema: Json): Arbitrary<Json> {
   }
 }
 
-function objectOf(
-  { properties, required = [], anyOf = [{}] }: Json,
-  inner: (schema: Json) => Arbitrary<Json>,
-) {
+function objectOf({ properties, required = [], not }: Json, inner: (schema: Json) => Arbitrary<Json>) {
   const fields = Object.fromEntries(
     Object.entries<Json>(properties).map(([name, schema]) => [name, inner(schema)]),
   )
-  // Each alternative of `anyOf` in this API requires other fields.
-  const alternatives = anyOf.map((alternative: Json) =>
-    fc.record(fields, {
-      requiredKeys: [...required, ...(alternative.required ?? [])],
-      noNullPrototype: true,
-    }),
-  )
-  return fc.oneof(...alternatives)
+  return fc
+    .record(fields, { requiredKeys: required, noNullPrototype: true })
+    .filter((value) => !not || !Object.keys(value).every((name) => not.propertyNames.enum.includes(name)))
 }
 
 function stringOf({ pattern, format, minLength = 0, maxLength = maxCharacters }: Json): Arbitrary<string> {

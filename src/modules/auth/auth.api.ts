@@ -28,11 +28,14 @@ const signInBody = {
   },
 }
 
-/** Links from a pair of tokens to the operations that take its refresh token. */
+/**
+ * Links from a pair of tokens to the operations that take its refresh token. A link does not contain the body of the next request,
+ * because openapi-generator refuses a document with an object there.
+ */
 const withRefreshToken = Object.fromEntries(
   ['refreshTokens', 'signOut'].map((operationId) => [
     operationId,
-    { operationId, requestBody: { refreshToken: '$response.body#/refreshToken' } },
+    { operationId, description: 'Send the `refreshToken` of this answer.' },
   ]),
 )
 
@@ -52,7 +55,7 @@ export const authApi = {
         links: {
           signIn: {
             operationId: 'signIn',
-            requestBody: { username: '$response.body#/username', password: '$request.body#/password' },
+            description: 'Send the `username` of this answer, and the password of this request.',
           },
         },
       },

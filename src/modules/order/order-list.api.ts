@@ -45,10 +45,14 @@ export const orderListQuery = z
       'Lists the orders that were placed before this time. So ranges of which one ends where the next one begins have each order once.',
     ),
     updatedAfter: time('With `sort=updated`: lists the orders that changed later than at this time.'),
-    sort: z.enum(sortOrders).default('newest').openapi('OrderSort', {
-      description:
-        '`newest`: the order that was placed last comes first. `updated`: the order whose last change is the oldest comes first.',
-    }),
+    sort: z
+      .enum(sortOrders)
+      .default('newest')
+      .openapi('OrderSort', {
+        description:
+          '`newest`: the order that was placed last comes first. `updated`: the order whose last change is the oldest comes first.',
+        'x-enum-varnames': ['LATEST', 'LEAST_RECENTLY_CHANGED'],
+      }),
     limit,
     cursor,
   })

@@ -21,6 +21,7 @@ export const orderStatus = z.string().openapi('OrderStatus', {
 export const orderStatusFilter = z.enum(orderStatuses).openapi('OrderStatusFilter')
 export const requestableStatus = z.enum(requestableStatuses).openapi('RequestableOrderStatus', {
   description: 'A status that a client may request. Owners may only request `cancelled`.',
+  'x-enum-varnames': ['SHIP', 'DELIVER', 'CANCEL'],
 })
 
 const neverConfirmed = 'Null if the order was never confirmed.'

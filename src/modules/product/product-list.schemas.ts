@@ -19,6 +19,7 @@ const priceFilter = (description: string) =>
 const sort = z.enum(sortOrders).openapi('ProductSort', {
   description:
     'Newest first, by price (`-price`: highest first), or by name without regard to case. Products with equal prices or names are ordered by id.',
+  'x-enum-varnames': ['NEWEST', 'LOWEST_PRICE', 'HIGHEST_PRICE', 'NAME'],
 })
 
 const search = text(1, maxSearchLength)

@@ -48,8 +48,7 @@ const createProduct = createRoute({
       links: {
         placeOrder: {
           operationId: 'placeOrder',
-          description: 'Order the product',
-          requestBody: { productList: [{ productId: '$response.body#/productId', quantity: 1 }] },
+          description: 'Order the product: send the `productId` of this answer in `productList`.',
         },
       },
     },

@@ -39,6 +39,7 @@ export const productDraft = z
   .openapi('ProductDraft')
 
 const changeable = ['name', 'description', 'price', 'stock'] as const
+const others = ['version', 'productId', 'createdAt', 'updatedAt']
 
 const echoed = (schema: z.ZodType<string>) =>
   schema.optional().openapi({
@@ -68,7 +69,8 @@ export const productUpdate = z
   })
   .openapi('ProductUpdate', {
     description: `Names at least one of ${changeable.map((field) => `\`${field}\``).join(', ')}. Fields that are left out stay as they are.`,
-    anyOf: changeable.map((field) => ({ required: [field] })),
+    // The fields are not only others. Code generators make no type, or a wrong one, of an `anyOf` with the fields that are required.
+    not: { propertyNames: { enum: others } },
   })
 
 export const stockAdjustment = z

@@ -118,6 +118,25 @@ def use_current_version(case):
         case.body["version"] = versions[at]
 
 
+# What a link hands to the body of the next request. The document says it in words only (see its test).
+LINKED_BODIES = {
+    "refreshTokens": {"refreshToken": "$response.body#/refreshToken"},
+    "signOut": {"refreshToken": "$response.body#/refreshToken"},
+    "signIn": {"username": "$response.body#/username", "password": "$request.body#/password"},
+    "placeOrder": {"productList": [{"productId": "$response.body#/productId", "quantity": 1}]},
+}
+
+
+@schemathesis.hook
+def before_load_schema(context, raw_schema):
+    for operations in raw_schema["paths"].values():
+        for operation in operations.values():
+            for response in operation["responses"].values():
+                for name, link in response.get("links", {}).items():
+                    if name in LINKED_BODIES:
+                        link["requestBody"] = LINKED_BODIES[name]
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     use_existing_resources(case)
