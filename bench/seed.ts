@@ -62,19 +62,21 @@ function orderDocument(
   const product = productDocument(number % products, 0)
   const productId = product._id.toHexString()
   const otherUserId = `68b000000000000000${(number % customers).toString(16).padStart(6, '0')}`
+  const ownerId = number % everyNth === 0 ? userId : otherUserId
   return {
     _id: new mongo.ObjectId(),
-    userId: new mongo.ObjectId(number % everyNth === 0 ? userId : otherUserId),
+    userId: new mongo.ObjectId(ownerId),
     key: `bench-${number}`,
     linesHash: createHash('sha256')
       .update(JSON.stringify([[productId, 1]]))
       .digest('hex'),
     lines: [{ productId, quantity: 1, name: product.name, price: product.price }],
     totalAmount: product.price,
+    currency: 'EUR',
     status: 'confirmed',
     version: 2,
     leaseUntil: new Date(at.getTime() + 4 * secondMs),
-    steps: [{ id: new mongo.ObjectId().toHexString(), status: 'confirmed', at }],
+    steps: [{ id: new mongo.ObjectId().toHexString(), status: 'confirmed', at, by: ownerId }],
     confirmation: { at, version: 2 },
     createdAt: at,
     updatedAt: at,

@@ -22,7 +22,7 @@ export interface ModuleContext<Needs, Settings> {
   /** The port of each needed module: the module itself if this process hosts it, or else an HTTP client. */
   needs: Needs
   settings: Settings
-  config: Pick<Config, 'issuer' | 'dataDir' | 'demo' | 'requestTimeoutMs' | 'trustedProxies'>
+  config: Pick<Config, 'issuer' | 'dataDir' | 'demo' | 'currency' | 'requestTimeoutMs' | 'trustedProxies'>
   logger: Logger
 }
 

@@ -114,6 +114,11 @@ export const amount = z
   .number()
   .openapi({ format: 'double', description: 'A decimal amount with at most two decimal places.' })
 
+export const currency = z
+  .string()
+  .regex(/^[A-Z]{3}$/, 'must be the code of a currency (ISO 4217): three upper-case letters')
+  .openapi({ description: 'The currency of the amounts (ISO 4217). The server sets it.' })
+
 const limitRule = 'must be an integer from 1 to 100'
 /** The query parameter `limit` of all lists. */
 export const limit = z

@@ -198,6 +198,7 @@ describe('a malformed order', () => {
     ['its steps are null', { $set: { steps: null } }],
     ['its steps are an object', { $set: { steps: {} } }],
     ['its total is a string', { $set: { totalAmount: '5.00' } }],
+    ['its currency is a number', { $set: { currency: 978 } }],
   ])('a malformed order (%s) fails the requests for it and no others', async (_what, damage) => {
     const productIds = await products()
     const orderIds = (await ordersOf(productIds)).map(({ body }) => body.orderId)

@@ -90,6 +90,7 @@ describe('the compose file', () => {
     expect([...new Set(variables)].sort()).toEqual([
       'ADMIN_EMAIL',
       'ADMIN_USERNAME',
+      'CURRENCY',
       'EDGE_NETWORK',
       'LOG_LEVEL',
       'PORT',

@@ -110,6 +110,7 @@ export async function insertLargeDataset(
       linesHash: 'of its lines',
       lines: [wasConfirmed ? { ...line, name, price } : { ...line, name: null, price: null }],
       totalAmount: wasConfirmed ? price : null,
+      ...(wasConfirmed && { currency: 'EUR' }),
       status,
       version: 2,
       // The lease still runs, so the sweeper leaves unfinished orders alone.

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import {
+  currencyCode,
   flag,
   httpUrl,
   integer,
@@ -41,6 +42,7 @@ export const generalSettings = (names: readonly string[], production: boolean) =
       .regex(/^[A-Za-z0-9_-]{1,40}$/, 'must be 1 to 40 of A-Z a-z 0-9 _ -')
       .default('trivet'),
     DATA_DIR: z.string().default('.data'),
+    CURRENCY: currencyCode.default('EUR'),
     DEMO: flag.optional(),
     INTERNAL_SECRET: list
       .refine(

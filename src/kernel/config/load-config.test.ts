@@ -24,6 +24,7 @@ describe('the defaults', () => {
       mongodb: { uri: undefined, database: 'trivet' },
       dataDir: '.data',
       demo: true,
+      currency: 'EUR',
       internalSecrets: undefined,
       requestTimeoutMs: 4_000,
       drain: { delayMs: 0, timeoutMs: 10_000 },

@@ -26,6 +26,8 @@ export interface Config {
   mongodb: { uri: string | undefined; database: string }
   dataDir: string
   demo: boolean
+  /** The currency of every amount (ISO 4217). */
+  currency: string
   /** The first secret signs calls between services, and all verify calls. Undefined if there is no `/internal`. */
   internalSecrets: readonly [string, ...string[]] | undefined
   requestTimeoutMs: number
@@ -101,6 +103,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
     mongodb: { uri: general.MONGODB_URI, database: general.MONGODB_DATABASE },
     dataDir: general.DATA_DIR,
     demo: general.DEMO ?? general.MONGODB_URI === undefined,
+    currency: general.CURRENCY,
     internalSecrets:
       general.INTERNAL_SECRET ?? (production || hostsAll ? undefined : [developmentInternalSecret]),
     requestTimeoutMs: general.REQUEST_TIMEOUT,

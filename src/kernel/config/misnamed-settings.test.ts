@@ -16,6 +16,7 @@ describe('warnings about misnamed variables', () => {
     ['BCRYPT_ROUNDS', 'BCRYPT_COST'],
     ['SALT_ROUNDS', 'BCRYPT_COST'],
     ['ALLOWED_ORIGINS', 'CORS_ORIGINS'],
+    ['DEFAULT_CURRENCY', 'CURRENCY'],
     ['TRUST_PROXY', 'TRUSTED_PROXIES'],
     ['ADMIN_USER', 'ADMIN_USERNAME'],
     ['PORTS', 'PORT'],

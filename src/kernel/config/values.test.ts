@@ -28,6 +28,18 @@ describe('HOST', () => {
   })
 })
 
+describe('CURRENCY', () => {
+  it.each(['EUR', 'USD', 'JPY', 'CHF'])('CURRENCY accepts %s', (code) => {
+    expect(load({ CURRENCY: code }).currency).toBe(code)
+  })
+
+  it.each(['eur', 'EURO', 'XYZ', '€', '978', 'E'])('CURRENCY refuses %s', (code) => {
+    expect(faultsOf({ CURRENCY: code })).toEqual([
+      'CURRENCY must be the code of a currency (ISO 4217), such as EUR',
+    ])
+  })
+})
+
 describe('CORS_ORIGINS', () => {
   it.each([
     'https://shop.example',

@@ -39,6 +39,14 @@ export const flag = z
   .enum(['true', 'false'], { error: 'must be true or false' })
   .transform((value) => value === 'true')
 
+/** The code of a currency (ISO 4217) that Node.js knows. */
+export const currencyCode = z
+  .string()
+  .refine(
+    (value) => Intl.supportedValuesOf('currency').includes(value),
+    'must be the code of a currency (ISO 4217), such as EUR',
+  )
+
 export const integer = (min: number, max: number) =>
   z
     .string()

@@ -22,14 +22,14 @@ export const order = defineModule({
   settings: () => retentionSettings,
   needs: { auth: authPort, product: productPort },
   start({ database, needs, settings, config, logger }) {
-    const { requestTimeoutMs } = config
+    const { currency, requestTimeoutMs } = config
     const orders = createOrderRepository(database, logger)
     const feed = createOrderFeed(database, logger, { lagMs: feedLagMs(requestTimeoutMs) })
     const scans = createOrderScans(database)
-    const service = createOrderService({ orders, feed, product: needs.product })
+    const service = createOrderService({ orders, feed, product: needs.product, currency })
     const guard = authGuard({ keys: needs.auth.publicKeys, issuer: config.issuer, logger })
     return {
-      routes: orderRoutes(service, guard),
+      routes: orderRoutes(service, guard, currency),
       async prepare(call) {
         await setRetention(database, 'orders', settings.RETENTION, call)
         return []

@@ -97,7 +97,7 @@ const updateOf = ({
   expected,
   next,
 }: OrderChange): mongoose.mongo.AnyBulkWriteOperation<OrderDocument> => {
-  const { lines, totalAmount, status, version, isUndone, confirmation, rejection, updatedAt } = next
+  const { lines, totalAmount, currency, status, version, isUndone, confirmation, rejection, updatedAt } = next
   const leaseUntil = new Date(next.leaseUntil)
   return {
     updateOne: {
@@ -105,7 +105,17 @@ const updateOf = ({
       hint: { _id: 1 },
       update: {
         $set: {
-          ...{ lines, totalAmount, status, version, confirmation, rejection, leaseUntil, updatedAt },
+          ...{
+            lines,
+            totalAmount,
+            currency,
+            status,
+            version,
+            confirmation,
+            rejection,
+            leaseUntil,
+            updatedAt,
+          },
           ...(isUndone && { undo: true }),
           ...(by === undefined && { stepId }),
         },

@@ -15,6 +15,8 @@ export interface OrderDocument {
   linesHash: string
   lines: OrderLine[]
   totalAmount: number | null
+  /** Stored at the confirmation. Versions before this field left it out. */
+  currency?: string
   status: OrderStatus
   version: number
   leaseUntil: Date
@@ -54,6 +56,7 @@ const orderSchema = new Schema<OrderDocument>(
       },
     ],
     totalAmount: { type: Number, default: null },
+    currency: { type: String },
     status: { type: String, enum: orderStatuses, required: true },
     version: { type: Number, required: true },
     leaseUntil: { type: Date, required: true },
@@ -92,7 +95,7 @@ export const orderCollection = (database: Database) =>
  * may have written a status that this version does not know.
  */
 export const isWellFormed = (document: OrderDocument): boolean => {
-  const { _id, userId, key, linesHash, status, lines, totalAmount } = document
+  const { _id, userId, key, linesHash, status, lines, totalAmount, currency } = document
   const { version, leaseUntil, steps, confirmation, createdAt, updatedAt } = document
   return (
     _id instanceof Types.ObjectId &&
@@ -103,6 +106,7 @@ export const isWellFormed = (document: OrderDocument): boolean => {
     Array.isArray(lines) &&
     lines.every(isWellFormedLine) &&
     (totalAmount === null || Number.isSafeInteger(totalAmount)) &&
+    (currency === undefined || typeof currency === 'string') &&
     Number.isSafeInteger(version) &&
     leaseUntil instanceof Date &&
     (steps === undefined || Array.isArray(steps)) &&
@@ -132,6 +136,7 @@ export const toOrder = (document: OrderDocument): Order => ({
   linesHash: document.linesHash,
   lines: document.lines,
   totalAmount: document.totalAmount,
+  currency: document.currency,
   status: document.status,
   version: document.version,
   leaseUntil: document.leaseUntil.getTime(),

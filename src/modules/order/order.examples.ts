@@ -14,6 +14,7 @@ const confirmed = {
     { productId: espressoCup.productId, name: 'Espresso cup', price: 12.9, quantity: 2 },
   ],
   totalAmount: 29.79,
+  currency: 'EUR',
   status: 'confirmed',
   version: 2,
   createdAt: '2026-11-23T10:15:00.000Z',

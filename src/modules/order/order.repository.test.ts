@@ -52,7 +52,7 @@ const taken = (order: Order | undefined): Order => {
 const held = (order: Order) => order.lines.map((line) => ({ ...line, name: 'Cup', price: 500 }))
 const placeConfirmed = async () => {
   const order = await place()
-  return taken(await elsewhere.confirm(order, held(order), call()))
+  return taken(await elsewhere.confirm(order, held(order), 'EUR', call()))
 }
 
 describe('a step whose answer is not known', () => {
@@ -65,7 +65,7 @@ describe('a step whose answer is not known', () => {
     [
       'confirmed, then cancelled',
       place,
-      (order) => here.confirm(order, held(order), call()),
+      (order) => here.confirm(order, held(order), 'EUR', call()),
       (order) => elsewhere.beginCancelling(order, Date.now(), by, call()),
     ],
     [
@@ -124,7 +124,7 @@ describe('a step whose answer is not known', () => {
 it('an order stores each change of status with its time, and a takeover is no change of status', async () => {
   const order = await place()
   const owned = taken(await here.takeOver(order, Date.now() + 1_000, call()))
-  const confirmed = taken(await here.confirm(owned, held(order), call()))
+  const confirmed = taken(await here.confirm(owned, held(order), 'EUR', call()))
   const cancelling = taken(await here.beginCancelling(confirmed, Date.now(), by, call()))
   const cancelled = taken(await here.finishCancelling(cancelling, by, call()))
   const stored = await database.connection.collection('orders').findOne({ key: order.key })

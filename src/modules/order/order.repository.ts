@@ -197,7 +197,7 @@ function createTransitions(compareAndSet: CompareAndSet) {
       ),
 
     /** Only requests of the owner confirm and reject an order. */
-    confirm: (order: Order, held: readonly HeldLine[], call: Call) => {
+    confirm: (order: Order, held: readonly HeldLine[], currency: string, call: Call) => {
       const now = new Date()
       const at = order.updatedAt > now ? order.updatedAt : now
       return step(
@@ -206,6 +206,7 @@ function createTransitions(compareAndSet: CompareAndSet) {
         {
           status: 'confirmed',
           lines: [...held],
+          currency,
           totalAmount: held.reduce((sum, line) => sum + line.price * line.quantity, 0),
           confirmation: { at, version: order.version + 1 },
         },

@@ -15,7 +15,7 @@ import type { OrderFilters, Position, SortOrder } from './order-list.ts'
 /** The number of entries on all pages before. The entries of an order keep their places. */
 const historyCursor = (orderId: string) => z.tuple([z.literal(orderId), z.int().min(1)])
 
-export function orderRoutes(service: OrderService, guard: Guard) {
+export function orderRoutes(service: OrderService, guard: Guard, currency: string) {
   const router = createRouter()
   const middleware = guard('customer')
 
@@ -28,7 +28,7 @@ export function orderRoutes(service: OrderService, guard: Guard) {
       if (replayed) c.get('headers')['idempotent-replayed'] = 'true'
       if (!order) throw refusal
       const location = `/orders/${order.orderId}`
-      return respondJson(c, orderResponse(order), 201, { etag: etag(order.version), location })
+      return respondJson(c, orderResponse(order, currency), 201, { etag: etag(order.version), location })
     })
   }
 
@@ -38,13 +38,13 @@ export function orderRoutes(service: OrderService, guard: Guard) {
     const read = sort === 'updated' ? service.follow : service.list
     const { data, next } = await read(filters, { after, limit }, c.get('principal'), c.get('call'))
     const nextCursor = next ? encodePosition([sort, filters], next) : null
-    return respondWith(c, jsonOf({ data: data.map(orderResponse), nextCursor }))
+    return respondWith(c, jsonOf({ data: data.map((order) => orderResponse(order, currency)), nextCursor }))
   })
 
   router.openapi({ ...orderApi.getOrder, middleware }, async (c) => {
     const order = await service.find(c.req.valid('param').id, c.get('principal'), c.get('call'))
     if (notModified(c, etag(order.version))) return respond(c, null, 304)
-    return respondJson(c, orderResponse(order), 200)
+    return respondJson(c, orderResponse(order, currency), 200)
   })
 
   router.openapi({ ...orderApi.listOrderHistory, middleware }, async (c) => {
@@ -61,7 +61,7 @@ export function orderRoutes(service: OrderService, guard: Guard) {
       const conditions = preconditionsOf(c.req.valid('header'))
       const { id } = c.req.valid('param')
       const order = await service.changeStatus(id, status, conditions, c.get('principal'), c.get('call'))
-      return respondJson(c, orderResponse(order), order.status === 'cancelling' ? 202 : 200, {
+      return respondJson(c, orderResponse(order, currency), order.status === 'cancelling' ? 202 : 200, {
         etag: etag(order.version),
       })
     })
@@ -71,7 +71,7 @@ export function orderRoutes(service: OrderService, guard: Guard) {
     const conditions = preconditionsOf(c.req.valid('header'))
     const { id } = c.req.valid('param')
     const order = await service.changeStatus(id, 'cancelled', conditions, c.get('principal'), c.get('call'))
-    return respondJson(c, orderResponse(order), order.status === 'cancelling' ? 202 : 200, {
+    return respondJson(c, orderResponse(order, currency), order.status === 'cancelling' ? 202 : 200, {
       etag: etag(order.version),
     })
   })

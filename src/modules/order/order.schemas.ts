@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import { page } from '#kernel/http/openapi.ts'
-import { amount, id, int32, int64, timestamp } from '#kernel/schemas.ts'
+import { amount, currency, id, int32, int64, timestamp } from '#kernel/schemas.ts'
 import { orderStatuses, requestableStatuses } from './order-status.ts'
 
 /** The bodies of the requests and answers of the order module. */
@@ -51,6 +51,10 @@ export const order = z
       .openapi({ description: 'The lines of the order, one for each product, in the order of their ids.' }),
     totalAmount: amount.nullable().openapi({
       description: `The sum of price times quantity over all lines. ${neverConfirmed}`,
+    }),
+    currency: currency.openapi({
+      description:
+        'The currency of the amounts (ISO 4217): the one at the confirmation, or the present one if the order was never confirmed.',
     }),
     status: orderStatus,
     version: int64.openapi({ description: 'The version grows with every change. The ETag contains it.' }),

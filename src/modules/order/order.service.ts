@@ -30,6 +30,7 @@ export function createOrderService(dependencies: {
   orders: OrderRepository
   feed: OrderFeed
   product: ProductPort
+  currency: string
 }) {
   const { orders, feed } = dependencies
 

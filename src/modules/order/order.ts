@@ -19,6 +19,8 @@ export interface Order {
   lines: OrderLine[]
   /** Minor units. */
   totalAmount: number | null
+  /** ISO 4217. Undefined until the order is confirmed, and if a version that did not store it confirmed the order. */
+  currency: string | undefined
   status: OrderStatus
   /** Grows with every change that clients can see. */
   version: number
@@ -50,8 +52,8 @@ export const statusChangeResponse = ({ status, at, by }: StatusChange) => ({
   by,
 })
 
-/** The order as clients see it. */
-export const orderResponse = (order: Order) => ({
+/** The order as clients see it. `currency` is that of the shop, for an order that has none. */
+export const orderResponse = (order: Order, currency: string) => ({
   orderId: order.orderId,
   userId: order.userId,
   productList: order.lines.map(({ productId, name, price, quantity }) => ({
@@ -61,6 +63,7 @@ export const orderResponse = (order: Order) => ({
     quantity,
   })),
   totalAmount: order.totalAmount === null ? null : toDecimal(order.totalAmount),
+  currency: order.currency ?? currency,
   status: order.status,
   version: order.version,
   createdAt: order.createdAt.toISOString(),

@@ -7,6 +7,8 @@ import { hashLines, mergeLines, type Order, orderAtConfirmation } from './order.
 interface Dependencies {
   orders: OrderRepository
   product: ProductPort
+  /** The currency of the shop, which a confirmed order keeps. */
+  currency: string
 }
 
 export interface Placement {
@@ -97,11 +99,12 @@ async function answerRetry(dependencies: Dependencies, earlier: Order, call: Cal
 }
 
 /** Steps 2 and 3, for an order whose lease this request holds. */
-async function settle({ orders, product }: Dependencies, order: Order, call: Call): Promise<Placement> {
+async function settle(dependencies: Dependencies, order: Order, call: Call): Promise<Placement> {
+  const { orders, product } = dependencies
   const lines = order.lines.map(({ productId, quantity }) => ({ productId, quantity }))
   const reserving = product.reserve({ orderId: order.orderId, lines }, call)
   const reservation = await waitUntilDeadline(call, 'product', reserving)
-  const settled = await recordReservation(orders, order, reservation, call)
+  const settled = await recordReservation(dependencies, order, reservation, call)
   if (settled) return { ...answerFrom(settled), replayed: false }
   // The order has changed meanwhile: a client cancelled it, a retry took it over, or the sweeper undoes it.
   const latest = await orders.findLatest(order, hasFinalAnswer, call)
@@ -111,12 +114,12 @@ async function settle({ orders, product }: Dependencies, order: Order, call: Cal
 
 /** @returns undefined if the order has changed meanwhile */
 async function recordReservation(
-  orders: OrderRepository,
+  { orders, currency }: Dependencies,
   order: Order,
   reservation: Reservation,
   call: Call,
 ): Promise<Order | undefined> {
-  if (reservation.state === 'held') return orders.confirm(order, reservation.lines, call)
+  if (reservation.state === 'held') return orders.confirm(order, reservation.lines, currency, call)
   if (reservation.state === 'rejected') return orders.reject(order, reservation.rejection, call)
   // A cancellation has released the reservation.
   return undefined

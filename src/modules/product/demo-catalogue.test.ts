@@ -62,7 +62,11 @@ afterAll(async () => {
 it('two processes that both find an empty store create the products once, because the ids are fixed', async () => {
   const stock = createStockRepository(mongo.database('product'))
   const createAll = () => {
-    const changes = createStockChanges({ newId: stock.newId, runInBatch: createStockQueue(stock) })
+    const changes = createStockChanges({
+      newId: stock.newId,
+      runInBatch: createStockQueue(stock),
+      currency: 'EUR',
+    })
     return changes.createAll(demoCatalogue, { userId: 'demo', role: 'admin' }, call())
   }
   await Promise.all([createAll(), createAll(), createAll()])

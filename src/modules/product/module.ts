@@ -26,16 +26,17 @@ export const product = defineModule({
   settings: () => retentionSettings,
   needs: { auth: authPort },
   start({ database, needs, settings, config, logger }) {
+    const { currency } = config
     const products = createProductRepository(database, logger)
     const stock = createStockRepository(database)
     const ledger = createLedger(database, logger)
     const runInBatch = createStockQueue(stock)
-    const stockChanges = createStockChanges({ newId: stock.newId, runInBatch })
-    const service = createProductService({ products, ledger, stockChanges })
+    const stockChanges = createStockChanges({ newId: stock.newId, runInBatch, currency })
+    const service = createProductService({ products, ledger, stockChanges, currency })
     const reservations = createReservationService(stock, runInBatch)
     const guard = authGuard({ keys: needs.auth.publicKeys, issuer: config.issuer, logger })
     return {
-      routes: productRoutes(service, guard),
+      routes: productRoutes(service, guard, currency),
       audit: auditStock({ books: createBooksRepository(database), stock }),
       port: reservations,
       internal: productInternalRoutes(reservations, logger),

@@ -22,7 +22,7 @@ export function requireVersion({ version, ifMatch }: ProductUpdate): void {
  * overwrites a reservation.
  * @throws DomainError `precondition_failed`, `precondition_required` or `version_conflict`
  */
-export function checkBase(current: Product, update: ProductUpdate): void {
+export function checkBase(current: Product, update: ProductUpdate, currency: string): void {
   checkPreconditions(update, current.version)
   requireVersion(update)
   const { version, stock } = update
@@ -32,7 +32,7 @@ export function checkBase(current: Product, update: ProductUpdate): void {
     throw new DomainError(
       'version_conflict',
       `version: ${version} is not current; read the product again and repeat the change with version ${current.version}`,
-      { currentVersion: current.version, current: productResponse(current) },
+      { currentVersion: current.version, current: productResponse(current, currency) },
     )
   }
 }

@@ -9,7 +9,7 @@ function demoProduct(name: string): ProductResponse {
   const entry = demoCatalogue.find((each) => each.name === name)
   if (!entry) throw new Error(`the demo has no product with the name ${name}`)
   const at = new Date(createdAt)
-  return productResponse({ ...entry, version: 1, contentVersion: 1, createdAt: at, updatedAt: at })
+  return productResponse({ ...entry, version: 1, contentVersion: 1, createdAt: at, updatedAt: at }, 'EUR')
 }
 
 const draft = { name: 'French press', description: 'Glass and steel, 1 l', price: 34.5, stock: 15 }
@@ -27,6 +27,7 @@ export const productExamples = {
   created: {
     productId: '66f2a1b0c3d4e5f60718290b',
     ...draft,
+    currency: 'EUR',
     version: 1,
     createdAt,
     updatedAt: createdAt,

@@ -15,14 +15,17 @@ import type { ProductService } from './product.service.ts'
 import { productResponse } from './product.ts'
 import { decodePosition } from './product-cursor.schemas.ts'
 
-export function productRoutes(service: ProductService, guard: Guard) {
+export function productRoutes(service: ProductService, guard: Guard, currency: string) {
   const router = createRouter()
 
   for (const route of [productApi.createProduct, productApi.createProductAlias]) {
     router.openapi({ ...route, middleware: guard('admin') }, async (c) => {
       const product = await service.create(c.req.valid('json'), c.get('principal'), c.get('call'))
       const location = `/products/${product.productId}`
-      return respondJson(c, productResponse(product), 201, { etag: etag(product.version), location })
+      return respondJson(c, productResponse(product, currency), 201, {
+        etag: etag(product.version),
+        location,
+      })
     })
   }
 
@@ -44,7 +47,7 @@ export function productRoutes(service: ProductService, guard: Guard) {
     const product = await service.get(id, c.get('call'))
     c.get('headers')['cache-control'] = cacheControl.revalidated
     if (notModified(c, etag(product.version))) return respond(c, null, 304)
-    return respondJson(c, productResponse(product), 200)
+    return respondJson(c, productResponse(product, currency), 200)
   }
   // Most requests need no check beyond the id. They skip the validators, which would be a third of the work for a read.
   router.get('/products/:id', (c, next) => {
@@ -56,14 +59,14 @@ export function productRoutes(service: ProductService, guard: Guard) {
   for (const route of [productApi.updateProduct, productApi.patchProduct]) {
     router.openapi({ ...route, middleware: guard('admin') }, async (c) => {
       const { id } = c.req.valid('param')
-      const { productId, createdAt: _createdAt, updatedAt: _updatedAt, ...update } = c.req.valid('json')
-      if (productId !== undefined && productId !== id) {
-        throw validationFailed({
-          pointer: '/productId',
-          code: 'rule',
-          message: `must be ${id}, as in the path, or be left out`,
-        })
-      }
+      const {
+        productId,
+        currency: given,
+        createdAt: _createdAt,
+        updatedAt: _updatedAt,
+        ...update
+      } = c.req.valid('json')
+      refuseOthers({ productId, currency: given }, { productId: id, currency })
       const conditions = preconditionsOf(c.req.valid('header'))
       const product = await service.update(
         id,
@@ -71,7 +74,7 @@ export function productRoutes(service: ProductService, guard: Guard) {
         c.get('principal'),
         c.get('call'),
       )
-      return respondJson(c, productResponse(product), 200, { etag: etag(product.version) })
+      return respondJson(c, productResponse(product, currency), 200, { etag: etag(product.version) })
     })
   }
 
@@ -120,4 +123,21 @@ function addStockRoutes(
 function decodeLedgerPlace(productId: string, cursor: string) {
   const [, at, entryId] = decodeCursor(z.tuple([z.literal(productId), z.iso.datetime(), id]), cursor)
   return { at: new Date(at), id: entryId }
+}
+
+type FixedFields = Record<'productId' | 'currency', string>
+
+/** @throws DomainError `validation_failed` if a field that no client can change has another value than the product */
+function refuseOthers(
+  given: { [Field in keyof FixedFields]: string | undefined },
+  product: FixedFields,
+): void {
+  const faults = (['productId', 'currency'] as const)
+    .filter((field) => given[field] !== undefined && given[field] !== product[field])
+    .map((field) => ({
+      pointer: `/${field}`,
+      code: 'rule' as const,
+      message: `must be ${product[field]}, as in the product, or be left out`,
+    }))
+  if (faults.length > 0) throw validationFailed(...faults)
 }

@@ -1,6 +1,16 @@
 import { z } from '@hono/zod-openapi'
 import { page } from '#kernel/http/openapi.ts'
-import { alongWithFields, amount, id, int32, int64, money, text, timestamp } from '#kernel/schemas.ts'
+import {
+  alongWithFields,
+  amount,
+  currency,
+  id,
+  int32,
+  int64,
+  money,
+  text,
+  timestamp,
+} from '#kernel/schemas.ts'
 import { maxPrice, maxStock } from './product.ts'
 
 /** The bodies of the requests and answers of the product module. */
@@ -18,6 +28,7 @@ export const product = z
     price: amount.openapi({
       description: 'The price of one piece, a decimal amount with at most two decimal places.',
     }),
+    currency,
     stock: int32.openapi({
       description: 'The quantity that can still be ordered.',
     }),
@@ -60,6 +71,9 @@ export const productUpdate = z
     productId: id
       .optional()
       .openapi({ description: 'Optional. If it is present, it must be the id in the path.' }),
+    currency: currency.optional().openapi({
+      description: 'Optional. If it is present, it must be the currency of the product.',
+    }),
     createdAt: echoed(z.iso.datetime()),
     updatedAt: echoed(z.iso.datetime()),
   })

@@ -29,8 +29,9 @@ export function createProductService(options: {
   products: ProductRepository
   ledger: Ledger
   stockChanges: StockChanges
+  currency: string
 }) {
-  const { products, ledger, stockChanges } = options
+  const { products, ledger, stockChanges, currency } = options
 
   const get = async (productId: string, call: Call): Promise<Product> => {
     const product = await products.find(productId, call)
@@ -42,7 +43,7 @@ export function createProductService(options: {
     get,
 
     /** Requests with the same query that wait share one read. */
-    list: createList(products),
+    list: createList(products, currency),
 
     create: stockChanges.createProduct,
 
@@ -58,7 +59,7 @@ export function createProductService(options: {
       if (stock !== undefined) return stockChanges.update(productId, { ...update, stock }, by, call)
       return retryCompareAndSet({ subject: 'product', maxAttempts }, async () => {
         const current = await get(productId, call)
-        checkBase(current, update)
+        checkBase(current, update, currency)
         const change = contentChanges(current, update)
         if (Object.keys(change).length === 0) return current
         return products.changeContent(current, change, { sameVersion: dependOnVersion(update) }, call)
@@ -92,7 +93,7 @@ export function createProductService(options: {
   }
 }
 
-const createList = (products: ProductRepository) =>
+const createList = (products: ProductRepository, currency: string) =>
   coalesceReads<ProductListQuery, Representation<Page<ProductResponse>>>(
     {
       name: 'the list of products',
@@ -103,6 +104,6 @@ const createList = (products: ProductRepository) =>
     async (query, call) => {
       const { products: rows, next } = await products.list(query, call)
       const nextCursor = next ? encodePosition(query, next) : null
-      return jsonOf({ data: rows.map(productResponse), nextCursor })
+      return jsonOf({ data: rows.map((row) => productResponse(row, currency)), nextCursor })
     },
   )

@@ -39,6 +39,7 @@ describe('POST /products', () => {
       'name',
       'description',
       'price',
+      'currency',
       'stock',
       'version',
       'createdAt',

@@ -27,12 +27,13 @@ export interface NewProduct extends ProductContent {
   stock: number
 }
 
-/** The product as clients see it. */
-export const productResponse = (product: Product) => ({
+/** The product as clients see it, with the currency of the shop. */
+export const productResponse = (product: Product, currency: string) => ({
   productId: product.productId,
   name: product.name,
   description: product.description,
   price: toDecimal(product.price),
+  currency,
   stock: product.stock,
   version: product.version,
   createdAt: product.createdAt.toISOString(),

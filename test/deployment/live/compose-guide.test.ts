@@ -54,7 +54,7 @@ describe.skipIf(noDocker)('the guide to Compose', () => {
     const code = await new Promise((resolve) => shell.once('close', resolve))
     expect(code, errors().slice(-3_000)).toBe(0)
     // The order of two cups, the list of admins, the backup, and the audits before and after the restore.
-    expect(output()).toContain('"totalAmount":25.8,"status":"confirmed"')
+    expect(output()).toContain('"totalAmount":25.8,"currency":"EUR","status":"confirmed"')
     expect(output()).toContain('admin@example.com')
     expect(output()).toContain('complete')
     expect(output().match(/Checked 1 orders.*0 findings/g)).toHaveLength(2)

@@ -28,8 +28,12 @@ export interface StockChangeAnswer {
 /** The changes of stock that admins request. They share the queue with reservations. */
 export type StockChanges = ReturnType<typeof createStockChanges>
 
-export function createStockChanges(options: { newId: () => string; runInBatch: RunInBatch }) {
-  const { newId, runInBatch } = options
+export function createStockChanges(options: {
+  newId: () => string
+  runInBatch: RunInBatch
+  currency: string
+}) {
+  const { newId, runInBatch, currency } = options
 
   return {
     createProduct: (product: NewProduct, by: Principal, call: Call): Promise<Product> =>
@@ -71,7 +75,7 @@ export function createStockChanges(options: { newId: () => string; runInBatch: R
         {
           lineCount: 1,
           reads: { productIds: [productId] },
-          decide: (batch) => decideUpdate(batch, productId, update, by),
+          decide: (batch) => decideUpdate(batch, productId, update, by, currency),
         },
         call,
       ),
@@ -87,10 +91,11 @@ export function createStockChanges(options: { newId: () => string; runInBatch: R
         {
           lineCount: 1,
           reads: { productIds: [productId], answerId, assumesNew: true },
-          decide: (batch) =>
-            answerId === undefined
-              ? toAnswer(decideChange(batch, productId, request, by), false)
-              : decideKeyedChange(batch, answerId, productId, request, by),
+          decide(batch) {
+            const decide = () => decideChange(batch, productId, request, by, currency)
+            const content = [productId, request.change, request.reason]
+            return decideOnce(batch, answerId, content, decide, currency)
+          },
         },
         call,
       )
@@ -109,10 +114,11 @@ function decideUpdate(
   productId: string,
   update: ProductUpdate & { stock: number },
   by: Principal,
+  currency: string,
 ): Product {
   // The client learns this version from a refusal, or from the next version, which this update makes.
   const current = existing(batch.showProduct(productId), productId)
-  checkBase(current, update)
+  checkBase(current, update, currency)
   const content = contentChanges(current, update)
   const change = update.stock - current.stock
   if (change !== 0 || Object.keys(content).length > 0) batch.changeProduct(productId, change, content)
@@ -131,6 +137,7 @@ function decideChange(
   productId: string,
   { change, reason }: StockChange,
   by: Principal,
+  currency: string,
 ): Decision {
   const current = existing(batch.findProduct(productId), productId)
   const stock = current.stock + change
@@ -141,30 +148,36 @@ function decideChange(
   }
   batch.changeProduct(productId, change)
   batch.addLedgerEntry({ productId, change, stock, by: by.userId, reason })
-  return { product: productResponse(existing(batch.showProduct(productId), productId)) }
+  return { product: productResponse(existing(batch.showProduct(productId), productId), currency) }
 }
 
-/** Answers a repeated request with the stored answer, and stores the answer of a new one. */
-function decideKeyedChange(
+/**
+ * Answers a repeated request with the stored answer, and stores the answer of a new one.
+ * @param answerId undefined: the request has no idempotency key
+ * @param content identifies the operation and the content of the request
+ */
+function decideOnce(
   batch: StockBatch,
-  answerId: string,
-  productId: string,
-  request: StockChange,
-  by: Principal,
+  answerId: string | undefined,
+  content: readonly unknown[],
+  decide: () => Decision,
+  currency: string,
 ): StockChangeAnswer {
-  const requestHash = hash('sha256', JSON.stringify([productId, request.change, request.reason]))
+  if (answerId === undefined) return { ...toAnswer(decide(), currency), replayed: false }
+  const requestHash = hash('sha256', JSON.stringify(content))
   const stored = batch.findAnswer(answerId)
   if (stored && stored.hash !== requestHash) throw keyReused()
-  if (stored) return toAnswer(stored, true)
-  const decision = decideChange(batch, productId, request, by)
+  if (stored) return { ...toAnswer(stored, currency), replayed: true }
+  const decision = decide()
   batch.storeAnswer(answerId, { hash: requestHash, ...decision })
-  return toAnswer(decision, false)
+  return { ...toAnswer(decision, currency), replayed: false }
 }
 
-function toAnswer({ product, rejection }: Decision, replayed: boolean): StockChangeAnswer {
-  if (product) return { product, replayed }
+/** An answer that an earlier version of the program stored has no currency. */
+function toAnswer({ product, rejection }: Decision, currency: string): Omit<StockChangeAnswer, 'replayed'> {
+  if (product) return { product: { ...product, currency: product.currency ?? currency } }
   const { message = '', members } = rejection ?? {}
-  return { refusal: new DomainError('insufficient_stock', message, members), replayed }
+  return { refusal: new DomainError('insufficient_stock', message, members) }
 }
 
 const existing = (product: Product | undefined, productId: string): Product => {

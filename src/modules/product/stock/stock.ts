@@ -64,7 +64,7 @@ export interface ProductChange {
 /** The first answer to a stock change with an idempotency key. `hash` identifies the content of the request. */
 export interface KeyedAnswer {
   hash: string
-  product?: ProductResponse | undefined
+  product?: (Omit<ProductResponse, 'currency'> & Partial<Pick<ProductResponse, 'currency'>>) | undefined
   rejection?: { message: string; members: Record<string, unknown> } | undefined
 }
 
