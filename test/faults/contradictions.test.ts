@@ -2,7 +2,15 @@ import { Types } from 'mongoose'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type Shop, startShop } from '#test/support/shop.ts'
 import { findContradictions } from './contradictions.ts'
-import { acknowledgedOrder, type History, type Purchase, sendPurchase, startHistory } from './history.ts'
+import {
+  acknowledgedOrder,
+  type History,
+  type ProductCreation,
+  type Purchase,
+  sendCreation,
+  sendPurchase,
+  startHistory,
+} from './history.ts'
 
 // Each test tampers with the stored state, or with the history, and expects the checks of the fault tests to find it.
 
@@ -88,6 +96,20 @@ it('a stock and a price that no client has set are found', async () => {
     expect.stringContaining('the stock is 9 instead of 8'),
     expect.stringContaining('costs 0.01 instead of 12.9'),
   ])
+})
+
+it('a second product of one creation, and a lost one, are found', async () => {
+  const { history } = await start()
+  const creation: ProductCreation = { key: 'pot', name: 'Pot of one creation', outcomes: [] }
+  creation.outcomes.push(await sendCreation(shop, creation))
+  history.creations.push(creation)
+  expect(await find(history)).toEqual([])
+  const products = (await shop.collections('product')).collection('products')
+  const pot = await products.findOne({ name: creation.name })
+  await products.insertOne({ ...pot, _id: new Types.ObjectId() })
+  expect(await find(history)).toEqual(['creation pot: made 2 products, and was answered 201'])
+  await products.deleteMany({ name: creation.name })
+  expect(await find(history)).toEqual(['creation pot: made 0 products, and was answered 201'])
 })
 
 it('an answer that the history does not explain is found', async () => {

@@ -29,6 +29,13 @@ export interface StockChange {
   outcomes: Outcome[]
 }
 
+/** One creation of a product by an admin, which may be sent several times. No other product has its name. */
+export interface ProductCreation {
+  key: string
+  name: string
+  outcomes: Outcome[]
+}
+
 /** An update of a product by the version that it was read with. */
 export interface ProductUpdate {
   product: Product
@@ -54,6 +61,7 @@ export interface History {
   purchases: Purchase[]
   statusChanges: StatusChange[]
   stockChanges: StockChange[]
+  creations: ProductCreation[]
   productUpdates: ProductUpdate[]
   /** The number of requests of clients that arrived twice. Each may have taken effect twice if it has no key. */
   requestsDuplicated: number
@@ -77,6 +85,7 @@ export async function startHistory(
     purchases: [],
     statusChanges: [],
     stockChanges: [],
+    creations: [],
     productUpdates: [],
     requestsDuplicated: 0,
   }
@@ -87,6 +96,7 @@ export const outcomesOf = (history: History): Outcome[] => [
   ...history.purchases.flatMap(({ requests }) => requests.map(({ outcome }) => outcome)),
   ...history.statusChanges.map(({ outcome }) => outcome),
   ...history.stockChanges.flatMap(({ outcomes }) => outcomes),
+  ...history.creations.flatMap(({ outcomes }) => outcomes),
   ...history.productUpdates.map(({ outcome }) => outcome),
   ...history.products.flatMap(({ deletions }) => deletions),
 ]
@@ -127,6 +137,13 @@ export const sendStockChange = (shop: RunningShop, { product, key, change }: Sto
     token: shop.adminToken,
     headers: { 'Idempotency-Key': key },
     body: { change },
+  })
+
+export const sendCreation = (shop: RunningShop, { key, name }: ProductCreation): Promise<Answer> =>
+  shop.post('/products', {
+    token: shop.adminToken,
+    headers: { 'Idempotency-Key': key },
+    body: { name, price: 12.9, stock: 1 },
   })
 
 /** The name of a purchase in a contradiction. */

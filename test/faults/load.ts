@@ -5,8 +5,10 @@ import type { RunningShop } from './fleet.ts'
 import {
   type History,
   orderIdOf,
+  type ProductCreation,
   type Purchase,
   type StockChange,
+  sendCreation,
   sendPurchase,
   sendStockChange,
 } from './history.ts'
@@ -32,7 +34,8 @@ export interface Load {
 
 /**
  * Starts the customers of the history and an admin, each with its own sequence of random choices. The customers buy and
- * cancel. They repeat a purchase until it is answered, send it twice at once, or send it only once. The admin changes stocks.
+ * cancel. They repeat a purchase until it is answered, send it twice at once, or send it only once. The admin changes stocks
+ * and creates products.
  */
 export function startLoad(shop: RunningShop, history: History, seed: number): Load {
   const confirmations: Load['confirmations'] = []
@@ -88,6 +91,12 @@ export function startLoad(shop: RunningShop, history: History, seed: number): Lo
       history.stockChanges.push(stockChange)
       const send = () => sendStockChange(shop, stockChange)
       await sendUntilFinal(send, answerTimeoutMs, (outcome) => stockChange.outcomes.push(outcome))
+      if (random.boolean(0.3)) {
+        const creation: ProductCreation = { key: randomUUID(), name: `Pot ${randomUUID()}`, outcomes: [] }
+        history.creations.push(creation)
+        const create = () => sendCreation(shop, creation)
+        await sendUntilFinal(create, answerTimeoutMs, (outcome) => creation.outcomes.push(outcome))
+      }
       await sleep(random.integerBelow(300))
     }
   }

@@ -11,6 +11,7 @@ export type Request =
   | { kind: 'cancel the newest'; back: number }
   | { kind: 'ship' | 'deliver'; back: number }
   | { kind: 'change stock'; product: number; change: number }
+  | { kind: 'create product'; times: number }
   | { kind: 'set price'; product: number; price: number }
   | { kind: 'set stock'; product: number; stock: number }
   | { kind: 'delete product'; product: number }
@@ -71,6 +72,13 @@ const request: fc.Arbitrary<Request> = fc.oneof(
   },
   { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom('ship' as const, 'deliver' as const), back }) },
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('change stock' as const), product, change }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('create product' as const),
+      times: fc.integer({ min: 1, max: 3 }),
+    }),
+  },
   {
     weight: 2,
     // Prices are whole cents, and rarely equal.
@@ -207,6 +215,8 @@ export function describeOperation(operation: Operation): string {
       return `${operation.kind} the order ${operation.back} back`
     case 'change stock':
       return `change the stock of product ${operation.product} by ${operation.change}`
+    case 'create product':
+      return `create a product, ${operation.times} × at once`
     case 'set price':
       return `set the price of product ${operation.product} to ${operation.price}`
     case 'set stock':

@@ -37,6 +37,12 @@ export async function findProductContradictions(
     }
     for (const complaint of findOverwrittenUpdates(product, updates)) complain(complaint)
   }
+  for (const { key, name, outcomes } of history.creations) {
+    const { length } = stored.filter((product) => product.name === name)
+    const status = outcomes.at(-1)?.status
+    if (length !== 1 || status !== 201)
+      complaints.push(`creation ${key}: made ${length} products, and was answered ${status}`)
+  }
   return complaints
 }
 

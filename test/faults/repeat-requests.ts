@@ -8,8 +8,10 @@ import {
   isKeyReused,
   nameOf,
   otherLines,
+  type ProductCreation,
   type Purchase,
   type StockChange,
+  sendCreation,
   sendPurchase,
   sendStockChange,
 } from './history.ts'
@@ -20,7 +22,8 @@ const answerTimeoutMs = 30_000
 const maxConcurrent = 16
 
 /**
- * Repeats all purchases with a key, all acknowledged cancellations and all stock changes, and adds the answers to the history.
+ * Repeats all purchases with a key, all acknowledged cancellations, all stock changes and all creations of products, and adds the
+ * answers to the history.
  * Each of these requests has a final answer afterwards.
  * @returns a complaint about each answer that differs from an earlier answer to the same request
  */
@@ -34,6 +37,7 @@ export async function repeatRequests(history: History, shop: RunningShop): Promi
     await all(keyed, (purchase) => repeatPurchase(purchase, shop)),
     await all([...cancelled], (orderId) => repeatCancellation(orderId, shop)),
     await all(history.stockChanges, (stockChange) => repeatStockChange(stockChange, shop)),
+    await all(history.creations, (creation) => repeatCreation(creation, shop)),
   ]
   return complaints.flat(2)
 }
@@ -75,4 +79,11 @@ async function repeatStockChange(stockChange: StockChange, shop: RunningShop): P
   const repeated = await sendUntilFinal(() => sendStockChange(shop, stockChange), answerTimeoutMs)
   stockChange.outcomes.push(repeated)
   return first ? findDifferentAnswers(`stock change ${stockChange.key}`, [first, repeated]) : []
+}
+
+async function repeatCreation(creation: ProductCreation, shop: RunningShop): Promise<string[]> {
+  const first = creation.outcomes.find(isFinal)
+  const repeated = await sendUntilFinal(() => sendCreation(shop, creation), answerTimeoutMs)
+  creation.outcomes.push(repeated)
+  return findDifferentAnswers(`creation ${creation.key}`, first ? [first, repeated] : [repeated])
 }

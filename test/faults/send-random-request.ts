@@ -6,10 +6,12 @@ import {
   orderIdOf,
   otherLines,
   type Product,
+  type ProductCreation,
   type ProductUpdate,
   type Purchase,
   type StatusChange,
   type StockChange,
+  sendCreation,
   sendPurchase,
   sendStockChange,
 } from './history.ts'
@@ -82,6 +84,13 @@ export async function sendRandomRequest(sender: Sender, request: Request): Promi
       const outcome = await sendOnce(() => sendStockChange(shop, stockChange))
       stockChange.outcomes.push(outcome)
       return [outcome]
+    }
+    case 'create product': {
+      const creation: ProductCreation = { key: randomUUID(), name: `Pot ${randomUUID()}`, outcomes: [] }
+      history.creations.push(creation)
+      const sent = Array.from({ length: request.times }, () => sendOnce(() => sendCreation(shop, creation)))
+      creation.outcomes.push(...(await Promise.all(sent)))
+      return creation.outcomes
     }
     case 'set price': {
       const { price } = request
@@ -180,6 +189,7 @@ const answersByKind: Record<Request['kind'], string[]> = {
   ship: ['200 shipped', '409 invalid_transition'],
   deliver: ['200 delivered', '409 invalid_transition'],
   'change stock': ['200', '409 insufficient_stock', '404 product_not_found'],
+  'create product': ['201'],
   'set price': answersToUpdate,
   'set stock': answersToUpdate,
   'delete product': ['204', '404 product_not_found'],

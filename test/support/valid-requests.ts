@@ -25,7 +25,8 @@ type Make = (shop: Client, people: People, caller: Account) => ValidRequest | Pr
 
 const newProduct = (shop: Client, { boss }: People) => shop.product(boss.token)
 
-const cup = { name: 'Cup', description: 'Stoneware', price: 12.9, stock: 10 }
+/** No two drafts are equal, so that none repeats an earlier one under the same idempotency key. */
+const newDraft = () => ({ name: `Cup ${randomUUID()}`, description: 'Stoneware', price: 12.9, stock: 10 })
 
 async function newBasket(shop: Client, people: People) {
   const { productId } = await newProduct(shop, people)
@@ -68,8 +69,8 @@ export const validRequests = {
   }),
   'GET /.well-known/jwks.json': () => ({ path: '/.well-known/jwks.json' }),
 
-  'POST /products': () => ({ path: '/products', body: cup }),
-  'POST /products/create_product': () => ({ path: '/products/create_product', body: cup }),
+  'POST /products': () => ({ path: '/products', body: newDraft() }),
+  'POST /products/create_product': () => ({ path: '/products/create_product', body: newDraft() }),
   'GET /products': () => ({ path: '/products' }),
   'GET /products/{id}': async (shop, people) => {
     const { productId } = await newProduct(shop, people)

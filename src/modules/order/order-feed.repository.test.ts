@@ -78,7 +78,7 @@ it('a client that follows changes misses none, although some replicas write late
     const lines = [{ productId: orderId, quantity: 1 }]
     const placed = taken(await orders.insert({ ...request, lines }, call()))
     const held = placed.lines.map((line) => ({ ...line, name: 'Cup', price: 500 }))
-    const confirmed = taken(await orders.confirm(placed, held, call()))
+    const confirmed = taken(await orders.confirm(placed, held, 'EUR', call()))
     written.set(orderId, confirmed.version)
     // Another replica takes the next step.
     const other = replicas[Math.floor(Math.random() * replicas.length)] ?? orders

@@ -37,13 +37,17 @@ const createProduct = createRoute({
   path: '/products',
   tags,
   summary: 'Create a product',
-  description: 'Only an admin may create a product.',
+  description:
+    'Only an admin may create a product. With an Idempotency-Key, a request that is sent again creates no second product. The keys of a user are shared with stock changes.',
   security: bearer,
-  request: { body: body(productDraft, examples.draft) },
+  request: {
+    headers: z.object({ 'Idempotency-Key': idempotencyKey }),
+    body: body(productDraft, examples.draft),
+  },
   responses: {
     201: {
       description: 'The new product',
-      headers: { ...etagHeader, ...locationHeader },
+      headers: { ...etagHeader, ...locationHeader, ...replayedHeader },
       content: json(product, examples.created),
       links: {
         placeOrder: {
@@ -52,7 +56,7 @@ const createProduct = createRoute({
         },
       },
     },
-    ...errors(...withBody, ...admin, 'overloaded'),
+    ...errors(...withBody, ...admin, 'idempotency_key_reused', 'overloaded'),
   },
 })
 

@@ -12,20 +12,20 @@ import { createRouter } from '#kernel/http/router.ts'
 import { id, idFormat } from '#kernel/schemas.ts'
 import { productApi } from './product.api.ts'
 import type { ProductService } from './product.service.ts'
-import { productResponse } from './product.ts'
+import { type ProductResponse, productResponse } from './product.ts'
 import { decodePosition } from './product-cursor.schemas.ts'
+import type { StockChangeAnswer } from './stock/stock-changes.ts'
 
 export function productRoutes(service: ProductService, guard: Guard, currency: string) {
   const router = createRouter()
 
   for (const route of [productApi.createProduct, productApi.createProductAlias]) {
     router.openapi({ ...route, middleware: guard('admin') }, async (c) => {
-      const product = await service.create(c.req.valid('json'), c.get('principal'), c.get('call'))
+      const key = c.req.valid('header')['Idempotency-Key']
+      const answer = await service.create(c.req.valid('json'), key, c.get('principal'), c.get('call'))
+      const product = productOf(c, answer)
       const location = `/products/${product.productId}`
-      return respondJson(c, productResponse(product, currency), 201, {
-        etag: etag(product.version),
-        location,
-      })
+      return respondJson(c, product, 201, { etag: etag(product.version), location })
     })
   }
 
@@ -97,14 +97,8 @@ function addStockRoutes(
     const key = c.req.valid('header')['Idempotency-Key']
     const change = { ...c.req.valid('json'), key }
     const { id } = c.req.valid('param')
-    const { product, refusal, replayed } = await service.changeStock(
-      id,
-      change,
-      c.get('principal'),
-      c.get('call'),
-    )
-    if (replayed) c.get('headers')['idempotent-replayed'] = 'true'
-    if (!product) throw refusal
+    const answer = await service.changeStock(id, change, c.get('principal'), c.get('call'))
+    const product = productOf(c, answer)
     return respondJson(c, product, 200, { etag: etag(product.version) })
   })
 
@@ -123,6 +117,13 @@ function addStockRoutes(
 function decodeLedgerPlace(productId: string, cursor: string) {
   const [, at, entryId] = decodeCursor(z.tuple([z.literal(productId), z.iso.datetime(), id]), cursor)
   return { at: new Date(at), id: entryId }
+}
+
+/** The product of an answer that may be repeated. It throws the refusal if there is one. */
+function productOf(c: Context<AppEnv>, { product, refusal, replayed }: StockChangeAnswer): ProductResponse {
+  if (replayed) c.get('headers')['idempotent-replayed'] = 'true'
+  if (!product) throw refusal
+  return product
 }
 
 type FixedFields = Record<'productId' | 'currency', string>

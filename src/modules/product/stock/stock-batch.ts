@@ -78,7 +78,7 @@ function createAnswerStates({ answers: stored, corruptIds }: StoredState) {
   return {
     methods: {
       findAnswer(answerId) {
-        if (corruptIds.has(answerId)) throw new CorruptDocument('the answer to stock change', answerId)
+        if (corruptIds.has(answerId)) throw new CorruptDocument('the answer to the keyed request', answerId)
         readIds.add(answerId)
         return answers.get(answerId)
       },

@@ -17,7 +17,8 @@ export interface StockChange {
 }
 
 /**
- * The product, or the refusal `insufficient_stock`. `replayed` is true if an earlier request with the same key got this answer.
+ * The product, or the refusal `insufficient_stock` of a stock change. `replayed` is true if an earlier request with the same key
+ * got this answer.
  */
 export interface StockChangeAnswer {
   product?: ProductResponse
@@ -34,17 +35,23 @@ export function createStockChanges(options: {
   currency: string
 }) {
   const { newId, runInBatch, currency } = options
+  const runOnce = createRunOnce(runInBatch, currency)
 
   return {
-    createProduct: (product: NewProduct, by: Principal, call: Call): Promise<Product> =>
-      runInBatch(
-        {
-          lineCount: 1,
-          reads: {},
-          decide: (batch) => addProduct(batch, { productId: newId(), ...product }, by),
-        },
-        call,
-      ),
+    /** @param key the idempotency key */
+    createProduct(
+      product: NewProduct,
+      key: string | undefined,
+      by: Principal,
+      call: Call,
+    ): Promise<StockChangeAnswer> {
+      const { name, description, price, stock } = product
+      const content = ['create', name, description, price, stock]
+      return runOnce({ productIds: [], key, content }, by, call, (batch) => {
+        const created = addProduct(batch, { productId: newId(), ...product }, by)
+        return { product: productResponse(created, currency) }
+      })
+    },
 
     /** Creates products with given ids in one transaction, unless one of them exists. */
     createAll: (
@@ -86,22 +93,41 @@ export function createStockChanges(options: {
       by: Principal,
       call: Call,
     ): Promise<StockChangeAnswer> {
-      const answerId = request.key === undefined ? undefined : answerIdOf(by.userId, request.key)
-      return runInBatch(
-        {
-          lineCount: 1,
-          reads: { productIds: [productId], answerId, assumesNew: true },
-          decide(batch) {
-            const decide = () => decideChange(batch, productId, request, by, currency)
-            const content = [productId, request.change, request.reason]
-            return decideOnce(batch, answerId, content, decide, currency)
-          },
-        },
-        call,
+      const content = [productId, request.change, request.reason]
+      return runOnce({ productIds: [productId], key: request.key, content }, by, call, (batch) =>
+        decideChange(batch, productId, request, by, currency),
       )
     },
   }
 }
+
+interface KeyedRequest {
+  productIds: readonly string[]
+  /** The idempotency key. */
+  key: string | undefined
+  /** Identifies the operation and the content of the request. */
+  content: readonly unknown[]
+}
+
+/** Creates the function that runs an operation in a batch, and only once for each idempotency key of a user. */
+const createRunOnce =
+  (runInBatch: RunInBatch, currency: string) =>
+  (
+    { productIds, key, content }: KeyedRequest,
+    by: Principal,
+    call: Call,
+    decide: (batch: StockBatch) => Decision,
+  ): Promise<StockChangeAnswer> => {
+    const answerId = key === undefined ? undefined : answerIdOf(by.userId, key)
+    return runInBatch(
+      {
+        lineCount: 1,
+        reads: { productIds, answerId, assumesNew: true },
+        decide: (batch) => decideOnce(batch, answerId, content, () => decide(batch), currency),
+      },
+      call,
+    )
+  }
 
 function addProduct(batch: StockBatch, product: NewProduct & { productId: string }, by: Principal): Product {
   const { productId, stock } = product
@@ -188,7 +214,7 @@ const existing = (product: Product | undefined, productId: string): Product => {
 const keyReused = () =>
   new DomainError(
     'idempotency_key_reused',
-    'Idempotency-Key: was used for another stock change; repeat that change with this key, or use a new key',
+    'Idempotency-Key: was used for another request; repeat that request with this key, or use a new key',
   )
 
 const insufficientStock = (current: Product, change: number) => ({

@@ -61,7 +61,7 @@ export interface ProductChange {
   requiresVersion: boolean
 }
 
-/** The first answer to a stock change with an idempotency key. `hash` identifies the content of the request. */
+/** The first answer to a request with an idempotency key. `hash` identifies the operation and the content of the request. */
 export interface KeyedAnswer {
   hash: string
   product?: (Omit<ProductResponse, 'currency'> & Partial<Pick<ProductResponse, 'currency'>>) | undefined
