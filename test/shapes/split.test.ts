@@ -49,6 +49,7 @@ describe('the split shape with a service that does not answer', () => {
       expect(answer).toMatchObject({ status: 503, body: { code: 'dependency_unavailable' } })
       expect(answer.headers.get('retry-after')).not.toBeNull()
       orderId = answer.body.orderId
+      expect(answer.headers.get('location')).toBe(`/orders/${orderId}`)
       expect((await shop.get(`/orders/${orderId}`, { token })).body.status).toBe('pending')
     } finally {
       thaw()

@@ -28,6 +28,8 @@ const generalUnions = [
 interface Addition {
   members: z.ZodRawShape
   example?: Readonly<Record<string, unknown>>
+  /** The header fields of its answer. */
+  headers?: Readonly<Record<string, object>>
 }
 
 /**
@@ -87,6 +89,8 @@ export function errorsOf<Own extends ProblemTable>(
       const headers = {
         ...(status === 401 && challenge),
         ...(waiting.length > 0 && retryAfterHeader(waiting.length === here.length)),
+        ...(status === 429 && rateLimitPolicy),
+        ...Object.assign({}, ...here.map((code) => additions[code]?.headers)),
       }
       const schema = here.length === 1 ? schemaOf(String(here[0])) : unionOf(here, status)
       responses[status] = { ...describe(here, schema), headers }
@@ -170,6 +174,14 @@ const retryAfterHeader = (required: boolean) => ({
 const challenge = {
   'WWW-Authenticate': {
     description: 'The scheme `Bearer` and the error (RFC 6750).',
+    required: true,
+    schema: { type: 'string' },
+  },
+}
+const rateLimitPolicy = {
+  'RateLimit-Policy': {
+    description:
+      'The limits of the request, each with its quota and its window in seconds, such as `"account";q=10;w=900, "address";q=100;w=900` (draft-ietf-httpapi-ratelimit-headers). They are the same whichever limit was reached.',
     required: true,
     schema: { type: 'string' },
   },

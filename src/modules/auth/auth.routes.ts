@@ -1,3 +1,6 @@
+import type { Context } from 'hono'
+import { isDomainError } from '#kernel/errors.ts'
+import type { AppEnv } from '#kernel/http/app-env.ts'
 import type { Guard } from '#kernel/http/auth-guard.ts'
 import { cacheControl, respondWith } from '#kernel/http/caching.ts'
 import type { ClientOf } from '#kernel/http/client-address.ts'
@@ -10,6 +13,7 @@ import type { Accounts } from './accounts.ts'
 import { authApi } from './auth.api.ts'
 import { signInCheck } from './auth.schemas.ts'
 import type { SignIn } from './sign-in.ts'
+import { type Limits, rateLimitPolicy } from './throttling/limits.ts'
 import { userResponse } from './user.ts'
 
 export function authRoutes(options: {
@@ -18,18 +22,29 @@ export function authRoutes(options: {
   publicKeys: PublicKey[]
   guard: Guard
   clientOf: ClientOf
+  limits: Limits
 }) {
-  const { accounts, signIn, publicKeys, guard, clientOf } = options
+  const { accounts, signIn, publicKeys, guard, clientOf, limits } = options
+  const registrationPolicy = rateLimitPolicy({
+    address: limits.registrationsPerAddress,
+    name: limits.registrationsPerName,
+  })
+  const passwordPolicy = rateLimitPolicy({
+    account: limits.failuresPerAccount,
+    address: limits.failuresPerAddress,
+  })
   const router = createRouter()
   const middleware = guard('customer')
 
   router.openapi(authApi.registerAccount, async (c) => {
-    const user = await accounts.register(c.req.valid('json'), clientOf(c), c.get('call'))
+    const registering = accounts.register(c.req.valid('json'), clientOf(c), c.get('call'))
+    const user = await withPolicy(c, registrationPolicy, registering)
     return respondJson(c, userResponse(user), 201, { location: '/profile' })
   })
 
   router.openapi({ ...authApi.signIn, request: { body: body(signInCheck) } }, async (c) => {
-    const tokens = await signIn.login(c.req.valid('json'), clientOf(c), c.get('call'))
+    const signingIn = signIn.login(c.req.valid('json'), clientOf(c), c.get('call'))
+    const tokens = await withPolicy(c, passwordPolicy, signingIn)
     return respondJson(c, tokens, 200)
   })
 
@@ -50,7 +65,8 @@ export function authRoutes(options: {
 
   router.openapi({ ...authApi.changePassword, middleware }, async (c) => {
     const { userId } = c.get('principal')
-    await accounts.changePassword({ userId, ...c.req.valid('json') }, clientOf(c), c.get('call'))
+    const change = { userId, ...c.req.valid('json') }
+    await withPolicy(c, passwordPolicy, accounts.changePassword(change, clientOf(c), c.get('call')))
     return respond(c, null, 204)
   })
 
@@ -58,4 +74,18 @@ export function authRoutes(options: {
   router.openapi(authApi.listPublicKeys, (c) => respondWith(c, keySet, cacheControl.keySet))
 
   return router
+}
+
+/** Adds the policy to a refusal for too many attempts. */
+async function withPolicy<Result>(
+  c: Context<AppEnv>,
+  policy: string,
+  work: Promise<Result>,
+): Promise<Result> {
+  try {
+    return await work
+  } catch (error) {
+    if (isDomainError(error, 'rate_limited')) c.get('headers')['ratelimit-policy'] = policy
+    throw error
+  }
 }

@@ -63,6 +63,7 @@ export const auth = defineModule({
 
     return {
       routes: authRoutes({
+        limits,
         accounts: createAccounts({ users, passwords, checkPassword, limits, record }),
         signIn: createSignIn({
           users,

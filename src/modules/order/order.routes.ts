@@ -1,4 +1,7 @@
 import { z } from '@hono/zod-openapi'
+import type { Context } from 'hono'
+import { isDomainError } from '#kernel/errors.ts'
+import type { AppEnv } from '#kernel/http/app-env.ts'
 import type { Guard } from '#kernel/http/auth-guard.ts'
 import { respondWith } from '#kernel/http/caching.ts'
 import { decodeCursor, encodeCursor } from '#kernel/http/paging.ts'
@@ -24,7 +27,8 @@ export function orderRoutes(service: OrderService, guard: Guard, currency: strin
       const { userId } = c.get('principal')
       const key = c.req.valid('header')['Idempotency-Key']
       const lines = c.req.valid('json').productList
-      const { order, refusal, replayed } = await service.place({ userId, key, lines }, c.get('call'))
+      const placing = service.place({ userId, key, lines }, c.get('call'))
+      const { order, refusal, replayed } = await locateUnsettled(c, placing)
       if (replayed) c.get('headers')['idempotent-replayed'] = 'true'
       if (!order) throw refusal
       const location = `/orders/${order.orderId}`
@@ -89,4 +93,15 @@ function decodePosition(list: List, cursor: string): Position {
   const schema = z.tuple([z.literal(JSON.stringify(list)), z.iso.datetime(), id, z.boolean()])
   const [, at, orderId, isAlone] = decodeCursor(schema, cursor)
   return { at: new Date(at), id: orderId, isAlone }
+}
+
+/** Names the order in Location if the answer leaves its outcome open, so that the client can look it up or cancel it. */
+async function locateUnsettled<Result>(c: Context<AppEnv>, placing: Promise<Result>): Promise<Result> {
+  try {
+    return await placing
+  } catch (error) {
+    const orderId = isDomainError(error) ? error.members.orderId : undefined
+    if (typeof orderId === 'string') c.get('headers').location = `/orders/${orderId}`
+    throw error
+  }
 }

@@ -1,5 +1,5 @@
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
-import { dependencyUnavailable } from '#kernel/errors.ts'
+import { DomainError, dependencyUnavailable } from '#kernel/errors.ts'
 import type { Account, Answer } from '#test/support/client.ts'
 import { createGate } from '#test/support/gate.ts'
 import { type ShopWithProductStub, startShopWithProductStub } from '#test/support/product-stub-shop.ts'
@@ -79,6 +79,7 @@ describe('an order whose outcome is not known in time', () => {
       expect(first.headers.get('retry-after')).toBe('1')
       const { orderId } = first.body
       expect(first.body.retryAfter).toBe(1)
+      expect(first.headers.get('location')).toBe(`/orders/${orderId}`)
       expect(await shop.get(`/orders/${orderId}`, { token: ada.token })).toMatchObject({
         body: {
           status: 'pending',
@@ -110,6 +111,19 @@ describe('an order whose outcome is not known in time', () => {
       body: { code: 'dependency_unavailable', orderId: expect.any(String) },
     })
     expect(performance.now() - started).toBeLessThan(5_000)
+    expect(answer.headers.get('location')).toBe(`/orders/${answer.body.orderId}`)
+  })
+
+  it('an order that the product service was too busy for is named in the answer and in its Location', async () => {
+    await open()
+    const { productId } = await product()
+    shop.stubProduct(() => ({
+      reserve: () => Promise.reject(new DomainError('overloaded', 'the stock queue is full')),
+    }))
+    const answer = await place(productId)
+    expect(answer).toMatchObject({ status: 503, body: { code: 'overloaded', orderId: await onlyOrder() } })
+    expect(answer.headers.get('location')).toBe(`/orders/${answer.body.orderId}`)
+    expect(answer.headers.get('retry-after')).not.toBeNull()
   })
 
   it('one of several retries carries an order on', async () => {

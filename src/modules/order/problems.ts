@@ -36,8 +36,15 @@ const orderId = id
   .optional()
   .openapi({ description: 'The id of the order, if its outcome is not known yet.' })
 
+const headers = {
+  Location: {
+    description: 'The path of the order, if the answer has `orderId`.',
+    schema: { type: 'string' },
+  },
+}
+
 /** The error answers of a route of this module, by their codes. */
 export const errors = errorsOf({ ...orderProblems, insufficient_stock: insufficientStock }, 'Order', {
-  dependency_unavailable: { members: { orderId } },
-  overloaded: { members: { orderId } },
+  dependency_unavailable: { members: { orderId }, headers },
+  overloaded: { members: { orderId }, headers },
 })

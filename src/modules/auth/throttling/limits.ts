@@ -49,3 +49,13 @@ export function createLimits(
  */
 export const keyOfName = (kind: 'email' | 'username', name: string): string =>
   createHash('sha256').update(`${kind} ${name.toLowerCase()}`).digest('base64url')
+
+/**
+ * The value of the header field `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers): each limit with its quota and its
+ * window in seconds. It lists all limits of a request, whichever was reached, so that it does not tell whether an account exists.
+ * No answer has the field `RateLimit`, because the remaining number would tell that.
+ */
+export const rateLimitPolicy = (limits: Readonly<Record<string, Limit>>): string =>
+  Object.entries(limits)
+    .map(([name, { rate }]) => `"${name}";q=${rate.max};w=${Math.ceil(rate.withinMs / 1_000)}`)
+    .join(', ')

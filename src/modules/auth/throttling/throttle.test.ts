@@ -68,12 +68,18 @@ function holdComparisons(password: string) {
   return gate
 }
 
+const passwordPolicy = '"account";q=5;w=3600, "address";q=12;w=3600'
+const registrationPolicy = '"address";q=8;w=3600, "name";q=8;w=3600'
+
 /** Expects a refusal, and returns its wait in seconds. */
-const expectThrottled = (answer: Answer): number => {
+const expectThrottled = (answer: Answer, policy = passwordPolicy): number => {
   expect(answer).toMatchObject({ status: 429, body: { code: 'rate_limited' } })
   const seconds = Number(answer.headers.get('retry-after'))
   expect(answer.body.retryAfter).toBe(seconds)
   expect(answer.body.detail).toContain(`${seconds} s`)
+  // The policy is the same whichever limit was reached, and no answer tells how many attempts are left.
+  expect(answer.headers.get('ratelimit-policy')).toBe(policy)
+  expect(answer.headers.get('ratelimit')).toBeNull()
   return seconds
 }
 
@@ -351,7 +357,7 @@ describe('registrations', () => {
     for (let n = 0; n < 4; n++) answers.push(await register(from(address, n)))
     for (let n = 0; n < 4; n++) answers.push(await register(from(address, n), { email: ada.email }))
     expect(statuses(answers)).toEqual([201, 201, 201, 201, 409, 409, 409, 409])
-    expectThrottled(await register(from(address)))
+    expectThrottled(await register(from(address)), registrationPolicy)
     expect((await register(from(newAddress()))).status).toBe(201)
     // A registration with an invalid body is not counted.
     const invalid = newAddress()
@@ -375,7 +381,8 @@ describe('registrations', () => {
         body: { code: 'username_taken' },
       })
     }
-    expectThrottled(await register(from(newAddress()), { username: ada.username.toUpperCase(), email }))
+    const taken = { username: ada.username.toUpperCase(), email }
+    expectThrottled(await register(from(newAddress()), taken), registrationPolicy)
     expect((await register(from(newAddress()), { email })).status).toBe(201)
   })
 
@@ -403,7 +410,7 @@ describe('throttled requests', () => {
     const compare = vi.spyOn(bcrypt, 'compare')
     const commands = recordCommands()
     for (let n = 1; n <= 5; n++) expectThrottled(await attempt(from(newAddress()), { email: ada.email }))
-    for (let n = 1; n <= 5; n++) expectThrottled(await register())
+    for (let n = 1; n <= 5; n++) expectThrottled(await register(), registrationPolicy)
     const own = commands.take().filter(({ database }) => database === `${settings.MONGODB_DATABASE}_auth`)
     commands.stop()
     expect(own.filter(({ name }) => name !== 'find')).toEqual([])
