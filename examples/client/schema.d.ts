@@ -150,7 +150,7 @@ export interface paths {
         put?: never;
         /**
          * Create a product
-         * @description Only an admin may create a product.
+         * @description Only an admin may create a product. With an Idempotency-Key, a request that is sent again creates no second product. The keys of a user are shared with stock changes.
          */
         post: operations["createProduct"];
         delete?: never;
@@ -945,6 +945,8 @@ export interface components {
              * @description The price of one piece, a decimal amount with at most two decimal places.
              */
             price: number;
+            /** @description The currency of the amounts (ISO 4217). The server sets it. */
+            currency: string;
             /**
              * Format: int32
              * @description The quantity that can still be ordered.
@@ -975,6 +977,24 @@ export interface components {
              * @enum {string}
              */
             code: "forbidden";
+            /** @description What was wrong in this request, and what would be right. */
+            detail: string;
+            /** @constant */
+            retryable: false;
+            requestId: string;
+        };
+        /** @description The key was used for another request. */
+        IdempotencyKeyReusedProblem: {
+            /** @constant */
+            type: "/problems/idempotency_key_reused";
+            title: string;
+            /** @constant */
+            status: 422;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "idempotency_key_reused";
             /** @description What was wrong in this request, and what would be right. */
             detail: string;
             /** @constant */
@@ -1103,6 +1123,8 @@ export interface components {
             version?: number;
             /** @description Optional. If it is present, it must be the id in the path. */
             productId?: string;
+            /** @description Optional. If it is present, it must be the currency of the product. */
+            currency?: string;
             /**
              * Format: date-time
              * @description Ignored, so that a client may send the product as it read it.
@@ -1137,24 +1159,6 @@ export interface components {
             productId: string;
             requested: number;
             available: number;
-        };
-        /** @description The key was used for another request. */
-        IdempotencyKeyReusedProblem: {
-            /** @constant */
-            type: "/problems/idempotency_key_reused";
-            title: string;
-            /** @constant */
-            status: 422;
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            code: "idempotency_key_reused";
-            /** @description What was wrong in this request, and what would be right. */
-            detail: string;
-            /** @constant */
-            retryable: false;
-            requestId: string;
         };
         StockAdjustment: {
             /**
@@ -1201,6 +1205,8 @@ export interface components {
              * @description The sum of price times quantity over all lines. Null if the order was never confirmed.
              */
             totalAmount: number | null;
+            /** @description The currency of the amounts (ISO 4217): the one at the confirmation, or the present one if the order was never confirmed. */
+            currency: string;
             status: components["schemas"]["OrderStatus"];
             /**
              * Format: int64
@@ -1464,7 +1470,7 @@ export interface components {
         PlaceOrderConflictProblem: components["schemas"]["RequestInProgressProblem"] | components["schemas"]["InvalidTransitionProblem"] | components["schemas"]["InsufficientStockProblem"];
         PlaceOrderUnprocessableEntityProblem: components["schemas"]["IdempotencyKeyReusedProblem"] | components["schemas"]["UnknownProductProblem"];
         /** @description A problem document (RFC 9457). More codes may be added. */
-        Problem: components["schemas"]["ValidationFailedProblem"] | components["schemas"]["MalformedJsonProblem"] | components["schemas"]["RequestTimeoutProblem"] | components["schemas"]["EmailTakenProblem"] | components["schemas"]["UsernameTakenProblem"] | components["schemas"]["BodyTooLargeProblem"] | components["schemas"]["UnsupportedMediaTypeProblem"] | components["schemas"]["RateLimitedProblem"] | components["schemas"]["HeadersTooLargeProblem"] | components["schemas"]["InternalErrorProblem"] | components["schemas"]["DependencyUnavailableProblem"] | components["schemas"]["OverloadedProblem"] | components["schemas"]["RouteNotFoundProblem"] | components["schemas"]["MethodNotAllowedProblem"] | components["schemas"]["InvalidCredentialsProblem"] | components["schemas"]["InvalidTokenProblem"] | components["schemas"]["UnauthenticatedProblem"] | components["schemas"]["TokenExpiredProblem"] | components["schemas"]["WrongPasswordProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["ProductNotFoundProblem"] | components["schemas"]["ProductVersionConflictProblem"] | components["schemas"]["PreconditionFailedProblem"] | components["schemas"]["PreconditionRequiredProblem"] | components["schemas"]["InsufficientStockProblem"] | components["schemas"]["IdempotencyKeyReusedProblem"] | components["schemas"]["RequestInProgressProblem"] | components["schemas"]["InvalidTransitionProblem"] | components["schemas"]["UnknownProductProblem"] | components["schemas"]["OrderNotFoundProblem"];
+        Problem: components["schemas"]["ValidationFailedProblem"] | components["schemas"]["MalformedJsonProblem"] | components["schemas"]["RequestTimeoutProblem"] | components["schemas"]["EmailTakenProblem"] | components["schemas"]["UsernameTakenProblem"] | components["schemas"]["BodyTooLargeProblem"] | components["schemas"]["UnsupportedMediaTypeProblem"] | components["schemas"]["RateLimitedProblem"] | components["schemas"]["HeadersTooLargeProblem"] | components["schemas"]["InternalErrorProblem"] | components["schemas"]["DependencyUnavailableProblem"] | components["schemas"]["OverloadedProblem"] | components["schemas"]["RouteNotFoundProblem"] | components["schemas"]["MethodNotAllowedProblem"] | components["schemas"]["InvalidCredentialsProblem"] | components["schemas"]["InvalidTokenProblem"] | components["schemas"]["UnauthenticatedProblem"] | components["schemas"]["TokenExpiredProblem"] | components["schemas"]["WrongPasswordProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["IdempotencyKeyReusedProblem"] | components["schemas"]["ProductNotFoundProblem"] | components["schemas"]["ProductVersionConflictProblem"] | components["schemas"]["PreconditionFailedProblem"] | components["schemas"]["PreconditionRequiredProblem"] | components["schemas"]["InsufficientStockProblem"] | components["schemas"]["RequestInProgressProblem"] | components["schemas"]["InvalidTransitionProblem"] | components["schemas"]["UnknownProductProblem"] | components["schemas"]["OrderNotFoundProblem"];
     };
     responses: {
         /** @description `request_timeout`: The request took too long to arrive. Repeat the request over a faster connection. */
@@ -1521,6 +1527,7 @@ export interface components {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "Cache-Control": components["headers"]["Cache-Control"];
                 "Retry-After": components["headers"]["Retry-After"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 [name: string]: unknown;
             };
             content: {
@@ -1659,6 +1666,17 @@ export interface components {
                 "application/problem+json": components["schemas"]["ForbiddenProblem"];
             };
         };
+        /** @description `idempotency_key_reused`: The key was used for another request. Use a new key for a new request. */
+        IdempotencyKeyReused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["IdempotencyKeyReusedProblem"];
+            };
+        };
         /** @description `product_not_found`: There is no such product. Read the list of products again. */
         ProductNotFound: {
             headers: {
@@ -1714,17 +1732,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["InsufficientStockProblem"];
             };
         };
-        /** @description `idempotency_key_reused`: The key was used for another request. Use a new key for a new request. */
-        IdempotencyKeyReused: {
-            headers: {
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                "Cache-Control": components["headers"]["Cache-Control"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["IdempotencyKeyReusedProblem"];
-            };
-        };
         /**
          * @description `request_in_progress`: The first request with this key is still running. Repeat the request unchanged after `Retry-After` seconds.
          *
@@ -1769,6 +1776,8 @@ export interface components {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "Cache-Control": components["headers"]["Cache-Control"];
                 "Retry-After": components["headers"]["Retry-After"];
+                /** @description The path of the order, if the answer has `orderId`. */
+                Location?: string;
                 [name: string]: unknown;
             };
             content: {
@@ -1781,6 +1790,8 @@ export interface components {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "Cache-Control": components["headers"]["Cache-Control"];
                 "Retry-After": components["headers"]["Retry-After"];
+                /** @description The path of the order, if the answer has `orderId`. */
+                Location?: string;
                 [name: string]: unknown;
             };
             content: {
@@ -1844,6 +1855,8 @@ export interface components {
         Location: string;
         /** @description The time in seconds after which the client may repeat the request. */
         "Retry-After": number;
+        /** @description The limits of the request, each with its quota and its window in seconds, such as `"account";q=10;w=900, "address";q=100;w=900` (draft-ietf-httpapi-ratelimit-headers). They are the same whichever limit was reached. */
+        "RateLimit-Policy": string;
         /** @description The methods of the path. Only in an answer 405. */
         Allow: string;
         /** @description The scheme `Bearer` and the error (RFC 6750). */
@@ -2290,6 +2303,7 @@ export interface operations {
                      *           "name": "Espresso cup",
                      *           "description": "Stoneware, 80 ml",
                      *           "price": 12.9,
+                     *           "currency": "EUR",
                      *           "stock": 120,
                      *           "version": 1,
                      *           "createdAt": "2026-11-23T10:15:00.000Z",
@@ -2300,6 +2314,7 @@ export interface operations {
                      *           "name": "Cappuccino cup",
                      *           "description": "Stoneware, 180 ml",
                      *           "price": 14.9,
+                     *           "currency": "EUR",
                      *           "stock": 80,
                      *           "version": 1,
                      *           "createdAt": "2026-11-23T10:15:00.000Z",
@@ -2333,7 +2348,10 @@ export interface operations {
     createProduct: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A key that the client makes for one intended change, such as a UUID. For at least 24 hours, a request with the same key and body gets the answer of the first one. The same key with another body is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2358,6 +2376,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     ETag: components["headers"]["ETag"];
                     Location: components["headers"]["Location"];
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2368,6 +2387,7 @@ export interface operations {
                      *       "description": "Glass and steel, 1 l",
                      *       "price": 34.5,
                      *       "stock": 15,
+                     *       "currency": "EUR",
                      *       "version": 1,
                      *       "createdAt": "2026-11-23T10:15:00.000Z",
                      *       "updatedAt": "2026-11-23T10:15:00.000Z"
@@ -2396,6 +2416,7 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             413: components["responses"]["BodyTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["IdempotencyKeyReused"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -2405,7 +2426,10 @@ export interface operations {
     createProductAlias: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A key that the client makes for one intended change, such as a UUID. For at least 24 hours, a request with the same key and body gets the answer of the first one. The same key with another body is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2430,6 +2454,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     ETag: components["headers"]["ETag"];
                     Location: components["headers"]["Location"];
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2440,6 +2465,7 @@ export interface operations {
                      *       "description": "Glass and steel, 1 l",
                      *       "price": 34.5,
                      *       "stock": 15,
+                     *       "currency": "EUR",
                      *       "version": 1,
                      *       "createdAt": "2026-11-23T10:15:00.000Z",
                      *       "updatedAt": "2026-11-23T10:15:00.000Z"
@@ -2468,6 +2494,7 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             413: components["responses"]["BodyTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["IdempotencyKeyReused"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -2503,6 +2530,7 @@ export interface operations {
                      *       "name": "Espresso cup",
                      *       "description": "Stoneware, 80 ml",
                      *       "price": 12.9,
+                     *       "currency": "EUR",
                      *       "stock": 120,
                      *       "version": 1,
                      *       "createdAt": "2026-11-23T10:15:00.000Z",
@@ -2582,6 +2610,7 @@ export interface operations {
                      *       "name": "Cappuccino cup",
                      *       "description": "Stoneware, 180 ml",
                      *       "price": 15.9,
+                     *       "currency": "EUR",
                      *       "stock": 80,
                      *       "version": 2,
                      *       "createdAt": "2026-11-23T10:15:00.000Z",
@@ -2716,6 +2745,7 @@ export interface operations {
                      *       "name": "Moka pot",
                      *       "description": "Aluminium, for three cups, with a spare seal",
                      *       "price": 29.99,
+                     *       "currency": "EUR",
                      *       "stock": 40,
                      *       "version": 2,
                      *       "createdAt": "2026-11-23T10:15:00.000Z",
@@ -2864,6 +2894,7 @@ export interface operations {
                      *       "name": "House blend",
                      *       "description": "Whole beans, 1 kg",
                      *       "price": 18.99,
+                     *       "currency": "EUR",
                      *       "stock": 225,
                      *       "version": 2,
                      *       "createdAt": "2026-11-23T10:15:00.000Z",
@@ -2957,6 +2988,7 @@ export interface operations {
                      *             }
                      *           ],
                      *           "totalAmount": 29.79,
+                     *           "currency": "EUR",
                      *           "status": "confirmed",
                      *           "version": 2,
                      *           "createdAt": "2026-11-23T10:15:00.000Z",
@@ -3049,6 +3081,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "totalAmount": 29.79,
+                     *       "currency": "EUR",
                      *       "status": "confirmed",
                      *       "version": 2,
                      *       "createdAt": "2026-11-23T10:15:00.000Z",
@@ -3145,6 +3178,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "totalAmount": 29.79,
+                     *       "currency": "EUR",
                      *       "status": "confirmed",
                      *       "version": 2,
                      *       "createdAt": "2026-11-23T10:15:00.000Z",
@@ -3224,6 +3258,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "totalAmount": 29.79,
+                     *       "currency": "EUR",
                      *       "status": "confirmed",
                      *       "version": 2,
                      *       "createdAt": "2026-11-23T10:15:00.000Z",
@@ -3317,6 +3352,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "totalAmount": 29.79,
+                     *       "currency": "EUR",
                      *       "status": "cancelled",
                      *       "version": 4,
                      *       "createdAt": "2026-11-23T10:15:00.000Z",
@@ -3354,6 +3390,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "totalAmount": 29.79,
+                     *       "currency": "EUR",
                      *       "status": "cancelling",
                      *       "version": 3,
                      *       "createdAt": "2026-11-23T10:15:00.000Z",
@@ -3437,6 +3474,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "totalAmount": 29.79,
+                     *       "currency": "EUR",
                      *       "status": "cancelled",
                      *       "version": 4,
                      *       "createdAt": "2026-11-23T10:15:00.000Z",
@@ -3474,6 +3512,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "totalAmount": 29.79,
+                     *       "currency": "EUR",
                      *       "status": "cancelling",
                      *       "version": 3,
                      *       "createdAt": "2026-11-23T10:15:00.000Z",
@@ -3565,6 +3604,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "totalAmount": 29.79,
+                     *       "currency": "EUR",
                      *       "status": "cancelled",
                      *       "version": 4,
                      *       "createdAt": "2026-11-23T10:15:00.000Z",
@@ -3602,6 +3642,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "totalAmount": 29.79,
+                     *       "currency": "EUR",
                      *       "status": "cancelling",
                      *       "version": 3,
                      *       "createdAt": "2026-11-23T10:15:00.000Z",

@@ -42,6 +42,7 @@ describe('requests that are generated from the OpenAPI document', () => {
     ...('password' in body && { password: people.ada.password }),
     ...('newPassword' in body && { newPassword: people.ada.password }),
     ...('productId' in body && { productId: valid.productId }),
+    ...('currency' in body && { currency: valid.currency }),
     ...('change' in body && { change: body.change % 1_000 || 1 }),
   })
 

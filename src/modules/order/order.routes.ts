@@ -20,21 +20,15 @@ const historyCursor = (orderId: string) => z.tuple([z.literal(orderId), z.int().
 
 export function orderRoutes(service: OrderService, guard: Guard, currency: string) {
   const router = createRouter()
-  const middleware = guard('customer')
+  addReads(router, service, guard, currency)
+  addWrites(router, service, guard, currency)
+  return router
+}
 
-  for (const route of [orderApi.placeOrder, orderApi.placeOrderAlias]) {
-    router.openapi({ ...route, middleware }, async (c) => {
-      const { userId } = c.get('principal')
-      const key = c.req.valid('header')['Idempotency-Key']
-      const lines = c.req.valid('json').productList
-      const placing = service.place({ userId, key, lines }, c.get('call'))
-      const { order, refusal, replayed } = await locateUnsettled(c, placing)
-      if (replayed) c.get('headers')['idempotent-replayed'] = 'true'
-      if (!order) throw refusal
-      const location = `/orders/${order.orderId}`
-      return respondJson(c, orderResponse(order, currency), 201, { etag: etag(order.version), location })
-    })
-  }
+type Router = ReturnType<typeof createRouter>
+
+function addReads(router: Router, service: OrderService, guard: Guard, currency: string): void {
+  const middleware = guard('customer')
 
   router.openapi({ ...orderApi.listOrders, middleware }, async (c) => {
     const { sort, limit = 20, cursor, ...filters } = c.req.valid('query')
@@ -58,6 +52,24 @@ export function orderRoutes(service: OrderService, guard: Guard, currency: strin
     const page = await service.history(id, { skip, limit }, c.get('principal'), c.get('call'))
     return respondWith(c, jsonOf({ ...page, data: page.data.map(statusChangeResponse) }))
   })
+}
+
+function addWrites(router: Router, service: OrderService, guard: Guard, currency: string): void {
+  const middleware = guard('customer')
+
+  for (const route of [orderApi.placeOrder, orderApi.placeOrderAlias]) {
+    router.openapi({ ...route, middleware }, async (c) => {
+      const { userId } = c.get('principal')
+      const key = c.req.valid('header')['Idempotency-Key']
+      const lines = c.req.valid('json').productList
+      const placing = service.place({ userId, key, lines }, c.get('call'))
+      const { order, refusal, replayed } = await locateUnsettled(c, placing)
+      if (replayed) c.get('headers')['idempotent-replayed'] = 'true'
+      if (!order) throw refusal
+      const location = `/orders/${order.orderId}`
+      return respondJson(c, orderResponse(order, currency), 201, { etag: etag(order.version), location })
+    })
+  }
 
   for (const route of [orderApi.updateOrder, orderApi.patchOrder]) {
     router.openapi({ ...route, middleware }, async (c) => {
@@ -79,8 +91,6 @@ export function orderRoutes(service: OrderService, guard: Guard, currency: strin
       etag: etag(order.version),
     })
   })
-
-  return router
 }
 
 /** A cursor is only valid for the order and the filters of its own list. */
