@@ -154,7 +154,7 @@ describe('the filters', () => {
   const namesOf = async (query: Query) => (await readList(shop, query, 100)).map(({ name }) => name)
 
   it.each([
-    ['minPrice=-1', 'minPrice', 'format'],
+    ['minPrice=-1', 'minPrice', 'min'],
     ['minPrice=1.999', 'minPrice', 'format'],
     ['minPrice=1e2', 'minPrice', 'format'],
     ['minPrice=', 'minPrice', 'format'],
