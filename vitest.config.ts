@@ -4,8 +4,12 @@ import { hasBrowserTests } from './test/support/chromium.ts'
 export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
-    // `npm run test:deploy` runs those of deployments.
-    exclude: ['test/deployment/live/**', ...(hasBrowserTests() ? [] : ['test/browser/**'])],
+    // `npm run test:deploy` runs those of deployments, and `npm run test:contract` those with compilers and the long fuzzing.
+    exclude: [
+      'test/deployment/live/**',
+      'test/contract/toolchains/**',
+      ...(hasBrowserTests() ? [] : ['test/browser/**']),
+    ],
     globalSetup: ['test/support/shared-mongod.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,

@@ -2,9 +2,9 @@ import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { runProgram } from '#test/support/run-program.ts'
+import { cache } from './cache.ts'
 
 /** The reason why this machine cannot make Python environments. Undefined if it can. */
 export const noPython: string | undefined = (() => {
@@ -23,7 +23,6 @@ export async function pythonPrograms(requirements: string): Promise<string> {
     .update(await readFile(requirements))
     .digest('hex')
     .slice(0, 16)
-  const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'trivet')
   const environment = join(cache, `python-${hash}`)
   const programs = join(environment, 'bin')
   // This file is written last. Without it, the installation was interrupted.
