@@ -485,7 +485,7 @@ export interface components {
          */
         Role: "customer" | "admin";
         BadRequestProblem: components["schemas"]["ValidationFailedProblem"] | components["schemas"]["MalformedJsonProblem"];
-        /** @description The request is not valid. */
+        /** @description A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. */
         ValidationFailedProblem: {
             /** @constant */
             type: "/problems/validation_failed";
@@ -526,7 +526,7 @@ export interface components {
             /** @description What would be right. The text may change. */
             message: string;
         };
-        /** @description The body is not JSON. */
+        /** @description The body is not JSON, or not UTF-8. */
         MalformedJsonProblem: {
             /** @constant */
             type: "/problems/malformed_json";
@@ -544,7 +544,7 @@ export interface components {
             retryable: false;
             requestId: string;
         };
-        /** @description The request took too long to arrive. */
+        /** @description The request, or its body, took too long to arrive. The connection is closed. */
         RequestTimeoutProblem: {
             /** @constant */
             type: "/problems/request_timeout";
@@ -562,7 +562,7 @@ export interface components {
             retryable: true;
             requestId: string;
         };
-        /** @description The e-mail address is taken. */
+        /** @description An account has this e-mail address. Case does not matter. */
         EmailTakenProblem: {
             /** @constant */
             type: "/problems/email_taken";
@@ -580,7 +580,7 @@ export interface components {
             retryable: false;
             requestId: string;
         };
-        /** @description The username is taken. */
+        /** @description An account has this username. Case does not matter. */
         UsernameTakenProblem: {
             /** @constant */
             type: "/problems/username_taken";
@@ -598,7 +598,7 @@ export interface components {
             retryable: false;
             requestId: string;
         };
-        /** @description The body is too large. */
+        /** @description The body has more than 1 MiB. */
         BodyTooLargeProblem: {
             /** @constant */
             type: "/problems/body_too_large";
@@ -616,7 +616,7 @@ export interface components {
             retryable: false;
             requestId: string;
         };
-        /** @description The body is not uncompressed JSON in UTF-8. */
+        /** @description The body is not declared as JSON in UTF-8, or it is compressed. */
         UnsupportedMediaTypeProblem: {
             /** @constant */
             type: "/problems/unsupported_media_type";
@@ -634,7 +634,7 @@ export interface components {
             retryable: false;
             requestId: string;
         };
-        /** @description Too many attempts. */
+        /** @description There were too many failed sign-ins for an account or from an address, or too many registrations. `RateLimit-Policy` has the limits. */
         RateLimitedProblem: {
             /** @constant */
             type: "/problems/rate_limited";
@@ -654,7 +654,7 @@ export interface components {
             /** @description The time in seconds, as in the header Retry-After. */
             retryAfter: number;
         };
-        /** @description The header fields are too large. */
+        /** @description The request line and the header fields have more than 16 KiB together. */
         HeadersTooLargeProblem: {
             /** @constant */
             type: "/problems/headers_too_large";
@@ -672,7 +672,7 @@ export interface components {
             retryable: false;
             requestId: string;
         };
-        /** @description Internal error. */
+        /** @description The program has a defect. The log has the error under the `requestId`. */
         InternalErrorProblem: {
             /** @constant */
             type: "/problems/internal_error";
@@ -691,7 +691,7 @@ export interface components {
             requestId: string;
         };
         ServiceUnavailableProblem: components["schemas"]["DependencyUnavailableProblem"] | components["schemas"]["OverloadedProblem"];
-        /** @description Temporarily unavailable. */
+        /** @description The database or another service did not answer in time. A write may have taken effect. */
         DependencyUnavailableProblem: {
             /** @constant */
             type: "/problems/dependency_unavailable";
@@ -731,7 +731,7 @@ export interface components {
             /** @description The time in seconds, as in the header Retry-After. */
             retryAfter: number;
         };
-        /** @description The route does not exist. */
+        /** @description The path does not exist. */
         RouteNotFoundProblem: {
             /** @constant */
             type: "/problems/route_not_found";
@@ -749,7 +749,7 @@ export interface components {
             retryable: false;
             requestId: string;
         };
-        /** @description The route does not have this method. */
+        /** @description The path does not have this method. `Allow` and `allowed` list its methods. */
         MethodNotAllowedProblem: {
             /** @constant */
             type: "/problems/method_not_allowed";
@@ -791,7 +791,7 @@ export interface components {
             /** @description An opaque token. It can be exchanged once for a new pair of tokens. */
             refreshToken: string;
         };
-        /** @description Unknown account or wrong password. */
+        /** @description There is no account with this name and password. */
         InvalidCredentialsProblem: {
             /** @constant */
             type: "/problems/invalid_credentials";
@@ -821,7 +821,7 @@ export interface components {
             /** Format: password */
             password: string;
         };
-        /** @description The token is not valid. */
+        /** @description The access token is damaged, is not for this API, or its account no longer exists; or the refresh token is unknown, spent or expired. */
         InvalidTokenProblem: {
             /** @constant */
             type: "/problems/invalid_token";
@@ -890,7 +890,7 @@ export interface components {
             retryable: false;
             requestId: string;
         };
-        /** @description The current password is wrong. */
+        /** @description `currentPassword` is not the password of the account. The access token is valid, so that refreshing it does not help. */
         WrongPasswordProblem: {
             /** @constant */
             type: "/problems/wrong_password";
@@ -965,7 +965,7 @@ export interface components {
              */
             updatedAt: string;
         };
-        /** @description Your role does not allow this. */
+        /** @description The role of the user does not allow this. */
         ForbiddenProblem: {
             /** @constant */
             type: "/problems/forbidden";
@@ -983,7 +983,7 @@ export interface components {
             retryable: false;
             requestId: string;
         };
-        /** @description The key was used for another request. */
+        /** @description The `Idempotency-Key` was used for another request. */
         IdempotencyKeyReusedProblem: {
             /** @constant */
             type: "/problems/idempotency_key_reused";
@@ -1027,7 +1027,7 @@ export interface components {
          * @enum {string}
          */
         ProductSort: "newest" | "price" | "-price" | "name";
-        /** @description There is no such product. */
+        /** @description The product does not exist, or was deleted. */
         ProductNotFoundProblem: {
             /** @constant */
             type: "/problems/product_not_found";
@@ -1045,7 +1045,7 @@ export interface components {
             retryable: false;
             requestId: string;
         };
-        /** @description The resource has changed since it was read. */
+        /** @description The resource has changed since the `version` that the update names. `current` is its current state. */
         ProductVersionConflictProblem: {
             /** @constant */
             type: "/problems/version_conflict";
@@ -1065,7 +1065,7 @@ export interface components {
             currentVersion: number;
             current: components["schemas"]["Product"];
         };
-        /** @description A precondition does not hold. */
+        /** @description `If-Match` names another version than the current one, or `If-None-Match` names the current one. */
         PreconditionFailedProblem: {
             /** @constant */
             type: "/problems/precondition_failed";
@@ -1083,7 +1083,7 @@ export interface components {
             retryable: false;
             requestId: string;
         };
-        /** @description The request does not name a version. */
+        /** @description The update does not say which version it is based on. */
         PreconditionRequiredProblem: {
             /** @constant */
             type: "/problems/precondition_required";
@@ -1136,7 +1136,7 @@ export interface components {
              */
             updatedAt?: string;
         };
-        /** @description Not enough in stock. */
+        /** @description The stock is less than the request needs. `items` names each line that falls short. No stock was taken. */
         InsufficientStockProblem: {
             /** @constant */
             type: "/problems/insufficient_stock";
@@ -1243,7 +1243,7 @@ export interface components {
          * @example rejected
          */
         OrderStatus: string;
-        /** @description The first request with this key is still running. */
+        /** @description The first request with this `Idempotency-Key` is still running. */
         RequestInProgressProblem: {
             /** @constant */
             type: "/problems/request_in_progress";
@@ -1263,7 +1263,7 @@ export interface components {
             /** @description The time in seconds, as in the header Retry-After. */
             retryAfter: number;
         };
-        /** @description The status does not allow this step. */
+        /** @description The status of the order does not allow this step. `allowed` lists the steps that this user may take. */
         InvalidTransitionProblem: {
             /** @constant */
             type: "/problems/invalid_transition";
@@ -1289,7 +1289,7 @@ export interface components {
          * @enum {string}
          */
         RequestableOrderStatus: "shipped" | "delivered" | "cancelled";
-        /** @description A product does not exist. */
+        /** @description A product of the order does not exist. `productIds` names each. */
         UnknownProductProblem: {
             /** @constant */
             type: "/problems/unknown_product";
@@ -1309,7 +1309,7 @@ export interface components {
             productIds: string[];
         };
         OrderServiceUnavailableProblem: components["schemas"]["OrderDependencyUnavailableProblem"] | components["schemas"]["OrderOverloadedProblem"];
-        /** @description Temporarily unavailable. */
+        /** @description The database or another service did not answer in time. A write may have taken effect. */
         OrderDependencyUnavailableProblem: {
             /** @constant */
             type: "/problems/dependency_unavailable";
@@ -1375,7 +1375,7 @@ export interface components {
          * @enum {string}
          */
         OrderSort: "newest" | "updated";
-        /** @description There is no such order. */
+        /** @description The order does not exist, or belongs to another user. */
         OrderNotFoundProblem: {
             /** @constant */
             type: "/problems/order_not_found";
@@ -1416,7 +1416,7 @@ export interface components {
             /** @description The databases that have not answered for less than 30 s, as during an election of MongoDB. The field is absent if all databases answer. */
             unavailable?: string[];
         };
-        /** @description Temporarily unavailable. */
+        /** @description The database or another service did not answer in time. A write may have taken effect. */
         ReadinessDependencyUnavailableProblem: {
             /** @constant */
             type: "/problems/dependency_unavailable";
@@ -1455,6 +1455,8 @@ export interface components {
             code: string;
             status: number;
             title: string;
+            /** @description What has happened, as Markdown. */
+            meaning: string;
             /** @description What a client should do, as Markdown. */
             advice: string;
             /** @description Whether a program should send the same request again by itself. */
@@ -1473,7 +1475,7 @@ export interface components {
         Problem: components["schemas"]["ValidationFailedProblem"] | components["schemas"]["MalformedJsonProblem"] | components["schemas"]["RequestTimeoutProblem"] | components["schemas"]["EmailTakenProblem"] | components["schemas"]["UsernameTakenProblem"] | components["schemas"]["BodyTooLargeProblem"] | components["schemas"]["UnsupportedMediaTypeProblem"] | components["schemas"]["RateLimitedProblem"] | components["schemas"]["HeadersTooLargeProblem"] | components["schemas"]["InternalErrorProblem"] | components["schemas"]["DependencyUnavailableProblem"] | components["schemas"]["OverloadedProblem"] | components["schemas"]["RouteNotFoundProblem"] | components["schemas"]["MethodNotAllowedProblem"] | components["schemas"]["InvalidCredentialsProblem"] | components["schemas"]["InvalidTokenProblem"] | components["schemas"]["UnauthenticatedProblem"] | components["schemas"]["TokenExpiredProblem"] | components["schemas"]["WrongPasswordProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["IdempotencyKeyReusedProblem"] | components["schemas"]["ProductNotFoundProblem"] | components["schemas"]["ProductVersionConflictProblem"] | components["schemas"]["PreconditionFailedProblem"] | components["schemas"]["PreconditionRequiredProblem"] | components["schemas"]["InsufficientStockProblem"] | components["schemas"]["RequestInProgressProblem"] | components["schemas"]["InvalidTransitionProblem"] | components["schemas"]["UnknownProductProblem"] | components["schemas"]["OrderNotFoundProblem"];
     };
     responses: {
-        /** @description `request_timeout`: The request took too long to arrive. Repeat the request over a faster connection. */
+        /** @description `request_timeout`: The request, or its body, took too long to arrive. The connection is closed. Repeat the request over a faster connection. */
         RequestTimeout: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1485,9 +1487,9 @@ export interface components {
             };
         };
         /**
-         * @description `email_taken`: The e-mail address is taken. Sign in, or use another e-mail address.
+         * @description `email_taken`: An account has this e-mail address. Case does not matter. Sign in, or use another e-mail address.
          *
-         *     `username_taken`: The username is taken. Choose another username.
+         *     `username_taken`: An account has this username. Case does not matter. Choose another username.
          */
         RegisterAccountConflict: {
             headers: {
@@ -1499,7 +1501,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["RegisterAccountConflictProblem"];
             };
         };
-        /** @description `body_too_large`: The body is too large. Send a smaller body. */
+        /** @description `body_too_large`: The body has more than 1 MiB. Send a smaller body. */
         BodyTooLarge: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1510,7 +1512,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["BodyTooLargeProblem"];
             };
         };
-        /** @description `unsupported_media_type`: The body is not uncompressed JSON in UTF-8. Send `Content-Type: application/json`, and no `Content-Encoding`. */
+        /** @description `unsupported_media_type`: The body is not declared as JSON in UTF-8, or it is compressed. Send `Content-Type: application/json`, and no `Content-Encoding`. */
         UnsupportedMediaType: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1521,7 +1523,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["UnsupportedMediaTypeProblem"];
             };
         };
-        /** @description `rate_limited`: Too many attempts. Wait for `Retry-After` seconds. The time is longer each time that the limit is reached. */
+        /** @description `rate_limited`: There were too many failed sign-ins for an account or from an address, or too many registrations. `RateLimit-Policy` has the limits. Wait for `Retry-After` seconds. The time is longer each time that the limit is reached. */
         RateLimited: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1534,7 +1536,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["RateLimitedProblem"];
             };
         };
-        /** @description `headers_too_large`: The header fields are too large. Send fewer or shorter header fields. */
+        /** @description `headers_too_large`: The request line and the header fields have more than 16 KiB together. Send fewer or shorter header fields. */
         HeadersTooLarge: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1545,7 +1547,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["HeadersTooLargeProblem"];
             };
         };
-        /** @description `internal_error`: Internal error. Report the error with its `requestId`. */
+        /** @description `internal_error`: The program has a defect. The log has the error under the `requestId`. Report the error with its `requestId`. */
         InternalError: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1557,7 +1559,7 @@ export interface components {
             };
         };
         /**
-         * @description `dependency_unavailable`: Temporarily unavailable. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one.
+         * @description `dependency_unavailable`: The database or another service did not answer in time. A write may have taken effect. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one.
          *
          *     `overloaded`: Too many requests are waiting. Repeat the request after `Retry-After` seconds.
          */
@@ -1575,9 +1577,9 @@ export interface components {
         /**
          * @description Any other problem. A client that does not know its `code` goes by `status` and `retryable`.
          *
-         *     `route_not_found`: The route does not exist. Check the path. `/docs` lists the routes.
+         *     `route_not_found`: The path does not exist. Check the path. `/docs` lists the routes.
          *
-         *     `method_not_allowed`: The route does not have this method. Use one of the methods in `allowed`.
+         *     `method_not_allowed`: The path does not have this method. `Allow` and `allowed` list its methods. Use one of the methods in `allowed`.
          */
         OtherProblem: {
             headers: {
@@ -1590,7 +1592,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `invalid_credentials`: Unknown account or wrong password. Ask the user for the password again. */
+        /** @description `invalid_credentials`: There is no account with this name and password. Ask the user for the password again. */
         InvalidCredentials: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1602,7 +1604,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["InvalidCredentialsProblem"];
             };
         };
-        /** @description `invalid_token`: The token is not valid. Sign in again. */
+        /** @description `invalid_token`: The access token is damaged, is not for this API, or its account no longer exists; or the refresh token is unknown, spent or expired. Sign in again. */
         InvalidToken: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1614,7 +1616,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["InvalidTokenProblem"];
             };
         };
-        /** @description `dependency_unavailable`: Temporarily unavailable. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one. */
+        /** @description `dependency_unavailable`: The database or another service did not answer in time. A write may have taken effect. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one. */
         DependencyUnavailable: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1629,7 +1631,7 @@ export interface components {
         /**
          * @description `unauthenticated`: The request has no access token. Sign in, and send `Authorization: Bearer <token>`.
          *
-         *     `invalid_token`: The token is not valid. Sign in again.
+         *     `invalid_token`: The access token is damaged, is not for this API, or its account no longer exists; or the refresh token is unknown, spent or expired. Sign in again.
          *
          *     `token_expired`: The access token has expired. Refresh the access token, or sign in again.
          */
@@ -1644,7 +1646,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["UnauthorizedProblem"];
             };
         };
-        /** @description `wrong_password`: The current password is wrong. Ask the user for the current password again. */
+        /** @description `wrong_password`: `currentPassword` is not the password of the account. The access token is valid, so that refreshing it does not help. Ask the user for the current password again. */
         WrongPassword: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1655,7 +1657,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["WrongPasswordProblem"];
             };
         };
-        /** @description `forbidden`: Your role does not allow this. Ask an admin to do this. */
+        /** @description `forbidden`: The role of the user does not allow this. Ask an admin to do this. */
         Forbidden: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1666,7 +1668,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["ForbiddenProblem"];
             };
         };
-        /** @description `idempotency_key_reused`: The key was used for another request. Use a new key for a new request. */
+        /** @description `idempotency_key_reused`: The `Idempotency-Key` was used for another request. Use a new key for a new request. */
         IdempotencyKeyReused: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1677,7 +1679,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["IdempotencyKeyReusedProblem"];
             };
         };
-        /** @description `product_not_found`: There is no such product. Read the list of products again. */
+        /** @description `product_not_found`: The product does not exist, or was deleted. Read the list of products again. */
         ProductNotFound: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1688,7 +1690,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["ProductNotFoundProblem"];
             };
         };
-        /** @description `version_conflict`: The resource has changed since it was read. Compare the change with `current`. Repeat the request with `currentVersion` as its `version`. */
+        /** @description `version_conflict`: The resource has changed since the `version` that the update names. `current` is its current state. Compare the change with `current`. Repeat the request with `currentVersion` as its `version`. */
         ProductVersionConflict: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1699,7 +1701,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["ProductVersionConflictProblem"];
             };
         };
-        /** @description `precondition_failed`: A precondition does not hold. Read the resource again. Repeat the request with its current `ETag` if the change is still right. */
+        /** @description `precondition_failed`: `If-Match` names another version than the current one, or `If-None-Match` names the current one. Read the resource again. Repeat the request with its current `ETag` if the change is still right. */
         PreconditionFailed: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1710,7 +1712,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["PreconditionFailedProblem"];
             };
         };
-        /** @description `precondition_required`: The request does not name a version. Send `version` or `If-Match`. */
+        /** @description `precondition_required`: The update does not say which version it is based on. Send `version` or `If-Match`. */
         PreconditionRequired: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1721,7 +1723,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["PreconditionRequiredProblem"];
             };
         };
-        /** @description `insufficient_stock`: Not enough in stock. Reduce the quantities. `items` has the available quantity of each product. */
+        /** @description `insufficient_stock`: The stock is less than the request needs. `items` names each line that falls short. No stock was taken. Reduce the quantities. `items` has the available quantity of each product. */
         InsufficientStock: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1733,11 +1735,11 @@ export interface components {
             };
         };
         /**
-         * @description `request_in_progress`: The first request with this key is still running. Repeat the request unchanged after `Retry-After` seconds.
+         * @description `request_in_progress`: The first request with this `Idempotency-Key` is still running. Repeat the request unchanged after `Retry-After` seconds.
          *
-         *     `invalid_transition`: The status does not allow this step. Choose one of the steps in `allowed`.
+         *     `invalid_transition`: The status of the order does not allow this step. `allowed` lists the steps that this user may take. Choose one of the steps in `allowed`.
          *
-         *     `insufficient_stock`: Not enough in stock. Reduce the quantities. `items` has the available quantity of each product.
+         *     `insufficient_stock`: The stock is less than the request needs. `items` names each line that falls short. No stock was taken. Reduce the quantities. `items` has the available quantity of each product.
          */
         PlaceOrderConflict: {
             headers: {
@@ -1752,9 +1754,9 @@ export interface components {
             };
         };
         /**
-         * @description `idempotency_key_reused`: The key was used for another request. Use a new key for a new request.
+         * @description `idempotency_key_reused`: The `Idempotency-Key` was used for another request. Use a new key for a new request.
          *
-         *     `unknown_product`: A product does not exist. Remove the products in `productIds` from the order.
+         *     `unknown_product`: A product of the order does not exist. `productIds` names each. Remove the products in `productIds` from the order.
          */
         PlaceOrderUnprocessableEntity: {
             headers: {
@@ -1767,7 +1769,7 @@ export interface components {
             };
         };
         /**
-         * @description `dependency_unavailable`: Temporarily unavailable. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one.
+         * @description `dependency_unavailable`: The database or another service did not answer in time. A write may have taken effect. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one.
          *
          *     `overloaded`: Too many requests are waiting. Repeat the request after `Retry-After` seconds.
          */
@@ -1784,7 +1786,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["OrderServiceUnavailableProblem"];
             };
         };
-        /** @description `dependency_unavailable`: Temporarily unavailable. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one. */
+        /** @description `dependency_unavailable`: The database or another service did not answer in time. A write may have taken effect. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one. */
         OrderDependencyUnavailable: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1798,7 +1800,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["OrderDependencyUnavailableProblem"];
             };
         };
-        /** @description `order_not_found`: There is no such order. Read the list of orders again. */
+        /** @description `order_not_found`: The order does not exist, or belongs to another user. Read the list of orders again. */
         OrderNotFound: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1809,7 +1811,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["OrderNotFoundProblem"];
             };
         };
-        /** @description `invalid_transition`: The status does not allow this step. Choose one of the steps in `allowed`. */
+        /** @description `invalid_transition`: The status of the order does not allow this step. `allowed` lists the steps that this user may take. Choose one of the steps in `allowed`. */
         InvalidTransition: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1820,7 +1822,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["InvalidTransitionProblem"];
             };
         };
-        /** @description `dependency_unavailable`: Temporarily unavailable. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one. */
+        /** @description `dependency_unavailable`: The database or another service did not answer in time. A write may have taken effect. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one. */
         ReadinessDependencyUnavailable: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1832,7 +1834,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["ReadinessDependencyUnavailableProblem"];
             };
         };
-        /** @description `route_not_found`: The route does not exist. Check the path. `/docs` lists the routes. */
+        /** @description `route_not_found`: The path does not exist. Check the path. `/docs` lists the routes. */
         RouteNotFound: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1912,9 +1914,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             * @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names.
              *
-             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             *     `malformed_json`: The body is not JSON, or not UTF-8. Send a JSON body in UTF-8.
              */
             400: {
                 headers: {
@@ -1970,9 +1972,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             * @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names.
              *
-             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             *     `malformed_json`: The body is not JSON, or not UTF-8. Send a JSON body in UTF-8.
              */
             400: {
                 headers: {
@@ -2033,9 +2035,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             * @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names.
              *
-             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             *     `malformed_json`: The body is not JSON, or not UTF-8. Send a JSON body in UTF-8.
              */
             400: {
                 headers: {
@@ -2085,9 +2087,9 @@ export interface operations {
                 content?: never;
             };
             /**
-             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             * @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names.
              *
-             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             *     `malformed_json`: The body is not JSON, or not UTF-8. Send a JSON body in UTF-8.
              */
             400: {
                 headers: {
@@ -2137,7 +2139,7 @@ export interface operations {
                     "application/json": components["schemas"]["User"];
                 };
             };
-            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2185,9 +2187,9 @@ export interface operations {
                 content?: never;
             };
             /**
-             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             * @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names.
              *
-             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             *     `malformed_json`: The body is not JSON, or not UTF-8. Send a JSON body in UTF-8.
              */
             400: {
                 headers: {
@@ -2245,7 +2247,7 @@ export interface operations {
                     "application/json": components["schemas"]["KeySet"];
                 };
             };
-            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2327,7 +2329,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProductPage"];
                 };
             };
-            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2397,9 +2399,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             * @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names.
              *
-             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             *     `malformed_json`: The body is not JSON, or not UTF-8. Send a JSON body in UTF-8.
              */
             400: {
                 headers: {
@@ -2475,9 +2477,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             * @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names.
              *
-             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             *     `malformed_json`: The body is not JSON, or not UTF-8. Send a JSON body in UTF-8.
              */
             400: {
                 headers: {
@@ -2550,7 +2552,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2621,9 +2623,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             * @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names.
              *
-             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             *     `malformed_json`: The body is not JSON, or not UTF-8. Send a JSON body in UTF-8.
              */
             400: {
                 headers: {
@@ -2675,7 +2677,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2756,9 +2758,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             * @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names.
              *
-             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             *     `malformed_json`: The body is not JSON, or not UTF-8. Send a JSON body in UTF-8.
              */
             400: {
                 headers: {
@@ -2833,7 +2835,7 @@ export interface operations {
                     "application/json": components["schemas"]["StockChangePage"];
                 };
             };
-            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2905,9 +2907,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             * @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names.
              *
-             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             *     `malformed_json`: The body is not JSON, or not UTF-8. Send a JSON body in UTF-8.
              */
             400: {
                 headers: {
@@ -3001,7 +3003,7 @@ export interface operations {
                     "application/json": components["schemas"]["OrderPage"];
                 };
             };
-            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3092,9 +3094,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             * @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names.
              *
-             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             *     `malformed_json`: The body is not JSON, or not UTF-8. Send a JSON body in UTF-8.
              */
             400: {
                 headers: {
@@ -3189,9 +3191,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             * @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names.
              *
-             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             *     `malformed_json`: The body is not JSON, or not UTF-8. Send a JSON body in UTF-8.
              */
             400: {
                 headers: {
@@ -3278,7 +3280,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3401,9 +3403,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             * @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names.
              *
-             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             *     `malformed_json`: The body is not JSON, or not UTF-8. Send a JSON body in UTF-8.
              */
             400: {
                 headers: {
@@ -3522,7 +3524,7 @@ export interface operations {
                     "application/json": components["schemas"]["Order"];
                 };
             };
-            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3653,9 +3655,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names.
+             * @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names.
              *
-             *     `malformed_json`: The body is not JSON. Send a JSON body in UTF-8.
+             *     `malformed_json`: The body is not JSON, or not UTF-8. Send a JSON body in UTF-8.
              */
             400: {
                 headers: {
@@ -3726,7 +3728,7 @@ export interface operations {
                     "application/json": components["schemas"]["OrderHistoryPage"];
                 };
             };
-            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3771,7 +3773,7 @@ export interface operations {
                     "application/json": components["schemas"]["Liveness"];
                 };
             };
-            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3814,7 +3816,7 @@ export interface operations {
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
-            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3861,7 +3863,7 @@ export interface operations {
                     "text/html": string;
                 };
             };
-            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3909,7 +3911,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenApiDocument"];
                 };
             };
-            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3947,7 +3949,7 @@ export interface operations {
                     "text/html": string;
                 };
             };
-            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3990,6 +3992,7 @@ export interface operations {
                      *           "code": "forbidden",
                      *           "status": 403,
                      *           "title": "Your role does not allow this",
+                     *           "meaning": "The role of the user does not allow this.",
                      *           "advice": "Ask an admin to do this.",
                      *           "retryable": false,
                      *           "example": {
@@ -4009,7 +4012,7 @@ export interface operations {
                     "text/html": string;
                 };
             };
-            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -4053,6 +4056,7 @@ export interface operations {
                      *       "code": "forbidden",
                      *       "status": 403,
                      *       "title": "Your role does not allow this",
+                     *       "meaning": "The role of the user does not allow this.",
                      *       "advice": "Ask an admin to do this.",
                      *       "retryable": false,
                      *       "example": {
@@ -4070,7 +4074,7 @@ export interface operations {
                     "text/html": string;
                 };
             };
-            /** @description `validation_failed`: The request is not valid. Correct the fields and parameters that `errors` names. */
+            /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

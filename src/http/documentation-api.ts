@@ -13,6 +13,7 @@ const problemType = z
     code: z.string(),
     status: z.int(),
     title: z.string(),
+    meaning: z.string().openapi({ description: 'What has happened, as Markdown.' }),
     advice: z.string().openapi({ description: 'What a client should do, as Markdown.' }),
     retryable: z.boolean().openapi({
       description: 'Whether a program should send the same request again by itself.',

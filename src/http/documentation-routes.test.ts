@@ -127,10 +127,13 @@ it('each problem type has a description with an example, and the list has all of
   const list = (await shop.get('/problems')).body.data
   expect(list.map(({ code }: { code: string }) => code)).toEqual(Object.keys(problems))
   const page = (await read('/problems', browser)).body
-  for (const [code, { status, title, advice, retryable = false }] of Object.entries(problems)) {
+  for (const [code, { status, title, meaning, advice, retryable = false }] of Object.entries(problems)) {
     const type = `/problems/${code}`
     const answer = await shop.get(type)
-    expect(answer).toMatchObject({ status: 200, body: { type, code, status, title, advice, retryable } })
+    expect(answer).toMatchObject({
+      status: 200,
+      body: { type, code, status, title, meaning, advice, retryable },
+    })
     expect(answer.body.example).toMatchObject({ type, code, status, title, retryable })
     expect(list).toContainEqual(answer.body)
     expect(page).toContain(`<a href="${type}">`)
@@ -151,7 +154,9 @@ it('texts of problems are escaped in pages, and text between backticks becomes c
   const hostile = '<img src=x onerror=alert(1)>'
   const routes = documentationRoutes({
     document: () => ({}),
-    problems: { hostile: { status: 404, title: hostile, advice: `Read \`${hostile}\` & go.` } },
+    problems: {
+      hostile: { status: 404, title: hostile, meaning: hostile, advice: `Read \`${hostile}\` & go.` },
+    },
     demo: false,
   })
   const app = createRouter()

@@ -70,9 +70,9 @@ export function documentationRoutes(options: {
 }
 
 function problemType(code: string, problem: Problem): ProblemType {
-  const { status, title, advice, retryable = false } = problem
+  const { status, title, meaning, advice, retryable = false } = problem
   const example = exampleOf(code, problem).value
-  return { type: `/problems/${code}`, code, status, title, advice, retryable, example }
+  return { type: `/problems/${code}`, code, status, title, meaning, advice, retryable, example }
 }
 
 function respondPage(c: Context<AppEnv>, page: string, policy: string): Response {

@@ -11,19 +11,21 @@ import { problems } from '#test/support/problems.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-it('docs/errors.md has each code with its status, whether it is retryable, and its advice, module by module', async () => {
+it('docs/errors.md has each code with its status, whether it is retryable, its meaning and its advice, module by module', async () => {
   const page = await readFile(join(root, 'docs', 'errors.md'), 'utf8')
-  const rows = [...page.matchAll(/^\| `(\w+)` \| (\d{3}) \| (yes|no) \| .* \| (.*) \|$/gm)]
-  const documented = rows.map(([, code, status, retryable, advice]) => ({
+  const rows = [...page.matchAll(/^\| `(\w+)` \| (\d{3}) \| (yes|no) \| (.*) \| (.*) \|$/gm)]
+  const documented = rows.map(([, code, status, retryable, meaning, advice]) => ({
     code,
     status: Number(status),
     retryable: retryable === 'yes',
+    meaning,
     advice,
   }))
-  const defined = Object.entries(problems).map(([code, { status, retryable = false, advice }]) => ({
+  const defined = Object.entries(problems).map(([code, { status, retryable = false, meaning, advice }]) => ({
     code,
     status,
     retryable,
+    meaning,
     advice,
   }))
   expect(documented).toEqual(defined)
@@ -36,7 +38,12 @@ it('docs/errors.md has each code of an entry of errors', async () => {
 })
 
 it('the boot refuses a code that two modules have, and names both', () => {
-  const problem = { status: 404, title: 'There is no such cup', advice: 'Read the list again.' } as const
+  const problem = {
+    status: 404,
+    title: 'There is no such cup',
+    meaning: 'The cup was deleted.',
+    advice: 'Read the list again.',
+  } as const
   const modules = ['cups', 'plates'].map((name) => ({ name, problems: { cup_not_found: problem } }))
   expect(() => joinProblems(modules)).toThrow(
     'the problem cup_not_found of plates must have another code, because cups already has this one',

@@ -8,6 +8,7 @@ export interface ProblemType {
   code: string
   status: number
   title: string
+  meaning: string
   advice: string
   retryable: boolean
   example: object
@@ -21,6 +22,8 @@ export const problemPage = (problem: ProblemType, assets: string): string =>
       <p class="quiet"><a href="/problems">All problems</a></p>
       <h1>${problem.title}</h1>
       <p><code class="tag">${problem.code}</code> <span class="tag">${problem.status} ${STATUS_CODES[problem.status]}</span></p>
+      <h2>What it means</h2>
+      <p>${inlineMarkdown(problem.meaning)}</p>
       <h2>What to do</h2>
       <p>${inlineMarkdown(problem.advice)}</p>
       <h2>Whether to retry</h2>

@@ -67,7 +67,7 @@ export function errorsOf<Own extends ProblemTable>(
 
   const describe = (codes: readonly string[], schema: z.ZodType) => ({
     description: codes
-      .map((code) => `\`${code}\`: ${problemFor(code).title}. ${problemFor(code).advice}`)
+      .map((code) => `\`${code}\`: ${problemFor(code).meaning} ${problemFor(code).advice}`)
       .join('\n\n'),
     content: {
       'application/problem+json': {
@@ -123,7 +123,7 @@ const constant = (value: string | number | boolean) =>
 
 const problemSchema = (
   code: string,
-  { status, title, retryAfter, retryable = false, members }: Problem,
+  { status, meaning, retryAfter, retryable = false, members }: Problem,
   added: z.ZodRawShape = {},
 ) =>
   z
@@ -141,7 +141,7 @@ const problemSchema = (
       ...members,
       ...added,
     })
-    .openapi({ description: `${title}.` })
+    .openapi({ description: meaning })
 
 /** An example of a problem document. */
 export const exampleOf = (

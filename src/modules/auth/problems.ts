@@ -10,21 +10,26 @@ export const authProblems = {
   invalid_credentials: {
     status: 401,
     title: 'Unknown account or wrong password',
+    meaning: 'There is no account with this name and password.',
     advice: 'Ask the user for the password again.',
   },
   email_taken: {
     status: 409,
     title: 'The e-mail address is taken',
+    meaning: 'An account has this e-mail address. Case does not matter.',
     advice: 'Sign in, or use another e-mail address.',
   },
   username_taken: {
     status: 409,
     title: 'The username is taken',
+    meaning: 'An account has this username. Case does not matter.',
     advice: 'Choose another username.',
   },
   wrong_password: {
     status: 422,
     title: 'The current password is wrong',
+    meaning:
+      '`currentPassword` is not the password of the account. The access token is valid, so that refreshing it does not help.',
     advice: 'Ask the user for the current password again.',
   },
 } satisfies ProblemTable

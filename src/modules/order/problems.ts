@@ -14,11 +14,14 @@ export const orderProblems = {
   order_not_found: {
     status: 404,
     title: 'There is no such order',
+    meaning: 'The order does not exist, or belongs to another user.',
     advice: 'Read the list of orders again.',
   },
   invalid_transition: {
     status: 409,
     title: 'The status does not allow this step',
+    meaning:
+      'The status of the order does not allow this step. `allowed` lists the steps that this user may take.',
     members: { from: orderStatus, to: orderStatus, allowed: z.array(requestableStatus) },
     example: { from: 'shipped', to: 'cancelled', allowed: [] },
     advice: 'Choose one of the steps in `allowed`.',
@@ -26,6 +29,7 @@ export const orderProblems = {
   unknown_product: {
     status: 422,
     title: 'A product does not exist',
+    meaning: 'A product of the order does not exist. `productIds` names each.',
     members: { productIds: z.array(id) },
     example: { productIds: ['66f2a1b0c3d4e5f60718293a'] },
     advice: 'Remove the products in `productIds` from the order.',

@@ -22,6 +22,8 @@ export type ShortItem = z.infer<typeof shortItem>
 export const insufficientStock = {
   status: 409,
   title: 'Not enough in stock',
+  meaning:
+    'The stock is less than the request needs. `items` names each line that falls short. No stock was taken.',
   members: { items: z.array(shortItem) },
   example: { items: [{ productId: '66f2a1b0c3d4e5f60718293a', requested: 3, available: 1 }] },
   advice: 'Reduce the quantities. `items` has the available quantity of each product.',

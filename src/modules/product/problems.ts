@@ -13,6 +13,7 @@ export const productProblems = {
   product_not_found: {
     status: 404,
     title: 'There is no such product',
+    meaning: 'The product does not exist, or was deleted.',
     advice: 'Read the list of products again.',
   },
   insufficient_stock: insufficientStock,
