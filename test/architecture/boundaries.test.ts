@@ -208,7 +208,14 @@ let planted: ICruiseResult
 
 beforeAll(async () => {
   copy = await mkdtemp(join(tmpdir(), 'trivet-boundaries-'))
-  for (const name of ['src', 'test', 'package.json', 'tsconfig.json', '.dependency-cruiser.mjs']) {
+  for (const name of [
+    'src',
+    'test',
+    'examples',
+    'package.json',
+    'tsconfig.json',
+    '.dependency-cruiser.mjs',
+  ]) {
     await cp(join(root, name), join(copy, name), { recursive: true })
   }
   await symlink(join(root, 'node_modules'), join(copy, 'node_modules'), 'junction')
