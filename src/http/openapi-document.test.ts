@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Json } from '#test/support/client.ts'
@@ -315,6 +316,11 @@ describe('the described answers', () => {
       for (const field of schema.required ?? []) expect(schema.example, name).toHaveProperty(field)
     }
   })
+})
+
+it('a service returns the document in the repository', async () => {
+  const file = await readFile(new URL('../../docs/openapi.json', import.meta.url), 'utf8')
+  expect(document).toEqual(JSON.parse(file))
 })
 
 it('each service returns the same whole document', async () => {

@@ -3,6 +3,7 @@ import { type DomainError, refusedInput } from '#kernel/errors.ts'
 import { faultsOf, type Part } from '#kernel/http/input-faults.ts'
 import { pascalCase, phraseOf } from '#kernel/http/problem-responses.ts'
 import { problemOf } from '#kernel/http/problems.ts'
+import { validationMessage } from '#kernel/validation-messages.ts'
 import type { joinOperations } from './join-operations.ts'
 import { type DescribedSchema, type OpenApiDocument, operationsOf, schemaRef } from './openapi-parts.ts'
 import { malformedRequest } from './raw-answers.ts'
@@ -85,7 +86,7 @@ const hasField = (schema: unknown, name: string): schema is z.ZodObject =>
   Object.hasOwn((schema as z.ZodObject | undefined)?.shape ?? {}, name)
 
 function refusal(part: Part, schema: z.ZodType, input: object): DomainError {
-  const { error } = schema.safeParse(input)
+  const { error } = schema.safeParse(input, { error: validationMessage })
   if (!error) return malformedRequest()
   const { listed, count } = faultsOf(part, schema, input, error)
   return refusedInput(listed, count)

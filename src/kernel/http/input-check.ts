@@ -1,6 +1,7 @@
 import { type RouteConfig, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import { type Fault, refusedInput } from '#kernel/errors.ts'
+import { validationMessage } from '#kernel/validation-messages.ts'
 import type { AppEnv } from './app-env.ts'
 import { faultsOf, type Part } from './input-faults.ts'
 import { maxBodyValues, readJson } from './json-body.ts'
@@ -26,7 +27,7 @@ export function checkInput({
     const faults: Fault[] = []
     let count = 0
     const check = (target: keyof typeof parts, schema: z.ZodType, input: unknown, tooMany?: string) => {
-      const { success, data, error } = schema.safeParse(input)
+      const { success, data, error } = schema.safeParse(input, { error: validationMessage })
       if (!success) {
         const found = faultsOf(parts[target], schema, input, error)
         faults.push(...found.listed)

@@ -3,15 +3,12 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type FaultCode, faultCodes, listedFaults, refusedInput } from '#kernel/errors.ts'
 import { money, text, timestamp } from '#kernel/schemas.ts'
+import { validationMessage } from '#kernel/validation-messages.ts'
 import { faultsOf, type Part } from './input-faults.ts'
 import { problemOf } from './problems.ts'
-import { createRouter } from './router.ts'
-
-// Creating a router sets the validation messages.
-createRouter()
 
 const faults = (schema: z.ZodType, input: unknown, part: Part = 'body') => {
-  const { error } = schema.safeParse(input)
+  const { error } = schema.safeParse(input, { error: validationMessage })
   if (!error) throw new Error('the input is valid')
   return faultsOf(part, schema, input, error)
 }
@@ -158,7 +155,7 @@ describe('the code of a fault', () => {
     const anything = fc.oneof(fc.anything(), fc.record(Object.fromEntries(fields)))
     fc.assert(
       fc.property(anything, (input) => {
-        const { error } = schema.safeParse(input)
+        const { error } = schema.safeParse(input, { error: validationMessage })
         for (const { code, message } of error ? faultsOf('body', schema, input, error).listed : []) {
           expect(faultCodes).toContain(code)
           expect(message).toMatch(/^(must|is) /)

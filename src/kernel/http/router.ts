@@ -1,5 +1,4 @@
-import { OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi'
-import { validationMessage } from '#kernel/validation-messages.ts'
+import { OpenAPIHono, type RouteConfig } from '@hono/zod-openapi'
 import type { AppEnv } from './app-env.ts'
 import { checkInput } from './input-check.ts'
 
@@ -8,7 +7,6 @@ import { checkInput } from './input-check.ts'
  * `openapi`, and refuses a request with one `validation_failed` that names all faults. Unknown query parameters are faults.
  */
 export function createRouter(): OpenAPIHono<AppEnv> {
-  z.config({ customError: validationMessage })
   const router = new OpenAPIHono<AppEnv>({ strict: false })
   const { openapi } = router
   router.openapi = (route, handler, hook) => openapi(withInputCheck(route), handler, hook)
