@@ -1657,6 +1657,18 @@ export interface components {
                 "application/problem+json": components["schemas"]["WrongPasswordProblem"];
             };
         };
+        /** @description The client has the current content: `If-None-Match` names its entity tag. The answer has no body. */
+        NotModified: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                ETag: components["headers"]["ETag"];
+                /** @description As in the answer 200. */
+                Vary?: string;
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
         /** @description `forbidden`: The role of the user does not allow this. Ask an admin to do this. */
         Forbidden: {
             headers: {
@@ -1846,12 +1858,15 @@ export interface components {
             };
         };
     };
-    parameters: never;
+    parameters: {
+        /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags, such as the `ETag` of an earlier answer. The answer is 304 if the current entity tag is among them. */
+        "If-None-Match": string;
+    };
     requestBodies: never;
     headers: {
         /** @description The `X-Request-Id` of the request if it is well-formed, and otherwise a new one. The logs have it. */
         "X-Request-Id": string;
-        /** @description `no-store` for personal data, tokens and errors. `no-cache` if an `ETag` can be checked. */
+        /** @description `no-store` for personal data, tokens and errors: no cache keeps the answer. `no-cache`: a cache asks with `If-None-Match` before each use. */
         "Cache-Control": string;
         /** @description The path of the created resource. */
         Location: string;
@@ -1863,8 +1878,10 @@ export interface components {
         Allow: string;
         /** @description The scheme `Bearer` and the error (RFC 6750). */
         "WWW-Authenticate": string;
-        /** @description The version as a strong entity tag, such as `"3"`. */
+        /** @description A product or an order has its version as a strong entity tag, such as `"3"`. Any other answer has a weak entity tag of its content, such as `W/"q3Zk"`. */
         ETag: string;
+        /** @description The request headers that the answer depends on: `Accept-Encoding`, and `Accept` if it selects JSON or HTML. `Origin` is also among them if the server allows pages of other origins. */
+        Vary: string;
         /** @description `true` if the answer repeats the one to an earlier request with the same `Idempotency-Key`. Otherwise absent. */
         "Idempotent-Replayed": "true";
     };
@@ -2216,7 +2233,10 @@ export interface operations {
     listPublicKeys: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags, such as the `ETag` of an earlier answer. The answer is 304 if the current entity tag is among them. */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -2227,6 +2247,8 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    Vary: components["headers"]["Vary"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2247,6 +2269,7 @@ export interface operations {
                     "application/json": components["schemas"]["KeySet"];
                 };
             };
+            304: components["responses"]["NotModified"];
             /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
@@ -2283,7 +2306,10 @@ export interface operations {
                 /** @description The `nextCursor` of the previous page, which had the same filters and the same order. Without it, the answer is the first page. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags, such as the `ETag` of an earlier answer. The answer is 304 if the current entity tag is among them. */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -2294,6 +2320,8 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    Vary: components["headers"]["Vary"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2329,6 +2357,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProductPage"];
                 };
             };
+            304: components["responses"]["NotModified"];
             /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
@@ -2507,8 +2536,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags. The answer is 304 if the current version is among them. */
-                "If-None-Match"?: string;
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags, such as the `ETag` of an earlier answer. The answer is 304 if the current entity tag is among them. */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path: {
                 id: string;
@@ -2542,16 +2571,7 @@ export interface operations {
                     "application/json": components["schemas"]["Product"];
                 };
             };
-            /** @description The version that `If-None-Match` names is the current one */
-            304: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            304: components["responses"]["NotModified"];
             /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
@@ -2795,7 +2815,10 @@ export interface operations {
                 /** @description The `nextCursor` of the previous page, which had the same filters and the same order. Without it, the answer is the first page. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags, such as the `ETag` of an earlier answer. The answer is 304 if the current entity tag is among them. */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
             path: {
                 id: string;
             };
@@ -2808,6 +2831,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2835,6 +2859,7 @@ export interface operations {
                     "application/json": components["schemas"]["StockChangePage"];
                 };
             };
+            304: components["responses"]["NotModified"];
             /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
@@ -2955,7 +2980,10 @@ export interface operations {
                 /** @description The `nextCursor` of the previous page, which had the same filters and the same order. Without it, the answer is the first page. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags, such as the `ETag` of an earlier answer. The answer is 304 if the current entity tag is among them. */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -2966,6 +2994,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3003,6 +3032,7 @@ export interface operations {
                     "application/json": components["schemas"]["OrderPage"];
                 };
             };
+            304: components["responses"]["NotModified"];
             /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
@@ -3221,8 +3251,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags. The answer is 304 if the current version is among them. */
-                "If-None-Match"?: string;
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags, such as the `ETag` of an earlier answer. The answer is 304 if the current entity tag is among them. */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path: {
                 /** @description The `orderId` of an order that was placed. */
@@ -3270,16 +3300,7 @@ export interface operations {
                     "application/json": components["schemas"]["Order"];
                 };
             };
-            /** @description The version that `If-None-Match` names is the current one */
-            304: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            304: components["responses"]["NotModified"];
             /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
@@ -3691,7 +3712,10 @@ export interface operations {
                 /** @description The `nextCursor` of the previous page, which had the same filters and the same order. Without it, the answer is the first page. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags, such as the `ETag` of an earlier answer. The answer is 304 if the current entity tag is among them. */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
             path: {
                 /** @description The `orderId` of an order that was placed. */
                 id: string;
@@ -3705,6 +3729,7 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3728,6 +3753,7 @@ export interface operations {
                     "application/json": components["schemas"]["OrderHistoryPage"];
                 };
             };
+            304: components["responses"]["NotModified"];
             /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
@@ -3837,7 +3863,10 @@ export interface operations {
     getRoot: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags, such as the `ETag` of an earlier answer. The answer is 304 if the current entity tag is among them. */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -3848,6 +3877,8 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    Vary: components["headers"]["Vary"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3863,6 +3894,7 @@ export interface operations {
                     "text/html": string;
                 };
             };
+            304: components["responses"]["NotModified"];
             /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
@@ -3884,7 +3916,10 @@ export interface operations {
     getOpenApiDocument: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags, such as the `ETag` of an earlier answer. The answer is 304 if the current entity tag is among them. */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -3895,6 +3930,8 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    Vary: components["headers"]["Vary"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3911,6 +3948,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenApiDocument"];
                 };
             };
+            304: components["responses"]["NotModified"];
             /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
@@ -3932,7 +3970,10 @@ export interface operations {
     getReference: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags, such as the `ETag` of an earlier answer. The answer is 304 if the current entity tag is among them. */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -3943,12 +3984,15 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    Vary: components["headers"]["Vary"];
                     [name: string]: unknown;
                 };
                 content: {
                     "text/html": string;
                 };
             };
+            304: components["responses"]["NotModified"];
             /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
@@ -3970,7 +4014,10 @@ export interface operations {
     listProblems: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags, such as the `ETag` of an earlier answer. The answer is 304 if the current entity tag is among them. */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -3981,6 +4028,8 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    Vary: components["headers"]["Vary"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4012,6 +4061,7 @@ export interface operations {
                     "text/html": string;
                 };
             };
+            304: components["responses"]["NotModified"];
             /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {
@@ -4033,7 +4083,10 @@ export interface operations {
     getProblem: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description RFC 9110, 13.1.2: `*` or a list of quoted entity tags, such as the `ETag` of an earlier answer. The answer is 304 if the current entity tag is among them. */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
             path: {
                 /** @example forbidden */
                 code: components["schemas"]["ProblemCode"];
@@ -4047,6 +4100,8 @@ export interface operations {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    Vary: components["headers"]["Vary"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4074,6 +4129,7 @@ export interface operations {
                     "text/html": string;
                 };
             };
+            304: components["responses"]["NotModified"];
             /** @description `validation_failed`: A field or parameter has a wrong value, is missing, or does not belong to the request. `errors` names up to 20 of them, by `pointer` (RFC 6901) into the body or by `parameter`. `errorCount` is present if there are more. Correct the fields and parameters that `errors` names. */
             400: {
                 headers: {

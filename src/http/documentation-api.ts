@@ -1,5 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { json } from '#kernel/http/openapi.ts'
+import { compressibleHeaders, json } from '#kernel/http/openapi.ts'
 import { errorsOf, exampleOf } from '#kernel/http/problem-responses.ts'
 import { kernelProblems } from '#kernel/http/problems.ts'
 
@@ -61,6 +61,7 @@ export const documentationApi = (codes: readonly string[]) => ({
     responses: {
       200: {
         description: 'The paths of the documentation',
+        headers: compressibleHeaders,
         content: { ...json(entryPoint, examples.entryPoint), ...page },
       },
       ...errors(),
@@ -74,6 +75,7 @@ export const documentationApi = (codes: readonly string[]) => ({
     responses: {
       200: {
         description: 'The OpenAPI 3.1 document of the whole API. Every service has it.',
+        headers: compressibleHeaders,
         content: json(openApi, examples.openApi),
       },
       ...errors(),
@@ -85,7 +87,11 @@ export const documentationApi = (codes: readonly string[]) => ({
     tags,
     summary: 'Read the API reference',
     responses: {
-      200: { description: 'An HTML page that works without internet access', content: page },
+      200: {
+        description: 'An HTML page that works without internet access',
+        headers: compressibleHeaders,
+        content: page,
+      },
       ...errors(),
     },
   }),
@@ -96,7 +102,11 @@ export const documentationApi = (codes: readonly string[]) => ({
     summary: 'List all problems',
     description: 'People get a page, and programs get JSON. The header `Accept` selects one of them.',
     responses: {
-      200: { description: 'All problems', content: { ...json(problemTypeList, examples.problems), ...page } },
+      200: {
+        description: 'All problems',
+        headers: compressibleHeaders,
+        content: { ...json(problemTypeList, examples.problems), ...page },
+      },
       ...errors(),
     },
   }),
@@ -118,6 +128,7 @@ export const documentationApi = (codes: readonly string[]) => ({
     responses: {
       200: {
         description: 'The meaning of the code, and what a client should do',
+        headers: compressibleHeaders,
         content: { ...json(problemType, examples.problem), ...page },
       },
       ...errors('route_not_found'),

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { requestIdFormat } from '#kernel/call.ts'
+import { phraseOf } from '#kernel/http/problem-responses.ts'
 import { type DescribedResponse, type OpenApiDocument, operationsOf, schemaRef } from './openapi-parts.ts'
 
 /** The headers of every answer. */
@@ -11,7 +12,8 @@ const headersOfAll = {
     schema: { type: 'string', pattern: requestIdFormat.source },
   },
   'Cache-Control': {
-    description: '`no-store` for personal data, tokens and errors. `no-cache` if an `ETag` can be checked.',
+    description:
+      '`no-store` for personal data, tokens and errors: no cache keeps the answer. `no-cache`: a cache asks with `If-None-Match` before each use.',
     required: true,
     schema: { type: 'string' },
   },
@@ -40,8 +42,9 @@ export function completeAnswers(document: OpenApiDocument): void {
   Object.assign(document.components, { headers, responses: shared })
 }
 
-/** The name of an answer with a problem. An answer with an example of its own operation has no name. */
+/** The name of an answer 304 or with a problem. An answer with an example of its own operation has no name. */
 function sharedName(status: string, { content }: DescribedResponse): string | undefined {
+  if (status === '304') return phraseOf(304)
   const problem = content?.['application/problem+json']
   if (!problem || Object.hasOwn(problem.examples ?? {}, 'validation_failed')) return undefined
   if (status === 'default') return 'OtherProblem'

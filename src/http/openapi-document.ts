@@ -2,6 +2,7 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import packageJson from '../../package.json' with { type: 'json' }
 import type { joinOperations } from './join-operations.ts'
 import { completeAnswers } from './openapi-answers.ts'
+import { describeConditionalReads } from './openapi-conditional-reads.ts'
 import { linkFromCreation } from './openapi-links.ts'
 import type { OpenApiDocument } from './openapi-parts.ts'
 import { completeProblems } from './openapi-problems.ts'
@@ -39,6 +40,7 @@ export function openApiDocument(operations: ReturnType<typeof joinOperations>) {
   }) as unknown as OpenApiDocument
   completeProblems(document, operations)
   linkFromCreation(document)
+  describeConditionalReads(document)
   completeAnswers(document)
   return document
 }

@@ -14,7 +14,7 @@ export function linkFromCreation(document: OpenApiDocument): void {
     const collection = `/${path.split('/')[1]}`
     for (const [target, { operationId, summary, parameters = [] }] of operations) {
       if (!target.startsWith(`${collection}/{id}`)) continue
-      const isConditional = parameters.some(({ name }) => name === 'If-Match')
+      const isConditional = parameters.some((each) => 'name' in each && each.name === 'If-Match')
       created.links = {
         ...created.links,
         [operationId]: {

@@ -5,14 +5,21 @@ export interface OpenApiDocument {
     schemas: Record<string, DescribedSchema>
     responses?: Record<string, DescribedResponse>
     headers?: Record<string, object>
+    parameters?: Record<string, object>
   }
 }
 
 export interface DescribedOperation {
   operationId: string
   summary?: string
-  parameters?: { name: string; in: string; schema?: object }[]
+  parameters?: (DescribedParameter | { $ref: string })[]
   responses: Record<string, DescribedResponse>
+}
+
+export interface DescribedParameter {
+  name: string
+  in: string
+  schema?: object
 }
 
 export interface DescribedResponse {

@@ -4,6 +4,7 @@ import { accountInputSuite } from '#test/shapes/account-input.suite.ts'
 import { bodyInputSuite } from '#test/shapes/body-input.suite.ts'
 import { cachingSuite } from '#test/shapes/caching.suite.ts'
 import { compressionSuite } from '#test/shapes/compression.suite.ts'
+import { describedHeadersSuite } from '#test/shapes/described-headers.suite.ts'
 import { headerInputSuite } from '#test/shapes/header-input.suite.ts'
 import { headersSuite } from '#test/shapes/headers.suite.ts'
 import { parameterInputSuite } from '#test/shapes/parameter-input.suite.ts'
@@ -36,6 +37,7 @@ export function hostileClientsSuite(shape: Shape) {
       accountInputSuite(() => shop)
     })
     headersSuite(() => shop, origins)
+    describedHeadersSuite(() => shop)
     cachingSuite(() => shop, 'https://shop.example')
     compressionSuite(() => shop)
   })

@@ -10,7 +10,7 @@ export interface Operation {
   tags: string[]
   /** Empty if the operation needs no access token. */
   security: object[]
-  parameters?: { name: string; in: string; required?: boolean; schema: Json }[]
+  parameters: { name: string; in: string; required?: boolean; schema: Json }[]
   requestBody?: Json
   responses: Record<string, Json>
 }
@@ -22,14 +22,21 @@ export const componentOf = (document: Json, $ref: string): Json =>
     .slice(1)
     .reduce((inside, key) => inside[key], document)
 
+/** Returns what a reference leads to, or the value itself. */
+export const resolved = (document: Json, value: Json): Json =>
+  value.$ref ? componentOf(document, value.$ref) : value
+
 export const operationsOf = (document: Json): Operation[] =>
   Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods as Json).map(([method, operation]) => ({
       ...(operation as Operation),
+      parameters: ((operation as Operation).parameters ?? []).map((parameter: Json) =>
+        resolved(document, parameter),
+      ),
       responses: Object.fromEntries(
         Object.entries((operation as Operation).responses).map(([status, response]) => [
           status,
-          response.$ref ? componentOf(document, response.$ref) : response,
+          resolved(document, response),
         ]),
       ),
       name: `${method.toUpperCase()} ${path}`,
@@ -37,10 +44,6 @@ export const operationsOf = (document: Json): Operation[] =>
       path,
     })),
   )
-
-/** Returns the schema that a reference leads to, or the schema itself. */
-export const resolved = (document: Json, schema: Json): Json =>
-  schema.$ref ? componentOf(document, schema.$ref) : schema
 
 /**
  * The schemas of a body by JSON pointer (RFC 6901): of the body, and of every field and the first item of lists. If a body has

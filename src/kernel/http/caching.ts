@@ -1,8 +1,8 @@
 import type { Context } from 'hono'
 import type { AppEnv } from './app-env.ts'
-import { notModified } from './preconditions.ts'
+import { etag, notModified } from './preconditions.ts'
 import type { Representation } from './representation.ts'
-import { respond } from './respond.ts'
+import { respond, respondJson } from './respond.ts'
 
 /**
  * The values of `Cache-Control`. An answer has `no-store` unless its route passes another one, so that no cache keeps an
@@ -38,6 +38,17 @@ export function respondWith<Body>(
   if (isCompressible && !isKnown) c.set('compressible', representation)
   const answer = isKnown ? respond(c, null, 304) : respond(c, body, 200, { 'content-type': contentType })
   return answer as unknown as ReturnType<typeof c.json<Body, 200>>
+}
+
+/** Answers a read of a resource with a version: 304 if the client has this version already, and 200 otherwise. */
+export function respondWithVersion<Body extends { version: number }>(
+  c: Context<AppEnv>,
+  body: Body,
+  caching: CacheControl = cacheControl.notStored,
+) {
+  c.get('headers')['cache-control'] = caching
+  const answer = notModified(c, etag(body.version)) ? respond(c, null, 304) : respondJson(c, body, 200)
+  return answer as ReturnType<typeof respondJson<Body, 200>>
 }
 
 /** Names a request header that the answer depends on, in addition to those that middleware has named. */

@@ -29,13 +29,25 @@ export const patchBody: typeof body = (schema, example) => {
 }
 
 /** A response header that every answer of its status has. */
-const header = (description: string) => ({
+const header = (description: string, pattern?: string) => ({
   description,
   required: true,
-  schema: { type: 'string' as const },
+  schema: { type: 'string' as const, ...(pattern !== undefined && { pattern }) },
 })
 
-export const etagHeader = { ETag: header('The version as a strong entity tag, such as `"3"`.') }
+export const etagHeader = {
+  ETag: header(
+    'A product or an order has its version as a strong entity tag, such as `"3"`. Any other answer has a weak entity tag of its content, such as `W/"q3Zk"`.',
+    '^(W/)?"[\\w-]+"$',
+  ),
+}
+/** The headers of a read whose answer `respondWith` may compress. */
+export const compressibleHeaders = {
+  ...etagHeader,
+  Vary: header(
+    'The request headers that the answer depends on: `Accept-Encoding`, and `Accept` if it selects JSON or HTML. `Origin` is also among them if the server allows pages of other origins.',
+  ),
+}
 export const locationHeader = { Location: header('The path of the created resource.') }
 export const replayedHeader = {
   'Idempotent-Replayed': {
@@ -43,11 +55,6 @@ export const replayedHeader = {
       '`true` if the answer repeats the one to an earlier request with the same `Idempotency-Key`. Otherwise absent.',
     schema: { type: 'string' as const, enum: ['true'] },
   },
-}
-
-export const notModifiedResponse = {
-  description: 'The version that `If-None-Match` names is the current one',
-  headers: etagHeader,
 }
 
 /** `security` of a route that needs an access token. */

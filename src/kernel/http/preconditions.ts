@@ -94,9 +94,3 @@ export const preconditions = z.object({
     'RFC 9110, 13.1.2: `*` or a list of quoted entity tags. The answer is 412 if the current version is among them.',
   ),
 })
-
-/** The schema of `If-None-Match` in a read. A malformed value is ignored, so that the client gets the whole answer. */
-export const ifNoneMatch = z.string().optional().openapi({
-  description:
-    'RFC 9110, 13.1.2: `*` or a list of quoted entity tags. The answer is 304 if the current version is among them.',
-})

@@ -1,5 +1,13 @@
 import { createRoute } from '@hono/zod-openapi'
-import { bearer, body, json, locationHeader, signedIn, withBody } from '#kernel/http/openapi.ts'
+import {
+  bearer,
+  body,
+  compressibleHeaders,
+  json,
+  locationHeader,
+  signedIn,
+  withBody,
+} from '#kernel/http/openapi.ts'
 import { authExamples as examples } from './auth.examples.ts'
 import {
   accountDraft,
@@ -136,7 +144,11 @@ export const authApi = {
     tags,
     summary: 'Read the public keys that verify access tokens',
     responses: {
-      200: { description: 'The key set', content: json(keySet, examples.keySet) },
+      200: {
+        description: 'The key set',
+        headers: compressibleHeaders,
+        content: json(keySet, examples.keySet),
+      },
       ...errors('validation_failed'),
     },
   }),

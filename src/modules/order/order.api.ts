@@ -5,13 +5,12 @@ import {
   etagHeader,
   json,
   locationHeader,
-  notModifiedResponse,
   patchBody,
   replayedHeader,
   signedIn,
   withBody,
 } from '#kernel/http/openapi.ts'
-import { ifNoneMatch, preconditions } from '#kernel/http/preconditions.ts'
+import { preconditions } from '#kernel/http/preconditions.ts'
 import { cursor, id, idempotencyKey, limit } from '#kernel/schemas.ts'
 import { orderExamples as examples } from './order.examples.ts'
 import { order, orderDraft, orderHistoryPage, orderPage, orderUpdate } from './order.schemas.ts'
@@ -111,7 +110,11 @@ export const orderApi = {
     security: bearer,
     request: { query: orderListQuery },
     responses: {
-      200: { description: 'A page of orders', content: json(orderPage, examples.page) },
+      200: {
+        description: 'A page of orders',
+        headers: etagHeader,
+        content: json(orderPage, examples.page),
+      },
       ...errors('validation_failed', ...signedIn, 'forbidden'),
     },
   }),
@@ -121,10 +124,9 @@ export const orderApi = {
     tags,
     summary: 'Read an order',
     security: bearer,
-    request: { params, headers: z.object({ 'If-None-Match': ifNoneMatch }) },
+    request: { params },
     responses: {
       200: { description: 'The order', headers: etagHeader, content: json(order, examples.confirmed) },
-      304: notModifiedResponse,
       ...errors('validation_failed', ...signedIn, 'order_not_found'),
     },
   }),
@@ -138,7 +140,11 @@ export const orderApi = {
     security: bearer,
     request: { params, query: z.object({ limit, cursor }) },
     responses: {
-      200: { description: 'A page of statuses', content: json(orderHistoryPage, examples.history) },
+      200: {
+        description: 'A page of statuses',
+        headers: etagHeader,
+        content: json(orderHistoryPage, examples.history),
+      },
       ...errors('validation_failed', ...signedIn, 'order_not_found'),
     },
   }),

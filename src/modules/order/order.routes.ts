@@ -3,11 +3,11 @@ import type { Context } from 'hono'
 import { isDomainError } from '#kernel/errors.ts'
 import type { AppEnv } from '#kernel/http/app-env.ts'
 import type { Guard } from '#kernel/http/auth-guard.ts'
-import { respondWith } from '#kernel/http/caching.ts'
+import { respondWith, respondWithVersion } from '#kernel/http/caching.ts'
 import { decodeCursor, encodeCursor } from '#kernel/http/paging.ts'
-import { etag, notModified, preconditionsOf } from '#kernel/http/preconditions.ts'
+import { etag, preconditionsOf } from '#kernel/http/preconditions.ts'
 import { jsonOf } from '#kernel/http/representation.ts'
-import { respond, respondJson } from '#kernel/http/respond.ts'
+import { respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import { id } from '#kernel/schemas.ts'
 import { orderApi } from './order.api.ts'
@@ -41,8 +41,7 @@ function addReads(router: Router, service: OrderService, guard: Guard, currency:
 
   router.openapi({ ...orderApi.getOrder, middleware }, async (c) => {
     const order = await service.find(c.req.valid('param').id, c.get('principal'), c.get('call'))
-    if (notModified(c, etag(order.version))) return respond(c, null, 304)
-    return respondJson(c, orderResponse(order, currency), 200)
+    return respondWithVersion(c, orderResponse(order, currency))
   })
 
   router.openapi({ ...orderApi.listOrderHistory, middleware }, async (c) => {

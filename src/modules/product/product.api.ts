@@ -2,16 +2,16 @@ import { createRoute, z } from '@hono/zod-openapi'
 import {
   bearer,
   body,
+  compressibleHeaders,
   etagHeader,
   json,
   locationHeader,
-  notModifiedResponse,
   patchBody,
   replayedHeader,
   signedIn,
   withBody,
 } from '#kernel/http/openapi.ts'
-import { ifNoneMatch, preconditions } from '#kernel/http/preconditions.ts'
+import { preconditions } from '#kernel/http/preconditions.ts'
 import { cursor, id, idempotencyKey, limit } from '#kernel/schemas.ts'
 import { errors } from './problems.ts'
 import { productExamples as examples } from './product.examples.ts'
@@ -110,7 +110,11 @@ export const productApi = {
       query: listQuery,
     },
     responses: {
-      200: { description: 'A page of products', content: json(productPage, examples.page) },
+      200: {
+        description: 'A page of products',
+        headers: compressibleHeaders,
+        content: json(productPage, examples.page),
+      },
       ...errors('validation_failed'),
     },
   }),
@@ -119,13 +123,9 @@ export const productApi = {
     path: '/products/{id}',
     tags,
     summary: 'Read a product',
-    request: {
-      params: paramsWith(examples.read.productId),
-      headers: z.object({ 'If-None-Match': ifNoneMatch }),
-    },
+    request: { params: paramsWith(examples.read.productId) },
     responses: {
       200: { description: 'The product', headers: etagHeader, content: json(product, examples.read) },
-      304: notModifiedResponse,
       ...errors('validation_failed', 'product_not_found'),
     },
   }),
@@ -188,7 +188,11 @@ export const productApi = {
       query: z.object({ limit, cursor }),
     },
     responses: {
-      200: { description: 'A page of changes', content: json(stockChangePage, examples.stockChanges) },
+      200: {
+        description: 'A page of changes',
+        headers: etagHeader,
+        content: json(stockChangePage, examples.stockChanges),
+      },
       ...errors('validation_failed', ...admin, 'product_not_found'),
     },
   }),

@@ -3,9 +3,9 @@ import type { Context } from 'hono'
 import { validationFailed } from '#kernel/errors.ts'
 import type { AppEnv } from '#kernel/http/app-env.ts'
 import type { Guard } from '#kernel/http/auth-guard.ts'
-import { cacheControl, respondWith } from '#kernel/http/caching.ts'
+import { cacheControl, respondWith, respondWithVersion } from '#kernel/http/caching.ts'
 import { decodeCursor } from '#kernel/http/paging.ts'
-import { etag, notModified, preconditionsOf } from '#kernel/http/preconditions.ts'
+import { etag, preconditionsOf } from '#kernel/http/preconditions.ts'
 import { jsonOf } from '#kernel/http/representation.ts'
 import { respond, respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
@@ -45,9 +45,7 @@ export function productRoutes(service: ProductService, guard: Guard, currency: s
 
   const get = async (c: Context<AppEnv>, id: string) => {
     const product = await service.get(id, c.get('call'))
-    c.get('headers')['cache-control'] = cacheControl.revalidated
-    if (notModified(c, etag(product.version))) return respond(c, null, 304)
-    return respondJson(c, productResponse(product, currency), 200)
+    return respondWithVersion(c, productResponse(product, currency), cacheControl.revalidated)
   }
   // Most requests need no check beyond the id. They skip the validators, which would be a third of the work for a read.
   router.get('/products/:id', (c, next) => {
