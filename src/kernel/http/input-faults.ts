@@ -20,7 +20,7 @@ export function faultsOf(part: Part, schema: z.ZodType, input: unknown, error: z
     .slice(0, listedFaults)
     .flatMap((issue) => {
       if (issue.code === 'unrecognized_keys') return unknownKeyFaults(part, schema, input, issue)
-      const value = valueAt(input, issue.path)
+      const value = valueAt(input, part === 'query' ? pathInQuery(input, issue.path) : issue.path)
       const isRepeated = part === 'query' && Array.isArray(value)
       const code = isRepeated ? 'repeated' : faultCodeOf(issue, value)
       return [fault(part, issue.path, code, isRepeated ? 'must be given only once' : issue.message)]
@@ -106,6 +106,10 @@ function shapeAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): Shape {
   const next = def.element ?? def.shape?.[String(name)]
   return next ? shapeAt(next, rest) : {}
 }
+
+/** A parameter that accepts several values is a text, and no list, if the query has it once. */
+const pathInQuery = (input: unknown, path: readonly PropertyKey[]): readonly PropertyKey[] =>
+  typeof valueAt(input, path.slice(0, 1)) === 'string' ? path.slice(0, 1) : path
 
 // biome-ignore lint/suspicious/noExplicitAny: zod has found each part of the path in the input
 const valueAt = (input: any, path: readonly PropertyKey[]): any =>

@@ -121,23 +121,30 @@ describe('the filters of a list of orders', () => {
   })
 
   it.each([
-    ['status=shipped&status=nothing', 'status'],
-    ['status=shipped&status=shipped', 'status'],
-    ['createdAfter=yesterday', 'createdAfter'],
-    ['createdAfter=2026-01-01T12:00:00%2B01:00', 'createdAfter'],
-    ['createdAfter=2026-01-01T12:00:00.0001Z', 'createdAfter'],
-    ['createdBefore=2026-02-30T12:00:00Z', 'createdBefore'],
-    ['createdAfter=2026-01-02T00:00:00Z&createdBefore=2026-01-02T00:00:00Z', 'createdBefore'],
-    ['updatedAfter=2026-01-01T00:00:00Z', 'updatedAfter'],
-    ['sort=oldest', 'sort'],
-    ['sort=updated&status=shipped&status=pending', 'status'],
-    ['sort=updated&status=rejected', 'status'],
-  ])('a list of orders is refused with ?%s, and the error names the parameter', async (query, parameter) => {
-    expect(await list(query)).toMatchObject({
-      status: 400,
-      body: { code: 'validation_failed', errors: [{ parameter }] },
-    })
-  })
+    ['status=', 'status', 'format'],
+    ['status=nothing', 'status', 'format'],
+    ['status=shipped&status=nothing', 'status', 'format'],
+    ['status=shipped&status=', 'status', 'format'],
+    ['status=shipped&status=shipped', 'status', 'repeated'],
+    ['createdAfter=yesterday', 'createdAfter', 'format'],
+    ['createdAfter=2026-01-01T12:00:00%2B01:00', 'createdAfter', 'format'],
+    ['createdAfter=2026-01-01T12:00:00.0001Z', 'createdAfter', 'format'],
+    ['createdBefore=2026-02-30T12:00:00Z', 'createdBefore', 'format'],
+    ['createdAfter=2026-01-02T00:00:00Z&createdBefore=2026-01-02T00:00:00Z', 'createdBefore', 'rule'],
+    ['updatedAfter=2026-01-01T00:00:00Z', 'updatedAfter', 'rule'],
+    ['sort=oldest', 'sort', 'format'],
+    ['sort=updated&sort=updated', 'sort', 'repeated'],
+    ['sort=updated&status=shipped&status=pending', 'status', 'rule'],
+    ['sort=updated&status=rejected', 'status', 'rule'],
+  ])(
+    'a list of orders is refused with ?%s, and the error names the parameter %s and the code %s',
+    async (query, parameter, code) => {
+      expect(await list(query)).toMatchObject({
+        status: 400,
+        body: { code: 'validation_failed', errors: [{ parameter, code }] },
+      })
+    },
+  )
 })
 
 describe('the order of changes', () => {
