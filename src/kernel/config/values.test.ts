@@ -29,7 +29,7 @@ describe('HOST', () => {
 })
 
 describe('CURRENCY', () => {
-  it.each(['EUR', 'USD', 'JPY', 'CHF'])('CURRENCY accepts %s', (code) => {
+  it.each(['EUR', 'USD', 'CHF', 'HUF', 'IDR'])('CURRENCY accepts %s', (code) => {
     expect(load({ CURRENCY: code }).currency).toBe(code)
   })
 
@@ -38,6 +38,15 @@ describe('CURRENCY', () => {
       'CURRENCY must be the code of a currency (ISO 4217), such as EUR',
     ])
   })
+
+  it.each(['JPY', 'KRW', 'KWD', 'BHD', 'XDR'])(
+    'CURRENCY refuses %s, whose amounts do not have two decimal places',
+    (code) => {
+      expect(faultsOf({ CURRENCY: code })).toEqual([
+        'CURRENCY must be a currency with two decimal places, such as EUR, because all amounts have two',
+      ])
+    },
+  )
 })
 
 describe('CORS_ORIGINS', () => {

@@ -39,12 +39,27 @@ export const flag = z
   .enum(['true', 'false'], { error: 'must be true or false' })
   .transform((value) => value === 'true')
 
-/** The code of a currency (ISO 4217) that Node.js knows. */
+/**
+ * The codes of ISO 4217 whose minor unit is not a hundredth, or that have none. `Intl` cannot tell: it rounds as shops in a country do,
+ * and so gives the Indonesian rupiah no decimal places, which has two.
+ */
+const withoutHundredths = new Set(
+  (
+    'BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF BHD IQD JOD KWD LYD OMR TND CLF UYW ' +
+    'XAG XAU XBA XBB XBC XBD XDR XPD XPT XSU XTS XUA XXX'
+  ).split(' '),
+)
+
+/** The code of a currency (ISO 4217) that Node.js knows. Amounts are integers in hundredths of it. */
 export const currencyCode = z
   .string()
+  .refine((value) => Intl.supportedValuesOf('currency').includes(value), {
+    message: 'must be the code of a currency (ISO 4217), such as EUR',
+    abort: true,
+  })
   .refine(
-    (value) => Intl.supportedValuesOf('currency').includes(value),
-    'must be the code of a currency (ISO 4217), such as EUR',
+    (value) => !withoutHundredths.has(value),
+    'must be a currency with two decimal places, such as EUR, because all amounts have two',
   )
 
 export const integer = (min: number, max: number) =>
