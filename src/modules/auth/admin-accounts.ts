@@ -28,15 +28,17 @@ export function createAdminAccounts(options: {
     create,
 
     /**
-     * Creates the admin unless an account has the username: an existing account keeps its password.
+     * Creates the account unless one has the username: an existing account keeps its password and its role.
      * @returns the role of the account
+     * @throws DomainError `email_taken`
      */
-    async ensureAdmin(admin: Registration, call: Call): Promise<User['role']> {
-      const existing = await users.findByUsername(admin.username, call)
-      return (existing ?? (await create(admin, 'admin', call))).role
+    async ensure(account: Registration, role: User['role'], call: Call): Promise<User['role']> {
+      const existing = await users.findByUsername(account.username, call)
+      return (existing ?? (await create(account, role, call))).role
     },
 
-    isEmpty: (call: Call) => users.isEmpty(call),
+    /** Whether there is an account with another username than these. */
+    hasOthers: (usernames: readonly string[], call: Call) => users.hasOthers(usernames, call),
 
     async isAdmin({ username, password }: Registration, call: Call): Promise<boolean> {
       const user = await users.findByUsername(username, call)

@@ -8,8 +8,8 @@ import type { AdminAccounts } from './admin-accounts.ts'
 import { demoAdmin, demoCustomer } from './demo-accounts.ts'
 
 /**
- * Creates the admin account that the settings name. The first boot of a demo also creates the demo's customer and, if the
- * settings name no admin, its admin.
+ * Creates the admin account that the settings name. In a store with no other accounts, a demo also gets the demo's customer and, if
+ * the settings name no admin, its admin. So the next boot completes a first one that ended between two accounts.
  * @param settingsAdmin undefined if the settings name no admin
  * @returns lines for the operator: the name and password of the demo's admin
  * @throws ConfigError if the e-mail address belongs to another account
@@ -24,17 +24,25 @@ export async function prepareAccounts(
   call: Call,
 ): Promise<BannerFact[]> {
   const { accounts, settingsAdmin, config, logger } = options
-  const isNewDemo = config.demo && (await accounts.isEmpty(call))
-  if (isNewDemo) await accounts.create(demoCustomer, 'customer', call)
-  if (settingsAdmin) {
-    await ensureSettingsAdmin(accounts, settingsAdmin, logger, call)
-    return []
-  }
-  if (!config.demo) return []
-  const admin = await demoAdmin(config.dataDir)
-  if (isNewDemo) await accounts.create(admin, 'admin', call)
-  else if (!(await accounts.isAdmin(admin, call))) return []
+  const admin = settingsAdmin ?? (config.demo ? await demoAdmin(config.dataDir) : undefined)
+  if (!admin) return []
+  const usernames = [admin.username, demoCustomer.username]
+  const isNewDemo = config.demo && !(await accounts.hasOthers(usernames, call))
+  // The admin is first, so that the settings may give it the username of the demo's customer.
+  if (settingsAdmin) await ensureSettingsAdmin(accounts, settingsAdmin, logger, call)
+  else if (isNewDemo) await accounts.ensure(admin, 'admin', call)
+  if (isNewDemo) await ensureDemoCustomer(accounts, call)
+  if (settingsAdmin || !(await accounts.isAdmin(admin, call))) return []
   return [['Admin', `${admin.username} / ${admin.password}   (demo; ${admin.email})`]]
+}
+
+/** The settings may have given the customer's e-mail address to the admin. */
+async function ensureDemoCustomer(accounts: AdminAccounts, call: Call): Promise<void> {
+  try {
+    await accounts.ensure(demoCustomer, 'customer', call)
+  } catch (error) {
+    if (!isDomainError(error, 'email_taken')) throw error
+  }
 }
 
 async function ensureSettingsAdmin(
@@ -43,7 +51,7 @@ async function ensureSettingsAdmin(
   logger: Logger,
   call: Call,
 ): Promise<void> {
-  const role = await accounts.ensureAdmin(admin, call).catch((error: unknown) => {
+  const role = await accounts.ensure(admin, 'admin', call).catch((error: unknown) => {
     if (!isDomainError(error, 'email_taken')) throw error
     throw new ConfigError([`ADMIN_EMAIL ${admin.email} belongs to an account with another username`])
   })

@@ -86,7 +86,10 @@ export function createUserRepository(database: Database) {
     find: (userId: string, call: Call) => findOne({ _id: userId }, call),
     findByEmail: (email: string, call: Call) => findOne({ emailKey: email.toLowerCase() }, call),
     findByUsername: (username: string, call: Call) => findOne({ usernameKey: username.toLowerCase() }, call),
-    isEmpty: async (call: Call) => (await findOne({}, call)) === undefined,
+    hasOthers: async (usernames: readonly string[], call: Call) => {
+      const usernameKey = { $nin: usernames.map((username) => username.toLowerCase()) }
+      return (await findOne({ usernameKey }, call)) !== undefined
+    },
 
     /** @returns the new user, or the field whose value is taken. The unique indexes decide between concurrent calls. */
     async add(
