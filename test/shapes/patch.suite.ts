@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { RequestOptions } from '#test/support/client.ts'
+import { createDocumentValidator } from '#test/support/document-validator.ts'
 import type { Deployment } from '#test/support/processes.ts'
 
 const mergePatch = { 'Content-Type': 'application/merge-patch+json' }
@@ -68,6 +69,23 @@ export function patchSuite(deployment: () => Deployment) {
       const { orderId } = await newOrder()
       const answer = await patch(`/orders/${orderId}`, { headers: mergePatch, body: { status: null } })
       expect(answer).toMatchObject({ status: 400, body: { errors: [{ pointer: '/status' }] } })
+    })
+
+    it('an update that names only fields that a client cannot change is invalid by the document, and refused', async () => {
+      const { version, productId, currency, createdAt, updatedAt } = await shop.product(token)
+      const faultsOf = createDocumentValidator((await shop.get('/openapi.json')).body)
+      const path = `/products/${productId}`
+      const fixed = { version, productId, currency, createdAt, updatedAt }
+      const bodies: object[] = Object.entries(fixed).map(([name, value]) => ({ [name]: value }))
+      for (const body of [{}, fixed, ...bodies]) {
+        const faults = faultsOf(['components', 'schemas', 'ProductUpdate'], body)
+        expect(faults, JSON.stringify(body)).not.toEqual([])
+        const answer = await patch(path, { headers: { 'If-Match': '"1"' }, body })
+        expect(answer, JSON.stringify(body)).toMatchObject({
+          status: 400,
+          body: { errors: [{ pointer: '', code: 'rule' }] },
+        })
+      }
     })
 
     it('a merge patch is accepted by PATCH only, and a 415 to PATCH names the types in Accept-Patch', async () => {

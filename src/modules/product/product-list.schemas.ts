@@ -9,7 +9,7 @@ const priceRule = 'must be an amount with at most two decimal places, such as 19
 const priceFilter = (description: string) =>
   z
     .string()
-    .regex(/^-?\d{1,20}(\.\d{1,2})?$/, { message: priceRule, abort: true })
+    .regex(/^-?\d+(\.\d{1,2})?$/, { message: priceRule, abort: true })
     .transform((amount) => toMinorUnits(Number(amount)))
     .refine((price) => price >= 0, rule('min', 'must be at least 0'))
     .refine((price) => price <= toMinorUnits(maxPrice), rule('max', `must be at most ${maxPrice}`))

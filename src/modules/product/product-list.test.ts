@@ -159,6 +159,7 @@ describe('the filters', () => {
     ['minPrice=1e2', 'minPrice', 'format'],
     ['minPrice=', 'minPrice', 'format'],
     ['minPrice=100000000.01', 'minPrice', 'max'],
+    [`maxPrice=${'9'.repeat(400)}`, 'maxPrice', 'max'],
     ['minPrice[$gt]=1', 'minPrice[$gt]', 'unknown'],
     ['maxPrice=cheap', 'maxPrice', 'format'],
     ['maxPrice=1,5', 'maxPrice', 'format'],

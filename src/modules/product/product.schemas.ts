@@ -50,41 +50,43 @@ export const productDraft = z
   .openapi('ProductDraft')
 
 const changeable = ['name', 'description', 'price', 'stock'] as const
-const others = ['version', 'productId', 'createdAt', 'updatedAt']
 
 const echoed = (schema: z.ZodType<string>) =>
   schema.optional().openapi({
     description: 'Ignored, so that a client may send the product as it read it.',
   })
 
-export const productUpdate = z
-  .strictObject({
-    name: name.optional(),
-    description: description.optional(),
-    price: price.optional(),
-    stock: stock.optional(),
-    version: int64.optional().openapi({
-      minimum: Number.MIN_SAFE_INTEGER,
-      maximum: Number.MAX_SAFE_INTEGER,
-      description: 'The version that the update is based on. Required unless the request has If-Match.',
-    }),
-    productId: id
-      .optional()
-      .openapi({ description: 'Optional. If it is present, it must be the id in the path.' }),
-    currency: currency.optional().openapi({
-      description: 'Optional. If it is present, it must be the currency of the product.',
-    }),
-    createdAt: echoed(z.iso.datetime()),
-    updatedAt: echoed(z.iso.datetime()),
-  })
+const updateFields = z.strictObject({
+  name: name.optional(),
+  description: description.optional(),
+  price: price.optional(),
+  stock: stock.optional(),
+  version: int64.optional().openapi({
+    minimum: Number.MIN_SAFE_INTEGER,
+    maximum: Number.MAX_SAFE_INTEGER,
+    description: 'The version that the update is based on. Required unless the request has If-Match.',
+  }),
+  productId: id
+    .optional()
+    .openapi({ description: 'Optional. If it is present, it must be the id in the path.' }),
+  currency: currency.optional().openapi({
+    description: 'Optional. If it is present, it must be the currency of the product.',
+  }),
+  createdAt: echoed(z.iso.datetime()),
+  updatedAt: echoed(z.iso.datetime()),
+})
+
+const fixed = updateFields.keyof().exclude(changeable).options
+
+export const productUpdate = updateFields
   .refine((update) => changeable.some((field) => update[field] !== undefined), {
     message: `must name at least one of ${changeable.join(', ')}`,
     ...alongWithFields,
   })
   .openapi('ProductUpdate', {
     description: `Names at least one of ${changeable.map((field) => `\`${field}\``).join(', ')}. Fields that are left out stay as they are.`,
-    // The fields are not only others. Code generators make no type, or a wrong one, of an `anyOf` with the fields that are required.
-    not: { propertyNames: { enum: others } },
+    // The fields are not only fixed ones. Code generators make no type, or a wrong one, of an `anyOf` with the fields that are required.
+    not: { propertyNames: { enum: fixed } },
   })
 
 export const stockAdjustment = z
