@@ -79,7 +79,7 @@ export function createProductRepository(database: Database, logger: Logger) {
 
     /**
      * Sets `inStock` where it is missing or too low. Versions before this field leave it out of new products, and do not
-     * change it when they change the stock. Each start calls this, and the index makes it cheap.
+     * change it when they change the stock. Each start calls this. It reads all products: a second or two for a million.
      */
     async completeInStock(call: Call): Promise<void> {
       const { collection } = products
