@@ -57,12 +57,11 @@ export function createProductSearch(
     return indexed(call, { collection: 'products', index: textIndex }, async ({ hint, maxTimeMS }) => {
       if (!hint) return read(false, withoutIndex(query.q), maxTimeMS)
       const words = { $text: { $search: phrases(query.q) } }
-      const limitMs = Math.min(maxTimeMS, maxRankingMs)
       const isContinued = query.sort === 'best' && query.after?.key === 0
-      if (isContinued) return read(false, words, limitMs)
-      return read(true, words, limitMs).catch((error: unknown) => {
+      if (isContinued) return read(false, words, maxTimeMS)
+      return read(true, words, Math.min(maxTimeMS, maxRankingMs)).catch((error: unknown) => {
         if (!isTimeLimit(error)) throw error
-        return read(false, words, limitMs)
+        return read(false, words, maxTimeMS)
       })
     })
   }
