@@ -108,7 +108,7 @@ export interface paths {
         get?: never;
         /**
          * Change your password
-         * @description Revokes all refresh tokens of the account. Access tokens stay valid until they expire.
+         * @description Revokes all refresh tokens of the account. Access tokens stay valid until they expire. The new password may be the current one, as in the example, which keeps the password of the customer of the demo.
          */
         put: operations["changePassword"];
         post?: never;
@@ -2187,7 +2187,7 @@ export interface operations {
                 /**
                  * @example {
                  *       "currentPassword": "two cups of coffee",
-                 *       "newPassword": "three pots of green tea"
+                 *       "newPassword": "two cups of coffee"
                  *     }
                  */
                 "application/json": components["schemas"]["PasswordChange"];

@@ -130,7 +130,8 @@ export const authApi = {
     path: '/profile/password',
     tags,
     summary: 'Change your password',
-    description: 'Revokes all refresh tokens of the account. Access tokens stay valid until they expire.',
+    description:
+      'Revokes all refresh tokens of the account. Access tokens stay valid until they expire. The new password may be the current one, as in the example, which keeps the password of the customer of the demo.',
     security: bearer,
     request: { body: body(passwordChange, examples.passwordChange) },
     responses: {

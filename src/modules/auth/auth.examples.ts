@@ -2,7 +2,7 @@ import { demoCustomer } from './demo-accounts.ts'
 
 /**
  * The examples of the auth module. The sign-in and the change of the password are those of the demo's customer, so that they
- * succeed in a new demo store.
+ * succeed in a demo. The change keeps the password, so that the sign-in goes on to succeed when a reader has tried it.
  */
 
 const ada = { username: 'ada', email: 'ada@example.com' }
@@ -24,7 +24,7 @@ export const authExamples = {
     refreshToken: 'nQe0b3u0zq8Yw1rT5kXc9vLp',
   },
   refreshToken: { refreshToken: 'nQe0b3u0zq8Yw1rT5kXc9vLp' },
-  passwordChange: { currentPassword: demoCustomer.password, newPassword: 'three pots of green tea' },
+  passwordChange: { currentPassword: demoCustomer.password, newPassword: demoCustomer.password },
   keySet: {
     keys: [
       {
