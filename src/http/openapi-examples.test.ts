@@ -97,7 +97,7 @@ it('no object, page or enum of the document is without a name', () => {
     if (typeof value !== 'object' || value === null) return
     const isNamed = path.length === 3 && path[0] === 'components' && path[1] === 'schemas'
     const isObject = value.type === 'object' && value.properties !== undefined
-    const isChoice = Array.isArray(value.enum) && value.enum.length > 1
+    const isChoice = Array.isArray(value.enum) && value.enum.length > 1 && path.at(-1) !== 'propertyNames'
     if ((isObject || isChoice) && !isNamed) unnamed.push(path.join('/'))
     for (const [key, each] of Object.entries(value)) visit(each, [...path, key])
   }

@@ -2,8 +2,8 @@ import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import type { Json } from './client.ts'
 
-// The keywords that OpenAPI 3.1 adds to JSON Schema. None of them validates anything.
-const openApiKeywords = ['discriminator', 'example', 'externalDocs', 'xml']
+// The keywords that OpenAPI 3.1 adds to JSON Schema, and one for generators of clients. None of them validates anything.
+const openApiKeywords = ['discriminator', 'example', 'externalDocs', 'xml', 'x-enum-varnames']
 
 /**
  * Validates values against the schemas of an OpenAPI document, with ajv's default options. Each component is a schema of its own,
