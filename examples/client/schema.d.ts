@@ -32,7 +32,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in with an e-mail address or a username
-         * @description An unknown account and a wrong password get the same answer. The examples are the credentials of the customer of the demo.
+         * @description An unknown account and a wrong password get the same answer. The examples have the credentials of the demo customer.
          */
         post: operations["signIn"];
         delete?: never;
@@ -144,13 +144,13 @@ export interface paths {
         };
         /**
          * List products
-         * @description Deleted products are not listed. The filters can be combined, in every order. A cursor is valid only for the filters and the order that it was made with. The server filters a limited number of products for a page, so that a page may be shorter than `limit`, or empty, although more products follow. Only a `nextCursor` of null means the end of the list.
+         * @description Deleted products are not listed. All filters can be combined with each other and with every `sort`. A cursor is valid only with the filters and the `sort` that it was made with. The server filters a limited number of products for a page, so that a page may be shorter than `limit`, or empty, although more products follow. Only a `nextCursor` of null means the end of the list.
          */
         get: operations["listProducts"];
         put?: never;
         /**
          * Create a product
-         * @description Only an admin may create a product. With an Idempotency-Key, a request that is sent again creates no second product. The keys of a user are shared with stock changes.
+         * @description Only an admin may create a product. With an Idempotency-Key, a request that is sent again creates no second product. A key that was used for a stock change cannot be used here.
          */
         post: operations["createProduct"];
         delete?: never;
@@ -169,7 +169,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Create a product, by the alias of the path
+         * Create a product (alias)
          * @description An alias of `POST /products`, with the same requests and answers.
          */
         post: operations["createProductAlias"];
@@ -190,20 +190,20 @@ export interface paths {
         get: operations["getProduct"];
         /**
          * Update a product
-         * @description The request names the version of the product that it is based on, as `version` or in If-Match. If-Match must name the current version. With `version`, an update that sets `stock` is refused after any later change of the product. An update that does not set `stock` is refused only after a later change of name, description or price.
+         * @description Only an admin may update a product. The request names the version that the update is based on, as `version` in the body or as an entity tag in If-Match. If-Match must name the current version. With `version`, an update that sets `stock` is refused if the product has changed in any way since that version. An update that does not set `stock` is refused only if the name, the description or the price has changed since that version.
          */
         put: operations["updateProduct"];
         post?: never;
         /**
          * Delete a product
-         * @description Clients can no longer read or buy the product. Existing orders keep their copy of its name and price, and can still be cancelled.
+         * @description Only an admin may delete a product. Clients can then no longer read or order the product. Existing orders keep their copy of its name and price, and can still be cancelled.
          */
         delete: operations["deleteProduct"];
         options?: never;
         head?: never;
         /**
-         * Update a product with PATCH
-         * @description Does what `PUT` does, with the same bodies. The body may also be a merge patch (RFC 7396). No field of a product can be removed, so that `null` is refused. An empty text removes the description.
+         * Update a product (PATCH)
+         * @description Does what `PUT` does, with the same body. The body may also be sent as a merge patch (RFC 7396). No field of a product can be removed, so that `null` is refused. To remove the description, send an empty string.
          */
         patch: operations["patchProduct"];
         trace?: never;
@@ -216,14 +216,14 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List the changes of the stock of a product, newest first
-         * @description The list has every change by an admin or a program: what was put into the stock and what was taken out of it. It does not have what orders reserve and release, so `stock` of two entries can differ by more than their `change`. The list of a deleted product can still be read.
+         * List the changes to the stock of a product, newest first
+         * @description Only an admin may read this list, the stock ledger. It has every change by an admin or by the program itself. It does not have the stock that orders reserve and release, so that the `stock` of two entries can differ by more than their `change`. The list of a deleted product can still be read.
          */
         get: operations["listStockChanges"];
         put?: never;
         /**
-         * Add to the stock of a product, or reduce it
-         * @description Unlike an update that sets `stock`, a change needs no version, and changes at the same time add up. The stock ledger keeps each change with its time, its reason and the admin.
+         * Change the stock of a product
+         * @description Only an admin may change the stock. A change is added to the stock, or subtracted from it if it is negative. It needs no version, because two changes at the same time both count. The stock ledger keeps each change with its time, its reason and the admin.
          */
         post: operations["changeStock"];
         delete?: never;
@@ -243,21 +243,21 @@ export interface paths {
          * List orders
          * @description A customer gets their own orders. An admin gets the orders of all users. Rejected orders are listed only if `status` asks for them.
          *
-         *     All filters can be combined. A cursor is only valid with the filters and the order of its list.
+         *     All filters can be combined. A cursor is valid only with the filters and the `sort` that it was made with.
          *
          *     **Follow changes.** With `sort=updated`, a program can follow all changes without missing one:
          *
          *     1. Read the list to its end, page by page, until `nextCursor` is null. A page may have fewer orders than `limit`, or none.
-         *     2. Keep the `updatedAt` of the last order that you got.
-         *     3. Wait, and read the list again, with `updatedAfter` set to that time. Go on with step 2.
+         *     2. Keep the `updatedAt` of the last order in the list. If the list was empty, keep the time that you had.
+         *     3. Wait, read the list again with `updatedAfter` set to that time, and continue with step 2.
          *
-         *     An order that changes several times may appear once, with its last change, or several times; `version` tells which state is newer. A change appears only when no earlier one can still come, which is about half a minute after it was made (26 s with the default `REQUEST_TIMEOUT`, and up to 11 s more in a shop without traffic). An order appears first when it is confirmed or cancelled: `pending` and `rejected` orders are not listed with `sort=updated`. With `status`, an order that leaves the status is no longer listed.
+         *     An order that changes several times may appear once, with its last change, or several times; `version` tells which state is newer. The list shows a change about half a minute after it was made, because until then an earlier change can still arrive (26 s with the default `REQUEST_TIMEOUT`, and up to 11 s more in a shop without traffic). `pending` and `rejected` orders are not listed with `sort=updated`, so that an order first appears when it is confirmed or cancelled. With `status`, an order is listed only while it has one of these statuses.
          */
         get: operations["listOrders"];
         put?: never;
         /**
          * Place an order
-         * @description The order takes the stock of all its lines, or of none. If the stock is less than one line needs, the answer is 409. If the outcome is not known in time, the answer is 503 with `orderId`. A retry with the same Idempotency-Key continues that order.
+         * @description The order takes the stock of all its lines, or of none. If the stock does not suffice for a line, the answer is 409 `insufficient_stock`. Send an Idempotency-Key with every order: without it, a request that is sent again places a second order. If the outcome is not known in time, the answer is 503 with `orderId`. A retry with the same Idempotency-Key continues that order.
          */
         post: operations["placeOrder"];
         delete?: never;
@@ -276,7 +276,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Place an order, by the alias of the path
+         * Place an order (alias)
          * @description An alias of `POST /orders`, with the same requests and answers.
          */
         post: operations["placeOrderAlias"];
@@ -297,20 +297,20 @@ export interface paths {
         get: operations["getOrder"];
         /**
          * Ship, deliver or cancel an order
-         * @description The owner of an order may only cancel it. An admin may set every status that the body allows.
+         * @description A confirmed order can be shipped, and then delivered. An order can be cancelled until it is shipped. The owner of an order may only cancel it. An admin may take all these steps. If the status does not allow the step, `allowed` in the answer 409 lists the steps that are possible.
          */
         put: operations["updateOrder"];
         post?: never;
         /**
          * Cancel an order
-         * @description Cancelling a cancelled order changes nothing, and is answered 200.
+         * @description An order can be cancelled until it is shipped. Its stock is released. Cancelling a cancelled order changes nothing, and is answered 200.
          */
         delete: operations["cancelOrder"];
         options?: never;
         head?: never;
         /**
-         * Ship, deliver or cancel an order with PATCH
-         * @description Does what `PUT` does, with the same bodies. The body may also be a merge patch (RFC 7396). The status cannot be removed, so that `null` is refused.
+         * Ship, deliver or cancel an order (PATCH)
+         * @description Does what `PUT` does, with the same body. The body may also be sent as a merge patch (RFC 7396). The status cannot be removed, so that `null` is refused.
          */
         patch: operations["patchOrder"];
         trace?: never;
@@ -324,7 +324,7 @@ export interface paths {
         };
         /**
          * List the statuses that an order has had, oldest first
-         * @description The first entry is `pending`, at the time of the order and by its owner. The last entry is the present status.
+         * @description The owner of the order and an admin may read this list. The first entry is `pending`, at the time of the order and by its owner. The last entry is the current status.
          */
         get: operations["listOrderHistory"];
         put?: never;
@@ -399,7 +399,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get this document */
+        /** Read this document */
         get: operations["getOpenApiDocument"];
         put?: never;
         post?: never;
@@ -434,7 +434,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List all problems
+         * List the problems
          * @description People get a page, and programs get JSON. The header `Accept` selects one of them.
          */
         get: operations["listProblems"];
@@ -480,7 +480,7 @@ export interface components {
             createdAt: string;
         };
         /**
-         * @description Every account that registers is a `customer`. An operator makes it an `admin`.
+         * @description A new account is a `customer`. Only an operator can make it an `admin`.
          * @enum {string}
          */
         Role: "customer" | "admin";
@@ -515,7 +515,7 @@ export interface components {
             message: string;
         };
         /**
-         * @description What is wrong with a part of the input. The codes are stable.
+         * @description What is wrong with a part of the input. The codes are stable. `required`: it is missing. `type`: it has another type. `min`, `max`: a number, a length or a count is too small or too large. `format`: a text does not have the required form, or is none of the listed values. `unknown`: there is no such field or parameter. `repeated`: it occurs again. `rule`: a rule about several fields, or about the resource, does not hold.
          * @enum {string}
          */
         FaultCode: "required" | "type" | "min" | "max" | "format" | "unknown" | "repeated" | "rule";
@@ -809,7 +809,7 @@ export interface components {
             retryable: false;
             requestId: string;
         };
-        /** @description The account is named by its e-mail address or by its username, and not by both. */
+        /** @description The body has either the e-mail address or the username of the account, and not both. */
         SignIn: components["schemas"]["SignInWithEmail"] | components["schemas"]["SignInWithUsername"];
         SignInWithEmail: {
             email: string;
@@ -1023,7 +1023,7 @@ export interface components {
             nextCursor: string | null;
         };
         /**
-         * @description The default is `newest`. The default with `q` is the best match first.
+         * @description `newest`: the newest product comes first. `price`: the lowest price comes first. `-price`: the highest price comes first. `name`: by name, without regard to case. Products with equal prices or names are ordered by id. The default is `newest`. With `q`, the default is the best match first.
          * @enum {string}
          */
         ProductSort: "newest" | "price" | "-price" | "name";
@@ -1101,7 +1101,7 @@ export interface components {
             retryable: false;
             requestId: string;
         };
-        /** @description Names at least one of `name`, `description`, `price`, `stock`. Fields that are left out stay as they are. */
+        /** @description Has at least one of `name`, `description`, `price`, `stock`. Fields that are left out stay as they are. */
         ProductUpdate: {
             /** @description At least one character must be visible. */
             name?: string;
@@ -1163,11 +1163,11 @@ export interface components {
         StockAdjustment: {
             /**
              * Format: int32
-             * @description A positive number adds to the stock. A negative number reduces it, at most to 0. It must not be 0.
+             * @description A positive number is added to the stock. A negative number reduces the stock, never below 0. The number 0 is refused.
              */
             change: number;
             /**
-             * @description The reason of the change, for the readers of the stock ledger.
+             * @description The reason for the change. The stock ledger shows it.
              * @default
              */
             reason: string;
@@ -1180,7 +1180,7 @@ export interface components {
         StockChange: {
             /**
              * Format: int32
-             * @description What was added to the stock, or taken out if it is negative.
+             * @description The quantity that was added to the stock. It is negative if the stock was reduced.
              */
             change: number;
             /**
@@ -1188,7 +1188,7 @@ export interface components {
              * @description The stock after the change.
              */
             stock: number;
-            /** @description The id of the user who made the change; or `demo` or `audit` if the program made it. */
+            /** @description The id of the user who made the change, or `demo` or `audit` if the program itself made it. */
             by: string;
             reason: string;
             /** Format: date-time */
@@ -1196,7 +1196,7 @@ export interface components {
         };
         Order: {
             orderId: string;
-            /** @description The user that placed the order. */
+            /** @description The id of the user who placed the order. */
             userId: string;
             /** @description The lines of the order, one for each product, in the order of their ids. */
             productList: components["schemas"]["OrderLine"][];
@@ -1205,7 +1205,7 @@ export interface components {
              * @description The sum of price times quantity over all lines. Null if the order was never confirmed.
              */
             totalAmount: number | null;
-            /** @description The currency of the amounts (ISO 4217): the one at the confirmation, or the present one if the order was never confirmed. */
+            /** @description The currency of the amounts (ISO 4217). A confirmed order keeps the currency of its confirmation. An order that was never confirmed has the current one. */
             currency: string;
             status: components["schemas"]["OrderStatus"];
             /**
@@ -1220,11 +1220,11 @@ export interface components {
         };
         OrderLine: {
             productId: string;
-            /** @description The name of the product when its stock was secured. Null if the order was never confirmed. */
+            /** @description The name of the product when its stock was reserved. Null if the order was never confirmed. */
             name: string | null;
             /**
              * Format: double
-             * @description The price of one piece when the stock was secured, a decimal amount with at most two decimal places. Null if the order was never confirmed.
+             * @description The price of one piece when the stock was reserved, a decimal amount with at most two decimal places. Null if the order was never confirmed.
              */
             price: number | null;
             /** Format: int32 */
@@ -1233,7 +1233,7 @@ export interface components {
         /**
          * @description One of `pending`, `confirmed`, `shipped`, `delivered`, `cancelling`, `cancelled`, `rejected`. More statuses may be added, and `awaiting_payment` is reserved. Treat a status that you do not know as an order in progress.
          *
-         *     `pending`: the stock is not secured yet. `confirmed`: the stock is the buyer's. `shipped`, `delivered`: set by an admin. `cancelling`: the stock is on its way back. `cancelled`: the stock is back. `rejected`: the stock did not suffice, or a product did not exist.
+         *     `pending`: the stock is not reserved yet. `confirmed`: the stock is reserved for the order. `shipped`, `delivered`: an admin has set this status. `cancelling`: the stock is being released. `cancelled`: the stock is released. `rejected`: the stock did not suffice, or a product did not exist.
          * @example pending
          * @example confirmed
          * @example shipped
@@ -1402,7 +1402,7 @@ export interface components {
             status: components["schemas"]["OrderStatus"];
             /** Format: date-time */
             at: string;
-            /** @description The id of the user whose request led to the status; or `sweeper` or `audit` if the program undid or completed an abandoned order by itself. Null if it is not known, as for changes by an earlier version of the program. */
+            /** @description The id of the user whose request led to the status; or `sweeper` or `audit` if the program itself undid or completed an unfinished order. Null if it is not known, such as for changes by an earlier version of the program. */
             by: string | null;
         };
         OrderUpdate: {
@@ -1909,7 +1909,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The new account */
+            /** @description The new account. */
             201: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1969,7 +1969,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description An access token and a refresh token */
+            /** @description An access token and a refresh token. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2032,7 +2032,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A new access token and a new refresh token */
+            /** @description A new access token and a new refresh token. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2094,7 +2094,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Signed out */
+            /** @description The refresh tokens of this sign-in are revoked. */
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2136,7 +2136,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The account */
+            /** @description The account. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2194,7 +2194,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The password is changed */
+            /** @description The password is changed. */
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2242,7 +2242,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The key set */
+            /** @description The key set. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2291,7 +2291,7 @@ export interface operations {
     listProducts: {
         parameters: {
             query?: {
-                /** @description Lists products whose name and description have all these words, without regard to case and accents. One of several words must be a whole word there, and the others may be parts of longer words. The best matches are first, and the name matters more than the description. At most the best 1,000 matches are listed; with `sort`, these are sorted. If ranking takes more than a second, which happens at about 100,000 matches, any 1,000 matches are listed. */
+                /** @description Lists products whose name and description contain all these words, without regard to case and accents. At least one of several words must occur as a whole word, and the others may be parts of longer words. The best match comes first, and a word in the name counts more than one in the description. At most the best 1,000 matches are listed; with `sort`, these are sorted. If ranking takes more than a second, which happens at about 100,000 matches, any 1,000 matches are listed. */
                 q?: string;
                 /** @description Lists products at this price or above. At most two decimal places. */
                 minPrice?: number;
@@ -2299,11 +2299,11 @@ export interface operations {
                 maxPrice?: number;
                 /** @description `true` lists products that are in stock, and `false` those that are sold out. */
                 inStock?: boolean;
-                /** @description The default is `newest`. The default with `q` is the best match first. */
+                /** @description `newest`: the newest product comes first. `price`: the lowest price comes first. `-price`: the highest price comes first. `name`: by name, without regard to case. Products with equal prices or names are ordered by id. The default is `newest`. With `q`, the default is the best match first. */
                 sort?: components["schemas"]["ProductSort"];
                 /** @description The maximum number of entries on the page. */
                 limit?: number;
-                /** @description The `nextCursor` of the previous page, which had the same filters and the same order. Without it, the answer is the first page. */
+                /** @description The `nextCursor` of the previous page, with the same filters and the same `sort`. Without a cursor, the answer is the first page. */
                 cursor?: string;
             };
             header?: {
@@ -2315,7 +2315,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page of products */
+            /** @description A page of products. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2400,7 +2400,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The new product */
+            /** @description The new product. */
             201: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2478,7 +2478,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The new product */
+            /** @description The new product. */
             201: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2546,7 +2546,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The product */
+            /** @description The product. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2617,7 +2617,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The product after the update */
+            /** @description The product after the update. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2688,7 +2688,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The product is deleted */
+            /** @description The product is deleted. */
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2752,7 +2752,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The product after the update */
+            /** @description The product after the update. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2812,7 +2812,7 @@ export interface operations {
             query?: {
                 /** @description The maximum number of entries on the page. */
                 limit?: number;
-                /** @description The `nextCursor` of the previous page, which had the same filters and the same order. Without it, the answer is the first page. */
+                /** @description The `nextCursor` of the previous page, with the same filters and the same `sort`. Without a cursor, the answer is the first page. */
                 cursor?: string;
             };
             header?: {
@@ -2826,7 +2826,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page of changes */
+            /** @description A page of stock changes. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2905,7 +2905,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The product after the change */
+            /** @description The product after the change. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2963,21 +2963,21 @@ export interface operations {
     listOrders: {
         parameters: {
             query?: {
-                /** @description Lists the orders of this user only. A customer may only name themselves. */
+                /** @description Lists only the orders of this user. A customer may only send their own id. */
                 userId?: string;
-                /** @description Lists the orders with this status. The parameter may be repeated, to list several statuses. Without it, the list has every status but `rejected`. */
+                /** @description Lists only the orders with this status. To list several statuses, repeat the parameter: `status=shipped&status=delivered`. Without it, the list has every status except `rejected`. */
                 status?: components["schemas"]["OrderStatusFilter"][];
-                /** @description Lists the orders that were placed at this time or later. */
+                /** @description Lists only the orders that were placed at this time or later. */
                 createdAfter?: string;
-                /** @description Lists the orders that were placed before this time. So ranges of which one ends where the next one begins have each order once. */
+                /** @description Lists only the orders that were placed before this time. So an order is in only one of two ranges if the second begins at the end of the first. */
                 createdBefore?: string;
-                /** @description With `sort=updated`: lists the orders that changed later than at this time. */
+                /** @description Only with `sort=updated`: lists only the orders that changed after this time. */
                 updatedAfter?: string;
                 /** @description `newest`: the order that was placed last comes first. `updated`: the order whose last change is the oldest comes first. */
                 sort?: components["schemas"]["OrderSort"];
                 /** @description The maximum number of entries on the page. */
                 limit?: number;
-                /** @description The `nextCursor` of the previous page, which had the same filters and the same order. Without it, the answer is the first page. */
+                /** @description The `nextCursor` of the previous page, with the same filters and the same `sort`. Without a cursor, the answer is the first page. */
                 cursor?: string;
             };
             header?: {
@@ -2989,7 +2989,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page of orders */
+            /** @description A page of orders. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3083,7 +3083,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The confirmed order */
+            /** @description The confirmed order. */
             201: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3180,7 +3180,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The confirmed order */
+            /** @description The confirmed order. */
             201: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3262,7 +3262,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The order */
+            /** @description The order. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3347,7 +3347,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The order after the change */
+            /** @description The order after the change. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3385,7 +3385,7 @@ export interface operations {
                     "application/json": components["schemas"]["Order"];
                 };
             };
-            /** @description The order is being cancelled. Its stock could not be released at once; it is released later. */
+            /** @description The order is being cancelled. Its stock could not be released at once, and will be released later without another request. */
             202: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3469,7 +3469,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The order after the change */
+            /** @description The order after the change. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3507,7 +3507,7 @@ export interface operations {
                     "application/json": components["schemas"]["Order"];
                 };
             };
-            /** @description The order is being cancelled. Its stock could not be released at once; it is released later. */
+            /** @description The order is being cancelled. Its stock could not be released at once, and will be released later without another request. */
             202: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3599,7 +3599,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The order after the change */
+            /** @description The order after the change. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3637,7 +3637,7 @@ export interface operations {
                     "application/json": components["schemas"]["Order"];
                 };
             };
-            /** @description The order is being cancelled. Its stock could not be released at once; it is released later. */
+            /** @description The order is being cancelled. Its stock could not be released at once, and will be released later without another request. */
             202: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3709,7 +3709,7 @@ export interface operations {
             query?: {
                 /** @description The maximum number of entries on the page. */
                 limit?: number;
-                /** @description The `nextCursor` of the previous page, which had the same filters and the same order. Without it, the answer is the first page. */
+                /** @description The `nextCursor` of the previous page, with the same filters and the same `sort`. Without a cursor, the answer is the first page. */
                 cursor?: string;
             };
             header?: {
@@ -3724,7 +3724,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page of statuses */
+            /** @description A page of statuses. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3783,7 +3783,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The process is alive */
+            /** @description The process is alive. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3826,7 +3826,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The process may receive traffic */
+            /** @description The process may receive traffic. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3872,7 +3872,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The paths of the documentation */
+            /** @description The paths of the documentation. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3979,7 +3979,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description An HTML page that works without internet access */
+            /** @description An HTML page that works without internet access. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -4023,7 +4023,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description All problems */
+            /** @description All problems. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -4095,7 +4095,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The meaning of the code, and what a client should do */
+            /** @description The meaning of the code, and what a client should do. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

@@ -60,7 +60,7 @@ export const documentationApi = (codes: readonly string[]) => ({
     description: 'People get a page, and programs get JSON. The header `Accept` selects one of them.',
     responses: {
       200: {
-        description: 'The paths of the documentation',
+        description: 'The paths of the documentation.',
         headers: compressibleHeaders,
         content: { ...json(entryPoint, examples.entryPoint), ...page },
       },
@@ -71,7 +71,7 @@ export const documentationApi = (codes: readonly string[]) => ({
     method: 'get',
     path: '/openapi.json',
     tags,
-    summary: 'Get this document',
+    summary: 'Read this document',
     responses: {
       200: {
         description: 'The OpenAPI 3.1 document of the whole API. Every service has it.',
@@ -88,7 +88,7 @@ export const documentationApi = (codes: readonly string[]) => ({
     summary: 'Read the API reference',
     responses: {
       200: {
-        description: 'An HTML page that works without internet access',
+        description: 'An HTML page that works without internet access.',
         headers: compressibleHeaders,
         content: page,
       },
@@ -99,11 +99,11 @@ export const documentationApi = (codes: readonly string[]) => ({
     method: 'get',
     path: '/problems',
     tags,
-    summary: 'List all problems',
+    summary: 'List the problems',
     description: 'People get a page, and programs get JSON. The header `Accept` selects one of them.',
     responses: {
       200: {
-        description: 'All problems',
+        description: 'All problems.',
         headers: compressibleHeaders,
         content: { ...json(problemTypeList, examples.problems), ...page },
       },
@@ -127,7 +127,7 @@ export const documentationApi = (codes: readonly string[]) => ({
     },
     responses: {
       200: {
-        description: 'The meaning of the code, and what a client should do',
+        description: 'The meaning of the code, and what a client should do.',
         headers: compressibleHeaders,
         content: { ...json(problemType, examples.problem), ...page },
       },

@@ -46,7 +46,7 @@ export const healthApi = {
     tags,
     summary: 'Check liveness',
     responses: {
-      200: { description: 'The process is alive', content: json(liveness, { status: 'alive' }) },
+      200: { description: 'The process is alive.', content: json(liveness, { status: 'alive' }) },
       ...errors(),
     },
   }),
@@ -58,7 +58,7 @@ export const healthApi = {
     description:
       'The process is ready if it has started, has applied its migrations, and is not draining. It does not depend on other services. While a database does not answer, the process stays ready for 30 s, and `unavailable` names the database. An answer 503 lists in `missing` what the process lacks. A database is missing after 30 s without an answer, or at once if the server cannot be used.',
     responses: {
-      200: { description: 'The process may receive traffic', content: json(readiness, { status: 'ready' }) },
+      200: { description: 'The process may receive traffic.', content: json(readiness, { status: 'ready' }) },
       ...errorsOf({}, 'Readiness', { dependency_unavailable: missing })(),
     },
   }),

@@ -17,7 +17,7 @@ export function openApiDocument(operations: ReturnType<typeof joinOperations>) {
     type: 'http',
     scheme: 'bearer',
     bearerFormat: 'JWT',
-    description: 'The `accessToken` of POST /login',
+    description: 'The `accessToken` of `POST /login`.',
   })
   const document = described.getOpenAPI31Document({
     openapi: '3.1.0',
@@ -29,13 +29,13 @@ export function openApiDocument(operations: ReturnType<typeof joinOperations>) {
       contact: { name: 'The maintainers of Trivet' },
       license: { name: 'MIT', url: 'https://opensource.org/license/mit' },
     },
-    externalDocs: { url: '/docs', description: 'This document as pages, with a form for each request' },
-    servers: [{ url: '/', description: 'The server that this document comes from' }],
+    externalDocs: { url: '/docs', description: 'This document as a page with a form for each request.' },
+    servers: [{ url: '/', description: 'The server that this document comes from.' }],
     tags: [
-      { name: 'Accounts', description: 'Registration and sign-in' },
-      { name: 'Products', description: 'The catalogue and its stock' },
-      { name: 'Orders', description: 'Placing, shipping and cancelling orders' },
-      { name: 'Operations', description: 'For operators and machines' },
+      { name: 'Accounts', description: 'Registration and sign-in.' },
+      { name: 'Products', description: 'The catalogue and its stock.' },
+      { name: 'Orders', description: 'Placing, shipping and cancelling orders.' },
+      { name: 'Operations', description: 'For operators and programs.' },
     ],
   }) as unknown as OpenApiDocument
   completeProblems(document, operations)

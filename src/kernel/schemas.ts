@@ -140,11 +140,14 @@ export const cursor = z
   .string()
   .min(1)
   .max(4_000)
-  .regex(/^[A-Za-z0-9_-]*$/, 'must be the nextCursor of a page of the same list')
+  .regex(
+    /^[A-Za-z0-9_-]*$/,
+    'must be the nextCursor of a page of this list, with the same filters and the same sort',
+  )
   .optional()
   .openapi({
     description:
-      'The `nextCursor` of the previous page, which had the same filters and the same order. Without it, the answer is the first page.',
+      'The `nextCursor` of the previous page, with the same filters and the same `sort`. Without a cursor, the answer is the first page.',
   })
 
 const keyRule = 'must be 1 to 255 visible ASCII characters'

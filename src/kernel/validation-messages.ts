@@ -37,7 +37,7 @@ const types: Readonly<Record<string, string>> = {
 }
 
 const formats: Readonly<Record<string, string>> = {
-  datetime: 'must be a time as in 2026-11-23T10:15:00.000Z (RFC 3339, UTC)',
+  datetime: 'must be a time in UTC, such as 2026-11-23T10:15:00.000Z (RFC 3339)',
 }
 
 const bound = (origin: string, comparison: string, limit: number | bigint): string => {

@@ -210,7 +210,7 @@ export function bodyInputSuite(deployment: () => Deployment) {
         (fault: Record<string, string>) => `${fault.pointer ?? fault.parameter}: ${fault.message}`,
       )
     }
-    const eitherName = ': must name either email or username'
+    const eitherName = ': must have either email or username, and not both'
     const noPassword = '/password: is required, and must be a string'
     expect(await named('POST', '/login', {})).toEqual([noPassword, eitherName])
     expect(await named('POST', '/login', { pasword: 'x' })).toEqual([
@@ -226,7 +226,7 @@ export function bodyInputSuite(deployment: () => Deployment) {
     ])
     expect(await named('PUT', `/products/${productId}`, { prise: 3 })).toEqual([
       '/prise: is not a field of this request; did you mean price?',
-      ': must name at least one of name, description, price, stock',
+      ': must have at least one of name, description, price, stock',
     ])
     expect(await named('PUT', '/products/nothing?force=1', { price: -1, stock: 0.5 })).toEqual([
       'id: must be an id: 24 lower-case hex digits',

@@ -52,6 +52,10 @@ export function headerInputSuite(deployment: () => Deployment) {
           const label = `${operation.name} ${JSON.stringify(headers)}`
           expect(answer, label).toMatchObject({ status: 412, body: { code: 'precondition_failed' } })
         }
+        const { body: refusal } = await api.ask(operation, valid, { 'If-Match': `W/${current}` })
+        expect(refusal.detail, operation.name).toBe(
+          `If-Match: the current entity tag is ${current}; a weak entity tag (W/) never matches`,
+        )
       })
       const holding = { 'If-Match': `, ,"99" ,${current},`, 'If-None-Match': '"98",, W/"99"' }
       const answer = await api.ask(operation, valid, holding)

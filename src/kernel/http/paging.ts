@@ -16,7 +16,7 @@ export function decodeCursor<T>(schema: z.ZodType<T>, cursor: string): T {
     throw validationFailed({
       parameter: 'cursor',
       code: 'format',
-      message: 'must be the nextCursor of a page of the same list',
+      message: 'must be the nextCursor of a page of this list, with the same filters and the same sort',
     })
   }
 }

@@ -21,7 +21,7 @@ export function parseEntityTags(header: string): EntityTags | undefined {
   return listOfTags.test(header) ? (header.match(new RegExp(entityTag, 'g')) ?? undefined) : undefined
 }
 
-/** The conditions that a request sets for the current version of its resource. */
+/** The conditions that a request sets for the current version of a resource. */
 export interface Preconditions {
   ifMatch?: EntityTags | undefined
   ifNoneMatch?: EntityTags | undefined
@@ -55,10 +55,14 @@ const matchesWeakly = (tags: EntityTags, current: string): boolean =>
  */
 export function checkPreconditions({ ifMatch, ifNoneMatch }: Preconditions, version: number): void {
   if (ifMatch !== undefined && !matchesStrongly(ifMatch, version)) {
-    throw new DomainError('precondition_failed', `If-Match: the current version is ${etag(version)}`)
+    const weak = ifMatch.includes(`W/${etag(version)}`) ? '; a weak entity tag (W/) never matches' : ''
+    throw new DomainError(
+      'precondition_failed',
+      `If-Match: the current entity tag is ${etag(version)}${weak}`,
+    )
   }
   if (ifNoneMatch !== undefined && matchesWeakly(ifNoneMatch, etag(version))) {
-    throw new DomainError('precondition_failed', `If-None-Match: the current version is ${etag(version)}`)
+    throw new DomainError('precondition_failed', `If-None-Match: the current entity tag is ${etag(version)}`)
   }
 }
 

@@ -24,7 +24,8 @@ export interface Problem {
 export type ProblemTable = Readonly<Record<string, Problem>>
 
 const faultCode = z.enum(faultCodes).openapi('FaultCode', {
-  description: 'What is wrong with a part of the input. The codes are stable.',
+  description:
+    'What is wrong with a part of the input. The codes are stable. `required`: it is missing. `type`: it has another type. `min`, `max`: a number, a length or a count is too small or too large. `format`: a text does not have the required form, or is none of the listed values. `unknown`: there is no such field or parameter. `repeated`: it occurs again. `rule`: a rule about several fields, or about the resource, does not hold.',
 })
 const message = z.string().openapi({ description: 'What would be right. The text may change.' })
 const bodyFault = z

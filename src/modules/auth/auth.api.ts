@@ -57,7 +57,7 @@ export const authApi = {
     request: { body: body(accountDraft, examples.account) },
     responses: {
       201: {
-        description: 'The new account',
+        description: 'The new account.',
         headers: locationHeader,
         content: json(user, examples.user),
         links: {
@@ -76,11 +76,11 @@ export const authApi = {
     tags,
     summary: 'Sign in with an e-mail address or a username',
     description:
-      'An unknown account and a wrong password get the same answer. The examples are the credentials of the customer of the demo.',
+      'An unknown account and a wrong password get the same answer. The examples have the credentials of the demo customer.',
     request: { body: signInBody },
     responses: {
       200: {
-        description: 'An access token and a refresh token',
+        description: 'An access token and a refresh token.',
         content: json(tokens, examples.tokens),
         links: withRefreshToken,
       },
@@ -97,7 +97,7 @@ export const authApi = {
     request: { body: body(tokenRefresh, examples.refreshToken) },
     responses: {
       200: {
-        description: 'A new access token and a new refresh token',
+        description: 'A new access token and a new refresh token.',
         content: json(tokens, examples.tokens),
         links: withRefreshToken,
       },
@@ -112,7 +112,10 @@ export const authApi = {
     description:
       'Revokes all refresh tokens of the same sign-in. Access tokens stay valid until they expire. The answer is the same for an unknown token.',
     request: { body: body(signOut, examples.refreshToken) },
-    responses: { 204: { description: 'Signed out' }, ...errors(...withBody) },
+    responses: {
+      204: { description: 'The refresh tokens of this sign-in are revoked.' },
+      ...errors(...withBody),
+    },
   }),
   getProfile: createRoute({
     method: 'get',
@@ -121,7 +124,7 @@ export const authApi = {
     summary: 'Read your account',
     security: bearer,
     responses: {
-      200: { description: 'The account', content: json(user, examples.user) },
+      200: { description: 'The account.', content: json(user, examples.user) },
       ...errors('validation_failed', ...signedIn),
     },
   }),
@@ -135,7 +138,7 @@ export const authApi = {
     security: bearer,
     request: { body: body(passwordChange, examples.passwordChange) },
     responses: {
-      204: { description: 'The password is changed' },
+      204: { description: 'The password is changed.' },
       ...errors(...signedIn, ...withBody, 'wrong_password', 'rate_limited', 'overloaded'),
     },
   }),
@@ -146,7 +149,7 @@ export const authApi = {
     summary: 'Read the public keys that verify access tokens',
     responses: {
       200: {
-        description: 'The key set',
+        description: 'The key set.',
         headers: compressibleHeaders,
         content: json(keySet, examples.keySet),
       },

@@ -12,7 +12,7 @@ export const user = z
     username: z.string(),
     email: z.string(),
     role: z.enum(roles).openapi('Role', {
-      description: 'Every account that registers is a `customer`. An operator makes it an `admin`.',
+      description: 'A new account is a `customer`. Only an operator can make it an `admin`.',
     }),
     createdAt: timestamp,
   })
@@ -33,7 +33,7 @@ export const signIn = z
   .union([signInWithEmail, signInWithUsername])
   .openapi(
     'SignIn',
-    { description: 'The account is named by its e-mail address or by its username, and not by both.' },
+    { description: 'The body has either the e-mail address or the username of the account, and not both.' },
     { unionPreferredType: 'oneOf' },
   )
 
@@ -44,7 +44,7 @@ export const signIn = z
 export const signInCheck = z
   .strictObject({ email: name.optional(), username: name.optional(), password: passwordAttempt })
   .refine(({ email, username }) => (email === undefined) !== (username === undefined), {
-    message: 'must name either email or username',
+    message: 'must have either email or username, and not both',
     ...alongWithFields,
   })
 

@@ -31,20 +31,20 @@ const isFollowed = (status: OrderStatus) => followedStatuses.includes(status)
 export const orderListQuery = z
   .object({
     userId: id.optional().openapi({
-      description: 'Lists the orders of this user only. A customer may only name themselves.',
+      description: 'Lists only the orders of this user. A customer may only send their own id.',
     }),
     status: z
       .preprocess((value) => (value === undefined ? undefined : [value].flat()), statuses.optional())
       .openapi({
         uniqueItems: true,
         description:
-          'Lists the orders with this status. The parameter may be repeated, to list several statuses. Without it, the list has every status but `rejected`.',
+          'Lists only the orders with this status. To list several statuses, repeat the parameter: `status=shipped&status=delivered`. Without it, the list has every status except `rejected`.',
       }),
-    createdAfter: time('Lists the orders that were placed at this time or later.'),
+    createdAfter: time('Lists only the orders that were placed at this time or later.'),
     createdBefore: time(
-      'Lists the orders that were placed before this time. So ranges of which one ends where the next one begins have each order once.',
+      'Lists only the orders that were placed before this time. So an order is in only one of two ranges if the second begins at the end of the first.',
     ),
-    updatedAfter: time('With `sort=updated`: lists the orders that changed later than at this time.'),
+    updatedAfter: time('Only with `sort=updated`: lists only the orders that changed after this time.'),
     sort: z
       .enum(sortOrders)
       .default('newest')
@@ -71,12 +71,12 @@ export const orderListQuery = z
 
 export const orderListDescription = `A customer gets their own orders. An admin gets the orders of all users. Rejected orders are listed only if \`status\` asks for them.
 
-All filters can be combined. A cursor is only valid with the filters and the order of its list.
+All filters can be combined. A cursor is valid only with the filters and the \`sort\` that it was made with.
 
 **Follow changes.** With \`sort=updated\`, a program can follow all changes without missing one:
 
 1. Read the list to its end, page by page, until \`nextCursor\` is null. A page may have fewer orders than \`limit\`, or none.
-2. Keep the \`updatedAt\` of the last order that you got.
-3. Wait, and read the list again, with \`updatedAfter\` set to that time. Go on with step 2.
+2. Keep the \`updatedAt\` of the last order in the list. If the list was empty, keep the time that you had.
+3. Wait, read the list again with \`updatedAfter\` set to that time, and continue with step 2.
 
-An order that changes several times may appear once, with its last change, or several times; \`version\` tells which state is newer. A change appears only when no earlier one can still come, which is about half a minute after it was made (26 s with the default \`REQUEST_TIMEOUT\`, and up to 11 s more in a shop without traffic). An order appears first when it is confirmed or cancelled: \`pending\` and \`rejected\` orders are not listed with \`sort=updated\`. With \`status\`, an order that leaves the status is no longer listed.`
+An order that changes several times may appear once, with its last change, or several times; \`version\` tells which state is newer. The list shows a change about half a minute after it was made, because until then an earlier change can still arrive (26 s with the default \`REQUEST_TIMEOUT\`, and up to 11 s more in a shop without traffic). \`pending\` and \`rejected\` orders are not listed with \`sort=updated\`, so that an order first appears when it is confirmed or cancelled. With \`status\`, an order is listed only while it has one of these statuses.`

@@ -28,13 +28,13 @@ const params = z.object({
 
 const changed = {
   200: {
-    description: 'The order after the change',
+    description: 'The order after the change.',
     headers: etagHeader,
     content: json(order, examples.cancelled),
   },
   202: {
     description:
-      'The order is being cancelled. Its stock could not be released at once; it is released later.',
+      'The order is being cancelled. Its stock could not be released at once, and will be released later without another request.',
     headers: etagHeader,
     content: json(order, examples.cancelling),
   },
@@ -46,7 +46,7 @@ const placeOrder = createRoute({
   tags,
   summary: 'Place an order',
   description:
-    'The order takes the stock of all its lines, or of none. If the stock is less than one line needs, the answer is 409. If the outcome is not known in time, the answer is 503 with `orderId`. A retry with the same Idempotency-Key continues that order.',
+    'The order takes the stock of all its lines, or of none. If the stock does not suffice for a line, the answer is 409 `insufficient_stock`. Send an Idempotency-Key with every order: without it, a request that is sent again places a second order. If the outcome is not known in time, the answer is 503 with `orderId`. A retry with the same Idempotency-Key continues that order.',
   security: bearer,
   request: {
     headers: z.object({ 'Idempotency-Key': idempotencyKey }),
@@ -54,7 +54,7 @@ const placeOrder = createRoute({
   },
   responses: {
     201: {
-      description: 'The confirmed order',
+      description: 'The confirmed order.',
       headers: { ...etagHeader, ...locationHeader, ...replayedHeader },
       content: json(order, examples.confirmed),
     },
@@ -77,7 +77,7 @@ const updateOrder = createRoute({
   tags,
   summary: 'Ship, deliver or cancel an order',
   description:
-    'The owner of an order may only cancel it. An admin may set every status that the body allows.',
+    'A confirmed order can be shipped, and then delivered. An order can be cancelled until it is shipped. The owner of an order may only cancel it. An admin may take all these steps. If the status does not allow the step, `allowed` in the answer 409 lists the steps that are possible.',
   security: bearer,
   request: { params, headers: preconditions, body: body(orderUpdate, examples.update) },
   responses: {
@@ -98,7 +98,7 @@ export const orderApi = {
   placeOrderAlias: createRoute({
     ...placeOrder,
     path: '/orders/create_order',
-    summary: 'Place an order, by the alias of the path',
+    summary: 'Place an order (alias)',
     description: 'An alias of `POST /orders`, with the same requests and answers.',
   }),
   listOrders: createRoute({
@@ -111,7 +111,7 @@ export const orderApi = {
     request: { query: orderListQuery },
     responses: {
       200: {
-        description: 'A page of orders',
+        description: 'A page of orders.',
         headers: etagHeader,
         content: json(orderPage, examples.page),
       },
@@ -126,7 +126,7 @@ export const orderApi = {
     security: bearer,
     request: { params },
     responses: {
-      200: { description: 'The order', headers: etagHeader, content: json(order, examples.confirmed) },
+      200: { description: 'The order.', headers: etagHeader, content: json(order, examples.confirmed) },
       ...errors('validation_failed', ...signedIn, 'order_not_found'),
     },
   }),
@@ -136,12 +136,12 @@ export const orderApi = {
     tags,
     summary: 'List the statuses that an order has had, oldest first',
     description:
-      'The first entry is `pending`, at the time of the order and by its owner. The last entry is the present status.',
+      'The owner of the order and an admin may read this list. The first entry is `pending`, at the time of the order and by its owner. The last entry is the current status.',
     security: bearer,
     request: { params, query: z.object({ limit, cursor }) },
     responses: {
       200: {
-        description: 'A page of statuses',
+        description: 'A page of statuses.',
         headers: etagHeader,
         content: json(orderHistoryPage, examples.history),
       },
@@ -152,9 +152,9 @@ export const orderApi = {
   patchOrder: createRoute({
     ...updateOrder,
     method: 'patch',
-    summary: 'Ship, deliver or cancel an order with PATCH',
+    summary: 'Ship, deliver or cancel an order (PATCH)',
     description:
-      'Does what `PUT` does, with the same bodies. The body may also be a merge patch (RFC 7396). The status cannot be removed, so that `null` is refused.',
+      'Does what `PUT` does, with the same body. The body may also be sent as a merge patch (RFC 7396). The status cannot be removed, so that `null` is refused.',
     request: { ...updateOrder.request, body: patchBody(orderUpdate, examples.update) },
   }),
   cancelOrder: createRoute({
@@ -162,7 +162,8 @@ export const orderApi = {
     path: '/orders/{id}',
     tags,
     summary: 'Cancel an order',
-    description: 'Cancelling a cancelled order changes nothing, and is answered 200.',
+    description:
+      'An order can be cancelled until it is shipped. Its stock is released. Cancelling a cancelled order changes nothing, and is answered 200.',
     security: bearer,
     request: { params, headers: preconditions },
     responses: {

@@ -13,7 +13,7 @@ import { orderStatuses, requestableStatuses } from './order-status.ts'
 export const orderStatus = z.string().openapi('OrderStatus', {
   description: `One of ${orderStatuses.map((status) => `\`${status}\``).join(', ')}. More statuses may be added, and \`awaiting_payment\` is reserved. Treat a status that you do not know as an order in progress.
 
-\`pending\`: the stock is not secured yet. \`confirmed\`: the stock is the buyer's. \`shipped\`, \`delivered\`: set by an admin. \`cancelling\`: the stock is on its way back. \`cancelled\`: the stock is back. \`rejected\`: the stock did not suffice, or a product did not exist.`,
+\`pending\`: the stock is not reserved yet. \`confirmed\`: the stock is reserved for the order. \`shipped\`, \`delivered\`: an admin has set this status. \`cancelling\`: the stock is being released. \`cancelled\`: the stock is released. \`rejected\`: the stock did not suffice, or a product did not exist.`,
   examples: [...orderStatuses],
 })
 
@@ -33,10 +33,10 @@ const orderLine = z
       .string()
       .nullable()
       .openapi({
-        description: `The name of the product when its stock was secured. ${neverConfirmed}`,
+        description: `The name of the product when its stock was reserved. ${neverConfirmed}`,
       }),
     price: amount.nullable().openapi({
-      description: `The price of one piece when the stock was secured, a decimal amount with at most two decimal places. ${neverConfirmed}`,
+      description: `The price of one piece when the stock was reserved, a decimal amount with at most two decimal places. ${neverConfirmed}`,
     }),
     quantity: int32,
   })
@@ -45,7 +45,7 @@ const orderLine = z
 export const order = z
   .object({
     orderId: id,
-    userId: id.openapi({ description: 'The user that placed the order.' }),
+    userId: id.openapi({ description: 'The id of the user who placed the order.' }),
     productList: z
       .array(orderLine)
       .openapi({ description: 'The lines of the order, one for each product, in the order of their ids.' }),
@@ -54,7 +54,7 @@ export const order = z
     }),
     currency: currency.openapi({
       description:
-        'The currency of the amounts (ISO 4217): the one at the confirmation, or the present one if the order was never confirmed.',
+        'The currency of the amounts (ISO 4217). A confirmed order keeps the currency of its confirmation. An order that was never confirmed has the current one.',
     }),
     status: orderStatus,
     version: int64.openapi({ description: 'The version grows with every change. The ETag contains it.' }),
@@ -71,7 +71,7 @@ const orderStatusChange = z
     at: timestamp,
     by: z.string().nullable().openapi({
       description:
-        'The id of the user whose request led to the status; or `sweeper` or `audit` if the program undid or completed an abandoned order by itself. Null if it is not known, as for changes by an earlier version of the program.',
+        'The id of the user whose request led to the status; or `sweeper` or `audit` if the program itself undid or completed an unfinished order. Null if it is not known, such as for changes by an earlier version of the program.',
     }),
   })
   .openapi('OrderStatusChange')

@@ -119,7 +119,7 @@ function checkChange(
   conditions: Preconditions,
   { role }: Principal,
 ): void {
-  if (!mayRequest(role, to)) throw new DomainError('forbidden', `status: only an admin sets ${to}`)
+  if (!mayRequest(role, to)) throw new DomainError('forbidden', `status: only an admin may set ${to}`)
   checkPreconditions(conditions, version)
   const allowed = allowedTransitions(role, status)
   if (allowed.includes(to) || (to === 'cancelled' && status === 'cancelled')) return

@@ -18,7 +18,7 @@ const priceFilter = (description: string) =>
 
 const sort = z.enum(sortOrders).openapi('ProductSort', {
   description:
-    'Newest first, by price (`-price`: highest first), or by name without regard to case. Products with equal prices or names are ordered by id.',
+    '`newest`: the newest product comes first. `price`: the lowest price comes first. `-price`: the highest price comes first. `name`: by name, without regard to case. Products with equal prices or names are ordered by id. The default is `newest`. With `q`, the default is the best match first.',
   'x-enum-varnames': ['NEWEST', 'LOWEST_PRICE', 'HIGHEST_PRICE', 'NAME'],
 })
 
@@ -34,7 +34,7 @@ const search = text(1, maxSearchLength)
   .optional()
   .openapi({
     description:
-      'Lists products whose name and description have all these words, without regard to case and accents. One of several words must be a whole word there, and the others may be parts of longer words. The best matches are first, and the name matters more than the description. At most the best 1,000 matches are listed; with `sort`, these are sorted. If ranking takes more than a second, which happens at about 100,000 matches, any 1,000 matches are listed.',
+      'Lists products whose name and description contain all these words, without regard to case and accents. At least one of several words must occur as a whole word, and the others may be parts of longer words. The best match comes first, and a word in the name counts more than one in the description. At most the best 1,000 matches are listed; with `sort`, these are sorted. If ranking takes more than a second, which happens at about 100,000 matches, any 1,000 matches are listed.',
   })
 
 export const listQuery = z
@@ -52,9 +52,7 @@ export const listQuery = z
         type: 'boolean',
         description: '`true` lists products that are in stock, and `false` those that are sold out.',
       }),
-    sort: sort.optional().openapi({
-      description: 'The default is `newest`. The default with `q` is the best match first.',
-    }),
+    sort: sort.optional(),
     limit,
     cursor,
   })

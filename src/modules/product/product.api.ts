@@ -38,7 +38,7 @@ const createProduct = createRoute({
   tags,
   summary: 'Create a product',
   description:
-    'Only an admin may create a product. With an Idempotency-Key, a request that is sent again creates no second product. The keys of a user are shared with stock changes.',
+    'Only an admin may create a product. With an Idempotency-Key, a request that is sent again creates no second product. A key that was used for a stock change cannot be used here.',
   security: bearer,
   request: {
     headers: z.object({ 'Idempotency-Key': idempotencyKey }),
@@ -46,7 +46,7 @@ const createProduct = createRoute({
   },
   responses: {
     201: {
-      description: 'The new product',
+      description: 'The new product.',
       headers: { ...etagHeader, ...locationHeader, ...replayedHeader },
       content: json(product, examples.created),
       links: {
@@ -66,7 +66,7 @@ const updateProduct = createRoute({
   tags,
   summary: 'Update a product',
   description:
-    'The request names the version of the product that it is based on, as `version` or in If-Match. If-Match must name the current version. With `version`, an update that sets `stock` is refused after any later change of the product. An update that does not set `stock` is refused only after a later change of name, description or price.',
+    'Only an admin may update a product. The request names the version that the update is based on, as `version` in the body or as an entity tag in If-Match. If-Match must name the current version. With `version`, an update that sets `stock` is refused if the product has changed in any way since that version. An update that does not set `stock` is refused only if the name, the description or the price has changed since that version.',
   security: bearer,
   request: {
     params: paramsWith(examples.updated.productId),
@@ -75,7 +75,7 @@ const updateProduct = createRoute({
   },
   responses: {
     200: {
-      description: 'The product after the update',
+      description: 'The product after the update.',
       headers: etagHeader,
       content: json(product, examples.updated),
     },
@@ -96,7 +96,7 @@ export const productApi = {
   createProductAlias: createRoute({
     ...createProduct,
     path: '/products/create_product',
-    summary: 'Create a product, by the alias of the path',
+    summary: 'Create a product (alias)',
     description: 'An alias of `POST /products`, with the same requests and answers.',
   }),
   listProducts: createRoute({
@@ -105,13 +105,13 @@ export const productApi = {
     tags,
     summary: 'List products',
     description:
-      'Deleted products are not listed. The filters can be combined, in every order. A cursor is valid only for the filters and the order that it was made with. The server filters a limited number of products for a page, so that a page may be shorter than `limit`, or empty, although more products follow. Only a `nextCursor` of null means the end of the list.',
+      'Deleted products are not listed. All filters can be combined with each other and with every `sort`. A cursor is valid only with the filters and the `sort` that it was made with. The server filters a limited number of products for a page, so that a page may be shorter than `limit`, or empty, although more products follow. Only a `nextCursor` of null means the end of the list.',
     request: {
       query: listQuery,
     },
     responses: {
       200: {
-        description: 'A page of products',
+        description: 'A page of products.',
         headers: compressibleHeaders,
         content: json(productPage, examples.page),
       },
@@ -125,7 +125,7 @@ export const productApi = {
     summary: 'Read a product',
     request: { params: paramsWith(examples.read.productId) },
     responses: {
-      200: { description: 'The product', headers: etagHeader, content: json(product, examples.read) },
+      200: { description: 'The product.', headers: etagHeader, content: json(product, examples.read) },
       ...errors('validation_failed', 'product_not_found'),
     },
   }),
@@ -133,9 +133,9 @@ export const productApi = {
   patchProduct: createRoute({
     ...updateProduct,
     method: 'patch',
-    summary: 'Update a product with PATCH',
+    summary: 'Update a product (PATCH)',
     description:
-      'Does what `PUT` does, with the same bodies. The body may also be a merge patch (RFC 7396). No field of a product can be removed, so that `null` is refused. An empty text removes the description.',
+      'Does what `PUT` does, with the same body. The body may also be sent as a merge patch (RFC 7396). No field of a product can be removed, so that `null` is refused. To remove the description, send an empty string.',
     request: {
       params: paramsWith(examples.patched.productId),
       headers: preconditions,
@@ -150,9 +150,9 @@ export const productApi = {
     method: 'post',
     path: '/products/{id}/stock',
     tags,
-    summary: 'Add to the stock of a product, or reduce it',
+    summary: 'Change the stock of a product',
     description:
-      'Unlike an update that sets `stock`, a change needs no version, and changes at the same time add up. The stock ledger keeps each change with its time, its reason and the admin.',
+      'Only an admin may change the stock. A change is added to the stock, or subtracted from it if it is negative. It needs no version, because two changes at the same time both count. The stock ledger keeps each change with its time, its reason and the admin.',
     security: bearer,
     request: {
       params: paramsWith(examples.adjusted.productId),
@@ -161,7 +161,7 @@ export const productApi = {
     },
     responses: {
       200: {
-        description: 'The product after the change',
+        description: 'The product after the change.',
         headers: { ...etagHeader, ...replayedHeader },
         content: json(product, examples.adjusted),
       },
@@ -179,9 +179,9 @@ export const productApi = {
     method: 'get',
     path: '/products/{id}/stock',
     tags,
-    summary: 'List the changes of the stock of a product, newest first',
+    summary: 'List the changes to the stock of a product, newest first',
     description:
-      'The list has every change by an admin or a program: what was put into the stock and what was taken out of it. It does not have what orders reserve and release, so `stock` of two entries can differ by more than their `change`. The list of a deleted product can still be read.',
+      'Only an admin may read this list, the stock ledger. It has every change by an admin or by the program itself. It does not have the stock that orders reserve and release, so that the `stock` of two entries can differ by more than their `change`. The list of a deleted product can still be read.',
     security: bearer,
     request: {
       params: paramsWith(examples.adjusted.productId),
@@ -189,7 +189,7 @@ export const productApi = {
     },
     responses: {
       200: {
-        description: 'A page of changes',
+        description: 'A page of stock changes.',
         headers: etagHeader,
         content: json(stockChangePage, examples.stockChanges),
       },
@@ -202,11 +202,11 @@ export const productApi = {
     tags,
     summary: 'Delete a product',
     description:
-      'Clients can no longer read or buy the product. Existing orders keep their copy of its name and price, and can still be cancelled.',
+      'Only an admin may delete a product. Clients can then no longer read or order the product. Existing orders keep their copy of its name and price, and can still be cancelled.',
     security: bearer,
     request: { params: paramsWith(examples.deleted.productId), headers: preconditions },
     responses: {
-      204: { description: 'The product is deleted' },
+      204: { description: 'The product is deleted.' },
       ...errors('validation_failed', ...admin, 'product_not_found', 'precondition_failed'),
     },
   }),

@@ -80,12 +80,13 @@ const fixed = updateFields.keyof().exclude(changeable).options
 
 export const productUpdate = updateFields
   .refine((update) => changeable.some((field) => update[field] !== undefined), {
-    message: `must name at least one of ${changeable.join(', ')}`,
+    message: `must have at least one of ${changeable.join(', ')}`,
     ...alongWithFields,
   })
   .openapi('ProductUpdate', {
-    description: `Names at least one of ${changeable.map((field) => `\`${field}\``).join(', ')}. Fields that are left out stay as they are.`,
-    // The fields are not only fixed ones. Code generators make no type, or a wrong one, of an `anyOf` with the fields that are required.
+    description: `Has at least one of ${changeable.map((field) => `\`${field}\``).join(', ')}. Fields that are left out stay as they are.`,
+    // A body that has only fixed fields is refused. An `anyOf` that requires one of the changeable fields would say the same, but
+    // code generators make no type of it, or a wrong one.
     not: { propertyNames: { enum: fixed } },
   })
 
@@ -97,22 +98,25 @@ export const stockAdjustment = z
       .refine((change) => change !== 0, 'must not be 0')
       .openapi({
         description:
-          'A positive number adds to the stock. A negative number reduces it, at most to 0. It must not be 0.',
+          'A positive number is added to the stock. A negative number reduces the stock, never below 0. The number 0 is refused.',
         not: { const: 0 },
       }),
     reason: text(0, 500).default('').openapi({
       default: '',
-      description: 'The reason of the change, for the readers of the stock ledger.',
+      description: 'The reason for the change. The stock ledger shows it.',
     }),
   })
   .openapi('StockAdjustment')
 
 const stockChange = z
   .object({
-    change: int32.openapi({ description: 'What was added to the stock, or taken out if it is negative.' }),
+    change: int32.openapi({
+      description: 'The quantity that was added to the stock. It is negative if the stock was reduced.',
+    }),
     stock: int32.openapi({ description: 'The stock after the change.' }),
     by: z.string().openapi({
-      description: 'The id of the user who made the change; or `demo` or `audit` if the program made it.',
+      description:
+        'The id of the user who made the change, or `demo` or `audit` if the program itself made it.',
     }),
     reason: z.string(),
     at: timestamp,

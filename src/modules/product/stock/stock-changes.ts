@@ -218,6 +218,6 @@ const keyReused = () =>
   )
 
 const insufficientStock = (current: Product, change: number) => ({
-  message: `change: would take ${-change} of ${current.stock} in stock`,
+  message: `change: would take ${-change} from a stock of ${current.stock}`,
   members: { items: [{ productId: current.productId, requested: -change, available: current.stock }] },
 })
