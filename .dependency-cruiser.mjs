@@ -311,6 +311,8 @@ export default {
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
     doNotFollow: { path: 'node_modules' },
+    // These programs import generated code.
+    exclude: { path: '^test/contract/clients/' },
     // The resolution of Node.js, and `types` for packages that contain only types.
     enhancedResolveOptions: {
       exportsFields: ['exports'],

@@ -4,7 +4,7 @@ import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 import { callers, deployForFuzzing, runSchemathesis, type Statuses } from '../fuzzing/run-schemathesis.ts'
 import { noPython } from '../python.ts'
 
-if (noPython) console.log(`skipped: ${noPython}`)
+if (noPython) console.log(`skipped, requests that Schemathesis generates: ${noPython}`)
 
 const examples = process.env.EXAMPLES ?? '500'
 
