@@ -8,7 +8,7 @@ const { SHOP_URL = 'http://localhost:3000', SHOP_ADMIN_EMAIL, SHOP_ADMIN_PASSWOR
 const api = await signIn(SHOP_URL, 'demo@example.com', 'two cups of coffee')
 
 const { data: found, error } = await api.GET('/products', {
-  params: { query: { minPrice: 12, maxPrice: 15, inStock: true, sort: '-price' } },
+  params: { query: { q: 'cup', maxPrice: 15, inStock: true, sort: '-price' } },
 })
 if (error) throw new ProblemError(error)
 for (const { name, price, stock } of found.data) console.log(`${name}: ${price} (${stock} in stock)`)
