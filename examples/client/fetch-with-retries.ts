@@ -4,7 +4,7 @@ import type { components } from './schema.d.ts'
 type Problem = components['schemas']['Problem']
 
 const maxAttempts = 5
-// A longer wait is for a person to decide on, such as that after too many failed sign-ins.
+// After a longer wait, such as the one for too many failed sign-ins, a person should decide whether to try again.
 const maxWaitSeconds = 30
 
 /**

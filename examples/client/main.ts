@@ -13,7 +13,7 @@ const { data: found, error } = await api.GET('/products', {
 if (error) throw new ProblemError(error)
 for (const { name, price, stock } of found.data) console.log(`${name}: ${price} (${stock} in stock)`)
 
-// More than there are of the last product, so that the shop refuses the first order.
+// The order asks for more than the stock of the last product, so that the shop refuses it at first.
 const lines = found.data.map(({ productId }) => ({ productId, quantity: 1 }))
 const order = await buy(api, [...lines, { productId: '66f2a1b0c3d4e5f607182901', quantity: 2 }])
 console.log(`order ${order.orderId} is ${order.status}: ${order.totalAmount}`)

@@ -5,8 +5,8 @@ type Product = Schemas['Product']
 const maxAttempts = 5
 
 /**
- * Sets a new price that depends on the present product. If another client has changed the product in the meantime, the shop
- * answers with the product as it is now, and the price is computed anew from that one.
+ * Sets a new price that depends on the current product. If another client has changed the product in the meantime, the shop
+ * answers with the product as it is now, and the price is computed again from that product.
  */
 export async function reprice(
   api: Api,

@@ -36,7 +36,7 @@ describe.each(['/', '/problems', '/problems/version_conflict'])('the page %s', (
     expect(text).toBe(`${JSON.stringify(body, null, 2)}\n`)
   })
 
-  it('both answers vary by Accept, and HEAD has the same header fields', async () => {
+  it('the HTML and the JSON of a path vary by Accept, and HEAD has the same header fields', async () => {
     for (const accept of [browser, 'application/json']) {
       const { headers } = await read(path, accept)
       expect(headers.get('vary')).toContain('Accept')
@@ -48,7 +48,7 @@ describe.each(['/', '/problems', '/problems/version_conflict'])('the page %s', (
     }
   })
 
-  it('both answers have an entity tag of their own, by which a later read is 304', async () => {
+  it('the HTML and the JSON of a path each have an entity tag, and a read that names it gets 304', async () => {
     const tags = new Set<string>()
     for (const accept of [browser, 'application/json']) {
       const { headers } = await read(path, accept)

@@ -2,8 +2,8 @@ import { parseAccept } from 'hono/utils/accept'
 
 /**
  * Returns the media type that a client prefers by its header Accept (RFC 9110, 12.5.1): the one with the highest quality, among
- * equal ones the one that the client names most precisely, and then the first. It is the first one, too, if the client accepts
- * none of them, because a readable answer helps more than an error.
+ * equal ones the one that the client names most precisely, and then the first. If the client accepts none of them, it is the
+ * first one, because a readable answer helps more than an error.
  */
 export function preferredType<Type extends string>(
   accept: string | undefined,

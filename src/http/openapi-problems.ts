@@ -65,7 +65,7 @@ function problemsByCode(schemas: Record<string, DescribedSchema>): Map<string, s
   return byCode
 }
 
-/** A refusal that the operation really answers: to an empty body, to a malformed id, or to a limit that is too small. */
+/** The answer that the operation really gives to an empty body, a malformed id, or a limit that is too small. */
 function exampleRefusal({ request: { body, params, query } = {} }: RouteConfig): DomainError {
   const { schema: bodySchema } = (body?.content['application/json'] ?? {}) as { schema?: z.ZodType }
   if (bodySchema instanceof z.ZodUnion) return refusal('body', ...withoutLastField(bodySchema))

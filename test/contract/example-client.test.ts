@@ -18,7 +18,7 @@ describe.each<Shape>(['one process', 'split'])('the example client, %s', (shape)
   })
   afterAll(() => shop.stop())
 
-  it('the example signs in, searches, buys what is left, and changes a price', async () => {
+  it('the example client signs in, searches, buys what is left, and changes a price', async () => {
     const output = await runProgram(process.execPath, [join(root, 'examples/client/main.ts')], {
       SHOP_URL: shop.url,
       SHOP_ADMIN_EMAIL: admin.email,
@@ -35,13 +35,13 @@ describe.each<Shape>(['one process', 'split'])('the example client, %s', (shape)
     ])
   })
 
-  it('an order of which nothing is left ends with the problem', async () => {
+  it('the example client reports insufficient_stock if no product of its order is left', async () => {
     const { productId } = await shop.product(shop.adminToken, { stock: 0 })
     const api = await signIn(shop.url, demo.email, demo.password)
     await expect(buy(api, [{ productId, quantity: 1 }])).rejects.toMatchObject({ code: 'insufficient_stock' })
   })
 
-  it('a price is computed anew from the product that another client has changed', async () => {
+  it('the example client computes a price again from the product that another client has changed', async () => {
     const product = await shop.product(shop.adminToken, { price: 10 })
     const change = { price: 20, version: product.version }
     await shop.put(`/products/${product.productId}`, { token: shop.adminToken, body: change })
@@ -80,17 +80,17 @@ describe('the retries of the example client', () => {
   const unavailable = { status: 503, body: { retryable: true } }
   const created = { status: 201, body: {} }
 
-  it('a request is repeated with its key until its answer is final', async () => {
+  it('the example client repeats a request with its key until the answer is final', async () => {
     const { arrived, status } = await ask('POST', 'k1', [unavailable, unavailable, created])
     expect({ arrived, status }).toEqual({ arrived: ['k1', 'k1', 'k1'], status: 201 })
   })
 
-  it('a request is sent at most five times', async () => {
+  it('the example client sends a request at most five times', async () => {
     const { arrived, status } = await ask('GET', undefined, Array(9).fill(unavailable))
     expect({ times: arrived.length, status }).toEqual({ times: 5, status: 503 })
   })
 
-  it('an answer that is not retryable is final, and so is each answer to a POST without a key', async () => {
+  it('the example client repeats no request whose problem is not retryable, and no POST without a key', async () => {
     const refused = { status: 409, body: { retryable: false } }
     expect(await ask('GET', undefined, [refused])).toMatchObject({ arrived: ['undefined'], status: 409 })
     expect(await ask('POST', undefined, [unavailable])).toMatchObject({ arrived: ['undefined'], status: 503 })

@@ -51,7 +51,7 @@ export function patchSuite(deployment: () => Deployment) {
       expect(cancelled).toMatchObject({ status: 409, body: { code: 'invalid_transition' } })
     })
 
-    it('PATCH refuses null, which a merge patch removes a field with, because each field has a value', async () => {
+    it('PATCH refuses null, by which a merge patch removes a field, because no field can be removed', async () => {
       const { productId, version } = await shop.product(token)
       for (const [field, wanted] of [
         ['name', 'a string'],

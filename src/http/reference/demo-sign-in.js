@@ -1,6 +1,6 @@
 import { Refusal } from './session.js'
 
-// `crypto.randomUUID` does not exist on a page that was loaded without TLS from another host than this one.
+// `crypto.randomUUID` does not exist on a page that was loaded without TLS from a host other than localhost.
 const randomHex = (/** @type {number} */ bytes) =>
   [...crypto.getRandomValues(new Uint8Array(bytes))]
     .map((byte) => byte.toString(16).padStart(2, '0'))

@@ -43,7 +43,7 @@ function read() {
   try {
     return JSON.parse(sessionStorage.getItem(storageKey) ?? 'null') ?? undefined
   } catch {
-    // Only a reader can have stored what is not JSON.
+    // This page stores only JSON. The reader may have changed the value.
     return undefined
   }
 }

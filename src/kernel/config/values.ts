@@ -40,8 +40,8 @@ export const flag = z
   .transform((value) => value === 'true')
 
 /**
- * The codes of ISO 4217 whose minor unit is not a hundredth, or that have none. `Intl` cannot tell: it rounds as shops in a country do,
- * and so gives the Indonesian rupiah no decimal places, which has two.
+ * The codes of ISO 4217 whose minor unit is not a hundredth, or that have none. `Intl` does not know them: its decimal places follow
+ * the use in shops, so that the Indonesian rupiah has none there, although ISO 4217 gives it two.
  */
 const withoutHundredths = new Set(
   (

@@ -11,11 +11,11 @@ import { respond, respondJson } from './respond.ts'
 export const cacheControl = {
   /** No cache keeps the answer, not even the browser's on a shared computer. */
   notStored: 'no-store',
-  /** A cache asks before each use whether the answer is still current. The question costs no body: its answer is 304. */
+  /** A cache asks before each use whether the answer is still current. If it is, the answer is 304, without a body. */
   revalidated: 'no-cache',
-  /** As long as a service keeps the keys (`key-cache.ts`). A new key is published for longer before it signs. */
+  /** As long as a service keeps the keys (`key-cache.ts`). A rotation publishes a new key for longer than that before the key signs. */
   keySet: 'public, max-age=300',
-  /** For a URL that names its content, so that other content has another URL. */
+  /** For a URL that contains a hash of the content, so that other content has another URL. */
   immutable: 'public, max-age=31536000, immutable',
 } as const
 export type CacheControl = (typeof cacheControl)[keyof typeof cacheControl]

@@ -107,7 +107,7 @@ function shapeAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): Shape {
   return next ? shapeAt(next, rest) : {}
 }
 
-/** A parameter that accepts several values is a text, and no list, if the query has it once. */
+/** A parameter that accepts several values is a string, and not an array, if the query has it once. */
 const pathInQuery = (input: unknown, path: readonly PropertyKey[]): readonly PropertyKey[] =>
   typeof valueAt(input, path.slice(0, 1)) === 'string' ? path.slice(0, 1) : path
 

@@ -115,7 +115,7 @@ export const pascalCase = (code: string): string =>
 /** The phrase of a status in one word: 409 → `Conflict`. */
 export const phraseOf = (status: number): string => (STATUS_CODES[status] ?? '').replace(/\W/g, '')
 
-/** zod's literals are described as enums with one value. A constant is what tools compare and generate code from. */
+/** `z.literal` would be described as an enum with one value. Tools compare constants, and generate code from them. */
 const constant = (value: string | number | boolean) =>
   z
     .literal(value)

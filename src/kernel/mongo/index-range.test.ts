@@ -67,13 +67,13 @@ const cases: [string, Partial<RangeRequest>, ascending: Row[], descending: Row[]
   ['of no time', { from: until, until: from }, [], []],
   ['behind a row that is not between its times', { from, until, after: placeOf(after) }, [], []],
   [
-    'behind the first possible id',
+    'after the first possible id',
     { after: { at: second(2), id: '0'.repeat(24) } },
     rows.slice(3),
     rows.slice(0, 3),
   ],
   [
-    'behind the last possible id',
+    'after the last possible id',
     { after: { at: second(2), id: 'f'.repeat(24) } },
     rows.slice(4),
     rows.slice(0, 4),

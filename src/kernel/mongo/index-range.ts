@@ -13,13 +13,13 @@ export interface RangeRequest {
   index: Readonly<Record<string, 1 | -1>>
   /** The values of the fields of the index before the time. */
   equal: Readonly<Record<string, unknown>>
-  /** The last row of the previous page. The range starts behind it. */
+  /** The last row of the previous page. The range starts after it. */
   after?: Place | undefined
   /** The earliest time in the range. */
   from?: Date | undefined
   /** The first time after the range. */
   until?: Date | undefined
-  /** The last row of the range. Only the bounds heed it. */
+  /** The last row of the range. Only `bounds` depends on it. */
   last?: Place | undefined
 }
 
@@ -33,7 +33,7 @@ export interface IndexRange {
 
 /**
  * Makes one range of an index. Its bounds let MongoDB read exactly the keys in the range. With the filter alone, it would read rows
- * with the time of the previous page's last row again, or merge two ranges, because "behind this row" compares two fields.
+ * with the time of the previous page's last row again, or merge two ranges, because "after this row" compares two fields.
  * @returns undefined if the range is empty
  */
 export function indexRange(request: RangeRequest): IndexRange | undefined {
@@ -67,7 +67,7 @@ export function indexRange(request: RangeRequest): IndexRange | undefined {
   }
 }
 
-/** The first id that can stand behind a row with the same time. */
+/** The first id that can come after a row with the same time. */
 function neighbourOf(id: string, isDescending: boolean) {
   const next = BigInt(`0x${id}`) + (isDescending ? -1n : 1n)
   if (next < 0n || next > maxId) return new Types.ObjectId(id)

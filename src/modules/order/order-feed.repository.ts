@@ -13,9 +13,9 @@ import { orderTimeoutMs } from './sweep-unfinished-orders.ts'
 const clockToleranceMs = 5_000
 
 /**
- * The longest time between the stamp of a change and its write, and the tolerance of clocks. A change waits in its queue for the time
- * of a request; it is written, or the driver finds a dead server after that time and 5 s more; it then selects another server within
- * 2 s, waits for a connection for the time of a request, and writes within 2 s.
+ * The longest time between the stamp of a change and its write, plus the tolerance of clocks. A change waits in its queue for at most
+ * the time of a request. If its server is dead, the driver notices this after the time of a request plus 5 s. The driver then selects
+ * another server within 2 s, waits for a connection for at most the time of a request, and writes within 2 s.
  */
 export const feedLagMs = (requestTimeoutMs: number): number =>
   3 * orderTimeoutMs(requestTimeoutMs) + 9_000 + clockToleranceMs
@@ -31,12 +31,12 @@ export interface FeedQuery extends OrderQuery {
 export type OrderFeed = ReturnType<typeof createOrderFeed>
 
 /**
- * Lists orders by their last change, oldest change first, for clients that follow all changes. Such a client continues behind the
+ * Lists orders by their last change, oldest change first, for clients that follow all changes. Such a client continues after the
  * last row that it got, so a change must not appear before that row later on. Three facts ensure this:
  *
  * 1. A replica stamps a change (`updatedAt`) before it writes the change. So the stamp may be older than the write, by the time of
  *    a request, and by the difference between the clocks of two machines. `lagMs` is longer than both together.
- * 2. A page is read from a snapshot, and the server says of which time. The snapshot has every change that was written until then,
+ * 2. A page is read from a snapshot, whose time MongoDB states. The snapshot has every change that was written until that time,
  *    however long replication takes.
  * 3. A page leaves out what was stamped less than `lagMs` before its snapshot. So no later write is stamped with a time that a
  *    page has shown. A change that the page leaves out comes on a later page.

@@ -76,7 +76,7 @@ function readOf(query: OrderQuery): Read | undefined {
 }
 
 /**
- * Reads several statuses: MongoDB merges their ranges of the index in order. A page behind a row that shares its time needs two
+ * Reads several statuses: MongoDB merges their ranges of the index in order. A page after a row that shares its time needs two
  * ranges for each status, because with one, MongoDB would read all rows with this time again.
  */
 function mergedRead({ userId, statuses, createdFrom, createdUntil, after }: OrderQuery): Read {

@@ -3,7 +3,7 @@ import type { Principal } from '#kernel/principal.ts'
 import type { Order } from './order.ts'
 import { type OrderStatus, orderStatuses } from './order-status.ts'
 
-/** What a client asks for. The names are those of the query's parameters. */
+/** What a client asks for. The names are those of the query parameters. */
 export interface OrderFilters {
   userId?: string | undefined
   status?: readonly OrderStatus[] | undefined
@@ -24,7 +24,7 @@ export interface Position {
 }
 
 export interface PageRequest {
-  /** The page continues behind this row. */
+  /** The page continues after this row. */
   after: Position | undefined
   limit: number
 }

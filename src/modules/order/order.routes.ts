@@ -15,7 +15,7 @@ import type { OrderService } from './order.service.ts'
 import { orderResponse, statusChangeResponse } from './order.ts'
 import type { OrderFilters, Position, SortOrder } from './order-list.ts'
 
-/** The number of entries on all pages before. The entries of an order keep their places. */
+/** The number of entries on all previous pages. The entries of an order keep their places. */
 const historyCursor = (orderId: string) => z.tuple([z.literal(orderId), z.int().min(1)])
 
 export function orderRoutes(service: OrderService, guard: Guard, currency: string) {

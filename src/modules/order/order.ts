@@ -35,7 +35,7 @@ export interface Order {
   updatedAt: Date
 }
 
-/** A status of an order: since when, and by whom. */
+/** A status of an order, with its time and with the user or the part of the program that caused it. */
 export interface StatusChange {
   status: OrderStatus
   at: Date

@@ -71,7 +71,7 @@ describe('a keyed creation of a product', () => {
     expect(await countOf(body)).toBe(1)
   })
 
-  it('a key is refused with 422 for another product, and for another operation', async () => {
+  it('a used idempotency key is refused with 422 for another product, and for another operation', async () => {
     const [body, key] = [cup(), randomUUID()]
     const { productId } = (await create(body, key)).body
     const reused = { status: 422, body: { code: 'idempotency_key_reused' } }
@@ -97,7 +97,7 @@ describe('a keyed creation of a product', () => {
     })
   })
 
-  it('without a key, each request creates a product', async () => {
+  it('each request without an idempotency key creates a product', async () => {
     const body = cup()
     for (const _ of [1, 2]) expect((await shop.post('/products', { token, body })).status).toBe(201)
     expect(await countOf(body)).toBe(2)

@@ -31,7 +31,7 @@ describe.skipIf(noGo)('oasdiff, which compares two OpenAPI documents', () => {
     return { status, stdout }
   }
 
-  it('finds no breaking change since the last release', () => {
+  it('the document has no breaking change since the last release', () => {
     const { status, stdout } = breakingChanges(released, current)
     expect(status, stdout).toBe(0)
   })
@@ -45,7 +45,7 @@ describe.skipIf(noGo)('oasdiff, which compares two OpenAPI documents', () => {
     return breakingChanges(current, changed)
   }
 
-  it('finds a field of an answer that was removed', async () => {
+  it('a removed field of an answer is reported as a breaking change', async () => {
     const findings = await breakingChangesAfter((document) => {
       const { properties, required } = document.components.schemas.Product
       delete properties.stock
@@ -60,7 +60,7 @@ describe.skipIf(noGo)('oasdiff, which compares two OpenAPI documents', () => {
     })
   })
 
-  it('finds the code of a problem that was renamed', async () => {
+  it('a renamed code of a problem is reported as a breaking change', async () => {
     const findings = await breakingChangesAfter((document) => {
       const { code } = document.components.schemas.ProductNotFoundProblem.properties
       expect(code.const).toBe('product_not_found')
@@ -73,7 +73,7 @@ describe.skipIf(noGo)('oasdiff, which compares two OpenAPI documents', () => {
     })
   })
 
-  it('finds the code of a problem that was renamed together with its schema', async () => {
+  it('a renamed code of a problem is reported as a breaking change, even if its schema was renamed too', async () => {
     const findings = await breakingChangesAfter((document) => {
       const renamed = JSON.stringify(document)
         .replaceAll('product_not_found', 'product_missing')
@@ -86,7 +86,7 @@ describe.skipIf(noGo)('oasdiff, which compares two OpenAPI documents', () => {
     })
   })
 
-  it('finds a parameter that became required', async () => {
+  it('a parameter that became required is reported as a breaking change', async () => {
     const findings = await breakingChangesAfter((document) => {
       const { parameters } = document.paths['/orders'].post
       parameters.find(({ name }: Json) => name === 'Idempotency-Key').required = true
@@ -98,7 +98,7 @@ describe.skipIf(noGo)('oasdiff, which compares two OpenAPI documents', () => {
     })
   })
 
-  it('takes a new field of an answer and a new problem for no breaking change', async () => {
+  it('a new field of an answer and a new problem are no breaking changes', async () => {
     const findings = await breakingChangesAfter((document) => {
       const { schemas } = document.components
       schemas.Product.properties.weight = { type: 'number' }
