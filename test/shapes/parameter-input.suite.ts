@@ -64,7 +64,9 @@ export function parameterInputSuite(deployment: () => Deployment) {
           for (const value of ['{"$gt":""}', '[$ne]', '{"$where":"1"}', '__proto__', 'constructor', '%00']) {
             const sent = value === '%00' ? value : encodeURIComponent(value)
             const answer = await api.ask(operation, withQuery(valid, `${name}=${sent}`))
-            expectRefused(answer, new RegExp(`^${name}$`), `${operation.name} ?${name}=${value}`)
+            // The text of a search may be any words. No product has these.
+            if (name === 'q' && value !== '%00') expect(answer.body, value).toMatchObject({ data: [] })
+            else expectRefused(answer, new RegExp(`^${name}$`), `${operation.name} ?${name}=${value}`)
           }
           const twice = await api.ask(operation, withQuery(valid, `${name}=1&${name}=1`))
           expectRefused(twice, new RegExp(`^${name}$`), `${operation.name} ?${name} twice`)
