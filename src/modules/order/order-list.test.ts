@@ -100,7 +100,7 @@ describe('the filters of a list of orders', () => {
     },
   )
 
-  it('a cursor is refused with another filter or another order of the list', async () => {
+  it('a cursor is refused with another filter or another sort', async () => {
     const query = 'limit=1&status=shipped&status=delivered'
     const { nextCursor } = (await list(query, grace)).body
     const next = (filters: string) => list(`limit=1${filters}&cursor=${nextCursor}`, grace)
@@ -145,10 +145,17 @@ describe('the filters of a list of orders', () => {
       })
     },
   )
+
+  it('a list of statuses in one parameter is refused, and the message says to repeat the parameter', async () => {
+    const { body } = await list('status=shipped,delivered')
+    expect(body.errors).toEqual([
+      { parameter: 'status', code: 'format', message: expect.stringMatching(/repeat the parameter$/) },
+    ])
+  })
 })
 
 describe('the order of changes', () => {
-  it('a list in the order of changes has the oldest change first, in pages of any size, and continues behind a time', async () => {
+  it('a list in the order of changes has the oldest change first, in pages of any size, and continues after a time', async () => {
     const linus = await shop.customer()
     const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 12, 0, second))
     const ids = await store(linus, [

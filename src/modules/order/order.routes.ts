@@ -92,7 +92,7 @@ function addWrites(router: Router, service: OrderService, guard: Guard, currency
   })
 }
 
-/** A cursor is only valid for the order and the filters of its own list. */
+/** A cursor is valid only for the sort and the filters of its own list. */
 type List = [sort: SortOrder, filters: OrderFilters]
 
 const encodePosition = (list: List, { at, id, isAlone }: Position): string =>

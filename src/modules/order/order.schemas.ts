@@ -18,7 +18,12 @@ export const orderStatus = z.string().openapi('OrderStatus', {
 })
 
 /** A filter and a request can only name statuses that this version knows. */
-export const orderStatusFilter = z.enum(orderStatuses).openapi('OrderStatusFilter')
+export const orderStatusFilter = z
+  .enum(
+    orderStatuses,
+    `must be one of ${orderStatuses.join(', ')}; for several statuses, repeat the parameter`,
+  )
+  .openapi('OrderStatusFilter')
 export const requestableStatus = z.enum(requestableStatuses).openapi('RequestableOrderStatus', {
   description: 'A status that a client may request. Owners may only request `cancelled`.',
   'x-enum-varnames': ['SHIP', 'DELIVER', 'CANCEL'],

@@ -101,7 +101,7 @@ describe('lists while products change', () => {
   })
   afterAll(() => shop.close())
 
-  it('a list has each product that matches once and in order, with every combination of filters and orders', async () => {
+  it('a list has each product that matches once and in order, with every combination of filters and sorts', async () => {
     for (const sort of [undefined, ...sorts]) {
       for (const minPrice of [undefined, '1', '1.5']) {
         for (const maxPrice of [undefined, '1.5']) {
@@ -175,7 +175,7 @@ describe('the filters', () => {
     })
   })
 
-  it('a cursor is refused with other filters, with another order and without the filters', async () => {
+  it('a cursor is refused with other filters, with another sort and without the filters', async () => {
     const list = { minPrice: '5', maxPrice: '9', sort: 'price' }
     const { body } = await shop.get(`/products?${new URLSearchParams({ ...list, limit: '1' })}`)
     const statusWith = async (query: Query) =>
