@@ -12,6 +12,7 @@ const sources = {
   'icon.svg': own('pages/icon.svg'),
   'page.css': own('pages/page.css'),
   'reference.css': own('reference/reference.css'),
+  'swagger-theme.css': own('reference/swagger-theme.css'),
   'reference.js': own('reference/reference.js'),
   'session.js': own('reference/session.js'),
   'demo-sign-in.js': own('reference/demo-sign-in.js'),

@@ -126,6 +126,14 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
       expect(Object.keys(access).sort()).toEqual(documented)
     })
 
+    it('the document names the role of an operation that only admins may use', () => {
+      for (const { name, security } of operations) {
+        const { anonymous, owner } = access[name as OperationName]
+        const roles = owner === 'forbidden' ? ['admin'] : []
+        expect(security, name).toEqual(anonymous === 'unauthenticated' ? [{ accessToken: roles }] : [])
+      }
+    })
+
     const requests = operationNames.flatMap((name) => callers.map((caller) => [name, caller] as const))
     it.each(requests)('%s answers as the access table says to the caller: %s', async (name, caller) => {
       const { ada, grace, boss } = people

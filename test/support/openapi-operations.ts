@@ -7,6 +7,7 @@ export interface Operation {
   method: string
   path: string
   operationId: string
+  summary?: string
   tags: string[]
   /** Empty if the operation needs no access token. */
   security: object[]

@@ -2,8 +2,14 @@ import { html } from 'hono/html'
 
 export type Html = ReturnType<typeof html>
 
+const pages = [
+  ['/docs', 'Reference'],
+  ['/problems', 'Problems'],
+  ['/openapi.json', 'OpenAPI document'],
+] as const
+
 /** A page without scripts. `html` escapes what it inserts. */
-export const layout = (options: { title: string; assets: string; main: Html }): string =>
+export const layout = (options: { title: string; assets: string; main: Html; current?: string }): string =>
   html`<!doctype html>
 <html lang="en">
   <head>
@@ -18,9 +24,7 @@ export const layout = (options: { title: string; assets: string; main: Html }): 
     <header class="bar">
       <a class="brand" href="/"><img src="${options.assets}/icon.svg" alt="" width="28" height="28">Trivet</a>
       <nav aria-label="Pages">
-        <a href="/docs">Reference</a>
-        <a href="/problems">Problems</a>
-        <a href="/openapi.json">OpenAPI document</a>
+        ${pages.map(([path, name]) => html`<a href="${path}"${options.current === path && html` aria-current="page"`}>${name}</a>`)}
       </nav>
     </header>
     <main class="text">

@@ -36,9 +36,12 @@ const retry = html`<strong>Yes.</strong> A program should send the same request 
   <code>Retry-After</code> seconds first if the answer has this header, and longer after each further failure.`
 const doNotRetry = html`<strong>No.</strong> A program should not send the same request again by itself.`
 
+const byStatus = (problems: readonly ProblemType[]) => problems.toSorted((a, b) => a.status - b.status)
+
 export const problemListPage = (problems: readonly ProblemType[], assets: string): string =>
   layout({
     title: 'Problems of the Trivet API',
+    current: '/problems',
     assets,
     main: html`
       <h1>Problems</h1>
@@ -46,7 +49,7 @@ export const problemListPage = (problems: readonly ProblemType[], assets: string
         <code>code</code> is stable, so programs should branch on it. Its
         <code>retryable</code> says whether a program should send the same request again by itself.</p>
       <ul class="list">
-        ${problems.map(
+        ${byStatus(problems).map(
           ({ code, status, title, retryable }) => html`
         <li><span class="quiet">${status}</span> <a href="/problems/${code}"><code>${code}</code></a>
           <span>${title}${retryable && html` <span class="tag">retryable</span>`}</span></li>`,

@@ -67,7 +67,9 @@ const ui = /** @type {any} */ (globalThis).SwaggerUIBundle({
   onComplete: session.restore,
 })
 
-/** Runs an action of a button once at a time. @param {any} button @param {() => Promise<void>} action @param {(message: string) => void} report */
+/**
+ * Runs an action of a button once at a time. The focus stays on the button or, if it has disappeared, on the one that replaces it.
+ * @param {any} button @param {() => Promise<void>} action @param {(message: string) => void} report */
 async function once(button, action, report) {
   button.disabled = true
   try {
@@ -76,6 +78,8 @@ async function once(button, action, report) {
     report(/** @type {Error} */ (error).message)
   } finally {
     button.disabled = false
+    const buttons = [button, signOutButton, demoButton, signInButton]
+    buttons.find((each) => each.checkVisibility())?.focus()
   }
 }
 

@@ -10,7 +10,15 @@ const codesOf = (response) => {
 
 /** @param {{ React: any }} system */
 export const plugins = ({ React }) => {
-  const { createElement: element, useState } = React
+  const { createContext, createElement: element, Fragment, useContext, useState } = React
+
+  const Security = createContext([])
+
+  /** Says what an operation needs: a sign-in, or the sign-in of an admin. */
+  const Need = () => {
+    const roles = useContext(Security).flatMap((/** @type {any} */ scheme) => Object.values(scheme).flat())
+    return element('span', { className: 'needs-sign-in' }, roles[0] ?? 'sign-in')
+  }
 
   /** Shows an error answer as one line with its codes, and as a whole when the reader opens it. */
   const foldedResponse = (/** @type {any} */ Original) => (/** @type {any} */ props) => {
@@ -33,15 +41,57 @@ export const plugins = ({ React }) => {
     )
   }
 
+  const introduction = element(
+    'p',
+    { className: 'intro' },
+    'Open an operation and press Execute. Its example is filled in. An operation with the mark ',
+    element('span', { className: 'needs-sign-in' }, 'sign-in'),
+    ' needs an account, and one with the mark ',
+    element('span', { className: 'needs-sign-in' }, 'admin'),
+    ' the account of an admin.',
+  )
+
   return {
+    // The reader has not asked for the motion of a scroll.
+    statePlugins: {
+      layout: {
+        wrapActions: {
+          scrollToElement: () => (/** @type {Element} */ target) => target.scrollIntoView(),
+        },
+      },
+    },
     wrapComponents: {
       // The bar at the top of the page replaces the dialog of Swagger UI, into which a reader must paste a token.
       authorizeBtn: none,
-      authorizeOperationBtn: () => () => element('span', { className: 'needs-sign-in' }, 'sign-in'),
+      authorizeOperationBtn: () => Need,
+      OperationSummary: (/** @type {any} */ Original) => (/** @type {any} */ props) =>
+        element(
+          Security.Provider,
+          { value: props.operationProps.get('security')?.toJS() ?? [] },
+          element(Original, props),
+        ),
       // All operations have one server: the origin of the page.
       schemes: none,
       ServersContainer: none,
       response: foldedResponse,
+      operationLink:
+        () =>
+        (/** @type {any} */ { link }) =>
+          element(
+            'p',
+            { className: 'operation-link', title: link.get('description') },
+            element('code', null, link.get('operationId')),
+          ),
+      InfoContainer: (/** @type {any} */ Original) => (/** @type {any} */ props) =>
+        element('section', { 'aria-label': 'About the API' }, element(Original, props), introduction),
+      // The headings of the groups have the third level.
+      operations: (/** @type {any} */ Original) => (/** @type {any} */ props) =>
+        element(
+          Fragment,
+          null,
+          element('h2', { className: 'visually-hidden' }, 'All operations'),
+          element(Original, props),
+        ),
       // The summary of an operation is a button, and a button must not contain a link.
       DeepLink:
         () =>

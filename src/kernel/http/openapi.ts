@@ -59,6 +59,8 @@ export const replayedHeader = {
 
 /** `security` of a route that needs an access token. */
 export const bearer = [{ accessToken: [] }]
+/** `security` of a route that needs the access token of an admin. OpenAPI 3.1 has the role here. */
+export const adminBearer = [{ accessToken: ['admin'] }]
 
 export const page = <Schema extends z.ZodType>(name: string, item: Schema) =>
   z

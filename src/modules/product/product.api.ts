@@ -1,6 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import {
-  bearer,
+  adminBearer,
   body,
   compressibleHeaders,
   etagHeader,
@@ -39,7 +39,7 @@ const createProduct = createRoute({
   summary: 'Create a product',
   description:
     'Only an admin may create a product. With an Idempotency-Key, a request that is sent again creates no second product. A key that was used for a stock change cannot be used here.',
-  security: bearer,
+  security: adminBearer,
   request: {
     headers: z.object({ 'Idempotency-Key': idempotencyKey }),
     body: body(productDraft, examples.draft),
@@ -67,7 +67,7 @@ const updateProduct = createRoute({
   summary: 'Update a product',
   description:
     'Only an admin may update a product. The request names the version that the update is based on, as `version` in the body or as an entity tag in If-Match. If-Match must name the current version. With `version`, an update that sets `stock` is refused if the product has changed in any way since that version. An update that does not set `stock` is refused only if the name, the description or the price has changed since that version.',
-  security: bearer,
+  security: adminBearer,
   request: {
     params: paramsWith(examples.updated.productId),
     headers: preconditions,
@@ -153,7 +153,7 @@ export const productApi = {
     summary: 'Change the stock of a product',
     description:
       'Only an admin may change the stock. A change is added to the stock, or subtracted from it if it is negative. It needs no version, because two changes at the same time both count. The stock ledger keeps each change with its time, its reason and the admin.',
-    security: bearer,
+    security: adminBearer,
     request: {
       params: paramsWith(examples.adjusted.productId),
       headers: z.object({ 'Idempotency-Key': idempotencyKey }),
@@ -182,7 +182,7 @@ export const productApi = {
     summary: 'List the changes to the stock of a product, newest first',
     description:
       'Only an admin may read this list, the stock ledger. It has every change by an admin or by the program itself. It does not have the stock that orders reserve and release, so that the `stock` of two entries can differ by more than their `change`. The list of a deleted product can still be read.',
-    security: bearer,
+    security: adminBearer,
     request: {
       params: paramsWith(examples.adjusted.productId),
       query: z.object({ limit, cursor }),
@@ -203,7 +203,7 @@ export const productApi = {
     summary: 'Delete a product',
     description:
       'Only an admin may delete a product. Clients can then no longer read or order the product. Existing orders keep their copy of its name and price, and can still be cancelled.',
-    security: bearer,
+    security: adminBearer,
     request: { params: paramsWith(examples.deleted.productId), headers: preconditions },
     responses: {
       204: { description: 'The product is deleted.' },
