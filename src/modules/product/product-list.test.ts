@@ -254,6 +254,7 @@ describe('the search', () => {
     await create('Cupboard', 'For every Café', { price: 8 })
     await create('Red cup', 'Stoneware', { price: 1 })
     await create('Blue cup', 'Stoneware-like, not red', { price: 1 })
+    await create('한국 도자기', 'Straße')
     const { productId } = await create('Café chair', 'Deleted')
     await shop.delete(`/products/${productId}`, { token: shop.adminToken })
   })
@@ -276,6 +277,9 @@ describe('the search', () => {
     ['$cup', ['Blue cup', 'Red cup']],
     ['0.9', ['Cafe table']],
     ['like', ['Blue cup']],
+    ['한국', ['한국 도자기']],
+    ['도자기 한국'.normalize('NFD'), ['한국 도자기']],
+    ['STRAẞE', ['한국 도자기']],
     ['chair', []],
     ['stonewares', []],
   ])('the search for %j finds %j', async (q, names) => {

@@ -8,7 +8,15 @@ export const maxSearchWords = 20
 const delimiters =
   /[\p{White_Space}\p{Dash}\p{Quotation_Mark}\p{Terminal_Punctuation}\p{Sentence_Terminal}\p{Pattern_Syntax}\u00ad\u30fb\uff65]+/u
 
-/** The different words of a search text. */
+/**
+ * The different words of a search text, in composed characters (NFC), as most texts are stored. The text index ignores the accents of
+ * decomposed letters, but it does not compose the syllables of Hangul, which macOS decomposes in names of files.
+ */
 export const searchWords = (text: string): string[] => [
-  ...new Set(text.split(delimiters).filter((word) => word !== '')),
+  ...new Set(
+    text
+      .normalize('NFC')
+      .split(delimiters)
+      .filter((word) => word !== ''),
+  ),
 ]
