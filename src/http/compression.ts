@@ -28,7 +28,7 @@ const codings = {
 type Coding = keyof typeof codings
 
 /** Chooses the coding by `Accept-Encoding` (RFC 9110, 12.5.3). Returns undefined if the client prefers the uncompressed body. */
-export function codingFor(acceptEncoding: string | undefined): Coding | undefined {
+function codingFor(acceptEncoding: string | undefined): Coding | undefined {
   const accepted = parseAccept(acceptEncoding ?? '')
   const qualityOf = (coding: string) => accepted.find(({ type }) => type.toLowerCase() === coding)?.q
   const others = qualityOf('*') ?? 0

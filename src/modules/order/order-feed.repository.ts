@@ -21,7 +21,7 @@ export const feedLagMs = (requestTimeoutMs: number): number =>
   3 * orderTimeoutMs(requestTimeoutMs) + 9_000 + clockToleranceMs
 
 /** A page examines at most this many orders, so that a filter that few orders match costs no more than a page. */
-export const maxExaminedOrders = 1_000
+const maxExaminedOrders = 1_000
 
 export interface FeedQuery extends OrderQuery {
   /** Exclusive. */
