@@ -12,7 +12,7 @@ import { isFinal, type Outcome, sendOnce, sendUntilFinal } from './outcomes.ts'
 import { createSeededRandom, faultSeed, type SeededRandom } from './seeded-random.ts'
 import { waitUntilSettled } from './wait-until-settled.ts'
 
-type Operation = 'create' | 'cancel'
+type Operation = 'create' | 'cancel' | 'create product'
 
 /** The point at which the test kills a process that works on a request, and the events after it. */
 interface KillPoint {
@@ -31,9 +31,11 @@ interface KillPoint {
 
 interface TestRequest {
   operation: Operation
+  /** The product to order. */
   productId: string
   /** The order to cancel. */
   orderId: string | undefined
+  /** The idempotency key, and the name of the product to create. */
   key: string
   requestId: string
 }
@@ -54,8 +56,10 @@ interface SettledCase {
   /** The statuses of all orders of the case. */
   statuses: string[]
   stock: number
+  /** The number of products that the case has created. */
+  created: number
   /** If no client had retried: the answer to a request with the same key, and the state after that answer. */
-  lateRetry?: { answer: Answer; orders: Json[]; stock: number }
+  lateRetry?: { answer: Answer; orders: Json[]; stock: number; created: number }
 }
 
 interface Campaign {
@@ -134,6 +138,25 @@ describe.each(bothShapes)('a request whose process dies at any step, %s', (shape
     }
   })
 
+  it('a retry completes the creation of a product whose process died at any step, as one product', () => {
+    for (const [title, { finalAnswer, created }] of casesOf('create product', 'retries')) {
+      expect(finalAnswer, title).toMatchObject({ status: 201, body: { stock: initialStock, version: 1 } })
+      expect(created, title).toBe(1)
+    }
+  })
+
+  it('a product whose process died was created with its answer, or not at all and its key is free', () => {
+    for (const [title, settled] of casesOf('create product', 'does not retry')) {
+      const { killPoint, created, lateRetry } = settled
+      const isCommitted = killPoint.isLastStep && killPoint.when === 'after'
+      expect(created, title).toBe(isCommitted ? 1 : 0)
+      expect(lateRetry?.answer, title).toMatchObject({ status: 201, body: { stock: initialStock } })
+      const replayed = lateRetry?.answer.headers.get('idempotent-replayed') ?? null
+      expect(replayed, title).toBe(isCommitted ? 'true' : null)
+      expect(lateRetry?.created, title).toBe(1)
+    }
+  })
+
   it('the books balance and the audit has no findings after a kill at every step', () => {
     const { unbalanced, audit } = campaigns.get(shape) ?? {}
     expect(unbalanced).toEqual([])
@@ -188,7 +211,7 @@ async function runCampaign(shape: Shape): Promise<Campaign> {
 /** Lists all kill points: before and after each step of each kind of request. */
 async function listKillPoints(fleet: Fleet, customer: Account): Promise<KillPoint[]> {
   const points: KillPoint[] = []
-  for (const operation of ['create', 'cancel'] as const) {
+  for (const operation of ['create', 'cancel', 'create product'] as const) {
     for (const [service, stepNames] of await listSteps(fleet, customer, operation)) {
       const restarts = service === 'product' ? (['at once', 'later'] as const) : (['later'] as const)
       for (const [index, stepName] of stepNames.entries()) {
@@ -226,8 +249,8 @@ async function listSteps(
 }
 
 /**
- * Returns all points if FAULTS is set, or else a sample: before and after the commit, a cancellation with a retry and one without,
- * and one more.
+ * Returns all points if FAULTS is set, or else a sample: before and after the commit, a cancellation and a creation of a product with
+ * a retry and without, and one more.
  */
 function choose(points: KillPoint[], random: SeededRandom): KillPoint[] {
   if (faultCount !== undefined) return points
@@ -247,8 +270,10 @@ function choose(points: KillPoint[], random: SeededRandom): KillPoint[] {
       client,
     }),
   )
-  const cancellations = clients.map((client) => pick({ operation: 'cancel', client }))
-  return [...new Set([...aroundTheCommit, ...cancellations, pick({})])]
+  const others = (['cancel', 'create product'] as const).flatMap((operation) =>
+    clients.map((client) => pick({ operation, client })),
+  )
+  return [...new Set([...aroundTheCommit, ...others, pick({})])]
 }
 
 /** Sends one request whose process dies at the kill point. A retry continues in the background during the next case. */
@@ -284,13 +309,20 @@ async function settleCase(
   const { killPoint, productId, firstOutcome } = request
   const stored = (await fleet.collections('order')).collection('orders')
   const readOrders = () => stored.find({ 'lines.productId': productId }).toArray()
+  const products = (await fleet.collections('product')).collection('products')
+  const countCreated = () => products.countDocuments({ name: request.key })
   const readStock = async () => (await fleet.get(`/products/${productId}`)).body.stock
   const statuses = (await readOrders()).map(({ status }) => status)
-  const settled = { killPoint, firstOutcome, finalAnswer, statuses, stock: await readStock() }
+  const stock = await readStock()
+  const settled = { killPoint, firstOutcome, finalAnswer, statuses, stock, created: await countCreated() }
   if (killPoint.operation === 'cancel' || killPoint.client === 'retries') return settled
   const again = { ...request, requestId: randomUUID() }
   const answer = await sendUntilFinal(() => send(fleet, customer, again), answerTimeoutMs)
-  return { ...settled, lateRetry: { answer, orders: await readOrders(), stock: await readStock() } }
+  const orders = await readOrders()
+  return {
+    ...settled,
+    lateRetry: { answer, orders, stock: await readStock(), created: await countCreated() },
+  }
 }
 
 /** Prepares a request: its product, which no other case uses, its key, and the order to cancel. */
@@ -303,7 +335,7 @@ async function prepareRequest(fleet: Fleet, customer: Account, operation: Operat
   }
   return {
     ...request,
-    orderId: operation === 'create' ? undefined : await placeOrder(fleet, customer, request),
+    orderId: operation === 'cancel' ? await placeOrder(fleet, customer, request) : undefined,
   }
 }
 
@@ -314,6 +346,10 @@ function send(
 ): Promise<Answer> {
   const headers = { 'Idempotency-Key': key, 'X-Request-Id': requestId }
   if (operation === 'create') return fleet.order(token, [{ productId, quantity }], headers)
+  if (operation === 'create product') {
+    const body = { name: key, price: 12.9, stock: initialStock }
+    return fleet.post('/products', { token: fleet.adminToken, headers, body })
+  }
   return fleet.delete(`/orders/${orderId}`, { token, headers })
 }
 
