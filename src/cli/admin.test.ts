@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import { createCall } from '#kernel/call.ts'
+import { demoCustomer } from '#src/modules/auth/demo-accounts.ts'
 import { createClient } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
 import { textOf } from '#test/support/output.ts'
@@ -149,6 +150,19 @@ describe('npm run admin -- promote and demote', () => {
     expect((await refresh(refreshToken)).status).toBe(401)
     const token = await shop.login(ada.email, ada.password)
     expect((await shop.post('/products', { token, body: {} })).status).toBe(403)
+  })
+
+  it('promote refuses an account with the public password of the demo until its password is reset', async () => {
+    const { username, password } = demoCustomer
+    await shop.post('/register', { body: demoCustomer })
+    const refused = await command('promote', username)
+    expect(refused).toMatchObject({ code: 1, stdout: '' })
+    expect(refused.stderr).toMatch(/demo has the password of the demo's customer, which is public: reset/)
+    const { body } = await signIn(username, password)
+    expect(await roleOf(body.accessToken)).toBe('customer')
+    await run(environment, ['reset-password', username], 'the boat in the bottle')
+    expect(await command('promote', username)).toMatchObject({ code: 0, stdout: 'demo is an admin now\n' })
+    await command('demote', username)
   })
 
   it('promote and demote change nothing if the account has the role already', async () => {

@@ -1,6 +1,7 @@
 import type { Call } from '#kernel/call.ts'
 import { retryCompareAndSet } from '#kernel/compare-and-set.ts'
 import { addAccount, maxPasswordAttempts, type Registration } from './accounts.ts'
+import { demoCustomer } from './demo-accounts.ts'
 import type { Passwords } from './passwords/hashing.ts'
 import type { RecordEvent } from './security-events.ts'
 import type { UserRepository } from './user.repository.ts'
@@ -44,6 +45,10 @@ export function createAdminAccounts(options: {
       const user = await users.findByUsername(username, call)
       return user?.role === 'admin' && passwords.verify(password, user.passwordHash, call)
     },
+
+    /** Whether the account has the password of the demo's customer, which the documentation shows. */
+    hasPublicPassword: ({ passwordHash }: User, call: Call): Promise<boolean> =>
+      passwords.verify(demoCustomer.password, passwordHash, call),
 
     /** @param name an e-mail address or, without an @, a username */
     find: (name: string, call: Call): Promise<User | undefined> =>

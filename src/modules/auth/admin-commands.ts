@@ -31,6 +31,11 @@ export const adminCommands: readonly Command<AdminAccounts>[] = [
     summary: 'makes an account an admin',
     async run(accounts, { args: [name = ''], createCall }) {
       const user = await findAccount(accounts, name, createCall())
+      if (await accounts.hasPublicPassword(user, createCall())) {
+        throw new Refusal(
+          `${user.username} has the password of the demo's customer, which is public: reset the password first`,
+        )
+      }
       const outcome = await accounts.setRole(user, 'admin', createCall())
       const result = outcome === 'changed' ? 'is an admin now' : 'is an admin already'
       return resultOf(`${user.username} ${result}`, { ...user, role: 'admin' })
