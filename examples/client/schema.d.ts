@@ -2967,11 +2967,11 @@ export interface operations {
                 userId?: string;
                 /** @description Lists only the orders with this status. To list several statuses, repeat the parameter: `status=shipped&status=delivered`. Without it, the list has every status except `rejected`. */
                 status?: components["schemas"]["OrderStatusFilter"][];
-                /** @description Lists only the orders that were placed at this time or later. */
+                /** @description Lists only the orders that were placed at this time or later. In a URL, the `+` of an offset is written as `%2B`. */
                 createdAfter?: string;
-                /** @description Lists only the orders that were placed before this time. So an order is in only one of two ranges if the second begins at the end of the first. */
+                /** @description Lists only the orders that were placed before this time. So an order is in only one of two ranges if the second begins at the end of the first. In a URL, the `+` of an offset is written as `%2B`. */
                 createdBefore?: string;
-                /** @description Only with `sort=updated`: lists only the orders that changed after this time. */
+                /** @description Only with `sort=updated`: lists only the orders that changed after this time. In a URL, the `+` of an offset is written as `%2B`. */
                 updatedAfter?: string;
                 /** @description `newest`: the order that was placed last comes first. `updated`: the order whose last change is the oldest comes first. */
                 sort?: components["schemas"]["OrderSort"];

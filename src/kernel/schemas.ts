@@ -17,6 +17,19 @@ export const id = z.string().regex(idFormat, 'must be an id: 24 lower-case hex d
 /** ISO 8601 in UTC with milliseconds. */
 export const timestamp = z.iso.datetime({ precision: 3 })
 
+// RFC 3339 without leap seconds. zod would also accept a time without seconds.
+const timePattern = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:[0-5]\d(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$/
+const dateTime = z.iso.datetime({ offset: true })
+
+/** A time in a request, with any offset and up to nanoseconds, as clients in all languages write it. */
+export const time = z
+  .string()
+  .refine(
+    (value) => timePattern.test(value) && dateTime.safeParse(value).success,
+    rule('format', 'must be a time, such as 2026-11-23T10:15:00.000Z (RFC 3339)'),
+  )
+  .openapi({ format: 'date-time', pattern: timePattern.source })
+
 /** An integer of at most 2^31 - 1. Its format tells generated clients which type is large enough. */
 export const int32 = z.int().openapi({ format: 'int32' })
 /** An integer of at most 2^53 - 1. */

@@ -1,19 +1,22 @@
 import { z } from '@hono/zod-openapi'
-import { cursor, id, limit, rule } from '#kernel/schemas.ts'
+import { cursor, id, limit, rule, time } from '#kernel/schemas.ts'
 import { orderStatusFilter } from './order.schemas.ts'
 import { followedStatuses, sortOrders } from './order-list.ts'
 import type { OrderStatus } from './order-status.ts'
 
-const time = (description: string) =>
-  z.iso
-    .datetime()
-    .refine(
-      (value) => !/\.\d{4}/.test(value),
-      rule('format', 'must have at most three decimal places of a second'),
-    )
-    .transform((value) => new Date(value))
+/** Stored times have whole milliseconds. A time between two of them is rounded, so that the filter has the same effect. */
+const timeFilter = (round: 'up' | 'down', description: string) =>
+  time
+    .transform((value) => {
+      const isBetween = /\.\d{3}0*[1-9]/.test(value)
+      // A date drops what is beyond milliseconds.
+      return new Date(Date.parse(value) + (isBetween && round === 'up' ? 1 : 0))
+    })
     .optional()
-    .openapi({ type: 'string', format: 'date-time', description })
+    .openapi({
+      type: 'string',
+      description: `${description} In a URL, the \`+\` of an offset is written as \`%2B\`.`,
+    })
 
 const statuses = z
   .array(orderStatusFilter)
@@ -40,11 +43,15 @@ export const orderListQuery = z
         description:
           'Lists only the orders with this status. To list several statuses, repeat the parameter: `status=shipped&status=delivered`. Without it, the list has every status except `rejected`.',
       }),
-    createdAfter: time('Lists only the orders that were placed at this time or later.'),
-    createdBefore: time(
+    createdAfter: timeFilter('up', 'Lists only the orders that were placed at this time or later.'),
+    createdBefore: timeFilter(
+      'up',
       'Lists only the orders that were placed before this time. So an order is in only one of two ranges if the second begins at the end of the first.',
     ),
-    updatedAfter: time('Only with `sort=updated`: lists only the orders that changed after this time.'),
+    updatedAfter: timeFilter(
+      'down',
+      'Only with `sort=updated`: lists only the orders that changed after this time.',
+    ),
     sort: z
       .enum(sortOrders)
       .default('newest')

@@ -9,6 +9,7 @@ import {
   int64,
   money,
   text,
+  time,
   timestamp,
 } from '#kernel/schemas.ts'
 import { maxPrice, maxStock } from './product.ts'
@@ -72,8 +73,8 @@ const updateFields = z.strictObject({
   currency: currency.optional().openapi({
     description: 'Optional. If it is present, it must be the currency of the product.',
   }),
-  createdAt: echoed(z.iso.datetime()),
-  updatedAt: echoed(z.iso.datetime()),
+  createdAt: echoed(time),
+  updatedAt: echoed(time),
 })
 
 const fixed = updateFields.keyof().exclude(changeable).options
