@@ -51,6 +51,8 @@ export function headerInputSuite(deployment: () => Deployment) {
           const answer = await api.ask(operation, valid, headers)
           const label = `${operation.name} ${JSON.stringify(headers)}`
           expect(answer, label).toMatchObject({ status: 412, body: { code: 'precondition_failed' } })
+          const isWeak = headers['If-Match']?.startsWith('W/') ?? false
+          expect(answer.body.detail.includes('send it without W/'), label).toBe(isWeak)
         }
         const { body: refusal } = await api.ask(operation, valid, { 'If-Match': `W/${current}` })
         expect(refusal.detail, operation.name).toBe(

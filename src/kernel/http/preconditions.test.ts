@@ -59,6 +59,15 @@ describe('If-Match', () => {
   )
 })
 
+it('the refusal of a weak entity tag in If-Match says how to send it', () => {
+  const check = (header: string) => () => checkPreconditions({ ifMatch: parseEntityTags(header) ?? [] }, 3)
+  const hint =
+    /^If-Match: the current entity tag is "3"; a weak entity tag never matches, so send it without W\/, or send `version` /
+  expect(check('W/"3"')).toThrow(hint)
+  expect(check('"1", W/"2"')).toThrow(hint)
+  expect(check('"2"')).toThrow(/^If-Match: the current entity tag is "3"$/)
+})
+
 it.each([
   '3',
   "'3'",

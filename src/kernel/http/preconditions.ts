@@ -43,7 +43,11 @@ export const dependOnVersion = ({ ifMatch, ifNoneMatch }: Preconditions): boolea
 const matchesStrongly = (tags: EntityTags, version: number): boolean =>
   tags === '*' || tags.includes(etag(version))
 
-const withoutWeakness = (tag: string): string => (tag.startsWith('W/') ? tag.slice(2) : tag)
+const isWeak = (tag: string): boolean => tag.startsWith('W/')
+const withoutWeakness = (tag: string): string => (isWeak(tag) ? tag.slice(2) : tag)
+
+const weakTagHint =
+  '; a weak entity tag never matches, so send it without W/, or send `version` in the body of the update'
 
 /** If-None-Match compares weakly. */
 const matchesWeakly = (tags: EntityTags, current: string): boolean =>
@@ -55,10 +59,11 @@ const matchesWeakly = (tags: EntityTags, current: string): boolean =>
  */
 export function checkPreconditions({ ifMatch, ifNoneMatch }: Preconditions, version: number): void {
   if (ifMatch !== undefined && !matchesStrongly(ifMatch, version)) {
-    const weak = ifMatch.includes(`W/${etag(version)}`) ? '; a weak entity tag (W/) never matches' : ''
+    // A proxy that compresses answers makes their strong tags weak.
+    const hint = Array.isArray(ifMatch) && ifMatch.some(isWeak) ? weakTagHint : ''
     throw new DomainError(
       'precondition_failed',
-      `If-Match: the current entity tag is ${etag(version)}${weak}`,
+      `If-Match: the current entity tag is ${etag(version)}${hint}`,
     )
   }
   if (ifNoneMatch !== undefined && matchesWeakly(ifNoneMatch, etag(version))) {
