@@ -1,8 +1,11 @@
 import { Agent, request, Server } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { expectProblem, headerOf } from '#test/support/both-shapes.ts'
 import { createGate } from '#test/support/gate.ts'
+import { parseAnswer, type RawAnswer } from '#test/support/raw-http.ts'
 import type { TimeLimits } from './raw-answers.ts'
+import { securityHeaders } from './security-headers.ts'
 import { type Listener, listen } from './server.ts'
 
 let listener: Listener
@@ -154,26 +157,35 @@ describe('a client that deliberately delays', () => {
     return { received: new Promise((resolve) => socket.once('end', () => resolve(text))), closed }
   }
 
+  const slowHead = { headMs: 200 }
+  const slowBody = { headMs: 100, requestMs: 200 }
+  const post = 'POST / HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\n'
   it.each([
-    ['the header fields', { headMs: 200 }, 'GET / HTTP/1.1\r\nHost: x\r\nX-Slow: '],
-    [
-      'the body',
-      { headMs: 100, requestMs: 200 },
-      'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n',
-    ],
-  ])('a client that delays %s gets 408', async (_, limits, beginning) => {
-    await open(async (request) => new Response(await request.text()), limits)
-    const [head, body = ''] = (await sendSlowly(beginning).received).split('\r\n\r\n')
-    expect(head).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/)
-    expect(head).toMatch(/^content-type: application\/problem\+json$/m)
-    expect(head).toMatch(/^connection: close$/m)
-    expect(JSON.parse(body)).toMatchObject({ status: 408, code: 'request_timeout' })
-  })
+    ['the target', slowHead, 'GET /'],
+    ['the header fields', slowHead, 'GET / HTTP/1.1\r\nHost: x\r\nX-Slow: '],
+    ['a body of known length', slowBody, `${post}Content-Length: 100000\r\n\r\n`],
+    ['a chunk of the body', slowBody, `${post}Transfer-Encoding: chunked\r\n\r\nffff\r\n`],
+  ])(
+    'a client that delays %s gets 408 with every member and header of a problem',
+    async (what, limits, beginning) => {
+      await open(async (request) => new Response(await request.text()), limits)
+      const answer = parseAnswer(await sendSlowly(beginning).received) as RawAnswer
+      expectProblem(answer, 408, 'request_timeout', what)
+      expect(JSON.parse(answer.body).detail).toMatch(
+        /^the header fields must arrive within 0\.\d s, and the whole /,
+      )
+      expect(headerOf(answer, 'connection')).toBe('close')
+      if (beginning.startsWith(post)) expect(headerOf(answer, 'x-request-id')).toBe('mine')
+      for (const name of Object.keys(securityHeaders)) expect(headerOf(answer, name), name).not.toBeNull()
+    },
+  )
 
   it('a client with a slow second request gets the answer to the first one, and then 408', async () => {
     await open(() => new Response('fine'), { headMs: 200 })
     const received = await sendSlowly('GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nX-Slow: ').received
-    expect(received).toMatch(/^HTTP\/1\.1 200 .*fineHTTP\/1\.1 408 .*"code":"request_timeout"/s)
+    expect(received).toMatch(/^HTTP\/1\.1 200 .*fineHTTP\/1\.1 408 /s)
+    const second = parseAnswer(received.slice(received.indexOf('fine') + 'fine'.length)) as RawAnswer
+    expectProblem(second, 408, 'request_timeout', 'the second request')
   })
 
   it('a client that sends nothing is disconnected', async () => {

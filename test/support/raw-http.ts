@@ -33,18 +33,25 @@ export const rawExchange = (url: string, send: (socket: Socket) => void): Promis
       received += text
     })
     socket.once('close', () => {
-      const [head = '', ...body] = received.split('\r\n\r\n')
-      const [line = '', ...lines] = head.split('\r\n')
-      const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(line)?.[1])
-      if (Number.isNaN(status)) return reject(new Error(`no answer: ${line}`))
-      const headers = lines.map((each): [string, string] => {
-        const colon = each.indexOf(':')
-        return [each.slice(0, colon).toLowerCase(), each.slice(colon + 1).trim()]
-      })
-      resolve({ status, headers, body: body.join('\r\n\r\n') })
+      const answer = parseAnswer(received)
+      if (answer) resolve(answer)
+      else reject(new Error(`no answer: ${received.split('\r\n')[0]}`))
     })
     send(socket)
   })
+
+/** Returns undefined if the text is not an answer. */
+export function parseAnswer(text: string): RawAnswer | undefined {
+  const [head = '', ...body] = text.split('\r\n\r\n')
+  const [line = '', ...lines] = head.split('\r\n')
+  const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(line)?.[1])
+  if (Number.isNaN(status)) return undefined
+  const headers = lines.map((each): [string, string] => {
+    const colon = each.indexOf(':')
+    return [each.slice(0, colon).toLowerCase(), each.slice(colon + 1).trim()]
+  })
+  return { status, headers, body: body.join('\r\n\r\n') }
+}
 
 /** Returns the text of a request with `Connection: close`. */
 export function requestText(
