@@ -7,6 +7,11 @@ const errors = errorsOf({})
 const tags = ['Operations']
 const page = { 'text/html': { schema: z.string() } }
 
+/** An answer that a client can have compressed, and can ask for again by its entity tag. */
+const ok = <Content extends object>(description: string, content: Content) => ({
+  200: { description, headers: compressibleHeaders, content },
+})
+
 const problemType = z
   .object({
     type: z.string().openapi({ description: 'The `type` of the problem: the path of this description.' }),
@@ -59,11 +64,7 @@ export const documentationApi = (codes: readonly string[]) => ({
     summary: 'Find the documentation',
     description: 'People get a page, and programs get JSON. The header `Accept` selects one of them.',
     responses: {
-      200: {
-        description: 'The paths of the documentation.',
-        headers: compressibleHeaders,
-        content: { ...json(entryPoint, examples.entryPoint), ...page },
-      },
+      ...ok('The paths of the documentation.', { ...json(entryPoint, examples.entryPoint), ...page }),
       ...errors(),
     },
   }),
@@ -73,11 +74,10 @@ export const documentationApi = (codes: readonly string[]) => ({
     tags,
     summary: 'Read this document',
     responses: {
-      200: {
-        description: 'The OpenAPI 3.1 document of the whole API. Every service has it.',
-        headers: compressibleHeaders,
-        content: json(openApi, examples.openApi),
-      },
+      ...ok(
+        'The OpenAPI 3.1 document of the whole API. Every service has it.',
+        json(openApi, examples.openApi),
+      ),
       ...errors(),
     },
   }),
@@ -87,11 +87,7 @@ export const documentationApi = (codes: readonly string[]) => ({
     tags,
     summary: 'Read the API reference',
     responses: {
-      200: {
-        description: 'An HTML page that works without internet access.',
-        headers: compressibleHeaders,
-        content: page,
-      },
+      ...ok('An HTML page that works without internet access.', page),
       ...errors(),
     },
   }),
@@ -102,11 +98,7 @@ export const documentationApi = (codes: readonly string[]) => ({
     summary: 'List the problems',
     description: 'People get a page, and programs get JSON. The header `Accept` selects one of them.',
     responses: {
-      200: {
-        description: 'All problems.',
-        headers: compressibleHeaders,
-        content: { ...json(problemTypeList, examples.problems), ...page },
-      },
+      ...ok('All problems.', { ...json(problemTypeList, examples.problems), ...page }),
       ...errors(),
     },
   }),
@@ -126,11 +118,10 @@ export const documentationApi = (codes: readonly string[]) => ({
       }),
     },
     responses: {
-      200: {
-        description: 'The meaning of the code, and what a client should do.',
-        headers: compressibleHeaders,
-        content: { ...json(problemType, examples.problem), ...page },
-      },
+      ...ok('The meaning of the code, and what a client should do.', {
+        ...json(problemType, examples.problem),
+        ...page,
+      }),
       ...errors('route_not_found'),
     },
   }),

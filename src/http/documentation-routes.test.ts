@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { requestContext } from '#kernel/http/request-context.ts'
 import { createRouter } from '#kernel/http/router.ts'
+import { createDocumentValidator } from '#test/support/document-validator.ts'
 import { problems } from '#test/support/problems.ts'
 import { quiet, type Shop, startComposition, startShop } from '#test/support/shop.ts'
 import { documentationRoutes } from './documentation-routes.ts'
@@ -123,7 +124,8 @@ it('GET / leads to the reference, the document and the problems', async () => {
   }
 })
 
-it('each problem type has a description with an example, and the list has all of them', async () => {
+it('each problem type has a description with a complete example, and the list has all of them', async () => {
+  const faultsOf = createDocumentValidator((await shop.get('/openapi.json')).body)
   const list = (await shop.get('/problems')).body.data
   expect(list.map(({ code }: { code: string }) => code)).toEqual(Object.keys(problems))
   const page = (await read('/problems', browser)).body
@@ -135,6 +137,7 @@ it('each problem type has a description with an example, and the list has all of
       body: { type, code, status, title, meaning, advice, retryable },
     })
     expect(answer.body.example).toMatchObject({ type, code, status, title, retryable })
+    expect(faultsOf(['components', 'schemas', 'Problem'], answer.body.example), code).toEqual([])
     expect(list).toContainEqual(answer.body)
     expect(page).toContain(`<a href="${type}">`)
     expect((await read(type, browser)).body, code).toContain(`<code class="tag">${code}</code>`)
@@ -157,6 +160,7 @@ it('texts of problems are escaped in pages, and text between backticks becomes c
     problems: {
       hostile: { status: 404, title: hostile, meaning: hostile, advice: `Read \`${hostile}\` & go.` },
     },
+    examples: new Map([['hostile', {}]]),
     demo: false,
   })
   const app = createRouter()

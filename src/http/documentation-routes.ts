@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs'
 import type { Context } from 'hono'
 import type { AppEnv } from '#kernel/http/app-env.ts'
 import { cacheControl, respondWith, varyBy } from '#kernel/http/caching.ts'
-import { exampleOf } from '#kernel/http/problem-responses.ts'
 import { type Problem, type ProblemTable, routeNotFound } from '#kernel/http/problems.ts'
 import { jsonOf, type Representation, representationOf } from '#kernel/http/representation.ts'
 import { createRouter } from '#kernel/http/router.ts'
@@ -16,10 +15,12 @@ import { pagePolicy, referencePolicy } from './security-headers.ts'
 export function documentationRoutes(options: {
   document: () => object
   problems: ProblemTable
+  /** The examples of the problems, by code. */
+  examples: ReadonlyMap<string, object>
   /** Whether the reference offers to sign in with the demo's account. */
   demo: boolean
 }) {
-  const { document, problems, demo } = options
+  const { document, problems, examples, demo } = options
   const router = createRouter()
   const assets = createPageAssets()
 
@@ -54,24 +55,28 @@ export function documentationRoutes(options: {
     const paths = { name: 'Trivet', reference: '/docs', document: '/openapi.json', problems: '/problems' }
     return respondToReader(c, paths, () => rootPage(assets().folder))
   })
+
+  const types = new Map(
+    Object.entries(problems).map(([code, problem]) => [
+      code,
+      problemType(code, problem, examples.get(code) as object),
+    ]),
+  )
   router.get('/problems', (c) => {
-    const all = Object.entries(problems).map(([code, problem]) => problemType(code, problem))
+    const all = [...types.values()]
     return respondToReader(c, { data: all }, () => problemListPage(all, assets().folder))
   })
   router.get('/problems/:code', (c) => {
-    const code = c.req.param('code')
-    const problem = Object.hasOwn(problems, code) ? problems[code] : undefined
-    if (!problem) throw routeNotFound(c.req.path)
-    const type = problemType(code, problem)
+    const type = types.get(c.req.param('code'))
+    if (!type) throw routeNotFound(c.req.path)
     return respondToReader(c, type, () => problemPage(type, assets().folder))
   })
 
   return router
 }
 
-function problemType(code: string, problem: Problem): ProblemType {
+function problemType(code: string, problem: Problem, example: object): ProblemType {
   const { status, title, meaning, advice, retryable = false } = problem
-  const example = exampleOf(code, problem).value
   return { type: `/problems/${code}`, code, status, title, meaning, advice, retryable, example }
 }
 

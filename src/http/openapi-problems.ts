@@ -5,7 +5,13 @@ import { pascalCase, phraseOf } from '#kernel/http/problem-responses.ts'
 import { problemOf } from '#kernel/http/problems.ts'
 import { validationMessage } from '#kernel/validation-messages.ts'
 import type { joinOperations } from './join-operations.ts'
-import { type DescribedSchema, type OpenApiDocument, operationsOf, schemaRef } from './openapi-parts.ts'
+import {
+  type DescribedResponse,
+  type DescribedSchema,
+  type OpenApiDocument,
+  operationsOf,
+  schemaRef,
+} from './openapi-parts.ts'
 import { malformedRequest } from './raw-answers.ts'
 
 const problemType = 'application/problem+json'
@@ -44,6 +50,22 @@ export function completeProblems(
     oneOf: [...byCode.values()].map(($ref) => ({ $ref })),
     discriminator: { propertyName: 'code', mapping: Object.fromEntries(byCode) },
   }
+}
+
+/**
+ * The example of each problem, by its code, as the first operation with it describes it. A module adds members to some problems
+ * of the kernel, and so to their examples.
+ */
+export function problemExamples(operations: ReturnType<typeof joinOperations>): ReadonlyMap<string, object> {
+  const byCode = new Map<string, object>()
+  for (const { responses } of operations.values()) {
+    for (const { content } of Object.values(responses) as DescribedResponse[]) {
+      for (const [code, { value }] of Object.entries(content?.[problemType]?.examples ?? {})) {
+        if (!byCode.has(code)) byCode.set(code, value)
+      }
+    }
+  }
+  return byCode
 }
 
 /** Moves a union to the components. Operations with equal answers share the union of the first one. */

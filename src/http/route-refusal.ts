@@ -1,0 +1,73 @@
+import type { OpenAPIHono } from '@hono/zod-openapi'
+import type { Context } from 'hono'
+import type { AppEnv } from '#kernel/http/app-env.ts'
+import { patchTypes } from '#kernel/http/json-body.ts'
+import { methodNotAllowed, problemResponse, routeNotFound } from '#kernel/http/problems.ts'
+import { respond } from '#kernel/http/respond.ts'
+import type { joinOperations } from './join-operations.ts'
+import { serverWidePath } from './request-target.ts'
+
+// The methods that are looked up for a path, in the order of the `Allow` header. HEAD and OPTIONS need no look-up: Hono
+// answers HEAD for each route with GET, and the refusal answers OPTIONS.
+const routedMethods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
+
+/**
+ * Makes the handler of requests that have no route: 404 if the path has no methods, 204 to OPTIONS, and 405 otherwise.
+ * @param operations the operations of the whole API, of which the application may host a part
+ */
+export function createRouteRefusal(
+  app: OpenAPIHono<AppEnv>,
+  operations: ReturnType<typeof joinOperations>,
+): (c: Context<AppEnv>) => Response {
+  const methodsOfAllRoutes = new Set([...operations.values()].map(({ method }) => method.toUpperCase()))
+  let maxRouteSegments = 0
+  const refuseRoute = (c: Context<AppEnv>): Response => {
+    const { method, path } = c.req
+    // `OPTIONS *` asks about the server as a whole (RFC 9110, 9.3.7). The answer is the same from every service.
+    const isServerWide = method === 'OPTIONS' && path === serverWidePath
+    const hasRoute = (candidate: string) => {
+      const [route] = matchedRoutes(app, candidate, path)
+      return route !== undefined && route.handler !== refuseRoute
+    }
+    // A path with more segments than any route is refused first, because looking up each of its methods would take
+    // long.
+    maxRouteSegments ||= Math.max(...app.routes.map((route) => route.path.split('/').length))
+    if (path.split('/', maxRouteSegments + 2).length > maxRouteSegments + 1) {
+      return problemResponse(c, routeNotFound(path))
+    }
+    const routed = routedMethods.filter((each) =>
+      isServerWide ? methodsOfAllRoutes.has(each) : hasRoute(each),
+    )
+    if (routed.length === 0) return problemResponse(c, routeNotFound(path))
+    const allowed = [...routed.flatMap((each) => (each === 'GET' ? ['GET', 'HEAD'] : [each])), 'OPTIONS']
+    if (method === 'OPTIONS') {
+      const isPatchable = !isServerWide && routed.includes('PATCH')
+      return respond(c, null, 204, {
+        allow: allowed.join(', '),
+        // RFC 5789, section 3.1.
+        ...(isPatchable && { 'accept-patch': patchTypes.join(', ') }),
+      })
+    }
+    return problemResponse(c, methodNotAllowed(method, path, allowed))
+  }
+  return refuseRoute
+}
+
+/** The routes that match a request, without middleware, in the order in which Hono tries them. */
+function matchedRoutes({ router }: OpenAPIHono<AppEnv>, method: string, path: string) {
+  const [matched] = router.match(method, path)
+  return matched.map(([[, route]]) => route).filter((route) => route.method !== 'ALL')
+}
+
+/** The methods that a literal path would have only because a pattern such as `/{id}` matches it too. */
+export function methodsOnlyOfPatterns(routes: OpenAPIHono<AppEnv>): [method: string, path: string][] {
+  const literalPaths = new Set(routes.routes.map(({ path }) => path).filter((path) => !/[:*]/.test(path)))
+  return [...literalPaths].flatMap((path) =>
+    routedMethods
+      .filter((method) => {
+        const matched = matchedRoutes(routes, method, path)
+        return matched.length > 0 && matched.every((route) => route.path !== path)
+      })
+      .map((method): [string, string] => [method, path]),
+  )
+}
