@@ -15,6 +15,8 @@ export const validationMessage: z.core.$ZodErrorMap = (issue) => {
       return `must ${bound(issue.origin, issue.inclusive === false ? 'less than' : 'at most', issue.maximum)}`
     case 'invalid_value':
       return `${required(issue)}must be ${issue.values.length === 1 ? '' : 'one of '}${issue.values.map(String).join(', ')}`
+    case 'invalid_format':
+      return formats[issue.format]
     default:
       return undefined
   }
@@ -32,6 +34,10 @@ const types: Readonly<Record<string, string>> = {
   number: 'a number',
   object: 'an object',
   string: 'a string',
+}
+
+const formats: Readonly<Record<string, string>> = {
+  datetime: 'must be a time in UTC, such as 2026-11-23T10:15:00.000Z (RFC 3339)',
 }
 
 const bound = (origin: string, comparison: string, limit: number | bigint): string => {

@@ -51,12 +51,10 @@ export function headerInputSuite(deployment: () => Deployment) {
           const answer = await api.ask(operation, valid, headers)
           const label = `${operation.name} ${JSON.stringify(headers)}`
           expect(answer, label).toMatchObject({ status: 412, body: { code: 'precondition_failed' } })
-          const isWeak = headers['If-Match']?.startsWith('W/') ?? false
-          expect(answer.body.detail.includes('send it without W/'), label).toBe(isWeak)
         }
         const { body: refusal } = await api.ask(operation, valid, { 'If-Match': `W/${current}` })
         expect(refusal.detail, operation.name).toBe(
-          `If-Match: the current entity tag is ${current}; a weak entity tag (W/) never matches`,
+          `If-Match: the current entity tag is ${current}; a weak entity tag never matches, so send it without W/, or send \`version\` in the body of the update`,
         )
       })
       const holding = { 'If-Match': `, ,"99" ,${current},`, 'If-None-Match': '"98",, W/"99"' }
