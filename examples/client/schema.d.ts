@@ -88,7 +88,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read your account */
+        /**
+         * Read your account
+         * @description The answer is the account that the access token belongs to.
+         */
         get: operations["getProfile"];
         put?: never;
         post?: never;
@@ -108,7 +111,7 @@ export interface paths {
         get?: never;
         /**
          * Change your password
-         * @description Revokes all refresh tokens of the account. Access tokens stay valid until they expire. The new password may be the current one, as in the example, which keeps the password of the customer of the demo.
+         * @description Revokes all refresh tokens of the account. Access tokens stay valid until they expire. The new password may be the current one, as in the example, which keeps the password of the demo customer.
          */
         put: operations["changePassword"];
         post?: never;
@@ -186,7 +189,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read a product */
+        /**
+         * Read a product
+         * @description Reading needs no account. A deleted product is answered 404.
+         */
         get: operations["getProduct"];
         /**
          * Update a product
@@ -293,11 +299,14 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read an order */
+        /**
+         * Read an order
+         * @description The owner of the order and an admin may read it. The order of another user is answered 404, as if it did not exist.
+         */
         get: operations["getOrder"];
         /**
          * Ship, deliver or cancel an order
-         * @description A confirmed order can be shipped, and then delivered. An order can be cancelled until it is shipped. The owner of an order may only cancel it. An admin may take all these steps. If the status does not allow the step, `allowed` in the answer 409 lists the steps that are possible.
+         * @description A confirmed order can be shipped, and then delivered. An order can be cancelled until it is shipped. The owner of an order may only cancel it. An admin may take all these steps. If the status does not allow the step, the answer is 409, and `allowed` lists the possible steps.
          */
         put: operations["updateOrder"];
         post?: never;
@@ -361,7 +370,7 @@ export interface paths {
         };
         /**
          * Check readiness
-         * @description The process is ready if it has started, has applied its migrations, and is not draining. It does not depend on other services. While a database does not answer, the process stays ready for 30 s, and `unavailable` names the database. An answer 503 lists in `missing` what the process lacks. A database is missing after 30 s without an answer, or at once if the server cannot be used.
+         * @description The process is ready if it has started, has applied its migrations, and is not draining. It does not depend on other services. While a database does not answer, the process stays ready for 30 s, and `unavailable` names the database. If the answer is 503, `missing` lists what the process lacks. A database is missing after 30 s without an answer, or at once if the server cannot be used.
          */
         get: operations["checkReadiness"];
         put?: never;

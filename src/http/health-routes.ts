@@ -56,7 +56,7 @@ export const healthApi = {
     tags,
     summary: 'Check readiness',
     description:
-      'The process is ready if it has started, has applied its migrations, and is not draining. It does not depend on other services. While a database does not answer, the process stays ready for 30 s, and `unavailable` names the database. An answer 503 lists in `missing` what the process lacks. A database is missing after 30 s without an answer, or at once if the server cannot be used.',
+      'The process is ready if it has started, has applied its migrations, and is not draining. It does not depend on other services. While a database does not answer, the process stays ready for 30 s, and `unavailable` names the database. If the answer is 503, `missing` lists what the process lacks. A database is missing after 30 s without an answer, or at once if the server cannot be used.',
     responses: {
       200: { description: 'The process may receive traffic.', content: json(readiness, { status: 'ready' }) },
       ...errorsOf({}, 'Readiness', { dependency_unavailable: missing })(),

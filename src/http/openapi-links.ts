@@ -19,7 +19,7 @@ export function linkFromCreation(document: OpenApiDocument): void {
         ...created.links,
         [operationId]: {
           operationId,
-          description: summary,
+          description: `${summary}.`,
           parameters: {
             'path.id': `$response.body#/${idField}`,
             ...(isConditional && { 'header.If-Match': '$response.header.ETag' }),

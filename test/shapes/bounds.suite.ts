@@ -17,7 +17,7 @@ interface BoundaryValue {
   isValid: boolean
 }
 
-/** The boundary values of a schema. @param valid a value that the server accepts, from which texts and lists are made */
+/** The boundary values of a schema. @param valid a value that the server accepts, to make texts and lists of */
 function boundaryValues(schema: Json, valid: Json): BoundaryValue[] {
   const step = schema.type === 'integer' ? 1 : 0.01
   const around = (

@@ -1,7 +1,7 @@
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { chromiumMissing, findChromium } from './chromium.ts'
 
-/** Starts Chromium. Its sandbox does not work for root, as which containers run. */
+/** Starts Chromium. Its sandbox does not work for root, and containers run as root. */
 export async function launchChromium(): Promise<Browser> {
   const executablePath = findChromium()
   if (executablePath === undefined) throw new Error(chromiumMissing)

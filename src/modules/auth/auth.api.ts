@@ -122,6 +122,7 @@ export const authApi = {
     path: '/profile',
     tags,
     summary: 'Read your account',
+    description: 'The answer is the account that the access token belongs to.',
     security: bearer,
     responses: {
       200: { description: 'The account.', content: json(user, examples.user) },
@@ -134,7 +135,7 @@ export const authApi = {
     tags,
     summary: 'Change your password',
     description:
-      'Revokes all refresh tokens of the account. Access tokens stay valid until they expire. The new password may be the current one, as in the example, which keeps the password of the customer of the demo.',
+      'Revokes all refresh tokens of the account. Access tokens stay valid until they expire. The new password may be the current one, as in the example, which keeps the password of the demo customer.',
     security: bearer,
     request: { body: body(passwordChange, examples.passwordChange) },
     responses: {

@@ -77,7 +77,7 @@ const updateOrder = createRoute({
   tags,
   summary: 'Ship, deliver or cancel an order',
   description:
-    'A confirmed order can be shipped, and then delivered. An order can be cancelled until it is shipped. The owner of an order may only cancel it. An admin may take all these steps. If the status does not allow the step, `allowed` in the answer 409 lists the steps that are possible.',
+    'A confirmed order can be shipped, and then delivered. An order can be cancelled until it is shipped. The owner of an order may only cancel it. An admin may take all these steps. If the status does not allow the step, the answer is 409, and `allowed` lists the possible steps.',
   security: bearer,
   request: { params, headers: preconditions, body: body(orderUpdate, examples.update) },
   responses: {
@@ -123,6 +123,8 @@ export const orderApi = {
     path: '/orders/{id}',
     tags,
     summary: 'Read an order',
+    description:
+      'The owner of the order and an admin may read it. The order of another user is answered 404, as if it did not exist.',
     security: bearer,
     request: { params },
     responses: {

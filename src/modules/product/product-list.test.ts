@@ -425,7 +425,7 @@ describe('the indexes while stock changes', () => {
     const indexed = (await collection.indexes()).flatMap(({ key, weights, partialFilterExpression }) =>
       Object.keys({ ...key, ...weights, ...partialFilterExpression }),
     )
-    // On MongoDB 6, a change of an indexed field computes the entries of all indexes again, those of the text too.
+    // On MongoDB 6, a change of an indexed field computes the entries of all indexes again, including the text index.
     expect(indexed.filter((field) => changed.includes(field))).toEqual([])
   })
 })

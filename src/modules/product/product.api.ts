@@ -123,6 +123,7 @@ export const productApi = {
     path: '/products/{id}',
     tags,
     summary: 'Read a product',
+    description: 'Reading needs no account. A deleted product is answered 404.',
     request: { params: paramsWith(examples.read.productId) },
     responses: {
       200: { description: 'The product.', headers: etagHeader, content: json(product, examples.read) },

@@ -25,7 +25,7 @@ const settings = {
   REGISTRATIONS_PER_ADDRESS: '1000000/1h',
 }
 
-/** Starts the program in the shape, with the accounts as which Schemathesis sends requests. */
+/** Starts the program in the shape, with the accounts that Schemathesis uses. */
 export async function deployForFuzzing(shape: Shape) {
   const shop = await deploy(shape, settings)
   return { shop, people: await createPeople(shop) }
