@@ -73,14 +73,23 @@ def use_existing_resources(case):
 
 
 def use_valid_query(case):
+    query = case.query or {}
     for name in ["minPrice", "maxPrice"]:
-        if isinstance((case.query or {}).get(name), float):
-            case.query[name] = round(case.query[name], 2)
-    if not case.query or "cursor" not in case.query:
+        if isinstance(query.get(name), float):
+            query[name] = round(query[name], 2)
+    # The document says the following rules only in words: a range is not empty, and some filters belong to a sort.
+    for low, high in [("minPrice", "maxPrice"), ("createdAfter", "createdBefore")]:
+        if low in query:
+            query.pop(high, None)
+    if "updatedAfter" in query:
+        query["sort"] = "updated"
+    if query.get("sort") == "updated":
+        query.pop("status", None)
+    if "cursor" not in query:
         return
-    query, cursor = pages.get(case.operation.path, ({}, None))
-    case.query.clear()
-    case.query.update({**query, **({"cursor": cursor} if cursor else {})})
+    first_query, cursor = pages.get(case.operation.path, ({}, None))
+    query.clear()
+    query.update({**first_query, **({"cursor": cursor} if cursor else {})})
 
 
 def keep_rules_in_words(body):
@@ -104,10 +113,11 @@ def use_credentials(case):
 
 def use_entity_tags(case):
     """Schemathesis also takes what is no entity tag for valid in these headers, whatever their pattern is."""
+    at = (case.path_parameters or {}).get("id")
     for name in ["If-Match", "If-None-Match"]:
         given = (case.headers or {}).get(name)
         if given is not None and given.strip() != "*" and '"' not in given:
-            case.headers[name] = f'"{versions.get(case.path_parameters["id"], 1)}"'
+            case.headers[name] = f'"{versions.get(at, 1)}"'
 
 
 def use_current_version(case):
