@@ -29,7 +29,7 @@ export const productMigrations: Migration[] = [
   // limit for a transaction. The minimum retention of two days is longer. An older order that is still `pending` is undone, and
   // its release finds nothing to return. A reservation that holds stock never expires.
   expiryMigration('002-retention', 'reservations', { state: { $in: ['released', 'rejected'] } }),
-  // Old replicas that run beside this version create products without `inStock`: see `completeInStock`.
+  // Old replicas that run beside this version create products without `inStock`: see `correctInStock`.
   {
     name: '003-filter-indexes',
     indexes: {

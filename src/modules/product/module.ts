@@ -42,7 +42,7 @@ export const product = defineModule({
       internal: productInternalRoutes(reservations, logger),
       async prepare(call) {
         await setRetention(database, 'reservations', settings.RETENTION, call)
-        await products.completeInStock(call)
+        await products.correctInStock(call)
         if (config.demo) await service.createFirst(demoCatalogue, { userId: 'demo', role: 'admin' }, call)
         return []
       },

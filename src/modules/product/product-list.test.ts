@@ -225,7 +225,7 @@ describe('the filters', () => {
     await collection.deleteOne({ _id: insertedId })
   })
 
-  it('products that an older version created or restocked are in stock after the next start', async () => {
+  it('products that an older version created, restocked or sold out are under the right filter after the next start', async () => {
     const collection = await products()
     await collection.updateOne({ name: 'Cup' }, { $unset: { inStock: true } })
     await collection.updateOne({ name: 'Pot' }, { $set: { stock: 4 } })
@@ -239,6 +239,7 @@ describe('the filters', () => {
     await composition.prepare(new AbortController().signal)
     await close()
     expect(await namesOf({ inStock: 'true' })).toEqual(['Pot', 'Cup'])
+    expect(await namesOf({ inStock: 'false' })).toEqual(['Jug'])
   })
 })
 

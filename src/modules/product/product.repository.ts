@@ -78,18 +78,17 @@ export function createProductRepository(database: Database, logger: Logger) {
     },
 
     /**
-     * Sets `inStock` where it is missing or too low. Versions before this field leave it out of new products, and do not
-     * change it when they change the stock. Each start calls this. It reads all products: a second or two for a million.
+     * Sets `inStock` where it is missing or wrong. Versions before this field leave it out of new products, and do not change it
+     * when they change the stock. Each start calls this. It reads all products: a second or two for a million.
      */
-    async completeInStock(call: Call): Promise<void> {
-      const { collection } = products
-      const inStock = { deleted: false, inStock: { $in: [null, false] }, stock: { $gt: 0 } }
-      const soldOut = { deleted: false, inStock: null, stock: { $lte: 0 } }
+    async correctInStock(call: Call): Promise<void> {
+      const inStock = { $gt: ['$stock', 0] }
       await database.run(call, (maxTimeMS) =>
-        collection.updateMany(inStock, { $set: { inStock: true } }, { maxTimeMS }),
-      )
-      await database.run(call, (maxTimeMS) =>
-        collection.updateMany(soldOut, { $set: { inStock: false } }, { maxTimeMS }),
+        products.collection.updateMany(
+          { deleted: false, $expr: { $ne: ['$inStock', inStock] } },
+          [{ $set: { inStock } }],
+          { maxTimeMS },
+        ),
       )
     },
 
