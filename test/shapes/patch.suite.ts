@@ -51,6 +51,20 @@ export function patchSuite(deployment: () => Deployment) {
       expect(cancelled).toMatchObject({ status: 409, body: { code: 'invalid_transition' } })
     })
 
+    it('PATCH refuses what PUT refuses: a stale entity tag, an unknown product, and shipping by the owner', async () => {
+      const { productId } = await shop.product(token)
+      const owner = await shop.customer()
+      const { orderId } = (await shop.order(owner.token, [{ productId, quantity: 1 }])).body
+      const stale = { status: 412, body: { code: 'precondition_failed' } }
+      const headers = { 'If-Match': '"9"' }
+      expect(await patch(`/products/${productId}`, { headers, body: { price: 3 } })).toMatchObject(stale)
+      expect(await patch(`/orders/${orderId}`, { headers, body: { status: 'shipped' } })).toMatchObject(stale)
+      const unknown = await patch(`/products/${orderId}`, { body: { price: 3, version: 1 } })
+      expect(unknown).toMatchObject({ status: 404, body: { code: 'product_not_found' } })
+      const shipped = await patch(`/orders/${orderId}`, { token: owner.token, body: { status: 'shipped' } })
+      expect(shipped).toMatchObject({ status: 403, body: { code: 'forbidden' } })
+    })
+
     it('PATCH refuses null, by which a merge patch removes a field, because no field can be removed', async () => {
       const { productId, version } = await shop.product(token)
       for (const [field, wanted] of [

@@ -302,6 +302,20 @@ describe('PUT /orders/{id}', () => {
     expect(await setStatus(orderId, 'shipped', admin, { 'If-Match': '"2"' })).toMatchObject({ status: 200 })
   })
 
+  it('DELETE /orders/{id} answers 412 to a stale If-Match, and 409 if the order was shipped', async () => {
+    const { orderId } = await buy()
+    const stale = await shop.delete(`/orders/${orderId}`, {
+      token: ada.token,
+      headers: { 'If-Match': '"1"' },
+    })
+    expect(stale).toMatchObject({ status: 412, body: { code: 'precondition_failed' } })
+    expect(await setStatus(orderId, 'shipped', admin)).toMatchObject({ status: 200 })
+    expect(await shop.delete(`/orders/${orderId}`, { token: ada.token })).toMatchObject({
+      status: 409,
+      body: { code: 'invalid_transition', from: 'shipped', to: 'cancelled' },
+    })
+  })
+
   it.each([
     { status: 'confirmed' },
     { status: 'pending' },

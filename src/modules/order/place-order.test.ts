@@ -310,6 +310,16 @@ describe('a cancellation that cannot finish at once', () => {
       expect(await stockOf(productId)).toBe(10)
     },
   )
+
+  it.each(['PUT', 'PATCH'])('%s with the status cancelled answers 202 as DELETE does', async (method) => {
+    await open()
+    const { productId } = await product()
+    const { orderId } = (await place(productId)).body
+    shop.stubProduct(() => ({ release: unreachable }))
+    const cancelled = { token: ada.token, body: { status: 'cancelled' } }
+    const answer = await shop.request(method, `/orders/${orderId}`, cancelled)
+    expect(answer).toMatchObject({ status: 202, body: { status: 'cancelling' } })
+  })
 })
 
 // On a single server a linearizable read waits for the next write to the journal, which takes longer than placing an order.
