@@ -60,8 +60,8 @@ describe('a client that is generated and compiled reads from a problem what is a
     const types = ['--typeRoots', join(root, 'node_modules/@types'), '--types', 'node']
     const checks = ['--strict', '--noUncheckedIndexedAccess', '--target', 'esnext', '--module', 'nodenext']
     const compiler = join(root, 'node_modules/typescript/bin/tsc')
-    await runProgram(process.execPath, [compiler, ...checks, ...types, 'place-order.ts'], {}, folder)
-    expect(await runProgram(process.execPath, ['place-order.js', ...args], {}, folder)).toBe(expected)
+    await runProgram(process.execPath, [compiler, ...checks, ...types, 'place-order.mts'], {}, folder)
+    expect(await runProgram(process.execPath, ['place-order.mjs', ...args], {}, folder)).toBe(expected)
   })
 
   it.skipIf(noGoClient)('Go, by openapi-generator', async () => {
