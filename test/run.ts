@@ -1,20 +1,24 @@
-// `npm test`: the type check, the lint, the boundary check and every test, all of them whatever fails, and one line
-// that counts them.
+// `npm test`: the type check, the lint, the boundary check, every test, and whether the answers in the tests have the
+// statuses of the OpenAPI document: all of them whatever fails, and one line that counts them.
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import { compareStatuses } from './contract/compare-statuses.ts'
 import { runQuickChecks } from './quick-checks.ts'
 import { chromiumMissing, hasBrowserTests } from './support/chromium.ts'
 
 const root = new URL('..', import.meta.url)
 const results = mkdtempSync(join(tmpdir(), 'trivet-results-'))
 const report = join(results, 'vitest.json')
+const answers = join(results, 'answers')
+mkdirSync(answers)
 
 /** A program of a package, on the Node.js that runs this file. */
 function passes(title: string, program: string, ...args: string[]): boolean {
   console.log(`\n> ${title}: ${[basename(program), ...args].join(' ')}`)
-  const options = { cwd: root, stdio: 'inherit' } as const
+  const env = { ...process.env, TRIVET_ANSWERS: answers }
+  const options = { cwd: root, stdio: 'inherit', env } as const
   const { status } = spawnSync(process.execPath, [join('node_modules', program), ...args], options)
   return status === 0
 }
@@ -37,6 +41,16 @@ try {
   tests = { passed: numPassedTests, failed: success && vitest ? failed : Math.max(1, failed) }
 } catch {
   tests.failed = 1
+}
+// A test that failed may have missed an answer.
+if (vitest) {
+  const faults = compareStatuses(
+    JSON.parse(readFileSync(new URL('docs/openapi.json', root), 'utf8')),
+    readdirSync(answers).flatMap((name) => readFileSync(join(answers, name), 'utf8').trim().split('\n')),
+  )
+  for (const fault of faults) console.log(fault)
+  console.log(`statuses of the OpenAPI document: ${faults.length === 0 ? 'passed' : 'failed'}`)
+  checks.push(faults.length === 0)
 }
 rmSync(results, { recursive: true, force: true })
 

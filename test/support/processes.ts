@@ -7,6 +7,7 @@ import { inject } from 'vitest'
 import { type Client, createClient } from './client.ts'
 import { type Collections, openCollections } from './collections.ts'
 import { outputOf } from './output.ts'
+import { recordAnswers } from './recorded-answers.ts'
 import { admin, databaseName, manyClients } from './shop.ts'
 
 /** The program as processes with sockets and an environment. */
@@ -60,7 +61,7 @@ export async function deploy(shape: Shape, settings: Record<string, string> = {}
   if (started === null || typeof started === 'number') throw new Error(`did not start:\n${output()}`)
 
   const url = `http://127.0.0.1:${started.port}`
-  const client = createClient((path, init) => fetch(`${url}${path}`, init))
+  const client = createClient(recordAnswers((path, init) => fetch(`${url}${path}`, init)))
   const own = await openCollections(env.MONGODB_URI, env.MONGODB_DATABASE)
   return {
     ...client,

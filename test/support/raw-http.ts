@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { recordAnswer } from './recorded-answers.ts'
 
 /** A response as it came over the wire. Header names are in lower case. `body` also has any later responses. */
 export interface RawAnswer {
@@ -8,10 +9,14 @@ export interface RawAnswer {
 }
 
 /** Sends these bytes as they are, and reads until the connection ends. */
-export const sendRaw = (url: string, ...parts: (string | Buffer)[]): Promise<RawAnswer> =>
-  rawExchange(url, (socket) => {
+export async function sendRaw(url: string, ...parts: (string | Buffer)[]): Promise<RawAnswer> {
+  const answer = await rawExchange(url, (socket) => {
     for (const part of parts) socket.write(part)
   })
+  const [, method, path] = /^([A-Z]+) (\S+) HTTP\/1\.1\r\n/.exec(String(parts[0])) ?? []
+  if (method !== undefined && path !== undefined) recordAnswer(method, path, answer.status)
+  return answer
+}
 
 /** Does the same, but closes the client's side of the connection after the last byte (`nc -N`). */
 export const sendRawAndClose = (url: string, ...parts: (string | Buffer)[]): Promise<RawAnswer> =>

@@ -14,6 +14,7 @@ import { registry } from '#src/registry.ts'
 import { checkedPort } from './checked-port.ts'
 import { type Client, createClient } from './client.ts'
 import { type Collections, openCollections } from './collections.ts'
+import { recordAnswers } from './recorded-answers.ts'
 
 export const admin = { username: 'boss', email: 'boss@example.com', password: 'the head of all shops' }
 
@@ -101,7 +102,7 @@ export async function startComposition(options: Options = {}) {
 export async function startShop(options: Options = {}): Promise<Shop> {
   const { config, composition, close } = await startComposition(options)
   await composition.prepare(new AbortController().signal)
-  const client = createClient((path, init) => composition.app.request(path, init))
+  const client = createClient(recordAnswers((path, init) => composition.app.request(path, init)))
   const { database } = config.mongodb
   const own = await openCollections(inject('mongodbUri'), database)
 
@@ -110,7 +111,7 @@ export async function startShop(options: Options = {}): Promise<Shop> {
     fetch: (request) => composition.app.fetch(request),
     from(address) {
       const env = { incoming: { socket: { remoteAddress: address } } }
-      return createClient((path, init) => composition.app.request(path, init, env))
+      return createClient(recordAnswers((path, init) => composition.app.request(path, init, env)))
     },
     adminToken: await client.login(admin.email, options.environment?.ADMIN_PASSWORD ?? admin.password),
     database,
