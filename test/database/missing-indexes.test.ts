@@ -30,7 +30,7 @@ beforeAll(async () => {
   const body = { change: 1 }
   for (let n = 0; n < 2; n++)
     await shop.post(`/products/${productId}/stock`, { token: shop.adminToken, body })
-  // The order of changes leaves out the changes of the last minute.
+  // The order of changes leaves out the changes of the last half minute.
   const orders = (await shop.collections('order')).collection('orders')
   await orders.updateMany({}, [{ $set: { updatedAt: { $subtract: ['$updatedAt', 3_600_000] } } }])
 })
