@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { launchChromium, openPage } from '#test/support/browser.ts'
 import { type Operation, operationsOf } from '#test/support/openapi-operations.ts'
 import { type Deployment, deploy } from '#test/support/processes.ts'
@@ -13,6 +13,8 @@ beforeAll(async () => {
   ;[shop, browser] = await Promise.all([deploy('one process', { DEMO: 'true' }), launchChromium()])
   operations = operationsOf((await shop.get('/openapi.json')).body)
 })
+// An open page goes on drawing, which would slow down the next ones.
+afterEach(() => Promise.all(browser.contexts().map((context) => context.close())))
 afterAll(async () => {
   await browser.close()
   await shop.stop()

@@ -11,14 +11,14 @@ const maxListedAdmins = 1_000
 
 export type AdminAccounts = ReturnType<typeof createAdminAccounts>
 
-/** The operations of operators on any account, and of the boot on the admin account. */
-export function createAdminAccounts(options: {
+interface Dependencies {
   users: UserRepository
   passwords: Passwords
   record: RecordEvent
-}) {
-  const { users, passwords, record } = options
+}
 
+/** The operations of operators on any account, and of the boot on the admin account. */
+export function createAdminAccounts({ users, passwords, record }: Dependencies) {
   const create = async (account: Registration, role: User['role'], call: Call): Promise<User> => {
     const user = await addAccount({ users, passwords }, account, role, call)
     record('registered', { requestId: call.requestId, userId: user.userId, role, by: 'operator' })
@@ -39,7 +39,7 @@ export function createAdminAccounts(options: {
     },
 
     /** Whether there is an account with another username than these. */
-    hasOthers: (usernames: readonly string[], call: Call) => users.hasOthers(usernames, call),
+    hasOthers: users.hasOthers,
 
     async isAdmin({ username, password }: Registration, call: Call): Promise<boolean> {
       const user = await users.findByUsername(username, call)
