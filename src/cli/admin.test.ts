@@ -71,6 +71,12 @@ describe('npm run admin -- create', () => {
     ['an address that is taken', ['newcomer', admin.email], 'long and unusual', /already has an account/],
     ['a malformed name', ['a b', 'new@example.com'], 'long and unusual', /username: must have 3 to 30/],
     ['a malformed address', ['newcomer', 'nobody'], 'long and unusual', /e-mail: must be an e-mail/],
+    [
+      'a long address',
+      ['newcomer', `${'a'.repeat(250)}@example.com`],
+      'long and unusual',
+      /e-mail: must have at most 254 characters/,
+    ],
     ['a short password', ['newcomer', 'new@example.com'], 'short', /password: must have 8 characters/],
     ['a common password', ['newcomer', 'new@example.com'], 'trustno1', /password: .*most common/],
     ['a password with the name', ['newcomer', 'new@example.com'], 'Newcomer 12', /password: .*username/],

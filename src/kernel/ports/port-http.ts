@@ -16,6 +16,7 @@ import { problemOf } from '#kernel/http/problems.ts'
 import { respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import type { Logger } from '#kernel/logger.ts'
+import { validationMessage } from '#kernel/validation-messages.ts'
 import type { HttpClient } from './http-client.ts'
 import type { Port } from './port.ts'
 
@@ -61,7 +62,7 @@ export function portRoutes<Type>(port: Port<Type>, implementation: Type, logger:
           message: `must list 1 to ${maxCallsPerRequest} calls`,
         })
       const requests = calls.data.calls.map(({ request, call }) => ({
-        parsed: schema.safeParse(request, { reportInput: true }),
+        parsed: schema.safeParse(request, { reportInput: true, error: validationMessage }),
         call,
       }))
       // If every call is invalid, the caller has another version. It gets one refusal, whose size does not depend on the list.

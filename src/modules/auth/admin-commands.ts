@@ -1,5 +1,6 @@
 import type { Call } from '#kernel/call.ts'
 import { type Command, type CommandInput, type CommandResult, Refusal } from '#kernel/command.ts'
+import { validationMessage } from '#kernel/validation-messages.ts'
 import type { AdminAccounts } from './admin-accounts.ts'
 import { email, password, username } from './credentials.ts'
 import { findWeakness } from './passwords/find-weakness.ts'
@@ -109,13 +110,11 @@ async function findAccount(accounts: AdminAccounts, name: string, call: Call): P
   return user
 }
 
-interface Schema {
-  safeParse(value: string): { success: boolean; error?: { issues: readonly { message: string }[] } }
-}
+type Schema = typeof username | typeof email | typeof password
 
 function valid(schema: Schema, what: string, value: string): string {
-  const { success, error } = schema.safeParse(value)
-  if (!success) throw new Refusal(`${what}: ${error?.issues.map(({ message }) => message).join('; ')}`)
+  const { success, error } = schema.safeParse(value, { error: validationMessage })
+  if (!success) throw new Refusal(`${what}: ${error.issues.map(({ message }) => message).join('; ')}`)
   return value
 }
 
