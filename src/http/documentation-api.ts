@@ -45,8 +45,15 @@ const forbidden = {
   retryable: false,
   example: exampleOf('forbidden', kernelProblems.forbidden).value,
 }
+/** What `GET /` returns to programs. */
+export const entryPoints = {
+  name: 'Trivet',
+  reference: '/docs',
+  document: '/openapi.json',
+  problems: '/problems',
+}
+
 const examples = {
-  entryPoint: { name: 'Trivet', reference: '/docs', document: '/openapi.json', problems: '/problems' },
   openApi: { openapi: '3.1.0', info: { title: 'Trivet', version: '0.1.0' }, paths: {} },
   problem: forbidden,
   problems: { data: [forbidden] },
@@ -64,7 +71,7 @@ export const documentationApi = (codes: readonly string[]) => ({
     summary: 'Find the documentation',
     description: 'People get a page, and programs get JSON. The header `Accept` selects one of them.',
     responses: {
-      ...ok('The paths of the documentation.', { ...json(entryPoint, examples.entryPoint), ...page }),
+      ...ok('The paths of the documentation.', { ...json(entryPoint, entryPoints), ...page }),
       ...errors(),
     },
   }),

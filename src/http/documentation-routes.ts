@@ -5,6 +5,7 @@ import { cacheControl, respondWith, varyBy } from '#kernel/http/caching.ts'
 import { type Problem, type ProblemTable, routeNotFound } from '#kernel/http/problems.ts'
 import { jsonOf, type Representation, representationOf } from '#kernel/http/representation.ts'
 import { createRouter } from '#kernel/http/router.ts'
+import { entryPoints } from './documentation-api.ts'
 import { preferredType } from './negotiation.ts'
 import { assetNames, createPageAssets } from './page-assets.ts'
 import { type ProblemType, problemListPage, problemPage } from './pages/problem-pages.ts'
@@ -51,10 +52,7 @@ export function documentationRoutes(options: {
     )
   })
 
-  router.get('/', (c) => {
-    const paths = { name: 'Trivet', reference: '/docs', document: '/openapi.json', problems: '/problems' }
-    return respondToReader(c, paths, () => rootPage(assets().folder))
-  })
+  router.get('/', (c) => respondToReader(c, entryPoints, () => rootPage(assets().folder)))
 
   const types = new Map(
     Object.entries(problems).map(([code, problem]) => [

@@ -1,7 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import { RequestError } from '@hono/node-server'
-import { requestIdFormat } from '#kernel/call.ts'
+import { requestIdFrom } from '#kernel/call.ts'
 import { DomainError, validationFailed } from '#kernel/errors.ts'
 import { methodNotAllowed, renderProblem } from '#kernel/http/problems.ts'
 import type { Logger } from '#kernel/logger.ts'
@@ -34,8 +33,7 @@ export type Refusals = ReturnType<typeof createRefusals>
 /** Makes the answers to requests that reach no route. Each one ends its connection and is logged under its request id. */
 export function createRefusals(logger: Logger | undefined) {
   const render = (error: DomainError, request?: IncomingMessage) => {
-    const given = request?.headers['x-request-id']
-    const requestId = typeof given === 'string' && requestIdFormat.test(given) ? given : randomUUID()
+    const requestId = requestIdFrom(request?.headers['x-request-id']?.toString())
     const { status, headers, body } = renderProblem(error, requestId)
     logger?.info({ requestId, status, code: error.code, detail: error.message }, 'request refused')
     const closing = { 'content-length': String(Buffer.byteLength(body)), connection: 'close' }

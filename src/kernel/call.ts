@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { atDeadline, maxLatenessMs } from './deadline-timers.ts'
 import { dependencyUnavailable, isDomainError } from './errors.ts'
 
@@ -16,6 +17,10 @@ export interface Call {
 
 /** 1–128 of `A-Z a-z 0-9 . _ -`. */
 export const requestIdFormat = /^[A-Za-z0-9._-]{1,128}$/
+
+/** The request id that a client gave, or a new one if it is missing or malformed. */
+export const requestIdFrom = (given: string | undefined): string =>
+  given !== undefined && requestIdFormat.test(given) ? given : randomUUID()
 
 /** Creates a call for work that no request has started. */
 export const createCall = (timeoutMs: number, requestId: string): Call => ({

@@ -26,13 +26,9 @@ export function coalesceReads<Request, Result>(
   const queues = createKeyedQueues<Request, Result>(() =>
     batched({ name, maxConcurrent: 2, maxWaiting, maxBatchWeight: maxWaiting }, async (batch, call) => {
       const request = batch[0]?.request as Request
-      if (isSlow?.(request)) {
-        const result = await read(request, call)
-        return batch.map(() => result)
-      }
-      const result = await retryOnTimeout(call, firstAttemptMs, name, (attemptCall) =>
-        read(request, attemptCall),
-      )
+      const result = await (isSlow?.(request)
+        ? read(request, call)
+        : retryOnTimeout(call, firstAttemptMs, name, (attemptCall) => read(request, attemptCall)))
       return batch.map(() => result)
     }),
   )

@@ -1,7 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import type { HttpBindings } from '@hono/node-server'
 import type { Context, MiddlewareHandler } from 'hono'
-import { type Call, requestIdFormat, waitUntilDeadline } from '#kernel/call.ts'
+import { type Call, requestIdFrom, waitUntilDeadline } from '#kernel/call.ts'
 import { DomainError } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { AppEnv } from './app-env.ts'
@@ -26,11 +25,10 @@ export function requestContext(options: {
   const { timeoutMs, headers, logger } = options
   return async (c, next) => {
     const started = performance.now()
-    const given = c.req.header('X-Request-Id') ?? ''
     const traceparent = c.req.header('traceparent') ?? ''
     const call: Call = {
       deadline: Date.now() + timeoutMs,
-      requestId: requestIdFormat.test(given) ? given : randomUUID(),
+      requestId: requestIdFrom(c.req.header('X-Request-Id')),
       ...(traceparentFormat.test(traceparent) && { traceparent }),
     }
     c.set('call', call)
