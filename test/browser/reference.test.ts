@@ -13,7 +13,7 @@ beforeAll(async () => {
   ;[shop, browser] = await Promise.all([deploy('one process', { DEMO: 'true' }), launchChromium()])
   operations = operationsOf((await shop.get('/openapi.json')).body)
 })
-// An open page goes on drawing, which would slow down the next ones.
+// A page that stays open uses processor time, so that it would slow down the tests after it.
 afterEach(() => Promise.all(browser.contexts().map((context) => context.close())))
 afterAll(async () => {
   await browser.close()

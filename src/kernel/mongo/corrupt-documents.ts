@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type mongoose from 'mongoose'
 import type { Logger } from '#kernel/logger.ts'
 
 /**
@@ -16,6 +17,13 @@ const maxReads = 5
 
 // The documents that the log has named within the last minute, by kind and id.
 const recentlyLogged = new LRUCache<string, true>({ max: 1_000, ttl: 60_000 })
+
+/** The filter for the documents that `filter` matches, except those with the given ids. */
+export const excluding = <Document extends { _id: unknown }>(
+  filter: mongoose.mongo.Filter<Document>,
+  ids: readonly Document['_id'][],
+): mongoose.mongo.Filter<Document> =>
+  ids.length === 0 ? filter : ({ $and: [filter, { _id: { $nin: ids } }] } as mongoose.mongo.Filter<Document>)
 
 /**
  * Reads a page without corrupt documents. If the page contains some, it is read again without them, so that it is full.

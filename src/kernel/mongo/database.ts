@@ -21,8 +21,9 @@ export interface Database {
   readonly transaction: Transaction
   /**
    * Runs reads (only find and aggregate) that all see the data as of the first read.
-   * @param work must pass the options to each read: a read with another read concern is not part of the snapshot. `timeOf` returns
-   * the time of the snapshot in whole seconds, after the first read. The snapshot has all that was written before that second
+   * @param work must pass the options to each read: a read with another read concern is not part of the snapshot. `timeOf` may be
+   * called after the first read, and returns the time of the snapshot without its fraction of a second. The snapshot contains every
+   * write before that time
    * @throws DomainError `dependency_unavailable` as `run`; also five minutes after the first read
    * (`minSnapshotHistoryWindowInSeconds`), when the server has discarded the snapshot
    */

@@ -2,7 +2,7 @@ import { demoCustomer } from './demo-accounts.ts'
 
 /**
  * The examples of the auth module. The sign-in and the change of the password are those of the demo's customer, so that they
- * succeed in a demo. The change keeps the password, so that the sign-in goes on to succeed when a reader has tried it.
+ * succeed in a demo. The change sets the same password again, so that the example of the sign-in stays right.
  */
 
 const ada = { username: 'ada', email: 'ada@example.com' }

@@ -1,6 +1,6 @@
 import type { Call } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
-import { withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
+import { excluding, withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
 import type { Database, SnapshotOptions } from '#kernel/mongo/database.ts'
 import { type IndexRange, indexRange } from '#kernel/mongo/index-range.ts'
 import { createIndexedReads } from '#kernel/mongo/indexed-reads.ts'
@@ -63,14 +63,12 @@ export function createOrderFeed(database: Database, logger: Logger, { lagMs }: {
     withoutCorrupt({ what: 'order', isValid: isWellFormed, logger }, (without) =>
       indexed(call, { collection: 'orders', ...range }, (options) =>
         collection
-          .find(
-            {
-              ...conditionsOf(query),
-              ...range.filter,
-              ...(without.length > 0 && { $nor: [{ _id: { $in: without } }] }),
-            },
-            { ...snapshot, ...options, sort: range.index, limit: query.limit + 1 },
-          )
+          .find(excluding({ ...conditionsOf(query), ...range.filter }, without), {
+            ...snapshot,
+            ...options,
+            sort: range.index,
+            limit: query.limit + 1,
+          })
           .toArray(),
       ),
     )

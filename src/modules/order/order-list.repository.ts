@@ -2,7 +2,7 @@ import type mongoose from 'mongoose'
 import { Types } from 'mongoose'
 import type { Call } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
-import { withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
+import { excluding, withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { type IndexRange, indexRange } from '#kernel/mongo/index-range.ts'
 import { createIndexedReads } from '#kernel/mongo/indexed-reads.ts'
@@ -32,7 +32,7 @@ export function createOrderList(database: Database, logger: Logger) {
     const documents = await withoutCorrupt({ what: 'order', isValid: isWellFormed, logger }, (without) =>
       indexed(call, { collection: 'orders', ...source }, (options) =>
         collection
-          .find(without.length > 0 ? { $and: [filter, { _id: { $nin: without } }] } : filter, {
+          .find(excluding(filter, without), {
             ...options,
             sort,
             limit: query.limit,

@@ -2,7 +2,7 @@ import type mongoose from 'mongoose'
 import { Types } from 'mongoose'
 import type { Call } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
-import { withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
+import { excluding, withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { createIndexedReads } from '#kernel/mongo/indexed-reads.ts'
 import {
@@ -18,7 +18,7 @@ import {
   productCollection,
   toProduct,
 } from './product-document.repository.ts'
-import { orders } from './product-orders.repository.ts'
+import { orders, priceRange } from './product-orders.repository.ts'
 import { createProductScan } from './product-scan.repository.ts'
 import { createProductSearch } from './product-search.repository.ts'
 
@@ -39,7 +39,7 @@ export function createProductList(database: Database, logger: Logger) {
     const documents = await withoutCorrupt({ what: 'product', isValid: isWellFormed, logger }, (without) =>
       indexed(call, { collection: 'products', index }, (options) =>
         collection
-          .find(without.length > 0 ? { $and: [filter, { _id: { $nin: without } }] } : filter, {
+          .find(excluding(filter, without), {
             ...options,
             sort: { [sortFields[sort]]: direction, _id: direction },
             // The additional row only shows that there is a next page.
@@ -56,20 +56,15 @@ export function createProductList(database: Database, logger: Logger) {
 
   return (query: ProductListQuery, call: Call): Promise<ProductRows> => {
     if (query.q !== undefined) return search(query, call)
-    const hasPrices = query.minPrice !== undefined || query.maxPrice !== undefined
-    const isRange = query.inStock === undefined && (!hasPrices || sortFields[query.sort] === 'price')
+    const isRange = query.inStock === undefined && (!priceRange(query) || sortFields[query.sort] === 'price')
     return isRange ? readRange(query, call) : scan(query, call)
   }
 }
 
 function rangeOf({ sort, after, minPrice, maxPrice }: ProductRange): Filter {
   const field = sortFields[sort]
-  const prices = {
-    ...(minPrice !== undefined && { $gte: minPrice }),
-    ...(maxPrice !== undefined && { $lte: maxPrice }),
-  }
-  const hasPrices = Object.keys(prices).length > 0
-  if (!after) return { deleted: false, ...(hasPrices && { price: prices }) }
+  const prices = priceRange({ minPrice, maxPrice })
+  if (!after) return { deleted: false, ...(prices && { price: prices }) }
   const beyond = orders[sort].direction === 1 ? '$gt' : '$lt'
   const { key, productId } = after
   // Two index ranges, merged in order. With one range, MongoDB would read the rows with the same key again.

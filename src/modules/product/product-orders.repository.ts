@@ -1,4 +1,4 @@
-import type { SortOrder } from './product.ts'
+import type { ProductFilters, SortOrder } from './product.ts'
 
 /** Names are sorted alphabetically, without regard to case. */
 export const nameCollation = { locale: 'en', strength: 2 }
@@ -31,3 +31,12 @@ export const orders = {
     collation: nameCollation,
   },
 } as const satisfies Record<SortOrder, Order>
+
+/** The condition on the price. Undefined if no price is asked for. */
+export const priceRange = ({ minPrice, maxPrice }: Pick<ProductFilters, 'minPrice' | 'maxPrice'>) =>
+  minPrice === undefined && maxPrice === undefined
+    ? undefined
+    : {
+        ...(minPrice !== undefined && { $gte: minPrice }),
+        ...(maxPrice !== undefined && { $lte: maxPrice }),
+      }

@@ -14,7 +14,7 @@ import {
   productCollection,
   toProduct,
 } from './product-document.repository.ts'
-import { nameCollation, orders } from './product-orders.repository.ts'
+import { nameCollation, orders, priceRange } from './product-orders.repository.ts'
 import { searchWords } from './search-words.ts'
 
 type Filter = mongoose.mongo.Filter<ProductDocument>
@@ -96,13 +96,10 @@ const withoutIndex = (q: string): Filter => ({
 })
 
 function filterOf({ minPrice, maxPrice, inStock }: ProductSearch): Filter {
-  const price = {
-    ...(minPrice !== undefined && { $gte: minPrice }),
-    ...(maxPrice !== undefined && { $lte: maxPrice }),
-  }
+  const price = priceRange({ minPrice, maxPrice })
   return {
     deleted: false,
-    ...(Object.keys(price).length > 0 && { price }),
+    ...(price && { price }),
     ...(inStock !== undefined && { stock: inStock ? { $gt: 0 } : { $lte: 0 } }),
   }
 }

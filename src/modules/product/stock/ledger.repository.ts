@@ -1,7 +1,7 @@
 import { Types } from 'mongoose'
 import type { Call } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
-import { withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
+import { excluding, withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { indexRange, type Place } from '#kernel/mongo/index-range.ts'
 import { createIndexedReads } from '#kernel/mongo/indexed-reads.ts'
@@ -32,7 +32,7 @@ export function createLedger(database: Database, logger: Logger) {
       (without) =>
         indexed(call, { collection: 'stockLedger', ...range }, (options) =>
           collection
-            .find(without.length > 0 ? { $and: [filter, { _id: { $nin: without } }] } : filter, {
+            .find(excluding(filter, without), {
               ...options,
               sort: index,
               limit,
