@@ -1,8 +1,8 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { DomainError } from '#kernel/errors.ts'
 import { json } from '#kernel/http/openapi.ts'
+import { problemResponse } from '#kernel/http/problem-documents.ts'
 import { errorsOf } from '#kernel/http/problem-responses.ts'
-import { problemResponse } from '#kernel/http/problems.ts'
 import { respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
 

@@ -1,8 +1,8 @@
 import { type RouteConfig, z } from '@hono/zod-openapi'
 import { type DomainError, refusedInput } from '#kernel/errors.ts'
 import { faultsOf, type Part } from '#kernel/http/input-faults.ts'
+import { problemOf } from '#kernel/http/problem-documents.ts'
 import { pascalCase, phraseOf } from '#kernel/http/problem-responses.ts'
-import { problemOf } from '#kernel/http/problems.ts'
 import { validationMessage } from '#kernel/validation-messages.ts'
 import type { joinOperations } from './join-operations.ts'
 import {

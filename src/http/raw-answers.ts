@@ -2,7 +2,7 @@ import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:ht
 import { RequestError } from '@hono/node-server'
 import { requestIdFrom } from '#kernel/call.ts'
 import { DomainError, validationFailed } from '#kernel/errors.ts'
-import { methodNotAllowed, renderProblem } from '#kernel/http/problems.ts'
+import { methodNotAllowed, renderProblem } from '#kernel/http/problem-documents.ts'
 import type { Logger } from '#kernel/logger.ts'
 import { securityHeaders } from './security-headers.ts'
 

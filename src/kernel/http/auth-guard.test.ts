@@ -9,7 +9,7 @@ import { countedKeys } from '#test/support/counted-keys.ts'
 import { quiet } from '#test/support/shop.ts'
 import { authGuard } from './auth-guard.ts'
 import type { KeySource } from './key-cache.ts'
-import { problemResponse } from './problems.ts'
+import { problemResponse } from './problem-documents.ts'
 import { createRouter } from './router.ts'
 
 const logger = await quiet

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { DomainError } from '#kernel/errors.ts'
 import { bodyLimit } from './body-limit.ts'
-import { problemResponse } from './problems.ts'
+import { problemResponse } from './problem-documents.ts'
 import { createRouter } from './router.ts'
 
 const router = createRouter()

@@ -5,7 +5,7 @@ import { type FaultCode, faultCodes, listedFaults, refusedInput } from '#kernel/
 import { money, text, timestamp } from '#kernel/schemas.ts'
 import { validationMessage } from '#kernel/validation-messages.ts'
 import { faultsOf, type Part } from './input-faults.ts'
-import { problemOf } from './problems.ts'
+import { problemOf } from './problem-documents.ts'
 
 const faults = (schema: z.ZodType, input: unknown, part: Part = 'body') => {
   const { error } = schema.safeParse(input, { error: validationMessage })

@@ -3,7 +3,7 @@ import { isDomainError } from '#kernel/errors.ts'
 import type { Json } from '#test/support/client.ts'
 import { quiet } from '#test/support/shop.ts'
 import { maxBodyValues, readJson } from './json-body.ts'
-import { problemResponse } from './problems.ts'
+import { problemResponse } from './problem-documents.ts'
 import { requestContext } from './request-context.ts'
 import { createRouter } from './router.ts'
 

@@ -1,7 +1,7 @@
 import { pino } from 'pino'
 import { expect, it } from 'vitest'
 import type { DomainError } from '#kernel/errors.ts'
-import { problemResponse } from './problems.ts'
+import { problemResponse } from './problem-documents.ts'
 import { requestContext } from './request-context.ts'
 import { createRouter } from './router.ts'
 

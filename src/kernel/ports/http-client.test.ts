@@ -2,7 +2,7 @@ import { createServer, type RequestListener, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { DomainError } from '#kernel/errors.ts'
-import { problemOf } from '#kernel/http/problems.ts'
+import { problemOf } from '#kernel/http/problem-documents.ts'
 import { quiet } from '#test/support/shop.ts'
 import { createHttpClient } from './http-client.ts'
 

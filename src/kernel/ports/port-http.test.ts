@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { describe, expect, it } from 'vitest'
 import { DomainError, dependencyUnavailable } from '#kernel/errors.ts'
-import { errorOf, problemOf } from '#kernel/http/problems.ts'
+import { errorOf, problemOf } from '#kernel/http/problem-documents.ts'
 import type { HttpClient } from './http-client.ts'
 import { definePort } from './port.ts'
 import { portClient } from './port-http.ts'

@@ -12,7 +12,7 @@ import {
 } from '#kernel/errors.ts'
 import { faultCodeOf } from '#kernel/http/input-faults.ts'
 import { readJson } from '#kernel/http/json-body.ts'
-import { problemOf } from '#kernel/http/problems.ts'
+import { problemOf } from '#kernel/http/problem-documents.ts'
 import { respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import type { Logger } from '#kernel/logger.ts'

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { DomainError, type ErrorCode } from '#kernel/errors.ts'
-import { errorOf, kernelProblems, problemOf, renderProblem } from './problems.ts'
+import { errorOf, problemOf, renderProblem } from './problem-documents.ts'
+import { kernelProblems } from './problems.ts'
 
 describe('the answer to an error', () => {
   it('the answer to an error has the same retryAfter in the body and in the header if it is 429 or 503', () => {
