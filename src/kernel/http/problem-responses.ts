@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import { isDeepStrictEqual } from 'node:util'
 import { z } from '@hono/zod-openapi'
 import { requestIdFormat } from '#kernel/call.ts'
+import { signedIn } from './openapi.ts'
 import { kernelProblems, type Problem, type ProblemTable } from './problems.ts'
 
 /** The descriptions of the error answers in the OpenAPI document. */
@@ -20,7 +21,7 @@ const undescribed = ['route_not_found', 'method_not_allowed'] as const
 /** The codes that many routes have together, one entry for each status. */
 const generalUnions = [
   ['validation_failed', 'malformed_json'],
-  ['unauthenticated', 'invalid_token', 'token_expired'],
+  [...signedIn],
   ['dependency_unavailable', 'overloaded'],
 ]
 

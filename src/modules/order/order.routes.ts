@@ -12,7 +12,7 @@ import { createRouter } from '#kernel/http/router.ts'
 import { id } from '#kernel/schemas.ts'
 import { orderApi } from './order.api.ts'
 import type { OrderService } from './order.service.ts'
-import { orderResponse, statusChangeResponse } from './order.ts'
+import { type Order, orderResponse, statusChangeResponse } from './order.ts'
 import type { OrderFilters, Position, SortOrder } from './order-list.ts'
 
 /** The number of entries on all previous pages. The entries of an order keep their places. */
@@ -56,6 +56,12 @@ function addReads(router: Router, service: OrderService, guard: Guard, currency:
 function addWrites(router: Router, service: OrderService, guard: Guard, currency: string): void {
   const middleware = guard('customer')
 
+  /** Answers 202 while the stock of a cancelled order is still held. */
+  const respondChanged = (c: Context<AppEnv>, order: Order) =>
+    respondJson(c, orderResponse(order, currency), order.status === 'cancelling' ? 202 : 200, {
+      etag: etag(order.version),
+    })
+
   for (const route of [orderApi.placeOrder, orderApi.placeOrderAlias]) {
     router.openapi({ ...route, middleware }, async (c) => {
       const { userId } = c.get('principal')
@@ -76,9 +82,7 @@ function addWrites(router: Router, service: OrderService, guard: Guard, currency
       const conditions = preconditionsOf(c.req.valid('header'))
       const { id } = c.req.valid('param')
       const order = await service.changeStatus(id, status, conditions, c.get('principal'), c.get('call'))
-      return respondJson(c, orderResponse(order, currency), order.status === 'cancelling' ? 202 : 200, {
-        etag: etag(order.version),
-      })
+      return respondChanged(c, order)
     })
   }
 
@@ -86,9 +90,7 @@ function addWrites(router: Router, service: OrderService, guard: Guard, currency
     const conditions = preconditionsOf(c.req.valid('header'))
     const { id } = c.req.valid('param')
     const order = await service.changeStatus(id, 'cancelled', conditions, c.get('principal'), c.get('call'))
-    return respondJson(c, orderResponse(order, currency), order.status === 'cancelling' ? 202 : 200, {
-      etag: etag(order.version),
-    })
+    return respondChanged(c, order)
   })
 }
 
