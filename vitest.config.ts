@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { noPython } from './test/contract/python.ts'
 import { hasBrowserTests } from './test/support/chromium.ts'
 
 export default defineConfig({
@@ -9,6 +10,7 @@ export default defineConfig({
       'test/deployment/live/**',
       'test/contract/toolchains/**',
       ...(hasBrowserTests() ? [] : ['test/browser/**']),
+      ...(noPython ? ['test/contract/fuzzing.test.ts'] : []),
     ],
     globalSetup: ['test/support/shared-mongod.ts'],
     testTimeout: 30_000,

@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { compareStatuses } from './contract/compare-statuses.ts'
+import { noPython } from './contract/python.ts'
 import { runQuickChecks } from './quick-checks.ts'
 import { chromiumMissing, hasBrowserTests } from './support/chromium.ts'
 
@@ -55,6 +56,7 @@ if (vitest) {
 rmSync(results, { recursive: true, force: true })
 
 if (!hasBrowserTests()) console.log(`\nThe tests in test/browser did not run. ${chromiumMissing}`)
+if (noPython) console.log(`\nThe test in test/contract/fuzzing.test.ts did not run. ${noPython}.`)
 
 const passed = tests.passed + checks.filter((check) => check).length
 const failed = tests.failed + checks.filter((check) => !check).length
