@@ -63,14 +63,22 @@ function follow(feed: OrderFeed) {
   }
 }
 
-it('a client that follows changes misses none, although some replicas write later than they stamp, and would miss some without the lag', async () => {
-  const maxBehindMs = 1_200
+it('a client that follows changes misses none whose write came within the lag after its stamp, and would miss some without the lag', async () => {
+  const maxBehindMs = 800
+  // A change may wait in its queue for another one that is written before it.
+  const lagMs = 2 * maxBehindMs + 1_000
   const replicas = await Promise.all([0, 40, 400, maxBehindMs].map(replica))
   const logger = await quiet
-  const patient = follow(createOrderFeed(database, logger, { lagMs: maxBehindMs + 500 }))
+  const patient = follow(createOrderFeed(database, logger, { lagMs }))
   const hasty = follow(createOrderFeed(database, logger, { lagMs: 0 }))
   let isWriting = true
   const written = new Map<string, number>()
+  /** A loaded machine may write an order later than the lag allows. The list promises nothing about such an order. */
+  const late = new Set<string>()
+  const note = ({ orderId, version, updatedAt }: Order) => {
+    written.set(orderId, version)
+    if (Date.now() - updatedAt.getTime() >= lagMs) late.add(orderId)
+  }
 
   const trade = async (orders: OrderRepository) => {
     const orderId = orders.newId()
@@ -79,10 +87,10 @@ it('a client that follows changes misses none, although some replicas write late
     const placed = taken(await orders.insert({ ...request, lines }, call()))
     const held = placed.lines.map((line) => ({ ...line, name: 'Cup', price: 500 }))
     const confirmed = taken(await orders.confirm(placed, held, 'EUR', call()))
-    written.set(orderId, confirmed.version)
+    note(confirmed)
     // Another replica takes the next step.
     const other = replicas[Math.floor(Math.random() * replicas.length)] ?? orders
-    written.set(orderId, taken(await other.advance(confirmed, 'shipped', 'a user', call())).version)
+    note(taken(await other.advance(confirmed, 'shipped', 'a user', call())))
   }
   const write = async (orders: OrderRepository) => {
     while (isWriting) await trade(orders)
@@ -98,14 +106,16 @@ it('a client that follows changes misses none, although some replicas write late
     expected = versions
   })
   const missing = ({ versions }: ReturnType<typeof follow>) =>
-    [...(expected ?? [])].filter(([orderId, version]) => (versions.get(orderId) ?? 0) < version)
+    [...(expected ?? [])].filter(
+      ([orderId, version]) => !late.has(orderId) && (versions.get(orderId) ?? 0) < version,
+    )
   const deadlineMs = Date.now() + 15_000
   const isDone = () => expected !== undefined && (missing(patient).length === 0 || Date.now() > deadlineMs)
   await Promise.all([read(patient, isDone), read(hasty, isDone)])
   isWriting = false
   await Promise.all(writing)
 
-  expect(expected?.size).toBeGreaterThan(20)
+  expect([...(expected?.keys() ?? [])].filter((orderId) => !late.has(orderId)).length).toBeGreaterThan(20)
   expect(missing(patient)).toEqual([])
   expect(missing(hasty).length).toBeGreaterThan(0)
 }, 40_000)
