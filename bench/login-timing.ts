@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { loadConfig } from '#kernel/config/load-config.ts'
 import { createLogger } from '#kernel/logger.ts'
+import { createMetrics } from '#kernel/metrics.ts'
 import { openComposition } from '#src/host/open-composition.ts'
 import { registry } from '#src/registry.ts'
 
@@ -27,7 +28,7 @@ const settings = {
 
 async function withShop<T>(cost: string, work: (post: Post) => Promise<T>): Promise<T> {
   const config = loadConfig({ ...settings, BCRYPT_COST: cost, DEMO: 'false' }, registry)
-  const shop = await openComposition(registry, config, logger, (line) => console.error(line))
+  const shop = await openComposition(registry, config, logger, createMetrics(), (line) => console.error(line))
   try {
     await shop.prepare(new AbortController().signal)
     return await work((path, body) =>

@@ -5,6 +5,7 @@ import { type CommandResult, Refusal } from '#kernel/command.ts'
 import { loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
 import { isDomainError } from '#kernel/errors.ts'
 import { createLogger } from '#kernel/logger.ts'
+import { createMetrics } from '#kernel/metrics.ts'
 import { openComposition } from '../host/open-composition.ts'
 import { textTable } from '../host/text-table.ts'
 import { registry } from '../registry.ts'
@@ -36,7 +37,9 @@ async function executeRequest({ module, command, args, json }: AdminRequest): Pr
     service: 'admin',
     output: process.stderr.fd,
   })
-  const composition = await openComposition(registry, config, logger, (line) => console.error(line))
+  const composition = await openComposition(registry, config, logger, createMetrics(), (line) =>
+    console.error(line),
+  )
   try {
     await composition.connect(AbortSignal.timeout(connectTimeoutMs))
     await composition.migrate(AbortSignal.timeout(migrateTimeoutMs))

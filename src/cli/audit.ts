@@ -2,6 +2,7 @@
 import { type AuditReport, type ReportedFinding, runAudit } from '#kernel/audit.ts'
 import { loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
 import { createLogger } from '#kernel/logger.ts'
+import { createMetrics } from '#kernel/metrics.ts'
 import { openComposition } from '../host/open-composition.ts'
 import { textTable } from '../host/text-table.ts'
 import { registry } from '../registry.ts'
@@ -42,6 +43,7 @@ async function audit({ repair, json }: { repair: boolean; json: boolean }): Prom
     registry,
     { ...config, requestTimeoutMs: queryTimeoutMs },
     logger,
+    createMetrics(),
     (line) => console.error(line),
   )
   try {

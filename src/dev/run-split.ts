@@ -1,5 +1,6 @@
 import { type Config, loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
 import { createLogger, isBrief, type Logger } from '#kernel/logger.ts'
+import { createMetrics } from '#kernel/metrics.ts'
 import type { AnyModule } from '#kernel/module.ts'
 import { createMongo } from '#kernel/mongo/connection.ts'
 import { refuseNewerData } from '#kernel/mongo/migrations.ts'
@@ -132,7 +133,7 @@ async function requireUsableMongodb(
   signal: AbortSignal,
 ): Promise<void> {
   const { mongodb, requestTimeoutMs } = config
-  const mongo = createMongo({ ...mongodb, uri, requestTimeoutMs, logger })
+  const mongo = createMongo({ ...mongodb, uri, requestTimeoutMs, logger, metrics: createMetrics() })
   try {
     await mongo.connect(signal, async () => {
       await mongo.verifyWriteAccess(modules.map(({ name }) => name))

@@ -7,6 +7,7 @@ import { ConfigError } from '#kernel/config/config-error.ts'
 import { loadConfig } from '#kernel/config/load-config.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import type { Job } from '#kernel/jobs.ts'
+import { createMetrics } from '#kernel/metrics.ts'
 import { type AnyModule, defineModule } from '#kernel/module.ts'
 import type { Migration } from '#kernel/mongo/migrations.ts'
 import { definePort } from '#kernel/ports/port.ts'
@@ -81,6 +82,7 @@ async function composed(
     config: { ...config, mongodb: { ...config.mongodb, uri } },
     modules,
     logger: await quiet,
+    metrics: createMetrics(),
     ...(wrapPort && { wrapPort }),
   })
   onTestFinished(async () => {

@@ -4,6 +4,7 @@ import type { CommandInput, CommandResult } from '#kernel/command.ts'
 import type { Config } from '#kernel/config/load-config.ts'
 import { startJobs } from '#kernel/jobs.ts'
 import type { Logger } from '#kernel/logger.ts'
+import type { Metrics } from '#kernel/metrics.ts'
 import type { AnyModule, BannerFact, StartedModule } from '#kernel/module.ts'
 import { createMongo } from '#kernel/mongo/connection.ts'
 import { migrate, refuseNewerData } from '#kernel/mongo/migrations.ts'
@@ -47,20 +48,23 @@ export async function compose(options: {
   config: Config & { mongodb: { uri: string } }
   modules: readonly AnyModule[]
   logger: Logger
+  metrics: Metrics
   /** Tests use it to check that a local port carries only data that HTTP could carry too. */
   wrapPort?: WrapPort
   /** A monotonic clock in milliseconds, for readiness. */
   now?: () => number
 }): Promise<Composition> {
-  const { config, modules, logger, wrapPort = (_port, implementation) => implementation, now } = options
+  const { config, modules, logger, metrics, now } = options
+  const { wrapPort = (_port, implementation) => implementation } = options
   const mongo = createMongo({
     ...config.mongodb,
     requestTimeoutMs: config.requestTimeoutMs,
     logger,
+    metrics,
     ...(config.production && { setupTimeoutMs: productionSetupTimeoutMs }),
   })
   const problems = joinProblems(modules)
-  const hosted = await startModules({ modules, config, mongo, problems, logger, wrapPort })
+  const hosted = await startModules({ modules, config, mongo, problems, logger, metrics, wrapPort })
   const hostedModules = modules.filter(({ name }) => hosted.has(name))
   const readiness = createReadiness({ hosted: config.hosted, mongo, logger, ...(now && { now }) })
   let jobs: ReturnType<typeof startJobs> | undefined
@@ -80,7 +84,7 @@ export async function compose(options: {
     (await hosted.get(name)?.prepare?.(createCall(prepareTimeoutMs, 'boot'))) ?? []
 
   return {
-    app: createApplication({ config, modules, hosted, problems, readiness, logger }),
+    app: createApplication({ config, modules, hosted, problems, readiness, logger, metrics }),
 
     audits: auditsOf(modules, hosted),
 
@@ -106,6 +110,7 @@ export async function compose(options: {
       jobs = startJobs(
         [...hosted.values()].flatMap((module) => module.jobs ?? []),
         logger,
+        metrics,
       )
       return facts
     },

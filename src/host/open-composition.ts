@@ -1,5 +1,6 @@
 import type { Config } from '#kernel/config/load-config.ts'
 import type { Logger } from '#kernel/logger.ts'
+import type { Metrics } from '#kernel/metrics.ts'
 import type { AnyModule } from '#kernel/module.ts'
 import { type Composition, compose } from './compose.ts'
 import { type OpenMongodb, openMongodb } from './database.ts'
@@ -12,6 +13,7 @@ export async function openComposition(
   modules: readonly AnyModule[],
   config: Config,
   logger: Logger,
+  metrics: Metrics,
   log: (line: string) => void,
 ): Promise<Composition & { mongodb: OpenMongodb }> {
   const mongodb = await openMongodb(config, log)
@@ -19,6 +21,7 @@ export async function openComposition(
     config: { ...config, mongodb: { ...config.mongodb, uri: mongodb.uri } },
     modules,
     logger,
+    metrics,
   })
   return {
     ...composition,

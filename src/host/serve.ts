@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
 import { createLogger, isBrief, type Logger } from '#kernel/logger.ts'
+import { createMetrics } from '#kernel/metrics.ts'
 import type { AnyModule, BannerFact } from '#kernel/module.ts'
 import { refusePortsInUse, urlOf } from '../http/listen-address.ts'
 import { writePidFiles } from '../http/pid-file.ts'
 import { listen } from '../http/server.ts'
 import { banner, briefLogFact, stoppingMessage } from './banner.ts'
 import { openComposition } from './open-composition.ts'
+import { addProcessMetrics } from './process-metrics.ts'
 import { refuseArguments } from './refuse-arguments.ts'
 import type { Shutdown } from './shutdown.ts'
 
@@ -36,6 +38,8 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
   const service = shape === 'one process' ? 'all' : config.hosted.join(',')
   const logger = await createLogger({ ...logOptions, service })
   shutdown.reportTo(logger)
+  const metrics = createMetrics()
+  addProcessMetrics(metrics)
   const { signal, stopped } = shutdown
   for (const misnamed of config.misnamedSettings) logger.warn(misnamed, misnamedSettingWarning(misnamed))
   // The embedded MongoDB may have to be downloaded, and a port in use should be reported before that. With another
@@ -43,7 +47,7 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
   if (config.mongodb.uri === undefined) await refusePortsInUse([config], config.dataDir)
 
   const composition = await Promise.race([
-    openComposition(modules, config, logger, (line) => console.log(line)),
+    openComposition(modules, config, logger, metrics, (line) => console.log(line)),
     stopped,
   ])
   // Nothing that runs so far needs an orderly shutdown, so that Ctrl-C can end a download at once.

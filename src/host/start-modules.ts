@@ -1,5 +1,6 @@
 import type { Config } from '#kernel/config/load-config.ts'
 import type { Logger } from '#kernel/logger.ts'
+import type { Metrics } from '#kernel/metrics.ts'
 import type { AnyModule, StartedModule } from '#kernel/module.ts'
 import type { Mongo } from '#kernel/mongo/connection.ts'
 import { createHttpClient } from '#kernel/ports/http-client.ts'
@@ -22,9 +23,10 @@ export async function startModules(options: {
   mongo: Mongo
   problems: ReturnType<typeof joinProblems>
   logger: Logger
+  metrics: Metrics
   wrapPort: WrapPort
 }): Promise<ReadonlyMap<string, StartedModule>> {
-  const { modules, config, mongo, problems, logger, wrapPort } = options
+  const { modules, config, mongo, problems, logger, metrics, wrapPort } = options
   const credential = config.internalSecrets && createCredentialIssuer(config.internalSecrets[0])
   const hosted = new Map<string, StartedModule>()
   const starting = new Set<string>()
@@ -43,6 +45,7 @@ export async function startModules(options: {
       settings: config.settings[module.name],
       config,
       logger: logger.child({ module: module.name }),
+      metrics,
     })
     hosted.set(module.name, started)
     return started
@@ -57,7 +60,7 @@ export async function startModules(options: {
     const url = config.urls[port.name]
     if (!needed?.connect || url === undefined)
       throw new Error(`${module.name} needs ${port.name}, which no module offers`)
-    return needed.connect(createHttpClient({ target: port.name, url, credential, problems, logger }))
+    return needed.connect(createHttpClient({ target: port.name, url, credential, problems, logger, metrics }))
   }
 
   for (const module of modules) {

@@ -9,6 +9,7 @@ import type { ProblemTable } from '#kernel/http/problems.ts'
 import { requestContext } from '#kernel/http/request-context.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import type { Logger } from '#kernel/logger.ts'
+import type { Metrics } from '#kernel/metrics.ts'
 import type { AnyModule, StartedModule } from '#kernel/module.ts'
 import { credentialGuard } from '#kernel/ports/service-credential.ts'
 import { compression } from './compression.ts'
@@ -16,6 +17,7 @@ import { crossOrigin } from './cross-origin.ts'
 import { documentationRoutes } from './documentation-routes.ts'
 import { healthRoutes, type Readiness } from './health-routes.ts'
 import { joinOperations } from './join-operations.ts'
+import { metricsRoutes } from './metrics-routes.ts'
 import { openApiDocument } from './openapi-document.ts'
 import { problemExamples } from './openapi-problems.ts'
 import { createRouteRefusal, methodsOnlyOfPatterns } from './route-refusal.ts'
@@ -32,14 +34,15 @@ export function createApplication(options: {
   problems: ProblemTable
   readiness: Readiness
   logger: Logger
+  metrics: Metrics
 }) {
-  const { config, hosted, problems, readiness, logger } = options
+  const { config, hosted, problems, readiness, logger, metrics } = options
   const app = createRouter()
 
   const operations = joinOperations(options.modules)
   const refuseRoute = createRouteRefusal(app, operations)
 
-  app.use(requestContext({ timeoutMs: config.requestTimeoutMs, headers: securityHeaders, logger }))
+  app.use(requestContext({ timeoutMs: config.requestTimeoutMs, headers: securityHeaders, logger, metrics }))
   if (config.corsOrigins.length > 0) app.use(crossOrigin(config.corsOrigins))
   app.use(compression())
   app.use(refuseMalformedEscapes)
@@ -47,6 +50,7 @@ export function createApplication(options: {
 
   const describe = () => openApiDocument(operations)
   app.route('/', healthRoutes(readiness))
+  app.route('/', metricsRoutes(metrics))
   app.route(
     '/',
     documentationRoutes({

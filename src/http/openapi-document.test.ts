@@ -107,7 +107,7 @@ it('the document describes only existing routes, and 401 for each route that nee
   }
 })
 
-it('the document omits only the internal routes and the files of the reference', async () => {
+it('the document omits only the internal routes, the metrics and the files of the reference', async () => {
   const { composition, close } = await startComposition({
     environment: { INTERNAL_SECRET: 'thirty-two bytes that are secret' },
   })
@@ -118,7 +118,7 @@ it('the document omits only the internal routes and the files of the reference',
   const documented = new Set(operations().map(({ name }) => name.replace(/\/$/, '')))
   const others = [...new Set(routed)].filter((route) => !documented.has(route.replace(/\/$/, '')))
   expect(others.length).toBeGreaterThan(0)
-  const known = /^(POST \/internal\/(auth|product)\/\w+|GET \/docs\/assets\/\S+)$/
+  const known = /^(POST \/internal\/(auth|product)\/\w+|GET \/metrics|GET \/docs\/assets\/\S+)$/
   // These routes refuse a method that only `/{id}` has.
   const refusals = /^(GET|PUT|PATCH|DELETE) \/(products\/create_product|orders\/create_order)$/
   for (const route of others.filter((each) => !refusals.test(each))) expect(route).toMatch(known)

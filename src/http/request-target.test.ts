@@ -199,7 +199,6 @@ describe('the methods of a path', () => {
     '/internal',
     '/internal/product/reserve',
     '/%69nternal/product/reserve',
-    '/metrics',
     '/docs/assets',
     '/docs/assets/reference.js',
     '/docs/assets/x/package.json',

@@ -2,6 +2,7 @@ import { expect, it, vi } from 'vitest'
 import { createGate } from '#test/support/gate.ts'
 import { quiet } from '#test/support/shop.ts'
 import { type Job, startJobs } from './jobs.ts'
+import { createMetrics } from './metrics.ts'
 
 const logger = await quiet
 
@@ -18,7 +19,7 @@ function startCounting(intervalMs: number, ...rounds: ('done' | 'more' | Error)[
       return { done: 1, more: round === 'more' }
     },
   }
-  return { at, jobs: startJobs([job], logger) }
+  return { at, jobs: startJobs([job], logger, createMetrics()) }
 }
 const gaps = (at: readonly number[]) => at.slice(1).map((time, n) => time - (at[n] ?? 0))
 
@@ -56,7 +57,7 @@ it('stopping the jobs aborts the signal of the round in progress, waits for its 
       return { done: 0, more: true }
     },
   }
-  const jobs = startJobs([job], logger)
+  const jobs = startJobs([job], logger, createMetrics())
   await gate.reached
   let stopped = false
   const stopping = jobs.stop().then(() => {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from './logger.ts'
+import type { Metrics } from './metrics.ts'
 
 /** Background work of a module. Every process that hosts the module does it while the process is ready. */
 export interface Job {
@@ -16,21 +17,33 @@ export interface Job {
 
 const maxBackoffMs = 5_000
 
+const roundDuration = {
+  name: 'trivet_job_round_duration_seconds',
+  help: 'Time that a round of a job took, by its outcome',
+  buckets: [0.01, 0.1, 1, 10, 60],
+}
+
 /** Runs the jobs until they are stopped. `stop` waits for the rounds in progress. */
-export function startJobs(jobs: readonly Job[], logger: Logger): { stop(): Promise<void> } {
+export function startJobs(jobs: readonly Job[], logger: Logger, metrics: Metrics): { stop(): Promise<void> } {
   const stopping = new AbortController()
   const { signal } = stopping
 
   const runRepeatedly = async ({ name, intervalMs, round }: Job): Promise<void> => {
+    const succeeded = metrics.histogram(roundDuration, { job: name, outcome: 'success' })
+    const failed = metrics.histogram(roundDuration, { job: name, outcome: 'failure' })
     let failures = 0
     let delayMs = intervalMs
     while (await pause(delayMs, signal)) {
+      const startedAt = performance.now()
+      const took = () => (performance.now() - startedAt) / 1_000
       try {
         const { done, more } = await round(signal)
+        succeeded.observe(took())
         if (done > 0) logger.info({ job: name, done }, 'job done')
         failures = 0
         delayMs = more ? 0 : intervalMs
       } catch (error) {
+        failed.observe(took())
         failures += 1
         delayMs = Math.min(intervalMs * 2 ** failures, maxBackoffMs)
         logger.warn({ job: name, error: String(error), retryInMs: delayMs }, 'job failed')

@@ -11,6 +11,7 @@ import type { Call } from './call.ts'
 import type { Command } from './command.ts'
 import type { Job } from './jobs.ts'
 import type { Logger } from './logger.ts'
+import type { Metrics } from './metrics.ts'
 
 /** A line that an operator sees when the process is ready. */
 export type BannerFact = readonly [label: string, text: string]
@@ -24,6 +25,7 @@ export interface ModuleContext<Needs, Settings> {
   settings: Settings
   config: Pick<Config, 'issuer' | 'dataDir' | 'demo' | 'currency' | 'requestTimeoutMs' | 'trustedProxies'>
   logger: Logger
+  metrics: Metrics
 }
 
 /** A started module. It does not use the database before `prepare`. */

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { createCall } from '#kernel/call.ts'
 import { loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
+import { createMetrics } from '#kernel/metrics.ts'
 import { createHttpClient } from '#kernel/ports/http-client.ts'
 import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
 import { type Composition, compose } from '#src/host/compose.ts'
@@ -103,6 +104,7 @@ describe('a process that hosts the new module alone', () => {
       config: { ...config, mongodb },
       modules: registryWithShelf,
       logger: await quiet,
+      metrics: createMetrics(),
     })
     await composition.prepare(new AbortController().signal)
   })
@@ -119,6 +121,7 @@ describe('a process that hosts the new module alone', () => {
       url: 'http://shelf.test',
       credential: createCredentialIssuer(secret),
       logger: await quiet,
+      metrics: createMetrics(),
       problems: joinProblems(registryWithShelf),
       fetch: async (target, init) => composition.app.request(String(target), init),
     })

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mongo } from 'mongoose'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { dependencyUnavailable } from '#kernel/errors.ts'
+import { createMetrics } from '#kernel/metrics.ts'
 import { createHttpClient } from '#kernel/ports/http-client.ts'
 import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
 import type { AuthPort } from '#src/modules/auth/contract.ts'
@@ -35,6 +36,7 @@ beforeAll(async () => {
     url: 'http://shop',
     credential: createCredentialIssuer(internalSecret),
     logger: await quiet,
+    metrics: createMetrics(),
     fetch: async (input, init) => shop.fetch(new Request(input, init)),
   })
   product = connectProduct(http)

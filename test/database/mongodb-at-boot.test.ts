@@ -7,6 +7,7 @@ import { PassThrough } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished, vi } from 'vitest'
 import { ConfigError } from '#kernel/config/config-error.ts'
 import { createLogger } from '#kernel/logger.ts'
+import { createMetrics } from '#kernel/metrics.ts'
 import { createMongo } from '#kernel/mongo/connection.ts'
 import { findMongod } from '#src/embedded/mongod-binary.ts'
 import { openCollections } from '#test/support/collections.ts'
@@ -191,7 +192,13 @@ it('an account with the role readWrite is enough for the whole program', async (
 
 describe('a MongoDB that is not set up yet', () => {
   const connect = async (uri: string, setupTimeoutMs: number) => {
-    const settings = { uri, database: prefix, requestTimeoutMs: 5_000, logger: await quiet }
+    const settings = {
+      uri,
+      database: prefix,
+      requestTimeoutMs: 5_000,
+      logger: await quiet,
+      metrics: createMetrics(),
+    }
     const mongo = createMongo({ ...settings, setupTimeoutMs })
     onTestFinished(() => mongo.close())
     return mongo.connect(AbortSignal.timeout(25_000))
@@ -227,7 +234,14 @@ it('the boot waits without a time limit for a replica set to have a primary', as
   const uri = `mongodb://${root}${primary.host},${hidden.host},${arbiter.host}/?replicaSet=guarded`
   const output = new PassThrough()
   const logger = await createLogger({ level: 'warn', human: false, service: 'test', output })
-  const mongo = createMongo({ uri, database: prefix, requestTimeoutMs: 5_000, logger, setupTimeoutMs: 0 })
+  const mongo = createMongo({
+    uri,
+    database: prefix,
+    requestTimeoutMs: 5_000,
+    logger,
+    metrics: createMetrics(),
+    setupTimeoutMs: 0,
+  })
   onTestFinished(() => mongo.close())
   const connected = mongo.connect(AbortSignal.timeout(50_000))
   const [line] = await once(output, 'data')

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, inject, vi } from 'vitest'
+import { createMetrics } from '#kernel/metrics.ts'
 import { createMongo, type Mongo } from '#kernel/mongo/connection.ts'
 import type { Database, Db } from '#kernel/mongo/database.ts'
 import { databaseName, quiet } from './shop.ts'
@@ -25,7 +26,13 @@ export function useCounters() {
 
   /** Opens a further connection to the same database. */
   const open = async (address = uri) =>
-    createMongo({ uri: address, database: prefix, requestTimeoutMs: 10_000, logger: await quiet })
+    createMongo({
+      uri: address,
+      database: prefix,
+      requestTimeoutMs: 10_000,
+      logger: await quiet,
+      metrics: createMetrics(),
+    })
 
   beforeAll(async () => {
     mongo = await open()

@@ -1,6 +1,6 @@
 import type { Call } from '#kernel/call.ts'
+import { createMetrics } from '#kernel/metrics.ts'
 import { createHttpClient, type HttpClient } from '#kernel/ports/http-client.ts'
-
 import type { Port } from '#kernel/ports/port.ts'
 import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
 import { listen } from '#src/http/server.ts'
@@ -53,6 +53,7 @@ export async function startPortShop(): Promise<PortShop> {
         url: await url(),
         credential: createCredentialIssuer(internalSecret),
         logger: await quiet,
+        metrics: createMetrics(),
         ...(send && { fetch: send }),
       }),
     url,

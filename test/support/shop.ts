@@ -6,6 +6,7 @@ import { inject } from 'vitest'
 import { createCall } from '#kernel/call.ts'
 import { loadConfig } from '#kernel/config/load-config.ts'
 import { createLogger, type Logger } from '#kernel/logger.ts'
+import { createMetrics } from '#kernel/metrics.ts'
 import { createMongo, type Mongo } from '#kernel/mongo/connection.ts'
 import type { Port } from '#kernel/ports/port.ts'
 import { compose } from '#src/host/compose.ts'
@@ -36,7 +37,13 @@ export const databaseName = (): string => `test_${randomBytes(6).toString('hex')
 /** Connects to the MongoDB of the tests as the program does. The caller closes the connection. */
 export async function connectMongo(database = databaseName()): Promise<Mongo> {
   const uri = inject('mongodbUri')
-  const mongo = createMongo({ uri, database, requestTimeoutMs: 20_000, logger: await quiet })
+  const mongo = createMongo({
+    uri,
+    database,
+    requestTimeoutMs: 20_000,
+    logger: await quiet,
+    metrics: createMetrics(),
+  })
   await mongo.connect(new AbortController().signal)
   return mongo
 }
@@ -88,6 +95,7 @@ export async function startComposition(options: Options = {}) {
     config: { ...config, mongodb },
     modules: registry,
     logger: logger ?? (await quiet),
+    metrics: createMetrics(),
     wrapPort,
     ...(now && { now }),
   })

@@ -3,7 +3,9 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { type Call, requestIdFrom, waitUntilDeadline } from '#kernel/call.ts'
 import { DomainError } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
+import type { Metrics } from '#kernel/metrics.ts'
 import type { AppEnv } from './app-env.ts'
+import { createRequestMetrics } from './request-metrics.ts'
 
 // W3C Trace Context: version, trace id, parent id, flags.
 const traceparentFormat = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
@@ -21,8 +23,11 @@ export function requestContext(options: {
   timeoutMs: number
   headers?: Readonly<Record<string, string>>
   logger: Logger
+  /** Gets the duration of each request, if given. */
+  metrics?: Metrics
 }): MiddlewareHandler<AppEnv> {
-  const { timeoutMs, headers, logger } = options
+  const { timeoutMs, headers, logger, metrics } = options
+  const record = metrics && createRequestMetrics(metrics)
   return async (c, next) => {
     const started = performance.now()
     const traceparent = c.req.header('traceparent') ?? ''
@@ -40,19 +45,23 @@ export function requestContext(options: {
       if (isAwaitingBody(c)) {
         logger.info(line, 'the client did not send the request body in time')
         c.get('headers').connection = 'close'
+        record?.(c, 408, performance.now() - started)
         throw new DomainError('request_timeout', `the whole body must arrive within ${timeoutMs / 1_000} s`)
       }
       logger.error(line, 'request timed out')
+      record?.(c, 503, performance.now() - started)
       throw error
     }
     completeHeaders(c)
+    const durationMs = performance.now() - started
+    record?.(c, c.res.status, durationMs)
     const line = {
       requestId: call.requestId,
       traceparent: call.traceparent,
       method: c.req.method,
       path: c.req.path,
       status: c.res.status,
-      ms: Math.round((performance.now() - started) * 10) / 10,
+      ms: Math.round(durationMs * 10) / 10,
     }
     logger[levelOf(c)](line, 'request')
   }

@@ -2,6 +2,7 @@ import { PassThrough } from 'node:stream'
 import { inspect } from 'node:util'
 import { describe, expect, inject, it } from 'vitest'
 import { createLogger } from '#kernel/logger.ts'
+import { createMetrics } from '#kernel/metrics.ts'
 import { callOf } from '#test/support/counters.ts'
 import { textOf } from '#test/support/output.ts'
 import { databaseName, quiet } from '#test/support/shop.ts'
@@ -14,13 +15,25 @@ const withPassword = (address: string, password: string) =>
 
 it("a module's database has the module's name", async () => {
   const prefix = databaseName()
-  const mongo = createMongo({ uri, database: prefix, requestTimeoutMs: 1_000, logger })
+  const mongo = createMongo({
+    uri,
+    database: prefix,
+    requestTimeoutMs: 1_000,
+    logger,
+    metrics: createMetrics(),
+  })
   expect(mongo.database('order').connection.name).toBe(`${prefix}_order`)
   await mongo.close()
 })
 
 it('an operation on a closed connection fails as dependency_unavailable', async () => {
-  const mongo = createMongo({ uri, database: databaseName(), requestTimeoutMs: 1_000, logger })
+  const mongo = createMongo({
+    uri,
+    database: databaseName(),
+    requestTimeoutMs: 1_000,
+    logger,
+    metrics: createMetrics(),
+  })
   await mongo.connect(new AbortController().signal)
   const { run, connection } = mongo.database('things')
   await mongo.close()
@@ -40,7 +53,13 @@ describe('a URI', () => {
       if (log().includes('waiting for MongoDB')) giveUp.abort()
     })
     const noisy = await createLogger({ level: 'trace', human: false, service: 'test', output })
-    const mongo = createMongo({ uri, database: databaseName(), requestTimeoutMs: 1_000, logger: noisy })
+    const mongo = createMongo({
+      uri,
+      database: databaseName(),
+      requestTimeoutMs: 1_000,
+      logger: noisy,
+      metrics: createMetrics(),
+    })
     const error = await mongo.connect(giveUp.signal).catch((thrown: unknown) => thrown)
     await mongo.close()
     expect(error).toBeInstanceOf(Error)

@@ -2,6 +2,7 @@ import mongoose from 'mongoose'
 import { createCall, waitUntilDeadline } from '#kernel/call.ts'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
+import type { Metrics } from '#kernel/metrics.ts'
 import {
   refuseInvalidUri,
   refuseOldVersion,
@@ -10,6 +11,7 @@ import {
 } from './boot-checks.ts'
 import { assertUsable, createDatabase, type Database, type Db } from './database.ts'
 import { createDeployment, type Deployment } from './deployment.ts'
+import { createPoolMetrics } from './pool-metrics.ts'
 import { repeatUntilConnected, retryableFault } from './repeat-until-connected.ts'
 import { createStallWatch } from './stalled-transactions.ts'
 
@@ -52,6 +54,7 @@ export function createMongo(options: {
   database: string
   requestTimeoutMs: number
   logger: Logger
+  metrics: Metrics
   /** The time that the operator's script has to initiate the replica set and to create its accounts. */
   setupTimeoutMs?: number
 }): Mongo {
@@ -60,7 +63,12 @@ export function createMongo(options: {
   // The name includes the shop, so that two shops on one cluster do not end each other's transactions.
   const appName = `trivet ${options.database}`
   const connectOptions = connectOptionsOf(appName, options.requestTimeoutMs)
-  const client = createClient(uri, connectOptions, { requestTimeoutMs: options.requestTimeoutMs, deployment })
+  const followPool = createPoolMetrics(options.metrics)
+  const client = createClient(uri, connectOptions, {
+    requestTimeoutMs: options.requestTimeoutMs,
+    deployment,
+    followPool,
+  })
   const { connection } = client
   const watch = createStallWatch(connection, { appName, logger })
   const databaseName = (module: string) => `${options.database}_${module}`
@@ -136,7 +144,15 @@ const connectOptionsOf = (appName: string, requestTimeoutMs: number): mongoose.C
 function createClient(
   uri: string,
   connectOptions: mongoose.ConnectOptions,
-  { requestTimeoutMs, deployment }: { requestTimeoutMs: number; deployment: Deployment },
+  {
+    requestTimeoutMs,
+    deployment,
+    followPool,
+  }: {
+    requestTimeoutMs: number
+    deployment: Deployment
+    followPool: ReturnType<typeof createPoolMetrics>
+  },
 ) {
   const connection = mongoose.createConnection()
   let isOpen = false
@@ -158,6 +174,7 @@ function createClient(
       const opening = connection.openUri(uri, { ...connectOptions, socketTimeoutMS, maxPoolSize: 100 })
       // Recording starts before the connection is open, because the driver drops a server that it cannot use.
       deployment.follow(connection.getClient())
+      followPool(connection.getClient())
       await opening
       isOpen = true
       if (isClosed) await connection.close()

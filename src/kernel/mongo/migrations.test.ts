@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it, onTestFinished, vi } from 'vitest'
+import { createMetrics } from '#kernel/metrics.ts'
 import { databaseName, quiet } from '#test/support/shop.ts'
 import { createMongo, type Mongo } from './connection.ts'
 import { ensureCollection, type Migration, migrate } from './migrations.ts'
@@ -14,7 +15,7 @@ const fixture = fileURLToPath(new URL('../../../test/fixtures/migrating-process.
 let mongo: Mongo
 
 beforeAll(async () => {
-  mongo = createMongo({ uri, database: prefix, requestTimeoutMs: 10_000, logger })
+  mongo = createMongo({ uri, database: prefix, requestTimeoutMs: 10_000, logger, metrics: createMetrics() })
   await mongo.connect(new AbortController().signal)
 })
 

@@ -1,5 +1,6 @@
 import mongoose from 'mongoose'
 import { expect, inject, it, type TestContext } from 'vitest'
+import { createMetrics } from '#kernel/metrics.ts'
 import { databaseName, quiet } from '#test/support/shop.ts'
 import { createMongo } from './connection.ts'
 
@@ -12,7 +13,13 @@ interface Cup {
 async function open({ onTestFinished }: TestContext) {
   const uri = inject('mongodbUri')
   const prefix = databaseName()
-  const mongo = createMongo({ uri, database: prefix, requestTimeoutMs: 10_000, logger: await quiet })
+  const mongo = createMongo({
+    uri,
+    database: prefix,
+    requestTimeoutMs: 10_000,
+    logger: await quiet,
+    metrics: createMetrics(),
+  })
   await mongo.connect(new AbortController().signal)
   const database = mongo.database('cups')
   onTestFinished(async () => {

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { DomainError } from '#kernel/errors.ts'
 import { problemOf } from '#kernel/http/problem-documents.ts'
+import { createMetrics } from '#kernel/metrics.ts'
 import { quiet } from '#test/support/shop.ts'
 import { createHttpClient } from './http-client.ts'
 
@@ -44,7 +45,8 @@ const inTime = (milliseconds: number) => ({ deadline: Date.now() + milliseconds,
 
 const getThings = { method: 'GET', path: '/things', parse: (answer: unknown) => answer } as const
 
-const clientOf = (url: string) => createHttpClient({ target: 'product', url, logger })
+const clientOf = (url: string) =>
+  createHttpClient({ target: 'product', url, logger, metrics: createMetrics() })
 
 /** Makes calls until the circuit is open, which is after five consecutive failures. */
 async function openCircuit(client: ReturnType<typeof clientOf>) {
@@ -67,6 +69,7 @@ describe('a call', () => {
       url: service.url,
       credential: async (target) => `for-${target}`,
       logger,
+      metrics: createMetrics(),
     })
     const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
     const answer = await client.request(
@@ -373,7 +376,13 @@ describe('the circuit breaker', () => {
 
 describe('a caller', () => {
   const clientWith = (send: typeof fetch) =>
-    createHttpClient({ target: 'product', url: 'http://product.example', logger, fetch: send })
+    createHttpClient({
+      target: 'product',
+      url: 'http://product.example',
+      logger,
+      metrics: createMetrics(),
+      fetch: send,
+    })
 
   it('a call without time left does not count as a failure of the service', async () => {
     const { request } = clientWith(async () => Response.json('fine'))

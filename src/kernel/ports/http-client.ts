@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { BrokenCircuitError, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel'
+import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel'
 import { type Call, remainingMs, waitUntilDeadline } from '#kernel/call.ts'
 import { DomainError, dependencyUnavailable, type ErrorCode, isDomainError } from '#kernel/errors.ts'
 import { errorOf } from '#kernel/http/problem-documents.ts'
 import { kernelProblems, type ProblemTable } from '#kernel/http/problems.ts'
 import type { Logger } from '#kernel/logger.ts'
+import type { Metrics } from '#kernel/metrics.ts'
 import type { CredentialIssuer } from './service-credential.ts'
 
 /** Calls one other service. Each call may be repeated, because every operation of a port is safe to repeat. */
@@ -44,6 +45,12 @@ const circuitOpenMs = 1_000
 const retriesPerCall = 0.2
 const maxRetryBudget = 10
 
+const circuitOpen = {
+  name: 'trivet_circuit_open',
+  help: '1 while calls of a service are refused without being sent, or a single one tries whether it is back; 0 otherwise',
+}
+const retries = { name: 'trivet_call_retries_total', help: 'Repeated calls of a service' }
+
 export function createHttpClient(options: {
   /** The name of the module that answers at `url`. */
   target: string
@@ -51,12 +58,14 @@ export function createHttpClient(options: {
   /** The client needs it to call routes under `/internal`. */
   credential?: CredentialIssuer | undefined
   logger: Logger
+  metrics: Metrics
   /** The problems that the service may answer. The default is those of the kernel. */
   problems?: ProblemTable
   /** Tests replace it to lose answers and to deliver requests twice. */
   fetch?: typeof fetch
 }): HttpClient {
-  const { target, url, credential, logger, problems = kernelProblems, fetch: send = fetch } = options
+  const { target, url, credential, logger, metrics, problems = kernelProblems } = options
+  const { fetch: send = fetch } = options
   const isFailure = (error: unknown) => isDomainError(error, 'dependency_unavailable')
   const breaker = circuitBreaker(handleWhen(isFailure), {
     halfOpenAfter: circuitOpenMs,
@@ -64,6 +73,8 @@ export function createHttpClient(options: {
   })
   breaker.onBreak(() => logger.warn({ target }, 'circuit opened'))
   breaker.onReset(() => logger.info({ target }, 'circuit closed'))
+  metrics.gauge(circuitOpen, () => (breaker.state === CircuitState.Closed ? 0 : 1), { target })
+  const retried = metrics.counter(retries, { target })
   let retryBudget = maxRetryBudget
 
   const mayRepeat = async (
@@ -74,6 +85,7 @@ export function createHttpClient(options: {
     const waitMs = Math.random() * Math.min(30 * 2 ** attempt, maxBackoffMs)
     if (attempt >= maxAttempts || retryBudget < 1 || remainingMs(call) <= waitMs) return false
     retryBudget -= 1
+    retried.add()
     await sleep(waitMs)
     return true
   }
