@@ -6,6 +6,7 @@ import { type Finding, type ReportedFinding, runAudit } from '#kernel/audit.ts'
 import { audit, auditReport } from '#test/support/audit-command.ts'
 import type { Account, Json } from '#test/support/client.ts'
 import { type Collections, type Db, openCollections } from '#test/support/collections.ts'
+import { seriesOf } from '#test/support/metrics.ts'
 import { databaseName, type Shop, startComposition, startShop } from '#test/support/shop.ts'
 
 let shop: Shop
@@ -127,6 +128,21 @@ it('the audit finds nothing in a consistent shop, and prints what it checked', a
     complete: true,
     findings: [],
   })
+})
+
+it('the audit prints its result as metrics, with a series for each audited module', async () => {
+  const { database, order, product } = await copyOfShop()
+  await change(product, 'products', cup.productId, { $inc: { stocked: 7 } })
+  await change(order, 'orders', orders.shipped, { $set: { totalAmount: 1 } })
+  const { code, stdout, stderr } = await audit(environment(database), '--metrics')
+  expect({ code, stderr }).toEqual({ code: 1, stderr: '' })
+  expect(stdout).toContain('# HELP trivet_audit_findings ')
+  const series = seriesOf(stdout)
+  expect(series.get('trivet_audit_findings{module="product"}')).toBe(1)
+  expect(series.get('trivet_audit_findings{module="order"}')).toBe(1)
+  expect(series.get('trivet_audit_checked_documents{kind="orders"}')).toBe(6)
+  expect(series.get('trivet_audit_complete')).toBe(1)
+  expect(series.get('trivet_audit_finished_timestamp_seconds')).toBeGreaterThan(Date.now() / 1_000 - 60)
 })
 
 describe('an inconsistency with exactly one right repair', () => {

@@ -6,16 +6,18 @@ import { createMetrics } from '#kernel/metrics.ts'
 import { openComposition } from '../host/open-composition.ts'
 import { textTable } from '../host/text-table.ts'
 import { registry } from '../registry.ts'
+import { auditMetrics } from './audit-metrics.ts'
 import { quote, readCommandLine, UsageError } from './command-line.ts'
 import { printResult } from './print-result.ts'
 
-const usage = `npm run audit -- [--repair] [--json]
+const usage = `npm run audit -- [--repair] [--json | --metrics]
 
 Checks every product and every order of the shop that the settings name (the same environment variables as for the
 program). The shop may run in the meantime. Each inconsistency is listed as a finding.
 
   --repair   repairs the findings that have exactly one right repair
   --json     prints { checked, complete, findings } (use npm run --silent)
+  --metrics  prints the result as metrics for Prometheus (use npm run --silent)
 
 Exit status: 0 no findings, 1 findings remain, 2 the audit could not run.`
 
@@ -25,17 +27,21 @@ const connectTimeoutMs = 5_000
 const queryTimeoutMs = 300_000
 
 async function main(): Promise<void> {
-  const { isSet, positionals } = readCommandLine(['repair', 'json'], { mayBeSecret: false })
+  const { isSet, positionals } = readCommandLine(['repair', 'json', 'metrics'], { mayBeSecret: false })
   const [surplus] = positionals
   if (surplus !== undefined) throw new UsageError(`${quote(surplus)}: the audit takes options only`)
   if (isSet('help')) {
     console.log(usage)
     return
   }
-  await audit({ repair: isSet('repair'), json: isSet('json') })
+  if (isSet('json') && isSet('metrics')) throw new UsageError('only one of --json and --metrics can be given')
+  const format = isSet('json') ? 'json' : isSet('metrics') ? 'metrics' : 'text'
+  await audit({ repair: isSet('repair'), format })
 }
 
-async function audit({ repair, json }: { repair: boolean; json: boolean }): Promise<void> {
+type Format = 'text' | 'json' | 'metrics'
+
+async function audit({ repair, format }: { repair: boolean; format: Format }): Promise<void> {
   const config = loadConfig(process.env, registry)
   for (const misnamed of config.misnamedSettings) console.error(misnamedSettingWarning(misnamed))
   const logger = await createLogger({ level: 'silent', human: false, service: 'audit' })
@@ -50,7 +56,9 @@ async function audit({ repair, json }: { repair: boolean; json: boolean }): Prom
     if (composition.audits.length === 0) throw new Error('SERVICE must include a module that has an audit')
     await composition.connect(AbortSignal.timeout(connectTimeoutMs))
     const report = await runAudit(composition.audits, { repair, confirmAfterMs: config.requestTimeoutMs })
-    printResult(json ? JSON.stringify(report) : textOf(report))
+    const modules = composition.audits.map(({ module }) => module)
+    if (format === 'metrics') printResult(await auditMetrics(report, modules))
+    else printResult(format === 'json' ? JSON.stringify(report) : textOf(report))
     const hasRemaining = report.findings.some(({ repaired }) => repaired === undefined)
     process.exitCode = report.complete && !hasRemaining ? 0 : 1
   } finally {

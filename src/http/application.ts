@@ -44,7 +44,7 @@ export function createApplication(options: {
 
   app.use(requestContext({ timeoutMs: config.requestTimeoutMs, headers: securityHeaders, logger, metrics }))
   if (config.corsOrigins.length > 0) app.use(crossOrigin(config.corsOrigins))
-  app.use(compression())
+  app.use(compression(metrics))
   app.use(refuseMalformedEscapes)
   app.use(bodyLimit(maxBodyBytes))
 

@@ -4,6 +4,7 @@ import { cacheControl, respondWith } from '#kernel/http/caching.ts'
 import { jsonOf } from '#kernel/http/representation.ts'
 import { requestContext } from '#kernel/http/request-context.ts'
 import { createRouter } from '#kernel/http/router.ts'
+import { createMetrics } from '#kernel/metrics.ts'
 import { quiet } from '#test/support/shop.ts'
 import { compression } from './compression.ts'
 
@@ -12,7 +13,7 @@ const contentOf = (name: string) => `${name} `.repeat(20_000)
 /** An application that answers each path with a large body of its own, and compresses it. */
 const app = createRouter()
   .use(requestContext({ timeoutMs: 20_000, logger: await quiet }))
-  .use(compression())
+  .use(compression(createMetrics()))
 app.get('/:name', (c) => respondWith(c, jsonOf(contentOf(c.req.param('name'))), cacheControl.revalidated))
 
 /** Reads a body, and returns whether it was compressed. */

@@ -8,7 +8,9 @@ import { isDomainError } from '#kernel/errors.ts'
 import type { AppEnv } from '#kernel/http/app-env.ts'
 import type { Representation } from '#kernel/http/representation.ts'
 import { respond } from '#kernel/http/respond.ts'
+import type { Metrics } from '#kernel/metrics.ts'
 import { createQueue } from '#kernel/queue.ts'
+import { queueMetrics } from '#kernel/queue-metrics.ts'
 
 type Bytes = Uint8Array<ArrayBuffer>
 
@@ -47,8 +49,13 @@ function codingFor(acceptEncoding: string | undefined): Coding | undefined {
  * space for it. Compression uses one thread of Node.js's pool at a time, since passwords are hashed there too. A body is sent as
  * it is if too many others wait.
  */
-export function compression(): MiddlewareHandler<AppEnv> {
-  const inQueue = createQueue({ name: 'compression', maxConcurrent: 1, maxWaiting })
+export function compression(metrics: Metrics): MiddlewareHandler<AppEnv> {
+  const inQueue = createQueue({
+    name: 'compression',
+    maxConcurrent: 1,
+    maxWaiting,
+    metrics: queueMetrics(metrics, 'compression'),
+  })
   const cache = new LRUCache<string, Promise<Bytes>>({ maxSize: maxCachedBytes })
 
   const compress = (coding: Coding, { etag, body }: Representation, call: Call): Promise<Bytes> => {

@@ -3,6 +3,7 @@ import { createAdaptiveTimeout } from './adaptive-timeout.ts'
 import type { Call } from './call.ts'
 import { afterMs, atDeadline } from './deadline-timers.ts'
 import { DomainError, dependencyUnavailable } from './errors.ts'
+import type { BatchMetrics } from './queue-metrics.ts'
 
 /** A request in a queue, with the call that it belongs to. */
 export interface QueuedRequest<Request> {
@@ -12,6 +13,7 @@ export interface QueuedRequest<Request> {
 
 interface Entry<Request, Result> extends QueuedRequest<Request> {
   readonly weight: number
+  readonly enteredAtMs: number
   settle(outcome: Result | Error): void
 }
 
@@ -41,6 +43,7 @@ export interface BatchingOptions<Request> {
   pauseMs?: () => number
   /** The time after which a running batch gives up its slot. It is longer if batches have taken long recently. */
   slotTimeoutMs?: number
+  metrics?: BatchMetrics
 }
 
 /**
@@ -58,7 +61,7 @@ export function batched<Request, Result>(
   options: BatchingOptions<Request>,
   execute: ExecuteBatch<Request, Result>,
 ): (request: Request, call: Call) => Promise<Result> {
-  const { name, maxWaiting, maxBatchWeight, weightOf = () => 1 } = options
+  const { name, maxWaiting, maxBatchWeight, weightOf = () => 1, metrics } = options
   const waiting = new Yallist<Entry<Request, Result>>()
   let unsettled = 0
   let isStartPlanned = false
@@ -71,6 +74,7 @@ export function batched<Request, Result>(
 
   const executeNext = async (): Promise<void> => {
     const batch = takeBatch(waiting, maxBatchWeight)
+    if (metrics) recordBatch(metrics, batch)
     let isLate = false
     const markLate = () => {
       isLate = true
@@ -98,6 +102,7 @@ export function batched<Request, Result>(
   return (request, call) =>
     new Promise<Result>((resolve, reject) => {
       if (waiting.length + unsettled >= maxWaiting) {
+        metrics?.refused()
         reject(
           new DomainError('overloaded', `${maxWaiting} requests are waiting for ${name}; try again shortly`),
         )
@@ -107,6 +112,7 @@ export function batched<Request, Result>(
         request,
         call,
         weight: weightOf(request),
+        enteredAtMs: performance.now(),
         settle(outcome) {
           cancelTimer()
           if (outcome instanceof Error) reject(outcome)
@@ -114,14 +120,24 @@ export function batched<Request, Result>(
         },
       })
       const cancelTimer = atDeadline(call, () => {
-        if (node.list) waiting.removeNode(node)
+        if (node.list) {
+          waiting.removeNode(node)
+          metrics?.left(performance.now() - node.value.enteredAtMs)
+        }
         reject(dependencyUnavailable(`${name} did not answer in time`))
       })
       waiting.pushNode(node)
+      metrics?.entered()
       if (isStartPlanned || !slots.isAnyFree()) return
       isStartPlanned = true
       setImmediate(start)
     })
+}
+
+function recordBatch(metrics: BatchMetrics, batch: readonly { readonly enteredAtMs: number }[]): void {
+  const now = performance.now()
+  metrics.batch(batch.length)
+  for (const { enteredAtMs } of batch) metrics.left(now - enteredAtMs)
 }
 
 /** Removes the next batch from the queue: at least one request, and no more than the weight allows. */

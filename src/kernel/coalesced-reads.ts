@@ -1,6 +1,7 @@
 import { batched } from './batching.ts'
 import { type Call, retryOnTimeout } from './call.ts'
 import { createKeyedQueues } from './keyed-queues.ts'
+import type { BatchMetrics } from './queue-metrics.ts'
 
 const firstAttemptMs = 500
 
@@ -19,12 +20,20 @@ export function coalesceReads<Request, Result>(
     maxWaiting: number
     keyOf: (request: Request) => string
     isSlow?: (request: Request) => boolean
+    metrics?: BatchMetrics
   },
   read: (request: Request, call: Call) => Promise<Result>,
 ): (request: Request, call: Call) => Promise<Result> {
-  const { name, maxWaiting, keyOf, isSlow } = options
+  const { name, maxWaiting, keyOf, isSlow, metrics } = options
+  const queueOptions = {
+    name,
+    maxConcurrent: 2,
+    maxWaiting,
+    maxBatchWeight: maxWaiting,
+    ...(metrics && { metrics }),
+  }
   const queues = createKeyedQueues<Request, Result>(() =>
-    batched({ name, maxConcurrent: 2, maxWaiting, maxBatchWeight: maxWaiting }, async (batch, call) => {
+    batched(queueOptions, async (batch, call) => {
       const request = batch[0]?.request as Request
       const result = await (isSlow?.(request)
         ? read(request, call)

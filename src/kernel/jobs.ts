@@ -17,6 +17,10 @@ export interface Job {
 
 const maxBackoffMs = 5_000
 
+const doneCount = {
+  name: 'trivet_job_done_total',
+  help: 'What the rounds of a job did, such as orders finished',
+}
 const roundDuration = {
   name: 'trivet_job_round_duration_seconds',
   help: 'Time that a round of a job took, by its outcome',
@@ -29,8 +33,9 @@ export function startJobs(jobs: readonly Job[], logger: Logger, metrics: Metrics
   const { signal } = stopping
 
   const runRepeatedly = async ({ name, intervalMs, round }: Job): Promise<void> => {
-    const succeeded = metrics.histogram(roundDuration, { job: name, outcome: 'success' })
-    const failed = metrics.histogram(roundDuration, { job: name, outcome: 'failure' })
+    const succeeded = metrics.histogram(roundDuration, { task: name, outcome: 'success' })
+    const failed = metrics.histogram(roundDuration, { task: name, outcome: 'failure' })
+    const doneInAll = metrics.counter(doneCount, { task: name })
     let failures = 0
     let delayMs = intervalMs
     while (await pause(delayMs, signal)) {
@@ -39,6 +44,7 @@ export function startJobs(jobs: readonly Job[], logger: Logger, metrics: Metrics
       try {
         const { done, more } = await round(signal)
         succeeded.observe(took())
+        doneInAll.add(done)
         if (done > 0) logger.info({ job: name, done }, 'job done')
         failures = 0
         delayMs = more ? 0 : intervalMs

@@ -1,11 +1,10 @@
 import type { Client } from './client.ts'
 
-/** Asks a process for its metrics. Returns the value of each series, by its name with its labels as the text format writes them. */
-export async function scrape({ get }: Pick<Client, 'get'>): Promise<Map<string, number>> {
-  const { body } = await get('/metrics')
-  const lines: string[] = String(body)
-    .split('\n')
-    .filter((line) => line !== '' && !line.startsWith('#'))
+/** The value of each series of a scrape, by its name with its labels as the text format writes them. */
+export type Series = ReadonlyMap<string, number>
+
+export function seriesOf(text: string): Series {
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
   return new Map(
     lines.map((line): [string, number] => {
       const space = line.lastIndexOf(' ')
@@ -13,3 +12,7 @@ export async function scrape({ get }: Pick<Client, 'get'>): Promise<Map<string, 
     }),
   )
 }
+
+/** Asks a process for its metrics. */
+export const scrape = async ({ get }: Pick<Client, 'get'>): Promise<Series> =>
+  seriesOf((await get('/metrics')).body)

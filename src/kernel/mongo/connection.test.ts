@@ -37,7 +37,7 @@ it('an operation on a closed connection fails as dependency_unavailable', async 
   await mongo.connect(new AbortController().signal)
   const { run, connection } = mongo.database('things')
   await mongo.close()
-  const refused = run(callOf(500), () => connection.collection('a').findOne({}))
+  const refused = run('test', callOf(500), () => connection.collection('a').findOne({}))
   await expect(refused).rejects.toMatchObject({ code: 'dependency_unavailable' })
 })
 

@@ -45,6 +45,11 @@ export interface Mongo {
 }
 
 const selectionTimeoutMs = 2_000
+
+const primary = {
+  name: 'trivet_mongodb_primary',
+  help: '1 while the driver knows a primary of MongoDB or a mongos, 0 otherwise',
+}
 // After this time the boot fails, while the server continues to build an index. The next boot waits for the index
 // again.
 const longTimeoutMs = 3_600_000
@@ -60,6 +65,7 @@ export function createMongo(options: {
 }): Mongo {
   const { uri, logger, setupTimeoutMs = 10_000 } = options
   const deployment = createDeployment()
+  options.metrics.gauge(primary, () => (deployment.hasPrimary() ? 1 : 0))
   // The name includes the shop, so that two shops on one cluster do not end each other's transactions.
   const appName = `trivet ${options.database}`
   const connectOptions = connectOptionsOf(appName, options.requestTimeoutMs)
@@ -81,7 +87,7 @@ export function createMongo(options: {
   }
 
   return {
-    database: (module) => createDatabase(connectionOf(module), watch, deployment),
+    database: (module) => createDatabase(connectionOf(module), watch, deployment, options.metrics),
 
     connect(signal, work = async () => undefined as never) {
       let isConnected = false

@@ -26,7 +26,7 @@ describe('an operation', () => {
   it('an operation returns its result and gets its time limit', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 1 })
     const seen: number[] = []
-    const found = await shop.database.run(callOf(5_000), (maxTimeMS) => {
+    const found = await shop.database.run('test', callOf(5_000), (maxTimeMS) => {
       seen.push(maxTimeMS)
       return shop.counters().findOne({ _id: 'a' }, { maxTimeMS })
     })
@@ -37,14 +37,16 @@ describe('an operation', () => {
 
   it('an operation does not start after the deadline', async () => {
     const work = vi.fn(async () => 1)
-    await expect(shop.database.run(callOf(0), work)).rejects.toMatchObject({ code: 'dependency_unavailable' })
+    await expect(shop.database.run('test', callOf(0), work)).rejects.toMatchObject({
+      code: 'dependency_unavailable',
+    })
     expect(work).not.toHaveBeenCalled()
   })
 
   it('a slow operation fails at the deadline', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 1 })
     const started = performance.now()
-    const slow = shop.database.run(callOf(150), () =>
+    const slow = shop.database.run('test', callOf(150), () =>
       shop.counters().findOne({ $where: 'sleep(1500) || true' }),
     )
     await expect(slow).rejects.toMatchObject({ code: 'dependency_unavailable' })
@@ -53,7 +55,7 @@ describe('an operation', () => {
 
   it('an operation that exceeds the time limit of the server fails as dependency_unavailable', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 1 })
-    const slow = shop.database.run(callOf(5_000), () =>
+    const slow = shop.database.run('test', callOf(5_000), () =>
       shop.counters().findOne({ $where: 'sleep(5000) || true' }, { maxTimeMS: 20 }),
     )
     await expect(slow).rejects.toMatchObject({
@@ -65,7 +67,7 @@ describe('an operation', () => {
   it('an operation throws a duplicate key error unchanged', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 1 })
     const error = await shop.database
-      .run(callOf(5_000), () => shop.counters().insertOne({ _id: 'a', n: 2 }))
+      .run('test', callOf(5_000), () => shop.counters().insertOne({ _id: 'a', n: 2 }))
       .catch((error: unknown) => error)
     expect(isDuplicateKey(error)).toBe(true)
   })
@@ -73,9 +75,9 @@ describe('an operation', () => {
   it('an operation throws the errors of its work unchanged', async () => {
     const faults = [new TypeError('a mistake'), new DomainError('version_conflict', 'it has changed')]
     for (const fault of faults) {
-      await expect(shop.database.run(callOf(5_000), () => Promise.reject(fault))).rejects.toBe(fault)
+      await expect(shop.database.run('test', callOf(5_000), () => Promise.reject(fault))).rejects.toBe(fault)
     }
-    const wrong = shop.database.run(callOf(5_000), () =>
+    const wrong = shop.database.run('test', callOf(5_000), () =>
       shop.counters().updateOne({}, { $nonsense: { n: 1 } } as never),
     )
     await expect(wrong).rejects.toBeInstanceOf(mongoose.mongo.MongoServerError)
@@ -95,7 +97,7 @@ describe('an operation', () => {
     'an operation fails as dependency_unavailable at the temporary server error %i (%s)',
     async (code, codeName) => {
       const passing = new mongoose.mongo.MongoServerError({ message: codeName, code, codeName })
-      const failed = shop.database.run(callOf(5_000), () => Promise.reject(passing))
+      const failed = shop.database.run('test', callOf(5_000), () => Promise.reject(passing))
       await expect(failed).rejects.toMatchObject({ code: 'dependency_unavailable', cause: passing })
     },
   )
@@ -103,7 +105,7 @@ describe('an operation', () => {
   it('an operation fails as dependency_unavailable if no majority acknowledges its write', async () => {
     const unsatisfied = { w: 7, wtimeout: 1 } as const
     const written = (id: string) =>
-      shop.database.run(callOf(5_000), () =>
+      shop.database.run('test', callOf(5_000), () =>
         shop.counters().insertOne({ _id: id, n: 1 }, { writeConcern: unsatisfied }),
       )
     await expect(written('a')).rejects.toMatchObject({
@@ -115,7 +117,7 @@ describe('an operation', () => {
   it('an operation fails as dependency_unavailable at the deadline if the database was never reached', async () => {
     const unreached = await shop.open()
     const { connection, run } = unreached.database('things')
-    const asked = run(callOf(50), () => connection.collection('counters').findOne({}))
+    const asked = run('test', callOf(50), () => connection.collection('counters').findOne({}))
     await expect(asked).rejects.toMatchObject({ code: 'dependency_unavailable' })
     await unreached.close()
   })
@@ -126,10 +128,10 @@ describe('the loss of the server', () => {
     // The driver passes on Node.js's socket error if the connection is cut during a handshake, about once in a hundred cuts.
     const error = await writeAfterItsEnd()
     expect(error).toMatchObject({ code: 'EPIPE' })
-    const failed = shop.database.run(callOf(5_000), () => Promise.reject(error))
+    const failed = shop.database.run('test', callOf(5_000), () => Promise.reject(error))
     await expect(failed).rejects.toMatchObject({ code: 'dependency_unavailable', cause: error })
     let attempts = 0
-    await shop.database.transaction(callOf(5_000), async (session) => {
+    await shop.database.transaction('test', callOf(5_000), async (session) => {
       attempts += 1
       await shop.counters().insertOne({ _id: 'a', n: attempts }, { session })
       if (attempts === 1) throw error
@@ -140,7 +142,7 @@ describe('the loss of the server', () => {
   it('a commit that is written to a closed socket is repeated without its transaction', async () => {
     const error = await writeAfterItsEnd()
     let attempts = 0
-    await shop.database.transaction(callOf(5_000), async (session) => {
+    await shop.database.transaction('test', callOf(5_000), async (session) => {
       attempts += 1
       const commitTransaction = session.commitTransaction.bind(session)
       vi.spyOn(session, 'commitTransaction').mockImplementationOnce(async () => {
@@ -159,13 +161,15 @@ describe('the loss of the server', () => {
     await far.connect(new AbortController().signal)
     const { connection, run, transaction } = far.database('things')
     const find = (milliseconds: number) =>
-      run(callOf(milliseconds), () => connection.collection('counters').findOne({ _id: 'a' as never }))
+      run('test', callOf(milliseconds), () =>
+        connection.collection('counters').findOne({ _id: 'a' as never }),
+      )
     expect(await find(5_000)).toBeNull()
 
     await proxy.disconnect()
     const started = performance.now()
     await expect(find(200)).rejects.toMatchObject({ code: 'dependency_unavailable' })
-    const bought = transaction(callOf(200), (session) =>
+    const bought = transaction('test', callOf(200), (session) =>
       connection.collection('counters').insertOne({ n: 1 }, { session }),
     )
     await expect(bought).rejects.toMatchObject({ code: 'dependency_unavailable' })
@@ -188,7 +192,7 @@ describe('the loss of the server', () => {
     let reading = 0
     let writing = 0
     const bought = Array.from({ length: 8 }, (_, n) =>
-      transaction(callOf(20_000), async (session) => {
+      transaction('test', callOf(20_000), async (session) => {
         const collection = connection.collection<Counter>('counters')
         await collection.findOne({ _id: 'a' }, { session })
         reading += 1
@@ -218,7 +222,7 @@ describe('the loss of the server', () => {
     const far = await shop.open(proxy.uri)
     await far.connect(new AbortController().signal)
     const { connection, run } = far.database('things')
-    const find = () => run(callOf(200), () => connection.collection('counters').findOne({}))
+    const find = () => run('test', callOf(200), () => connection.collection('counters').findOne({}))
     await find()
     proxy.freeze()
     const started = performance.now()

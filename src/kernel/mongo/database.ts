@@ -1,10 +1,12 @@
 import type mongoose from 'mongoose'
 import { type Call, requireRemainingMs, waitUntilDeadline } from '#kernel/call.ts'
 import { dependencyUnavailable } from '#kernel/errors.ts'
+import type { Metrics } from '#kernel/metrics.ts'
 import type { Deployment } from './deployment.ts'
 import { isUnavailable } from './errors.ts'
+import { createOperationTimer } from './operation-metrics.ts'
 import type { StallWatch } from './stalled-transactions.ts'
-import { createTransaction, type Run, type Transaction } from './transaction.ts'
+import { createTransaction, type Run } from './transaction.ts'
 
 /** The driver's handle of a database, without models. Migrations use it. */
 export type Db = NonNullable<mongoose.Connection['db']>
@@ -13,12 +15,24 @@ export type IndexDescription = mongoose.mongo.IndexDescription
 /** An existing index, as the server lists it. */
 export type IndexInDatabase = mongoose.mongo.IndexDescriptionInfo
 
-/** One module's own database. Reads are `majority`, writes are `w: majority, j: true`, and each has a time limit. */
+/**
+ * One module's own database. Reads are `majority`, writes are `w: majority, j: true`, and each has a time limit. `operation` names
+ * the work in metrics, by the collection and a verb (`products.find`).
+ */
 export interface Database {
   /** Repositories register their models on this connection. */
   readonly connection: mongoose.Connection
-  readonly run: Run
-  readonly transaction: Transaction
+  /** As `Run`. */
+  run<T>(operation: string, call: Call, work: (maxTimeMS: number) => Promise<T>): Promise<T>
+  /** As `Transaction`. */
+  transaction<T>(
+    operation: string,
+    call: Call,
+    work: (session: mongoose.ClientSession, maxTimeMS: number) => Promise<T>,
+    startCommitWithinMs?: number,
+  ): Promise<T>
+  /** The queues in front of this database add theirs. */
+  readonly metrics: Metrics
   /**
    * Runs reads (only find and aggregate) that all see the data as of the first read.
    * @param work must pass the options to each read: a read with another read concern is not part of the snapshot. `timeOf` may be
@@ -27,7 +41,11 @@ export interface Database {
    * @throws DomainError `dependency_unavailable` as `run`; also five minutes after the first read
    * (`minSnapshotHistoryWindowInSeconds`), when the server has discarded the snapshot
    */
-  snapshot<T>(call: Call, work: (options: SnapshotOptions, timeOf: () => Date) => Promise<T>): Promise<T>
+  snapshot<T>(
+    operation: string,
+    call: Call,
+    work: (options: SnapshotOptions, timeOf: () => Date) => Promise<T>,
+  ): Promise<T>
 }
 
 export interface SnapshotOptions {
@@ -51,7 +69,9 @@ export function createDatabase(
   connection: mongoose.Connection,
   watch: StallWatch,
   deployment: Deployment,
+  metrics: Metrics,
 ): Database {
+  const timed = createOperationTimer(metrics)
   const run: Run = async (call, work) => {
     const maxTimeMS = requireRemainingMs(call)
     assertUsable(deployment)
@@ -63,26 +83,30 @@ export function createDatabase(
   }
   const transaction = createTransaction(connection, run)
 
+  const snapshot = async <T>(
+    call: Call,
+    work: (options: SnapshotOptions, timeOf: () => Date) => Promise<T>,
+  ): Promise<T> => {
+    const session = await run(call, () => connection.startSession({ snapshot: true }))
+    try {
+      const readConcern = { level: 'snapshot' } as const
+      return await run(call, (maxTimeMS) => work({ session, readConcern, maxTimeMS }, () => timeOf(session)))
+    } finally {
+      void session.endSession().catch(() => undefined)
+    }
+  }
+
   return {
     connection,
-    run,
+    metrics,
 
-    transaction: (...options) => watch(transaction(...options)),
+    run: (operation, call, work) => timed(operation, () => run(call, work)),
 
-    async snapshot(call, work) {
-      const session = await run(call, () => connection.startSession({ snapshot: true }))
-      try {
-        const readConcern = { level: 'snapshot' } as const
-        return await run(call, (maxTimeMS) =>
-          work({ session, readConcern, maxTimeMS }, () => timeOf(session)),
-        )
-      } finally {
-        void session.endSession().catch(() => undefined)
-      }
-    },
+    transaction: (operation, ...options) => timed(operation, () => watch(transaction(...options))),
+
+    snapshot: (operation, call, work) => timed(operation, () => snapshot(call, work)),
   }
 }
-
 /** The driver keeps the time of a session's snapshot, and has no type for it. */
 function timeOf(session: mongoose.ClientSession): Date {
   const { snapshotTime } = session as { snapshotTime?: mongoose.mongo.Timestamp }

@@ -21,6 +21,8 @@ export interface Deployment {
   fault(error?: unknown): ConnectionFault | undefined
   /** The message of the permanent fault, if there is one. */
   unusableReason(): string | undefined
+  /** Whether the driver knows a server that accepts writes. */
+  hasPrimary(): boolean
   /** Whether the driver has dropped every server of the URI, so that this client will find no server again. */
   isAbandoned(): boolean
 }
@@ -35,12 +37,13 @@ export function createDeployment(): Deployment {
   /** This value is computed when a server answers, because every database operation reads it. */
   let permanentFault: string | undefined
 
+  const writableServers = () =>
+    [...servers.values()].filter(({ type }) => ['RSPrimary', 'Mongos', 'LoadBalancer'].includes(type))
+
   const serversFault = (): ConnectionFault | undefined => {
     if (followed === undefined) return undefined
     const { options } = followed
-    const writable = [...servers.values()].filter(({ type }) =>
-      ['RSPrimary', 'Mongos', 'LoadBalancer'].includes(type),
-    )
+    const writable = writableServers()
     const addresses =
       writable.length > 0
         ? writable.map(({ address }) => address)
@@ -101,6 +104,8 @@ export function createDeployment(): Deployment {
     },
 
     unusableReason: () => permanentFault,
+
+    hasPrimary: () => writableServers().length > 0,
 
     isAbandoned: () => answers.size > 0 && servers.size === 0,
   }

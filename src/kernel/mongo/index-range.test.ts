@@ -38,7 +38,7 @@ async function read(direction: 1 | -1, request: Partial<RangeRequest>) {
   const range = indexRange({ index, equal: {}, ...request })
   if (!range) return { throughIndex: [], byFilter: [] }
   const find = (filter: object, options: object) =>
-    database.run(createCall(20_000, 'test'), () =>
+    database.run('test', createCall(20_000, 'test'), () =>
       collection()
         .find(filter, { sort: index, ...options })
         .toArray(),

@@ -1,6 +1,7 @@
 import type { Call } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
 import { createQueue } from '#kernel/queue.ts'
+import { queueMetrics } from '#kernel/queue-metrics.ts'
 import type { Database } from './database.ts'
 import { isMissingIndex } from './errors.ts'
 import type { IndexRange } from './index-range.ts'
@@ -40,6 +41,7 @@ export function createIndexedReads(database: Database, logger: Logger): IndexedR
     name: 'a list whose index is missing',
     maxConcurrent,
     maxWaiting,
+    metrics: queueMetrics(database.metrics, 'lists_without_index'),
   })
   const warnedAt = new Map<string, number>()
 
@@ -57,11 +59,15 @@ export function createIndexedReads(database: Database, logger: Logger): IndexedR
   return async (call, source, read) => {
     try {
       const { index: hint, bounds } = source
-      return await database.run(call, (maxTimeMS) => read({ maxTimeMS, hint, ...bounds }))
+      return await database.run(`${source.collection}.list`, call, (maxTimeMS) =>
+        read({ maxTimeMS, hint, ...bounds }),
+      )
     } catch (error) {
       if (!isMissingIndex(error)) throw error
       warn(source)
-      return withoutIndex(call, () => database.run(call, (maxTimeMS) => read({ maxTimeMS })))
+      return withoutIndex(call, () =>
+        database.run(`${source.collection}.list`, call, (maxTimeMS) => read({ maxTimeMS })),
+      )
     }
   }
 }

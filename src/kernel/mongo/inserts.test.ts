@@ -40,7 +40,7 @@ describe('an insert', () => {
   })
 
   it('an insert is undone with its transaction', async () => {
-    const undone = shop.database.transaction(callOf(5_000), async (session, maxTimeMS) => {
+    const undone = shop.database.transaction('test', callOf(5_000), async (session, maxTimeMS) => {
       await insertOne(named(), { name: 'undone' }, { session, maxTimeMS })
       throw new RangeError('a mistake')
     })

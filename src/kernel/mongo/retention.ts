@@ -60,7 +60,7 @@ export async function setRetention(
 ): Promise<void> {
   const expireAfterSeconds = retentionMs / 1_000
   const { db } = database.connection
-  const indexes = await database.run(call, async (maxTimeMS) =>
+  const indexes = await database.run(`${collection}.indexes`, call, async (maxTimeMS) =>
     db?.collection(collection).indexes({ maxTimeMS }),
   )
   // The index is left alone if it is right, because an account with readWrite may not change an index.
@@ -71,7 +71,7 @@ export async function setRetention(
   )
     return
   try {
-    await database.run(call, async (maxTimeMS) =>
+    await database.run(`${collection}.retention`, call, async (maxTimeMS) =>
       db?.command({ collMod: collection, index: { name: indexName, expireAfterSeconds }, maxTimeMS }),
     )
   } catch (error) {

@@ -33,11 +33,11 @@ async function open({ onTestFinished }: TestContext) {
     cup: () => cups.findOne({ _id: 'a' }),
     leaveTransactionOpen: (appName = `trivet ${prefix}`) => leaveTransactionOpen(prefix, appName),
     withinTransaction: (milliseconds: number) =>
-      database.transaction(inTime(milliseconds), (session) =>
+      database.transaction('test', inTime(milliseconds), (session) =>
         cups.updateOne({ _id: 'a' }, { $inc: { n: 10 } }, { session }),
       ),
     byItself: (milliseconds: number) =>
-      database.run(inTime(milliseconds), (maxTimeMS) =>
+      database.run('test', inTime(milliseconds), (maxTimeMS) =>
         cups.updateOne({ _id: 'a' }, { $inc: { n: 10 } }, { maxTimeMS }),
       ),
   }

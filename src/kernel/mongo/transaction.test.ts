@@ -18,7 +18,7 @@ describe('a transaction', () => {
 
   /** An open transaction would block this one. After its commit, no earlier transaction can take effect. */
   const settled = async () => {
-    await shop.database.transaction(callOf(10_000), (session) =>
+    await shop.database.transaction('test', callOf(10_000), (session) =>
       shop.counters().updateOne({ _id: 'a' }, { $inc: { n: 100 } }, { session }),
     )
     return shop.counters().find().sort({ _id: 1 }).toArray()
@@ -32,7 +32,7 @@ describe('a transaction', () => {
   }
 
   it('a transaction takes effect as a whole', async () => {
-    const result = await shop.database.transaction(callOf(5_000), async (session) => {
+    const result = await shop.database.transaction('test', callOf(5_000), async (session) => {
       await shop.counters().insertOne({ _id: 'a', n: 1 }, { session })
       await shop.counters().insertOne({ _id: 'b', n: 2 }, { session })
       // Other sessions do not see the writes before the commit.
@@ -49,7 +49,7 @@ describe('a transaction', () => {
     let attempts = 0
     const both = await Promise.all(
       [1, 2].map(() =>
-        shop.database.transaction(callOf(10_000), (session) =>
+        shop.database.transaction('test', callOf(10_000), (session) =>
           increment(session, () => {
             attempts += 1
             if (attempts === 2) bothHaveRead.open()
@@ -66,7 +66,7 @@ describe('a transaction', () => {
   it('a transaction is repeated after a duplicate key, on the present data', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 0 })
     let attempts = 0
-    const result = await shop.database.transaction(callOf(5_000), async (session) => {
+    const result = await shop.database.transaction('test', callOf(5_000), async (session) => {
       attempts += 1
       // The insert fails with a duplicate key, as after a concurrent insert by another process.
       if (attempts === 1) await shop.counters().insertOne({ _id: 'a', n: 1 }, { session })
@@ -78,7 +78,7 @@ describe('a transaction', () => {
   it('a transaction is repeated if another process killed it before its commit', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 0 })
     let attempts = 0
-    await shop.database.transaction(callOf(10_000), async (session) => {
+    await shop.database.transaction('test', callOf(10_000), async (session) => {
       attempts += 1
       await shop.counters().updateOne({ _id: 'a' }, { $inc: { n: 1 } }, { session })
       // This is how a process kills a stalled transaction that it waits for.
@@ -91,7 +91,7 @@ describe('a transaction', () => {
   it('a transaction fails at the deadline as dependency_unavailable if every attempt conflicts', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 0 })
     const started = performance.now()
-    const hopeless = shop.database.transaction(callOf(300), (session) =>
+    const hopeless = shop.database.transaction('test', callOf(300), (session) =>
       shop.counters().insertOne({ _id: 'a', n: 1 }, { session }),
     )
     await expect(hopeless).rejects.toMatchObject({ code: 'dependency_unavailable' })
@@ -102,7 +102,7 @@ describe('a transaction', () => {
     await shop.counters().insertOne({ _id: 'a', n: 0 })
     const gate = createGate()
     let carriedOn: Promise<unknown> = Promise.resolve()
-    const late = shop.database.transaction(callOf(150), async (session) => {
+    const late = shop.database.transaction('test', callOf(150), async (session) => {
       await shop.counters().updateOne({ _id: 'a' }, { $inc: { n: 1 } }, { session })
       await gate.pass()
       carriedOn = shop.counters().insertOne({ _id: 'b', n: 1 }, { session })
@@ -124,7 +124,7 @@ describe('a transaction', () => {
     // Existing connections stop here. A later command opens a new connection and arrives first.
     proxy.freeze()
     let inserted: Promise<unknown> = Promise.resolve()
-    const late = transaction(callOf(150), (session) => {
+    const late = transaction('test', callOf(150), (session) => {
       inserted = connection.collection<Counter>('counters').insertOne({ _id: 'a', n: 1 }, { session })
       return inserted
     })
@@ -141,7 +141,7 @@ describe('a transaction', () => {
   it('a transaction has no effect if its deadline passes between its work and its commit', async () => {
     await shop.counters().insertOne({ _id: 'a', n: 0 })
     vi.useFakeTimers({ toFake: ['Date'] })
-    const late = shop.database.transaction(callOf(60_000), async (session) => {
+    const late = shop.database.transaction('test', callOf(60_000), async (session) => {
       await shop.counters().updateOne({ _id: 'a' }, { $inc: { n: 1 } }, { session })
       vi.setSystemTime(Date.now() + 60_000)
     })
@@ -151,7 +151,7 @@ describe('a transaction', () => {
 
   it('a transaction does not start after the deadline', async () => {
     const work = vi.fn(async () => 1)
-    await expect(shop.database.transaction(callOf(0), work)).rejects.toMatchObject({
+    await expect(shop.database.transaction('test', callOf(0), work)).rejects.toMatchObject({
       code: 'dependency_unavailable',
     })
     expect(work).not.toHaveBeenCalled()
@@ -161,7 +161,7 @@ describe('a transaction', () => {
     'a transaction whose work throws %s has no effect, and throws the error unchanged',
     async (fault) => {
       await shop.counters().insertOne({ _id: 'a', n: 0 })
-      const refused = shop.database.transaction(callOf(5_000), async (session) => {
+      const refused = shop.database.transaction('test', callOf(5_000), async (session) => {
         await shop.counters().updateOne({ _id: 'a' }, { $inc: { n: 1 } }, { session })
         throw fault
       })
@@ -175,7 +175,7 @@ describe('a transaction', () => {
       { _id: 'a', n: 1 },
       { _id: 'b', n: 1 },
     ])
-    const seen = await shop.database.transaction(callOf(5_000), async (session) => {
+    const seen = await shop.database.transaction('test', callOf(5_000), async (session) => {
       const a = await shop.counters().findOne({ _id: 'a' }, { session })
       await shop.counters().updateMany({}, { $set: { n: 2 } })
       return [a?.n, (await shop.counters().findOne({ _id: 'b' }, { session }))?.n]

@@ -31,6 +31,8 @@ export interface HttpClient {
    * @returns false if the call may not be repeated: no time, no attempt or no retry budget is left
    */
   mayRepeat(call: Call, attempt: number): Promise<boolean>
+  /** The metrics of the process. */
+  readonly metrics: Metrics
   /** Converts a problem document of the service back to its error. Returns undefined if the code is unknown. */
   errorOf(problem: unknown): DomainError | undefined
 }
@@ -91,6 +93,7 @@ export function createHttpClient(options: {
   }
 
   return {
+    metrics,
     mayRepeat: (call, attempt) => mayRepeat(call, attempt),
     errorOf: (problem) => errorOf(problem, problems),
 

@@ -2,6 +2,7 @@ import { z } from '@hono/zod-openapi'
 import { describe, expect, it } from 'vitest'
 import { DomainError, dependencyUnavailable } from '#kernel/errors.ts'
 import { errorOf, problemOf } from '#kernel/http/problem-documents.ts'
+import { createMetrics } from '#kernel/metrics.ts'
 import type { HttpClient } from './http-client.ts'
 import { definePort } from './port.ts'
 import { portClient } from './port-http.ts'
@@ -23,6 +24,7 @@ function connected(answer: (calls: Calls) => unknown[]) {
   const repeated: [string, number][] = []
   let mayRepeat = true
   const http: HttpClient = {
+    metrics: createMetrics(),
     errorOf: (problem) => errorOf(problem),
     async mayRepeat({ requestId }, attempt) {
       if (!mayRepeat || attempt >= 3) return false

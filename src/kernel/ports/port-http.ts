@@ -16,6 +16,7 @@ import { problemOf } from '#kernel/http/problem-documents.ts'
 import { respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import type { Logger } from '#kernel/logger.ts'
+import { batchMetrics } from '#kernel/queue-metrics.ts'
 import { validationMessage } from '#kernel/validation-messages.ts'
 import type { HttpClient } from './http-client.ts'
 import type { Port } from './port.ts'
@@ -133,6 +134,7 @@ export function portClient<Type>(port: Port<Type>, http: HttpClient): Type {
         maxConcurrent: Number.POSITIVE_INFINITY,
         maxWaiting: maxWaitingCalls,
         maxBatchWeight: maxCallsPerRequest * bytesPerCall,
+        metrics: batchMetrics(http.metrics, `${port.name}.${name}`),
         weightOf: (request) => bytesPerCall + JSON.stringify(request).length,
       },
       (calls, call) =>

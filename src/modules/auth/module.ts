@@ -34,7 +34,7 @@ export const auth = defineModule({
   commands: adminCommands,
   migrations: authMigrations,
   needs: {},
-  async start({ database, settings, config, logger }) {
+  async start({ database, settings, config, logger, metrics }) {
     requireDictionaries()
     const privateKeys = settings.JWT_PRIVATE_KEYS ?? (await developmentKeys(config.dataDir))
     const publicKeys = privateKeys.map(publicKeyOf)
@@ -42,8 +42,12 @@ export const auth = defineModule({
 
     const users = createUserRepository(database)
     const knownClients = createKnownClientRepository(database)
-    const record = securityLog(logger)
-    const passwords = createPasswords({ cost: settings.BCRYPT_COST, threads: settings.UV_THREADPOOL_SIZE })
+    const record = securityLog(logger, metrics)
+    const passwords = createPasswords({
+      cost: settings.BCRYPT_COST,
+      threads: settings.UV_THREADPOOL_SIZE,
+      metrics,
+    })
     const limits = createLimits(database, {
       failuresPerAccount: settings.LOGIN_FAILURES_PER_ACCOUNT,
       failuresPerAddress: settings.LOGIN_FAILURES_PER_ADDRESS,

@@ -1,5 +1,6 @@
 import { isDomainError } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
+import type { Metrics } from '#kernel/metrics.ts'
 import type { Role } from '#kernel/principal.ts'
 
 /**
@@ -15,6 +16,11 @@ interface EventFields {
   action?: 'login' | 'registration' | 'password_change'
   /** Missing if the user of the account caused the event. */
   by?: 'operator'
+}
+
+const counted = {
+  name: 'trivet_security_events_total',
+  help: 'Security events, such as sign-ins, failed sign-ins and refused attempts',
 }
 
 interface Description {
@@ -56,12 +62,28 @@ export type FieldsOf<Event extends SecurityEvent> = Pick<
 
 export type RecordEvent = <Event extends SecurityEvent>(event: Event, fields: FieldsOf<Event>) => void
 
-export const securityLog =
-  (logger: Logger): RecordEvent =>
-  (event, fields: EventFields) => {
+const actions = ['login', 'registration', 'password_change'] as const
+
+/** Creates the function that logs and counts the events. */
+export function securityLog(logger: Logger, metrics: Metrics): RecordEvent {
+  const counters = new Map(
+    (Object.keys(securityEvents) as SecurityEvent[]).flatMap((event) => {
+      const { fields }: Description = securityEvents[event]
+      const kinds = fields.includes('action') ? actions : [undefined]
+      return kinds.map(
+        (action) =>
+          [keyOf(event, action), metrics.counter(counted, { event, ...(action && { action }) })] as const,
+      )
+    }),
+  )
+  return (event, fields: EventFields) => {
     const { level, message } = securityEvents[event]
     logger[level]({ event: `auth.${event}`, ...fields }, message)
+    counters.get(keyOf(event, fields.action))?.add()
   }
+}
+
+const keyOf = (event: SecurityEvent, action: EventFields['action']) => `${event} ${action ?? ''}`
 
 /** Does the work, and records the event `throttled` if the work is refused as `rate_limited`. */
 export async function recordThrottled<T>(

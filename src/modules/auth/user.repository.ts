@@ -62,7 +62,7 @@ export function createUserRepository(database: Database) {
     filter: mongoose.QueryFilter<UserDocument>,
     call: Call,
   ): Promise<User | undefined> => {
-    const document = await database.run(call, (maxTimeMS) =>
+    const document = await database.run('users.find', call, (maxTimeMS) =>
       users.findOne(filter).maxTimeMS(maxTimeMS).lean(),
     )
     return document ? userOf(document) : undefined
@@ -76,7 +76,7 @@ export function createUserRepository(database: Database) {
     call: Call,
   ): Promise<boolean> => {
     const update = { $set: { passwordHash: newHash }, ...furtherUpdate }
-    const { modifiedCount } = await database.run(call, (maxTimeMS) =>
+    const { modifiedCount } = await database.run('users.update', call, (maxTimeMS) =>
       users.updateOne({ _id: userId, passwordHash }, update, { maxTimeMS }),
     )
     return modifiedCount === 1
@@ -99,7 +99,9 @@ export function createUserRepository(database: Database) {
       const keys = { usernameKey: user.username.toLowerCase(), emailKey: user.email.toLowerCase() }
       try {
         const fields = { ...user, ...keys, sessionEpoch: 0, createdAt: new Date() }
-        return userOf(await database.run(call, (maxTimeMS) => insertOne(users, fields, { maxTimeMS })))
+        return userOf(
+          await database.run('users.insert', call, (maxTimeMS) => insertOne(users, fields, { maxTimeMS })),
+        )
       } catch (error) {
         if (!isDuplicateKey(error)) throw error
         return error.keyPattern?.emailKey ? 'email' : 'username'
@@ -112,7 +114,9 @@ export function createUserRepository(database: Database) {
 
     async endSessions(userId: string, call: Call): Promise<void> {
       const update = { $inc: { sessionEpoch: 1 } }
-      await database.run(call, (maxTimeMS) => users.updateOne({ _id: userId }, update, { maxTimeMS }))
+      await database.run('users.update', call, (maxTimeMS) =>
+        users.updateOne({ _id: userId }, update, { maxTimeMS }),
+      )
     },
 
     /** Stores a new hash of the same password. @returns false if the stored hash differs from `user.passwordHash` */
@@ -120,7 +124,7 @@ export function createUserRepository(database: Database) {
 
     /** Lists the oldest admins first. */
     async listAdmins(limit: number, call: Call): Promise<User[]> {
-      const documents = await database.run(call, (maxTimeMS) =>
+      const documents = await database.run('users.list', call, (maxTimeMS) =>
         users.find({ role: 'admin' }).sort({ createdAt: 1, _id: 1 }).limit(limit).maxTimeMS(maxTimeMS).lean(),
       )
       return documents.map(userOf)
@@ -137,7 +141,7 @@ export function createUserRepository(database: Database) {
 function createSetRole(database: Database, users: mongoose.Model<UserDocument>) {
   const roleChanges = database.connection.model<RoleChangesDocument>('RoleChanges', roleChangesSchema)
   return (userId: string, role: Role, call: Call): Promise<'changed' | 'unchanged' | 'last'> =>
-    database.transaction(call, async (session, maxTimeMS) => {
+    database.transaction('users.transaction', call, async (session, maxTimeMS) => {
       const options = { session, maxTimeMS }
       if (role !== 'admin') {
         await roleChanges.updateOne({ _id: 'admin' }, { $inc: { count: 1 } }, { ...options, upsert: true })

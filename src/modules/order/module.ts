@@ -21,7 +21,7 @@ export const order = defineModule({
   migrations: orderMigrations,
   settings: () => retentionSettings,
   needs: { auth: authPort, product: productPort },
-  start({ database, needs, settings, config, logger }) {
+  start({ database, needs, settings, config, logger, metrics }) {
     const { currency, requestTimeoutMs } = config
     const orders = createOrderRepository(database, logger)
     const feed = createOrderFeed(database, logger, { lagMs: feedLagMs(requestTimeoutMs) })
@@ -35,7 +35,7 @@ export const order = defineModule({
         return []
       },
       audit: auditOrders({ orders, scans, product: needs.product }),
-      jobs: [sweepUnfinishedOrders({ orders, scans, product: needs.product, requestTimeoutMs })],
+      jobs: [sweepUnfinishedOrders({ orders, scans, product: needs.product, requestTimeoutMs, metrics })],
     }
   },
 })

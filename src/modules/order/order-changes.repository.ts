@@ -5,6 +5,7 @@ import { type Call, shortenDeadline } from '#kernel/call.ts'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { bulkWriteFailures, isUnavailable } from '#kernel/mongo/errors.ts'
+import { batchMetrics } from '#kernel/queue-metrics.ts'
 import { splitOnFailure } from '#kernel/split-on-failure.ts'
 import type { Order } from './order.ts'
 import { type OrderDocument, orderCollection, orderModel } from './order-document.repository.ts'
@@ -34,6 +35,7 @@ export function createCompareAndSet(database: Database): CompareAndSet {
     maxConcurrent: 1,
     maxWaiting: maxWaitingOrders,
     maxBatchWeight: maxOrdersPerCommand,
+    metrics: batchMetrics(database.metrics, 'orders.change'),
   }
   return batched<OrderChange, Order | undefined>(
     options,
@@ -52,7 +54,7 @@ async function writeBatch(
   const session = await database.connection.startSession({ causalConsistency: true })
   try {
     const writes = changes.map(updateOf)
-    const { failures, matchedCount } = await database.run(within, (maxTimeMS) =>
+    const { failures, matchedCount } = await database.run('orders.change', within, (maxTimeMS) =>
       bulkWriteFailures(
         orderCollection(database).bulkWrite(writes, {
           session,
@@ -65,7 +67,7 @@ async function writeBatch(
     if (matchedCount === changes.length) return changes.map(({ next }) => next)
     // MongoDB reports how many changes were lost, but not which ones. The stored ids of steps tell them apart.
     const filter = { $or: changes.map(({ next }) => ({ userId: next.userId, _id: next.orderId })) }
-    const stored = await database.run(within, (maxTimeMS) =>
+    const stored = await database.run('orders.verify', within, (maxTimeMS) =>
       orderModel(database).find(filter, null, { session }).maxTimeMS(maxTimeMS).lean(),
     )
     const tookEffect = new Set(stored.flatMap(stepIdsOf))

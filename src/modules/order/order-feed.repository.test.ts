@@ -33,9 +33,9 @@ const taken = (order: Order | undefined): Order => {
 async function replica(behindMs: number): Promise<OrderRepository> {
   const late: Database = {
     ...database,
-    async run(within, work) {
+    async run(operation, within, work) {
       await sleep(behindMs)
-      return database.run(within, work)
+      return database.run(operation, within, work)
     },
   }
   return createOrderRepository(late, await quiet)

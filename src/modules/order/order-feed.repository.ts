@@ -74,7 +74,7 @@ export function createOrderFeed(database: Database, logger: Logger, { lagMs }: {
     )
 
   return (query: FeedQuery, call: Call): Promise<OrderPage> =>
-    database.snapshot(call, async (snapshot, timeOf) => {
+    database.snapshot('orders.follow', call, async (snapshot, timeOf) => {
       const { userId, updatedAfter, after, limit } = query
       const owner = ownerOf(userId)
       const from = updatedAfter && new Date(updatedAfter.getTime() + 1)

@@ -5,7 +5,7 @@ import type { Database } from '#kernel/mongo/database.ts'
 import { idFormat } from '#kernel/schemas.ts'
 import type { Order } from './order.ts'
 import { isWellFormed, type OrderDocument, orderCollection, toOrder } from './order-document.repository.ts'
-import { orderStatuses } from './order-status.ts'
+import { type OrderStatus, orderStatuses } from './order-status.ts'
 
 /** Whether this version of the program can read the document as an order. */
 const isReadable = (document: OrderDocument): boolean =>
@@ -30,7 +30,7 @@ export function createOrderScans(database: Database) {
 
   /** Reads with the driver, because a query through the schema would not find malformed documents. */
   const scan = async (ids: object, limit: number, call: Call): Promise<Scan> => {
-    const documents = await database.run(call, (maxTimeMS) =>
+    const documents = await database.run('orders.scan', call, (maxTimeMS) =>
       collection.find(ids, { sort: { _id: 1 }, limit, maxTimeMS }).toArray(),
     )
     const malformed = documents.filter((document) => !isReadable(document))
@@ -51,6 +51,22 @@ export function createOrderScans(database: Database) {
     /** A page of all orders in the order of their ids, after the id `after`. */
     byId: (after: string | undefined, limit: number, call: Call) =>
       scan(after === undefined ? {} : { _id: { $gt: new Types.ObjectId(after) } }, limit, call),
+
+    /**
+     * The time of the last change of the unfinished order whose lease ends first, whether it has ended or not. Such an order is one
+     * of the oldest, because each attempt to finish an order renews its lease.
+     */
+    async oldestUnfinishedSince(call: Call): Promise<Date | undefined> {
+      const filter = { status: { $in: ['pending', 'cancelling'] satisfies OrderStatus[] } }
+      const document = await database.run('orders.oldest', call, (maxTimeMS) =>
+        collection.findOne(filter, {
+          sort: { leaseUntil: 1 },
+          projection: { updatedAt: 1 },
+          maxTimeMS,
+        }),
+      )
+      return document?.updatedAt
+    },
 
     /**
      * Unfinished orders whose lease has ended, those with the earliest end first.
@@ -74,7 +90,7 @@ export function createOrderScans(database: Database) {
       // Malformed orders could fill the whole page. They are left to the audit, and the page is read again without them.
       const without: OrderDocument['_id'][] = []
       for (let read = 1; ; read++) {
-        const documents = await database.run(call, (maxTimeMS) =>
+        const documents = await database.run('orders.sweep', call, (maxTimeMS) =>
           collection
             .find(without.length > 0 ? { ...filter, _id: { $nin: without } } : filter, {
               sort: { leaseUntil: 1 },

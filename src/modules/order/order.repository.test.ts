@@ -21,8 +21,8 @@ beforeAll(async () => {
   elsewhere = createOrderRepository(database, await quiet)
   const interfered: Database = {
     ...database,
-    async run(call, work) {
-      const result = await database.run(call, work)
+    async run(operation, call, work) {
+      const result = await database.run(operation, call, work)
       const interference = afterWriteHere
       afterWriteHere = undefined
       await interference?.()

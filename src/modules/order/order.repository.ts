@@ -6,6 +6,7 @@ import type { Logger } from '#kernel/logger.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { bulkWriteFailures, isDuplicateId, isDuplicateKey } from '#kernel/mongo/errors.ts'
 import { insertMany } from '#kernel/mongo/inserts.ts'
+import { batchMetrics } from '#kernel/queue-metrics.ts'
 import { splitOnFailure } from '#kernel/split-on-failure.ts'
 import type { HeldLine, Line, Rejection } from '../product/contract.ts'
 import type { Order, StatusChange } from './order.ts'
@@ -27,6 +28,7 @@ import {
 } from './order-document.repository.ts'
 import { createOrderList } from './order-list.repository.ts'
 import type { OrderStatus } from './order-status.ts'
+import { createTransitionCount } from './transition-count.ts'
 
 export interface OrderIdentity {
   orderId: string
@@ -53,19 +55,20 @@ export type OrderRepository = ReturnType<typeof createOrderRepository>
  * if another process changed the order first.
  */
 export function createOrderRepository(database: Database, logger: Logger) {
+  const count = createTransitionCount(database.metrics)
   return {
     newId,
-    insert: createInsert(database),
+    insert: createInsert(database, count),
     ...createReads(database),
     list: createOrderList(database, logger),
-    ...createTransitions(createCompareAndSet(database)),
+    ...createTransitions(createCompareAndSet(database), count),
   }
 }
 
 const newId = (): string => new Types.ObjectId().toHexString()
 
 /** Inserts that wait are sent to MongoDB in one command. */
-function createInsert(database: Database) {
+function createInsert(database: Database, count: ReturnType<typeof createTransitionCount>) {
   const orders = orderModel(database)
   const insert = batched<OrderDocument, Order | undefined>(
     {
@@ -73,11 +76,14 @@ function createInsert(database: Database) {
       maxConcurrent: 2,
       maxWaiting: maxWaitingOrders,
       maxBatchWeight: maxOrdersPerCommand,
+      metrics: batchMetrics(database.metrics, 'orders.insert'),
     },
     splitOnFailure(async (batch, call) => {
       const documents = batch.map(({ request }) => request)
-      const { failures } = await database.run(shortenDeadline(call, writeTimeoutMs), (maxTimeMS) =>
-        bulkWriteFailures(insertMany(orders, documents, { maxTimeMS, ordered: false })),
+      const { failures } = await database.run(
+        'orders.insert',
+        shortenDeadline(call, writeTimeoutMs),
+        (maxTimeMS) => bulkWriteFailures(insertMany(orders, documents, { maxTimeMS, ordered: false })),
       )
       return documents.map((document, at) => {
         const failure = failures.get(at)
@@ -88,8 +94,11 @@ function createInsert(database: Database) {
     }),
   )
   /** @returns undefined if the user already has an order with this key */
-  return async (order: NewOrder, call: Call): Promise<Order | undefined> =>
-    insert(pendingDocument(order), call)
+  return async (order: NewOrder, call: Call): Promise<Order | undefined> => {
+    const inserted = await insert(pendingDocument(order), call)
+    if (inserted) count('new', 'pending')
+    return inserted
+  }
 }
 
 function pendingDocument({ orderId, userId, key, lines, linesHash, leaseUntil }: NewOrder): OrderDocument {
@@ -114,7 +123,9 @@ function createReads(database: Database) {
 
   const findDocument = ({ orderId, userId }: OrderScope, call: Call) => {
     const filter = { ...(userId !== undefined && { userId }), _id: orderId }
-    return database.run(call, (maxTimeMS) => orders.findOne(filter).maxTimeMS(maxTimeMS).lean())
+    return database.run('orders.find', call, (maxTimeMS) =>
+      orders.findOne(filter).maxTimeMS(maxTimeMS).lean(),
+    )
   }
 
   const findOne = async (
@@ -122,7 +133,7 @@ function createReads(database: Database) {
     level: 'majority' | 'linearizable',
     call: Call,
   ): Promise<Order | undefined> => {
-    const document = await database.run(call, (maxTimeMS) =>
+    const document = await database.run('orders.find', call, (maxTimeMS) =>
       orders.findOne(filter).read('primary').readConcern(level).maxTimeMS(maxTimeMS).lean(),
     )
     return document ? readOrder(document) : undefined
@@ -167,9 +178,9 @@ function createReads(database: Database) {
   }
 }
 
-function createTransitions(compareAndSet: CompareAndSet) {
+function createTransitions(compareAndSet: CompareAndSet, count: ReturnType<typeof createTransitionCount>) {
   /** Changes the status, which makes a new version. */
-  const step = (
+  const step = async (
     order: Order,
     expected: OrderChange['expected'],
     changes: Partial<Order> & { status: OrderStatus },
@@ -180,7 +191,9 @@ function createTransitions(compareAndSet: CompareAndSet) {
     // The clock of another replica may be ahead of this one.
     const updatedAt = order.updatedAt > at ? order.updatedAt : at
     const next = { ...order, ...changes, version: order.version + 1, updatedAt }
-    return compareAndSet({ stepId: newId(), statusChangedBy: by, expected, next }, call)
+    const changed = await compareAndSet({ stepId: newId(), statusChangedBy: by, expected, next }, call)
+    if (changed) count(order.status, changes.status)
+    return changed
   }
 
   return {

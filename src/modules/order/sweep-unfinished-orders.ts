@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { type Call, createCall } from '#kernel/call.ts'
 import type { Job } from '#kernel/jobs.ts'
+import type { Metrics } from '#kernel/metrics.ts'
 import type { ProductPort } from '../product/contract.ts'
 import { completeCancelling } from './cancel-order.ts'
 import type { OrderRepository } from './order.repository.ts'
@@ -25,6 +26,12 @@ interface Options {
   scans: OrderScans
   product: ProductPort
   requestTimeoutMs: number
+  metrics: Metrics
+}
+
+const lag = {
+  name: 'trivet_sweeper_lag_seconds',
+  help: 'Time since the last change of the oldest order that is neither confirmed nor refused nor cancelled completely',
 }
 
 /**
@@ -32,35 +39,42 @@ interface Options {
  * hosts the order module runs this job. The lease keeps two processes from working on the same order. If both stall for
  * longer than the lease lasts, they only repeat steps that are safe to repeat.
  */
-export const sweepUnfinishedOrders = (options: Options): Job => ({
-  name: 'sweep unfinished orders',
-  intervalMs: 2_000,
+export function sweepUnfinishedOrders(options: Options): Job {
+  let oldestSince: Date | undefined
+  // The value grows between the rounds, so that it also shows a sweeper that hangs.
+  const lagSeconds = () => (oldestSince ? Math.max(0, Date.now() - oldestSince.getTime()) / 1_000 : 0)
+  options.metrics.gauge(lag, lagSeconds)
+  return {
+    name: 'sweep unfinished orders',
+    intervalMs: 2_000,
 
-  async round(signal) {
-    const timeoutMs = orderTimeoutMs(options.requestTimeoutMs)
-    const newCall = () => createCall(timeoutMs, `sweep-${randomUUID()}`)
-    const now = Date.now()
-    const since = { pendingSince: now - pendingGraceMs, cancellingSince: now }
-    const unfinished = await options.scans.unfinished({ ...since, limit: maxOrdersPerRound }, newCall())
-    const rest = unfinished.values()
-    let finished = 0
-    const failures: unknown[] = []
-    const work = async () => {
-      for (const order of rest) {
-        // One failed order does not stop the others. Several failures probably mean that the product service is unavailable.
-        if (signal.aborted || failures.length >= maxFailures) return
-        try {
-          if (await finishOrder(options, order, 'sweeper', newCall())) finished += 1
-        } catch (error) {
-          failures.push(error)
+    async round(signal) {
+      const timeoutMs = orderTimeoutMs(options.requestTimeoutMs)
+      const newCall = () => createCall(timeoutMs, `sweep-${randomUUID()}`)
+      oldestSince = await options.scans.oldestUnfinishedSince(newCall())
+      const now = Date.now()
+      const since = { pendingSince: now - pendingGraceMs, cancellingSince: now }
+      const unfinished = await options.scans.unfinished({ ...since, limit: maxOrdersPerRound }, newCall())
+      const rest = unfinished.values()
+      let finished = 0
+      const failures: unknown[] = []
+      const work = async () => {
+        for (const order of rest) {
+          // One failed order does not stop the others. Several failures probably mean that the product service is unavailable.
+          if (signal.aborted || failures.length >= maxFailures) return
+          try {
+            if (await finishOrder(options, order, 'sweeper', newCall())) finished += 1
+          } catch (error) {
+            failures.push(error)
+          }
         }
       }
-    }
-    await Promise.all(Array.from({ length: maxConcurrent }, work))
-    if (failures.length > 0) throw failures[0]
-    return { done: finished, more: unfinished.length === maxOrdersPerRound }
-  },
-})
+      await Promise.all(Array.from({ length: maxConcurrent }, work))
+      if (failures.length > 0) throw failures[0]
+      return { done: finished, more: unfinished.length === maxOrdersPerRound }
+    },
+  }
+}
 
 /**
  * Undoes or completes an order whose lease has ended.

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, inject, it, onTestFinished } from 'vitest'
+import { createMetrics } from '#kernel/metrics.ts'
 import type { Mongo } from '#kernel/mongo/connection.ts'
 import { createClient } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
@@ -64,7 +65,7 @@ it('two processes that both find an empty store create the products once, becaus
   const createAll = () => {
     const changes = createStockChanges({
       newId: stock.newId,
-      runInBatch: createStockQueue(stock),
+      runInBatch: createStockQueue(stock, createMetrics()),
       currency: 'EUR',
     })
     return changes.createAll(demoCatalogue, { userId: 'demo', role: 'admin' }, call())

@@ -25,15 +25,15 @@ export const product = defineModule({
   migrations: productMigrations,
   settings: () => retentionSettings,
   needs: { auth: authPort },
-  start({ database, needs, settings, config, logger }) {
+  start({ database, needs, settings, config, logger, metrics }) {
     const { currency } = config
     const products = createProductRepository(database, logger)
     const stock = createStockRepository(database)
     const ledger = createLedger(database, logger)
-    const runInBatch = createStockQueue(stock)
+    const runInBatch = createStockQueue(stock, metrics)
     const stockChanges = createStockChanges({ newId: stock.newId, runInBatch, currency })
-    const service = createProductService({ products, ledger, stockChanges, currency })
-    const reservations = createReservationService(stock, runInBatch)
+    const service = createProductService({ products, ledger, stockChanges, currency, metrics })
+    const reservations = createReservationService(stock, runInBatch, metrics)
     const guard = authGuard({ keys: needs.auth.publicKeys, issuer: config.issuer, logger })
     return {
       routes: productRoutes(service, guard, currency),

@@ -33,7 +33,7 @@ export function createProductScan(database: Database, indexed: IndexedRead, logg
   const readPage = (query: ProductRange, without: Id[], call: Call) => {
     const { filterIndex: index, ...order } = orders[query.sort]
     return indexed(call, { collection: 'products', index }, ({ hint }) =>
-      database.snapshot(call, async (snapshot) => {
+      database.snapshot('products.scan', call, async (snapshot) => {
         const options = {
           ...snapshot,
           ...(hint && { hint }),

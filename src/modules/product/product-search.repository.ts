@@ -7,6 +7,7 @@ import type { Database } from '#kernel/mongo/database.ts'
 import { isTimeLimit } from '#kernel/mongo/errors.ts'
 import type { IndexedRead } from '#kernel/mongo/indexed-reads.ts'
 import { createQueue } from '#kernel/queue.ts'
+import { queueMetrics } from '#kernel/queue-metrics.ts'
 import { type ProductRows, type ProductSearch, positionOf, sortFields } from './product.ts'
 import {
   isWellFormed,
@@ -43,7 +44,12 @@ export function createProductSearch(
   maxRankingMs = defaultMaxRankingMs,
 ) {
   const collection = productCollection(database)
-  const queue = createQueue({ name: 'a search', maxConcurrent, maxWaiting })
+  const queue = createQueue({
+    name: 'a search',
+    maxConcurrent,
+    maxWaiting,
+    metrics: queueMetrics(database.metrics, 'products.search'),
+  })
 
   const readMatches = async (query: ProductSearch, without: Types.ObjectId[], call: Call) => {
     const filter = { ...filterOf(query), ...(without.length > 0 && { _id: { $nin: without } }) }

@@ -4,6 +4,7 @@ import { type Call, retryOnTimeout, shortenDeadline } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
 import { CorruptDocument } from '#kernel/mongo/corrupt-documents.ts'
 import type { Database } from '#kernel/mongo/database.ts'
+import { batchMetrics } from '#kernel/queue-metrics.ts'
 import type { Product, ProductContent } from './product.ts'
 import {
   isWellFormed,
@@ -44,7 +45,7 @@ export function createProductRepository(database: Database, logger: Logger) {
       const next = { $add: ['$version', 1] }
       // The clock of another replica may be ahead of this one.
       const updatedAt = { $max: ['$updatedAt', new Date()] }
-      const document = await database.run(call, (maxTimeMS) =>
+      const document = await database.run('products.update', call, (maxTimeMS) =>
         products
           .findOneAndUpdate(
             {
@@ -67,7 +68,7 @@ export function createProductRepository(database: Database, logger: Logger) {
      * @returns false if the product does not exist or has another version
      */
     async markDeleted(productId: string, version: number | undefined, call: Call): Promise<boolean> {
-      const { modifiedCount } = await database.run(call, (maxTimeMS) =>
+      const { modifiedCount } = await database.run('products.delete', call, (maxTimeMS) =>
         products.updateOne(
           { _id: productId, deleted: false, ...(version !== undefined && { version }) },
           { $set: { deleted: true }, $max: { updatedAt: new Date() }, $inc: { version: 1 } },
@@ -83,7 +84,7 @@ export function createProductRepository(database: Database, logger: Logger) {
      */
     async correctInStock(call: Call): Promise<void> {
       const inStock = { $gt: ['$stock', 0] }
-      await database.run(call, (maxTimeMS) =>
+      await database.run('products.correct', call, (maxTimeMS) =>
         products.collection.updateMany(
           { deleted: false, $expr: { $ne: ['$inStock', inStock] } },
           [{ $set: { inStock } }],
@@ -97,7 +98,9 @@ export function createProductRepository(database: Database, logger: Logger) {
     /** Whether no product was ever created. */
     async isEmpty(call: Call): Promise<boolean> {
       return (
-        (await database.run(call, (maxTimeMS) => products.findOne().maxTimeMS(maxTimeMS).lean())) === null
+        (await database.run('products.find', call, (maxTimeMS) =>
+          products.findOne().maxTimeMS(maxTimeMS).lean(),
+        )) === null
       )
     },
   }
@@ -105,7 +108,7 @@ export function createProductRepository(database: Database, logger: Logger) {
 
 /** Whether there is a product with this id. It may be deleted. */
 const createExists = (database: Database) => async (productId: string, call: Call) => {
-  const found = await database.run(call, (maxTimeMS) =>
+  const found = await database.run('products.find', call, (maxTimeMS) =>
     productModel(database).findById(productId, { _id: 1 }).maxTimeMS(maxTimeMS).lean(),
   )
   return found !== null
@@ -116,13 +119,19 @@ function createFind(database: Database) {
   const collection = productCollection(database)
   const name = 'the products'
   return batched<string, Product | undefined>(
-    { name, maxConcurrent: 2, maxWaiting: maxWaitingReads, maxBatchWeight: maxProductsPerQuery },
+    {
+      name,
+      maxConcurrent: 2,
+      maxWaiting: maxWaitingReads,
+      maxBatchWeight: maxProductsPerQuery,
+      metrics: batchMetrics(database.metrics, 'products.find'),
+    },
     async (batch, call) => {
       const ids = [...new Set(batch.map(({ request }) => request))].map((id) => new Types.ObjectId(id))
       // MongoDB executes a filter by one id and nothing else on a faster path.
       const filter = { _id: ids.length === 1 ? ids[0] : { $in: ids } }
       const documents = await retryOnTimeout(shortenDeadline(call, maxReadMs), firstQueryMs, name, (within) =>
-        database.run(within, (maxTimeMS) =>
+        database.run('products.find', within, (maxTimeMS) =>
           collection.find(filter, { maxTimeMS, limit: ids.length, batchSize: ids.length }).toArray(),
         ),
       )

@@ -4,7 +4,9 @@ import { retryCompareAndSet } from '#kernel/compare-and-set.ts'
 import { type Page, pageOf } from '#kernel/http/paging.ts'
 import { checkPreconditions, dependOnVersion, type Preconditions } from '#kernel/http/preconditions.ts'
 import { jsonOf, type Representation } from '#kernel/http/representation.ts'
+import type { Metrics } from '#kernel/metrics.ts'
 import type { Principal } from '#kernel/principal.ts'
+import { batchMetrics } from '#kernel/queue-metrics.ts'
 import type { ProductRepository } from './product.repository.ts'
 import { type Product, type ProductListQuery, type ProductResponse, productResponse } from './product.ts'
 import { encodePosition } from './product-cursor.schemas.ts'
@@ -30,8 +32,9 @@ export function createProductService(options: {
   ledger: Ledger
   stockChanges: StockChanges
   currency: string
+  metrics: Metrics
 }) {
-  const { products, ledger, stockChanges, currency } = options
+  const { products, ledger, stockChanges, currency, metrics } = options
 
   const get = async (productId: string, call: Call): Promise<Product> => {
     const product = await products.find(productId, call)
@@ -43,7 +46,7 @@ export function createProductService(options: {
     get,
 
     /** Requests with the same query that wait share one read. */
-    list: createList(products, currency),
+    list: createList(products, currency, metrics),
 
     create: stockChanges.createProduct,
 
@@ -93,13 +96,14 @@ export function createProductService(options: {
   }
 }
 
-const createList = (products: ProductRepository, currency: string) =>
+const createList = (products: ProductRepository, currency: string, metrics: Metrics) =>
   coalesceReads<ProductListQuery, Representation<Page<ProductResponse>>>(
     {
       name: 'the list of products',
       maxWaiting: maxWaitingForList,
       keyOf: (query) => JSON.stringify(query),
       isSlow: ({ q }) => q !== undefined,
+      metrics: batchMetrics(metrics, 'products.list'),
     },
     async (query, call) => {
       const { products: rows, next } = await products.list(query, call)

@@ -4,7 +4,10 @@ import { stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import bcrypt from 'bcrypt'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { createMetrics } from '#kernel/metrics.ts'
 import { createPasswords } from './hashing.ts'
+
+const metrics = createMetrics()
 
 const callWithin = (milliseconds: number) => ({ deadline: Date.now() + milliseconds, requestId: 'passwords' })
 const threads = 4
@@ -16,7 +19,7 @@ afterEach(() => {
 
 describe('concurrent comparisons', () => {
   it('a comparison fails at its deadline, and does not delay later comparisons', async () => {
-    const passwords = createPasswords({ cost: 11, threads })
+    const passwords = createPasswords({ cost: 11, threads, metrics })
     const hash = await passwords.hash('correct horse', callWithin(10_000))
     const comparisons = Array.from({ length: maxConcurrent * 40 }, (_, n) =>
       // The deadline of the first comparison is long, so that it succeeds even on a slow machine.
@@ -32,7 +35,7 @@ describe('concurrent comparisons', () => {
   })
 
   it('a comparison is refused as overloaded if too many comparisons wait', async () => {
-    const passwords = createPasswords({ cost: 4, threads })
+    const passwords = createPasswords({ cost: 4, threads, metrics })
     const comparisons = Array.from({ length: maxConcurrent * 64 + 50 }, () =>
       passwords
         .verify('wrong', undefined, callWithin(20_000))
@@ -44,7 +47,7 @@ describe('concurrent comparisons', () => {
   })
 
   it('files, name resolution and signatures do not wait until all comparisons have ended', async () => {
-    const passwords = createPasswords({ cost: 9, threads })
+    const passwords = createPasswords({ cost: 9, threads, metrics })
     const { privateKey, publicKey } = generateKeyPairSync('ed25519')
     const data = Buffer.from('signed')
     const signature = sign(null, data, privateKey)
@@ -84,7 +87,7 @@ describe('concurrent comparisons', () => {
       return `$2b$04$${'.'.repeat(53)}`
     }
     vi.spyOn(bcrypt, 'hash').mockImplementation(counted)
-    const passwords = createPasswords({ cost: 4, threads })
+    const passwords = createPasswords({ cost: 4, threads, metrics })
     await Promise.all(Array.from({ length: 40 }, () => passwords.hash('any', callWithin(10_000))))
     expect(highest).toBe(maxConcurrent)
   })
@@ -92,7 +95,7 @@ describe('concurrent comparisons', () => {
 
 describe('the cost of a comparison', () => {
   const cost = 8
-  const passwords = createPasswords({ cost, threads })
+  const passwords = createPasswords({ cost, threads, metrics })
   /** The number of rounds of bcrypt: each step of the cost doubles it. */
   const workOf = async (hash: string | undefined, password = 'wrong') => {
     const compare = vi.spyOn(bcrypt, 'compare')
@@ -136,7 +139,7 @@ describe('the cost of a comparison', () => {
 })
 
 it('no password matches an unknown account', async () => {
-  const passwords = createPasswords({ cost: 4, threads })
+  const passwords = createPasswords({ cost: 4, threads, metrics })
   for (const password of ['', '.', 'anything']) {
     expect(await passwords.verify(password, undefined, callWithin(5_000))).toBe(false)
   }

@@ -1,5 +1,6 @@
 import bcrypt from 'bcrypt'
 import type { Call } from '#kernel/call.ts'
+import type { Metrics } from '#kernel/metrics.ts'
 import { passwordBytes } from '../credentials.ts'
 import { createHashQueue } from './hash-queue.ts'
 
@@ -26,8 +27,16 @@ export interface Passwords {
  * @param cost the cost of new hashes, as `BCRYPT_COST`
  * @param threads the number of threads in Node.js's pool
  */
-export function createPasswords({ cost, threads }: { cost: number; threads: number }): Passwords {
-  const inQueue = createHashQueue(threads)
+export function createPasswords({
+  cost,
+  threads,
+  metrics,
+}: {
+  cost: number
+  threads: number
+  metrics: Metrics
+}): Passwords {
+  const inQueue = createHashQueue(threads, metrics)
   return {
     hash: (password, call) => inQueue(call, () => bcrypt.hash(password, cost)),
     verify: (password, hash, call, around = (compare) => compare()) =>

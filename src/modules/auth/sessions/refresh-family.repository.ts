@@ -46,7 +46,7 @@ export function createRefreshFamilyRepository(database: Database) {
 
   const findOne = async (familyId: string, level: 'majority' | 'linearizable', call: Call) =>
     familyOf(
-      await database.run(call, (maxTimeMS) =>
+      await database.run('families.find', call, (maxTimeMS) =>
         families.findOne({ _id: familyId }).read('primary').readConcern(level).maxTimeMS(maxTimeMS).lean(),
       ),
     )
@@ -54,7 +54,7 @@ export function createRefreshFamilyRepository(database: Database) {
   return {
     async add({ familyId, userId, ...family }: RefreshFamily, call: Call): Promise<void> {
       const fields = { _id: familyId, userId: new Types.ObjectId(userId), ...family }
-      await database.run(call, (maxTimeMS) => insertOne(families, fields, { maxTimeMS }))
+      await database.run('families.insert', call, (maxTimeMS) => insertOne(families, fields, { maxTimeMS }))
     },
 
     find: (familyId: string, call: Call) => findOne(familyId, 'majority', call),
@@ -71,7 +71,7 @@ export function createRefreshFamilyRepository(database: Database) {
       next: Pick<RefreshFamily, 'tokenHash' | 'spent'>,
       call: Call,
     ): Promise<boolean> {
-      const { modifiedCount } = await database.run(call, (maxTimeMS) =>
+      const { modifiedCount } = await database.run('families.rotate', call, (maxTimeMS) =>
         families.updateOne({ _id: familyId, tokenHash }, { $set: next }, { maxTimeMS }),
       )
       return modifiedCount === 1
@@ -80,7 +80,7 @@ export function createRefreshFamilyRepository(database: Database) {
     /** @returns the family if it existed; only one of several concurrent calls gets it */
     end: async (familyId: string, call: Call): Promise<RefreshFamily | undefined> =>
       familyOf(
-        await database.run(call, (maxTimeMS) =>
+        await database.run('families.delete', call, (maxTimeMS) =>
           families.findOneAndDelete({ _id: familyId }).maxTimeMS(maxTimeMS).lean(),
         ),
       ),

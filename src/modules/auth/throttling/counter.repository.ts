@@ -39,7 +39,7 @@ export function createCounterRepository(
 
   /** Adds an event to the current count, or starts a new count with it, in one atomic update. */
   const addOnce = (key: string, call: Call) =>
-    database.run(call, (maxTimeMS) => {
+    database.run('counters.add', call, (maxTimeMS) => {
       const isCurrent = { $gt: ['$expire', new Date()] }
       const points = { $cond: [isCurrent, { $add: ['$points', 1] }, 1] }
       const expire = { $cond: [isCurrent, '$expire', new Date(Date.now() + withinMs)] }
@@ -52,13 +52,18 @@ export function createCounterRepository(
     change: mongoose.mongo.UpdateFilter<CounterDocument>,
     call: Call,
     upsert = false,
-  ) => database.run(call, (maxTimeMS) => counters.updateOne(filter, change, { upsert, maxTimeMS }))
+  ) =>
+    database.run('counters.update', call, (maxTimeMS) =>
+      counters.updateOne(filter, change, { upsert, maxTimeMS }),
+    )
 
   return {
     /** @returns undefined if nothing has been counted, or the count has expired */
     async read(key: string, call: Call): Promise<Count | undefined> {
       const current = { key: storedKey(key), expire: { $gt: new Date() } }
-      const counter = await database.run(call, (maxTimeMS) => counters.findOne(current, { maxTimeMS }))
+      const counter = await database.run('counters.find', call, (maxTimeMS) =>
+        counters.findOne(current, { maxTimeMS }),
+      )
       return counter ? countOf(counter) : undefined
     },
 

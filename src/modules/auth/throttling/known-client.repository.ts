@@ -25,13 +25,15 @@ export function createKnownClientRepository(database: Database) {
     /** @param account an account's id. For a name without an account it is `keyOfName`: the answer is false, and takes as long */
     async isKnown(account: string, network: string, call: Call): Promise<boolean> {
       const id = idOf(account, network)
-      const client = await database.run(call, (maxTimeMS) => clients.findById(id).maxTimeMS(maxTimeMS).lean())
+      const client = await database.run('clients.find', call, (maxTimeMS) =>
+        clients.findById(id).maxTimeMS(maxTimeMS).lean(),
+      )
       return client !== null
     },
 
     async remember(userId: string, network: string, call: Call): Promise<void> {
       const signedInAt = new Date()
-      await database.run(call, (maxTimeMS) =>
+      await database.run('clients.remember', call, (maxTimeMS) =>
         clients.updateOne(
           { _id: idOf(userId, network) },
           { $set: { signedInAt } },

@@ -25,7 +25,7 @@ interface Sum {
 
 export const createBooksRepository = (database: Database): BooksRepository => ({
   read: (onBooks, productIds, call) =>
-    database.snapshot(call, async (options) => {
+    database.snapshot('stock.audit', call, async (options) => {
       const held = await sumHolds(database, options, 'requested')
       const answered = await sumHolds(database, options, 'held')
       const ledger = await sum(database, options, 'stockLedger', [

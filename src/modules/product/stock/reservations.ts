@@ -1,4 +1,5 @@
 import { DomainError } from '#kernel/errors.ts'
+import type { Metrics } from '#kernel/metrics.ts'
 import type { Line, ProductPort, Rejection, Reservation, ShortItem } from '../contract.ts'
 import type { StockRepository } from './stock.repository.ts'
 import type { ReservationRecord } from './stock.ts'
@@ -14,10 +15,15 @@ const estimatedLinesOfRelease = 4
  * A release that arrives before its reserve stores a tombstone, which refuses the reserve. A hold never expires by itself: the
  * order module decides when to release it.
  */
-export function createReservationService(stock: StockRepository, runInBatch: RunInBatch): ProductPort {
+export function createReservationService(
+  stock: StockRepository,
+  runInBatch: RunInBatch,
+  metrics: Metrics,
+): ProductPort {
+  const count = createOutcomeCount(metrics)
   return {
-    reserve: ({ orderId, lines }, call) =>
-      runInBatch(
+    reserve: async ({ orderId, lines }, call) => {
+      const reservation = await runInBatch(
         {
           lineCount: lines.length,
           reads: { orderId, productIds: lines.map(({ productId }) => productId), assumesNew: true },
@@ -27,10 +33,13 @@ export function createReservationService(stock: StockRepository, runInBatch: Run
           },
         },
         call,
-      ),
+      )
+      count(outcomeOf(reservation))
+      return reservation
+    },
 
-    release: ({ orderId }, call) =>
-      runInBatch(
+    release: async ({ orderId }, call) => {
+      const released = await runInBatch(
         {
           lineCount: estimatedLinesOfRelease,
           reads: { orderId },
@@ -45,7 +54,10 @@ export function createReservationService(stock: StockRepository, runInBatch: Run
           },
         },
         call,
-      ),
+      )
+      count('released')
+      return released
+    },
 
     async reservations({ orderIds }, call) {
       const { valid } = await stock.reads(call).reservations(orderIds)
@@ -59,6 +71,24 @@ export function createReservationService(stock: StockRepository, runInBatch: Run
 
     holds: async ({ after, limit }, call) => ({ orderIds: await stock.listHolds(after, limit, call) }),
   }
+}
+
+const outcomes = ['held', 'insufficient_stock', 'unknown_product', 'refused', 'released'] as const
+type Outcome = (typeof outcomes)[number]
+
+/** Creates the function that counts the answers to reserves and releases. A repeated operation counts again. */
+function createOutcomeCount(metrics: Metrics): (outcome: Outcome) => void {
+  const help = 'Answers to reservations and releases of stock, by outcome'
+  const counter = (outcome: Outcome) =>
+    metrics.counter({ name: 'trivet_reservations_total', help }, { outcome })
+  for (const outcome of outcomes) counter(outcome)
+  return (outcome) => counter(outcome).add()
+}
+
+/** A reserve is `refused` if a release of its order has come first. */
+function outcomeOf(reservation: Reservation): Outcome {
+  if (reservation.state === 'released') return 'refused'
+  return reservation.state === 'rejected' ? reservation.rejection.code : 'held'
 }
 
 function reserve(orderId: string, lines: Line[], batch: StockBatch): ReservationRecord {

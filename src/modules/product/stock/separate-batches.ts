@@ -3,6 +3,7 @@ import { batched } from '#kernel/batching.ts'
 import type { Call } from '#kernel/call.ts'
 import { isDomainError } from '#kernel/errors.ts'
 import { createKeyedQueues } from '#kernel/keyed-queues.ts'
+import type { BatchMetrics } from '#kernel/queue-metrics.ts'
 import type { ExecuteInTransaction, Outcomes, QueuedOperations } from './batch-transaction.ts'
 import type { StockOperation } from './stock-operation.ts'
 
@@ -23,6 +24,7 @@ export function createSeparateBatches(
     maxBatchWeight: number
     weightOf: (operation: StockOperation<unknown>) => number
     pauseMs: () => number
+    metrics: BatchMetrics
   },
   execute: ExecuteInTransaction,
 ) {

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Types } from 'mongoose'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Call } from '#kernel/call.ts'
+import { createMetrics } from '#kernel/metrics.ts'
 import { call, type PortShop, startPortShop } from '#test/support/port-shop.ts'
 import { connectMongo } from '#test/support/shop.ts'
 import { type ProductPort, productPort } from '../contract.ts'
@@ -222,7 +223,7 @@ it('the queue pauses after a write conflict for as long as the batch took', asyn
       return work({})
     },
   }
-  const runInBatch = createStockQueue(repository as unknown as StockRepository)
+  const runInBatch = createStockQueue(repository as unknown as StockRepository, createMetrics())
   const runOperation = () => runInBatch({ lineCount: 1, reads: {}, decide: () => undefined }, call())
   await runOperation()
   const ended = performance.now()

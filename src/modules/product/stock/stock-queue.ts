@@ -2,6 +2,8 @@ import { createAdaptiveTimeout, recordFirst } from '#kernel/adaptive-timeout.ts'
 import { batched, callWithLatestDeadline, type Outcome } from '#kernel/batching.ts'
 import type { Call } from '#kernel/call.ts'
 import { isDomainError } from '#kernel/errors.ts'
+import type { Metrics } from '#kernel/metrics.ts'
+import { batchMetrics } from '#kernel/queue-metrics.ts'
 import { createBatchTransaction, type Outcomes, type QueuedOperations } from './batch-transaction.ts'
 import { createSeparateBatches } from './separate-batches.ts'
 import type { StockRepository } from './stock.repository.ts'
@@ -29,7 +31,7 @@ const minSharedBatchMs = 350
  * Transactions of other replicas still cause write conflicts. After a conflict this process pauses for as long as its batch
  * took. Other replicas can commit during the pause, and the next batch of this process is larger.
  */
-export function createStockQueue(stock: StockRepository): RunInBatch {
+export function createStockQueue(stock: StockRepository, metrics: Metrics): RunInBatch {
   const execute = createBatchTransaction(stock)
   let pauseMs = 0
   const queueOptions = {
@@ -39,8 +41,10 @@ export function createStockQueue(stock: StockRepository): RunInBatch {
     maxBatchWeight: maxLinesPerBatch,
     weightOf: ({ lineCount }: StockOperation<unknown>) => lineCount,
     pauseMs: () => pauseMs,
+    metrics: batchMetrics(metrics, 'stock'),
   }
-  const separate = createSeparateBatches(queueOptions, execute)
+  const separateOptions = { ...queueOptions, metrics: batchMetrics(metrics, 'stock.separate') }
+  const separate = createSeparateBatches(separateOptions, execute)
   const timeout = createAdaptiveTimeout(minSharedBatchMs)
 
   const executeShared = async (queued: QueuedOperations): Promise<Outcomes> => {

@@ -26,10 +26,13 @@ export function createStockRepository(database: Database): StockRepository {
     newId: () => new Types.ObjectId().toHexString(),
 
     reads: (call) =>
-      createStockReads(models, (read) => database.run(call, (maxTimeMS) => read({ maxTimeMS }))),
+      createStockReads(models, (read) =>
+        database.run('stock.find', call, (maxTimeMS) => read({ maxTimeMS })),
+      ),
 
     transaction: (call, work, startCommitWithinMs) =>
       database.transaction(
+        'stock.transaction',
         call,
         (session, maxTimeMS) => work(createStockTransaction(models, { session, maxTimeMS })),
         startCommitWithinMs,
@@ -38,7 +41,7 @@ export function createStockRepository(database: Database): StockRepository {
     async listHolds(after, limit, call) {
       // A corrupt reservation may have an id of another type.
       const _id = { $type: 'objectId' as const, ...(after !== undefined && { $gt: after }) }
-      const documents = await database.run(call, (maxTimeMS) =>
+      const documents = await database.run('reservations.list', call, (maxTimeMS) =>
         models.reservations
           .find({ state: 'held' as const, _id }, { _id: 1 })
           .sort({ _id: 1 })

@@ -1,0 +1,90 @@
+import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import { audit } from '#test/support/audit-command.ts'
+import { bothShapes, deployBothShapes } from '#test/support/both-shapes.ts'
+import { processEnvironment } from '#test/support/processes.ts'
+import { documentedMetrics, metricsIn, scrapeEach, scrapeSeries } from './scrapes.ts'
+
+let shops: Awaited<ReturnType<typeof deployBothShapes>>
+/** The metrics of each process, by its shape and its modules, and those of the audit. */
+const texts = new Map<string, string>()
+
+beforeAll(async () => {
+  shops = await deployBothShapes({})
+  for (const shape of bothShapes) {
+    for (const [hosted, text] of await scrapeEach(shops.deployments[shape])) {
+      texts.set(`${shape}: ${hosted}`, text)
+    }
+  }
+  texts.set('audit', (await audit(processEnvironment(), '--metrics')).stdout)
+}, 120_000)
+afterAll(() => shops.stop())
+
+it('every process of both shapes has metrics of its own', () => {
+  expect([...texts.keys()].sort()).toEqual([
+    'audit',
+    'one process: auth,product,order',
+    'split: auth',
+    'split: order',
+    'split: product',
+  ])
+  const circuits = (process: string) =>
+    [...(texts.get(process) ?? '').matchAll(/^trivet_circuit_open\{target="(\w+)"\}/gm)].map(([, to]) => to)
+  expect(circuits('split: order').sort()).toEqual(['auth', 'product'])
+  expect(circuits('split: product')).toEqual(['auth'])
+})
+
+it('every metric has a help text, the suffix of its unit, and a row with its type in docs/metrics.md', async () => {
+  const documented = await documentedMetrics()
+  const found = metricsIn(texts.values())
+  expect([...found.keys()].sort()).toEqual([...documented.keys()].sort())
+  const units =
+    /_(seconds|bytes|fds|connections|operations|requests|findings|documents|timestamp_seconds)$|_(circuit_open|primary|complete)$/
+  for (const [name, { help, type }] of found) {
+    expect(name).toMatch(/^(trivet|nodejs|process)_[a-z_]+$/)
+    expect(help, name).toMatch(/^[A-Z1].{10,}[^.]$/)
+    expect(documented.get(name), name).toBe(type)
+    expect(name.endsWith('_total'), name).toBe(type === 'counter')
+    if (type !== 'counter') expect(name).toMatch(units)
+  }
+})
+
+it('no histogram has more than eight buckets beside the one without a bound', () => {
+  for (const [process, text] of texts) {
+    const buckets = new Map<string, number>()
+    for (const [, name = '', labels = ''] of text.matchAll(/^(\w+)_bucket\{(.*)le="[\d.]+"\}/gm)) {
+      const series = `${name} ${labels}`
+      buckets.set(series, (buckets.get(series) ?? 0) + 1)
+    }
+    for (const [series, count] of buckets) expect(count, `${process}: ${series}`).toBeLessThanOrEqual(8)
+  }
+})
+
+it('the circuit to a service that does not answer is open, and closed when the service answers again', async () => {
+  const shop = shops.deployments.split
+  const { token } = await shop.customer()
+  const { productId } = await shop.product(shop.adminToken)
+  const order = () => shop.order(token, [{ productId, quantity: 1 }])
+  const open = async () =>
+    (await scrapeSeries(shop)).get('order')?.get('trivet_circuit_open{target="product"}')
+  expect((await order()).status).toBe(201)
+  expect(await open()).toBe(0)
+  process.kill(shop.pids.product ?? Number.NaN, 'SIGSTOP')
+  try {
+    await vi.waitFor(
+      async () => {
+        await Promise.all(Array.from({ length: 10 }, order))
+        expect(await open()).toBe(1)
+      },
+      { timeout: 20_000, interval: 10 },
+    )
+  } finally {
+    process.kill(shop.pids.product ?? Number.NaN, 'SIGCONT')
+  }
+  await vi.waitFor(
+    async () => {
+      await order()
+      expect(await open()).toBe(0)
+    },
+    { timeout: 15_000, interval: 100 },
+  )
+})
