@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config'
 import { noPython } from './test/contract/python.ts'
+import { noPromtool } from './test/monitoring/promtool.ts'
 import { hasBrowserTests } from './test/support/chromium.ts'
 
 export default defineConfig({
@@ -10,6 +11,7 @@ export default defineConfig({
       'test/deployment/live/**',
       'test/contract/toolchains/**',
       ...(hasBrowserTests() ? [] : ['test/browser/**']),
+      ...(noPromtool ? ['test/monitoring/promtool.test.ts'] : []),
       ...(noPython ? ['test/contract/fuzzing.test.ts'] : []),
     ],
     globalSetup: ['test/support/shared-mongod.ts'],

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { compareStatuses } from './contract/compare-statuses.ts'
 import { noPython } from './contract/python.ts'
+import { noPromtool } from './monitoring/promtool.ts'
 import { runQuickChecks } from './quick-checks.ts'
 import { chromiumMissing, hasBrowserTests } from './support/chromium.ts'
 
@@ -56,6 +57,7 @@ if (vitest) {
 rmSync(results, { recursive: true, force: true })
 
 if (!hasBrowserTests()) console.log(`\nThe tests in test/browser did not run. ${chromiumMissing}`)
+if (noPromtool) console.log(`\nThe test in test/monitoring/promtool.test.ts did not run. ${noPromtool}.`)
 if (noPython) console.log(`\nThe test in test/contract/fuzzing.test.ts did not run. ${noPython}.`)
 
 const passed = tests.passed + checks.filter((check) => check).length

@@ -30,7 +30,7 @@ it('each change of the status of an order and each answer to a reservation is co
   const { token } = await shop.customer()
   const { productId } = await shop.product(shop.adminToken, { stock: 3 })
   const buy = (quantity: number) =>
-    shop.order(token, [{ productId, quantity }], { 'Idempotency-Key': `buy ${quantity}` })
+    shop.order(token, [{ productId, quantity }], { 'Idempotency-Key': `buy-${quantity}` })
   const counted = await changes(
     [
       ...[

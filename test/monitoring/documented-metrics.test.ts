@@ -1,3 +1,6 @@
+import { spawnSync } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { audit } from '#test/support/audit-command.ts'
 import { bothShapes, deployBothShapes } from '#test/support/both-shapes.ts'
@@ -9,7 +12,7 @@ let shops: Awaited<ReturnType<typeof deployBothShapes>>
 const texts = new Map<string, string>()
 
 beforeAll(async () => {
-  shops = await deployBothShapes({})
+  shops = await deployBothShapes({ REQUEST_TIMEOUT: '2s' })
   for (const shape of bothShapes) {
     for (const [hosted, text] of await scrapeEach(shops.deployments[shape])) {
       texts.set(`${shape}: ${hosted}`, text)
@@ -59,32 +62,48 @@ it('no histogram has more than eight buckets beside the one without a bound', ()
   }
 })
 
+/** The commands of the runbook that search the metrics of a process. */
+const searches = [
+  ...(await readFile(new URL('../../docs/runbook.md', import.meta.url), 'utf8')).matchAll(
+    /localhost:3000\/metrics \| (grep [^`\n]+)/g,
+  ),
+].map(([, command = '']) => command)
+
 it('the circuit to a service that does not answer is open, and closed when the service answers again', async () => {
   const shop = shops.deployments.split
-  const { token } = await shop.customer()
+  // The first registration loads the password dictionaries, which may take longer than a request.
+  const { token } = await vi.waitFor(() => shop.customer(), { timeout: 20_000 })
   const { productId } = await shop.product(shop.adminToken)
   const order = () => shop.order(token, [{ productId, quantity: 1 }])
   const open = async () =>
     (await scrapeSeries(shop)).get('order')?.get('trivet_circuit_open{target="product"}')
   expect((await order()).status).toBe(201)
   expect(await open()).toBe(0)
+  let isOver = false
+  const buyer = async () => {
+    while (!isOver) {
+      await order()
+      await sleep(50)
+    }
+  }
   process.kill(shop.pids.product ?? Number.NaN, 'SIGSTOP')
+  const buyers = Promise.all(Array.from({ length: 8 }, buyer))
   try {
-    await vi.waitFor(
-      async () => {
-        await Promise.all(Array.from({ length: 10 }, order))
-        expect(await open()).toBe(1)
-      },
-      { timeout: 20_000, interval: 10 },
-    )
+    await vi.waitFor(async () => expect(await open()).toBe(1), { timeout: 20_000, interval: 50 })
   } finally {
     process.kill(shop.pids.product ?? Number.NaN, 'SIGCONT')
   }
-  await vi.waitFor(
-    async () => {
-      await order()
-      expect(await open()).toBe(0)
-    },
-    { timeout: 15_000, interval: 100 },
-  )
+  await vi.waitFor(async () => expect(await open()).toBe(0), { timeout: 15_000, interval: 50 })
+  isOver = true
+  await buyers
+})
+
+it('every search of the runbook finds metrics of a process', async () => {
+  const input = [...(await scrapeEach(shops.deployments.split)).values()].join('\n')
+  expect(searches.length).toBeGreaterThan(8)
+  for (const command of searches) {
+    const { status, stdout } = spawnSync('sh', ['-c', command], { input, encoding: 'utf8' })
+    expect({ command, status }).toEqual({ command, status: 0 })
+    expect(stdout.length).toBeGreaterThan(0)
+  }
 })

@@ -112,6 +112,15 @@ export function workloadSuite() {
       const labels = labelsOf(deployment)
       const container = programOf(deployment)
 
+      test('the annotations lead Prometheus to the metrics of each pod', () => {
+        const { annotations } = deployment.spec?.template.metadata ?? {}
+        expect(annotations).toEqual({
+          'prometheus.io/scrape': 'true',
+          'prometheus.io/path': '/metrics',
+          'prometheus.io/port': String(container.ports?.[0]?.containerPort),
+        })
+      })
+
       test('the liveness and startup probes call /healthz, the readiness probe calls /readyz, and a frozen process restarts within 36 s', () => {
         const { startupProbe, readinessProbe, livenessProbe, ports = [] } = container
         const [httpPort] = ports
