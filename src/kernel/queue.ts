@@ -1,10 +1,23 @@
 import pLimit from 'p-limit'
-import { type Call, requireRemainingMs, waitUntilDeadline } from './call.ts'
+import { type Call, remainingMs, requireRemainingMs, waitUntilDeadline } from './call.ts'
 import { DomainError } from './errors.ts'
 import type { QueueMetrics } from './queue-metrics.ts'
 
-/** @throws DomainError `overloaded` when too many tasks wait; `dependency_unavailable` at the deadline */
-export type Queue = <T>(call: Call, work: () => Promise<T>) => Promise<T>
+export interface Queue {
+  /**
+   * @throws DomainError `overloaded` when too many tasks wait, or so many that this one could not start before its deadline;
+   * `dependency_unavailable` at the deadline
+   */
+  <T>(call: Call, work: () => Promise<T>): Promise<T>
+  /**
+   * To be called before work that would be in vain without a place in the queue.
+   * @throws DomainError `overloaded` if a task of this call would be refused at present
+   */
+  requirePlace(call: Call): void
+}
+
+// The weight of the last duration in the mean.
+const weightOfLast = 0.2
 
 /** Creates a queue that carries out a limited number of tasks at once, and lets a limited number of them wait. */
 export function createQueue(options: {
@@ -16,19 +29,35 @@ export function createQueue(options: {
 }): Queue {
   const { name, maxConcurrent, maxWaiting, metrics } = options
   const limit = pLimit(maxConcurrent)
-  return async (call, work) => {
-    if (limit.pendingCount >= maxWaiting) {
-      metrics?.refused()
-      throw new DomainError('overloaded', `${maxWaiting} requests are waiting for ${name}; try again shortly`)
-    }
+  let meanMs: number | undefined
+
+  const requirePlace = (call: Call) => {
+    const waitMs = Math.floor(limit.pendingCount / maxConcurrent) * (meanMs ?? 0)
+    if (limit.pendingCount < maxWaiting && waitMs <= Math.max(0, remainingMs(call))) return
+    metrics?.refused()
+    const waiting = limit.pendingCount
+    throw new DomainError('overloaded', `${waiting} requests are waiting for ${name}; try again shortly`)
+  }
+
+  const measure = async <T>(work: () => Promise<T>): Promise<T> => {
+    const startedAt = performance.now()
+    const result = await work()
+    const durationMs = performance.now() - startedAt
+    meanMs = meanMs === undefined ? durationMs : meanMs + weightOfLast * (durationMs - meanMs)
+    return result
+  }
+
+  const run = async <T>(call: Call, work: () => Promise<T>): Promise<T> => {
+    requirePlace(call)
     const enteredAtMs = performance.now()
     metrics?.entered()
     const task = limit(() => {
       metrics?.left(performance.now() - enteredAtMs)
       // After the deadline the caller no longer waits. The task would only delay the tasks behind it.
       requireRemainingMs(call)
-      return work()
+      return measure(work)
     })
     return waitUntilDeadline(call, name, task)
   }
+  return Object.assign(run, { requirePlace })
 }

@@ -48,6 +48,7 @@ export function createAccounts(options: {
       }
       const fields = { requestId: call.requestId, address, action: 'registration' as const }
       return recordThrottled(record, fields, async () => {
+        passwords.requirePlace(call)
         await refuseThrottled([perAddress, ...Object.values(perName)], call)
         await countOne(perAddress, call)
         await refuseWeak('/password', registration.password, registration, call)
@@ -79,6 +80,7 @@ export function createAccounts(options: {
       client: Client,
       call: Call,
     ): Promise<void> {
+      passwords.requirePlace(call)
       await retryCompareAndSet({ subject: 'password', maxAttempts: maxPasswordAttempts }, async () => {
         const user = await users.find(userId, call)
         if (!user) throw missingAccount()

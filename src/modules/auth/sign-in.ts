@@ -42,6 +42,7 @@ export function createSignIn(options: {
   return {
     /** An unknown account and a wrong password get the same answer, at the same cost. */
     async login({ email, username = '', password }: Login, client: Client, call: Call) {
+      passwords.requirePlace(call)
       const user = await (email === undefined
         ? users.findByUsername(username, call)
         : users.findByEmail(email, call))

@@ -1,7 +1,8 @@
 import { generateKeyPairSync, sign, subtle } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
+import { readdirSync, readFileSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, getPriority } from 'node:os'
 import bcrypt from 'bcrypt'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { createMetrics } from '#kernel/metrics.ts'
@@ -18,7 +19,7 @@ afterEach(() => {
 })
 
 describe('concurrent comparisons', () => {
-  it('a comparison fails at its deadline, and does not delay later comparisons', async () => {
+  it('a comparison is refused if it could not start before its deadline, and does not delay later comparisons', async () => {
     const passwords = createPasswords({ cost: 11, threads, metrics })
     const hash = await passwords.hash('correct horse', callWithin(10_000))
     const comparisons = Array.from({ length: maxConcurrent * 40 }, (_, n) =>
@@ -27,10 +28,11 @@ describe('concurrent comparisons', () => {
         .verify('wrong', hash, callWithin(n === 0 ? 10_000 : 600))
         .catch((error: { code?: string }) => error.code),
     )
+    expect(() => passwords.requirePlace(callWithin(1))).toThrow('waiting for the password check')
     const outcomes = await Promise.all(comparisons)
     expect(outcomes).toContain(false)
-    expect(outcomes).toContain('dependency_unavailable')
-    // The expired comparisons do not delay this one.
+    expect(outcomes).toContain('overloaded')
+    // The comparisons that were refused do not delay this one.
     expect(await passwords.verify('correct horse', hash, callWithin(10_000))).toBe(true)
   })
 
@@ -91,6 +93,21 @@ describe('concurrent comparisons', () => {
     await Promise.all(Array.from({ length: 40 }, () => passwords.hash('any', callWithin(10_000))))
     expect(highest).toBe(maxConcurrent)
   })
+})
+
+/** The priorities of the threads of the pool, which only Linux has. */
+function poolPriorities(): number[] {
+  const folder = '/proc/self/task'
+  if (process.platform !== 'linux') return []
+  return readdirSync(folder)
+    .filter((id) => readFileSync(`${folder}/${id}/comm`, 'utf8').startsWith('libuv-worker'))
+    .map((id) => getPriority(Number(id)))
+}
+
+it('passwords are hashed at a lower priority than requests, where threads have one', async () => {
+  await createPasswords({ cost: 8, threads, metrics }).hash('any', callWithin(10_000))
+  const priorities = new Set(poolPriorities())
+  expect([...priorities]).toEqual(process.platform === 'linux' ? [Math.min(19, getPriority() + 10)] : [])
 })
 
 describe('the cost of a comparison', () => {

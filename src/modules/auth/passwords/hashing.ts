@@ -3,8 +3,14 @@ import type { Call } from '#kernel/call.ts'
 import type { Metrics } from '#kernel/metrics.ts'
 import { passwordBytes } from '../credentials.ts'
 import { createHashQueue } from './hash-queue.ts'
+import { lowerPoolPriority } from './pool-priority.ts'
 
 export interface Passwords {
+  /**
+   * To be called before other work of a request that hashes.
+   * @throws DomainError `overloaded` if the request would have to wait too long for a thread
+   */
+  requirePlace(call: Call): void
   /** @throws DomainError `overloaded` when too many wait; `dependency_unavailable` at the deadline */
   hash(password: string, call: Call): Promise<string>
   /**
@@ -22,8 +28,11 @@ export interface Passwords {
   isOutdated(hash: string): boolean
 }
 
+// A hash of a lower cost takes no longer than a request.
+const minCostOfLowPriority = 8
+
 /**
- * Hashes passwords with bcrypt, in a queue that leaves a core and a thread to other work.
+ * Hashes passwords with bcrypt, in a queue that leaves a core and a thread to other work, and at a lower priority than requests.
  * @param cost the cost of new hashes, as `BCRYPT_COST`
  * @param threads the number of threads in Node.js's pool
  */
@@ -36,8 +45,16 @@ export function createPasswords({
   threads: number
   metrics: Metrics
 }): Passwords {
-  const inQueue = createHashQueue(threads, metrics)
+  const queue = createHashQueue(threads, metrics)
+  let lowered: Promise<void> | undefined
+  const inQueue = <T>(call: Call, work: () => Promise<T>) =>
+    queue(call, async () => {
+      if (cost >= minCostOfLowPriority) lowered ??= lowerPoolPriority()
+      await lowered
+      return work()
+    })
   return {
+    requirePlace: queue.requirePlace,
     hash: (password, call) => inQueue(call, () => bcrypt.hash(password, cost)),
     verify: (password, hash, call, around = (compare) => compare()) =>
       inQueue(call, () =>
