@@ -201,6 +201,26 @@ describe('an inconsistency with exactly one right repair', () => {
         }
       },
     ],
+    [
+      'a wrong mark in lists',
+      'in_stock_off',
+      async ({ product }) => {
+        await product.collection('products').updateMany({}, { $set: { inStock: false } })
+        return {
+          subject: cup.productId,
+          right: async () => {
+            const found = await product.collection('products').find().sort({ name: 1 }).toArray()
+            // No list has the deleted product.
+            expect(found.map(({ name, inStock }) => [name, inStock])).toEqual([
+              ['Cup', true],
+              ['Gone', false],
+              ['Pot', true],
+            ])
+            expect(await product.collection('stockLedger').findOne({ by: 'audit' })).toBeNull()
+          },
+        }
+      },
+    ],
     ...(['cancelled', 'rejected'] as const).map((status): (typeof faults)[number] => [
       `a hold of a ${status} order`,
       'hold_left',

@@ -13,7 +13,7 @@ const repairTimeoutMs = 30_000
  * equal. All books are read from one snapshot, so that concurrent operations cause no finding.
  *
  * A finding can be repaired if two of these three figures agree, and the third one is a field of the product. The repair sets
- * that field. If no two figures agree, the right ones are unknown.
+ * that field. If no two figures agree, the right ones are unknown. If the books balance, `inStock` is checked and repaired too.
  */
 export function auditStock({ books, stock }: { books: BooksRepository; stock: StockRepository }): Audit {
   return {
@@ -58,6 +58,10 @@ function findFaultsOfBooks(stock: StockRepository, read: ProductBooks): Fault[] 
   const faults: Fault[] = []
   if (read.ledger !== read.stocked) faults.push({ code: 'ledger_off', message: 'the ledger is wrong' })
   if (read.stock < 0) faults.push({ code: 'stock_negative', message: 'the stock is negative' })
+  if (faults.length === 0 && !read.hasRightMark) {
+    const message = 'inStock does not say whether there is stock'
+    faults.push({ code: 'in_stock_off', message, repair: () => correctMark(stock, read) })
+  }
   return faults
 }
 
@@ -107,4 +111,13 @@ async function correct(
     return true
   })
   return isDone ? changes : undefined
+}
+
+/** Corrects `inStock`. The ledger gets no entry, because no figure of the books changes. */
+async function correctMark(stock: StockRepository, read: ProductBooks): Promise<string | undefined> {
+  const unchanged = { stock: read.stock, stocked: read.stocked }
+  const isDone = await stock.transaction(createCall(repairTimeoutMs, 'audit'), (transaction) =>
+    transaction.correctBooks(read, unchanged),
+  )
+  return isDone ? `inStock → ${read.stock > 0}` : undefined
 }

@@ -34,7 +34,7 @@ export const createBooksRepository = (database: Database): BooksRepository => ({
       const documents = database.connection.collection<ProductDocument>('products').find({}, options)
       let products = 0
       for await (const document of documents) {
-        const { _id, version, stock, stocked } = document
+        const { _id, version, stock, stocked, inStock, deleted } = document
         const productId = String(_id)
         const heldOfProduct = held.get(productId) ?? 0
         held.delete(productId)
@@ -49,6 +49,7 @@ export const createBooksRepository = (database: Database): BooksRepository => ({
           held: heldOfProduct,
           answered: answered.get(productId) ?? 0,
           ledger: ledger.get(productId) ?? 0,
+          hasRightMark: deleted || inStock === stock > 0,
         })
       }
       const holdsOfUnknownProducts = [...held].map(([productId, sum]) => ({ productId, held: sum }))

@@ -105,4 +105,6 @@ export interface ProductBooks {
   answered: number
   /** The sum of all changes in the ledger. */
   ledger: number
+  /** Whether the stored `inStock` is what `stock` says. Lists filter by it. It does not matter for a deleted product. */
+  hasRightMark: boolean
 }
