@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import type { Context } from 'hono'
 import type { AppEnv } from '#kernel/http/app-env.ts'
 import { cacheControl, respondWith, varyBy } from '#kernel/http/caching.ts'
@@ -10,6 +9,7 @@ import { entryPoints } from './documentation-api.ts'
 import { preferredType } from './negotiation.ts'
 import { assetNames, createPageAssets } from './page-assets.ts'
 import { type ProblemType, problemListPage, problemPage } from './pages/problem-pages.ts'
+import { referencePage } from './pages/reference-page.ts'
 import { rootPage } from './pages/root-page.ts'
 import { pagePolicy, referencePolicy } from './security-headers.ts'
 
@@ -26,20 +26,11 @@ export function documentationRoutes(options: {
   const router = createRouter()
   const assets = createPageAssets()
 
-  // The document is created at the first request, because most processes never need it, and it takes memory.
-  let openApi: Representation | undefined
-  router.get('/openapi.json', (c) => {
-    openApi ??= jsonOf(document())
-    return respondWith(c, openApi, cacheControl.revalidated)
-  })
+  const openApi = madeOnce(() => jsonOf(document()))
+  router.get('/openapi.json', (c) => respondWith(c, openApi(), cacheControl.revalidated))
 
-  let referencePage: string | undefined
-  router.get('/docs', (c) => {
-    referencePage ??= readFileSync(new URL('reference/reference.html', import.meta.url), 'utf8')
-      .replaceAll('{assets}', assets().folder)
-      .replace('{demo}', String(demo))
-    return respondPage(c, referencePage, referencePolicy)
-  })
+  const reference = madeOnce(() => pageOf(referencePage(assets().folder, demo)))
+  router.get('/docs', (c) => respondWithPage(c, reference(), referencePolicy))
 
   router.get(`/docs/assets/:version/:file{${assetNames}}`, (c) => {
     const { folder, files } = assets()
@@ -53,22 +44,26 @@ export function documentationRoutes(options: {
     )
   })
 
-  router.get('/', (c) => respondToReader(c, entryPoints, () => rootPage(assets().folder)))
-
-  const types = new Map(
-    Object.entries(problems).map(([code, problem]) => [
-      code,
-      problemType(code, problem, examples.get(code) as object),
-    ]),
+  router.get(
+    '/',
+    toReaders(entryPoints, () => rootPage(assets().folder)),
   )
-  router.get('/problems', (c) => {
-    const all = [...types.values()]
-    return respondToReader(c, { data: all }, () => problemListPage(all, assets().folder))
-  })
+
+  const types = Object.entries(problems).map(([code, problem]) =>
+    problemType(code, problem, examples.get(code) as object),
+  )
+  router.get(
+    '/problems',
+    toReaders({ data: types }, () => problemListPage(types, assets().folder)),
+  )
+
+  const descriptions = new Map(
+    types.map((type) => [type.code, toReaders(type, () => problemPage(type, assets().folder))]),
+  )
   router.get('/problems/:code', (c) => {
-    const type = types.get(c.req.param('code'))
-    if (!type) throw routeNotFound(c.req.path)
-    return respondToReader(c, type, () => problemPage(type, assets().folder))
+    const respond = descriptions.get(c.req.param('code'))
+    if (!respond) throw routeNotFound(c.req.path)
+    return respond(c)
   })
 
   return router
@@ -79,16 +74,30 @@ function problemType(code: string, problem: Problem, example: object): ProblemTy
   return { type: `/problems/${code}`, code, status, title, meaning, advice, retryable, example }
 }
 
-function respondPage(c: Context<AppEnv>, page: string, policy: string): Response {
+/** Makes a representation at the first request for it, because most processes never need it, and it takes memory. */
+function madeOnce<Body>(make: () => Representation<Body>): () => Representation<Body> {
+  let made: Representation<Body> | undefined
+  return () => {
+    made ??= make()
+    return made
+  }
+}
+
+const pageOf = (html: string) => representationOf(html, 'text/html; charset=UTF-8')
+
+function respondWithPage(c: Context<AppEnv>, page: Representation, policy: string): Response {
   c.get('headers')['content-security-policy'] = policy
-  return respondWith(c, representationOf(page, 'text/html; charset=UTF-8'), cacheControl.revalidated)
+  return respondWith(c, page, cacheControl.revalidated)
 }
 
 /** Answers a person with a page, and a program with JSON that is readable in a terminal too. */
-function respondToReader(c: Context<AppEnv>, content: object, page: () => string): Response {
-  varyBy(c, 'Accept')
-  const type = preferredType(c.req.header('Accept'), ['application/json', 'text/html'])
-  if (type === 'text/html') return respondPage(c, page(), pagePolicy)
-  const text = `${JSON.stringify(content, null, 2)}\n`
-  return respondWith(c, representationOf(text, 'application/json'), cacheControl.revalidated)
+function toReaders(content: object, html: () => string): (c: Context<AppEnv>) => Response {
+  const page = madeOnce(() => pageOf(html()))
+  const json = madeOnce(() => representationOf(`${JSON.stringify(content, null, 2)}\n`, 'application/json'))
+  return (c) => {
+    varyBy(c, 'Accept')
+    const type = preferredType(c.req.header('Accept'), ['application/json', 'text/html'])
+    if (type === 'text/html') return respondWithPage(c, page(), pagePolicy)
+    return respondWith(c, json(), cacheControl.revalidated)
+  }
 }

@@ -8,8 +8,24 @@ const pages = [
   ['/openapi.json', 'OpenAPI document'],
 ] as const
 
-/** A page without scripts. `html` escapes what it inserts. */
-export const layout = (options: { title: string; assets: string; main: Html; current?: string }): string =>
+interface PageOptions {
+  title: string
+  /** The path of the folder of the page's files. */
+  assets: string
+  /** The path of the page, if the bar has a link to it. */
+  current?: string
+}
+
+/** A page with the bar at its top. `html` escapes what it inserts. */
+export const pageWithBar = (
+  options: PageOptions & {
+    content: Html
+    /** More elements of the head. */
+    head?: Html
+    /** More elements of the bar. */
+    controls?: Html
+  },
+): string =>
   html`<!doctype html>
 <html lang="en">
   <head>
@@ -18,21 +34,28 @@ export const layout = (options: { title: string; assets: string; main: Html; cur
     <meta name="color-scheme" content="light dark">
     <title>${options.title}</title>
     <link rel="icon" href="${options.assets}/icon.svg" type="image/svg+xml">
-    <link rel="stylesheet" href="${options.assets}/page.css">
+    <link rel="stylesheet" href="${options.assets}/page.css">${options.head}
   </head>
   <body>
     <header class="bar">
       <a class="brand" href="/"><img src="${options.assets}/icon.svg" alt="" width="28" height="28">Trivet</a>
       <nav aria-label="Pages">
         ${pages.map(([path, name]) => html`<a href="${path}"${options.current === path && html` aria-current="page"`}>${name}</a>`)}
-      </nav>
-    </header>
-    <main class="text">
-${options.main}
-    </main>
+      </nav>${options.controls}
+    </header>${options.content}
   </body>
 </html>
 `.toString()
+
+/** A page of text, without scripts. */
+export const layout = ({ main, ...options }: PageOptions & { main: Html }): string =>
+  pageWithBar({
+    ...options,
+    content: html`
+    <main class="text">
+${main}
+    </main>`,
+  })
 
 /** Shows text with the one element of Markdown that the descriptions of problems have: code between backticks. */
 export const inlineMarkdown = (text: string): Html[] =>

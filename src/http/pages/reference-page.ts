@@ -1,31 +1,24 @@
-<!doctype html>
-<html lang="en">
-  <head>
-    <meta charset="utf-8">
-    <meta name="viewport" content="width=device-width, initial-scale=1">
-    <meta name="color-scheme" content="light dark">
-    <title>Trivet API reference</title>
-    <link rel="icon" href="{assets}/icon.svg" type="image/svg+xml">
-    <link rel="stylesheet" href="{assets}/page.css">
-    <link rel="stylesheet" href="{assets}/reference.css">
-    <script src="{assets}/swagger-ui-bundle.js" defer></script>
-    <script src="{assets}/reference.js" type="module"></script>
-  </head>
-  <body>
-    <header class="bar">
-      <a class="brand" href="/"><img src="{assets}/icon.svg" alt="" width="28" height="28">Trivet</a>
-      <nav aria-label="Pages">
-        <a href="/docs" aria-current="page">Reference</a>
-        <a href="/problems">Problems</a>
-        <a href="/openapi.json">OpenAPI document</a>
-      </nav>
+import { html } from 'hono/html'
+import { pageWithBar } from './layout.ts'
+
+/** The page in which Swagger UI shows the document. @param demo whether a button signs in with the demo's account */
+export const referencePage = (assets: string, demo: boolean): string =>
+  pageWithBar({
+    title: 'Trivet API reference',
+    current: '/docs',
+    assets,
+    head: html`
+    <link rel="stylesheet" href="${assets}/reference.css">
+    <script src="${assets}/swagger-ui-bundle.js" defer></script>
+    <script src="${assets}/reference.js" type="module"></script>`,
+    controls: html`
       <div class="session">
         <p id="session-state" role="status"></p>
-        <button id="sign-in-demo" type="button" class="button primary" data-demo="{demo}" hidden>Sign in with the demo account</button>
+        <button id="sign-in-demo" type="button" class="button primary" data-demo="${String(demo)}" hidden>Sign in with the demo account</button>
         <button id="sign-in" class="button" type="button" hidden>Sign in</button>
         <button id="sign-out" class="button" type="button" hidden>Sign out</button>
-      </div>
-    </header>
+      </div>`,
+    content: html`
     <dialog id="sign-in-dialog" aria-labelledby="sign-in-title">
       <form id="sign-in-form">
         <h2 id="sign-in-title">Sign in</h2>
@@ -41,6 +34,5 @@
     </dialog>
     <div id="reference">
       <noscript><p class="notice">The reference needs JavaScript. <a href="/openapi.json">/openapi.json</a> has the same content for programs.</p></noscript>
-    </div>
-  </body>
-</html>
+    </div>`,
+  })
