@@ -132,6 +132,7 @@ export const currency = z
   .regex(/^[A-Z]{3}$/, 'must be the code of a currency (ISO 4217): three upper-case letters')
   .openapi({ description: 'The currency of the amounts (ISO 4217). The server sets it.' })
 
+const defaultLimit = 20
 const limitRule = 'must be an integer from 1 to 100'
 /** The query parameter `limit` of all lists. */
 export const limit = z
@@ -139,13 +140,13 @@ export const limit = z
   .regex(/^-?(0|[1-9]\d*)$/, { message: limitRule, abort: true })
   .transform(Number)
   .pipe(z.number().min(1, limitRule).max(100, limitRule))
-  .optional()
+  .default(defaultLimit)
   .openapi({
     type: 'integer',
     format: 'int32',
     minimum: 1,
     maximum: 100,
-    default: 20,
+    default: defaultLimit,
     description: 'The maximum number of entries on the page.',
   })
 

@@ -31,7 +31,7 @@ function addReads(router: Router, service: OrderService, guard: Guard, currency:
   const middleware = guard('customer')
 
   router.openapi({ ...orderApi.listOrders, middleware }, async (c) => {
-    const { sort, limit = 20, cursor, ...filters } = c.req.valid('query')
+    const { sort, limit, cursor, ...filters } = c.req.valid('query')
     const after = cursor === undefined ? undefined : decodePosition([sort, filters], cursor)
     const read = sort === 'updated' ? service.follow : service.list
     const { data, next } = await read(filters, { after, limit }, c.get('principal'), c.get('call'))
@@ -46,7 +46,7 @@ function addReads(router: Router, service: OrderService, guard: Guard, currency:
 
   router.openapi({ ...orderApi.listOrderHistory, middleware }, async (c) => {
     const { id } = c.req.valid('param')
-    const { limit = 20, cursor } = c.req.valid('query')
+    const { limit, cursor } = c.req.valid('query')
     const [, skip] = cursor === undefined ? [id, 0] : decodeCursor(historyCursor(id), cursor)
     const page = await service.history(id, { skip, limit }, c.get('principal'), c.get('call'))
     return respondWith(c, jsonOf({ ...page, data: page.data.map(statusChangeResponse) }))

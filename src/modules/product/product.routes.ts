@@ -30,7 +30,7 @@ export function productRoutes(service: ProductService, guard: Guard, currency: s
   }
 
   router.openapi(productApi.listProducts, async (c) => {
-    const { limit = 20, cursor, q, sort, ...filters } = c.req.valid('query')
+    const { limit, cursor, q, sort, ...filters } = c.req.valid('query')
     const list =
       q === undefined
         ? { ...filters, sort: sort ?? ('newest' as const) }
@@ -102,7 +102,7 @@ function addStockRoutes(
 
   router.openapi({ ...productApi.listStockChanges, middleware: guard('admin') }, async (c) => {
     const { id } = c.req.valid('param')
-    const { limit = 20, cursor } = c.req.valid('query')
+    const { limit, cursor } = c.req.valid('query')
     const after = cursor === undefined ? undefined : decodeLedgerPlace(id, cursor)
     return respondWith(
       c,
