@@ -40,14 +40,18 @@ export function respondWith<Body>(
   return answer as unknown as ReturnType<typeof c.json<Body, 200>>
 }
 
-/** Answers a read of a resource with a version: 304 if the client has this version already, and 200 otherwise. */
-export function respondWithVersion<Body extends { version: number }>(
+/**
+ * Answers a read of a resource with a version: 304 if the client has this version already, and 200 otherwise.
+ * @param makeBody makes the body. It is not called for a 304
+ */
+export function respondWithVersion<Body>(
   c: Context<AppEnv>,
-  body: Body,
+  version: number,
+  makeBody: () => Body,
   caching: CacheControl = cacheControl.notStored,
 ) {
   c.get('headers')['cache-control'] = caching
-  const answer = notModified(c, etag(body.version)) ? respond(c, null, 304) : respondJson(c, body, 200)
+  const answer = notModified(c, etag(version)) ? respond(c, null, 304) : respondJson(c, makeBody(), 200)
   return answer as ReturnType<typeof respondJson<Body, 200>>
 }
 

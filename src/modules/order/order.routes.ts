@@ -41,7 +41,7 @@ function addReads(router: Router, service: OrderService, guard: Guard, currency:
 
   router.openapi({ ...orderApi.getOrder, middleware }, async (c) => {
     const order = await service.find(c.req.valid('param').id, c.get('principal'), c.get('call'))
-    return respondWithVersion(c, orderResponse(order, currency))
+    return respondWithVersion(c, order.version, () => orderResponse(order, currency))
   })
 
   router.openapi({ ...orderApi.listOrderHistory, middleware }, async (c) => {

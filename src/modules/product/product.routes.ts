@@ -45,7 +45,12 @@ export function productRoutes(service: ProductService, guard: Guard, currency: s
 
   const get = async (c: Context<AppEnv>, id: string) => {
     const product = await service.get(id, c.get('call'))
-    return respondWithVersion(c, productResponse(product, currency), cacheControl.revalidated)
+    return respondWithVersion(
+      c,
+      product.version,
+      () => productResponse(product, currency),
+      cacheControl.revalidated,
+    )
   }
   // Most requests need no check beyond the id. They skip the validators, which would be a third of the work for a read.
   router.get('/products/:id', (c, next) => {
