@@ -5,7 +5,7 @@ import { launchChromium, openPage } from '../test/support/browser.ts'
 
 const url = new URL(process.argv[2] ?? 'http://localhost:3000').origin
 const browser = await launchChromium()
-const { page } = await openPage(browser, url)
+const { page } = await openPage(await browser.newContext({ baseURL: url }), url)
 await page.setViewportSize({ width: 1280, height: 1260 })
 await page.goto('/docs')
 await page.getByRole('button', { name: 'Sign in with the demo account' }).click()

@@ -1,11 +1,17 @@
-import { type Browser, chromium, type Page } from 'playwright-core'
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
 import { chromiumMissing, findChromium } from './chromium.ts'
 
-/** Starts Chromium. Its sandbox does not work for root, and containers run as root. */
+/**
+ * Starts Chromium without a network: it finds only this machine. Its sandbox does not work for root, and containers run as root.
+ */
 export async function launchChromium(): Promise<Browser> {
   const executablePath = findChromium()
   if (executablePath === undefined) throw new Error(chromiumMissing)
-  return chromium.launch({ executablePath, chromiumSandbox: process.getuid?.() !== 0 })
+  return chromium.launch({
+    executablePath,
+    chromiumSandbox: process.getuid?.() !== 0,
+    args: ['--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost'],
+  })
 }
 
 export interface WatchedPage {
@@ -14,19 +20,15 @@ export interface WatchedPage {
   faults: string[]
 }
 
-/** Opens an empty page with a storage of its own. A request to another origin than `url` fails, as it would without a network. */
-export async function openPage(browser: Browser, url: string): Promise<WatchedPage> {
-  const context = await browser.newContext({ baseURL: url })
-  context.setDefaultTimeout(20_000)
-  const faults: string[] = []
-  await context.route(
-    (target) => target.origin !== url,
-    (route) => {
-      faults.push(`request to ${route.request().url()}`)
-      return route.abort()
-    },
-  )
+/** Opens an empty page. The pages of a context share its cache, and each has a sessionStorage of its own. */
+export async function openPage(context: BrowserContext, url: string): Promise<WatchedPage> {
   const page = await context.newPage()
+  page.setDefaultTimeout(60_000)
+  const faults: string[] = []
+  // Routes that abort such requests would turn off the cache.
+  page.on('request', (request) => {
+    if (new URL(request.url()).origin !== url) faults.push(`request to ${request.url()}`)
+  })
   page.on('console', (message) => {
     // Chromium reports violations of the policy as errors, too.
     if (['error', 'warning'].includes(message.type())) faults.push(message.text())

@@ -8,8 +8,30 @@ const codesOf = (response) => {
   return examples ? [...examples.keys()] : []
 }
 
-/** @param {{ React: any }} system */
-export const plugins = ({ React }) => {
+/**
+ * The document without the paths and components that one of its parts does not refer to.
+ * @param {any} document @param {string[]} path the path of the part: a path item with one operation, or one kind of component
+ */
+function excerptOf({ paths, components, ...rest }, [section = '', name = '']) {
+  const excerpt = { ...rest, paths: /** @type {any} */ ({}), components: /** @type {any} */ ({}) }
+  if (section === 'paths') excerpt.paths[name] = paths[name]
+  else excerpt.components[name] = components[name]
+  const include = (/** @type {object} */ part) => {
+    for (const [, kind = '', name = ''] of JSON.stringify(part).matchAll(
+      /"#\/components\/(\w+)\/([^"]+)"/g,
+    )) {
+      excerpt.components[kind] ??= {}
+      if (name in excerpt.components[kind]) continue
+      excerpt.components[kind][name] = components[kind][name]
+      include(components[kind][name])
+    }
+  }
+  include(excerpt)
+  return excerpt
+}
+
+/** @param {{ React: any, fn: any }} system */
+export const plugins = ({ React, fn: { resolveSubtree } }) => {
   const { createContext, createElement: element, Fragment, useContext, useState } = React
 
   const Security = createContext([])
@@ -52,6 +74,14 @@ export const plugins = ({ React }) => {
   )
 
   return {
+    fn: {
+      // With the whole document, the start of the page and each operation that opens would take a second longer.
+      resolveSubtree: (
+        /** @type {any} */ document,
+        /** @type {string[]} */ path,
+        /** @type {object} */ options,
+      ) => resolveSubtree(excerptOf(document, path), path, options),
+    },
     // The reader has not asked for the motion of a scroll.
     statePlugins: {
       layout: {
