@@ -13,20 +13,23 @@ export interface AdminRequest {
 }
 
 /**
- * Reads the arguments of this process.
+ * Reads the arguments of `npm run admin`.
  * @throws UsageError. Its message contains no argument after the name of the command, because the argument may be a
  * password
  */
-export function readAdminRequest(modules: readonly AnyModule[]): AdminRequest | 'help' {
-  const { isSet, positionals } = readCommandLine(['json'], { mayBeSecret: true })
+export function readAdminRequest(
+  modules: readonly AnyModule[],
+  args: readonly string[],
+): AdminRequest | 'help' {
+  const { isSet, positionals } = readCommandLine(args, ['json'], { mayBeSecret: true })
   if (isSet('help')) return 'help'
-  const [name, ...args] = positionals
+  const [name, ...given] = positionals
   if (name === undefined) throw new UsageError('the command is missing')
   for (const module of modules) {
     const command = module.commands?.find((candidate) => candidate.name === name)
     if (command === undefined) continue
-    refuseWrongCount(command, args)
-    return { module: module.name, command: name, args, json: isSet('json') }
+    refuseWrongCount(command, given)
+    return { module: module.name, command: name, args: given, json: isSet('json') }
   }
   throw new UsageError(unknownCommand(name, commandsOf(modules)))
 }

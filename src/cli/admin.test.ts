@@ -1,17 +1,15 @@
 import { execFileSync, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
-import { createCall } from '#kernel/call.ts'
-import { demoCustomer } from '#src/modules/auth/demo-accounts.ts'
 import { createClient } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
+import { makeDatabaseFolder } from '#test/support/database-folder.ts'
 import { textOf } from '#test/support/output.ts'
 import { runScript, scriptEnvironment } from '#test/support/processes.ts'
-import { admin, databaseName, type Shop, startComposition, startShop } from '#test/support/shop.ts'
+import { admin, databaseName, type Shop, startShop } from '#test/support/shop.ts'
 
 const script = fileURLToPath(new URL('./admin.ts', import.meta.url))
 
@@ -50,9 +48,8 @@ const signIn = (username: string, password: string) => shop.post('/login', { bod
 describe('npm run admin -- create', () => {
   it.each([
     ['a line', 'the boat in the bottle\n'],
-    ['a line with a Windows line break', 'the boat in the bottle\r\nand more'],
     ['a line without a line break', 'the boat in the bottle'],
-    ['a line after a byte order mark', '\ufeffthe boat in the bottle\n'],
+    ['a line after a byte order mark, with a Windows line break', '\ufeffthe boat in the bottle\r\nand more'],
   ])('create reads the password of the admin from %s on standard input', async (_what, input) => {
     const name = `captain-${input.length}`
     const outcome = await run(environment, ['create', name, `${name}@example.com`], input)
@@ -68,18 +65,6 @@ describe('npm run admin -- create', () => {
 
   it.each([
     ['a name that is taken', [admin.username, 'new@example.com'], 'long and unusual', /is taken/],
-    ['an address that is taken', ['newcomer', admin.email], 'long and unusual', /already has an account/],
-    ['a malformed name', ['a b', 'new@example.com'], 'long and unusual', /username: must have 3 to 30/],
-    ['a malformed address', ['newcomer', 'nobody'], 'long and unusual', /e-mail: must be an e-mail/],
-    [
-      'a long address',
-      ['newcomer', `${'a'.repeat(250)}@example.com`],
-      'long and unusual',
-      /e-mail: must have at most 254 characters/,
-    ],
-    ['a short password', ['newcomer', 'new@example.com'], 'short', /password: must have 8 characters/],
-    ['a common password', ['newcomer', 'new@example.com'], 'trustno1', /password: .*most common/],
-    ['a password with the name', ['newcomer', 'new@example.com'], 'Newcomer 12', /password: .*username/],
     ['an empty line', ['newcomer', 'new@example.com'], '\n', /standard input is empty/],
     ['an empty input', ['newcomer', 'new@example.com'], '', /standard input is empty/],
     [
@@ -88,7 +73,7 @@ describe('npm run admin -- create', () => {
       Buffer.from('fünf Würfel', 'latin1'),
       /must be UTF-8/,
     ],
-  ])('create refuses %s, and gives the reason', async (_what, args, input, reason) => {
+  ])('create ends with 1 if it refuses %s, and prints the reason', async (_what, args, input, reason) => {
     const outcome = await run(environment, ['create', ...args], input)
     expect(outcome).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(reason) })
     const users = (await shop.collections('auth')).collection('users')
@@ -106,15 +91,6 @@ describe('npm run admin -- create', () => {
     child.stdin.write('long'.repeat(10_000))
     const [code] = await once(child, 'close')
     expect({ code, errors: errors() }).toEqual({ code: 1, errors: expect.stringContaining('is too long') })
-  })
-
-  it.each([
-    ['a-secret-on-the-line', /1 argument too many/],
-    ['--a-secret-on-the-line', /argument 4 is not an option: the options are/],
-  ])('create refuses a password as an argument (%s), and does not print it', async (argument, reason) => {
-    const outcome = await command('create', 'newcomer', 'new@example.com', argument)
-    expect(outcome).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(reason) })
-    expect(outcome.stderr).not.toContain('secret')
   })
 
   it('create works before the first start of the program', async () => {
@@ -157,94 +133,6 @@ describe('npm run admin -- promote and demote', () => {
     const token = await shop.login(ada.email, ada.password)
     expect((await shop.post('/products', { token, body: {} })).status).toBe(403)
   })
-
-  it('promote refuses an account with the public password of the demo until its password is reset', async () => {
-    const { username, password } = demoCustomer
-    await shop.post('/register', { body: demoCustomer })
-    const refused = await command('promote', username)
-    expect(refused).toMatchObject({ code: 1, stdout: '' })
-    expect(refused.stderr).toMatch(/demo has the password of the demo's customer, which is public: reset/)
-    const { body } = await signIn(username, password)
-    expect(await roleOf(body.accessToken)).toBe('customer')
-    await run(environment, ['reset-password', username], 'the boat in the bottle')
-    expect(await command('promote', username)).toMatchObject({ code: 0, stdout: 'demo is an admin now\n' })
-    await command('demote', username)
-  })
-
-  it('promote and demote change nothing if the account has the role already', async () => {
-    const ada = await shop.customer()
-    const outcome = await command('demote', ada.username)
-    expect(outcome).toMatchObject({ code: 0, stdout: `${ada.username} is not an admin\n` })
-    expect(await command('promote', admin.username)).toMatchObject({
-      code: 0,
-      stdout: `${admin.username} is an admin already\n`,
-    })
-    expect(eventsOf(outcome)).toEqual([])
-    expect((await refresh(ada.refreshToken)).status).toBe(200)
-  })
-
-  it.each(['promote', 'demote', 'sign-out', 'reset-password'])(
-    '%s refuses an account that does not exist',
-    async (name) => {
-      const outcome = await run(environment, [name, 'nobody@example.com'], 'the boat in the bottle')
-      expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining('there is no such account') })
-    },
-  )
-})
-
-describe('the last admin', () => {
-  let own: Shop
-  let theirs: Record<string, string>
-  beforeAll(async () => {
-    own = await startShop()
-    theirs = { ...environment, MONGODB_DATABASE: own.database, DATA_DIR: own.dataDir }
-  })
-  afterAll(() => own.close())
-  const admins = async () =>
-    (await own.collections('auth')).collection('users').countDocuments({ role: 'admin' })
-
-  it('demote refuses the last admin', async () => {
-    const outcome = await run(theirs, ['demote', admin.username])
-    expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining('is the last admin') })
-    expect(await admins()).toBe(1)
-    expect((await own.login(admin.email, admin.password)).length).toBeGreaterThan(0)
-  })
-
-  it('demote succeeds for a customer even if no admin exists', async () => {
-    const { username } = await own.customer()
-    const users = (await own.collections('auth')).collection('users')
-    await users.updateMany({ role: 'admin' }, { $set: { role: 'customer' } })
-    expect(await run(theirs, ['demote', username])).toMatchObject({
-      code: 0,
-      stdout: `${username} is not an admin\n`,
-    })
-    await users.updateOne({ username: admin.username }, { $set: { role: 'admin' } })
-  })
-
-  it('one of two concurrent demotions of the last two admins fails', async () => {
-    const settings = { MONGODB_DATABASE: own.database }
-    const operators = await Promise.all([1, 2].map(() => startComposition({ environment: settings })))
-    for (const { composition } of operators) await composition.connect(AbortSignal.timeout(10_000))
-    const at = (n: number, name: string, ...args: string[]) => {
-      return operators[n]?.composition.runCommand(name, {
-        args,
-        readSecret: async () => '',
-        createCall: () => createCall(20_000, 'test'),
-      })
-    }
-    const other = await own.customer()
-    for (let round = 0; round < 10; round++) {
-      await at(0, 'promote', admin.username)
-      await at(0, 'promote', other.username)
-      const both = await Promise.allSettled([
-        at(0, 'demote', admin.username),
-        at(1, 'demote', other.username),
-      ])
-      expect(both.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected'])
-      expect(await admins()).toBe(1)
-    }
-    for (const operator of operators) await operator.close()
-  })
 })
 
 it('list prints the admins only, the oldest first', async () => {
@@ -258,15 +146,6 @@ it('list prints the admins only, the oldest first', async () => {
   expect(lines[1]).toContain(admin.email)
   expect(lines.at(-1)).toMatch(new RegExp(`^${ada.username} +${ada.email} +${ada.userId} +\\d{4}-.*Z$`))
   expect(stdout).not.toContain(bob.username)
-})
-
-it('list sorts by the creation time of the accounts, not by their ids', async () => {
-  const { username } = await shop.customer()
-  await command('promote', username)
-  const users = (await shop.collections('auth')).collection('users')
-  await users.updateOne({ username }, { $set: { createdAt: new Date(0) } })
-  const { stdout } = await command('list')
-  expect(stdout.split('\n')[1]).toMatch(new RegExp(`^${username} .*1970-`))
 })
 
 describe('npm run admin -- with --json', () => {
@@ -284,29 +163,18 @@ describe('npm run admin -- with --json', () => {
       role: 'admin',
       createdAt: expect.stringMatching(/^\d{4}-.*Z$/),
     })
-    expect(JSON.parse((await command('demote', 'machine', '--json')).stdout)).toMatchObject({
-      role: 'customer',
-    })
   })
 
-  it('list --json prints up to a thousand admins through a pipe, and says whether these are all admins', async () => {
+  it('list --json prints a thousand admins through a pipe', async () => {
     const own = await startShop()
-    const theirs = { ...environment, MONGODB_DATABASE: own.database, DATA_DIR: own.dataDir }
-    const profile = (await own.get('/profile', { token: own.adminToken })).body
-    const few = await run(theirs, ['list', '--json'])
-    expect(JSON.parse(few.stdout)).toEqual({ admins: [profile], complete: true })
-
     const users = (await own.collections('auth')).collection('users')
     const { _id, ...boss } = (await users.findOne({ username: admin.username })) ?? {}
     await users.insertMany(
       Array.from({ length: 1_000 }, (_, n) => ({ ...boss, usernameKey: `boss-${n}`, emailKey: `boss-${n}` })),
     )
-    expect((await run(theirs, ['list'])).stdout).toMatch(
-      /There are more admins: these are the oldest 1000\n$/,
-    )
-
-    const { admins, complete } = JSON.parse((await run(theirs, ['list', '--json'])).stdout)
-    expect({ admins: admins.length, complete }).toEqual({ admins: 1_000, complete: false })
+    const theirs = { ...environment, MONGODB_DATABASE: own.database, DATA_DIR: own.dataDir }
+    const { admins } = JSON.parse((await run(theirs, ['list', '--json'])).stdout)
+    expect(admins).toHaveLength(1_000)
     await own.close()
   })
 })
@@ -334,61 +202,26 @@ it('reset-password replaces the password of an account, and ends its sessions', 
   expect((await signIn(ada.username, 'found it under the mat')).status).toBe(200)
 })
 
-it('reset-password replaces a password that was changed while the operator typed the new one', async () => {
-  const ada = await shop.customer()
-  const operator = await startComposition({ environment: { MONGODB_DATABASE: shop.database } })
-  await operator.composition.connect(AbortSignal.timeout(10_000))
-  const typed = async () => {
-    const body = { currentPassword: ada.password, newPassword: 'mine as long as I hold it' }
-    expect((await shop.put('/profile/password', { token: ada.token, body })).status).toBe(204)
-    return 'found it under the mat'
-  }
-  await operator.composition.runCommand('reset-password', {
-    args: [ada.username],
-    readSecret: typed,
-    createCall: () => createCall(20_000, 'test'),
-  })
-  expect((await signIn(ada.username, 'mine as long as I hold it')).status).toBe(401)
-  expect((await signIn(ada.username, 'found it under the mat')).status).toBe(200)
-  await operator.close()
-})
-
 describe('the command line of npm run admin', () => {
   it.each<[string[], number, string]>([
-    [[], 2, 'the command is missing'],
-    [['dance'], 2, 'there is no command "dance"'],
-    [['creat', 'a', 'a@example.com'], 2, 'there is no command "creat"; did you mean create?'],
-    [['resetpassword', 'a'], 2, 'there is no command "resetpassword"; did you mean reset-password?'],
-    [['\u001b[31mred'], 2, 'there is no command "\\u001b[31mred"'],
-    [['promote'], 2, 'promote: missing <username or e-mail>'],
-    [['create'], 2, 'create: missing <username> and <e-mail>'],
-    [['create', 'a'], 2, 'create: missing <e-mail>'],
-    [['create', 'a', 'a@example.com', 'b'], 2, 'create: 1 argument too many'],
-    [['list', 'a', 'b'], 2, 'list: 2 arguments too many'],
     [['list', '--frob'], 2, 'argument 2 is not an option: the options are --json, --help'],
-    [['--jsn', 'list'], 2, 'argument 1 is not an option (did you mean --json?)'],
-    [['list', '--json=yes'], 2, '--json takes no value'],
     [['--help'], 0, 'npm run admin'],
-  ])(
-    'npm run admin %j prints the fault and the usage, without any configuration',
-    async (args, code, first) => {
-      const outcome = await run({}, args)
-      expect(outcome.code).toBe(code)
-      const text = code === 0 ? outcome.stdout : outcome.stderr
-      expect(text.split('\n')[0]).toContain(first)
-      for (const name of ['create', 'promote', 'demote', 'list', 'sign-out', 'reset-password'])
-        expect(text).toContain(`  ${name} `)
-    },
-  )
+  ])('npm run admin %j ends with the usage, without any configuration', async (args, code, first) => {
+    const outcome = await run({}, args)
+    expect(outcome.code).toBe(code)
+    const text = code === 0 ? outcome.stdout : outcome.stderr
+    expect(text.split('\n')[0]).toContain(first)
+    for (const name of ['create', 'promote', 'demote', 'list', 'sign-out', 'reset-password'])
+      expect(text).toContain(`  ${name} `)
+  })
 
   it('npm run admin exits with 2 if the database does not answer, or if the module of the command is not hosted', async () => {
-    const away = await run({ ...environment, MONGODB_URI: 'mongodb://127.0.0.1:9' }, ['list'])
+    const [away, elsewhere] = await Promise.all([
+      run({ ...environment, MONGODB_URI: 'mongodb://127.0.0.1:9' }, ['list']),
+      run({ ...environment, SERVICE: 'product', AUTH_URL: 'http://127.0.0.1:9' }, ['list']),
+    ])
     expect(away.code).toBe(2)
-    const elsewhere = { ...environment, SERVICE: 'product', AUTH_URL: 'http://127.0.0.1:9' }
-    expect(await run(elsewhere, ['list'])).toMatchObject({
-      code: 2,
-      stderr: expect.stringContaining('SERVICE'),
-    })
+    expect(elsewhere).toMatchObject({ code: 2, stderr: expect.stringContaining('SERVICE') })
   })
 })
 
@@ -481,7 +314,7 @@ describe('npm run admin at a terminal', () => {
 })
 
 it('npm run admin uses the embedded MongoDB, before the first start of the program and while it runs', async () => {
-  const dataDir = await mkdtemp(join(tmpdir(), 'trivet-admin-'))
+  const dataDir = await makeDatabaseFolder()
   // The embedded MongoDB needs variables of this process, which say where mongod is.
   const embedded = { ...process.env, ...environment, MONGODB_URI: '', DATA_DIR: dataDir }
   const first = await run(embedded, ['create', 'early', 'early@example.com'], 'the boat in the bottle')

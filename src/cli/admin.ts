@@ -20,7 +20,7 @@ const migrateTimeoutMs = 60_000
 const callTimeoutMs = 30_000
 
 async function main(): Promise<void> {
-  const request = readAdminRequest(registry)
+  const request = readAdminRequest(registry, process.argv.slice(2))
   if (request === 'help') console.log(adminUsage(registry))
   else await executeRequest(request)
 }

@@ -27,7 +27,8 @@ const connectTimeoutMs = 5_000
 const queryTimeoutMs = 300_000
 
 async function main(): Promise<void> {
-  const { isSet, positionals } = readCommandLine(['repair', 'json', 'metrics'], { mayBeSecret: false })
+  const args = process.argv.slice(2)
+  const { isSet, positionals } = readCommandLine(args, ['repair', 'json', 'metrics'], { mayBeSecret: false })
   const [surplus] = positionals
   if (surplus !== undefined) throw new UsageError(`${quote(surplus)}: the audit takes options only`)
   if (isSet('help')) {

@@ -7,12 +7,13 @@ export class UsageError extends Error {
 }
 
 /**
- * Reads the arguments of this process. Every option is a flag without a value. `--help` is always an option.
+ * Reads the arguments of a program. Every option is a flag without a value. `--help` is always an option.
  * @param options.mayBeSecret whether an unknown option may be a password. The message then has its position, not its
  * text
  * @throws UsageError
  */
 export function readCommandLine<Flag extends string>(
+  args: readonly string[],
   flags: readonly Flag[],
   { mayBeSecret }: { mayBeSecret: boolean },
 ): { isSet(flag: Flag | 'help'): boolean; positionals: readonly string[] } {
@@ -20,7 +21,7 @@ export function readCommandLine<Flag extends string>(
   const options = Object.fromEntries(
     names.map((name) => [name, { type: 'boolean', ...(name === 'help' && { short: 'h' }) } as const]),
   )
-  const parsed = parseArgs({ options, allowPositionals: true, strict: false, tokens: true })
+  const parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: false, tokens: true })
   for (const token of parsed.tokens) {
     if (token.kind !== 'option') continue
     if (!names.includes(token.name)) {
