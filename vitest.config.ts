@@ -1,7 +1,12 @@
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 import { noPython } from './test/contract/python.ts'
 import { noPromtool } from './test/monitoring/promtool.ts'
 import { hasBrowserTests } from './test/support/chromium.ts'
+
+// Each test file has a process of its own, which loads the packages faster from the compiled code of an earlier process.
+process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'trivet-compile-cache')
 
 export default defineConfig({
   test: {

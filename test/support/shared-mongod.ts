@@ -1,8 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import type { TestProject } from 'vitest/node'
 import { openEmbeddedMongo } from '#src/embedded/mongod.ts'
+import { makeDatabaseFolder } from './database-folder.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -12,7 +11,8 @@ declare module 'vitest' {
 
 /** Starts one mongod for the whole run. Each test file has databases of its own in it, so that files run in parallel. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'trivet-test-'))
+  // `npm run test:load` measures, and an operator's MongoDB writes to a disk.
+  const dataDir = await makeDatabaseFolder({ mayBeInMemory: project.config.env?.LOAD !== 'full' })
   const mongod = await openEmbeddedMongo({ dataDir, log: (line) => console.log(line) })
   project.provide('mongodbUri', mongod.uri)
   return async () => {
