@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished, vi } from 'vitest'
@@ -11,6 +10,7 @@ import { createMetrics } from '#kernel/metrics.ts'
 import { createMongo } from '#kernel/mongo/connection.ts'
 import { findMongod } from '#src/embedded/mongod-binary.ts'
 import { openCollections } from '#test/support/collections.ts'
+import { makeDatabaseFolder } from '#test/support/database-folder.ts'
 import { createNode, type OwnNode, runCommand, waitUntil } from '#test/support/mongod-node.ts'
 import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
 import { processEnvironment, runScript } from '#test/support/processes.ts'
@@ -31,7 +31,7 @@ const root = `root:${password}@`
 const asUser = (name: string) => `mongodb://${name}:${password}@${primary.host}/?replicaSet=guarded`
 
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'trivet-mongods-'))
+  directory = await makeDatabaseFolder()
   const binary = await findMongod(process.env, (line) => console.log(line))
   const keyFile = join(directory, 'key')
   await writeFile(keyFile, randomBytes(60).toString('base64'), { mode: 0o600 })
@@ -273,30 +273,32 @@ describe('a standalone server at the start', () => {
 })
 
 describe('a standalone server that replaces a replica set while a process runs', () => {
-  it.each(['?replicaSet=rs', '?directConnection=true'])(
-    'a process is not ready while a standalone server replaces its replica set, and /readyz names the server (%s)',
-    async (options) => {
-      const member = ['--replSet', 'rs']
-      await standalone.restart(member)
-      await waitUntil('it is a replica set', async () => {
-        const config = { _id: 'rs', members: [{ _id: 0, host: standalone.host }] }
-        await runCommand(standalone.host, { replSetInitiate: config }).catch((error) => {
-          if (error.codeName !== 'AlreadyInitialized') throw error
-        })
-        return true
-      })
-      await isPrimary(standalone)
-      const environment = { MONGODB_URI: `mongodb://${standalone.host}/${options}`, REQUEST_TIMEOUT: '4s' }
-      const { composition, close } = await startComposition({ environment })
-      onTestFinished(close)
-      await composition.prepare(AbortSignal.timeout(25_000))
-      const get = async (path: string) => {
-        const answer = await composition.app.request(path)
-        return { status: answer.status, body: await answer.json() }
-      }
-      expect(await get('/readyz')).toEqual({ status: 200, body: { status: 'ready' } })
+  const member = ['--replSet', 'rs']
 
-      await standalone.restart([])
+  /** Starts a process with the replica set, and returns its answers. */
+  async function startWith(options: string) {
+    const environment = { MONGODB_URI: `mongodb://${standalone.host}/${options}`, REQUEST_TIMEOUT: '4s' }
+    const { composition, close } = await startComposition({ environment })
+    onTestFinished(close)
+    await composition.prepare(AbortSignal.timeout(25_000))
+    return async (path: string) => {
+      const answer = await composition.app.request(path)
+      return { status: answer.status, body: await answer.json() }
+    }
+  }
+
+  it('a process is not ready while a standalone server replaces its replica set, and /readyz names the server, with replicaSet and with directConnection', async () => {
+    await standalone.restart(member)
+    const config = { _id: 'rs', members: [{ _id: 0, host: standalone.host }] }
+    await runCommand(standalone.host, { replSetInitiate: config })
+    await isPrimary(standalone)
+    const processes = await Promise.all(['?replicaSet=rs', '?directConnection=true'].map(startWith))
+    for (const get of processes) {
+      expect(await get('/readyz')).toEqual({ status: 200, body: { status: 'ready' } })
+    }
+
+    await standalone.restart([])
+    for (const get of processes) {
       await vi.waitFor(
         async () =>
           expect(await get('/readyz')).toMatchObject({
@@ -309,14 +311,15 @@ describe('a standalone server that replaces a replica set while a process runs',
         { timeout: 15_000, interval: 50 },
       )
       expect(await get('/products')).toMatchObject({ status: 503, body: { code: 'dependency_unavailable' } })
+    }
 
-      await standalone.restart(member)
+    await standalone.restart(member)
+    for (const get of processes) {
       await vi.waitFor(
         async () => expect(await get('/readyz')).toEqual({ status: 200, body: { status: 'ready' } }),
         { timeout: 30_000, interval: 50 },
       )
       expect((await get('/products')).status).toBe(200)
-    },
-    90_000,
-  )
+    }
+  }, 120_000)
 })

@@ -1,8 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { mongo } from 'mongoose'
 import { findMongod } from '#src/embedded/mongod-binary.ts'
+import { makeDatabaseFolder } from '#test/support/database-folder.ts'
 import { createNode, type Node, type OwnNode, runCommand, waitUntil } from '#test/support/mongod-node.ts'
 
 /** A replica set of three nodes that a test can kill and restart. */
@@ -18,9 +18,12 @@ export interface ReplicaSet {
 
 const replicaSet = 'trivet'
 
-export async function startReplicaSet(): Promise<ReplicaSet> {
+/** @param settings the `settings` of the replica set, as MongoDB names them */
+export async function startReplicaSet(
+  settings: { electionTimeoutMillis?: number } = {},
+): Promise<ReplicaSet> {
   const binary = await findMongod(process.env, (line) => console.log(line))
-  const directory = await mkdtemp(join(tmpdir(), 'trivet-three-nodes-'))
+  const directory = await makeDatabaseFolder()
   const nodes: OwnNode[] = []
   const close = async () => {
     await Promise.all(nodes.map((node) => node.kill()))
@@ -32,7 +35,7 @@ export async function startReplicaSet(): Promise<ReplicaSet> {
     await Promise.all(nodes.map((node) => node.start()))
     const hosts = nodes.map(({ host }) => host)
     const [first = ''] = hosts
-    const config = { _id: replicaSet, members: hosts.map((host, _id) => ({ _id, host })) }
+    const config = { _id: replicaSet, settings, members: hosts.map((host, _id) => ({ _id, host })) }
     await runCommand(first, { replSetInitiate: config })
     const healthy = async () => {
       let target: mongo.Timestamp | undefined
