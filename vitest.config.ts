@@ -20,8 +20,9 @@ export default defineConfig({
       ...(noPython ? ['test/contract/fuzzing.test.ts'] : []),
     ],
     globalSetup: ['test/support/shared-mongod.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // These limits only end a test that hangs: a machine that has more to do may need several times as long as a quiet one.
+    testTimeout: 90_000,
+    hookTimeout: 120_000,
     // More workers would be slower on two cores, because mongod and the processes that the tests start use them too.
     maxWorkers: 2,
   },

@@ -13,9 +13,6 @@ import { outputOf } from '#test/support/output.ts'
 import { processEnvironment, runScript } from '#test/support/processes.ts'
 import { freePort } from '../embedded/free-port.ts'
 
-// Processes start slowly on a loaded machine.
-vi.setConfig({ testTimeout: 90_000 })
-
 interface Process {
   child: ChildProcess
   port: number

@@ -1,13 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { launchChromium, openPage, type WatchedPage } from '#test/support/browser.ts'
 import { type Operation, operationsOf } from '#test/support/openapi-operations.ts'
 import { type Deployment, deploy } from '#test/support/processes.ts'
-
-// A browser needs long on a loaded machine.
-vi.setConfig({ testTimeout: 120_000 })
 
 let shop: Deployment
 let browser: Browser
