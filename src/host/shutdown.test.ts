@@ -302,7 +302,7 @@ describe('the port of a process that starts', () => {
         const answer = await fetch(`http://127.0.0.1:${port}/readyz`)
         return { status: answer.status, body: (await answer.json()) as { missing: string[] } }
       },
-      { timeout: 20_000, interval: 50 },
+      { timeout: 60_000, interval: 50 },
     )
     expect(status).toBe(503)
     expect(body.missing).toContain('database of auth')
