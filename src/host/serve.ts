@@ -61,7 +61,7 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
     // rejection.
     preparing.catch(() => undefined)
     await Promise.race([preparing, sleep(maxPortDelayMs)])
-    const listener = await listen(composition.app.fetch, { ...config, logger })
+    const listener = await listen(composition.app.fetch, { ...config, logger, metrics })
     void listener.failed.then((error) => shutdown.crash('the listener failed', error))
     const facts = await preparing
     const { port } = listener

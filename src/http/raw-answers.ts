@@ -4,6 +4,7 @@ import { requestIdFrom } from '#kernel/call.ts'
 import { DomainError, validationFailed } from '#kernel/errors.ts'
 import { methodNotAllowed, renderProblem } from '#kernel/http/problem-documents.ts'
 import type { Logger } from '#kernel/logger.ts'
+import type { Metrics } from '#kernel/metrics.ts'
 import { securityHeaders } from './security-headers.ts'
 
 /** Time limits for clients. A slow client must not occupy a connection for long. */
@@ -30,11 +31,22 @@ export const malformedRequest = (): DomainError =>
 
 export type Refusals = ReturnType<typeof createRefusals>
 
-/** Makes the answers to requests that reach no route. Each one ends its connection and is logged under its request id. */
-export function createRefusals(logger: Logger | undefined) {
+const refused = {
+  name: 'trivet_http_refused_requests_total',
+  help: 'Requests that were refused before they reached the application, by the code of the problem',
+}
+
+/**
+ * Makes the answers to requests that reach no route. Each one ends its connection, is logged under its request id, and counts in
+ * the metrics.
+ */
+export function createRefusals(logger: Logger | undefined, metrics?: Metrics) {
+  for (const code of ['validation_failed', 'headers_too_large', 'request_timeout'])
+    metrics?.counter(refused, { code })
   const render = (error: DomainError, request?: IncomingMessage) => {
     const requestId = requestIdFrom(request?.headers['x-request-id']?.toString())
     const { status, headers, body } = renderProblem(error, requestId)
+    metrics?.counter(refused, { code: error.code }).add()
     logger?.info({ requestId, status, code: error.code, detail: error.message }, 'request refused')
     const closing = { 'content-length': String(Buffer.byteLength(body)), connection: 'close' }
     return {

@@ -5,6 +5,7 @@ import { Node, Yallist } from 'yallist'
 import { ConfigError } from '#kernel/config/config-error.ts'
 import { type DomainError, validationFailed } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
+import type { Metrics } from '#kernel/metrics.ts'
 import { isSystemError } from '#kernel/system-error.ts'
 import { listenFault } from './listen-address.ts'
 import {
@@ -50,15 +51,23 @@ const fixedHost = 'localhost'
  * Listens for HTTP requests.
  * @param address.requestTimeoutMs the time after which the application has answered each request
  * @param address.logger gets a line for each request that reaches no route
+ * @param address.metrics counts such requests
  * @param address.dataDir the folder with the PID file of a process that may already use the port
  * @throws ConfigError if the process cannot listen on this host and port
  */
 export async function listen(
   fetch: (request: Request) => Response | Promise<Response>,
-  address: { port: number; host: string; requestTimeoutMs: number; dataDir?: string; logger?: Logger },
+  address: {
+    port: number
+    host: string
+    requestTimeoutMs: number
+    dataDir?: string
+    logger?: Logger
+    metrics?: Metrics
+  },
   limits = defaultLimits(address.requestTimeoutMs),
 ): Promise<Listener> {
-  const refusals = createRefusals(address.logger)
+  const refusals = createRefusals(address.logger, address.metrics)
   const { listener, inFlight, drain } = createRequestListener(fetch, refusals)
   const server = createHttpServer(listener, limits)
   refuseWithoutRequest(server, { inFlight, limits, refusals })

@@ -4,7 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { audit } from '#test/support/audit-command.ts'
 import { bothShapes, deployBothShapes } from '#test/support/both-shapes.ts'
+import { scrape } from '#test/support/metrics.ts'
 import { processEnvironment } from '#test/support/processes.ts'
+import { sendRaw } from '#test/support/raw-http.ts'
 import { documentedMetrics, metricsIn, scrapeEach, scrapeSeries } from './scrapes.ts'
 
 let shops: Awaited<ReturnType<typeof deployBothShapes>>
@@ -60,6 +62,15 @@ it('no histogram has more than eight buckets beside the one without a bound', ()
     }
     for (const [series, count] of buckets) expect(count, `${process}: ${series}`).toBeLessThanOrEqual(8)
   }
+})
+
+it('a request that is refused before it reaches the application is counted by its problem', async () => {
+  const shop = shops.deployments['one process']
+  const refused = async () =>
+    (await scrape(shop)).get('trivet_http_refused_requests_total{code="validation_failed"}')
+  const before = (await refused()) ?? Number.NaN
+  expect((await sendRaw(shop.url, 'nonsense\r\n\r\n')).status).toBe(400)
+  expect(await refused()).toBe(before + 1)
 })
 
 /** The commands of the runbook that search the metrics of a process. */
