@@ -58,6 +58,7 @@ export function createGateway(options: {
     headers.set('x-request-id', c.get('call').requestId)
     headers.set('x-forwarded-for', clientOf(c).address)
     const ownerUrl = urlBySegment.get(segment)
+    let failure: unknown
     for (const target of ownerUrl === undefined ? Object.values(urls) : [ownerUrl]) {
       const signal = AbortSignal.timeout(ownerUrl === undefined ? anyServiceTimeoutMs : timeoutMs)
       try {
@@ -66,17 +67,17 @@ export function createGateway(options: {
         return answer
       } catch (error) {
         if (c.req.raw.signal.aborted) refuseIncompleteBody()
-        const { requestId } = c.get('call')
-        logger.warn({ requestId, target, err: error }, 'service did not answer')
+        failure = error
         if (!isSafe) break
+        const line = { requestId: c.get('call').requestId, target, err: error }
+        if (ownerUrl === undefined) logger.repeatable(target, 'warn', line, 'service did not answer')
       }
     }
-    throw dependencyUnavailable(`the service behind /${segment} is not available`)
+    throw dependencyUnavailable(`/${segment} is not available`, failure)
   })
 
   gateway.onError((error, c) => {
     if (error instanceof DomainError) return problemResponse(c, error)
-    logger.error({ err: error }, 'unexpected error')
     return problemResponse(c, new DomainError('internal_error', 'the gateway failed'))
   })
   return gateway

@@ -76,7 +76,7 @@ it('the split shape prints its processes, one line for a request that failed, an
   const lines = shown().slice(banner.length).split('\n')
   const failed = lines.filter((line) => line.includes('/products'))
   expect(failed).toEqual([
-    expect.stringMatching(/ERROR gateway: 503 GET \/products: service did not answer: /),
+    expect.stringMatching(/WARN {2}gateway: 503 GET \/products: \/products is not available: /),
   ])
   expect(status).toBe(503)
   expect(lines.filter((line) => line.length > 80)).toEqual([])

@@ -39,7 +39,7 @@ export function createReadiness(options: {
   const recordOutage = (since: number, reason: string) => {
     if (outageSince !== undefined) return
     outageSince = since
-    logger.warn({ error: reason }, 'MongoDB does not answer')
+    logger.warn({ reason }, 'MongoDB does not answer')
   }
 
   /**

@@ -1,7 +1,5 @@
-import type { Context } from 'hono'
 import type { Config } from '#kernel/config/load-config.ts'
 import { DomainError, dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
-import type { AppEnv } from '#kernel/http/app-env.ts'
 import { bodyLimit, maxBodyBytes } from '#kernel/http/body-limit.ts'
 import { refuseMalformedEscapes } from '#kernel/http/parameters.ts'
 import { problemResponse } from '#kernel/http/problem-documents.ts'
@@ -78,21 +76,13 @@ export function createApplication(options: {
   }
 
   app.notFound(refuseRoute)
-  app.onError((error, c) => problemResponse(c, toDomainError(error, c, logger, problems), problems))
+  app.onError((error, c) => problemResponse(c, toDomainError(error, problems), problems))
   return app
 }
 
-function toDomainError(
-  error: Error,
-  c: Context<AppEnv>,
-  logger: Logger,
-  problems: ProblemTable,
-): DomainError {
-  const { requestId } = c.get('call')
-  if (isDomainError(error)) {
-    if (error.code === 'dependency_unavailable') logger.warn({ requestId, err: error }, error.message)
-    if (error.code !== 'internal_error' && Object.hasOwn(problems, error.code)) return error
-  }
-  logger.error({ requestId, err: error }, 'unexpected error')
+/** The error that the client gets. The log line of the request has the error itself. */
+function toDomainError(error: Error, problems: ProblemTable): DomainError {
+  if (isDomainError(error) && error.code !== 'internal_error' && Object.hasOwn(problems, error.code))
+    return error
   return new DomainError('internal_error', 'the server failed; its log has the error under this request id')
 }

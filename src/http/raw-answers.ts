@@ -43,11 +43,13 @@ const refused = {
 export function createRefusals(logger: Logger | undefined, metrics?: Metrics) {
   for (const code of ['validation_failed', 'headers_too_large', 'request_timeout'])
     metrics?.counter(refused, { code })
-  const render = (error: DomainError, request?: IncomingMessage) => {
+  const render = (error: DomainError, request?: IncomingMessage, cause: unknown = error) => {
     const requestId = requestIdFrom(request?.headers['x-request-id']?.toString())
     const { status, headers, body } = renderProblem(error, requestId)
     metrics?.counter(refused, { code: error.code }).add()
-    logger?.info({ requestId, status, code: error.code, detail: error.message }, 'request refused')
+    const line = { requestId, status, code: error.code, err: cause }
+    if (status === 500) logger?.repeatable(String(cause), 'error', line, error.message)
+    else logger?.info(line, 'request refused')
     const closing = { 'content-length': String(Buffer.byteLength(body)), connection: 'close' }
     return {
       status,
@@ -65,12 +67,8 @@ export function createRefusals(logger: Logger | undefined, metrics?: Metrics) {
     /** Answers a request that Hono's adapter could not pass on, or that the application failed to answer. */
     answerUnhandled(error: unknown): Response {
       if (error instanceof RequestError) return responseOf(render(malformedRequest()))
-      const answer = render(new DomainError('internal_error', 'the application did not answer'))
-      logger?.error(
-        { requestId: answer.headers['x-request-id'], err: error },
-        'the application did not answer',
-      )
-      return responseOf(answer)
+      const failure = new DomainError('internal_error', 'the application did not answer')
+      return responseOf(render(failure, undefined, error))
     },
 
     /**

@@ -22,6 +22,9 @@ export const requestIdFormat = /^[A-Za-z0-9._-]{1,128}$/
 export const requestIdFrom = (given: string | undefined): string =>
   given !== undefined && requestIdFormat.test(given) ? given : randomUUID()
 
+/** The trace id of the call: 32 hexadecimal digits. */
+export const traceIdOf = ({ traceparent }: Call): string | undefined => traceparent?.slice(3, 35)
+
 /** Creates a call for work that no request has started. */
 export const createCall = (timeoutMs: number, requestId: string): Call => ({
   deadline: Date.now() + timeoutMs,

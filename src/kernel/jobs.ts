@@ -52,7 +52,7 @@ export function startJobs(jobs: readonly Job[], logger: Logger, metrics: Metrics
         failed.observe(took())
         failures += 1
         delayMs = Math.min(intervalMs * 2 ** failures, maxBackoffMs)
-        logger.warn({ job: name, error: String(error), retryInMs: delayMs }, 'job failed')
+        logger.warn({ job: name, err: error, retryInMs: delayMs }, 'job failed')
       }
     }
   }

@@ -1,6 +1,8 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { open } from 'node:fs/promises'
+import { mkdtemp, open, readFile, rm, truncate } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { expect, it, onTestFinished, vi } from 'vitest'
@@ -23,7 +25,7 @@ it.each(
 )(
   'a program that ends by "%s" while %i characters are being written writes all lines of its log',
   async (end, length) => {
-    const script = `logger.info({ x: 'x'.repeat(${length}) }, 'one'); logger.error('two'); logger.info('three'); ${end}`
+    const script = `logger.info({ reason: 'x'.repeat(${length}) }, 'one'); logger.error('two'); logger.info('three'); ${end}`
     const { stdout } = await promisify(execFile)(process.execPath, program(script)).catch((error) => error)
     expect(linesOf(stdout).map((line) => JSON.parse(line).msg)).toEqual(['one', 'two', 'three'])
   },
@@ -57,25 +59,53 @@ for (let round = 0; round < 400; round++) {
 }
 console.error('goes on')`
 
-it('a program whose log is not read is not blocked, and keeps the lines up to a bound', async () => {
+it('a program whose log is not read is not blocked, keeps the lines up to a bound, and counts the others', async () => {
   const child = startProgram(`${logBeyondBacklog}\n${keepRunning}`)
   expect(await firstErrorOutput(child)).toBe('goes on\n')
-  const log = textOf(child.stdout)
-  const closed = once(child, 'close')
-  child.stdin?.end()
-  await closed
-  const lines = linesOf(log())
-  // The written lines are the backlog of some 16 million characters, and those that the pipe and the flush at the exit took.
-  expect(lines.length).toBeGreaterThan(150)
-  expect(lines.length).toBeLessThan(380)
-  for (const line of lines) expect(JSON.parse(line).msg).toBe('ä'.repeat(50_000))
+  let log = ''
+  for await (const chunk of child.stdout?.setEncoding('utf8') ?? []) {
+    log += chunk
+    if (chunk.includes('linesLost')) break
+  }
+  const lines = linesOf(log).map((line) => JSON.parse(line))
+  const written = lines.slice(0, -1)
+  // The written lines are the backlog of some 16 million characters, and those that the pipe took.
+  expect(written.length).toBeGreaterThan(150)
+  expect(written.length).toBeLessThan(380)
+  for (const line of written) expect(line.msg).toBe('ä'.repeat(50_000))
+  expect(lines.at(-1)).toMatchObject({ level: 40, linesLost: 400 - written.length })
+})
+
+it('the lines that were lost while the file of the log could not grow are counted', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'trivet-log-'))
+  onTestFinished(() => rm(folder, { recursive: true }))
+  const file = join(folder, 'log')
+  const script = `
+process.stdin.on('data', (data) => logger.info(String(data)))
+for (let n = 0; n < 100; n++) logger.info('x'.repeat(1_000))
+setTimeout(() => console.error('logged'), 100)`
+  // With this limit of the shell, the file accepts some kilobytes and no more.
+  const limited = ['-c', `trap '' XFSZ; ulimit -f 8; exec "$0" "$@" >> '${file}'`, process.execPath]
+  const child = spawn('sh', [...limited, ...program(script)], { stdio: ['pipe', 'ignore', 'pipe'] })
+  onTestFinished(() => {
+    child.kill('SIGKILL')
+  })
+  await firstErrorOutput(child)
+  await truncate(file)
+  child.stdin?.write('one')
+  await vi.waitFor(async () => expect(await readFile(file, 'utf8')).toContain('linesLost'), {
+    timeout: 5_000,
+  })
+  const lines = linesOf(await readFile(file, 'utf8')).map((line) => JSON.parse(line))
+  expect(lines).toMatchObject([{ msg: 'one' }, { level: 40, linesLost: expect.any(Number) }])
+  expect(lines[1].linesLost).toBeGreaterThan(90)
 })
 
 it('a slow reader gets all lines of the log', async () => {
-  const script = `for (let n = 0; n < 20; n++) logger.info({ n }, 'x'.repeat(9_000))\nprocess.exit(0)`
+  const script = `for (let n = 0; n < 20; n++) logger.info({ pid: n }, 'x'.repeat(9_000))\nprocess.exit(0)`
   const slow = ['-c', '"$0" "$@" | { sleep 0.4; cat; }', process.execPath, ...program(script)]
   const { stdout } = await promisify(execFile)('sh', slow)
-  const numbers = linesOf(stdout).map((line) => JSON.parse(line).n)
+  const numbers = linesOf(stdout).map((line) => JSON.parse(line).pid)
   expect(numbers).toEqual(Array.from({ length: 20 }, (_, n) => n))
 })
 

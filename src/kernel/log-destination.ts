@@ -15,12 +15,18 @@ const maxExitFlushMs = 800
  * Writes lines to a file descriptor. The lines of 10 milliseconds are written together, and the rest when the process
  * exits. The lines of the last 10 milliseconds are lost if the process is killed. Lines that cannot be written are lost
  * too. A pipe or a socket never blocks the process; a file or a terminal blocks it while it writes.
+ * @param onLost is called with the number of lines that were lost so far, as soon as lines can be written again
  */
-export function createLogDestination(sharedFd: number): DestinationStream {
+export function createLogDestination(
+  sharedFd: number,
+  onLost: (linesLost: number) => void,
+): DestinationStream {
   const fd = reopenPipe(sharedFd)
   let lines = ''
   let chunk = Buffer.alloc(0)
   let isPlanned = false
+  let linesLost = 0
+  let reportedLost = 0
   /** @returns whether everything has been written */
   const write = (): boolean => {
     if (chunk.length === 0) {
@@ -31,7 +37,13 @@ export function createLogDestination(sharedFd: number): DestinationStream {
       while (chunk.length > 0) chunk = chunk.subarray(writeSync(fd, chunk))
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return false
+      linesLost += countLines(chunk)
       chunk = chunk.subarray(chunk.length)
+      return lines === ''
+    }
+    if (linesLost > reportedLost) {
+      reportedLost = linesLost
+      onLost(linesLost)
     }
     return lines === ''
   }
@@ -49,12 +61,14 @@ export function createLogDestination(sharedFd: number): DestinationStream {
   })
   return {
     write(line) {
-      if (chunk.length + lines.length > maxBacklogLength) return
-      lines += line
+      if (chunk.length + lines.length > maxBacklogLength) linesLost += 1
+      else lines += line
       if (!isPlanned) writeAfter(flushIntervalMs)
     },
   }
 }
+
+const countLines = (chunk: Buffer): number => chunk.toString('latin1').split('\n').length - 1
 
 /**
  * Opens a pipe again, in non-blocking mode, if the system allows it. All processes that share a descriptor share its mode, and

@@ -1,8 +1,7 @@
 import { styleText } from 'node:util'
 import type { DestinationStream } from 'pino'
+import type { LogMember } from './log-members.ts'
 
-/** The number of failed requests whose cause is kept until the request itself is logged. */
-const maxPendingCauses = 100
 const standardWidth = 80
 
 interface Line extends Record<string, unknown> {
@@ -11,47 +10,31 @@ interface Line extends Record<string, unknown> {
   service: string
   module?: string
   msg?: string
-  requestId?: string
+  method?: string
+  path?: string
+  status?: number
+  count?: number
   err?: { message: string; stack?: string }
 }
 
-/** The members of a line that the short form omits, or shows without their names. */
-const unnamed = [
+/** The members of a line that is no request which the short form omits, or shows without their names. */
+const unnamed: ReadonlySet<string> = new Set<LogMember>([
   'level',
   'time',
   'service',
   'module',
   'msg',
   'requestId',
-  'traceparent',
   'err',
-  'method',
-  'path',
-  'status',
-  'ms',
-]
+])
 
-/**
- * Writes each log line as one line that fits the width of the terminal. The cause of a failed request is logged before the
- * request; both are shown in one line. Only a crash is shown with its stack.
- */
+/** Writes each log line as one line that fits the width of the terminal. Only a crash is shown with its stack. */
 export function terminalLog(terminal: NodeJS.WriteStream): DestinationStream {
-  const causes = new Map<string, string>()
   return {
     write(json) {
       const line = JSON.parse(json) as Line
-      const { requestId } = line
-      const isRequest = line.status !== undefined
-      if (requestId !== undefined && line.err && !isRequest) {
-        causes.set(requestId, messageOf(line))
-        const [oldest = ''] = causes.keys()
-        if (causes.size > maxPendingCauses) causes.delete(oldest)
-        return
-      }
-      const cause = requestId === undefined ? undefined : causes.get(requestId)
-      if (requestId !== undefined) causes.delete(requestId)
       const head = `${new Date(line.time).toTimeString().slice(0, 8)} ${labelOf(line.level)} `
-      const text = `${sourceOf(line)}${isRequest ? requestOf(line, cause) : messageOf(line)}`
+      const text = sourceOf(line) + (line.status === undefined ? messageOf(line) : requestOf(line))
       const width = (terminal.columns || standardWidth) - head.length
       const colour = line.level >= 50 ? 'red' : 'yellow'
       const stack = line.level >= 60 && line.err?.stack ? `${line.err.stack}\n` : ''
@@ -68,21 +51,21 @@ function sourceOf({ service, module }: Line): string {
   return source === undefined ? '' : `${source}: `
 }
 
-function requestOf({ method, path, status }: Line, cause: string | undefined): string {
-  const reason = cause === undefined ? '' : `: ${cause}`
-  return `${status} ${method} ${path}${reason}`
+function requestOf({ method = '', path = '', status, count = 1, err }: Line): string {
+  const repeats = count === 1 ? '' : ` (${count} times)`
+  const reason = err ? `: ${err.message}` : ''
+  return `${status} ${method} ${path}${repeats}${reason}`
 }
 
 function messageOf(line: Line): string {
-  const { msg = '', err, method, path } = line
+  const { msg = '', err } = line
   const reason = err?.message ?? ''
   // The error's message replaces a log message that it starts with, because it continues with the causes.
   const description = reason.startsWith(msg) ? reason : [msg, reason].filter((part) => part !== '').join(': ')
-  const request = method === undefined ? '' : `${method} ${path}`
   const members = Object.entries(line)
-    .filter(([name]) => !unnamed.includes(name))
+    .filter(([name]) => !unnamed.has(name))
     .map(([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value) : value}`)
-  return [description, request, ...members].filter((part) => part !== '').join(' ')
+  return [description, ...members].join(' ')
 }
 
 /** Returns one line without control characters. A text that is too long ends with an ellipsis. */

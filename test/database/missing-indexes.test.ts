@@ -1,19 +1,17 @@
-import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { registry } from '#src/registry.ts'
 import type { Account, Answer } from '#test/support/client.ts'
+import { recordLog } from '#test/support/recorded-log.ts'
 import { databaseName, type Shop, startComposition, startShop } from '#test/support/shop.ts'
 
 // An index may be hidden by an operator, dropped by mistake, or left out of a restored backup.
 
-interface Line {
-  level: number
-  msg: string
-  [field: string]: unknown
-}
-const lines: Line[] = []
-const logger = pino({}, { write: (line: string) => lines.push(JSON.parse(line)) })
-const warnings = () => lines.filter(({ level, msg }) => level === 40 && msg.includes('missing or hidden'))
+const { logger, lines } = await recordLog()
+/** The first warning of each index. */
+const warnings = () =>
+  lines.filter(
+    ({ level, msg, count }) => level === 40 && msg.includes('missing or hidden') && count === undefined,
+  )
 
 const database = databaseName()
 const environment = { MONGODB_DATABASE: database, RETENTION: '3d' }

@@ -8,7 +8,7 @@ export interface Figure {
   /** What was measured, with its percentile or its kind, such as `reads, p99`. */
   name: string
   value: number
-  unit: 'ms' | 's' | 'MiB' | '%' | '×' | ''
+  unit: 'ms' | 's' | 'KiB/s' | 'MiB' | '%' | '×' | ''
   atMost?: number
   atLeast?: number
 }

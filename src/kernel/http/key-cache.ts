@@ -54,7 +54,7 @@ export function createKeyCache(source: KeySource, logger: Logger) {
     sharedFetch(call).catch((error: unknown) => {
       // The next attempt is delayed, so that not every request makes one. The known keys stay in use.
       refreshAt = Date.now() + retryAfterMs
-      logger.warn({ error: String(error) }, 'could not refresh the key set, using the cached one')
+      logger.warn({ err: error }, 'could not refresh the key set, using the cached one')
     })
   }
 

@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import { DomainError, type ErrorCode, excerpt } from '#kernel/errors.ts'
+import { DomainError, type ErrorCode, excerpt, isDomainError } from '#kernel/errors.ts'
 import { kernelProblems, type Problem, type ProblemTable } from './problems.ts'
 import { respond } from './respond.ts'
 
@@ -11,6 +11,10 @@ const problemFor = (code: string, table: ProblemTable): Problem =>
 
 // In UTF-16 units. Only the detail is shortened. The other members are complete.
 const maxDetailLength = 500
+
+/** The status of the answer to an error. */
+export const statusOf = (error: unknown, table: ProblemTable = kernelProblems): Problem['status'] =>
+  problemFor(isDomainError(error) ? error.code : 'internal_error', table).status
 
 /** The problem document (RFC 9457) of an error, without the members that belong to one response. */
 export function problemOf(error: DomainError, table: ProblemTable = kernelProblems): Record<string, unknown> {

@@ -5,6 +5,8 @@ import { DomainError } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { Metrics } from '#kernel/metrics.ts'
 import type { AppEnv } from './app-env.ts'
+import { statusOf } from './problem-documents.ts'
+import { logRequest } from './request-log.ts'
 import { createRequestMetrics } from './request-metrics.ts'
 
 // W3C Trace Context: version, trace id, parent id, flags.
@@ -29,7 +31,7 @@ export function requestContext(options: {
   const { timeoutMs, headers, logger, metrics } = options
   const record = metrics && createRequestMetrics(metrics)
   return async (c, next) => {
-    const started = performance.now()
+    const startedAtMs = performance.now()
     const traceparent = c.req.header('traceparent') ?? ''
     const call: Call = {
       deadline: Date.now() + timeoutMs,
@@ -38,43 +40,24 @@ export function requestContext(options: {
     }
     c.set('call', call)
     c.set('headers', { ...headers, 'x-request-id': call.requestId })
+    let failure: unknown
     try {
       await waitUntilDeadline({ ...call, deadline: call.deadline + graceMs }, 'the request', next())
+      completeHeaders(c)
     } catch (error) {
-      const line = { requestId: call.requestId, method: c.req.method, path: c.req.path, timeoutMs }
-      if (isAwaitingBody(c)) {
-        logger.info(line, 'the client did not send the request body in time')
-        c.get('headers').connection = 'close'
-        record?.(c, 408, performance.now() - started)
-        throw new DomainError('request_timeout', `the whole body must arrive within ${timeoutMs / 1_000} s`)
-      }
-      logger.error(line, 'request timed out')
-      record?.(c, 503, performance.now() - started)
-      throw error
+      failure = isAwaitingBody(c) ? refuseSlowBody(c, timeoutMs) : error
     }
-    completeHeaders(c)
-    const durationMs = performance.now() - started
-    record?.(c, c.res.status, durationMs)
-    const line = {
-      requestId: call.requestId,
-      traceparent: call.traceparent,
-      method: c.req.method,
-      path: c.req.path,
-      status: c.res.status,
-      ms: Math.round(durationMs * 10) / 10,
-    }
-    logger[levelOf(c)](line, 'request')
+    const status = failure === undefined ? c.res.status : statusOf(failure)
+    const durationMs = performance.now() - startedAtMs
+    record?.(c, status, durationMs)
+    logRequest(logger, c, { status, durationMs, error: failure ?? c.error })
+    if (failure !== undefined) throw failure
   }
 }
 
-/**
- * A probe that fails during startup or shutdown is not an error. A probe that succeeds is logged at `debug`, since there are many.
- * The failure of a forwarded request has been logged as an error by the service that answered.
- */
-function levelOf(c: Context<AppEnv>): 'debug' | 'info' | 'error' {
-  const failed = c.res.status >= 500
-  if (c.get('probe')) return failed ? 'info' : 'debug'
-  return failed && !c.get('isForwarded') ? 'error' : 'info'
+function refuseSlowBody(c: Context<AppEnv>, timeoutMs: number): DomainError {
+  c.get('headers').connection = 'close'
+  return new DomainError('request_timeout', `the whole body must arrive within ${timeoutMs / 1_000} s`)
 }
 
 /** Whether the body is being read and its end has not arrived. */

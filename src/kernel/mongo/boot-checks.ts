@@ -48,7 +48,7 @@ export async function warnOfLongTransactions(connection: mongoose.Connection, lo
       )
     }
   } catch (error) {
-    logger.debug({ error: String(error) }, 'the MongoDB account may not read server parameters')
+    logger.debug({ err: error }, 'the MongoDB account may not read server parameters')
   }
 }
 

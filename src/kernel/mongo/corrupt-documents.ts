@@ -1,11 +1,10 @@
-import { LRUCache } from 'lru-cache'
 import type mongoose from 'mongoose'
 import type { Logger } from '#kernel/logger.ts'
 
 /**
  * The error of a request for a corrupt document. The answer is 500. A corrupt document has contents that this program
  * never writes, for example after a manual edit or a restore of mixed versions. Lists omit corrupt documents, the log
- * names each once a minute, and the audit finds them.
+ * names them, and the audit finds them.
  */
 export class CorruptDocument extends Error {
   constructor(what: string, id: string) {
@@ -14,9 +13,6 @@ export class CorruptDocument extends Error {
 }
 
 const maxReads = 5
-
-// The documents that the log has named within the last minute, by kind and id.
-const recentlyLogged = new LRUCache<string, true>({ max: 1_000, ttl: 60_000 })
 
 /** The filter for the documents that `filter` matches, except those with the given ids. */
 export const excluding = <Document extends { _id: unknown }>(
@@ -40,11 +36,9 @@ export async function withoutCorrupt<Document extends { _id: unknown }>(
     const documents = await read(excludedIds)
     const corruptIds = documents.filter((document) => !isValid(document)).map(({ _id }) => _id)
     if (corruptIds.length === 0) return documents
-    const ids = corruptIds.map(String).filter((id) => !recentlyLogged.has(`${what} ${id}`))
-    for (const id of ids) recentlyLogged.set(`${what} ${id}`, true)
-    if (ids.length > 0) {
-      logger.error({ ids }, `a list omits corrupt documents (${what}): npm run audit shows the details`)
-    }
+    const ids = corruptIds.map(String)
+    const message = `a list omits corrupt documents (${what}): npm run audit shows the details`
+    logger.repeatable(`${what} ${ids}`, 'error', { ids }, message)
     excludedIds.push(...corruptIds)
   }
   throw new Error(`too many documents of this list are corrupt (${what}): npm run audit shows the details`)

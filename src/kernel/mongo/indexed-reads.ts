@@ -29,12 +29,11 @@ export type IndexedRead = <T>(
 // A read without its index scans the whole collection. The limit keeps such reads from slowing down all others.
 const maxConcurrent = 2
 const maxWaiting = 100
-const warnAgainAfterMs = 60_000
 
 /**
  * Creates the function that reads through a named index. Naming it saves MongoDB the time to compare all indexes. If
  * the index is missing or hidden, MongoDB refuses the query. The read is then repeated without the index, which is
- * slow, and a warning is logged once a minute until the index exists again.
+ * slow, and a warning is logged until the index exists again.
  */
 export function createIndexedReads(database: Database, logger: Logger): IndexedRead {
   const withoutIndex = createQueue({
@@ -43,18 +42,14 @@ export function createIndexedReads(database: Database, logger: Logger): IndexedR
     maxWaiting,
     metrics: queueMetrics(database.metrics, 'lists_without_index'),
   })
-  const warnedAt = new Map<string, number>()
 
-  const warn = ({ collection, index }: Source) => {
-    const name = `${collection} ${JSON.stringify(index)}`
-    const now = performance.now()
-    if (now - (warnedAt.get(name) ?? Number.NEGATIVE_INFINITY) < warnAgainAfterMs) return
-    warnedAt.set(name, now)
-    logger.warn(
+  const warn = ({ collection, index }: Source) =>
+    logger.repeatable(
+      `${collection} ${JSON.stringify(index)}`,
+      'warn',
       { collection, index },
       'an index is missing or hidden, so that its queries are slow: unhide the index, or restart a process, which creates it',
     )
-  }
 
   return async (call, source, read) => {
     try {

@@ -45,7 +45,7 @@ export async function createMissingIndexes(
     }
     if (missing.length === 0) continue
     if (isExpected) {
-      const keys = missing.map(({ key }) => key)
+      const keys = missing.map(({ key }) => JSON.stringify(key))
       logger.warn({ ...where, keys }, 'indexes are missing and will be created again')
     }
     await createIndexes(db, collection, missing)

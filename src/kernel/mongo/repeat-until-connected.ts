@@ -58,7 +58,7 @@ export async function repeatUntilConnected<T>(
           ? dependencyUnavailable(`MongoDB is not available: ${message}`, error)
           : new ConfigError([message])
       if (signal.aborted || performance.now() >= setupEndsAt) throw giveUp()
-      logger.warn({ error: message, retryInMs }, 'waiting for MongoDB')
+      logger.warn({ reason: message, retryInMs }, 'waiting for MongoDB')
       await sleep(retryInMs, undefined, { signal }).catch(() => {
         throw giveUp()
       })

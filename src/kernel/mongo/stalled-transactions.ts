@@ -63,7 +63,7 @@ export function createStallWatch(
     nextCheckAt = now + checkIntervalMs
     killStalled().catch((error: unknown) => {
       isAllowed = !isRefusal(error)
-      logger.debug({ error: String(error) }, 'could not check for stalled transactions')
+      logger.debug({ err: error }, 'could not check for stalled transactions')
     })
   }
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel'
 import { type Call, remainingMs, waitUntilDeadline } from '#kernel/call.ts'
-import { DomainError, dependencyUnavailable, type ErrorCode, isDomainError } from '#kernel/errors.ts'
+import { type DomainError, dependencyUnavailable, type ErrorCode, isDomainError } from '#kernel/errors.ts'
 import { errorOf } from '#kernel/http/problem-documents.ts'
 import { kernelProblems, type ProblemTable } from '#kernel/http/problems.ts'
 import type { Logger } from '#kernel/logger.ts'
@@ -112,7 +112,7 @@ export function createHttpClient(options: {
           redirect: 'error',
         }
         if (body !== undefined) init.body = JSON.stringify(body)
-        return parse(await readAnswer(send(`${url}${path}`, init), target, logger))
+        return parse(await readAnswer(send(`${url}${path}`, init), target))
       }
 
       for (let attempt = 1; ; attempt++) {
@@ -140,7 +140,7 @@ export function createHttpClient(options: {
 
 const forwardedCodes = new Set<ErrorCode>(['dependency_unavailable', 'overloaded'])
 
-async function readAnswer(response: Promise<Response>, target: string, logger: Logger): Promise<unknown> {
+async function readAnswer(response: Promise<Response>, target: string): Promise<unknown> {
   let status: number
   let answer: unknown
   try {
@@ -154,9 +154,6 @@ async function readAnswer(response: Promise<Response>, target: string, logger: L
   const refusal = errorOf(answer)
   if (refusal && forwardedCodes.has(refusal.code)) throw refusal
   // Any other refusal is a fault of one of the two services (in the credential, the route or the format), not of the client.
-  logger.error(
-    { target, status, code: refusal?.code, detail: refusal?.message },
-    'another service refused the call',
-  )
-  throw new DomainError('dependency_unavailable', `${target} is not available`)
+  const reason = `it answered ${status} ${refusal ? `${refusal.code}: ${refusal.message}` : ''}`
+  throw dependencyUnavailable(`${target} is not available`, new Error(reason))
 }

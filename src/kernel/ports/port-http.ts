@@ -79,7 +79,13 @@ export function portRoutes<Type>(port: Port<Type>, implementation: Type, logger:
             return { result: await operation(parsed.data, { ...call, deadline }) }
           } catch (error) {
             if (isDomainError(error)) return { problem: problemOf(error) }
-            logger.error({ requestId: call.requestId, err: error }, 'unexpected error')
+            const line = { requestId: call.requestId, err: error }
+            logger.repeatable(
+              `${port.name} ${name} ${error}`,
+              'error',
+              line,
+              'a call of another service failed',
+            )
             return { problem: problemOf(new DomainError('internal_error', `${port.name} failed`)) }
           }
         }),
