@@ -36,10 +36,10 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
   const shape = config.hosted.length === modules.length ? 'one process' : config.hosted.join(', ')
   const logOptions = { level: config.logLevel, human: !config.production && process.stdout.isTTY === true }
   const service = shape === 'one process' ? 'all' : config.hosted.join(',')
-  const logger = await createLogger({ ...logOptions, service })
-  shutdown.reportTo(logger)
   const metrics = createMetrics()
   addProcessMetrics(metrics)
+  const logger = await createLogger({ ...logOptions, service, metrics })
+  shutdown.reportTo(logger)
   const { signal, stopped } = shutdown
   for (const misnamed of config.misnamedSettings) logger.warn(misnamed, misnamedSettingWarning(misnamed))
   // The embedded MongoDB may have to be downloaded, and a port in use should be reported before that. With another

@@ -1,5 +1,6 @@
 import { constants, fstatSync, openSync, writeSync } from 'node:fs'
 import type { DestinationStream } from 'pino'
+import type { Metrics } from './metrics.ts'
 
 // The maximum length of the waiting lines, in characters, and of the chunk that is being written, in bytes. If the
 // reader of the log stops reading, further lines are lost, and the process continues.
@@ -15,11 +16,11 @@ const maxExitFlushMs = 800
  * Writes lines to a file descriptor. The lines of 10 milliseconds are written together, and the rest when the process
  * exits. The lines of the last 10 milliseconds are lost if the process is killed. Lines that cannot be written are lost
  * too. A pipe or a socket never blocks the process; a file or a terminal blocks it while it writes.
- * @param onLost is called with the number of lines that were lost so far, as soon as lines can be written again
+ * @param options.onLost is called with the number of lines that were lost so far, as soon as lines can be written again
  */
 export function createLogDestination(
   sharedFd: number,
-  onLost: (linesLost: number) => void,
+  { onLost, metrics }: { onLost: (linesLost: number) => void; metrics?: Metrics | undefined },
 ): DestinationStream {
   const fd = reopenPipe(sharedFd)
   let lines = ''
@@ -27,6 +28,10 @@ export function createLogDestination(
   let isPlanned = false
   let linesLost = 0
   let reportedLost = 0
+  metrics?.total(
+    { name: 'trivet_log_lines_lost_total', help: 'Lines of the log that could not be written' },
+    () => linesLost,
+  )
   /** @returns whether everything has been written */
   const write = (): boolean => {
     if (chunk.length === 0) {

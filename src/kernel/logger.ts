@@ -2,6 +2,7 @@ import { pino } from 'pino'
 import { excerpt, isDomainError } from './errors.ts'
 import { createLogDestination } from './log-destination.ts'
 import { type LogMembers, onlyAllowed } from './log-members.ts'
+import type { Metrics } from './metrics.ts'
 import { countRepeats } from './repeats.ts'
 import { terminalLog } from './terminal-log.ts'
 
@@ -43,6 +44,7 @@ export async function createLogger(options: {
   human: boolean
   service: string
   output?: number | NodeJS.WritableStream
+  metrics?: Metrics
 }): Promise<Logger> {
   const { service } = options
   const level = options.level ?? (isBrief(options) ? 'warn' : 'info')
@@ -71,8 +73,9 @@ async function openOutput(
   onLost: (linesLost: number) => void,
 ): Promise<pino.DestinationStream> {
   // Reading `process.stdout` also makes a pipe non-blocking, which Node.js does at the first access.
-  const { service, output = process.stdout.fd } = options
-  const plain = () => (typeof output === 'number' ? createLogDestination(output, onLost) : output)
+  const { service, output = process.stdout.fd, metrics } = options
+  const plain = () =>
+    typeof output === 'number' ? createLogDestination(output, { onLost, metrics }) : output
   if (isBrief(options)) return terminalLog(output === process.stderr.fd ? process.stderr : process.stdout)
   if (!options.human) return plain()
   const pretty = await import('pino-pretty').then(({ default: make }) => make).catch(() => undefined)
