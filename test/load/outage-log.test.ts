@@ -89,4 +89,5 @@ it.each([
       { name: 'requests for each line', value: (answers[503] ?? 0) / failed.length, unit: '', atLeast: 8 },
     ])
   },
+  120_000,
 )

@@ -135,7 +135,7 @@ it('a request gets 503 at its deadline if its handler never answers, and is logg
   router.get('/slow', () => new Promise<never>(() => {}))
   const startedAtMs = performance.now()
   const answer = await router.request('/slow', { headers: { 'X-Request-Id': 'slow-1' } })
-  expect(performance.now() - startedAtMs).toBeLessThan(1_000)
+  expect(performance.now() - startedAtMs).toBeLessThan(3_000)
   expect(answer.status).toBe(503)
   expect(await answer.json()).toMatchObject({ code: 'dependency_unavailable', requestId: 'slow-1' })
   expect(lines).toMatchObject([
