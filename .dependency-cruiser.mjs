@@ -220,6 +220,22 @@ const packageRules = [
     to: { path: pinoPretty, dynamic: false },
   },
   {
+    name: 'opentelemetry-in-the-exporter',
+    comment:
+      'The kernel has its own interface for spans (src/kernel/span.ts), so that OpenTelemetry costs nothing while it is off. Take a Span from the call.',
+    severity: 'error',
+    from: { path: '^src/', pathNot: ['^src/host/otlp-[^/]+\\.ts$', ...tests] },
+    to: { path: packages('@opentelemetry/') },
+  },
+  {
+    name: 'opentelemetry-is-loaded-on-demand',
+    comment:
+      "OpenTelemetry is loaded only if the environment asks for it. Load src/host/otlp-tracing.ts on demand with `await import('./otlp-tracing.ts')`.",
+    severity: 'error',
+    from: { path: '^src/', pathNot: ['^src/host/otlp-[^/]+\\.ts$', ...tests] },
+    to: { path: '^src/host/otlp-', dynamic: false },
+  },
+  {
     name: 'no-undeclared-dependency',
     comment:
       'A package that package.json does not name is only installed as a dependency of another package. Install it (npm install), or use an export of the declared package, such as `mongo` of mongoose.',

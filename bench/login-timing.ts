@@ -28,7 +28,10 @@ const settings = {
 
 async function withShop<T>(cost: string, work: (post: Post) => Promise<T>): Promise<T> {
   const config = loadConfig({ ...settings, BCRYPT_COST: cost, DEMO: 'false' }, registry)
-  const shop = await openComposition(registry, config, logger, createMetrics(), (line) => console.error(line))
+  const shop = await openComposition(
+    { modules: registry, config, logger, metrics: createMetrics() },
+    (line) => console.error(line),
+  )
   try {
     await shop.prepare(new AbortController().signal)
     return await work((path, body) =>

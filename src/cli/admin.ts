@@ -37,8 +37,9 @@ async function executeRequest({ module, command, args, json }: AdminRequest): Pr
     service: 'admin',
     output: process.stderr.fd,
   })
-  const composition = await openComposition(registry, config, logger, createMetrics(), (line) =>
-    console.error(line),
+  const composition = await openComposition(
+    { modules: registry, config, logger, metrics: createMetrics() },
+    (line) => console.error(line),
   )
   try {
     await composition.connect(AbortSignal.timeout(connectTimeoutMs))

@@ -47,10 +47,12 @@ async function audit({ repair, format }: { repair: boolean; format: Format }): P
   for (const misnamed of config.misnamedSettings) console.error(misnamedSettingWarning(misnamed))
   const logger = await createLogger({ level: 'silent', human: false, service: 'audit' })
   const composition = await openComposition(
-    registry,
-    { ...config, requestTimeoutMs: queryTimeoutMs },
-    logger,
-    createMetrics(),
+    {
+      modules: registry,
+      config: { ...config, requestTimeoutMs: queryTimeoutMs },
+      logger,
+      metrics: createMetrics(),
+    },
     (line) => console.error(line),
   )
   try {

@@ -7,6 +7,8 @@ import { requestContext } from '#kernel/http/request-context.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { AnyModule } from '#kernel/module.ts'
+import type { Tracing } from '#kernel/span.ts'
+import { inSpan } from '#kernel/tracing.ts'
 import { crossOrigin } from '../http/cross-origin.ts'
 import { securityHeaders } from '../http/security-headers.ts'
 import { forward, withoutConnectionFields } from './forward.ts'
@@ -31,15 +33,16 @@ export function createGateway(options: {
   /** The origins whose pages may call the API. The gateway answers them, so that a page can read its errors too. */
   corsOrigins: readonly string[]
   logger: Logger
+  tracing?: Tracing | undefined
 }) {
-  const { modules, urls, timeoutMs, corsOrigins, logger } = options
+  const { modules, urls, timeoutMs, corsOrigins, logger, tracing } = options
   const clientOf = createClientOf(options.trustedProxies)
   const urlBySegment = new Map<string, string>()
   for (const { name, api } of modules) {
     for (const { path } of Object.values(api)) urlBySegment.set(firstSegment(path), urls[name] ?? '')
   }
   const gateway = createRouter()
-  gateway.use(requestContext({ timeoutMs, headers: securityHeaders, logger }))
+  gateway.use(requestContext({ timeoutMs, headers: securityHeaders, logger, tracing }))
   if (corsOrigins.length > 0) gateway.use(crossOrigin(corsOrigins))
   gateway.use(refuseMalformedEscapes)
   gateway.use(bodyLimit(maxBodyBytes))
@@ -62,7 +65,15 @@ export function createGateway(options: {
     for (const target of ownerUrl === undefined ? Object.values(urls) : [ownerUrl]) {
       const signal = AbortSignal.timeout(ownerUrl === undefined ? anyServiceTimeoutMs : timeoutMs)
       try {
-        const answer = await forward(`${target}${pathname}${search}`, { method, body, headers, signal })
+        const answer = await inSpan(
+          c.get('call'),
+          'forward',
+          { kind: 'client', attributes: { 'url.full': target } },
+          (within) => {
+            if (within.traceparent !== undefined) headers.set('traceparent', within.traceparent)
+            return forward(`${target}${pathname}${search}`, { method, body, headers, signal })
+          },
+        )
         c.set('isForwarded', true)
         return answer
       } catch (error) {

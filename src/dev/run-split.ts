@@ -4,10 +4,12 @@ import { createMetrics } from '#kernel/metrics.ts'
 import type { AnyModule } from '#kernel/module.ts'
 import { createMongo } from '#kernel/mongo/connection.ts'
 import { refuseNewerData } from '#kernel/mongo/migrations.ts'
+import type { Tracing } from '#kernel/span.ts'
 import { banner, briefLogFact, stoppingMessage } from '../host/banner.ts'
 import { type OpenMongodb, openMongodb } from '../host/database.ts'
 import { refuseArguments } from '../host/refuse-arguments.ts'
 import { createShutdown, type Shutdown } from '../host/shutdown.ts'
+import { startTracing } from '../host/tracing.ts'
 import { refusePortsInUse, urlOf } from '../http/listen-address.ts'
 import { writePidFiles } from '../http/pid-file.ts'
 import { listen } from '../http/server.ts'
@@ -19,6 +21,9 @@ import { addressesOf, serviceEnvironment, servicePorts, urlsOf } from './service
 // The gateway's timeout is longer than a service's by this time, because a service answers 503 by itself at its
 // timeout.
 const gatewayExtraTimeoutMs = 500
+
+// The services have ended by then, so that this time adds to DRAIN_TIMEOUT.
+const flushTimeoutMs = 1_000
 
 /**
  * Runs the split shape until the shutdown: one service per module, and the gateway. A service that exits is started
@@ -32,6 +37,7 @@ export async function runSplit(modules: readonly AnyModule[], program: URL): Pro
   const config = loadConfig({ ...process.env, SERVICE: 'all' }, modules)
   const logOptions = { level: config.logLevel, human: !config.production && process.stdout.isTTY === true }
   const logger = await createLogger({ ...logOptions, service: 'gateway' })
+  const tracing = await startTracing(process.env, 'gateway', logger)
   for (const misnamed of config.misnamedSettings) logger.warn(misnamed, misnamedSettingWarning(misnamed))
   await refusePortsInUse(addressesOf(config, modules.length), config.dataDir)
   const mongodb = await openMongodb(config, (line) => console.log(line))
@@ -44,8 +50,18 @@ export async function runSplit(modules: readonly AnyModule[], program: URL): Pro
       await Promise.race([checked, shutdown.stopped])
     }
     if (!shutdown.signal.aborted)
-      await runServices({ modules, program, config, mongodb, shutdown, logger, brief: isBrief(logOptions) })
+      await runServices({
+        modules,
+        program,
+        config,
+        mongodb,
+        shutdown,
+        logger,
+        tracing,
+        brief: isBrief(logOptions),
+      })
   } finally {
+    await tracing?.close(flushTimeoutMs)
     await mongodb.close()
     logger.info('stopped')
   }
@@ -59,9 +75,10 @@ async function runServices(options: {
   mongodb: OpenMongodb
   shutdown: Shutdown
   logger: Logger
+  tracing: Tracing | undefined
   brief: boolean
 }): Promise<void> {
-  const { modules, program, config, mongodb, shutdown, logger, brief } = options
+  const { modules, program, config, mongodb, shutdown, logger, tracing, brief } = options
   const { host, drain, dataDir } = config
   const ports = await servicePorts(config, modules)
   const urls = urlsOf(ports)
@@ -75,7 +92,7 @@ async function runServices(options: {
     const ready = await Promise.race([Promise.all(services.map((each) => each.ready)), shutdown.stopped])
     if ('reason' in ready) return
     const facts = ready.flatMap((message) => message.facts)
-    const listener = await listenAsGateway(modules, urls, config, logger)
+    const listener = await listenAsGateway({ modules, urls, config, logger, tracing })
     void listener.failed.then((error) => shutdown.crash('the listener failed', error))
     if (process.send) {
       const pids = Object.fromEntries(services.map(({ name, pid }) => [name, pid()]))
@@ -101,19 +118,19 @@ async function runServices(options: {
   }
 }
 
-function listenAsGateway(
-  modules: readonly AnyModule[],
-  urls: Readonly<Record<string, string>>,
-  config: Config,
-  logger: Logger,
-) {
+function listenAsGateway(options: {
+  modules: readonly AnyModule[]
+  urls: Readonly<Record<string, string>>
+  config: Config
+  logger: Logger
+  tracing: Tracing | undefined
+}) {
+  const { config, logger } = options
   const gateway = createGateway({
-    modules,
-    urls,
+    ...options,
     timeoutMs: config.requestTimeoutMs + gatewayExtraTimeoutMs,
     trustedProxies: config.trustedProxies,
     corsOrigins: config.corsOrigins,
-    logger,
   })
   return listen(gateway.fetch, { ...config, logger })
 }

@@ -8,6 +8,7 @@ import type { Metrics } from '#kernel/metrics.ts'
 import type { AnyModule, BannerFact, StartedModule } from '#kernel/module.ts'
 import { createMongo } from '#kernel/mongo/connection.ts'
 import { migrate, refuseNewerData } from '#kernel/mongo/migrations.ts'
+import type { Tracing } from '#kernel/span.ts'
 import { createApplication } from '../http/application.ts'
 import { joinProblems } from '../http/join-problems.ts'
 import { createReadiness } from './readiness.ts'
@@ -49,12 +50,14 @@ export async function compose(options: {
   modules: readonly AnyModule[]
   logger: Logger
   metrics: Metrics
+  /** Traces requests and jobs, if given. */
+  tracing?: Tracing | undefined
   /** Tests use it to check that a local port carries only data that HTTP could carry too. */
   wrapPort?: WrapPort
   /** A monotonic clock in milliseconds, for readiness. */
   now?: () => number
 }): Promise<Composition> {
-  const { config, modules, logger, metrics, now } = options
+  const { config, modules, logger, metrics, tracing, now } = options
   const { wrapPort = (_port, implementation) => implementation } = options
   const mongo = createMongo({
     ...config.mongodb,
@@ -64,7 +67,7 @@ export async function compose(options: {
     ...(config.production && { setupTimeoutMs: productionSetupTimeoutMs }),
   })
   const problems = joinProblems(modules)
-  const hosted = await startModules({ modules, config, mongo, problems, logger, metrics, wrapPort })
+  const hosted = await startModules({ modules, config, mongo, problems, logger, metrics, tracing, wrapPort })
   const hostedModules = modules.filter(({ name }) => hosted.has(name))
   const readiness = createReadiness({ hosted: config.hosted, mongo, logger, ...(now && { now }) })
   let jobs: ReturnType<typeof startJobs> | undefined
@@ -84,7 +87,7 @@ export async function compose(options: {
     (await hosted.get(name)?.prepare?.(createCall(prepareTimeoutMs, 'boot'))) ?? []
 
   return {
-    app: createApplication({ config, modules, hosted, problems, readiness, logger, metrics }),
+    app: createApplication({ config, modules, hosted, problems, readiness, logger, metrics, tracing }),
 
     audits: auditsOf(modules, hosted),
 
@@ -111,6 +114,7 @@ export async function compose(options: {
         [...hosted.values()].flatMap((module) => module.jobs ?? []),
         logger,
         metrics,
+        tracing,
       )
       return facts
     },

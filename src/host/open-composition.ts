@@ -1,7 +1,4 @@
 import type { Config } from '#kernel/config/load-config.ts'
-import type { Logger } from '#kernel/logger.ts'
-import type { Metrics } from '#kernel/metrics.ts'
-import type { AnyModule } from '#kernel/module.ts'
 import { type Composition, compose } from './compose.ts'
 import { type OpenMongodb, openMongodb } from './database.ts'
 
@@ -10,18 +7,14 @@ import { type OpenMongodb, openMongodb } from './database.ts'
  * @param log prints a line for the operator, such as the progress of a download
  */
 export async function openComposition(
-  modules: readonly AnyModule[],
-  config: Config,
-  logger: Logger,
-  metrics: Metrics,
+  options: Omit<Parameters<typeof compose>[0], 'config'> & { config: Config },
   log: (line: string) => void,
 ): Promise<Composition & { mongodb: OpenMongodb }> {
+  const { config } = options
   const mongodb = await openMongodb(config, log)
   const composition = await compose({
+    ...options,
     config: { ...config, mongodb: { ...config.mongodb, uri: mongodb.uri } },
-    modules,
-    logger,
-    metrics,
   })
   return {
     ...composition,

@@ -11,6 +11,7 @@ import { openComposition } from './open-composition.ts'
 import { addProcessMetrics } from './process-metrics.ts'
 import { refuseArguments } from './refuse-arguments.ts'
 import type { Shutdown } from './shutdown.ts'
+import { startTracing } from './tracing.ts'
 
 // The port opens when the process is ready, because a load balancer without probes sends requests to any open port.
 // After this time the port opens anyway, so that the readiness probe can report what is missing.
@@ -18,6 +19,8 @@ const maxPortDelayMs = 2_000
 
 // This part of DRAIN_TIMEOUT is kept for the end of the jobs and of the database connections.
 const closeTimeoutMs = 1_000
+// This part is kept for the end of the process itself.
+const exitMarginMs = 300
 
 /**
  * Runs the hosted modules until the shutdown: loads the configuration, composes, listens, and drains.
@@ -40,6 +43,7 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
   addProcessMetrics(metrics)
   const logger = await createLogger({ ...logOptions, service, metrics })
   shutdown.reportTo(logger)
+  const tracing = await startTracing(process.env, service, logger)
   const { signal, stopped } = shutdown
   for (const misnamed of config.misnamedSettings) logger.warn(misnamed, misnamedSettingWarning(misnamed))
   // The embedded MongoDB may have to be downloaded, and a port in use should be reported before that. With another
@@ -47,7 +51,7 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
   if (config.mongodb.uri === undefined) await refusePortsInUse([config], config.dataDir)
 
   const composition = await Promise.race([
-    openComposition(modules, config, logger, metrics, (line) => console.log(line)),
+    openComposition({ modules, config, logger, metrics, tracing }, (line) => console.log(line)),
     stopped,
   ])
   // Nothing that runs so far needs an orderly shutdown, so that Ctrl-C can end a download at once.
@@ -55,6 +59,7 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
   void composition.mongodb.lost.then((message) => shutdown.crash('the embedded MongoDB has ended', message))
   exitAfterDrainTimeout(stopped, config, logger)
   let removePidFiles = async () => {}
+  let endsAtMs = performance.now() + closeTimeoutMs
   try {
     const preparing = composition.prepare(signal)
     // If `listen` fails first, its error is reported. A later failure of the preparation must not count as an unhandled
@@ -78,6 +83,7 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
     logger.info({ hosted: config.hosted, port }, 'ready')
 
     const { reason } = await stopped
+    endsAtMs = performance.now() + config.drain.timeoutMs - exitMarginMs
     logger.info({ reason }, 'draining')
     if (brief) console.log(stoppingMessage)
     composition.drain()
@@ -89,6 +95,7 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
   } finally {
     await removePidFiles()
     await composition.close()
+    await tracing?.close(Math.max(0, endsAtMs - performance.now()))
   }
   logger.info('stopped')
 }

@@ -4,8 +4,9 @@ import type { Metrics } from '#kernel/metrics.ts'
 import type { AnyModule, StartedModule } from '#kernel/module.ts'
 import type { Mongo } from '#kernel/mongo/connection.ts'
 import { createHttpClient } from '#kernel/ports/http-client.ts'
-import type { Port } from '#kernel/ports/port.ts'
+import { type Port, tracedPort } from '#kernel/ports/port.ts'
 import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
+import type { Tracing } from '#kernel/span.ts'
 import type { joinProblems } from '../http/join-problems.ts'
 
 /** Wraps the implementation of a port that modules of this process call. */
@@ -24,9 +25,10 @@ export async function startModules(options: {
   problems: ReturnType<typeof joinProblems>
   logger: Logger
   metrics: Metrics
+  tracing?: Tracing | undefined
   wrapPort: WrapPort
 }): Promise<ReadonlyMap<string, StartedModule>> {
-  const { modules, config, mongo, problems, logger, metrics, wrapPort } = options
+  const { modules, config, mongo, problems, logger, metrics, tracing, wrapPort } = options
   const credential = config.internalSecrets && createCredentialIssuer(config.internalSecrets[0])
   const hosted = new Map<string, StartedModule>()
   const starting = new Set<string>()
@@ -55,7 +57,8 @@ export async function startModules(options: {
     const needed = modules.find((candidate) => candidate.name === port.name)
     if (needed && config.hosted.includes(port.name)) {
       const { port: implementation } = await start(needed)
-      return wrapPort(port as Port<object>, implementation as object)
+      const wrapped = wrapPort(port as Port<object>, implementation as object)
+      return tracing ? tracedPort(port as Port<object>, wrapped) : wrapped
     }
     const url = config.urls[port.name]
     if (!needed?.connect || url === undefined)

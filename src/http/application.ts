@@ -10,6 +10,7 @@ import type { Logger } from '#kernel/logger.ts'
 import type { Metrics } from '#kernel/metrics.ts'
 import type { AnyModule, StartedModule } from '#kernel/module.ts'
 import { credentialGuard } from '#kernel/ports/service-credential.ts'
+import type { Tracing } from '#kernel/span.ts'
 import { compression } from './compression.ts'
 import { crossOrigin } from './cross-origin.ts'
 import { documentationRoutes } from './documentation-routes.ts'
@@ -33,14 +34,23 @@ export function createApplication(options: {
   readiness: Readiness
   logger: Logger
   metrics: Metrics
+  tracing?: Tracing | undefined
 }) {
-  const { config, hosted, problems, readiness, logger, metrics } = options
+  const { config, hosted, problems, readiness, logger, metrics, tracing } = options
   const app = createRouter()
 
   const operations = joinOperations(options.modules)
   const refuseRoute = createRouteRefusal(app, operations)
 
-  app.use(requestContext({ timeoutMs: config.requestTimeoutMs, headers: securityHeaders, logger, metrics }))
+  app.use(
+    requestContext({
+      timeoutMs: config.requestTimeoutMs,
+      headers: securityHeaders,
+      logger,
+      metrics,
+      tracing,
+    }),
+  )
   if (config.corsOrigins.length > 0) app.use(crossOrigin(config.corsOrigins))
   app.use(compression(metrics))
   app.use(refuseMalformedEscapes)

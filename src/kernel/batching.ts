@@ -4,6 +4,7 @@ import type { Call } from './call.ts'
 import { afterMs, atDeadline } from './deadline-timers.ts'
 import { DomainError, dependencyUnavailable } from './errors.ts'
 import type { BatchMetrics } from './queue-metrics.ts'
+import { callWithin, inSpan } from './tracing.ts'
 
 /** A request in a queue, with the call that it belongs to. */
 export interface QueuedRequest<Request> {
@@ -83,7 +84,7 @@ export function batched<Request, Result>(
     // The slot is released before the outcomes are handled, so that the next batch runs while the answers to this batch
     // are written.
     const outcomes = await slots
-      .run(() => execute(batch, callWithLatestDeadline(batch)), markLate)
+      .run(() => executeTraced(batch), markLate)
       .catch((thrown: unknown) => batch.map(() => errorOf(thrown)))
     if (isLate) unsettled -= batch.length
     for (const [at, entry] of batch.entries()) {
@@ -91,6 +92,17 @@ export function batched<Request, Result>(
       if (outcome instanceof Promise) void settleLater(entry, outcome)
       else entry.settle(outcome as Result | Error)
     }
+  }
+
+  /** A batch of several requests has a span of its own, which is linked to the spans in which the requests wait. */
+  const executeTraced = (batch: readonly QueuedRequest<Request>[]) => {
+    const call = callWithLatestDeadline(batch)
+    if (!call.span || batch.length === 1) return execute(batch, call)
+    const waits = batch.flatMap(({ call: { span } }) => span ?? [])
+    return inSpan(call, `batch of ${name}`, { links: waits }, (within) => {
+      for (const wait of waits) if (within.span) wait.link(within.span)
+      return execute(batch, within)
+    })
   }
 
   const settleLater = async (entry: Entry<Request, Result>, outcome: Promise<Result>): Promise<void> => {
@@ -108,13 +120,15 @@ export function batched<Request, Result>(
         )
         return
       }
+      const span = call.span?.start(`wait for ${name}`)
       const node = new Node<Entry<Request, Result>>({
         request,
-        call,
+        call: span ? callWithin(call, span) : call,
         weight: weightOf(request),
         enteredAtMs: performance.now(),
         settle(outcome) {
           cancelTimer()
+          span?.end(outcome instanceof Error ? outcome : undefined)
           if (outcome instanceof Error) reject(outcome)
           else resolve(outcome)
         },
@@ -124,7 +138,9 @@ export function batched<Request, Result>(
           waiting.removeNode(node)
           metrics?.left(performance.now() - node.value.enteredAtMs)
         }
-        reject(dependencyUnavailable(`${name} did not answer in time`))
+        const error = dependencyUnavailable(`${name} did not answer in time`)
+        span?.end(error)
+        reject(error)
       })
       waiting.pushNode(node)
       metrics?.entered()

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { atDeadline, maxLatenessMs } from './deadline-timers.ts'
 import { dependencyUnavailable, isDomainError } from './errors.ts'
+import type { Span } from './span.ts'
 
 /** The context of all work for one request, within a process and between processes. */
 export interface Call {
@@ -11,8 +12,10 @@ export interface Call {
   readonly deadline: number
   /** Matches `requestIdFormat`. Each log line and each answer contains it. */
   readonly requestId: string
-  /** W3C Trace Context, passed on unchanged. */
+  /** W3C Trace Context: of the span if there is one, or else of the caller, passed on unchanged. */
   readonly traceparent?: string | undefined
+  /** The span that the work belongs to, while tracing is on. It stays in this process. */
+  readonly span?: Span | undefined
 }
 
 /** 1–128 of `A-Z a-z 0-9 . _ -`. */
@@ -25,10 +28,14 @@ export const requestIdFrom = (given: string | undefined): string =>
 /** The trace id of the call: 32 hexadecimal digits. */
 export const traceIdOf = ({ traceparent }: Call): string | undefined => traceparent?.slice(3, 35)
 
-/** Creates a call for work that no request has started. */
-export const createCall = (timeoutMs: number, requestId: string): Call => ({
+/**
+ * Creates a call for work that no request has started.
+ * @param span the span that the work belongs to
+ */
+export const createCall = (timeoutMs: number, requestId: string, span?: Span): Call => ({
   deadline: Date.now() + timeoutMs,
   requestId,
+  ...(span && { span, traceparent: span.traceparent }),
 })
 
 /** Returns the same call with a deadline that is at most `timeoutMs` from now. */

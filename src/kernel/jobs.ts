@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
+import type { Span, Tracing } from './span.ts'
+import { ended } from './tracing.ts'
 
 /** Background work of a module. Every process that hosts the module does it while the process is ready. */
 export interface Job {
@@ -9,10 +11,11 @@ export interface Job {
   intervalMs: number
   /**
    * Does one round of work, which must take a limited time.
+   * @param span the span of the round, while tracing is on
    * @returns how much was done, for the log, and whether the next round should start at once
    * @throws Error if the round fails. Each failure doubles the delay until the next round, up to `maxBackoffMs`
    */
-  round(signal: AbortSignal): Promise<{ done: number; more: boolean }>
+  round(signal: AbortSignal, span?: Span): Promise<{ done: number; more: boolean }>
 }
 
 const maxBackoffMs = 5_000
@@ -28,7 +31,12 @@ const roundDuration = {
 }
 
 /** Runs the jobs until they are stopped. `stop` waits for the rounds in progress. */
-export function startJobs(jobs: readonly Job[], logger: Logger, metrics: Metrics): { stop(): Promise<void> } {
+export function startJobs(
+  jobs: readonly Job[],
+  logger: Logger,
+  metrics: Metrics,
+  tracing?: Tracing,
+): { stop(): Promise<void> } {
   const stopping = new AbortController()
   const { signal } = stopping
 
@@ -42,7 +50,8 @@ export function startJobs(jobs: readonly Job[], logger: Logger, metrics: Metrics
       const startedAt = performance.now()
       const took = () => (performance.now() - startedAt) / 1_000
       try {
-        const { done, more } = await round(signal)
+        const span = tracing?.start(name)
+        const { done, more } = await (span ? ended(span, round(signal, span)) : round(signal))
         succeeded.observe(took())
         doneInAll.add(done)
         if (done > 0) logger.info({ job: name, done }, 'job done')
@@ -57,11 +66,11 @@ export function startJobs(jobs: readonly Job[], logger: Logger, metrics: Metrics
     }
   }
 
-  const ended = Promise.all(jobs.map(runRepeatedly))
+  const allEnded = Promise.all(jobs.map(runRepeatedly))
   return {
     async stop() {
       stopping.abort()
-      await ended
+      await allEnded
     },
   }
 }

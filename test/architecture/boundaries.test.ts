@@ -137,6 +137,13 @@ const violations: Plant[] = [
     'src/kernel/planted-dev.ts': "import { expect } from 'vitest'",
     'src/modules/planted/dev.ts': "export const later = () => import('mongodb-memory-server-core')",
   }),
+  ...breaking('opentelemetry-in-the-exporter', {
+    'src/kernel/planted-span.ts': "import type { Span } from '@opentelemetry/api'",
+    'src/host/tracing.ts': "export const later = () => import('@opentelemetry/api')",
+  }),
+  ...breaking('opentelemetry-is-loaded-on-demand', {
+    'src/host/serve.ts': "import { createOtlpTracing } from './otlp-tracing.ts'",
+  }),
   ...breaking('pino-pretty-in-the-logger', {
     'src/host/planted-pretty.ts': "export const later = () => import('pino-pretty')",
   }),

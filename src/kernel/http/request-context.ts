@@ -4,10 +4,13 @@ import { type Call, requestIdFrom, waitUntilDeadline } from '#kernel/call.ts'
 import { DomainError } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { Metrics } from '#kernel/metrics.ts'
+import type { Tracing } from '#kernel/span.ts'
 import type { AppEnv } from './app-env.ts'
 import { statusOf } from './problem-documents.ts'
 import { logRequest } from './request-log.ts'
 import { createRequestMetrics } from './request-metrics.ts'
+import { endRequestSpan, startRequestSpan } from './request-span.ts'
+import { routeTemplateOf } from './route-template.ts'
 
 // W3C Trace Context: version, trace id, parent id, flags.
 const traceparentFormat = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
@@ -17,7 +20,7 @@ const traceparentFormat = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 const graceMs = 250
 
 /**
- * Creates the call of each request (deadline, request id, trace), logs one line per request, and adds `headers` to each answer.
+ * Creates the call of each request (deadline, request id, trace), logs, counts and traces the request, and adds `headers` to each answer.
  * `headers` has lower-case names; a handler may set another value. A request that has no answer after `timeoutMs` gets 408 if the
  * client is still sending its body, and 503 otherwise.
  */
@@ -27,16 +30,21 @@ export function requestContext(options: {
   logger: Logger
   /** Gets the duration of each request, if given. */
   metrics?: Metrics
+  /** Starts a span for each request, if given. */
+  tracing?: Tracing | undefined
 }): MiddlewareHandler<AppEnv> {
-  const { timeoutMs, headers, logger, metrics } = options
+  const { timeoutMs, headers, logger, metrics, tracing } = options
   const record = metrics && createRequestMetrics(metrics)
   return async (c, next) => {
     const startedAtMs = performance.now()
-    const traceparent = c.req.header('traceparent') ?? ''
+    const given = c.req.header('traceparent') ?? ''
+    const parent = traceparentFormat.test(given) ? given : undefined
+    const span = tracing && startRequestSpan(tracing, c, parent)
     const call: Call = {
       deadline: Date.now() + timeoutMs,
       requestId: requestIdFrom(c.req.header('X-Request-Id')),
-      ...(traceparentFormat.test(traceparent) && { traceparent }),
+      traceparent: span ? span.traceparent : parent,
+      span,
     }
     c.set('call', call)
     c.set('headers', { ...headers, 'x-request-id': call.requestId })
@@ -49,8 +57,10 @@ export function requestContext(options: {
     }
     const status = failure === undefined ? c.res.status : statusOf(failure)
     const durationMs = performance.now() - startedAtMs
-    record?.(c, status, durationMs)
-    logRequest(logger, c, { status, durationMs, error: failure ?? c.error })
+    const answered = { status, route: routeTemplateOf(c), durationMs, error: failure ?? c.error }
+    record?.(c, answered)
+    logRequest(logger, c, answered)
+    if (span) endRequestSpan(span, c, answered)
     if (failure !== undefined) throw failure
   }
 }

@@ -3,23 +3,30 @@ import { type Call, traceIdOf } from '#kernel/call.ts'
 import { excerpt, isDomainError } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { AppEnv } from './app-env.ts'
-import { routeTemplateOf } from './route-template.ts'
 
 const maxPathLength = 200
+
+/** A request that was answered. */
+export interface Answered {
+  status: number
+  /** The template of the route, if the request had one. */
+  route: string | undefined
+  durationMs: number
+  /** What the request failed with, if it failed. */
+  error: unknown
+}
 
 /**
  * Logs a request that was answered. A failure (500 or more) is logged here and nowhere else, with its cause. Failures of one kind
  * that repeat are counted, because a service or a database that is down fails each request.
- * @param error what the request failed with, if it failed
  */
 export function logRequest(
   logger: Logger,
   c: Context<AppEnv>,
-  { status, durationMs, error }: { status: number; durationMs: number; error: unknown },
+  { status, route, durationMs, error }: Answered,
 ): void {
   const call: Call = c.get('call')
   const { method, path } = c.req
-  const route = routeTemplateOf(c)
   const line = {
     method,
     route,

@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 import type { Histogram, Metrics } from '#kernel/metrics.ts'
 import type { AppEnv } from './app-env.ts'
-import { routeTemplateOf } from './route-template.ts'
+import type { Answered } from './request-log.ts'
 
 const duration = {
   name: 'trivet_http_request_duration_seconds',
@@ -13,13 +13,10 @@ const duration = {
  * Counts and times answers by method, route template and class of the status. All requests without a route have one series for
  * each class, because a client chooses their method and path. HEAD counts as GET, which has its route.
  */
-export function createRequestMetrics(
-  metrics: Metrics,
-): (c: Context<AppEnv>, status: number, milliseconds: number) => void {
+export function createRequestMetrics(metrics: Metrics): (c: Context<AppEnv>, answered: Answered) => void {
   const byKey = new Map<string, Histogram>()
 
-  return (c, status, milliseconds) => {
-    const template = routeTemplateOf(c)
+  return (c, { status, route: template, durationMs }) => {
     const route = template ?? 'none'
     const method = template === undefined ? 'none' : c.req.method === 'HEAD' ? 'GET' : c.req.method
     const statusClass = Math.floor(status / 100)
@@ -29,6 +26,6 @@ export function createRequestMetrics(
       histogram = metrics.histogram(duration, { method, route, status: `${statusClass}xx` })
       byKey.set(key, histogram)
     }
-    histogram.observe(milliseconds / 1_000)
+    histogram.observe(durationMs / 1_000)
   }
 }

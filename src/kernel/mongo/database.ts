@@ -2,6 +2,7 @@ import type mongoose from 'mongoose'
 import { type Call, requireRemainingMs, waitUntilDeadline } from '#kernel/call.ts'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import type { Metrics } from '#kernel/metrics.ts'
+import { inSpan } from '#kernel/tracing.ts'
 import type { Deployment } from './deployment.ts'
 import { isUnavailable } from './errors.ts'
 import { createOperationTimer } from './operation-metrics.ts'
@@ -17,7 +18,7 @@ export type IndexInDatabase = mongoose.mongo.IndexDescriptionInfo
 
 /**
  * One module's own database. Reads are `majority`, writes are `w: majority, j: true`, and each has a time limit. `operation` names
- * the work in metrics, by the collection and a verb (`products.find`).
+ * the work in metrics and traces, by the collection and a verb (`products.find`).
  */
 export interface Database {
   /** Repositories register their models on this connection. */
@@ -96,17 +97,28 @@ export function createDatabase(
     }
   }
 
+  const spanOptions = {
+    kind: 'client',
+    attributes: { 'db.system.name': 'mongodb', 'db.namespace': connection.name },
+  } as const
+
   return {
     connection,
     metrics,
 
-    run: (operation, call, work) => timed(operation, () => run(call, work)),
+    run: (operation, call, work) =>
+      timed(operation, () => inSpan(call, operation, spanOptions, (within) => run(within, work))),
 
-    transaction: (operation, ...options) => timed(operation, () => watch(transaction(...options))),
+    transaction: (operation, call, ...rest) =>
+      timed(operation, () =>
+        inSpan(call, operation, spanOptions, (within) => watch(transaction(within, ...rest))),
+      ),
 
-    snapshot: (operation, call, work) => timed(operation, () => snapshot(call, work)),
+    snapshot: (operation, call, work) =>
+      timed(operation, () => inSpan(call, operation, spanOptions, (within) => snapshot(within, work))),
   }
 }
+
 /** The driver keeps the time of a session's snapshot, and has no type for it. */
 function timeOf(session: mongoose.ClientSession): Date {
   const { snapshotTime } = session as { snapshotTime?: mongoose.mongo.Timestamp }

@@ -56,6 +56,7 @@ export function createTransaction(connection: mongoose.Connection, run: Run): Tr
       let failure: unknown
       let isCommitting = false
       let working: ReturnType<typeof work> | undefined
+      call.span?.event('attempt')
       const session = await run(call, () => connection.startSession())
       try {
         session.startTransaction({
@@ -68,6 +69,7 @@ export function createTransaction(connection: mongoose.Connection, run: Run): Tr
         const result = await waitUntilDeadline(workCall, 'the database', working)
         requireRemainingMs(call)
         isCommitting = true
+        call.span?.event('commit')
         failure = await run(call, () => commit(connection, session, call))
         if (failure === undefined) return result
       } catch (error) {

@@ -17,6 +17,7 @@ import { respondJson } from '#kernel/http/respond.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import type { Logger } from '#kernel/logger.ts'
 import { batchMetrics } from '#kernel/queue-metrics.ts'
+import { inSpan } from '#kernel/tracing.ts'
 import { validationMessage } from '#kernel/validation-messages.ts'
 import type { HttpClient } from './http-client.ts'
 import type { Port } from './port.ts'
@@ -75,8 +76,14 @@ export function portRoutes<Type>(port: Port<Type>, implementation: Type, logger:
           if (!parsed.success) return { problem: { code: 'validation_failed' } }
           try {
             // A call may not take longer than the request that carries it.
-            const deadline = Math.min(call.deadline, c.get('call').deadline)
-            return { result: await operation(parsed.data, { ...call, deadline }) }
+            const { deadline, span } = c.get('call')
+            const own = { ...call, deadline: Math.min(call.deadline, deadline), span }
+            // The call belongs to the trace of its caller, and not to that of the request that carries it.
+            const options = { kind: 'server', parent: call.traceparent } as const
+            const result = await inSpan(own, `${port.name}.${name}`, options, (within) =>
+              operation(parsed.data, within),
+            )
+            return { result }
           } catch (error) {
             if (isDomainError(error)) return { problem: problemOf(error) }
             const line = { requestId: call.requestId, err: error }
@@ -147,7 +154,7 @@ export function portClient<Type>(port: Port<Type>, http: HttpClient): Type {
         http.request(call, {
           method: 'POST',
           path: path(port.name, name),
-          body: { calls: calls.map(({ request, call }) => ({ request, call })) },
+          body: { calls: calls.map(({ request, call }) => ({ request, call: sentCall(call) })) },
           parse: (answer) => {
             const { outcomes = [] } = outcomesSchema.safeParse(answer).data ?? {}
             if (outcomes.length !== calls.length) throw unknownFormat(port.name)
@@ -155,7 +162,7 @@ export function portClient<Type>(port: Port<Type>, http: HttpClient): Type {
           },
         }),
     )
-    client[name] = async (request, call) => {
+    const callUntilAnswered = async (request: unknown, call: Call) => {
       for (let attempt = 1; ; attempt++) {
         try {
           return await enqueue(request, call)
@@ -165,9 +172,14 @@ export function portClient<Type>(port: Port<Type>, http: HttpClient): Type {
         }
       }
     }
+    client[name] = (request, call) =>
+      inSpan(call, `${port.name}.${name}`, { kind: 'client' }, (within) => callUntilAnswered(request, within))
   }
   return client as Type
 }
+
+/** The members of a call that leave the process. */
+const sentCall = ({ deadline, requestId, traceparent }: Call) => ({ deadline, requestId, traceparent })
 
 const unknownFormat = (name: string, cause?: unknown) =>
   dependencyUnavailable(`${name} answered in an unknown format`, cause)

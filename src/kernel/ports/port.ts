@@ -1,5 +1,6 @@
 import type { z } from '@hono/zod-openapi'
 import type { Call } from '#kernel/call.ts'
+import { inSpan } from '#kernel/tracing.ts'
 
 /** An operation of a port. It takes and returns plain JSON-safe data, and is safe to deliver twice. */
 export type Operation = (request: never, call: Call) => Promise<unknown>
@@ -24,3 +25,14 @@ export const definePort = <Type>(name: string, operations: Port<Type>['operation
   name,
   operations,
 })
+
+/** Adds a span to each call of a port in the same process. */
+export function tracedPort<Type extends object>(port: Port<Type>, implementation: Type): Type {
+  const traced: Record<string, (request: unknown, call: Call) => Promise<unknown>> = {}
+  for (const name of Object.keys(port.operations)) {
+    const operation = implementation[name as keyof Type] as (request: unknown, call: Call) => Promise<unknown>
+    traced[name] = (request, call) =>
+      inSpan(call, `${port.name}.${name}`, {}, (within) => operation(request, within))
+  }
+  return traced as Type
+}

@@ -2,6 +2,7 @@ import { z } from '@hono/zod-openapi'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import type { HttpClient } from '#kernel/ports/http-client.ts'
 import { type PublicKey, publicKey } from '#kernel/public-key.ts'
+import { inSpan } from '#kernel/tracing.ts'
 import type { AuthPort } from './contract.ts'
 
 // Unknown members, and keys of unknown types, are ignored, because a later version may publish them.
@@ -20,14 +21,16 @@ export function connectAuth(http: HttpClient): AuthPort {
   let hasAnswered = false
   return {
     async publicKeys(_request, call) {
-      const keys = await http.request(call, {
-        method: 'GET',
-        path: '/.well-known/jwks.json',
-        parse: publicKeysOf,
-        // The first fetch is retried like every call, because no access token can be verified without keys. `createKeyCache`
-        // limits how often later fetches start, and retries would exceed that limit.
-        ...(hasAnswered && { maxAttempts: 1 }),
-      })
+      const keys = await inSpan(call, 'auth.publicKeys', { kind: 'client' }, (within) =>
+        http.request(within, {
+          method: 'GET',
+          path: '/.well-known/jwks.json',
+          parse: publicKeysOf,
+          // The first fetch is retried like every call, because no access token can be verified without keys. `createKeyCache`
+          // limits how often later fetches start, and retries would exceed that limit.
+          ...(hasAnswered && { maxAttempts: 1 }),
+        }),
+      )
       hasAnswered = true
       return keys
     },

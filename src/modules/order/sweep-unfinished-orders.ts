@@ -48,9 +48,9 @@ export function sweepUnfinishedOrders(options: Options): Job {
     name: 'sweep unfinished orders',
     intervalMs: 2_000,
 
-    async round(signal) {
+    async round(signal, span) {
       const timeoutMs = orderTimeoutMs(options.requestTimeoutMs)
-      const newCall = () => createCall(timeoutMs, `sweep-${randomUUID()}`)
+      const newCall = () => createCall(timeoutMs, `sweep-${randomUUID()}`, span)
       oldestSince = await options.scans.oldestUnfinishedSince(newCall())
       const now = Date.now()
       const since = { pendingSince: now - pendingGraceMs, cancellingSince: now }

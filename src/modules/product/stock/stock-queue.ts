@@ -4,6 +4,7 @@ import type { Call } from '#kernel/call.ts'
 import { isDomainError } from '#kernel/errors.ts'
 import type { Metrics } from '#kernel/metrics.ts'
 import { batchMetrics } from '#kernel/queue-metrics.ts'
+import { callWithin } from '#kernel/tracing.ts'
 import { createBatchTransaction, type Outcomes, type QueuedOperations } from './batch-transaction.ts'
 import { createSeparateBatches } from './separate-batches.ts'
 import type { StockRepository } from './stock.repository.ts'
@@ -47,7 +48,7 @@ export function createStockQueue(stock: StockRepository, metrics: Metrics): RunI
   const separate = createSeparateBatches(separateOptions, execute)
   const timeout = createAdaptiveTimeout(minSharedBatchMs)
 
-  const executeShared = async (queued: QueuedOperations): Promise<Outcomes> => {
+  const executeShared = async (queued: QueuedOperations, { span }: Call): Promise<Outcomes> => {
     const beganAtMs = performance.now()
     let attempts = 0
     const onAttempt = () => {
@@ -55,7 +56,8 @@ export function createStockQueue(stock: StockRepository, metrics: Metrics): RunI
     }
     try {
       const options = { startCommitWithinMs: timeout.currentMs(), onAttempt }
-      return await timeout.measure(() => execute(queued, callWithLatestDeadline(queued), options))
+      const call = callWithLatestDeadline(queued)
+      return await timeout.measure(() => execute(queued, span ? callWithin(call, span) : call, options))
     } finally {
       pauseMs = attempts > 1 ? Math.min(performance.now() - beganAtMs, maxPauseMs) : 0
     }
@@ -65,7 +67,7 @@ export function createStockQueue(stock: StockRepository, metrics: Metrics): RunI
    * If the shared batch fails, or does not reach its commit in time, its operations are executed in separate batches. Later
    * operations on the same products join them there while the separate batches are in progress.
    */
-  const executeQueued = async (queued: QueuedOperations): Promise<Outcome<unknown>[]> => {
+  const executeQueued = async (queued: QueuedOperations, batchCall: Call): Promise<Outcome<unknown>[]> => {
     const separateResults = queued.map(({ request, call }) => {
       if (!separate.has(request)) return undefined
       const result = separate.run(request, call)
@@ -77,7 +79,7 @@ export function createStockQueue(stock: StockRepository, metrics: Metrics): RunI
     if (shared.length === 0) return separateResults as Promise<unknown>[]
     let outcomes: Outcomes | undefined
     try {
-      outcomes = await executeShared(shared)
+      outcomes = await executeShared(shared, batchCall)
     } catch (error) {
       // The batch may have taken effect, so that it cannot be repeated.
       if (isDomainError(error, 'dependency_unavailable')) outcomes = shared.map(() => error)
