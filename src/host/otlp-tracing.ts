@@ -87,7 +87,7 @@ export function createOtlpTracing(env: Environment, service: string, logger: Log
 function reportFaults(logger: Logger): void {
   setGlobalErrorHandler(reportTo(logger))
   const warn = (reason: string) =>
-    logger.repeatable(reason, 'warn', { reason }, 'OpenTelemetry reports a fault')
+    logger.repeatable('OpenTelemetry', 'warn', { reason }, 'OpenTelemetry reports a fault')
   const ignore = () => undefined
   const levels = { error: warn, warn, info: ignore, debug: ignore, verbose: ignore }
   diag.setLogger(levels, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true })
