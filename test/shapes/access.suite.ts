@@ -9,7 +9,7 @@ import { type Operation, operationsOf } from '#test/support/openapi-operations.t
 import { problems } from '#test/support/problems.ts'
 import type { Deployment, Shape } from '#test/support/processes.ts'
 import { startComposition } from '#test/support/shop.ts'
-import { storedDocuments } from '#test/support/stored-documents.ts'
+import { storedHashes } from '#test/support/stored-documents.ts'
 import {
   createPeople,
   type OperationName,
@@ -149,9 +149,9 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
       const valid = await make(name, account)
       const expected = access[name][caller]
       if (typeof expected === 'number') return expectOutcome(await ask(name, valid, { token }), expected)
-      const before = await storedDocuments(shop)
+      const before = await storedHashes(shop)
       expectOutcome(await ask(name, valid, { token }), expected)
-      expect(await storedDocuments(shop)).toEqual(before)
+      expect(await storedHashes(shop)).toEqual(before)
     })
 
     it('only an admin may ship and deliver an order', async () => {
@@ -193,7 +193,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
           const valid = await make(name as OperationName)
           const id = /[0-9a-f]{24}/.exec(valid.path)?.[0] ?? ''
           const unknown = { ...valid, path: valid.path.replace(id, unknownId) }
-          const before = await storedDocuments(shop)
+          const before = await storedHashes(shop)
           for (const headers of [{}, { 'If-Match': '*' }, { 'If-Match': '"0"' }, { 'If-None-Match': '*' }]) {
             const options = { token: grace.token, headers: headers as Record<string, string> }
             const ofAnother = await ask(name, valid, options)
@@ -202,7 +202,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
             expect(comparable(ofAnother, id), label).toBe(comparable(ofUnknown, unknownId))
             expectOutcome(ofAnother, access[name as OperationName]['another customer'], label)
           }
-          expect(await storedDocuments(shop), name).toEqual(before)
+          expect(await storedHashes(shop), name).toEqual(before)
         }
       })
 
@@ -252,7 +252,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
         for (const { name } of secured) {
           const valid = await make(name as OperationName, boss)
           const token = encodeURIComponent(boss.token)
-          const before = await storedDocuments(shop)
+          const before = await storedHashes(shop)
           const attempts: [string, ValidRequest, Record<string, string>][] = [
             ['query', { ...valid, path: `${valid.path}?access_token=${token}&token=${token}` }, {}],
             [
@@ -280,7 +280,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
           for (const [where, sent, headers] of attempts) {
             expectOutcome(await ask(name, sent, { headers }), 'unauthenticated', `${name}, ${where}`)
           }
-          expect(await storedDocuments(shop), name).toEqual(before)
+          expect(await storedHashes(shop), name).toEqual(before)
         }
       })
 
@@ -337,7 +337,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
         for (const path of paths) {
           const module = path.split('/')[2] ?? ''
           const refusal = shape === 'split' ? 'route_not_found' : 'invalid_token'
-          const before = await storedDocuments(shop)
+          const before = await storedHashes(shop)
           for (const [caller, issue] of callers(module)) {
             const token = await issue()
             const expected =
@@ -351,7 +351,7 @@ export function accessSuite(shape: Shape, deployment: () => Deployment, internal
           // A caller with access gets an error about the empty list of calls.
           const opened = await shop.post(path, { token: await credentials(module), body: { calls: [] } })
           expectOutcome(opened, shape === 'split' ? 'route_not_found' : 'validation_failed', path)
-          expect(await storedDocuments(shop), path).toEqual(before)
+          expect(await storedHashes(shop), path).toEqual(before)
         }
       })
 

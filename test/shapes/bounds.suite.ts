@@ -8,6 +8,7 @@ import {
   withValue,
 } from '#test/support/openapi-operations.ts'
 import type { Deployment } from '#test/support/processes.ts'
+import type { ValidRequest } from '#test/support/valid-requests.ts'
 import { type DescribedApi, describeApi } from './described-api.ts'
 
 /** A value at or beyond a bound that a schema states, and the code of the fault if the value is refused. */
@@ -56,10 +57,10 @@ const codesAt = ({ body }: Answer, place: string): string[] =>
     .map((fault: Json) => fault.code)
 
 /** Every bound and every default that the OpenAPI document states is what the server does. */
-export function boundsSuite(deployment: () => Deployment) {
+export function boundsSuite(deployment: () => Deployment, extent: { oneOfEachModule: boolean }) {
   let api: DescribedApi
   beforeAll(async () => {
-    api = await describeApi(deployment())
+    api = await describeApi(deployment(), extent)
   })
 
   const expectBounds = async (
@@ -79,26 +80,34 @@ export function boundsSuite(deployment: () => Deployment) {
     return values.length
   }
 
+  /** Returns a function that sends a valid request of the operation with a change, and makes a new one when the last one was carried out. */
+  const sender = async (operation: Operation) => {
+    let valid = await api.make(operation)
+    return {
+      valid,
+      async send(change: (valid: ValidRequest) => ValidRequest, headers?: Record<string, string>) {
+        const answer = await api.ask(operation, change(valid), headers)
+        if (answer.status < 400 && operation.method !== 'GET') valid = await api.make(operation)
+        return answer
+      },
+    }
+  }
+
   it('every bound of a body in the document is the bound of the server', { timeout: 60_000 }, async () => {
     let checked = 0
     await api.forEachOperation(
       ({ requestBody }) => requestBody !== undefined,
       async (operation) => {
+        const { valid, send } = await sender(operation)
         for (const [pointer, schema] of schemasInBody(api.document, operation)) {
-          const { body } = await api.make(operation)
-          checked += await expectBounds(
-            operation,
-            pointer,
-            boundaryValues(schema, valueAt(body, pointer)),
-            async (value) => {
-              const valid = await api.make(operation)
-              return api.ask(operation, { ...valid, body: withValue(valid.body, pointer, value) })
-            },
+          const values = boundaryValues(schema, valueAt(valid.body, pointer))
+          checked += await expectBounds(operation, pointer, values, (value) =>
+            send((request) => ({ ...request, body: withValue(request.body, pointer, value) })),
           )
         }
       },
     )
-    expect(checked).toBeGreaterThan(50)
+    expect(checked).toBeGreaterThan(extent.oneOfEachModule ? 20 : 50)
   })
 
   it('every bound of a parameter in the document is the bound of the server', {
@@ -108,21 +117,22 @@ export function boundsSuite(deployment: () => Deployment) {
     await api.forEachOperation(
       ({ parameters = [] }) => parameters.length > 0,
       async (operation) => {
+        const { send } = await sender(operation)
         for (const { name, in: where, schema: described } of operation.parameters ?? []) {
           if (where === 'path') continue
           const schema = resolved(api.document, described)
-          checked += await expectBounds(operation, name, boundaryValues(schema, 'x'), async (value) => {
-            const valid = await api.make(operation)
-            if (where === 'header') return api.ask(operation, valid, { [name]: value })
-            return api.ask(operation, {
-              ...valid,
-              path: `${valid.path}?${name}=${encodeURIComponent(value)}`,
-            })
-          })
+          checked += await expectBounds(operation, name, boundaryValues(schema, 'x'), (value) =>
+            where === 'header'
+              ? send((request) => request, { [name]: value })
+              : send(({ path, ...rest }) => ({
+                  ...rest,
+                  path: `${path}?${name}=${encodeURIComponent(value)}`,
+                })),
+          )
         }
       },
     )
-    expect(checked).toBeGreaterThan(20)
+    expect(checked).toBeGreaterThan(extent.oneOfEachModule ? 2 : 20)
   })
 
   it('every default of a parameter in the document is what the server uses', async () => {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { type Deployment, deploy, type Shape } from '#test/support/processes.ts'
 import { boundsSuite } from './bounds.suite.ts'
+import { extentFor } from './described-api.ts'
 import { examplesSuite } from './examples.suite.ts'
 
 /** What the OpenAPI document says, against the processes of one shape. Each shape has a file, so that both run in parallel. */
@@ -20,6 +21,6 @@ export function documentSuite(shape: Shape) {
 
     // The examples come first, because they need a new store.
     examplesSuite(() => shop)
-    boundsSuite(() => shop)
+    boundsSuite(() => shop, extentFor(shape))
   })
 }

@@ -20,10 +20,10 @@ function partsOf(value: Json, pointer = ''): { pointer: string; value: unknown }
 }
 
 /** Queries and paths that do not match the API description are refused and have no effect. */
-export function parameterInputSuite(deployment: () => Deployment) {
+export function parameterInputSuite(deployment: () => Deployment, extent: { oneOfEachModule: boolean }) {
   let api: DescribedApi
   beforeAll(async () => {
-    api = await describeApi(deployment())
+    api = await describeApi(deployment(), extent)
   })
 
   const parametersOf = ({ parameters = [] }: Operation, where: string) =>

@@ -1,7 +1,7 @@
 import { registry } from '#src/registry.ts'
 import type { Collections } from './collections.ts'
 
-/** Returns every document of every module as text, by collection, so that tests can compare before and after. */
+/** Returns every document of every module as text, by collection. */
 export async function storedDocuments({ collections }: Collections): Promise<Record<string, string[]>> {
   const ofModules = registry.map(async ({ name }) => {
     const db = await collections(name)
@@ -14,4 +14,13 @@ export async function storedDocuments({ collections }: Collections): Promise<Rec
     )
   })
   return Object.fromEntries((await Promise.all(ofModules)).flat().sort())
+}
+
+/** Returns a hash of each collection, by module. It changes with every document, so that tests can compare before and after. */
+export async function storedHashes({ collections }: Collections): Promise<Record<string, object>> {
+  const ofModules = registry.map(async ({ name }) => {
+    const { collections: hashes } = await (await collections(name)).command({ dbHash: 1 })
+    return [name, hashes] as const
+  })
+  return Object.fromEntries(await Promise.all(ofModules))
 }
