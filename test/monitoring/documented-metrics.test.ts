@@ -14,7 +14,7 @@ let shops: Awaited<ReturnType<typeof deployBothShapes>>
 const texts = new Map<string, string>()
 
 beforeAll(async () => {
-  shops = await deployBothShapes({ REQUEST_TIMEOUT: '2s' })
+  shops = await deployBothShapes({})
   for (const shape of bothShapes) {
     for (const [hosted, text] of await scrapeEach(shops.deployments[shape])) {
       texts.set(`${shape}: ${hosted}`, text)
@@ -100,14 +100,14 @@ it('the circuit to a service that does not answer is open, and closed when the s
   process.kill(shop.pids.product ?? Number.NaN, 'SIGSTOP')
   const buyers = Promise.all(Array.from({ length: 8 }, buyer))
   try {
-    await vi.waitFor(async () => expect(await open()).toBe(1), { timeout: 20_000, interval: 50 })
+    await vi.waitFor(async () => expect(await open()).toBe(1), { timeout: 25_000, interval: 50 })
   } finally {
     process.kill(shop.pids.product ?? Number.NaN, 'SIGCONT')
   }
   await vi.waitFor(async () => expect(await open()).toBe(0), { timeout: 15_000, interval: 50 })
   isOver = true
   await buyers
-})
+}, 60_000)
 
 it('every search of the runbook finds metrics of a process', async () => {
   const input = [...(await scrapeEach(shops.deployments.split)).values()].join('\n')
