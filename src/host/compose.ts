@@ -91,13 +91,7 @@ export async function compose(options: {
 
     audits: auditsOf(modules, hosted),
 
-    async runCommand(name, input) {
-      for (const module of hostedModules) {
-        const command = module.commands?.find((candidate) => candidate.name === name)
-        if (command) return command.run(hosted.get(module.name)?.operations, input)
-      }
-      throw new Error(`no hosted module has the command ${name}`)
-    },
+    runCommand: (name, input) => runCommand(hostedModules, hosted, name, input),
 
     connect: (signal) => mongo.connect(signal, () => refuseNewerData(mongo, hostedModules)),
 
@@ -130,6 +124,19 @@ export async function compose(options: {
       await mongo.close()
     },
   }
+}
+
+async function runCommand(
+  modules: readonly AnyModule[],
+  hosted: ReadonlyMap<string, StartedModule>,
+  name: string,
+  input: CommandInput,
+): Promise<CommandResult> {
+  for (const module of modules) {
+    const command = module.commands?.find((candidate) => candidate.name === name)
+    if (command) return command.run(hosted.get(module.name)?.operations, input)
+  }
+  throw new Error(`no hosted module has the command ${name}`)
 }
 
 const auditsOf = (

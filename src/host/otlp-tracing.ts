@@ -68,8 +68,6 @@ export function createOtlpTracing(env: Environment, service: string, logger: Log
     event: (name) => void span.addEvent(name),
     link: ({ traceparent }) => void span.addLink({ context: contextOf(traceparent) }),
     end(error) {
-      // A request that was given up may get its outcome later.
-      if (!span.isRecording()) return
       if (error !== undefined) recordError(span, error)
       span.end()
     },

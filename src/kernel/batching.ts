@@ -4,7 +4,7 @@ import type { Call } from './call.ts'
 import { afterMs, atDeadline } from './deadline-timers.ts'
 import { DomainError, dependencyUnavailable } from './errors.ts'
 import type { BatchMetrics } from './queue-metrics.ts'
-import { callWithin, inSpan } from './tracing.ts'
+import { inSpan } from './tracing.ts'
 
 /** A request in a queue, with the call that it belongs to. */
 export interface QueuedRequest<Request> {
@@ -84,7 +84,7 @@ export function batched<Request, Result>(
     // The slot is released before the outcomes are handled, so that the next batch runs while the answers to this batch
     // are written.
     const outcomes = await slots
-      .run(() => executeTraced(batch), markLate)
+      .run(() => executeTraced(name, batch, execute), markLate)
       .catch((thrown: unknown) => batch.map(() => errorOf(thrown)))
     if (isLate) unsettled -= batch.length
     for (const [at, entry] of batch.entries()) {
@@ -94,24 +94,13 @@ export function batched<Request, Result>(
     }
   }
 
-  /** A batch of several requests has a span of its own, which is linked to the spans in which the requests wait. */
-  const executeTraced = (batch: readonly QueuedRequest<Request>[]) => {
-    const call = callWithLatestDeadline(batch)
-    if (!call.span || batch.length === 1) return execute(batch, call)
-    const waits = batch.flatMap(({ call: { span } }) => span ?? [])
-    return inSpan(call, `batch of ${name}`, { links: waits }, (within) => {
-      for (const wait of waits) if (within.span) wait.link(within.span)
-      return execute(batch, within)
-    })
-  }
-
   const settleLater = async (entry: Entry<Request, Result>, outcome: Promise<Result>): Promise<void> => {
     unsettled += 1
     entry.settle(await outcome.catch(errorOf))
     unsettled -= 1
   }
 
-  return (request, call) =>
+  const enqueue = (request: Request, call: Call) =>
     new Promise<Result>((resolve, reject) => {
       if (waiting.length + unsettled >= maxWaiting) {
         metrics?.refused()
@@ -120,15 +109,13 @@ export function batched<Request, Result>(
         )
         return
       }
-      const span = call.span?.start(`wait for ${name}`)
       const node = new Node<Entry<Request, Result>>({
         request,
-        call: span ? callWithin(call, span) : call,
+        call,
         weight: weightOf(request),
         enteredAtMs: performance.now(),
         settle(outcome) {
           cancelTimer()
-          span?.end(outcome instanceof Error ? outcome : undefined)
           if (outcome instanceof Error) reject(outcome)
           else resolve(outcome)
         },
@@ -138,9 +125,7 @@ export function batched<Request, Result>(
           waiting.removeNode(node)
           metrics?.left(performance.now() - node.value.enteredAtMs)
         }
-        const error = dependencyUnavailable(`${name} did not answer in time`)
-        span?.end(error)
-        reject(error)
+        reject(dependencyUnavailable(`${name} did not answer in time`))
       })
       waiting.pushNode(node)
       metrics?.entered()
@@ -148,6 +133,23 @@ export function batched<Request, Result>(
       isStartPlanned = true
       setImmediate(start)
     })
+
+  return (request, call) => inSpan(call, `wait for ${name}`, {}, (within) => enqueue(request, within))
+}
+
+/** Executes a batch. If it has several requests, it has a span that is linked to those in which the requests wait. */
+function executeTraced<Request, Result>(
+  name: string,
+  batch: readonly QueuedRequest<Request>[],
+  execute: ExecuteBatch<Request, Result>,
+): Promise<readonly Outcome<Result>[]> {
+  const call = callWithLatestDeadline(batch)
+  if (!call.span || batch.length === 1) return execute(batch, call)
+  const waits = batch.flatMap(({ call: { span } }) => span ?? [])
+  return inSpan(call, `batch of ${name}`, { links: waits }, (within) => {
+    for (const wait of waits) if (within.span) wait.link(within.span)
+    return execute(batch, within)
+  })
 }
 
 function recordBatch(metrics: BatchMetrics, batch: readonly { readonly enteredAtMs: number }[]): void {

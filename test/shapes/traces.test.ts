@@ -87,7 +87,8 @@ it.each(Object.keys(shapes) as Shape[])(
         expect(wait).toMatchObject({ name: 'wait for the stock queue', traceId })
         expect(wait?.links.map((link) => link.spanId)).toContain(batch.spanId)
       }
-      const [transaction] = spans.filter(({ parentSpanId }) => parentSpanId === batch.spanId)
+      const within = spans.filter(({ parentSpanId }) => parentSpanId === batch.spanId)
+      const transaction = within.find(({ name }) => name === 'stock.transaction')
       expect(transaction?.events).toEqual(expect.arrayContaining(['attempt', 'commit']))
     }
 

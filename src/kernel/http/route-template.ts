@@ -5,7 +5,7 @@ import { matchedRoutes } from 'hono/route'
 const templates = new Map<string, string>()
 
 /**
- * The template of the route that a request matches, as in the OpenAPI document: `/products/{productId}`. It is undefined if the
+ * The template of the route that a request matches, as in the OpenAPI document: `/things/{thingId}`. It is undefined if the
  * request matches no route.
  */
 export function routeTemplateOf(c: Context): string | undefined {
