@@ -498,10 +498,11 @@ describe('shard keys', () => {
     hasFilter(sent) &&
     !onOneShard.includes(sent.collection) &&
     !filtersOf(sent).every((filter) => isTargeted(sent.collection, filter))
-  /** The query of the sweeper, which may come during any scenario. */
+  /** The queries of the sweeper, which may come during any scenario: for orders to finish, and for the oldest unfinished one. */
   const isSweep = ({ collection, command }: SentCommand) =>
     collection === 'orders' &&
-    command.filter?.$or?.every((filter: Document) => 'leaseUntil' in filter) === true
+    (command.filter?.$or?.every((filter: Document) => 'leaseUntil' in filter) === true ||
+      command.filter?.status?.$in?.join() === 'pending,cancelling')
 
   it.each(Object.entries(scenarios))(
     'the scenario sends commands to the expected shards: %s',

@@ -29,6 +29,9 @@ export interface Deployment {
 
 const maxListedServers = 5
 
+const writableOf = (servers: ReadonlyMap<string, mongoose.mongo.ServerDescription>) =>
+  [...servers.values()].filter(({ type }) => ['RSPrimary', 'Mongos', 'LoadBalancer'].includes(type))
+
 export function createDeployment(): Deployment {
   /** The last answer of each server by address, or the error of its last check. */
   let answers = new Map<string, Hello | Error>()
@@ -37,13 +40,10 @@ export function createDeployment(): Deployment {
   /** This value is computed when a server answers, because every database operation reads it. */
   let permanentFault: string | undefined
 
-  const writableServers = () =>
-    [...servers.values()].filter(({ type }) => ['RSPrimary', 'Mongos', 'LoadBalancer'].includes(type))
-
   const serversFault = (): ConnectionFault | undefined => {
     if (followed === undefined) return undefined
     const { options } = followed
-    const writable = writableServers()
+    const writable = writableOf(servers)
     const addresses =
       writable.length > 0
         ? writable.map(({ address }) => address)
@@ -105,7 +105,7 @@ export function createDeployment(): Deployment {
 
     unusableReason: () => permanentFault,
 
-    hasPrimary: () => writableServers().length > 0,
+    hasPrimary: () => writableOf(servers).length > 0,
 
     isAbandoned: () => answers.size > 0 && servers.size === 0,
   }

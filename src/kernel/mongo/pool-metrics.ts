@@ -12,26 +12,26 @@ const waiting = {
  * @returns a function that follows the pool of a client of the driver, before it is open
  */
 export function createPoolMetrics(metrics: Metrics): (client: mongoose.mongo.MongoClient) => void {
-  let used = 0
-  let wait = 0
+  let usedCount = 0
+  let waitingCount = 0
   let followed: mongoose.mongo.MongoClient | undefined
-  metrics.gauge(inUse, () => used)
-  metrics.gauge(waiting, () => wait)
+  metrics.gauge(inUse, () => usedCount)
+  metrics.gauge(waiting, () => waitingCount)
   return (client) => {
     if (client === followed) return
     followed = client
     client.on('connectionCheckOutStarted', () => {
-      wait += 1
+      waitingCount += 1
     })
     client.on('connectionCheckOutFailed', () => {
-      wait -= 1
+      waitingCount -= 1
     })
     client.on('connectionCheckedOut', () => {
-      wait -= 1
-      used += 1
+      waitingCount -= 1
+      usedCount += 1
     })
     client.on('connectionCheckedIn', () => {
-      used -= 1
+      usedCount -= 1
     })
   }
 }

@@ -105,12 +105,8 @@ export function createHttpClient(options: {
         if (call.traceparent) headers.set('traceparent', call.traceparent)
         if (body !== undefined) headers.set('content-type', 'application/json')
         if (credential) headers.set('authorization', `Bearer ${await credential(target)}`)
-        const init: RequestInit = {
-          method,
-          headers,
-          signal: AbortSignal.timeout(timeoutMs),
-          redirect: 'error',
-        }
+        const signal = AbortSignal.timeout(timeoutMs)
+        const init: RequestInit = { method, headers, signal, redirect: 'error' }
         if (body !== undefined) init.body = JSON.stringify(body)
         return parse(await readAnswer(send(`${url}${path}`, init), target))
       }

@@ -59,11 +59,7 @@ export function createOrderScans(database: Database) {
     async oldestUnfinishedSince(call: Call): Promise<Date | undefined> {
       const filter = { status: { $in: ['pending', 'cancelling'] satisfies OrderStatus[] } }
       const document = await database.run('orders.oldest', call, (maxTimeMS) =>
-        collection.findOne(filter, {
-          sort: { leaseUntil: 1 },
-          projection: { updatedAt: 1 },
-          maxTimeMS,
-        }),
+        collection.findOne(filter, { sort: { leaseUntil: 1 }, projection: { updatedAt: 1 }, maxTimeMS }),
       )
       return document?.updatedAt
     },

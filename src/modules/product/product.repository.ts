@@ -97,11 +97,8 @@ export function createProductRepository(database: Database, logger: Logger) {
 
     /** Whether no product was ever created. */
     async isEmpty(call: Call): Promise<boolean> {
-      return (
-        (await database.run('products.find', call, (maxTimeMS) =>
-          products.findOne().maxTimeMS(maxTimeMS).lean(),
-        )) === null
-      )
+      const read = (maxTimeMS: number) => products.findOne().maxTimeMS(maxTimeMS).lean()
+      return (await database.run('products.find', call, read)) === null
     },
   }
 }
