@@ -4,7 +4,7 @@ import type { Metrics } from '#kernel/metrics.ts'
 
 // The interval of the timer whose delay is measured.
 const resolutionMs = 20
-const quantiles = [50, 90, 99, 100]
+const percentiles = [50, 90, 99, 100]
 
 /**
  * Adds the metrics of the process itself: processor time, memory, descriptors, and how busy its event loop is. prom-client's own
@@ -66,20 +66,20 @@ function addEventLoop(metrics: Metrics): void {
   )
   const delay = monitorEventLoopDelay({ resolution: resolutionMs })
   delay.enable()
-  // Each scrape begins a new period. It asks for the quantiles in this order, so that the last one resets.
-  for (const quantile of quantiles) {
+  // Each scrape begins a new period. It asks for the percentiles in this order, so that the last one resets.
+  for (const percentile of percentiles) {
     metrics.gauge(
       {
         name: 'nodejs_event_loop_delay_seconds',
-        help: 'Delay of a timer since the previous scrape, by quantile',
+        help: 'Delay of a timer since the previous scrape, by percentile',
       },
       () => {
         // The histogram contains the whole time from one call of the timer to the next.
-        const delayMs = Math.max(0, delay.percentile(quantile) / 1e6 - resolutionMs)
-        if (quantile === quantiles.at(-1)) delay.reset()
+        const delayMs = Math.max(0, delay.percentile(percentile) / 1e6 - resolutionMs)
+        if (percentile === percentiles.at(-1)) delay.reset()
         return delayMs / 1_000
       },
-      { quantile: String(quantile / 100) },
+      { percentile: String(percentile) },
     )
   }
 }

@@ -247,7 +247,7 @@ it('the boot waits without a time limit for a replica set to have a primary', as
   const [line] = await once(output, 'data')
   expect(JSON.parse(String(line).split('\n')[0] ?? '')).toMatchObject({
     msg: 'waiting for MongoDB',
-    error: expect.stringContaining(`${primary.host}: connect ECONNREFUSED`),
+    reason: expect.stringContaining(`${primary.host}: connect ECONNREFUSED`),
   })
   await primary.start()
   await connected

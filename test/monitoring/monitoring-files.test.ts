@@ -59,11 +59,17 @@ it('every metric of the alerts, the dashboard and the runbook exists', async () 
   }
 })
 
+interface RuleTests {
+  tests: { alert_rule_test: { alertname: string; exp_alerts: unknown[] }[] }[]
+}
+
 it('every alert has a severity, a summary, a section in the runbook, and a test that fires it', async () => {
-  const { tests } = parse(await read('deploy/monitoring/alerts.test.yml')) as {
-    tests: { alert_rule_test: { alertname: string; exp_alerts: unknown[] }[] }[]
-  }
-  const fired = tests
+  const testFiles = await Promise.all(
+    ['alerts', 'hours'].map((name) => read(`deploy/monitoring/${name}.test.yml`)),
+  )
+  const fired = testFiles
+    .map((text) => parse(text) as RuleTests)
+    .flatMap(({ tests }) => tests)
     .flatMap(({ alert_rule_test }) => alert_rule_test)
     .filter(({ exp_alerts }) => exp_alerts.length > 0)
     .map(({ alertname }) => alertname)

@@ -20,7 +20,7 @@ it('promtool accepts the rules, and the configuration of Prometheus', () => {
 })
 
 it('each alert fires, and does not fire too early, in the tests of promtool', () => {
-  promtool(['test', 'rules', 'alerts.test.yml'])
+  promtool(['test', 'rules', 'alerts.test.yml', 'hours.test.yml'])
 })
 
 it('promtool parses every expression of the dashboard', () => {

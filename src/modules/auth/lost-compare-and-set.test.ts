@@ -22,7 +22,7 @@ const user = {
 function contendedAccounts() {
   const changePassword = vi.fn(async () => false)
   const users = { find: async () => user, changePassword } as never
-  const passwords = { hash: async () => 'another hash' } as never
+  const passwords = { hash: async () => 'another hash', requirePlace: () => undefined } as never
   const record = vi.fn()
   return { changePassword, users, passwords, record }
 }
