@@ -5,8 +5,8 @@ import type { QueueMetrics } from './queue-metrics.ts'
 
 export interface Queue {
   /**
-   * @throws DomainError `overloaded` when too many tasks wait, or so many that this one could not start before its deadline;
-   * `dependency_unavailable` at the deadline
+   * @throws DomainError `overloaded` when too many tasks wait, or, if the tasks are uniform, so many that this one could not start
+   * before its deadline; `dependency_unavailable` at the deadline
    */
   <T>(call: Call, work: () => Promise<T>): Promise<T>
   /**
@@ -25,14 +25,16 @@ export function createQueue(options: {
   name: string
   maxConcurrent: number
   maxWaiting: number
+  /** Whether each task takes about the same time, so that the duration of earlier tasks tells how long a task will wait. */
+  isUniform?: boolean
   metrics?: QueueMetrics
 }): Queue {
-  const { name, maxConcurrent, maxWaiting, metrics } = options
+  const { name, maxConcurrent, maxWaiting, isUniform = false, metrics } = options
   const limit = pLimit(maxConcurrent)
   let meanMs: number | undefined
 
   const requirePlace = (call: Call) => {
-    const waitMs = Math.floor(limit.pendingCount / maxConcurrent) * (meanMs ?? 0)
+    const waitMs = isUniform ? Math.floor(limit.pendingCount / maxConcurrent) * (meanMs ?? 0) : 0
     if (limit.pendingCount < maxWaiting && waitMs <= Math.max(0, remainingMs(call))) return
     metrics?.refused()
     const waiting = limit.pendingCount

@@ -14,6 +14,7 @@ export function createHashQueue(threads: number, metrics: Metrics): Queue {
     name: 'the password check',
     maxConcurrent,
     maxWaiting: maxConcurrent * 64,
+    isUniform: true,
     metrics: queueMetrics(metrics, 'passwords'),
   })
 }
