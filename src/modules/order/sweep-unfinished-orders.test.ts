@@ -107,8 +107,6 @@ describe.concurrent('an order that is left pending', () => {
     const { shop, place, becomes, leavePending } = await open(context, { REQUEST_TIMEOUT: '20s' })
     const { productId, orderId } = await leavePending('the request')
     const other = await leavePending('the request', 'other')
-    await shop.ageLease(orderId, longAgo)
-    await shop.ageLease(other.orderId, longAgo)
     const gate = createGate()
     shop.stubProduct((port) => ({
       async reserve(request, call) {
@@ -116,8 +114,11 @@ describe.concurrent('an order that is left pending', () => {
         return port.reserve(request, call)
       },
     }))
+    // The sweeper leaves both orders alone for nine seconds more, in which the retry takes one of them over.
+    await shop.ageLease(orderId, 1_000)
+    await shop.ageLease(other.orderId, 1_000)
     const retry = place(productId)
-    // The sweeper undid the other order. So it has also seen this order, and left it alone.
+    // The sweeper undid the other order, whose lease had ended later.
     await becomes(other.orderId, 'cancelled')
     gate.open()
     expect(await retry).toMatchObject({ status: 201, body: { orderId } })
