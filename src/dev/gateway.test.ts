@@ -14,6 +14,8 @@ let received: {
   requestId: unknown
   forwardedFor: unknown
 }[] = []
+/** The answers of services to /readyz, by name. */
+let readiness: Record<string, [status: number, body: object]> = {}
 const shopOrigin = 'https://shop.example'
 let gateway: Client
 /** A client of the gateway at this address. The gateway trusts one proxy, 192.0.2.80. */
@@ -31,8 +33,10 @@ beforeAll(async () => {
         forwardedFor: request.headers['x-forwarded-for'],
       })
       response.setHeader('content-type', 'application/json')
+      const [status, body] = (request.url === '/readyz' && readiness[name]) || [200, { service: name }]
+      response.statusCode = status
       response.setHeader('content-security-policy', `policy of ${name}`)
-      response.end(JSON.stringify({ service: name }))
+      response.end(JSON.stringify(body))
     })
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     services.set(name, server)
@@ -127,11 +131,27 @@ it('the gateway answers requests of other origins itself, even if no service ans
   expect(headers.get('access-control-allow-origin')).toBeNull()
 })
 
+it('the gateway is ready when all services are, and names what is missing otherwise', async () => {
+  expect((await gateway.get('/readyz')).body).toEqual({ status: 'ready' })
+  readiness = { product: [200, { status: 'ready', unavailable: ['auth'] }] }
+  expect(await gateway.get('/readyz')).toMatchObject({
+    status: 200,
+    body: { status: 'ready', unavailable: ['auth'] },
+  })
+  readiness = { order: [503, { code: 'dependency_unavailable', missing: ['migrations of order'] }] }
+  expect(await gateway.get('/readyz')).toMatchObject({
+    status: 503,
+    body: { code: 'dependency_unavailable', missing: ['order', 'migrations of order'] },
+  })
+  readiness = {}
+})
+
 it('the gateway forwards other paths to any service that answers, and answers 503 if the service is unavailable', async () => {
   expect(await gateway.get('/docs')).toMatchObject({ status: 200, body: { service: 'auth' } })
   services.get('auth')?.close()
   services.get('auth')?.closeAllConnections()
   expect(await gateway.get('/docs')).toMatchObject({ status: 200, body: { service: 'product' } })
+  expect(await gateway.get('/readyz')).toMatchObject({ status: 503, body: { missing: ['auth'] } })
   const gone = await gateway.get('/profile', { headers: { Origin: shopOrigin } })
   expect(gone).toMatchObject({ status: 503, body: { code: 'dependency_unavailable', retryAfter: 1 } })
   expect(gone.headers.get('retry-after')).toBe('1')

@@ -10,17 +10,18 @@ import type { AnyModule } from '#kernel/module.ts'
 import type { Tracing } from '#kernel/span.ts'
 import { inSpan } from '#kernel/tracing.ts'
 import { crossOrigin } from '../http/cross-origin.ts'
+import { healthRoutes } from '../http/health-routes.ts'
 import { securityHeaders } from '../http/security-headers.ts'
 import { forward, withoutConnectionFields } from './forward.ts'
+import { servicesReadiness } from './services-readiness.ts'
 
-// The time for each service when any service may answer, so that a service that hangs does not delay the others for long. It is
-// longer than the second that `/readyz` takes while MongoDB does not answer.
+// The time for each service when any service may answer, so that a service that hangs does not delay the others for long.
 const anyServiceTimeoutMs = 1_500
 
 /**
  * Routes requests for `npm run split`, as the ingress does in Kubernetes. A path goes to the module that has a route
- * with the same first segment. `/internal` and `/metrics` go to no module. Any other path goes to the first service
- * that answers.
+ * with the same first segment. `/internal` and `/metrics` go to no module. The gateway answers `/healthz` and `/readyz`
+ * itself. Any other path goes to the first service that answers.
  */
 export function createGateway(options: {
   modules: readonly AnyModule[]
@@ -46,6 +47,8 @@ export function createGateway(options: {
   if (corsOrigins.length > 0) gateway.use(crossOrigin(corsOrigins))
   gateway.use(refuseMalformedEscapes)
   gateway.use(bodyLimit(maxBodyBytes))
+
+  gateway.route('/', healthRoutes(servicesReadiness(urls)))
 
   gateway.all('*', async (c) => {
     const { pathname, search } = new URL(c.req.url)

@@ -1,5 +1,5 @@
 import { type Config, loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
-import { createLogger, isBrief, type Logger } from '#kernel/logger.ts'
+import { createLogger, isBrief, type Logger, operatorLog } from '#kernel/logger.ts'
 import { createMetrics } from '#kernel/metrics.ts'
 import type { AnyModule } from '#kernel/module.ts'
 import { createMongo } from '#kernel/mongo/connection.ts'
@@ -40,7 +40,7 @@ export async function runSplit(modules: readonly AnyModule[], program: URL): Pro
   const tracing = await startTracing(process.env, 'gateway', logger)
   for (const misnamed of config.misnamedSettings) logger.warn(misnamed, misnamedSettingWarning(misnamed))
   await refusePortsInUse(addressesOf(config, modules.length), config.dataDir)
-  const mongodb = await openMongodb(config, (line) => console.log(line))
+  const mongodb = await openMongodb(config, operatorLog(logger, logOptions))
   const shutdown = createShutdown()
   shutdown.reportTo(logger)
   void mongodb.lost.then((message) => shutdown.crash('the embedded MongoDB has ended', message))

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Config, loadConfig } from '#kernel/config/load-config.ts'
-import { createLogger, isBrief, type Logger } from '#kernel/logger.ts'
+import { createLogger, isBrief, type Logger, operatorLog } from '#kernel/logger.ts'
 import { banner, briefLogFact, stoppingMessage } from '../host/banner.ts'
 import { type OpenMongodb, openMongodb } from '../host/database.ts'
 import { refuseArguments } from '../host/refuse-arguments.ts'
@@ -25,7 +25,7 @@ async function main(): Promise<number> {
   const logOptions = { level: config.logLevel, human: process.stdout.isTTY === true }
   const logger = await createLogger({ ...logOptions, service: 'dev' })
   await refusePortsInUse([config], config.dataDir)
-  const mongodb = await openMongodb(config, (line) => console.log(line))
+  const mongodb = await openMongodb(config, operatorLog(logger, logOptions))
   const shutdown = createShutdown()
   shutdown.reportTo(logger)
   void mongodb.lost.then((message) => shutdown.crash('the embedded MongoDB has ended', message))

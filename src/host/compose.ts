@@ -67,9 +67,20 @@ export async function compose(options: {
     ...(config.production && { setupTimeoutMs: productionSetupTimeoutMs }),
   })
   const problems = joinProblems(modules)
-  const hosted = await startModules({ modules, config, mongo, problems, logger, metrics, tracing, wrapPort })
+  const closing = new AbortController()
+  const { hosted, neighbours } = await startModules({
+    modules,
+    config,
+    mongo,
+    problems,
+    logger,
+    metrics,
+    tracing,
+    wrapPort,
+    signal: closing.signal,
+  })
   const hostedModules = modules.filter(({ name }) => hosted.has(name))
-  const readiness = createReadiness({ hosted: config.hosted, mongo, logger, ...(now && { now }) })
+  const readiness = createReadiness({ hosted: config.hosted, mongo, neighbours, logger, ...(now && { now }) })
   let jobs: ReturnType<typeof startJobs> | undefined
 
   const migrateAll = async (signal: AbortSignal, prepare: (name: string) => Promise<BannerFact[]>) => {
@@ -119,6 +130,7 @@ export async function compose(options: {
     },
 
     async close() {
+      closing.abort()
       readiness.drain()
       await jobs?.stop()
       await mongo.close()

@@ -1,8 +1,16 @@
 import { PassThrough } from 'node:stream'
 import { describe, expect, inject, it, type TestContext, vi } from 'vitest'
 import { createLogger } from '#kernel/logger.ts'
+import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
 import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
 import { textOf } from '#test/support/output.ts'
+import {
+  dropConnection,
+  issuedWith,
+  respondWith,
+  startAuthServer,
+  startService,
+} from '#test/support/remote-auth.ts'
 import { startComposition } from '#test/support/shop.ts'
 
 const databases = ['database of auth', 'database of product', 'database of order']
@@ -42,6 +50,35 @@ async function startOnWay({ onTestFinished }: TestContext) {
     log,
   }
 }
+
+it('a process stays ready without a service that its modules call, and names the service until it is back', async ({
+  onTestFinished,
+}) => {
+  const authServer = await startAuthServer(dropConnection)
+  const order = await startService('order', { AUTH_URL: authServer.url, PRODUCT_URL: authServer.url })
+  onTestFinished(async () => {
+    await order.close()
+    await authServer.close()
+  })
+  expect(await order.client.get('/readyz')).toMatchObject({ status: 200, body: { status: 'ready' } })
+  const token = await issuedWith(generatePrivateKey())
+  expect((await order.client.get('/orders', { token })).status).toBe(503)
+  await vi.waitFor(
+    async () =>
+      expect(await order.client.get('/readyz')).toMatchObject({
+        status: 200,
+        body: { status: 'ready', unavailable: ['auth'] },
+      }),
+    { timeout: 10_000 },
+  )
+  authServer.answer = respondWith('{}')
+  await vi.waitFor(
+    async () => expect((await order.client.get('/readyz')).body).toEqual({ status: 'ready' }),
+    {
+      timeout: 10_000,
+    },
+  )
+})
 
 describe.concurrent('readiness while MongoDB does not answer', () => {
   it('a process stays ready for 30 s without MongoDB and names the databases, and is ready again when MongoDB is back', async (context) => {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Neighbour } from '#kernel/circuit-breaker.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { Mongo } from '#kernel/mongo/connection.ts'
 import type { Readiness } from '../http/health-routes.ts'
@@ -25,10 +26,12 @@ export interface ProcessReadiness extends Readiness {
 export function createReadiness(options: {
   hosted: readonly string[]
   mongo: Pick<Mongo, 'ping' | 'unusableReason'>
+  /** The services that the modules call. They do not end readiness. */
+  neighbours: readonly Neighbour[]
   logger: Logger
   now?: () => number
 }): ProcessReadiness {
-  const { hosted, mongo, logger, now = () => performance.now() } = options
+  const { hosted, mongo, neighbours, logger, now = () => performance.now() } = options
   const databases = hosted.map((name) => `database of ${name}`)
   const missing = new Set(hosted.flatMap((name) => [`database of ${name}`, `migrations of ${name}`]))
   let isDraining = false
@@ -81,10 +84,11 @@ export function createReadiness(options: {
       if (!hasAnswered) recordOutage(began, `no answer within ${pingTimeoutMs} ms`)
       const reason = mongo.unusableReason()
       if (reason !== undefined) return { missing: databases, reason, unavailable: [] }
-      if (outageSince === undefined) return { missing: [], unavailable: [] }
+      const services = neighbours.filter((neighbour) => neighbour.isAway()).map(({ name }) => name)
+      if (outageSince === undefined) return { missing: [], unavailable: services }
       return now() - outageSince < maxOutageMs
-        ? { missing: [], unavailable: databases }
-        : { missing: databases, unavailable: [] }
+        ? { missing: [], unavailable: [...databases, ...services] }
+        : { missing: databases, unavailable: services }
     },
 
     done: (part) => void missing.delete(part),

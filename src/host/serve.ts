@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
-import { createLogger, isBrief, type Logger } from '#kernel/logger.ts'
+import { createLogger, isBrief, type Logger, operatorLog } from '#kernel/logger.ts'
 import { createMetrics } from '#kernel/metrics.ts'
 import type { AnyModule, BannerFact } from '#kernel/module.ts'
 import { refusePortsInUse, urlOf } from '../http/listen-address.ts'
@@ -51,7 +51,7 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
   if (config.mongodb.uri === undefined) await refusePortsInUse([config], config.dataDir)
 
   const composition = await Promise.race([
-    openComposition({ modules, config, logger, metrics, tracing }, (line) => console.log(line)),
+    openComposition({ modules, config, logger, metrics, tracing }, operatorLog(logger, logOptions)),
     stopped,
   ])
   // Nothing that runs so far needs an orderly shutdown, so that Ctrl-C can end a download at once.

@@ -17,7 +17,7 @@ export interface Missing {
 export interface Readiness {
   /** Whether the process has started: it is connected to its database, and the migrations are applied. */
   started(): Missing | Promise<Missing>
-  /** Whether the process may receive traffic now, and which databases do not answer at the moment. */
+  /** Whether the process may receive traffic now, and which databases and services do not answer at the moment. */
   ready(): Promise<Missing & { unavailable: readonly string[] }>
 }
 
@@ -29,7 +29,7 @@ const readiness = z
     status: z.string(),
     unavailable: z.array(z.string()).optional().openapi({
       description:
-        'The databases that have not answered for less than 30 s, as during an election of MongoDB. The field is absent if all databases answer.',
+        'The databases and the services that do not answer at the moment: a database for less than 30 s, as during an election of MongoDB, and a service, by its name, however long. The field is absent if all of them answer.',
     }),
   })
   .openapi('Readiness')
@@ -56,7 +56,7 @@ export const healthApi = {
     tags,
     summary: 'Check readiness',
     description:
-      'The process is ready if it has started, has applied its migrations, and is not draining. It does not depend on other services. While a database does not answer, the process stays ready for 30 s, and `unavailable` names the database. If the answer is 503, `missing` lists what the process lacks. A database is missing after 30 s without an answer, or at once if the server cannot be used.',
+      'The process is ready if it has started, has applied its migrations, and is not draining. It does not depend on other services: `unavailable` names those that do not answer. While a database does not answer, the process stays ready for 30 s, and `unavailable` names the database too. If the answer is 503, `missing` lists what the process lacks. A database is missing after 30 s without an answer, or at once if the server cannot be used.',
     responses: {
       200: { description: 'The process may receive traffic.', content: json(readiness, { status: 'ready' }) },
       ...errorsOf({}, 'Readiness', { dependency_unavailable: missing })(),

@@ -2,7 +2,7 @@ import { Node, Yallist } from 'yallist'
 import { createAdaptiveTimeout } from './adaptive-timeout.ts'
 import type { Call } from './call.ts'
 import { afterMs, atDeadline } from './deadline-timers.ts'
-import { DomainError, dependencyUnavailable } from './errors.ts'
+import { dependencyUnavailable, overloaded } from './errors.ts'
 import type { BatchMetrics } from './queue-metrics.ts'
 import { inSpan } from './tracing.ts'
 
@@ -47,6 +47,13 @@ export interface BatchingOptions<Request> {
   metrics?: BatchMetrics
 }
 
+/** Adds a request, and waits for its outcome. */
+export interface Batched<Request, Result> {
+  (request: Request, call: Call): Promise<Result>
+  /** The number of requests that wait for a batch, or for a batch that has given up its slot. */
+  waiting(): number
+}
+
 /**
  * Executes requests in batches, in the order of their arrival, with one round trip for each batch. There is no
  * artificial delay: when no batch is running, the requests of the current iteration of the event loop start together at
@@ -61,7 +68,7 @@ export interface BatchingOptions<Request> {
 export function batched<Request, Result>(
   options: BatchingOptions<Request>,
   execute: ExecuteBatch<Request, Result>,
-): (request: Request, call: Call) => Promise<Result> {
+): Batched<Request, Result> {
   const { name, maxWaiting, maxBatchWeight, weightOf = () => 1, metrics } = options
   const waiting = new Yallist<Entry<Request, Result>>()
   let unsettled = 0
@@ -104,9 +111,7 @@ export function batched<Request, Result>(
     new Promise<Result>((resolve, reject) => {
       if (waiting.length + unsettled >= maxWaiting) {
         metrics?.refused()
-        reject(
-          new DomainError('overloaded', `${maxWaiting} requests are waiting for ${name}; try again shortly`),
-        )
+        reject(overloaded(maxWaiting, name))
         return
       }
       const node = new Node<Entry<Request, Result>>({
@@ -134,7 +139,9 @@ export function batched<Request, Result>(
       setImmediate(start)
     })
 
-  return (request, call) => inSpan(call, `wait for ${name}`, {}, (within) => enqueue(request, within))
+  const submit = (request: Request, call: Call) =>
+    inSpan(call, `wait for ${name}`, {}, (within) => enqueue(request, within))
+  return Object.assign(submit, { waiting: () => waiting.length + unsettled })
 }
 
 /** Executes a batch. If it has several requests, it has a span that is linked to those in which the requests wait. */

@@ -57,6 +57,10 @@ export const isDomainError = (error: unknown, ...codes: ErrorCode[]): error is D
 export const dependencyUnavailable = (message: string, cause?: unknown): DomainError =>
   new DomainError('dependency_unavailable', message, {}, { cause })
 
+/** Too many requests wait. @param name what they wait for */
+export const overloaded = (waiting: number, name: string): DomainError =>
+  new DomainError('overloaded', `${waiting} requests are waiting for ${name}; try again shortly`)
+
 /**
  * What is wrong with a part of the input. The codes are stable, so that a client can show messages of its own.
  * - `required`: a field, parameter or header is missing

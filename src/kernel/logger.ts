@@ -34,6 +34,14 @@ const repeatIntervalMs = 10_000
 export const isBrief = ({ level, human }: { level: string | undefined; human: boolean }): boolean =>
   human && level === undefined
 
+/** Tells the operator what happens to the embedded MongoDB: a terminal gets the sentence, and a JSON log a line of its format. */
+export const operatorLog =
+  (logger: Logger, { human }: { human: boolean }) =>
+  (sentence: string): void => {
+    if (human) console.log(sentence)
+    else logger.warn(sentence)
+  }
+
 /**
  * Writes JSON lines to standard output or to the given `output`, from the given `level` or `info` on. A terminal gets warnings
  * and errors in short form if no level is given. With a level it gets all its lines, coloured if pino-pretty is installed.

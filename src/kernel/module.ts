@@ -5,10 +5,11 @@ import type { ProblemTable } from '#kernel/http/problems.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import type { Migration } from '#kernel/mongo/migrations.ts'
 import type { HttpClient } from '#kernel/ports/http-client.ts'
-import type { Port } from '#kernel/ports/port.ts'
+import type { Offer, Port } from '#kernel/ports/port.ts'
 import type { Audit } from './audit.ts'
 import type { Call } from './call.ts'
 import type { Command } from './command.ts'
+import type { DomainError } from './errors.ts'
 import type { Job } from './jobs.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
@@ -22,6 +23,8 @@ export interface ModuleContext<Needs, Settings> {
   database: Database
   /** The port of each needed module: the module itself if this process hosts it, or else an HTTP client. */
   needs: Needs
+  /** `Offer.refusal` of each needed module. */
+  refusals: { readonly [Name in keyof Needs]: () => DomainError | undefined }
   settings: Settings
   config: Pick<Config, 'issuer' | 'dataDir' | 'demo' | 'currency' | 'requestTimeoutMs' | 'trustedProxies'>
   logger: Logger
@@ -33,6 +36,8 @@ export interface StartedModule<PortType = unknown, Operations = unknown> {
   routes: OpenAPIHono<AppEnv>
   /** The operations that other modules call in the same process. */
   port?: PortType
+  /** `Offer.refusal` of the port. Without it, the module never refuses a call. */
+  refusal?: Offer<PortType>['refusal']
   /** The routes under `/internal` for modules in other processes. They require the service credential. */
   internal?: OpenAPIHono<AppEnv>
   /**
@@ -74,8 +79,8 @@ export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType, Op
   start(
     context: ModuleContext<Needs, z.infer<z.ZodObject<SettingsShape>>>,
   ): StartedModule<PortType, Operations> | Promise<StartedModule<PortType, Operations>>
-  /** Creates a client of the module's port over HTTP. */
-  connect?(http: HttpClient): PortType
+  /** Creates a client of the module over HTTP. */
+  connect?(http: HttpClient): Offer<PortType>
 }
 
 /** A module without the types of its needs, settings, port and operations. */
@@ -89,7 +94,7 @@ export interface AnyModule {
   migrations: readonly Migration[]
   needs: Readonly<Record<string, Port<unknown>>>
   start(context: ModuleContext<Record<string, unknown>, unknown>): StartedModule | Promise<StartedModule>
-  connect?(http: HttpClient): unknown
+  connect?(http: HttpClient): Offer<unknown>
 }
 
 /** Lets the compiler check the parts of a module against each other. */

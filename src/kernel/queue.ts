@@ -1,6 +1,6 @@
 import pLimit from 'p-limit'
 import { type Call, remainingMs, requireRemainingMs, waitUntilDeadline } from './call.ts'
-import { DomainError } from './errors.ts'
+import { overloaded } from './errors.ts'
 import type { QueueMetrics } from './queue-metrics.ts'
 
 export interface Queue {
@@ -37,8 +37,7 @@ export function createQueue(options: {
     const waitMs = isUniform ? Math.floor(limit.pendingCount / maxConcurrent) * (meanMs ?? 0) : 0
     if (limit.pendingCount < maxWaiting && waitMs <= Math.max(0, remainingMs(call))) return
     metrics?.refused()
-    const waiting = limit.pendingCount
-    throw new DomainError('overloaded', `${waiting} requests are waiting for ${name}; try again shortly`)
+    throw overloaded(limit.pendingCount, name)
   }
 
   const measure = async <T>(work: () => Promise<T>): Promise<T> => {

@@ -125,7 +125,7 @@ describe('a process that hosts the new module alone', () => {
       problems: joinProblems(registryWithShelf),
       fetch: async (target, init) => composition.app.request(String(target), init),
     })
-    const port = shelf.connect?.(http) as ShelfPort
+    const port = shelf.connect?.(http).port as ShelfPort
     expect(await port.put({ count: 2 }, createCall(10_000, 'test'))).toEqual({ count: 2 })
     await expect(port.put({ count: 4 }, createCall(10_000, 'test'))).rejects.toMatchObject({
       code: 'shelf_full',

@@ -39,8 +39,8 @@ beforeAll(async () => {
     metrics: createMetrics(),
     fetch: async (input, init) => shop.fetch(new Request(input, init)),
   })
-  product = connectProduct(http)
-  auth = connectAuth(http)
+  product = connectProduct(http).port
+  auth = connectAuth(http).port
   ada = await shop.customer()
   const { paths } = (await shop.get('/openapi.json')).body
   documented = Object.entries(paths).flatMap(([path, methods]) =>

@@ -14,6 +14,9 @@ export interface Node {
 export interface OwnNode extends Node {
   /** Resolves when its process has ended. */
   kill(): Promise<void>
+  /** Stops its process with SIGSTOP: its sockets stay open. */
+  freeze(): void
+  thaw(): void
   /** Kills it and starts it with other arguments. */
   restart(args: readonly string[]): Promise<void>
 }
@@ -60,10 +63,17 @@ export async function createNode(binary: string, dbpath: string, args: readonly 
     await ended
   }
 
+  const signal = (name: 'SIGSTOP' | 'SIGCONT') => {
+    if (running?.pid === undefined) throw new Error(`${host} does not run, or its process id is unknown`)
+    process.kill(running.pid, name)
+  }
+
   return {
     host,
     start,
     kill,
+    freeze: () => signal('SIGSTOP'),
+    thaw: () => signal('SIGCONT'),
     async restart(others) {
       await kill()
       own = others

@@ -25,8 +25,10 @@ export async function startMongodbProxy(uri: string, change = (answer: Buffer) =
       },
     })
   }
+  let isFrozen = false
   const server = createServer((near) => {
     const far = connect(Number(port), hostname)
+    if (isFrozen) for (const socket of [near, far]) socket.pause()
     near.pipe(commandFilter()).pipe(far)
     far.on('data', (answer: Buffer) => near.write(change(answer)))
     for (const [socket, other] of [
@@ -59,8 +61,9 @@ export async function startMongodbProxy(uri: string, change = (answer: Buffer) =
     disconnect,
     /** Opens the port again. */
     reconnect: () => listen(proxyPort),
-    /** Stops the traffic and keeps the connections open. */
-    freeze: () => {
+    /** Stops the traffic of the present connections, or of all, and keeps the connections open. */
+    freeze: (connections: 'present' | 'all' = 'present') => {
+      isFrozen = connections === 'all'
       for (const socket of sockets) socket.pause()
     },
     /**
@@ -72,6 +75,7 @@ export async function startMongodbProxy(uri: string, change = (answer: Buffer) =
         toHang = { texts, arrived }
       }),
     thaw: () => {
+      isFrozen = false
       for (const socket of sockets) socket.resume()
     },
   }

@@ -1,5 +1,6 @@
 import mongoose from 'mongoose'
-import { createCall, waitUntilDeadline } from '#kernel/call.ts'
+import { createCall } from '#kernel/call.ts'
+import { createCircuitBreaker, type Neighbour, probeTimeoutMs } from '#kernel/circuit-breaker.ts'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { Metrics } from '#kernel/metrics.ts'
@@ -13,10 +14,10 @@ import { assertUsable, createDatabase, type Database, type Db } from './database
 import { createDeployment, type Deployment } from './deployment.ts'
 import { createPoolMetrics } from './pool-metrics.ts'
 import { repeatUntilConnected, retryableFault } from './repeat-until-connected.ts'
-import { createStallWatch } from './stalled-transactions.ts'
+import { createStallCheck } from './stalled-transactions.ts'
 
 /** The process's only connection pool. */
-export interface Mongo {
+export interface Mongo extends Neighbour {
   database(module: string): Database
   /**
    * Waits for the server with backoff and without an upper limit, because a process without MongoDB is alive but not ready.
@@ -28,7 +29,8 @@ export interface Mongo {
   /** @throws ConfigError if the account may not write to each of the modules' databases in a transaction */
   verifyWriteAccess(modules: readonly string[]): Promise<void>
   /**
-   * @throws DomainError or an error of the driver if the server does not answer within two seconds, or cannot be used
+   * @throws DomainError or an error of the driver if the server does not answer within two seconds, or cannot be used; at once
+   * while the circuit to it is open
    */
   ping(): Promise<void>
   /**
@@ -76,7 +78,23 @@ export function createMongo(options: {
     followPool,
   })
   const { connection } = client
-  const watch = createStallWatch(connection, { appName, logger })
+  const closing = new AbortController()
+  const sendPing = async (options: { maxTimeMS: number; signal?: AbortSignal }): Promise<void> => {
+    if (client.isClosed()) throw dependencyUnavailable('the connection is closed')
+    await client.open()
+    assertUsable(deployment)
+    const { maxTimeMS, ...rest } = options
+    await connection.getClient().db('admin').command({ ping: 1, maxTimeMS }, rest)
+  }
+  const breaker = createCircuitBreaker({
+    name: 'database',
+    title: 'the database',
+    probe: (signal) => sendPing({ maxTimeMS: probeTimeoutMs, signal }),
+    onSlow: createStallCheck(connection, { appName, logger }),
+    logger,
+    metrics: options.metrics,
+    signal: closing.signal,
+  })
   const databaseName = (module: string) => `${options.database}_${module}`
   const connectionOf = (module: string) => connection.useDb(databaseName(module), { useCache: true })
 
@@ -87,7 +105,9 @@ export function createMongo(options: {
   }
 
   return {
-    database: (module) => createDatabase(connectionOf(module), watch, deployment, options.metrics),
+    name: breaker.name,
+    isAway: breaker.isAway,
+    database: (module) => createDatabase(connectionOf(module), breaker, deployment, options.metrics),
 
     connect(signal, work = async () => undefined as never) {
       let isConnected = false
@@ -107,12 +127,12 @@ export function createMongo(options: {
     verifyWriteAccess: (modules) => verifyWriteAccessToAll(modules.map(connectionOf)),
 
     async ping() {
-      if (client.isClosed()) throw dependencyUnavailable('the connection is closed')
-      await client.open()
-      assertUsable(deployment)
-      const ping = { ping: 1, maxTimeMS: selectionTimeoutMs }
-      const answer = connection.getClient().db('admin').command(ping)
-      await waitUntilDeadline(createCall(selectionTimeoutMs, 'ping'), 'the database', answer)
+      const refusal = breaker.refusal()
+      if (refusal) throw refusal
+      await breaker.waitFor(
+        createCall(selectionTimeoutMs, 'ping'),
+        sendPing({ maxTimeMS: selectionTimeoutMs }),
+      )
     },
 
     unusableReason: deployment.unusableReason,
@@ -129,7 +149,10 @@ export function createMongo(options: {
       }
     },
 
-    close: client.close,
+    close() {
+      closing.abort()
+      return client.close()
+    },
   }
 }
 
@@ -163,27 +186,36 @@ function createClient(
   const connection = mongoose.createConnection()
   let isOpen = false
   let isClosed = false
+  let opening: Promise<void> | undefined
+
+  const openAgain = async (): Promise<void> => {
+    if (isOpen) await connection.close()
+    isOpen = false
+    // The socket timeout exceeds the time of every request, so that it ends only operations of a dead server.
+    const socketTimeoutMS = requestTimeoutMs + 5_000
+    const connecting = connection.openUri(uri, { ...connectOptions, socketTimeoutMS, maxPoolSize: 100 })
+    // Recording starts before the connection is open, because the driver drops a server that it cannot use.
+    deployment.follow(connection.getClient())
+    followPool(connection.getClient())
+    await connecting
+    isOpen = true
+    if (isClosed) await connection.close()
+  }
+
   return {
     connection,
     isClosed: () => isClosed,
 
     /**
      * Connects. Returns at once if the client is open, because the driver finds its servers again, unless it has
-     * dropped all of them.
+     * dropped all of them. Concurrent calls share one attempt.
      */
     async open(): Promise<void> {
       if (isOpen && !deployment.isAbandoned()) return
-      if (isOpen) await connection.close()
-      isOpen = false
-      // The socket timeout exceeds the time of every request, so that it ends only operations of a dead server.
-      const socketTimeoutMS = requestTimeoutMs + 5_000
-      const opening = connection.openUri(uri, { ...connectOptions, socketTimeoutMS, maxPoolSize: 100 })
-      // Recording starts before the connection is open, because the driver drops a server that it cannot use.
-      deployment.follow(connection.getClient())
-      followPool(connection.getClient())
+      opening ??= openAgain().finally(() => {
+        opening = undefined
+      })
       await opening
-      isOpen = true
-      if (isClosed) await connection.close()
     },
 
     close(): Promise<void> {

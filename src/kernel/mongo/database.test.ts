@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import mongoose from 'mongoose'
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, type TestContext, vi } from 'vitest'
 import { DomainError } from '#kernel/errors.ts'
 import { type Counter, callOf, useCounters } from '#test/support/counters.ts'
 import { createGate } from '#test/support/gate.ts'
@@ -231,5 +232,74 @@ describe('the loss of the server', () => {
     proxy.thaw()
     await far.close()
     await proxy.disconnect()
+  })
+})
+
+describe.concurrent('an outage of MongoDB', () => {
+  async function openBehindProxy({ onTestFinished }: TestContext) {
+    const proxy = await startMongodbProxy(shop.uri)
+    const far = await shop.open(proxy.uri)
+    await far.connect(new AbortController().signal)
+    onTestFinished(async () => {
+      proxy.thaw()
+      await far.close()
+      await proxy.disconnect()
+    })
+    const { connection, run, refusal } = far.database('things')
+    const find = () => run(callOf(20_000), () => connection.collection('counters').findOne({}))
+    return { proxy, far, find, refusal }
+  }
+  const unavailable = { code: 'dependency_unavailable', message: 'the database is not available' }
+  const succeedsSoon = async (work: () => Promise<unknown>) => {
+    const began = performance.now()
+    await vi.waitFor(work, { timeout: 20_000, interval: 20 })
+    expect(performance.now() - began).toBeLessThan(3_000)
+  }
+
+  it('operations fail within three seconds of a freeze, then at once, and succeed soon after it', async (context) => {
+    const { proxy, far, find, refusal } = await openBehindProxy(context)
+    expect(await find()).toBeNull()
+    proxy.freeze('all')
+    const began = performance.now()
+    const waiting = await Promise.allSettled([find(), find(), find()])
+    expect(performance.now() - began).toBeLessThan(3_500)
+    for (const outcome of waiting) expect(outcome).toMatchObject({ reason: unavailable })
+    expect(far.isAway()).toBe(true)
+    expect(refusal()).toMatchObject(unavailable)
+    const openedAt = performance.now()
+    for (let n = 0; n < 100; n++) await expect(find()).rejects.toMatchObject(unavailable)
+    await expect(far.ping()).rejects.toMatchObject(unavailable)
+    expect(performance.now() - openedAt).toBeLessThan(1_000)
+    proxy.thaw()
+    await succeedsSoon(find)
+    expect([far.isAway(), refusal()]).toEqual([false, undefined])
+    await far.ping()
+  })
+
+  it('operations fail at once while nothing listens, and succeed soon after MongoDB is back', async (context) => {
+    const { proxy, far, find } = await openBehindProxy(context)
+    await find()
+    await proxy.disconnect()
+    await find().catch(() => undefined)
+    await vi.waitFor(() => expect(far.isAway()).toBe(true), { timeout: 10_000 })
+    const began = performance.now()
+    await expect(find()).rejects.toMatchObject(unavailable)
+    expect(performance.now() - began).toBeLessThan(500)
+    await proxy.reconnect()
+    await succeedsSoon(find)
+  })
+
+  it('a command that hangs does not count as an outage', async (context) => {
+    const { proxy, far, find } = await openBehindProxy(context)
+    await find()
+    const arrived = proxy.hangNext('find', 'counters')
+    const outcome = find().catch((error: unknown) => error)
+    await arrived
+    await sleep(3_000)
+    expect(far.isAway()).toBe(false)
+    expect(await find()).toBeNull()
+    await proxy.disconnect()
+    expect(await outcome).toMatchObject({ code: 'dependency_unavailable' })
+    await proxy.reconnect()
   })
 })

@@ -1,13 +1,13 @@
 import type mongoose from 'mongoose'
-import { type Call, requireRemainingMs, waitUntilDeadline } from '#kernel/call.ts'
-import { dependencyUnavailable } from '#kernel/errors.ts'
+import { type Call, requireRemainingMs } from '#kernel/call.ts'
+import type { CircuitBreaker } from '#kernel/circuit-breaker.ts'
+import { type DomainError, dependencyUnavailable } from '#kernel/errors.ts'
 import type { Metrics } from '#kernel/metrics.ts'
 import { inSpan } from '#kernel/tracing.ts'
 import type { Deployment } from './deployment.ts'
 import { isUnavailable } from './errors.ts'
 import { createOperationTimer } from './operation-metrics.ts'
-import type { StallWatch } from './stalled-transactions.ts'
-import { createTransaction, type Run } from './transaction.ts'
+import { createTransaction, type Run, type StartSession } from './transaction.ts'
 
 /** The driver's handle of a database, without models. Migrations use it. */
 export type Db = NonNullable<mongoose.Connection['db']>
@@ -23,6 +23,8 @@ export type IndexInDatabase = mongoose.mongo.IndexDescriptionInfo
 export interface Database {
   /** Repositories register their models on this connection. */
   readonly connection: mongoose.Connection
+  /** The error of every operation while the circuit to the database is open. Undefined while the circuit is closed. */
+  refusal(): DomainError | undefined
   /** As `Run`. */
   run<T>(operation: string, call: Call, work: (maxTimeMS: number) => Promise<T>): Promise<T>
   /** As `Transaction`. */
@@ -65,30 +67,37 @@ export function assertUsable(deployment: Deployment): void {
   if (reason !== undefined) throw dependencyUnavailable('the database cannot be used', new Error(reason))
 }
 
-/** Creates a module's database. `watch` checks for stalled transactions while an operation runs. */
+/** Creates a module's database. `breaker` is the circuit breaker of MongoDB. */
 export function createDatabase(
   connection: mongoose.Connection,
-  watch: StallWatch,
+  breaker: CircuitBreaker,
   deployment: Deployment,
   metrics: Metrics,
 ): Database {
   const timed = createOperationTimer(metrics)
-  const run: Run = async (call, work) => {
+  const start: Run = async (call, work) => {
     const maxTimeMS = requireRemainingMs(call)
     assertUsable(deployment)
+    const refusal = breaker.refusal()
+    if (refusal) throw refusal
     try {
-      return await watch(waitUntilDeadline(call, 'the database', work(maxTimeMS)))
+      return await work(maxTimeMS)
     } catch (error) {
-      throw isUnavailable(error) ? dependencyUnavailable('the database is not available', error) : error
+      if (!isUnavailable(error)) throw error
+      breaker.suspect()
+      throw dependencyUnavailable('the database is not available', error)
     }
   }
-  const transaction = createTransaction(connection, run)
+  const run: Run = (call, work) => start(call, (maxTimeMS) => breaker.waitFor(call, work(maxTimeMS)))
+  // The driver sends nothing yet, so that the success of this says nothing about MongoDB.
+  const startSession: StartSession = (call, options) => start(call, () => connection.startSession(options))
+  const transaction = createTransaction(connection, { run, startSession, breaker })
 
   const snapshot = async <T>(
     call: Call,
     work: (options: SnapshotOptions, timeOf: () => Date) => Promise<T>,
   ): Promise<T> => {
-    const session = await run(call, () => connection.startSession({ snapshot: true }))
+    const session = await startSession(call, { snapshot: true })
     try {
       const readConcern = { level: 'snapshot' } as const
       return await run(call, (maxTimeMS) => work({ session, readConcern, maxTimeMS }, () => timeOf(session)))
@@ -105,13 +114,16 @@ export function createDatabase(
   return {
     connection,
     metrics,
+    refusal: breaker.refusal,
 
     run: (operation, call, work) =>
       timed(operation, () => inSpan(call, operation, spanOptions, (within) => run(within, work))),
 
     transaction: (operation, call, ...rest) =>
       timed(operation, () =>
-        inSpan(call, operation, spanOptions, (within) => watch(transaction(within, ...rest))),
+        inSpan(call, operation, spanOptions, (within) =>
+          breaker.waitFor(within, transaction(within, ...rest)),
+        ),
       ),
 
     snapshot: (operation, call, work) =>

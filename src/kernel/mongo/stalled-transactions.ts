@@ -5,25 +5,20 @@ import type { Logger } from '#kernel/logger.ts'
 // no command between two checks, its process is dead, frozen or past its deadline. The documents that the transaction
 // wrote block all other transactions.
 const stalledAfterMs = 1_000
-// The time that an operation waits before the first check, and between two checks.
-const checkIntervalMs = 500
-
-/** Checks for stalled transactions until an operation ends. */
-export type StallWatch = <T>(operation: Promise<T>) => Promise<T>
 
 /**
- * Kills stalled transactions of this shop as soon as an operation has waited for half a second. The server itself would abort
- * them later (`transactionLifetimeLimitSeconds`: 60 by default, 10 in Trivet's setup).
+ * Kills stalled transactions of this shop. The function is called every half second while an operation waits for half a second
+ * or longer. The server itself would abort the transactions later (`transactionLifetimeLimitSeconds`: 60 by default, 10 in
+ * Trivet's setup).
  *
  * Correctness does not depend on the death of the transaction's process: a process that is alive sees a write conflict and
  * repeats its transaction. If the account may not kill sessions, operations wait for the server's limit.
  */
-export function createStallWatch(
+export function createStallCheck(
   connection: mongoose.Connection,
   options: { appName: string; logger: Logger },
-): StallWatch {
+): () => void {
   const { appName, logger } = options
-  let nextCheckAt = 0
   let isAllowed = true
   /** The keys of the transactions that were idle at the last check. Every command of a transaction changes its key. */
   let idle = new Set<string>()
@@ -57,23 +52,12 @@ export function createStallWatch(
     logger.warn({ transactions: stalled.length }, 'killed stalled transactions')
   }
 
-  const check = () => {
-    const now = Date.now()
-    if (!isAllowed || now < nextCheckAt) return
-    nextCheckAt = now + checkIntervalMs
+  return () => {
+    if (!isAllowed) return
     killStalled().catch((error: unknown) => {
       isAllowed = !isRefusal(error)
       logger.debug({ err: error }, 'could not check for stalled transactions')
     })
-  }
-
-  return async (operation) => {
-    const timer = setInterval(check, checkIntervalMs)
-    try {
-      return await operation
-    } finally {
-      clearInterval(timer)
-    }
   }
 }
 

@@ -8,6 +8,7 @@ import {
   shortenDeadline,
   waitUntilDeadline,
 } from '#kernel/call.ts'
+import type { CircuitBreaker } from '#kernel/circuit-breaker.ts'
 import { dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
 import { hasLabel, isDuplicateKey, isSocketError, isTransientAbort, isUnavailable } from './errors.ts'
 
@@ -17,6 +18,12 @@ import { hasLabel, isDuplicateKey, isSocketError, isTransientAbort, isUnavailabl
  * @throws DomainError `dependency_unavailable` if the database fails or the deadline passes first
  */
 export type Run = <T>(call: Call, work: (maxTimeMS: number) => Promise<T>) => Promise<T>
+
+/** Starts a session, with the errors of `Run`. */
+export type StartSession = (
+  call: Call,
+  options?: mongoose.mongo.ClientSessionOptions,
+) => Promise<mongoose.ClientSession>
 
 /**
  * Runs a `snapshot` transaction, and repeats it after a write conflict until the deadline. The deadline is checked
@@ -46,8 +53,11 @@ export class CommitNotStarted extends Error {}
 const clockToleranceMs = 5
 const maxBackoffMs = 100
 
-/** Creates the transactions of a connection. `run` limits the time of each of their commands. */
-export function createTransaction(connection: mongoose.Connection, run: Run): Transaction {
+/** Creates the transactions of a connection. `run` and `breaker` limit the time of their commands. */
+export function createTransaction(
+  connection: mongoose.Connection,
+  { run, startSession, breaker }: { run: Run; startSession: StartSession; breaker: CircuitBreaker },
+): Transaction {
   return async (call, work, startCommitWithinMs) => {
     const workCall = startCommitWithinMs === undefined ? call : shortenDeadline(call, startCommitWithinMs)
     const isCommitTooLateIn = (milliseconds: number) =>
@@ -57,7 +67,7 @@ export function createTransaction(connection: mongoose.Connection, run: Run): Tr
       let isCommitting = false
       let working: ReturnType<typeof work> | undefined
       call.span?.event('attempt')
-      const session = await run(call, () => connection.startSession())
+      const session = await startSession(call)
       try {
         session.startTransaction({
           readConcern: { level: 'snapshot' },
@@ -66,13 +76,14 @@ export function createTransaction(connection: mongoose.Connection, run: Run): Tr
           maxCommitTimeMS: Math.max(1, remainingMs(call)),
         })
         working = work(session, Math.max(1, remainingMs(workCall)))
-        const result = await waitUntilDeadline(workCall, 'the database', working)
+        const result = await breaker.waitFor(workCall, working)
         requireRemainingMs(call)
         isCommitting = true
         call.span?.event('commit')
         failure = await run(call, () => commit(connection, session, call))
         if (failure === undefined) return result
       } catch (error) {
+        if (isUnavailable(error)) breaker.suspect()
         if (!isCommitting && isCommitTooLateIn(0) && isTimeoutOrOutage(error)) throw commitNotStarted(error)
         if (!isRepeatable(error)) throw asUnavailable(error)
         failure = error

@@ -1,6 +1,6 @@
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
 import { DomainError } from '#kernel/errors.ts'
 import { problemOf } from '#kernel/http/problem-documents.ts'
 import { createMetrics } from '#kernel/metrics.ts'
@@ -18,10 +18,15 @@ afterEach(async () => {
   }
 })
 
-/** Starts a service with this listener. `requests` counts the requests that reached it. */
-async function serve(answer: RequestListener) {
-  const seen = { requests: 0, url: '' }
+/** Starts a service with these listeners. `requests` counts the requests that reached it, without probes. */
+async function serve(answer: RequestListener, answerProbe: RequestListener = fine) {
+  const seen = { requests: 0, probes: 0, url: '' }
   const server = createServer((request, response) => {
+    if (request.url === '/healthz') {
+      seen.probes += 1
+      answerProbe(request, response)
+      return
+    }
     seen.requests += 1
     answer(request, response)
   })
@@ -39,22 +44,25 @@ const problem = (response: ServerResponse, error: DomainError) => {
   json(response, Number(body.status), body)
 }
 
+const fine: RequestListener = (_request, response) => json(response, 200, 'fine')
+
 const unavailable = (response: ServerResponse) => response.writeHead(500).end('<html>Oops</html>')
 
 const inTime = (milliseconds: number) => ({ deadline: Date.now() + milliseconds, requestId: 'request-1' })
 
 const getThings = { method: 'GET', path: '/things', parse: (answer: unknown) => answer } as const
 
+const closing = new AbortController()
+afterAll(() => closing.abort())
 const clientOf = (url: string) =>
-  createHttpClient({ target: 'product', url, logger, metrics: createMetrics() })
+  createHttpClient({ target: 'product', url, logger, metrics: createMetrics(), signal: closing.signal })
 
-/** Makes calls until the circuit is open, which is after five consecutive failures. */
+/** Makes a call that fails, and waits until the probes have failed too. */
 async function openCircuit(client: ReturnType<typeof clientOf>) {
-  for (let calls = 0; calls < 2; calls++) {
-    await expect(client.request(inTime(5_000), getThings)).rejects.toMatchObject({
-      code: 'dependency_unavailable',
-    })
-  }
+  await expect(client.request(inTime(5_000), getThings)).rejects.toMatchObject({
+    code: 'dependency_unavailable',
+  })
+  await vi.waitFor(() => expect(client.isAway()).toBe(true), { timeout: 10_000, interval: 10 })
 }
 
 describe('a call', () => {
@@ -247,7 +255,6 @@ describe('a 503 in the format of this API', () => {
 
 describe('the retry budget', () => {
   it('the retry budget limits the additional requests of many failing calls', async () => {
-    // One success in five keeps the circuit breaker closed.
     const service = await serve((_request, response) => {
       if (service.requests % 5 === 0) json(response, 200, 'lucky')
       else unavailable(response)
@@ -264,7 +271,6 @@ describe('the retry budget', () => {
     let healthy = true
     const service = await serve((_request, response) => {
       if (healthy) json(response, 200, 'fine')
-      // One success in five, as above.
       else if (service.requests % 5 === 0) json(response, 200, 'lucky')
       else unavailable(response)
     })
@@ -280,11 +286,14 @@ describe('the retry budget', () => {
 })
 
 describe('the circuit breaker', () => {
-  it('the circuit breaker opens after five consecutive failures, and then fails calls at once without a request', async () => {
-    const service = await serve((_request, response) => unavailable(response))
+  const down: RequestListener = (_request, response) => unavailable(response)
+
+  it('the circuit breaker opens when calls and probes fail, and then fails calls at once without a request', async () => {
+    const service = await serve(down, down)
     const client = clientOf(service.url)
     await openCircuit(client)
-    expect(service.requests).toBe(5)
+    const { requests } = service
+    expect(client.refusal()).toMatchObject({ code: 'dependency_unavailable' })
     const started = performance.now()
     for (let calls = 0; calls < 20; calls++) {
       await expect(client.request(inTime(5_000), getThings)).rejects.toMatchObject({
@@ -293,82 +302,81 @@ describe('the circuit breaker', () => {
       })
     }
     expect(performance.now() - started).toBeLessThan(200)
-    expect(service.requests).toBe(5)
+    expect(service.requests).toBe(requests)
   })
 
-  it('the circuit breaker lets one call through after a second, and all calls once it has succeeded', async () => {
-    vi.useFakeTimers({ toFake: ['Date'] })
+  it('the circuit breaker closes once a probe succeeds, without a call', async () => {
     let healthy = false
-    const service = await serve((_request, response) => {
-      if (healthy) json(response, 200, 'fine')
-      else unavailable(response)
-    })
+    const answer: RequestListener = (request, response) => (healthy ? fine : down)(request, response)
+    const service = await serve(answer, answer)
     const client = clientOf(service.url)
     await openCircuit(client)
     healthy = true
-    vi.setSystemTime(Date.now() + 999)
-    await expect(client.request(inTime(5_000), getThings)).rejects.toMatchObject({
-      code: 'dependency_unavailable',
-    })
-    expect(service.requests).toBe(5)
-    vi.setSystemTime(Date.now() + 1)
-    for (let calls = 0; calls < 3; calls++)
-      expect(await client.request(inTime(5_000), getThings)).toBe('fine')
-    expect(service.requests).toBe(8)
+    const { requests } = service
+    await vi.waitFor(() => expect(client.isAway()).toBe(false), { timeout: 10_000, interval: 10 })
+    expect(service.requests).toBe(requests)
+    expect(client.refusal()).toBeUndefined()
+    expect(await client.request(inTime(5_000), getThings)).toBe('fine')
   })
 
-  it('the circuit breaker stays open for another second if the call that it let through fails', async () => {
-    vi.useFakeTimers({ toFake: ['Date'] })
-    const service = await serve((_request, response) => unavailable(response))
+  it('the circuit breaker stays closed while probes succeed, however many calls fail', async () => {
+    const service = await serve(down)
     const client = clientOf(service.url)
-    await openCircuit(client)
-    vi.setSystemTime(Date.now() + 1_000)
-    for (let calls = 0; calls < 3; calls++)
-      await client.request(inTime(5_000), getThings).catch(() => undefined)
-    expect(service.requests).toBe(6)
+    for (let calls = 1; calls <= 12; calls++)
+      await client.request(inTime(5_000), { ...getThings, maxAttempts: 1 }).catch(() => undefined)
+    expect(service.requests).toBe(12)
+    expect(service.probes).toBeGreaterThan(0)
+    expect(client.isAway()).toBe(false)
   })
 
-  it('the circuit breaker counts consecutive failures only', async () => {
-    const service = await serve((_request, response) => {
-      if (service.requests % 4 === 0) json(response, 200, 'fine')
-      else unavailable(response)
-    })
+  it('a client that has its own probe sends it instead of reading /healthz', async () => {
+    const service = await serve((request, response) =>
+      request.url === '/probe' ? json(response, 200, 'alive') : unavailable(response),
+    )
     const client = clientOf(service.url)
-    for (let calls = 0; calls < 12; calls++)
-      await client.request(inTime(5_000), getThings).catch(() => undefined)
-    const before = service.requests
+    const answers: unknown[] = []
+    client.probeWith(() => ({ method: 'GET', path: '/probe', parse: (answer) => answers.push(answer) }))
     await client.request(inTime(5_000), getThings).catch(() => undefined)
-    expect(service.requests).toBeGreaterThan(before)
+    await vi.waitFor(() => expect(answers).toContain('alive'))
+    expect(service.probes).toBe(0)
+    expect(client.isAway()).toBe(false)
   })
 
-  it('the circuit breaker does not count a refusal by `parse`, and the call is not repeated', async () => {
+  it('calls that wait fail within three seconds when the service freezes, long before their deadline', async () => {
+    const frozen: RequestListener = () => {}
+    const service = await serve(frozen, frozen)
+    const client = clientOf(service.url)
+    const started = performance.now()
+    const calls = Array.from({ length: 8 }, () => client.request(inTime(20_000), getThings))
+    for (const outcome of await Promise.allSettled(calls))
+      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'dependency_unavailable' } })
+    expect(performance.now() - started).toBeLessThan(3_000)
+  })
+
+  it('the circuit breaker does not concern a refusal by `parse`, and the call is not repeated', async () => {
     const service = await serve((_request, response) => json(response, 200, { outcome: 'refused' }))
     const client = clientOf(service.url)
     const parse = () => {
       throw new DomainError('idempotency_key_reused', 'the key was used for another request')
     }
-    for (let calls = 1; calls <= 12; calls++) {
-      await expect(client.request(inTime(5_000), { ...getThings, parse })).rejects.toMatchObject({
-        code: 'idempotency_key_reused',
-      })
-      expect(service.requests).toBe(calls)
-    }
+    await expect(client.request(inTime(5_000), { ...getThings, parse })).rejects.toMatchObject({
+      code: 'idempotency_key_reused',
+    })
+    expect([service.requests, service.probes]).toEqual([1, 0])
   })
 
-  it('the circuit breaker does not count `overloaded` as a failure, since the service has answered', async () => {
+  it('`overloaded` causes no probe, since the service has answered', async () => {
     const service = await serve((_request, response) =>
       problem(response, new DomainError('overloaded', 'full')),
     )
     const client = clientOf(service.url)
-    for (let calls = 1; calls <= 12; calls++) {
-      await expect(client.request(inTime(5_000), getThings)).rejects.toMatchObject({ code: 'overloaded' })
-      expect(service.requests).toBe(calls)
-    }
+    await expect(client.request(inTime(5_000), getThings)).rejects.toMatchObject({ code: 'overloaded' })
+    expect([service.requests, service.probes]).toEqual([1, 0])
   })
 
   it('each service has its own circuit breaker', async () => {
-    const broken = await serve((_request, response) => unavailable(response))
-    const sound = await serve((_request, response) => json(response, 200, 'fine'))
+    const broken = await serve(down, down)
+    const sound = await serve(fine)
     await openCircuit(clientOf(broken.url))
     expect(await clientOf(sound.url).request(inTime(5_000), getThings)).toBe('fine')
   })
@@ -381,34 +389,15 @@ describe('a caller', () => {
       url: 'http://product.example',
       logger,
       metrics: createMetrics(),
-      fetch: send,
+      signal: closing.signal,
+      fetch: (input, init) =>
+        String(input).endsWith('/healthz') ? Promise.resolve(Response.json({})) : send(input, init),
     })
 
   it('a call without time left does not count as a failure of the service', async () => {
     const { request } = clientWith(async () => Response.json('fine'))
     for (let calls = 0; calls < 10; calls++) await request(inTime(0), getThings).catch(() => undefined)
     expect(await request(inTime(5_000), getThings)).toBe('fine')
-  })
-
-  it('a call ends at its own deadline while the half-open circuit lets another call through', async () => {
-    vi.useFakeTimers({ toFake: ['Date'] })
-    let frozen = false
-    const { request } = clientWith(
-      (_url, init) =>
-        new Promise((resolve, reject) => {
-          if (!frozen) return resolve(new Response('<html>', { status: 500 }))
-          init?.signal?.addEventListener('abort', () => reject(init.signal?.reason))
-        }),
-    )
-    for (let calls = 0; calls < 2; calls++) await request(inTime(5_000), getThings).catch(() => undefined)
-    frozen = true
-    vi.setSystemTime(Date.now() + 1_000)
-    const longCall = request(inTime(1_500), getThings).catch(() => undefined)
-    vi.useRealTimers()
-    const started = performance.now()
-    await request(inTime(200), getThings).catch(() => undefined)
-    expect(performance.now() - started).toBeLessThan(600)
-    await longCall
   })
 
   it('many calls that fail together retry within the common budget', async () => {

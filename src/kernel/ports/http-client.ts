@@ -1,6 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel'
-import { type Call, remainingMs, waitUntilDeadline } from '#kernel/call.ts'
+import { type Call, createCall, remainingMs } from '#kernel/call.ts'
+import { createCircuitBreaker, type Neighbour, probeTimeoutMs } from '#kernel/circuit-breaker.ts'
 import { type DomainError, dependencyUnavailable, type ErrorCode, isDomainError } from '#kernel/errors.ts'
 import { errorOf } from '#kernel/http/problem-documents.ts'
 import { kernelProblems, type ProblemTable } from '#kernel/http/problems.ts'
@@ -8,27 +9,29 @@ import type { Logger } from '#kernel/logger.ts'
 import type { Metrics } from '#kernel/metrics.ts'
 import type { CredentialIssuer } from './service-credential.ts'
 
+interface HttpRequest<T> {
+  method: 'GET' | 'POST'
+  path: string
+  body?: unknown
+  /** Makes the result from the JSON of the answer, or throws. */
+  parse: (answer: unknown) => T
+}
+
 /** Calls one other service. Each call may be repeated, because every operation of a port is safe to repeat. */
-export interface HttpClient {
+export interface HttpClient extends Neighbour {
   /**
    * Sends a request, and repeats it with jitter until the deadline of the call, up to `maxAttempts` (3) times in all.
-   * @param parse makes the result from the JSON of the answer, or throws
-   * @throws DomainError `overloaded` or `dependency_unavailable`
+   * @throws DomainError `overloaded` or `dependency_unavailable`; at once while the circuit to the service is open
    */
-  request<T>(
-    call: Call,
-    request: {
-      method: 'GET' | 'POST'
-      path: string
-      body?: unknown
-      parse: (answer: unknown) => T
-      maxAttempts?: number
-    },
-  ): Promise<T>
+  request<T>(call: Call, request: HttpRequest<T> & { maxAttempts?: number }): Promise<T>
+  /** Sets the request of the probes. Until then they read /healthz. `makeRequest` is called for each probe. */
+  probeWith(makeRequest: (call: Call) => HttpRequest<unknown>): void
+  /** The error of every request while the circuit to the service is open. Undefined while the circuit is closed. */
+  refusal(): DomainError | undefined
   /**
    * Waits, with jitter, before the next attempt of a call that failed.
    * @param attempt the number of attempts so far
-   * @returns false if the call may not be repeated: no time, no attempt or no retry budget is left
+   * @returns false if the call may not be repeated: no time, no attempt or no retry budget is left, or the circuit is open
    */
   mayRepeat(call: Call, attempt: number): Promise<boolean>
   /** The metrics of the process. */
@@ -40,17 +43,11 @@ export interface HttpClient {
 /** This number includes the first attempt. */
 const defaultMaxAttempts = 3
 const maxBackoffMs = 300
-const maxConsecutiveFailures = 5
-const circuitOpenMs = 1_000
 // All calls share a retry budget, so that retries do not keep a service overloaded. After a burst of ten retries, they
 // add at most a fifth to its load.
 const retriesPerCall = 0.2
 const maxRetryBudget = 10
 
-const circuitOpen = {
-  name: 'trivet_circuit_open',
-  help: '1 while calls of a service are refused without being sent, or a single one tries whether it is back; 0 otherwise',
-}
 const retries = { name: 'trivet_call_retries_total', help: 'Repeated calls of a service' }
 
 export function createHttpClient(options: {
@@ -63,19 +60,28 @@ export function createHttpClient(options: {
   metrics: Metrics
   /** The problems that the service may answer. The default is those of the kernel. */
   problems?: ProblemTable
+  /** Ends the probes. */
+  signal?: AbortSignal
   /** Tests replace it to lose answers and to deliver requests twice. */
   fetch?: typeof fetch
 }): HttpClient {
-  const { target, url, credential, logger, metrics, problems = kernelProblems } = options
-  const { fetch: send = fetch } = options
-  const isFailure = (error: unknown) => isDomainError(error, 'dependency_unavailable')
-  const breaker = circuitBreaker(handleWhen(isFailure), {
-    halfOpenAfter: circuitOpenMs,
-    breaker: new ConsecutiveBreaker(maxConsecutiveFailures),
+  const { target, logger, metrics, problems = kernelProblems, signal } = options
+  const exchange = createExchange(options)
+  let makeProbe = (_call: Call): HttpRequest<unknown> => ({
+    method: 'GET',
+    path: '/healthz',
+    parse: (answer) => answer,
   })
-  breaker.onBreak(() => logger.warn({ target }, 'circuit opened'))
-  breaker.onReset(() => logger.info({ target }, 'circuit closed'))
-  metrics.gauge(circuitOpen, () => (breaker.state === CircuitState.Closed ? 0 : 1), { target })
+  const breaker = createCircuitBreaker({
+    name: target,
+    probe(within) {
+      const call = createCall(probeTimeoutMs, `probe-${randomUUID()}`)
+      return exchange(call, makeProbe(call), within)
+    },
+    logger,
+    metrics,
+    signal,
+  })
   const retried = metrics.counter(retries, { target })
   let retryBudget = maxRetryBudget
 
@@ -84,8 +90,10 @@ export function createHttpClient(options: {
     attempt: number,
     maxAttempts = defaultMaxAttempts,
   ): Promise<boolean> => {
+    breaker.suspect()
     const waitMs = Math.random() * Math.min(30 * 2 ** attempt, maxBackoffMs)
-    if (attempt >= maxAttempts || retryBudget < 1 || remainingMs(call) <= waitMs) return false
+    if (breaker.isAway() || attempt >= maxAttempts || retryBudget < 1) return false
+    if (remainingMs(call) <= waitMs) return false
     retryBudget -= 1
     retried.add()
     await sleep(waitMs)
@@ -94,43 +102,50 @@ export function createHttpClient(options: {
 
   return {
     metrics,
+    name: target,
+    isAway: breaker.isAway,
+    refusal: breaker.refusal,
     mayRepeat: (call, attempt) => mayRepeat(call, attempt),
     errorOf: (problem) => errorOf(problem, problems),
+    probeWith(makeRequest) {
+      makeProbe = makeRequest
+    },
 
-    async request(call, { method, path, body, parse, maxAttempts = defaultMaxAttempts }) {
+    async request(call, { maxAttempts = defaultMaxAttempts, ...request }) {
       retryBudget = Math.min(maxRetryBudget, retryBudget + retriesPerCall)
-
-      const exchange = async (timeoutMs: number) => {
-        const headers = new Headers({ accept: 'application/json', 'x-request-id': call.requestId })
-        if (call.traceparent) headers.set('traceparent', call.traceparent)
-        if (body !== undefined) headers.set('content-type', 'application/json')
-        if (credential) headers.set('authorization', `Bearer ${await credential(target)}`)
-        const signal = AbortSignal.timeout(timeoutMs)
-        const init: RequestInit = { method, headers, signal, redirect: 'error' }
-        if (body !== undefined) init.body = JSON.stringify(body)
-        return parse(await readAnswer(send(`${url}${path}`, init), target))
-      }
-
       for (let attempt = 1; ; attempt++) {
+        const refusal = breaker.refusal()
+        if (refusal) throw refusal
         // The last attempt may use all of the remaining time. Each earlier attempt may use half of it.
         const timeoutMs = Math.floor(remainingMs(call) / (attempt === maxAttempts ? 1 : 2))
-        // This error is thrown outside the breaker, because it is not a failure of the service.
+        // This is not a failure of the service, so that it does not concern the circuit breaker.
         if (timeoutMs <= 0) throw dependencyUnavailable(`there is no time left to call ${target}`)
         try {
-          // While the circuit is half open, the breaker lets one call through, and the other calls wait for it.
-          return await waitUntilDeadline(
-            call,
-            target,
-            breaker.execute(() => exchange(timeoutMs)),
-          )
+          return await breaker.waitFor(call, exchange(call, request, AbortSignal.timeout(timeoutMs)))
         } catch (error) {
-          if (error instanceof BrokenCircuitError) {
-            throw dependencyUnavailable(`${target} is not available`, error)
-          }
-          if (!isFailure(error) || !(await mayRepeat(call, attempt, maxAttempts))) throw error
+          const isFailure = isDomainError(error, 'dependency_unavailable')
+          if (!isFailure || !(await mayRepeat(call, attempt, maxAttempts))) throw error
         }
       }
     },
+  }
+}
+
+/** Sends one request, and reads its answer. */
+function createExchange(options: Parameters<typeof createHttpClient>[0]) {
+  const { target, url, credential, fetch: send = fetch } = options
+  return async <T>(
+    { requestId, traceparent }: Call,
+    { method, path, body, parse }: HttpRequest<T>,
+    signal: AbortSignal,
+  ): Promise<T> => {
+    const headers = new Headers({ accept: 'application/json', 'x-request-id': requestId })
+    if (traceparent) headers.set('traceparent', traceparent)
+    if (body !== undefined) headers.set('content-type', 'application/json')
+    if (credential) headers.set('authorization', `Bearer ${await credential(target)}`)
+    const init: RequestInit = { method, headers, signal, redirect: 'error' }
+    if (body !== undefined) init.body = JSON.stringify(body)
+    return parse(await readAnswer(send(`${url}${path}`, init), target))
   }
 }
 

@@ -24,6 +24,10 @@ function connected(answer: (calls: Calls) => unknown[]) {
   const repeated: [string, number][] = []
   let mayRepeat = true
   const http: HttpClient = {
+    name: port.name,
+    isAway: () => false,
+    refusal: () => undefined,
+    probeWith: () => {},
     metrics: createMetrics(),
     errorOf: (problem) => errorOf(problem),
     async mayRepeat({ requestId }, attempt) {
@@ -40,7 +44,7 @@ function connected(answer: (calls: Calls) => unknown[]) {
   const refuse = () => {
     mayRepeat = false
   }
-  return { client: portClient(port, http), requests, repeated, refuse }
+  return { client: portClient(port, http).port, requests, repeated, refuse }
 }
 
 describe('calls that are made in one turn of the event loop', () => {

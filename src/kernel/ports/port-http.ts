@@ -7,6 +7,7 @@ import {
   excerpt,
   type Fault,
   isDomainError,
+  overloaded,
   refusedInput,
   validationFailed,
 } from '#kernel/errors.ts'
@@ -20,7 +21,7 @@ import { batchMetrics } from '#kernel/queue-metrics.ts'
 import { inSpan } from '#kernel/tracing.ts'
 import { validationMessage } from '#kernel/validation-messages.ts'
 import type { HttpClient } from './http-client.ts'
-import type { Port } from './port.ts'
+import type { Offer, Port } from './port.ts'
 
 /**
  * Carries any port over HTTP. `POST /internal/<module>/<operation>` takes a list of calls and answers the list of their outcomes
@@ -30,8 +31,12 @@ import type { Port } from './port.ts'
 // A request with this many calls is within the body limit if a call has `bytesPerCall` on average.
 const maxCallsPerRequest = 1_000
 const bytesPerCall = 500
-/** The number of calls of one operation that may wait to be sent. */
+/** The number of calls of a port that may wait for their answers. */
 const maxWaitingCalls = 10_000
+// Calls that others have to follow, such as a reserve, leave room for calls that finish something, such as a release.
+const crowdedFromCalls = 1_000
+// After the other service has refused a call because too many wait there, new work is refused for this time.
+const overloadedForMs = 100
 const callSchema = z.object({
   deadline: z.number(),
   requestId: z.string().regex(requestIdFormat),
@@ -125,57 +130,104 @@ class CallFailed extends Error {
  * The client side: an implementation of the port. The calls of one operation that are made in the same iteration of the
  * event loop are sent in one request. Each call has its own deadline and its own outcome. A call that fails is repeated
  * alone, until its deadline, and within the retry budget of the client.
+ * @param probe names the operation, and its request, that finds out whether the module can do its work. It only reads
  */
-export function portClient<Type>(port: Port<Type>, http: HttpClient): Type {
+export function portClient<Type>(
+  port: Port<Type>,
+  http: HttpClient,
+  probe?: { operation: keyof Type & string; request: unknown },
+): Offer<Type> {
   const client: Record<string, (request: unknown, call: Call) => Promise<unknown>> = {}
+  let waiting = 0
+  let overloadedUntil = 0
+  if (probe) http.probeWith((call) => probeRequest(port, probe, call))
   for (const name of Object.keys(port.operations) as (keyof Type & string)[]) {
-    const { result: schema } = port.operations[name]
-    const outcomeOf = (outcome: z.infer<typeof outcomesSchema>['outcomes'][number]): unknown => {
-      if ('problem' in outcome) {
-        const error = http.errorOf(outcome.problem)
-        // A call that meets a defect of the other service would fail again.
-        const isDefect = !error || error.code === 'internal_error'
-        if (isDefect) return new CallFailed(dependencyUnavailable(`${port.name} failed`, error), false)
-        return error.code === 'dependency_unavailable' ? new CallFailed(error, true) : error
-      }
-      const result = schema.safeParse(outcome.result)
-      return result.success ? result.data : new CallFailed(unknownFormat(port.name, result.error), false)
-    }
-    const enqueue = batched<unknown, unknown>(
-      {
-        name: port.name,
-        maxConcurrent: Number.POSITIVE_INFINITY,
-        maxWaiting: maxWaitingCalls,
-        maxBatchWeight: maxCallsPerRequest * bytesPerCall,
-        metrics: batchMetrics(http.metrics, `${port.name}.${name}`),
-        weightOf: (request) => bytesPerCall + JSON.stringify(request).length,
-      },
-      (calls, call) =>
-        http.request(call, {
-          method: 'POST',
-          path: path(port.name, name),
-          body: { calls: calls.map(({ request, call }) => ({ request, call: sentCall(call) })) },
-          parse: (answer) => {
-            const { outcomes = [] } = outcomesSchema.safeParse(answer).data ?? {}
-            if (outcomes.length !== calls.length) throw unknownFormat(port.name)
-            return outcomes.map(outcomeOf)
-          },
-        }),
-    )
-    const callUntilAnswered = async (request: unknown, call: Call) => {
-      for (let attempt = 1; ; attempt++) {
-        try {
-          return await enqueue(request, call)
-        } catch (error) {
-          if (!(error instanceof CallFailed)) throw error
-          if (!error.mayRepeat || !(await http.mayRepeat(call, attempt))) throw error.cause
-        }
+    const send = createOperation(port, name, http)
+    client[name] = async (request, call) => {
+      if (waiting >= maxWaitingCalls) throw overloaded(maxWaitingCalls, port.name)
+      waiting += 1
+      try {
+        return await send(request, call)
+      } catch (error) {
+        if (isDomainError(error, 'overloaded')) overloadedUntil = Date.now() + overloadedForMs
+        throw error
+      } finally {
+        waiting -= 1
       }
     }
-    client[name] = (request, call) =>
-      inSpan(call, `${port.name}.${name}`, { kind: 'client' }, (within) => callUntilAnswered(request, within))
   }
-  return client as Type
+  return {
+    port: client as Type,
+    refusal() {
+      const isCrowded = waiting >= crowdedFromCalls || Date.now() < overloadedUntil
+      return http.refusal() ?? (isCrowded ? overloaded(waiting, port.name) : undefined)
+    },
+  }
+}
+
+function probeRequest<Type>(
+  { name }: Port<Type>,
+  { operation, request }: { operation: string; request: unknown },
+  call: Call,
+) {
+  return {
+    method: 'POST' as const,
+    path: path(name, operation),
+    body: { calls: [{ request, call }] },
+    parse(answer: unknown) {
+      const [outcome] = outcomesSchema.safeParse(answer).data?.outcomes ?? []
+      if (!outcome || 'problem' in outcome) throw dependencyUnavailable(`${name} failed`)
+    },
+  }
+}
+
+/** Sends the calls of one operation. */
+function createOperation<Type>(port: Port<Type>, name: keyof Type & string, http: HttpClient) {
+  const { result: schema } = port.operations[name]
+  const outcomeOf = (outcome: z.infer<typeof outcomesSchema>['outcomes'][number]): unknown => {
+    if ('problem' in outcome) {
+      const error = http.errorOf(outcome.problem)
+      // A call that meets a defect of the other service would fail again.
+      const isDefect = !error || error.code === 'internal_error'
+      if (isDefect) return new CallFailed(dependencyUnavailable(`${port.name} failed`, error), false)
+      return error.code === 'dependency_unavailable' ? new CallFailed(error, true) : error
+    }
+    const result = schema.safeParse(outcome.result)
+    return result.success ? result.data : new CallFailed(unknownFormat(port.name, result.error), false)
+  }
+  const enqueue = batched<unknown, unknown>(
+    {
+      name: port.name,
+      maxConcurrent: Number.POSITIVE_INFINITY,
+      maxWaiting: maxWaitingCalls,
+      maxBatchWeight: maxCallsPerRequest * bytesPerCall,
+      metrics: batchMetrics(http.metrics, `${port.name}.${name}`),
+      weightOf: (request) => bytesPerCall + JSON.stringify(request).length,
+    },
+    (calls, call) =>
+      http.request(call, {
+        method: 'POST',
+        path: path(port.name, name),
+        body: { calls: calls.map(({ request, call }) => ({ request, call: sentCall(call) })) },
+        parse: (answer) => {
+          const { outcomes = [] } = outcomesSchema.safeParse(answer).data ?? {}
+          if (outcomes.length !== calls.length) throw unknownFormat(port.name)
+          return outcomes.map(outcomeOf)
+        },
+      }),
+  )
+  const callUntilAnswered = async (request: unknown, call: Call): Promise<unknown> => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await enqueue(request, call)
+      } catch (error) {
+        if (!(error instanceof CallFailed)) throw error
+        if (!error.mayRepeat || !(await http.mayRepeat(call, attempt))) throw error.cause
+      }
+    }
+  }
+  return (request: unknown, call: Call): Promise<unknown> =>
+    inSpan(call, `${port.name}.${name}`, { kind: 'client' }, (within) => callUntilAnswered(request, within))
 }
 
 /** The members of a call that leave the process. */

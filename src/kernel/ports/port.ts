@@ -1,5 +1,6 @@
 import type { z } from '@hono/zod-openapi'
 import type { Call } from '#kernel/call.ts'
+import type { DomainError } from '#kernel/errors.ts'
 import { inSpan } from '#kernel/tracing.ts'
 
 /** An operation of a port. It takes and returns plain JSON-safe data, and is safe to deliver twice. */
@@ -9,6 +10,16 @@ type RequestOf<Method> = Method extends (request: infer Request, call: Call) => 
   ? Request
   : never
 type ResultOf<Method> = Method extends (request: never, call: Call) => Promise<infer Result> ? Result : never
+
+/** A module as another module uses it, in the same process or over HTTP. */
+export interface Offer<PortType> {
+  port: PortType
+  /**
+   * The error with which the module would probably refuse a call at this moment, because it cannot be reached or too many calls
+   * wait. A caller that stores something before its call asks first, so that it stores nothing for a request that is refused.
+   */
+  refusal(): DomainError | undefined
+}
 
 /** The description of a port: the name of the module that offers it, and the wire format of each operation. */
 export interface Port<Type> {

@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import type { HttpClient } from '#kernel/ports/http-client.ts'
+import type { Offer } from '#kernel/ports/port.ts'
 import { type PublicKey, publicKey } from '#kernel/public-key.ts'
 import { inSpan } from '#kernel/tracing.ts'
 import type { AuthPort } from './contract.ts'
@@ -16,10 +17,13 @@ function publicKeysOf(answer: unknown): PublicKey[] {
   return keys
 }
 
-/** The port over HTTP. It reads the public JWKS document, which needs no credential. */
-export function connectAuth(http: HttpClient): AuthPort {
+/**
+ * The port over HTTP. It reads the public JWKS document, which needs no credential. That document needs no database, so that the
+ * probe need not read more than /healthz.
+ */
+export function connectAuth(http: HttpClient): Offer<AuthPort> {
   let hasAnswered = false
-  return {
+  const port: AuthPort = {
     async publicKeys(_request, call) {
       const keys = await inSpan(call, 'auth.publicKeys', { kind: 'client' }, (within) =>
         http.request(within, {
@@ -35,4 +39,5 @@ export function connectAuth(http: HttpClient): AuthPort {
       return keys
     },
   }
+  return { port, refusal: http.refusal }
 }

@@ -4,7 +4,8 @@ import { connectAuth } from './http.ts'
 import { authPortSuite } from './port.suite.ts'
 
 authPortSuite('in process', async (shop) => shop.local(authPort))
-authPortSuite('over HTTP', async (shop) => connectAuth(await shop.http()))
-authPortSuite('over HTTP, every call delivered twice', async (shop) =>
-  connectAuth(await shop.http(sendTwice)),
+authPortSuite('over HTTP', async (shop) => connectAuth(await shop.http()).port)
+authPortSuite(
+  'over HTTP, every call delivered twice',
+  async (shop) => connectAuth(await shop.http(sendTwice)).port,
 )

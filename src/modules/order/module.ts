@@ -21,12 +21,13 @@ export const order = defineModule({
   migrations: orderMigrations,
   settings: () => retentionSettings,
   needs: { auth: authPort, product: productPort },
-  start({ database, needs, settings, config, logger, metrics }) {
+  start({ database, needs, refusals, settings, config, logger, metrics }) {
     const { currency, requestTimeoutMs } = config
     const orders = createOrderRepository(database, logger)
     const feed = createOrderFeed(database, logger, { lagMs: feedLagMs(requestTimeoutMs) })
     const scans = createOrderScans(database)
-    const service = createOrderService({ orders, feed, product: needs.product, currency })
+    const refusal = () => database.refusal() ?? refusals.product()
+    const service = createOrderService({ orders, feed, product: needs.product, refusal, currency })
     const guard = authGuard({ keys: needs.auth.publicKeys, issuer: config.issuer, logger })
     return {
       routes: orderRoutes(service, guard, currency),
@@ -35,7 +36,9 @@ export const order = defineModule({
         return []
       },
       audit: auditOrders({ orders, scans, product: needs.product }),
-      jobs: [sweepUnfinishedOrders({ orders, scans, product: needs.product, requestTimeoutMs, metrics })],
+      jobs: [
+        sweepUnfinishedOrders({ orders, scans, product: needs.product, refusal, requestTimeoutMs, metrics }),
+      ],
     }
   },
 })

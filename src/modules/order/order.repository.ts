@@ -172,6 +172,9 @@ function createReads(database: Database) {
     findLatest: ({ orderId, userId }: OrderIdentity, isFinal: (order: Order) => boolean, call: Call) =>
       findLatest({ userId, _id: orderId }, isFinal, call),
 
+    /** Reads the user's order with this key. It may have changed, or have been stored, since. */
+    findByKey: (userId: string, key: string, call: Call) => findOne({ userId, key }, 'majority', call),
+
     /** Reads the user's order with this key. @see findLatest */
     findLatestByKey: (userId: string, key: string, isFinal: (order: Order) => boolean, call: Call) =>
       findLatest({ userId, key }, isFinal, call),

@@ -30,6 +30,8 @@ export function createOrderService(dependencies: {
   orders: OrderRepository
   feed: OrderFeed
   product: ProductPort
+  /** The error with which a new order is refused before it is stored. */
+  refusal: () => DomainError | undefined
   currency: string
 }) {
   const { orders, feed } = dependencies

@@ -1,5 +1,5 @@
 import { type Call, remainingMs, waitUntilDeadline } from '#kernel/call.ts'
-import { DomainError, isDomainError } from '#kernel/errors.ts'
+import { DomainError, type ErrorCode, isDomainError } from '#kernel/errors.ts'
 import type { Line, ProductPort, Rejection, Reservation } from '../product/contract.ts'
 import type { OrderRepository } from './order.repository.ts'
 import { hashLines, mergeLines, type Order, orderAtConfirmation } from './order.ts'
@@ -7,6 +7,8 @@ import { hashLines, mergeLines, type Order, orderAtConfirmation } from './order.
 interface Dependencies {
   orders: OrderRepository
   product: ProductPort
+  /** The error with which a new order is refused before it is stored, because its stock could not be reserved now. */
+  refusal: () => DomainError | undefined
   /** The currency of the shop, which a confirmed order keeps. */
   currency: string
 }
@@ -59,8 +61,11 @@ const takeOverWithinMs = 86_400_000
  * Leases only avoid duplicate work. That no order is lost, confirmed twice or left holding stock rests on the
  * compare-and-sets and on the stored reservations alone. `test/protocol/order-model.ts` explores the protocol as a finite model.
  *
- * @throws DomainError `request_in_progress`; `idempotency_key_reused`; `dependency_unavailable` or `overloaded`, both with
- * `orderId`, if the outcome is not known in time
+ * While the product module is known to refuse reservations (`Dependencies.refusal`), step 1 does not begin. Otherwise each such
+ * request would leave an order behind that is only undone later.
+ *
+ * @throws DomainError `request_in_progress`; `idempotency_key_reused`; `dependency_unavailable` or `overloaded`: with `orderId` if
+ * the outcome is not known in time, without it if nothing was stored
  */
 export async function placeOrder(
   dependencies: Dependencies,
@@ -71,9 +76,11 @@ export async function placeOrder(
   const { userId, key } = request
   const lines = mergeLines(request.lines)
   const linesHash = hashLines(lines)
+  const refusal = dependencies.refusal()
+  if (refusal) return replaySettled(orders, { userId, key, linesHash }, refusal, call)
   const orderId = orders.newId()
   const order = { orderId, userId, key, lines, linesHash, leaseUntil: call.deadline }
-  const inserted = await withOrderId(orderId, call, () => orders.insert(order, call))
+  const inserted = await withOrderId(orderId, call, () => orders.insert(order, call), 'overloaded')
   if (inserted) return withOrderId(orderId, call, () => settle(dependencies, inserted, call))
 
   // The user already has an order with this key. The order may lose the key, by an undo, before it is read here.
@@ -81,6 +88,24 @@ export async function placeOrder(
   if (!earlier) throw requestInProgress(1)
   if (earlier.linesHash !== linesHash) throw keyReused()
   return answerRetry(dependencies, earlier, call)
+}
+
+/**
+ * Repeats the answer to an order that is settled, which needs no reservation.
+ * @throws DomainError `refusal` if there is no such order
+ */
+async function replaySettled(
+  orders: OrderRepository,
+  { userId, key, linesHash }: { userId: string; key: string | undefined; linesHash: string },
+  refusal: DomainError,
+  call: Call,
+): Promise<Placement> {
+  // Under overload even this read is too much.
+  if (key === undefined || refusal.code === 'overloaded') throw refusal
+  const earlier = await orders.findByKey(userId, key, call)
+  if (!earlier || !hasFinalAnswer(earlier)) throw refusal
+  if (earlier.linesHash !== linesHash) throw keyReused()
+  return { ...answerFrom(earlier), replayed: true }
 }
 
 /** @param earlier is the order that an earlier request with the same key and the same lines placed */
@@ -125,12 +150,20 @@ async function recordReservation(
   return undefined
 }
 
-/** Adds the order's id to errors that leave the outcome open, so that the client can look the order up or cancel it. */
-async function withOrderId<T>(orderId: string, call: Call, work: () => Promise<T>): Promise<T> {
+/**
+ * Adds the order's id to errors that leave the outcome open, so that the client can look the order up or cancel it.
+ * @param certain the code of errors that leave no outcome open
+ */
+async function withOrderId<T>(
+  orderId: string,
+  call: Call,
+  work: () => Promise<T>,
+  certain?: ErrorCode,
+): Promise<T> {
   try {
     return await work()
   } catch (error) {
-    if (!isDomainError(error, 'dependency_unavailable', 'overloaded')) throw error
+    if (!isDomainError(error, 'dependency_unavailable', 'overloaded') || error.code === certain) throw error
     const message = `the outcome of order ${orderId} is not known yet; retry with the same Idempotency-Key`
     // A retry has to wait for the end of the lease: until then this request counts as working on the order.
     const retryAfter = Math.max(1, Math.ceil(remainingMs(call) / 1000))

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type Call, createCall } from '#kernel/call.ts'
+import type { DomainError } from '#kernel/errors.ts'
 import type { Job } from '#kernel/jobs.ts'
 import type { Metrics } from '#kernel/metrics.ts'
 import type { ProductPort } from '../product/contract.ts'
@@ -25,6 +26,8 @@ interface Options {
   orders: OrderRepository
   scans: OrderScans
   product: ProductPort
+  /** The error with which the database or the product module would refuse the work. */
+  refusal: () => DomainError | undefined
   requestTimeoutMs: number
   metrics: Metrics
 }
@@ -52,6 +55,8 @@ export function sweepUnfinishedOrders(options: Options): Job {
       const timeoutMs = orderTimeoutMs(options.requestTimeoutMs)
       const newCall = () => createCall(timeoutMs, `sweep-${randomUUID()}`, span)
       oldestSince = await options.scans.oldestUnfinishedSince(newCall())
+      // The round would only move the leases of orders that cannot be finished now. The next one is soon, so that it need not fail.
+      if (options.refusal()?.code === 'dependency_unavailable') return { done: 0, more: false }
       const now = Date.now()
       const since = { pendingSince: now - pendingGraceMs, cancellingSince: now }
       const unfinished = await options.scans.unfinished({ ...since, limit: maxOrdersPerRound }, newCall())

@@ -1,3 +1,4 @@
+import { overloaded } from '#kernel/errors.ts'
 import { authGuard } from '#kernel/http/auth-guard.ts'
 import { defineModule } from '#kernel/module.ts'
 import { retentionSettings, setRetention } from '#kernel/mongo/retention.ts'
@@ -16,7 +17,7 @@ import { createLedger } from './stock/ledger.repository.ts'
 import { createReservationService } from './stock/reservations.ts'
 import { createStockRepository } from './stock/stock.repository.ts'
 import { createStockChanges } from './stock/stock-changes.ts'
-import { createStockQueue } from './stock/stock-queue.ts'
+import { createStockQueue, crowdedFrom } from './stock/stock-queue.ts'
 
 export const product = defineModule({
   name: 'product',
@@ -39,6 +40,9 @@ export const product = defineModule({
       routes: productRoutes(service, guard, currency),
       audit: auditStock({ books: createBooksRepository(database), stock }),
       port: reservations,
+      refusal: () =>
+        database.refusal() ??
+        (runInBatch.waiting() >= crowdedFrom ? overloaded(crowdedFrom, 'the stock queue') : undefined),
       internal: productInternalRoutes(reservations, logger),
       async prepare(call) {
         await setRetention(database, 'reservations', settings.RETENTION, call)

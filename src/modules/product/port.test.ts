@@ -8,9 +8,10 @@ import { connectProduct } from './http.ts'
 import { productPortSuite } from './port.suite.ts'
 
 productPortSuite('in process', async (shop) => shop.local(productPort))
-productPortSuite('over HTTP', async (shop) => connectProduct(await shop.http()))
-productPortSuite('over HTTP, every call delivered twice', async (shop) =>
-  connectProduct(await shop.http(sendTwice)),
+productPortSuite('over HTTP', async (shop) => connectProduct(await shop.http()).port)
+productPortSuite(
+  'over HTTP, every call delivered twice',
+  async (shop) => connectProduct(await shop.http(sendTwice)).port,
 )
 
 describe('the wire format of the product port', () => {
@@ -77,7 +78,7 @@ it.concurrent.each(['in process', 'over HTTP'])(
   'the product port refuses a thousand reserves that arrive after their releases, %s',
   async (shape) => {
     const host = await startPortShop()
-    const port = shape === 'in process' ? host.local(productPort) : connectProduct(await host.http())
+    const port = shape === 'in process' ? host.local(productPort) : connectProduct(await host.http()).port
     const { productId } = await host.shop.product(host.shop.adminToken, { stock: 5_000 })
     const late = async () => {
       const orderId = randomBytes(12).toString('hex')
@@ -98,7 +99,7 @@ it.concurrent.each(['in process', 'over HTTP'])(
 describe.each(['in process', 'over HTTP'])('the product port without its database, %s', (shape) => {
   it('the product port fails as dependency_unavailable without its database', async () => {
     const host = await startPortShop()
-    const port = shape === 'in process' ? host.local(productPort) : connectProduct(await host.http())
+    const port = shape === 'in process' ? host.local(productPort) : connectProduct(await host.http()).port
     await host.shop.close()
     const refused = port.release({ orderId: '0123456789abcdef01234567' }, call(3_000))
     await expect(refused).rejects.toMatchObject({ name: 'DomainError', code: 'dependency_unavailable' })

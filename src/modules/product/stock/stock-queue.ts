@@ -10,14 +10,20 @@ import { createSeparateBatches } from './separate-batches.ts'
 import type { StockRepository } from './stock.repository.ts'
 import type { StockOperation } from './stock-operation.ts'
 
-/**
- * Executes an operation in a batch with others that wait.
- * @throws DomainError of `decide`; `overloaded` if too many operations wait; `dependency_unavailable` if the outcome is not
- * known in time
- */
-export type RunInBatch = <Result>(operation: StockOperation<Result>, call: Call) => Promise<Result>
+export interface RunInBatch {
+  /**
+   * Executes an operation in a batch with others that wait.
+   * @throws DomainError of `decide`; `overloaded` if too many operations wait; `dependency_unavailable` if the outcome is not
+   * known in time
+   */
+  <Result>(operation: StockOperation<Result>, call: Call): Promise<Result>
+  /** The number of operations that wait. */
+  waiting(): number
+}
 
 const maxWaiting = 2_000
+/** From this number of waiting operations on, new orders are refused. The rest of the queue is for what has begun. */
+export const crowdedFrom = 1_000
 // The limit is large enough to serve a peak of orders in a few transactions, and small enough that none of them is slow.
 const maxLinesPerBatch = 200
 const maxPauseMs = 50

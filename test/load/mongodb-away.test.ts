@@ -1,0 +1,133 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import { findMongod } from '#src/embedded/mongod-binary.ts'
+import { createNode, type OwnNode, runCommand, waitUntil } from '#test/support/mongod-node.ts'
+import { type Load, purchaseOf, startLoad } from './buyers.ts'
+import { expectFigures, isFull } from './figures.ts'
+import { measureOutage } from './outage.ts'
+import { type Services, startServices } from './services.ts'
+
+const clients = 16
+let directory: string
+let mongod: OwnNode
+let services: Services
+let orders: Load
+let reads: Load
+
+const becomesPrimary = () =>
+  waitUntil('mongod is the primary', async () => {
+    const { isWritablePrimary } = await runCommand(mongod.host, { hello: 1 })
+    return isWritablePrimary || undefined
+  })
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'trivet-mongodb-away-'))
+  const binary = await findMongod(process.env, (line) => console.log(line))
+  mongod = await createNode(binary, join(directory, 'node'), ['--replSet', 'rs0'])
+  await mongod.start()
+  await runCommand(mongod.host, { replSetInitiate: { _id: 'rs0', members: [{ _id: 0, host: mongod.host }] } })
+  await becomesPrimary()
+  services = await startServices('one process', {}, `mongodb://${mongod.host}/?replicaSet=rs0`)
+  const productIds = await services.createProducts()
+  const { url } = services.of('order')
+  const token = services.adminToken
+  orders = startLoad(url, { clients, token, next: purchaseOf(productIds) })
+  reads = startLoad(url, {
+    clients,
+    token,
+    next: () => ({ method: 'GET', path: `/products/${productIds[0]}` }),
+  })
+  await vi.waitUntil(() => orders.answers.length > 2 * clients && reads.answers.length > 2 * clients, {
+    timeout: 60_000,
+  })
+})
+afterAll(async () => {
+  await Promise.all([orders?.stop(), reads?.stop()])
+  await services?.stop()
+  await mongod?.kill()
+  await rm(directory, { recursive: true, force: true })
+})
+
+const listens = (host: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const [name, port] = host.split(':')
+    const socket = connect(Number(port), name)
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
+    socket.once('connect', () => socket.destroy())
+  })
+
+/** Measures the same outage for both kinds of requests. */
+const measure = async (options: Parameters<typeof measureOutage>[1]) => {
+  const idle = { ...options, takeAway: () => undefined }
+  const bringingBack = Promise.withResolvers<void>()
+  const [ofOrders, ofReads] = await Promise.all([
+    measureOutage(orders, {
+      ...options,
+      async bringBack() {
+        await options.bringBack()
+        bringingBack.resolve()
+      },
+    }),
+    measureOutage(reads, { ...idle, bringBack: () => bringingBack.promise }),
+  ])
+  return { ofOrders, ofReads }
+}
+
+const figuresOf = async (title: string, options: Parameters<typeof measureOutage>[1]) => {
+  const { ofOrders, ofReads } = await measure(options)
+  expect(Math.min(ofOrders.later, ofReads.later)).toBeGreaterThan(clients)
+  const laterAtMost = isFull ? 100 : 1_500
+  const normalAtMost = isFull ? 1_000 : 4_000
+  expectFigures(title, [
+    {
+      name: 'orders from the third second on, p99',
+      value: ofOrders.p99LaterMs,
+      unit: 'ms',
+      atMost: laterAtMost,
+    },
+    {
+      name: 'reads from the third second on, p99',
+      value: ofReads.p99LaterMs,
+      unit: 'ms',
+      atMost: laterAtMost,
+    },
+    {
+      name: 'orders are normal again after',
+      value: ofOrders.normalAfterMs,
+      unit: 'ms',
+      atMost: normalAtMost,
+    },
+    { name: 'reads are normal again after', value: ofReads.normalAfterMs, unit: 'ms', atMost: normalAtMost },
+  ])
+}
+
+it('requests are refused quickly while MongoDB is frozen, and succeed soon after it continues', async () => {
+  await figuresOf(`MongoDB frozen for ${isFull ? 30 : 3.5} s`, {
+    takeAway: mongod.freeze,
+    lastsMs: isFull ? 30_000 : 3_500,
+    laterAfterMs: 3_000,
+    bringBack: mongod.thaw,
+  })
+})
+
+it('requests are refused quickly while MongoDB is dead, and succeed soon after it is back', async () => {
+  let started: Promise<void> | undefined
+  await figuresOf(`MongoDB killed, and back ${isFull ? 10 : 3.5} s later`, {
+    takeAway: mongod.kill,
+    lastsMs: isFull ? 10_000 : 3_500,
+    laterAfterMs: 3_000,
+    async bringBack() {
+      started = mongod.start()
+      // `start` notices late that mongod answers.
+      await vi.waitUntil(() => listens(mongod.host), { timeout: 60_000, interval: 10 })
+      await becomesPrimary()
+    },
+  })
+  await started
+  await orders.stop()
+  const { report } = await services.audit()
+  expect(report.findings).toEqual([])
+})

@@ -1,0 +1,118 @@
+import { Types } from 'mongoose'
+import { beforeAll, expect, it, type TestContext, vi } from 'vitest'
+import type { Answer, Client } from '#test/support/client.ts'
+import { createGate } from '#test/support/gate.ts'
+import { dropConnection, forwardTo, startAuthServer, startService } from '#test/support/remote-auth.ts'
+import { loadPasswordCheck, startShop } from '#test/support/shop.ts'
+
+// An order that cannot be reserved now is refused before it is stored. Otherwise each refused request would leave an order
+// behind that the sweeper has to undo.
+
+beforeAll(loadPasswordCheck)
+
+/** Starts a shop, and an order service that reaches the auth and product modules of the shop over HTTP. */
+async function startSplit({ onTestFinished }: TestContext) {
+  const INTERNAL_SECRET = 'a secret that only these tests know'
+  const shop = await startShop({ environment: { INTERNAL_SECRET } })
+  const answer = forwardTo(shop.fetch)
+  const server = await startAuthServer(answer)
+  const order = await startService('order', {
+    AUTH_URL: server.url,
+    PRODUCT_URL: server.url,
+    INTERNAL_SECRET,
+  })
+  onTestFinished(async () => {
+    server.answer = answer
+    await order.close()
+    await server.close()
+    await shop.close()
+  })
+  return { shop, order: order.client, server, answer }
+}
+
+/** A customer with one product. `client` serves the orders. */
+async function customerOf(shop: Awaited<ReturnType<typeof startShop>>, client: Client) {
+  const { token } = await shop.customer()
+  const { productId } = await shop.product(shop.adminToken, { stock: 10_000 })
+  const buy = (key?: string, quantity = 1): Promise<Answer> =>
+    client.order(token, [{ productId, quantity }], key === undefined ? {} : { 'Idempotency-Key': key })
+  const countStored = async () => (await client.get('/orders?limit=100', { token })).body.data.length
+  return { productId, buy, countStored }
+}
+
+const expectRefusedUnstored = ({ status, body, headers }: Answer, code: string) => {
+  expect(status).toBe(503)
+  expect(body).toMatchObject({ code, retryable: true })
+  expect(body.orderId).toBeUndefined()
+  expect(headers.get('location')).toBeNull()
+  expect(headers.get('retry-after')).toBe('1')
+}
+
+it.concurrent('orders are refused without being stored while the product service is away, and a settled order keeps its answer', async (context) => {
+  const { shop, order, server, answer } = await startSplit(context)
+  const { buy, countStored } = await customerOf(shop, order)
+  const first = await buy('first')
+  expect(first.status).toBe(201)
+  server.answer = (request, response) =>
+    request.url?.startsWith('/internal/') ? dropConnection(request, response) : answer(request, response)
+  expect((await buy()).status).toBe(503)
+  await vi.waitFor(
+    async () =>
+      expect((await order.get('/readyz')).body).toEqual({ status: 'ready', unavailable: ['product'] }),
+    { timeout: 10_000 },
+  )
+  const stored = await countStored()
+  for (const key of [undefined, 'second', undefined])
+    expectRefusedUnstored(await buy(key), 'dependency_unavailable')
+  expect(await countStored()).toBe(stored)
+
+  const repeated = await buy('first')
+  expect(repeated).toMatchObject({ status: 201, body: first.body })
+  expect(repeated.headers.get('idempotent-replayed')).toBe('true')
+  expect(await buy('first', 2)).toMatchObject({ status: 422, body: { code: 'idempotency_key_reused' } })
+
+  server.answer = answer
+  await vi.waitFor(async () => expect((await buy('second')).status).toBe(201), { timeout: 10_000 })
+})
+
+it.concurrent('orders are refused without being stored while many calls wait for the product service', async (context) => {
+  const { shop, order, server, answer } = await startSplit(context)
+  const { buy, countStored } = await customerOf(shop, order)
+  const gate = createGate()
+  server.answer = async (request, response) => {
+    if (request.url === '/internal/product/reserve') await gate.pass()
+    answer(request, response)
+  }
+  const waiting = Array.from({ length: 1_000 }, () => buy())
+  await vi.waitFor(async () => expectRefusedUnstored(await buy(), 'overloaded'), { timeout: 20_000 })
+  const stored = await countStored()
+  expectRefusedUnstored(await buy(), 'overloaded')
+  expect(await countStored()).toBe(stored)
+  gate.open()
+  expect(new Set((await Promise.all(waiting)).map(({ status }) => status))).toEqual(new Set([201]))
+  expect((await buy()).status).toBe(201)
+})
+
+it.concurrent('orders are refused without being stored while many operations wait for the stock queue', async ({
+  onTestFinished,
+}) => {
+  const shop = await startShop()
+  onTestFinished(shop.close)
+  const { productId, buy, countStored } = await customerOf(shop, shop)
+  const { client, databaseName } = await shop.collections('product')
+  const session = client.startSession()
+  session.startTransaction()
+  await client
+    .db(databaseName)
+    .collection('products')
+    .updateOne({ _id: new Types.ObjectId(productId) }, { $set: { lock: 1 } }, { session })
+  const waiting = Array.from({ length: 1_400 }, () => buy())
+  await vi.waitFor(async () => expectRefusedUnstored(await buy(), 'overloaded'), { timeout: 20_000 })
+  const stored = await countStored()
+  expectRefusedUnstored(await buy(), 'overloaded')
+  expect(await countStored()).toBe(stored)
+  await session.abortTransaction()
+  await session.endSession()
+  expect(new Set((await Promise.all(waiting)).map(({ status }) => status))).toEqual(new Set([201]))
+  expect((await buy()).status).toBe(201)
+})
