@@ -370,7 +370,7 @@ export interface paths {
         };
         /**
          * Check readiness
-         * @description The process is ready if it has started, has applied its migrations, and is not draining. It does not depend on other services. While a database does not answer, the process stays ready for 30 s, and `unavailable` names the database. If the answer is 503, `missing` lists what the process lacks. A database is missing after 30 s without an answer, or at once if the server cannot be used.
+         * @description The process is ready if it has started, has applied its migrations, and is not draining. It does not depend on other services: `unavailable` names those that do not answer. While a database does not answer, the process stays ready for 30 s, and `unavailable` names the database too. If the answer is 503, `missing` lists what the process lacks. A database is missing after 30 s without an answer, or at once if the server cannot be used.
          */
         get: operations["checkReadiness"];
         put?: never;
@@ -1422,7 +1422,7 @@ export interface components {
         };
         Readiness: {
             status: string;
-            /** @description The databases that have not answered for less than 30 s, as during an election of MongoDB. The field is absent if all databases answer. */
+            /** @description The databases and the services that do not answer at the moment: a database for less than 30 s, as during an election of MongoDB, and a service, by its name, however long. The field is absent if all of them answer. */
             unavailable?: string[];
         };
         /** @description The database or another service did not answer in time. A write may have taken effect. */

@@ -293,7 +293,7 @@ test('a process that could not store the port of its mongod ends by itself', asy
   running.delete(child)
 })
 
-test('the program restarts a killed MongoDB, and ends with one message if the restart fails', async () => {
+test('the program restarts a killed MongoDB, and ends with one message if the restart fails, all in its JSON log', async () => {
   const folder = await temporaryFolder()
   const broken = join(folder, 'broken')
   const binary = join(folder, 'mongod')
@@ -326,6 +326,7 @@ test('the program restarts a killed MongoDB, and ends with one message if the re
   await ended(child)
   expect(child.exitCode).toBe(1)
   expect(output()).toContain('The embedded MongoDB has ended (killed by a signal)')
+  for (const line of output().trim().split('\n')) expect(JSON.parse(line)).toHaveProperty('msg')
   expect(output().match(/could not be started again: mongod ended with exit code 14/g)).toHaveLength(1)
   expect(output()).not.toMatch(/^ +at /m)
 }, 90_000)

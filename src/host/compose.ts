@@ -6,12 +6,12 @@ import { startJobs } from '#kernel/jobs.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { Metrics } from '#kernel/metrics.ts'
 import type { AnyModule, BannerFact, StartedModule } from '#kernel/module.ts'
-import { createMongo } from '#kernel/mongo/connection.ts'
+import { createMongo, type Mongo } from '#kernel/mongo/connection.ts'
 import { migrate, refuseNewerData } from '#kernel/mongo/migrations.ts'
 import type { Tracing } from '#kernel/span.ts'
 import { createApplication } from '../http/application.ts'
 import { joinProblems } from '../http/join-problems.ts'
-import { createReadiness } from './readiness.ts'
+import { createReadiness, type ProcessReadiness } from './readiness.ts'
 import { startModules, type WrapPort } from './start-modules.ts'
 
 // The time that a module has to prepare its accounts and demo data, once it has the lease of its database.
@@ -68,32 +68,14 @@ export async function compose(options: {
   })
   const problems = joinProblems(modules)
   const closing = new AbortController()
-  const { hosted, neighbours } = await startModules({
-    modules,
-    config,
-    mongo,
-    problems,
-    logger,
-    metrics,
-    tracing,
-    wrapPort,
-    signal: closing.signal,
-  })
+  const { signal } = closing
+  const { hosted, neighbours } = await startModules({ ...options, mongo, problems, wrapPort, signal })
   const hostedModules = modules.filter(({ name }) => hosted.has(name))
   const readiness = createReadiness({ hosted: config.hosted, mongo, neighbours, logger, ...(now && { now }) })
   let jobs: ReturnType<typeof startJobs> | undefined
 
-  const migrateAll = async (signal: AbortSignal, prepare: (name: string) => Promise<BannerFact[]>) => {
-    await mongo.verifyWriteAccess(hostedModules.map(({ name }) => name))
-    // Every database is checked before the first one is changed.
-    await refuseNewerData(mongo, hostedModules)
-    const facts: BannerFact[] = []
-    for (const { name, migrations } of hostedModules) {
-      facts.push(...(await migrate(mongo, name, migrations, () => prepare(name), logger, signal)))
-      readiness.done(`migrations of ${name}`)
-    }
-    return facts
-  }
+  const migrateAll = (signal: AbortSignal, prepare: (name: string) => Promise<BannerFact[]>) =>
+    migrateModules({ mongo, modules: hostedModules, prepare, readiness, logger, signal })
   const prepareModule = async (name: string): Promise<BannerFact[]> =>
     (await hosted.get(name)?.prepare?.(createCall(prepareTimeoutMs, 'boot'))) ?? []
 
@@ -149,6 +131,26 @@ async function runCommand(
     if (command) return command.run(hosted.get(module.name)?.operations, input)
   }
   throw new Error(`no hosted module has the command ${name}`)
+}
+
+async function migrateModules(options: {
+  mongo: Mongo
+  modules: readonly AnyModule[]
+  prepare: (name: string) => Promise<BannerFact[]>
+  readiness: ProcessReadiness
+  logger: Logger
+  signal: AbortSignal
+}): Promise<BannerFact[]> {
+  const { mongo, modules, prepare, readiness, logger, signal } = options
+  await mongo.verifyWriteAccess(modules.map(({ name }) => name))
+  // Every database is checked before the first one is changed.
+  await refuseNewerData(mongo, modules)
+  const facts: BannerFact[] = []
+  for (const { name, migrations } of modules) {
+    facts.push(...(await migrate(mongo, name, migrations, () => prepare(name), logger, signal)))
+    readiness.done(`migrations of ${name}`)
+  }
+  return facts
 }
 
 const auditsOf = (

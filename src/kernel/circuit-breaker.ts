@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Node, Yallist } from 'yallist'
 import type { Call } from './call.ts'
-import { afterMs, atDeadline } from './deadline-timers.ts'
+import { atDeadline } from './deadline-timers.ts'
 import { type DomainError, dependencyUnavailable, isDomainError } from './errors.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
@@ -30,6 +30,7 @@ export interface CircuitBreaker extends Neighbour {
 // A neighbour answers a probe within milliseconds, unless it has too little CPU time. The circuit of a frozen neighbour has to
 // open within three seconds.
 export const probeTimeoutMs = 800
+const probeStepMs = 50
 // One failed probe may have met a connection that was just lost.
 const failuresToOpen = 2
 const pauseBeforeSecondProbeMs = 100
@@ -66,18 +67,14 @@ export function createCircuitBreaker(options: {
   metrics: Metrics
   signal?: AbortSignal | undefined
 }): CircuitBreaker {
-  const { name, title = name, onSlow, logger, metrics, signal } = options
-  const waiting = createWaitingWork(() => {
-    onSlow?.()
-    suspect()
-  })
+  const { name, title = name, logger, metrics, signal } = options
   let successes = 0
   let isChecking = false
   let checkedAt = Number.NEGATIVE_INFINITY
   let openedBy: { failure: unknown } | undefined
   metrics.gauge(circuitOpen, () => (openedBy ? 1 : 0), { target: name })
 
-  const refusal = () => openedBy && dependencyUnavailable(`${title} is not available`, openedBy.failure)
+  const notAvailable = (failure: unknown) => dependencyUnavailable(`${title} is not available`, failure)
 
   /** @returns undefined if the neighbour has answered the probe, or other work since there were this many successes */
   const failureOfProbe = async (successesBefore: number): Promise<{ failure: unknown } | undefined> => {
@@ -89,16 +86,16 @@ export function createCircuitBreaker(options: {
     }
   }
 
-  const staysOpenUntilBack = async (opening: { failure: unknown }): Promise<void> => {
+  const stayOpenUntilBack = async ({ failure }: { failure: unknown }): Promise<void> => {
     const openedAt = performance.now()
-    openedBy = opening
-    logger.warn({ neighbour: name, error: causeOf(opening.failure) }, 'circuit opened')
-    waiting.rejectAll(() => dependencyUnavailable(`${title} is not available`, opening.failure))
     const successesBefore = successes
+    openedBy = { failure }
+    logger.warn({ target: name, reason: causeOf(failure) }, 'circuit opened')
+    waiting.failAll(() => notAvailable(failure))
     do if (!(await pause(probeIntervalMs, signal))) return
     while (await failureOfProbe(successesBefore))
     openedBy = undefined
-    logger.warn({ neighbour: name, openMs: Math.round(performance.now() - openedAt) }, 'circuit closed')
+    logger.warn({ target: name, durationMs: Math.round(performance.now() - openedAt) }, 'circuit closed')
   }
 
   const check = async (): Promise<void> => {
@@ -106,7 +103,7 @@ export function createCircuitBreaker(options: {
     for (let failures = 1; ; failures++) {
       const failed = await failureOfProbe(successesBefore)
       if (!failed) return
-      if (failures >= failuresToOpen) return staysOpenUntilBack(failed)
+      if (failures >= failuresToOpen) return stayOpenUntilBack(failed)
       if (!(await pause(pauseBeforeSecondProbeMs, signal))) return
     }
   }
@@ -120,36 +117,31 @@ export function createCircuitBreaker(options: {
     })
   }
 
+  const waiting = createWaitingWork({
+    onSlow() {
+      options.onSlow?.()
+      suspect()
+    },
+    onSuccess: () => {
+      successes += 1
+    },
+    onFailure: suspect,
+  })
+
   return {
     name,
     isAway: () => openedBy !== undefined,
-    refusal,
+    refusal: () => openedBy && notAvailable(openedBy.failure),
     suspect,
-
     waitFor: (call, work) =>
-      new Promise((resolve, reject) => {
-        const settle = () => {
-          cancelTimer()
-          waiting.remove(entry)
-        }
-        const fail = (error: unknown) => {
-          if (isDomainError(error, 'dependency_unavailable')) suspect()
-          settle()
-          reject(error)
-        }
-        const entry = waiting.add(fail)
-        const cancelTimer = atDeadline(call, () =>
-          fail(dependencyUnavailable(`${title} did not answer in time`)),
-        )
-        work.then((result) => {
-          successes += 1
-          settle()
-          resolve(result)
-        }, fail)
-        const refused = refusal()
-        if (refused) fail(refused)
-      }),
+      waiting.waitFor(call, title, openedBy ? failed(work, notAvailable(openedBy.failure)) : work),
   }
+}
+
+/** Fails instead of work that goes on. */
+const failed = (work: Promise<unknown>, error: Error): Promise<never> => {
+  work.catch(() => undefined)
+  return Promise.reject(error)
 }
 
 interface WaitingWork {
@@ -158,7 +150,17 @@ interface WaitingWork {
 }
 
 /** Keeps the work that is waited for in the order of its start, and watches for slow work with one timer. */
-function createWaitingWork(onSlow: () => void) {
+function createWaitingWork({
+  onSlow,
+  onSuccess,
+  onFailure,
+}: {
+  onSlow: () => void
+  /** Is also called when work succeeds that is not waited for any more. */
+  onSuccess: () => void
+  /** Is called when work fails as `dependency_unavailable`. */
+  onFailure: () => void
+}) {
   const list = new Yallist<WaitingWork>()
   let interval: NodeJS.Timeout | undefined
   let reportedAt = 0
@@ -176,34 +178,56 @@ function createWaitingWork(onSlow: () => void) {
   }
 
   return {
-    add(fail: (error: unknown) => void): Node<WaitingWork> {
-      const entry = new Node<WaitingWork>({ since: performance.now(), fail })
-      list.pushNode(entry)
-      interval ??= setInterval(check, checkIntervalMs).unref()
-      return entry
-    },
-    remove(entry: Node<WaitingWork>): void {
-      if (entry.list) list.removeNode(entry)
-    },
-    rejectAll(errorOf: () => Error): void {
+    waitFor: <T>(call: Call, title: string, work: Promise<T>): Promise<T> =>
+      new Promise((resolve, reject) => {
+        const settle = () => {
+          cancelTimer()
+          if (entry.list) list.removeNode(entry)
+        }
+        const fail = (error: unknown) => {
+          settle()
+          if (isDomainError(error, 'dependency_unavailable')) onFailure()
+          reject(error)
+        }
+        const entry = new Node<WaitingWork>({ since: performance.now(), fail })
+        list.pushNode(entry)
+        interval ??= setInterval(check, checkIntervalMs).unref()
+        const cancelTimer = atDeadline(call, () =>
+          fail(dependencyUnavailable(`${title} did not answer in time`)),
+        )
+        work.then((result) => {
+          onSuccess()
+          settle()
+          resolve(result)
+        }, fail)
+      }),
+
+    failAll(errorOf: () => Error): void {
       for (const { fail } of [...list]) fail(errorOf())
     },
   }
 }
 
-/** Runs a probe. If this process was busy, the answer may have arrived in time: the event loop reads it before `setImmediate`. */
-function withTimeLimit(probe: (signal: AbortSignal) => Promise<unknown>): Promise<unknown> {
+/**
+ * Runs a probe. Its time is counted in steps, of which one passes at most in each turn of the event loop. A process that is so busy
+ * that it cannot read the answer therefore waits longer for it.
+ */
+async function withTimeLimit(probe: (signal: AbortSignal) => Promise<unknown>): Promise<void> {
   const limit = new AbortController()
-  return new Promise((resolve, reject) => {
-    const cancelTimer = afterMs(probeTimeoutMs, () =>
-      setImmediate(() => {
-        const error = dependencyUnavailable(`no answer within ${probeTimeoutMs} ms`)
-        reject(error)
-        limit.abort(error)
-      }),
-    )
-    probe(limit.signal).then(resolve, reject).finally(cancelTimer)
-  })
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  let steps = 0
+  const timer = setInterval(() => {
+    steps += 1
+    if (steps * probeStepMs < probeTimeoutMs) return
+    const error = dependencyUnavailable(`no answer within ${probeTimeoutMs} ms`)
+    reject(error)
+    limit.abort(error)
+  }, probeStepMs)
+  try {
+    await Promise.race([probe(limit.signal), aborted])
+  } finally {
+    clearInterval(timer)
+  }
 }
 
 /** @returns false if the signal was aborted */

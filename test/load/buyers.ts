@@ -1,4 +1,5 @@
 import { Agent, request } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** The answer to one request. */
 export interface Answer {
@@ -8,6 +9,7 @@ export interface Answer {
   /** 0 if the connection failed. */
   status: number
   code?: string | undefined
+  orderId?: string | undefined
 }
 
 /** Customers, each of which sends its next request when it has the answer to the last one. */
@@ -33,7 +35,10 @@ export function startLoad(
   const runClient = async () => {
     while (!isStopping) {
       const { method, path, body } = next()
-      answers.push(await send(`${url}${path}`, { method, agent, token, body }))
+      const answer = await send(`${url}${path}`, { method, agent, token, body })
+      answers.push(answer)
+      // Nothing listens, so that the next request would fail within microseconds.
+      if (answer.status === 0) await sleep(10)
     }
   }
   const running = Promise.all(Array.from({ length: clients }, runClient))
@@ -63,8 +68,14 @@ function send(
 ): Promise<Answer> {
   const sentAt = performance.now()
   return new Promise((resolve) => {
-    const finish = (status: number, code?: string) =>
-      resolve({ sentAt, ms: performance.now() - sentAt, status, code })
+    const finish = (status: number, received = '') =>
+      resolve({
+        sentAt,
+        ms: performance.now() - sentAt,
+        status,
+        code: /"code":"(\w+)"/.exec(received)?.[1],
+        orderId: /"orderId":"(\w+)"/.exec(received)?.[1],
+      })
     const text = body === undefined ? undefined : JSON.stringify(body)
     const headers = {
       authorization: `Bearer ${token}`,
@@ -79,10 +90,7 @@ function send(
         received += chunk
       })
       answer.once('error', () => finish(0))
-      answer.once('end', () => {
-        const status = answer.statusCode ?? 0
-        finish(status, status >= 400 ? /"code":"(\w+)"/.exec(received)?.[1] : undefined)
-      })
+      answer.once('end', () => finish(answer.statusCode ?? 0, received))
     })
     sent.once('error', () => finish(0))
     sent.end(text)

@@ -34,8 +34,8 @@ it('every process of both shapes has metrics of its own', () => {
   ])
   const circuits = (process: string) =>
     [...(texts.get(process) ?? '').matchAll(/^trivet_circuit_open\{target="(\w+)"\}/gm)].map(([, to]) => to)
-  expect(circuits('split: order').sort()).toEqual(['auth', 'product'])
-  expect(circuits('split: product')).toEqual(['auth'])
+  expect(circuits('split: order').sort()).toEqual(['auth', 'database', 'product'])
+  expect(circuits('split: product').sort()).toEqual(['auth', 'database'])
 })
 
 it('every metric has a help text, the suffix of its unit, and a row with its type in docs/metrics.md', async () => {

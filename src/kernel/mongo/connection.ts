@@ -79,17 +79,10 @@ export function createMongo(options: {
   })
   const { connection } = client
   const closing = new AbortController()
-  const sendPing = async (options: { maxTimeMS: number; signal?: AbortSignal }): Promise<void> => {
-    if (client.isClosed()) throw dependencyUnavailable('the connection is closed')
-    await client.open()
-    assertUsable(deployment)
-    const { maxTimeMS, ...rest } = options
-    await connection.getClient().db('admin').command({ ping: 1, maxTimeMS }, rest)
-  }
   const breaker = createCircuitBreaker({
     name: 'database',
     title: 'the database',
-    probe: (signal) => sendPing({ maxTimeMS: probeTimeoutMs, signal }),
+    probe: (signal) => client.ping(probeTimeoutMs, { signal }),
     onSlow: createStallCheck(connection, { appName, logger }),
     logger,
     metrics: options.metrics,
@@ -129,10 +122,7 @@ export function createMongo(options: {
     async ping() {
       const refusal = breaker.refusal()
       if (refusal) throw refusal
-      await breaker.waitFor(
-        createCall(selectionTimeoutMs, 'ping'),
-        sendPing({ maxTimeMS: selectionTimeoutMs }),
-      )
+      await breaker.waitFor(createCall(selectionTimeoutMs, 'ping'), client.ping(selectionTimeoutMs))
     },
 
     unusableReason: deployment.unusableReason,
@@ -202,20 +192,28 @@ function createClient(
     if (isClosed) await connection.close()
   }
 
+  /**
+   * Connects. Returns at once if the client is open, because the driver finds its servers again, unless it has
+   * dropped all of them. Concurrent calls share one attempt.
+   */
+  const open = async (): Promise<void> => {
+    if (isOpen && !deployment.isAbandoned()) return
+    opening ??= openAgain().finally(() => {
+      opening = undefined
+    })
+    await opening
+  }
+
   return {
     connection,
-    isClosed: () => isClosed,
+    open,
 
-    /**
-     * Connects. Returns at once if the client is open, because the driver finds its servers again, unless it has
-     * dropped all of them. Concurrent calls share one attempt.
-     */
-    async open(): Promise<void> {
-      if (isOpen && !deployment.isAbandoned()) return
-      opening ??= openAgain().finally(() => {
-        opening = undefined
-      })
-      await opening
+    /** @throws DomainError or an error of the driver if the server does not answer, or cannot be used */
+    async ping(maxTimeMS: number, options: { signal?: AbortSignal } = {}): Promise<void> {
+      if (isClosed) throw dependencyUnavailable('the connection is closed')
+      await open()
+      assertUsable(deployment)
+      await connection.getClient().db('admin').command({ ping: 1, maxTimeMS }, options)
     },
 
     close(): Promise<void> {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Call, createCall, remainingMs } from '#kernel/call.ts'
-import { createCircuitBreaker, type Neighbour, probeTimeoutMs } from '#kernel/circuit-breaker.ts'
+import { createCircuitBreaker, type Neighbour } from '#kernel/circuit-breaker.ts'
 import { type DomainError, dependencyUnavailable, type ErrorCode, isDomainError } from '#kernel/errors.ts'
 import { errorOf } from '#kernel/http/problem-documents.ts'
 import { kernelProblems, type ProblemTable } from '#kernel/http/problems.ts'
@@ -47,6 +47,8 @@ const maxBackoffMs = 300
 // add at most a fifth to its load.
 const retriesPerCall = 0.2
 const maxRetryBudget = 10
+// The circuit breaker limits the time of a probe. This is longer, so that a service with too little CPU time does not refuse it.
+const probeDeadlineMs = 3_000
 
 const retries = { name: 'trivet_call_retries_total', help: 'Repeated calls of a service' }
 
@@ -75,7 +77,7 @@ export function createHttpClient(options: {
   const breaker = createCircuitBreaker({
     name: target,
     probe(within) {
-      const call = createCall(probeTimeoutMs, `probe-${randomUUID()}`)
+      const call = createCall(probeDeadlineMs, `probe-${randomUUID()}`)
       return exchange(call, makeProbe(call), within)
     },
     logger,

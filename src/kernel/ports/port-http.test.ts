@@ -1,8 +1,9 @@
 import { z } from '@hono/zod-openapi'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { DomainError, dependencyUnavailable } from '#kernel/errors.ts'
 import { errorOf, problemOf } from '#kernel/http/problem-documents.ts'
 import { createMetrics } from '#kernel/metrics.ts'
+import { createGate } from '#test/support/gate.ts'
 import type { HttpClient } from './http-client.ts'
 import { definePort } from './port.ts'
 import { portClient } from './port-http.ts'
@@ -19,14 +20,15 @@ const inTime = (requestId: string) => ({ deadline: Date.now() + 10_000, requestI
 const doubled = (calls: Calls): unknown[] => calls.map(({ request }) => ({ result: { n: request.n * 2 } }))
 
 /** A client of a service with these answers, and the requests that the service received. */
-function connected(answer: (calls: Calls) => unknown[]) {
+function connected(answer: (calls: Calls) => unknown[] | Promise<unknown[]>) {
   const requests: Calls[] = []
   const repeated: [string, number][] = []
   let mayRepeat = true
+  let away: DomainError | undefined
   const http: HttpClient = {
     name: port.name,
     isAway: () => false,
-    refusal: () => undefined,
+    refusal: () => away,
     probeWith: () => {},
     metrics: createMetrics(),
     errorOf: (problem) => errorOf(problem),
@@ -38,13 +40,17 @@ function connected(answer: (calls: Calls) => unknown[]) {
     async request(_call, { body, parse }) {
       const { calls } = body as { calls: Calls }
       requests.push(calls)
-      return parse({ outcomes: answer(calls) })
+      return parse({ outcomes: await answer(calls) })
     },
   }
   const refuse = () => {
     mayRepeat = false
   }
-  return { client: portClient(port, http).port, requests, repeated, refuse }
+  const goAway = (error: DomainError) => {
+    away = error
+  }
+  const { port: client, refusal } = portClient(port, http)
+  return { client, refusal, requests, repeated, refuse, goAway }
 }
 
 describe('calls that are made in one turn of the event loop', () => {
@@ -137,5 +143,42 @@ describe('calls that are made in one turn of the event loop', () => {
     for (const outcome of await Promise.allSettled(calls)) {
       expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'dependency_unavailable' } })
     }
+  })
+})
+
+describe('a client that would refuse a call', () => {
+  const overloadedError = { code: 'overloaded' }
+
+  it('a client refuses new work while 1,000 calls wait, and still sends the calls that are made', async () => {
+    const gate = createGate()
+    const { client, refusal, requests } = connected(async (calls) => {
+      await gate.pass()
+      return doubled(calls)
+    })
+    const waiting = Array.from({ length: 999 }, (_, n) => client.double({ n }, inTime('one')))
+    expect(refusal()).toBeUndefined()
+    waiting.push(client.double({ n: 999 }, inTime('one')))
+    expect(refusal()).toMatchObject(overloadedError)
+    waiting.push(client.double({ n: 1_000 }, inTime('one')))
+    gate.open()
+    expect((await Promise.all(waiting)).at(-1)).toEqual({ n: 2_000 })
+    expect(requests.flat()).toHaveLength(1_001)
+    expect(refusal()).toBeUndefined()
+  })
+
+  it('a client refuses new work for a moment after the service has refused a call as overloaded', async () => {
+    const { client, refusal } = connected((calls) =>
+      calls.map(() => ({ problem: problemOf(new DomainError('overloaded', 'full')) })),
+    )
+    await expect(client.double({ n: 1 }, inTime('one'))).rejects.toMatchObject(overloadedError)
+    expect(refusal()).toMatchObject(overloadedError)
+    await vi.waitFor(() => expect(refusal()).toBeUndefined())
+  })
+
+  it('a client refuses new work while the service is away', () => {
+    const { refusal, goAway } = connected(doubled)
+    const error = dependencyUnavailable('doubling is not available')
+    goAway(error)
+    expect(refusal()).toBe(error)
   })
 })

@@ -140,7 +140,7 @@ export function portClient<Type>(
   const client: Record<string, (request: unknown, call: Call) => Promise<unknown>> = {}
   let waiting = 0
   let overloadedUntil = 0
-  if (probe) http.probeWith((call) => probeRequest(port, probe, call))
+  if (probe) http.probeWith((call) => probeRequest(port, probe, call, http))
   for (const name of Object.keys(port.operations) as (keyof Type & string)[]) {
     const send = createOperation(port, name, http)
     client[name] = async (request, call) => {
@@ -169,6 +169,7 @@ function probeRequest<Type>(
   { name }: Port<Type>,
   { operation, request }: { operation: string; request: unknown },
   call: Call,
+  http: HttpClient,
 ) {
   return {
     method: 'POST' as const,
@@ -176,7 +177,8 @@ function probeRequest<Type>(
     body: { calls: [{ request, call }] },
     parse(answer: unknown) {
       const [outcome] = outcomesSchema.safeParse(answer).data?.outcomes ?? []
-      if (!outcome || 'problem' in outcome) throw dependencyUnavailable(`${name} failed`)
+      if (outcome && 'result' in outcome) return
+      throw dependencyUnavailable(`${name} failed`, outcome && http.errorOf(outcome.problem))
     },
   }
 }

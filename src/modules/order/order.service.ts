@@ -4,9 +4,9 @@ import { DomainError } from '#kernel/errors.ts'
 import { type Page, pageOf } from '#kernel/http/paging.ts'
 import { checkPreconditions, type Preconditions } from '#kernel/http/preconditions.ts'
 import type { Principal } from '#kernel/principal.ts'
-import type { Line, ProductPort } from '../product/contract.ts'
+import type { Line } from '../product/contract.ts'
 import { cancelOrder } from './cancel-order.ts'
-import type { OrderRepository, OrderScope } from './order.repository.ts'
+import type { OrderScope } from './order.repository.ts'
 import type { Order, StatusChange } from './order.ts'
 import type { OrderFeed } from './order-feed.repository.ts'
 import {
@@ -19,21 +19,14 @@ import {
   queryOf,
 } from './order-list.ts'
 import { allowedTransitions, mayRequest, type RequestableStatus } from './order-status.ts'
-import { placeOrder } from './place-order.ts'
+import { type PlacingDependencies, placeOrder } from './place-order.ts'
 
 // An order changes only a few times in its life, so more lost compare-and-sets than this point to another fault.
 const maxAttempts = 10
 
 export type OrderService = ReturnType<typeof createOrderService>
 
-export function createOrderService(dependencies: {
-  orders: OrderRepository
-  feed: OrderFeed
-  product: ProductPort
-  /** The error with which a new order is refused before it is stored. */
-  refusal: () => DomainError | undefined
-  currency: string
-}) {
+export function createOrderService(dependencies: PlacingDependencies & { feed: OrderFeed }) {
   const { orders, feed } = dependencies
 
   /** @throws DomainError `order_not_found`, also for an order of another user, so that its id reveals nothing */

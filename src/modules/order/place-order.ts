@@ -4,7 +4,7 @@ import type { Line, ProductPort, Rejection, Reservation } from '../product/contr
 import type { OrderRepository } from './order.repository.ts'
 import { hashLines, mergeLines, type Order, orderAtConfirmation } from './order.ts'
 
-interface Dependencies {
+export interface PlacingDependencies {
   orders: OrderRepository
   product: ProductPort
   /** The error with which a new order is refused before it is stored, because its stock could not be reserved now. */
@@ -61,14 +61,14 @@ const takeOverWithinMs = 86_400_000
  * Leases only avoid duplicate work. That no order is lost, confirmed twice or left holding stock rests on the
  * compare-and-sets and on the stored reservations alone. `test/protocol/order-model.ts` explores the protocol as a finite model.
  *
- * While the product module is known to refuse reservations (`Dependencies.refusal`), step 1 does not begin. Otherwise each such
+ * While the product module is known to refuse reservations (`PlacingDependencies.refusal`), step 1 does not begin. Otherwise each such
  * request would leave an order behind that is only undone later.
  *
  * @throws DomainError `request_in_progress`; `idempotency_key_reused`; `dependency_unavailable` or `overloaded`: with `orderId` if
  * the outcome is not known in time, without it if nothing was stored
  */
 export async function placeOrder(
-  dependencies: Dependencies,
+  dependencies: PlacingDependencies,
   request: { userId: string; key: string | undefined; lines: readonly Line[] },
   call: Call,
 ): Promise<Placement> {
@@ -109,7 +109,7 @@ async function replaySettled(
 }
 
 /** @param earlier is the order that an earlier request with the same key and the same lines placed */
-async function answerRetry(dependencies: Dependencies, earlier: Order, call: Call): Promise<Placement> {
+async function answerRetry(dependencies: PlacingDependencies, earlier: Order, call: Call): Promise<Placement> {
   // The order is being cancelled. Whether it keeps its key is certain only once it is `cancelled`.
   if (earlier.status === 'cancelling' && !earlier.confirmation) throw requestInProgress(1)
   if (earlier.status !== 'pending') return { ...answerFrom(earlier), replayed: true }
@@ -124,7 +124,7 @@ async function answerRetry(dependencies: Dependencies, earlier: Order, call: Cal
 }
 
 /** Steps 2 and 3, for an order whose lease this request holds. */
-async function settle(dependencies: Dependencies, order: Order, call: Call): Promise<Placement> {
+async function settle(dependencies: PlacingDependencies, order: Order, call: Call): Promise<Placement> {
   const { orders, product } = dependencies
   const lines = order.lines.map(({ productId, quantity }) => ({ productId, quantity }))
   const reserving = product.reserve({ orderId: order.orderId, lines }, call)
@@ -139,7 +139,7 @@ async function settle(dependencies: Dependencies, order: Order, call: Call): Pro
 
 /** @returns undefined if the order has changed meanwhile */
 async function recordReservation(
-  { orders, currency }: Dependencies,
+  { orders, currency }: PlacingDependencies,
   order: Order,
   reservation: Reservation,
   call: Call,
