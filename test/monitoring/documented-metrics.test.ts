@@ -7,7 +7,7 @@ import { bothShapes, deployBothShapes } from '#test/support/both-shapes.ts'
 import { scrape } from '#test/support/metrics.ts'
 import { processEnvironment } from '#test/support/processes.ts'
 import { sendRaw } from '#test/support/raw-http.ts'
-import { documentedMetrics, metricsIn, scrapeEach, scrapeSeries } from './scrapes.ts'
+import { documentedMetrics, metricsIn, scrapeEach, scrapeProcess } from './scrapes.ts'
 
 let shops: Awaited<ReturnType<typeof deployBothShapes>>
 /** The metrics of each process, by its shape and its modules, and those of the audit. */
@@ -86,8 +86,7 @@ it('the circuit to a service that does not answer is open, and closed when the s
   const { token } = await vi.waitFor(() => shop.customer(), { timeout: 20_000 })
   const { productId } = await shop.product(shop.adminToken)
   const order = () => shop.order(token, [{ productId, quantity: 1 }])
-  const open = async () =>
-    (await scrapeSeries(shop)).get('order')?.get('trivet_circuit_open{target="product"}')
+  const open = async () => (await scrapeProcess(shop, 'order')).get('trivet_circuit_open{target="product"}')
   expect((await order()).status).toBe(201)
   expect(await open()).toBe(0)
   let isOver = false

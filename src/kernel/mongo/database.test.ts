@@ -246,7 +246,8 @@ describe.concurrent('an outage of MongoDB', () => {
       await proxy.disconnect()
     })
     const { connection, run, refusal } = far.database('things')
-    const find = () => run(callOf(20_000), () => connection.collection('counters').findOne({}))
+    const find = () =>
+      run('counters.find', callOf(20_000), () => connection.collection('counters').findOne({}))
     return { proxy, far, find, refusal }
   }
   const unavailable = { code: 'dependency_unavailable', message: 'the database is not available' }

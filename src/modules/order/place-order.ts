@@ -109,7 +109,11 @@ async function replaySettled(
 }
 
 /** @param earlier is the order that an earlier request with the same key and the same lines placed */
-async function answerRetry(dependencies: PlacingDependencies, earlier: Order, call: Call): Promise<Placement> {
+async function answerRetry(
+  dependencies: PlacingDependencies,
+  earlier: Order,
+  call: Call,
+): Promise<Placement> {
   // The order is being cancelled. Whether it keeps its key is certain only once it is `cancelled`.
   if (earlier.status === 'cancelling' && !earlier.confirmation) throw requestInProgress(1)
   if (earlier.status !== 'pending') return { ...answerFrom(earlier), replayed: true }
