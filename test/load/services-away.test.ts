@@ -35,16 +35,16 @@ it('buyers get quick answers while the product service is frozen, and their orde
   const product = services.of('product')
   const outage = await measureOutage(load, {
     takeAway: product.freeze,
-    lastsMs: isFull ? 60_000 : 3_500,
+    lastsMs: isFull ? 60_000 : 5_000,
     laterAfterMs: isFull ? 5_000 : 3_000,
     bringBack: product.thaw,
   })
   await load.stop()
   expect(outage.later).toBeGreaterThan(buyers)
-  expectFigures(`product frozen for ${isFull ? 60 : 3.5} s, ${buyers} buyers`, [
-    { name: 'slowest answer', value: outage.slowestMs, unit: 'ms', atMost: isFull ? 3_000 : 4_500 },
-    { name: 'answers later, p99', value: outage.p99LaterMs, unit: 'ms', atMost: isFull ? 100 : 1_500 },
-    { name: 'normal again after', value: outage.normalAfterMs, unit: 'ms', atMost: isFull ? 1_000 : 3_000 },
+  expectFigures(`product frozen for ${isFull ? 60 : 5} s, ${buyers} buyers`, [
+    { name: 'slowest answer', value: outage.slowestMs, unit: 'ms', atMost: isFull ? 3_000 : 8_000 },
+    { name: 'answers later, p99', value: outage.p99LaterMs, unit: 'ms', atMost: isFull ? 100 : 2_500 },
+    { name: 'normal again after', value: outage.normalAfterMs, unit: 'ms', atMost: isFull ? 1_000 : 10_000 },
   ])
 })
 
@@ -68,12 +68,12 @@ it('orders that the product service cannot reserve are not stored while it is de
   const { report } = await services.audit()
   expect(report.findings).toEqual([])
   expectFigures(`product killed for ${isFull ? 20 : 2} s, ${buyers} buyers, ${outage.later} orders refused`, [
-    { name: 'answers later, p99', value: outage.p99LaterMs, unit: 'ms', atMost: isFull ? 100 : 1_500 },
+    { name: 'answers later, p99', value: outage.p99LaterMs, unit: 'ms', atMost: isFull ? 100 : 2_500 },
     // The orders that were under way when the service died.
     { name: 'unfinished orders at the end', value: left, unit: '', atMost: 3 * buyers },
     { name: 'orders undone afterwards', value: undone - undoneBefore, unit: '', atMost: 3 * buyers },
     { name: 'all orders settled after', value: settledMs / 1_000, unit: 's', atMost: 20 },
-    { name: 'normal again after', value: outage.normalAfterMs, unit: 'ms', atMost: isFull ? 1_000 : 3_000 },
+    { name: 'normal again after', value: outage.normalAfterMs, unit: 'ms', atMost: isFull ? 1_000 : 10_000 },
   ])
 })
 
@@ -85,19 +85,19 @@ it('a service that starts beside a frozen auth service answers quickly that it h
   const load = startBuyers()
   const outage = await measureOutage(load, {
     takeAway: () => undefined,
-    lastsMs: isFull ? 20_000 : 3_500,
+    lastsMs: isFull ? 20_000 : 5_000,
     laterAfterMs: 3_000,
     bringBack: auth.thaw,
   })
   await load.stop()
-  expectFigures(`auth frozen for ${isFull ? 20 : 3.5} s, order started beside it`, [
+  expectFigures(`auth frozen for ${isFull ? 20 : 5} s, order started beside it`, [
     {
       name: 'answers from the third second on, p99',
       value: outage.p99LaterMs,
       unit: 'ms',
-      atMost: isFull ? 100 : 1_500,
+      atMost: isFull ? 100 : 2_500,
     },
-    { name: 'normal again after', value: outage.normalAfterMs, unit: 'ms', atMost: isFull ? 1_000 : 3_000 },
+    { name: 'normal again after', value: outage.normalAfterMs, unit: 'ms', atMost: isFull ? 1_000 : 10_000 },
   ])
 })
 
