@@ -65,18 +65,14 @@ export function createMongo(options: {
   /** The time that the operator's script has to initiate the replica set and to create its accounts. */
   setupTimeoutMs?: number
 }): Mongo {
-  const { uri, logger, setupTimeoutMs = 10_000 } = options
+  const { uri, requestTimeoutMs, logger, metrics, setupTimeoutMs = 10_000 } = options
   const deployment = createDeployment()
-  options.metrics.gauge(primary, () => (deployment.hasPrimary() ? 1 : 0))
+  metrics.gauge(primary, () => (deployment.hasPrimary() ? 1 : 0))
   // The name includes the shop, so that two shops on one cluster do not end each other's transactions.
   const appName = `trivet ${options.database}`
-  const connectOptions = connectOptionsOf(appName, options.requestTimeoutMs)
-  const followPool = createPoolMetrics(options.metrics)
-  const client = createClient(uri, connectOptions, {
-    requestTimeoutMs: options.requestTimeoutMs,
-    deployment,
-    followPool,
-  })
+  const connectOptions = connectOptionsOf(appName, requestTimeoutMs)
+  const followPool = createPoolMetrics(metrics)
+  const client = createClient(uri, connectOptions, { requestTimeoutMs, deployment, followPool })
   const { connection } = client
   const closing = new AbortController()
   const breaker = createCircuitBreaker({
@@ -85,7 +81,7 @@ export function createMongo(options: {
     probe: (signal) => client.ping(probeTimeoutMs, { signal }),
     onSlow: createStallCheck(connection, { appName, logger }),
     logger,
-    metrics: options.metrics,
+    metrics,
     signal: closing.signal,
   })
   const databaseName = (module: string) => `${options.database}_${module}`
@@ -100,7 +96,7 @@ export function createMongo(options: {
   return {
     name: breaker.name,
     isAway: breaker.isAway,
-    database: (module) => createDatabase(connectionOf(module), breaker, deployment, options.metrics),
+    database: (module) => createDatabase(connectionOf(module), breaker, deployment, metrics),
 
     connect(signal, work = async () => undefined as never) {
       let isConnected = false
@@ -127,22 +123,32 @@ export function createMongo(options: {
 
     unusableReason: deployment.unusableReason,
 
-    async withLongTimeout(module, work) {
-      const longOptions = { ...connectOptions, socketTimeoutMS: longTimeoutMs }
-      const separate = await mongoose.createConnection(uri, longOptions).asPromise()
-      try {
-        const { db } = separate.useDb(databaseName(module))
-        if (!db) throw new Error('the connected database has no handle')
-        return await work(db)
-      } finally {
-        await separate.close()
-      }
-    },
+    withLongTimeout: (module, work) =>
+      onSeparateConnection(
+        uri,
+        { ...connectOptions, socketTimeoutMS: longTimeoutMs },
+        { databaseName: databaseName(module), work },
+      ),
 
     close() {
       closing.abort()
       return client.close()
     },
+  }
+}
+
+async function onSeparateConnection<T>(
+  uri: string,
+  connectOptions: mongoose.ConnectOptions,
+  { databaseName, work }: { databaseName: string; work: (db: Db) => Promise<T> },
+): Promise<T> {
+  const separate = await mongoose.createConnection(uri, connectOptions).asPromise()
+  try {
+    const { db } = separate.useDb(databaseName)
+    if (!db) throw new Error('the connected database has no handle')
+    return await work(db)
+  } finally {
+    await separate.close()
   }
 }
 
