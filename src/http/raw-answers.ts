@@ -13,8 +13,10 @@ export interface TimeLimits {
   headMs: number
   /** For a whole request with its body. */
   requestMs: number
-  /** For a connection without a byte in either direction, for example while the client does not read its answer. */
+  /** For a connection without a byte in either direction. */
   idleMs: number
+  /** For a client that takes no byte of an answer. */
+  unreadMs: number
   /** For the client to read a refusal, before the connection is closed. */
   lingerMs: number
 }

@@ -11,7 +11,13 @@ import { type Listener, listen } from './server.ts'
 let listener: Listener
 afterEach(() => listener.close(0))
 
-const longLimits: TimeLimits = { headMs: 60_000, requestMs: 60_000, idleMs: 60_000, lingerMs: 60_000 }
+const longLimits: TimeLimits = {
+  headMs: 60_000,
+  requestMs: 60_000,
+  idleMs: 60_000,
+  unreadMs: 60_000,
+  lingerMs: 60_000,
+}
 
 const open = async (
   answer: (request: Request) => Response | Promise<Response>,

@@ -4,10 +4,14 @@ import { getRequestListener } from '@hono/node-server'
 import { Node, Yallist } from 'yallist'
 import { ConfigError } from '#kernel/config/config-error.ts'
 import { type DomainError, validationFailed } from '#kernel/errors.ts'
+import { createProxyCheck } from '#kernel/http/client-address.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { Metrics } from '#kernel/metrics.ts'
 import { isSystemError } from '#kernel/system-error.ts'
+import { limitConnections, readConnectionLimit } from './connection-limit.ts'
+import { createHeldMemory, type HeldMemory, maxHeldBytes } from './held-memory.ts'
 import { listenFault } from './listen-address.ts'
+import { createPipelines, type Pipelines } from './pipelined-requests.ts'
 import {
   clientErrorRefusal,
   connectRefused,
@@ -37,6 +41,7 @@ const defaultLimits = (requestTimeoutMs: number): TimeLimits => ({
   headMs: 10_000,
   requestMs: 30_000,
   idleMs: requestTimeoutMs + 60_000,
+  unreadMs: 30_000,
   lingerMs: 1_000,
 })
 
@@ -52,6 +57,7 @@ const fixedHost = 'localhost'
  * @param address.requestTimeoutMs the time after which the application has answered each request
  * @param address.logger gets a line for each request that reaches no route
  * @param address.metrics counts such requests
+ * @param address.trustedProxies addresses whose idle connections are not closed where there is no room for another connection
  * @param address.dataDir the folder with the PID file of a process that may already use the port
  * @throws ConfigError if the process cannot listen on this host and port
  */
@@ -64,17 +70,29 @@ export async function listen(
     dataDir?: string
     logger?: Logger
     metrics?: Metrics
+    trustedProxies?: readonly string[]
   },
   limits = defaultLimits(address.requestTimeoutMs),
 ): Promise<Listener> {
-  const refusals = createRefusals(address.logger, address.metrics)
-  const { listener, inFlight, drain } = createRequestListener(fetch, refusals)
+  const { logger, metrics, trustedProxies = [] } = address
+  const refusals = createRefusals(logger, metrics)
+  const held = createHeldMemory({ maxBytes: maxHeldBytes, logger })
+  const { listener, inFlight, pipelines, drain } = createRequestListener(fetch, { refusals, held, limits })
   const server = createHttpServer(listener, limits)
-  refuseWithoutRequest(server, { inFlight, limits, refusals })
+  pipelines.watch(server)
+  server.on('timeout', held.closeIdle)
+  refuseWithoutRequest(server, { inFlight, pipelines, limits, refusals })
   const arrivals = new Map<Socket, number>()
   server.on('connection', (socket) => {
     arrivals.set(socket, performance.now())
     socket.once('close', () => arrivals.delete(socket))
+  })
+  limitConnections(server, {
+    limit: readConnectionLimit(),
+    arrivals,
+    busy: () => new Set([...inFlight].map(({ req }) => req.socket)),
+    isProxy: createProxyCheck(trustedProxies),
+    logger,
   })
   await startListening(server, address)
   return {
@@ -91,29 +109,40 @@ export async function listen(
 /** Makes the listener that passes valid requests on to the application, and refuses the others. */
 function createRequestListener(
   fetch: (request: Request) => Response | Promise<Response>,
-  refusals: Refusals,
+  { refusals, held, limits }: { refusals: Refusals; held: HeldMemory; limits: TimeLimits },
 ) {
   const answer = getRequestListener(fetch, { errorHandler: refusals.answerUnhandled })
   const inFlight = new Yallist<ServerResponse>()
   let isDraining = false
+  const pipelines = createPipelines((request, response) => {
+    const fault = faultOfHost(request)
+    const target = originForm(request)
+    if (fault || target === undefined) {
+      const error = fault ? validationFailed({ parameter: 'Host', ...fault }) : malformedRequest()
+      refusals.send(response, error)
+      return undefined
+    }
+    request.url = target
+    request.headers.host = fixedHost
+    return answer(request, response).then(() => held.countAnswer(response, limits.unreadMs))
+  }, held)
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     if (isDraining) response.shouldKeepAlive = false
     const node = new Node(response)
     inFlight.pushNode(node)
-    response.once('close', () => inFlight.removeNode(node))
-    const fault = faultOfHost(request)
-    if (fault) return refusals.send(response, validationFailed({ parameter: 'Host', ...fault }))
-    const target = originForm(request)
-    if (target === undefined) return refusals.send(response, malformedRequest())
-    request.url = target
-    request.headers.host = fixedHost
-    return answer(request, response)
+    response.once('close', () => {
+      inFlight.removeNode(node)
+      held.release(request.socket)
+      pipelines.next(request.socket)
+    })
+    if (request.method !== 'GET' && request.method !== 'HEAD') held.countBody(request)
+    pipelines.take(response)
   }
   const drain = () => {
     isDraining = true
     for (const response of inFlight) response.shouldKeepAlive = false
   }
-  return { listener, inFlight, drain }
+  return { listener, inFlight, pipelines, drain }
 }
 
 function createHttpServer(
@@ -147,28 +176,41 @@ function createHttpServer(
 /** Answers CONNECT and malformed requests, for which Node.js emits no request. */
 function refuseWithoutRequest(
   server: Server,
-  options: { inFlight: Iterable<ServerResponse>; limits: TimeLimits; refusals: Refusals },
+  options: {
+    inFlight: Iterable<ServerResponse>
+    pipelines: Pipelines
+    limits: TimeLimits
+    refusals: Refusals
+  },
 ): void {
-  const { inFlight, limits, refusals } = options
+  const { inFlight, pipelines, limits, refusals } = options
+  const unansweredOn = (socket: Socket) => [...inFlight].filter(({ req }) => req.socket === socket)
+  // Node.js does not handle the errors of such a socket any more. An error without a listener would end the process.
+  const handleErrors = (socket: Socket) => socket.on('error', () => socket.destroy())
   const refuse = (socket: Socket, error: DomainError, request?: IncomingMessage) => {
-    // Node.js does not handle the errors of this socket any more. An error without a listener would end the process.
-    socket.on('error', () => socket.destroy())
     socket.end(refusals.textOf(error, request))
     // The socket stays open for a while, because closing it while bytes arrive would reset the connection before the
     // client has read the answer.
     setTimeout(() => socket.destroy(), limits.lingerMs).unref()
   }
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    const unanswered = [...inFlight].filter(({ req }) => req.socket === socket).at(-1)
-    // The previous request is complete and is still being answered. The client would take a refusal for the answer to
-    // that request.
-    if (unanswered?.req.complete && socket.writable) {
-      unanswered.shouldKeepAlive = false
-      socket.on('error', () => socket.destroy())
-    } else if (socket.writable) refuse(socket, clientErrorRefusal(error, limits), unanswered?.req)
-    else socket.destroy()
+    if (pipelines.keepRest(error, socket)) return
+    if (!socket.writable) return socket.destroy()
+    handleErrors(socket)
+    const unanswered = unansweredOn(socket)
+    // An earlier request is complete and is still being answered. The client would take a refusal for the answer to that
+    // request.
+    const answered = unanswered.findLast(({ req }) => req.complete)
+    if (answered) answered.shouldKeepAlive = false
+    else refuse(socket, clientErrorRefusal(error, limits), unanswered.at(-1)?.req)
   })
-  server.on('connect', (request, socket: Socket) => refuse(socket, connectRefused(), request))
+  server.on('connect', (request, socket: Socket) => {
+    handleErrors(socket)
+    const earlier = unansweredOn(socket).at(-1)
+    const refuseConnect = () => refuse(socket, connectRefused(), request)
+    if (earlier) earlier.once('close', refuseConnect)
+    else refuseConnect()
+  })
 }
 
 function startListening(

@@ -38,6 +38,8 @@ export const logMembers = [
   'variable',
   'meant',
   'username',
+  'connections',
+  'descriptors',
   'job',
   'done',
   // MongoDB.

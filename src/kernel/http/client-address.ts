@@ -31,12 +31,7 @@ export function createClientOf(
   onIgnored: (peer: string) => void = () => undefined,
 ): ClientOf {
   let isReported = false
-  const trustedRanges = new BlockList()
-  for (const range of trustedProxies) {
-    const [address = '', prefix] = range.split('/')
-    trustedRanges.addSubnet(address, Number(prefix ?? (isIPv6(address) ? 128 : 32)), familyOf(address))
-  }
-  const isTrusted = (address: string) => trustedRanges.check(address, familyOf(address))
+  const isTrusted = createRangeCheck(trustedProxies)
 
   return (c) => {
     const { incoming } = (c.env ?? {}) as Partial<HttpBindings>
@@ -54,6 +49,24 @@ export function createClientOf(
     if (isIP(address) === 0) return { address: 'unknown', network: 'unknown' }
     return { address, network: isIPv6(address) ? networkOf(address) : address }
   }
+}
+
+/** Returns a function that says whether the address of a socket is that of a trusted proxy. */
+export function createProxyCheck(trustedProxies: readonly string[]): (address: string) => boolean {
+  const isTrusted = createRangeCheck(trustedProxies)
+  return (written) => {
+    const address = normalize(written)
+    return isIP(address) > 0 && isTrusted(address)
+  }
+}
+
+function createRangeCheck(ranges: readonly string[]): (address: string) => boolean {
+  const list = new BlockList()
+  for (const range of ranges) {
+    const [address = '', prefix] = range.split('/')
+    list.addSubnet(address, Number(prefix ?? (isIPv6(address) ? 128 : 32)), familyOf(address))
+  }
+  return (address) => list.check(address, familyOf(address))
 }
 
 const familyOf = (address: string) => (isIPv6(address) ? 'ipv6' : 'ipv4')
