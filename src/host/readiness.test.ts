@@ -55,6 +55,7 @@ it('a process stays ready without a service that its modules call, and names the
   onTestFinished,
 }) => {
   const authServer = await startAuthServer(dropConnection)
+  authServer.answerProbe = dropConnection
   const order = await startService('order', { AUTH_URL: authServer.url, PRODUCT_URL: authServer.url })
   onTestFinished(async () => {
     await order.close()
@@ -71,7 +72,7 @@ it('a process stays ready without a service that its modules call, and names the
       }),
     { timeout: 10_000 },
   )
-  authServer.answer = respondWith('{}')
+  authServer.answerProbe = respondWith('{}')
   await vi.waitFor(
     async () => expect((await order.client.get('/readyz')).body).toEqual({ status: 'ready' }),
     {

@@ -8,13 +8,13 @@ import { startComposition } from './shop.ts'
 type PrivateKey = Parameters<typeof createTokenIssuer>[0]['key']
 
 /**
- * Starts an HTTP server for AUTH_URL that counts the fetches of the key set. A test sets its answer. Probes always succeed, so that
- * each fetch is sent, whatever the earlier ones got.
+ * Starts an HTTP server for AUTH_URL that counts the fetches of the key set. A test sets its answer. Probes succeed unless a test
+ * sets their answer too, so that each fetch is sent, whatever the earlier ones got.
  */
 export async function startAuthServer(answer: RequestListener) {
-  const authServer = { url: '', fetches: 0, answer, close: async () => {} }
+  const authServer = { url: '', fetches: 0, answer, answerProbe: respondWith('{}'), close: async () => {} }
   const server = createServer((request, response) => {
-    if (request.url === '/healthz') return respondWith('{}')(request, response)
+    if (request.url === '/healthz') return authServer.answerProbe(request, response)
     if (request.url === '/.well-known/jwks.json') authServer.fetches += 1
     authServer.answer(request, response)
   })
