@@ -53,18 +53,21 @@ export async function measureOutage(
   const after = answers.filter(isAfter)
   const endOf = ({ sentAt, ms }: Answer) => sentAt + ms - backAt
   return {
-    slowestMs: Math.max(0, ...answers.map(({ ms }) => ms)),
+    slowestMs: largest(answers.map(({ ms }) => ms)),
     p99LaterMs: percentile(
       later.map(({ ms }) => ms),
       0.99,
     ),
     later: later.length,
     normalAfterMs: Math.max(
-      Math.min(...after.filter(succeeded).map(endOf)),
-      ...after.filter((answer) => !succeeded(answer)).map(endOf),
+      endOf(after.find(succeeded) as Answer),
+      largest(after.filter((answer) => !succeeded(answer)).map(endOf)),
     ),
   }
 }
+
+/** There may be more values than a function can have arguments. */
+const largest = (values: readonly number[]): number => values.reduce((one, other) => Math.max(one, other), 0)
 
 const succeeded = ({ status }: Answer) => status === 200 || status === 201
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest'
 import { percentile, purchaseOf, startLoad } from './buyers.ts'
 import { expectFigures, isFull } from './figures.ts'
 import { countLeftOrders, measureOutage, untilSettled } from './outage.ts'
@@ -14,12 +14,16 @@ beforeAll(async () => {
 })
 afterAll(() => services.stop())
 
-const startBuyers = () =>
-  startLoad(services.of('order').url, {
+function startBuyers() {
+  const load = startLoad(services.of('order').url, {
     clients: buyers,
     token: services.adminToken,
     next: purchaseOf(productIds),
   })
+  // They would change the figures of the next test.
+  onTestFinished(load.stop)
+  return load
+}
 
 /** Buyers whose orders are confirmed. */
 async function startBuying() {
