@@ -14,7 +14,7 @@ import { setGlobalErrorHandler } from '@opentelemetry/core'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources'
 import { BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
-import { excerpt, isDomainError } from '#kernel/errors.ts'
+import { excerpt, isDomainError, messageOf } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { ExportedTracing, Span, SpanOptions } from '#kernel/span.ts'
 import { batchOptionsOf, type Environment, samplerOf } from './otlp-settings.ts'
@@ -95,7 +95,7 @@ function reportFaults(logger: Logger): void {
 const reportTo =
   (logger: Logger) =>
   (error: unknown): void => {
-    const reason = error instanceof Error ? error.message : String(error)
+    const reason = messageOf(error)
     logger.repeatable('export of traces', 'warn', { reason }, 'could not export traces')
   }
 
@@ -112,7 +112,7 @@ const contextOf = (traceparent: string): SpanContext => ({
 })
 
 function recordError(span: SdkSpan, error: unknown): void {
-  const message = excerpt(error instanceof Error ? error.message : String(error), maxAttributeLength)
+  const message = excerpt(messageOf(error), maxAttributeLength)
   const type = isDomainError(error) ? error.code : error instanceof Error ? error.name : 'error'
   span.setAttribute('error.type', type)
   span.setStatus({ code: SpanStatusCode.ERROR, message })

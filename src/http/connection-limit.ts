@@ -73,13 +73,11 @@ function idleOfLargestAddress(
   busy: ReadonlySet<Socket>,
   isProxy: (address: string) => boolean,
 ): Socket[] {
-  const byAddress = new Map<string, Socket[]>()
-  for (const socket of sockets) {
-    const { remoteAddress = '' } = socket
-    if (busy.has(socket) || isProxy(remoteAddress)) continue
-    const others = byAddress.get(remoteAddress)
-    if (others) others.push(socket)
-    else byAddress.set(remoteAddress, [socket])
-  }
-  return [...byAddress.values()].reduce((most, each) => (each.length > most.length ? each : most), [])
+  const addressOf = ({ remoteAddress = '' }: Socket) => remoteAddress
+  const idle = [...sockets].filter((socket) => !busy.has(socket) && !isProxy(addressOf(socket)))
+  const byAddress = Map.groupBy(idle, addressOf)
+  return [...byAddress.values()].reduce<Socket[]>(
+    (most, each) => (each.length > most.length ? each : most),
+    [],
+  )
 }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf } from './errors.ts'
 
 /** A fault in the stored data. */
 export interface Finding {
@@ -184,7 +185,7 @@ async function repair({ module, finding, reported }: Entry): Promise<void> {
     if (current) reported.notRepaired = 'it changes too often at the moment'
     else reported.repaired = 'is correct again'
   } catch (error) {
-    reported.notRepaired = error instanceof Error ? error.message : String(error)
+    reported.notRepaired = messageOf(error)
   }
 }
 

@@ -138,7 +138,7 @@ export function createCircuitBreaker(options: {
   }
 }
 
-/** Fails instead of work that goes on. */
+/** Fails with the error at once. The work continues, and its outcome is ignored. */
 const failed = (work: Promise<unknown>, error: Error): Promise<never> => {
   work.catch(() => undefined)
   return Promise.reject(error)

@@ -57,6 +57,9 @@ export const isDomainError = (error: unknown, ...codes: ErrorCode[]): error is D
 export const dependencyUnavailable = (message: string, cause?: unknown): DomainError =>
   new DomainError('dependency_unavailable', message, {}, { cause })
 
+/** The text of whatever was thrown. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
 /** Too many requests wait. @param name what they wait for */
 export const overloaded = (waiting: number, name: string): DomainError =>
   new DomainError('overloaded', `${waiting} requests are waiting for ${name}; try again shortly`)

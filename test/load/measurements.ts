@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { Agent, request } from 'node:http'
 import { promisify } from 'node:util'
+import { percentile } from './buyers.ts'
 import { isFull } from './figures.ts'
 
 const sampleEveryMs = 200
@@ -78,9 +79,7 @@ export function startReads(url: string): { stop(): Promise<Reads> } {
       clearInterval(timer)
       await Promise.all(running)
       agent.destroy()
-      times.sort((one, other) => one - other)
-      const at = (share: number) => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0
-      return { p99: at(0.99), slowest: at(1), count: times.length, failed }
+      return { p99: percentile(times, 0.99), slowest: percentile(times, 1), count: times.length, failed }
     },
   }
 }

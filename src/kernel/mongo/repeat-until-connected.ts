@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type mongoose from 'mongoose'
 import { ConfigError } from '#kernel/config/config-error.ts'
-import { dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
+import { dependencyUnavailable, isDomainError, messageOf } from '#kernel/errors.ts'
 import type { Logger } from '#kernel/logger.ts'
 import { unauthorizedFault } from './boot-checks.ts'
 import type { Deployment } from './deployment.ts'
@@ -25,7 +25,7 @@ export function retryableFault(
   if (unauthorized) throw unauthorized
   const fault = context.deployment.fault(error) ?? {
     kind: 'temporary',
-    message: error instanceof Error ? error.message : String(error),
+    message: messageOf(error),
   }
   if (fault.kind === 'permanent') throw new ConfigError([fault.message])
   const isTransient = isUnavailable(error) || isDomainError(error, 'dependency_unavailable')

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { link, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { dataDirError, withDataDir } from '#kernel/config/data-dir.ts'
+import { messageOf } from '#kernel/errors.ts'
 
 /**
  * Reads a secret from a file in DATA_DIR, and creates the file if it is missing. Only its owner can read the file. The file is
@@ -19,7 +20,7 @@ export async function readOrCreateSecret<Secret>(
   try {
     return read(text.replace(/^\uFEFF/, '').trimEnd())
   } catch (error) {
-    const wrong = error instanceof Error ? error.message : String(error)
+    const wrong = messageOf(error)
     throw dataDirError(dataDir, `${file} is damaged: it ${wrong}; delete the file to create a new one`)
   }
 }
