@@ -1425,6 +1425,7 @@ export interface components {
             /** @description The databases and the services that do not answer at the moment: a database for less than 30 s, as during an election of MongoDB, and a service, by its name, however long. The field is absent if all of them answer. */
             unavailable?: string[];
         };
+        ReadinessServiceUnavailableProblem: components["schemas"]["ReadinessDependencyUnavailableProblem"] | components["schemas"]["OverloadedProblem"];
         /** @description The database or another service did not answer in time. A write may have taken effect. */
         ReadinessDependencyUnavailableProblem: {
             /** @constant */
@@ -1432,7 +1433,10 @@ export interface components {
             title: string;
             /** @constant */
             status: 503;
-            /** @constant */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             code: "dependency_unavailable";
             /** @description What was wrong in this request, and what would be right. */
             detail: string;
@@ -1625,18 +1629,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["InvalidTokenProblem"];
             };
         };
-        /** @description `dependency_unavailable`: The database or another service did not answer in time. A write may have taken effect. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one. */
-        DependencyUnavailable: {
-            headers: {
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                "Cache-Control": components["headers"]["Cache-Control"];
-                "Retry-After": components["headers"]["Retry-After"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["DependencyUnavailableProblem"];
-            };
-        };
         /**
          * @description `unauthenticated`: The request has no access token. Sign in, and send `Authorization: Bearer <token>`.
          *
@@ -1807,20 +1799,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["OrderServiceUnavailableProblem"];
             };
         };
-        /** @description `dependency_unavailable`: The database or another service did not answer in time. A write may have taken effect. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one. */
-        OrderDependencyUnavailable: {
-            headers: {
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                "Cache-Control": components["headers"]["Cache-Control"];
-                "Retry-After": components["headers"]["Retry-After"];
-                /** @description The path of the order, if the answer has `orderId`. */
-                Location?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["OrderDependencyUnavailableProblem"];
-            };
-        };
         /** @description `order_not_found`: The order does not exist, or belongs to another user. Read the list of orders again. */
         OrderNotFound: {
             headers: {
@@ -1843,8 +1821,12 @@ export interface components {
                 "application/problem+json": components["schemas"]["InvalidTransitionProblem"];
             };
         };
-        /** @description `dependency_unavailable`: The database or another service did not answer in time. A write may have taken effect. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one. */
-        ReadinessDependencyUnavailable: {
+        /**
+         * @description `dependency_unavailable`: The database or another service did not answer in time. A write may have taken effect. Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if it has one.
+         *
+         *     `overloaded`: Too many requests are waiting. Repeat the request after `Retry-After` seconds.
+         */
+        ReadinessServiceUnavailable: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "Cache-Control": components["headers"]["Cache-Control"];
@@ -1852,7 +1834,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["ReadinessDependencyUnavailableProblem"];
+                "application/problem+json": components["schemas"]["ReadinessServiceUnavailableProblem"];
             };
         };
         /** @description `route_not_found`: The path does not exist. Check the path. `/docs` lists the routes. */
@@ -2081,7 +2063,7 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DependencyUnavailable"];
+            503: components["responses"]["ServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2132,7 +2114,7 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DependencyUnavailable"];
+            503: components["responses"]["ServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2180,7 +2162,7 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DependencyUnavailable"];
+            503: components["responses"]["ServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2293,7 +2275,7 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DependencyUnavailable"];
+            503: components["responses"]["ServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2381,7 +2363,7 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DependencyUnavailable"];
+            503: components["responses"]["ServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2596,7 +2578,7 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DependencyUnavailable"];
+            503: components["responses"]["ServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2724,7 +2706,7 @@ export interface operations {
             412: components["responses"]["PreconditionFailed"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DependencyUnavailable"];
+            503: components["responses"]["ServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2886,7 +2868,7 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DependencyUnavailable"];
+            503: components["responses"]["ServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -3058,7 +3040,7 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["OrderDependencyUnavailable"];
+            503: components["responses"]["OrderServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -3326,7 +3308,7 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["OrderDependencyUnavailable"];
+            503: components["responses"]["OrderServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -3457,7 +3439,7 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["OrderDependencyUnavailable"];
+            503: components["responses"]["OrderServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -3572,7 +3554,7 @@ export interface operations {
             412: components["responses"]["PreconditionFailed"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["OrderDependencyUnavailable"];
+            503: components["responses"]["OrderServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -3709,7 +3691,7 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["OrderDependencyUnavailable"];
+            503: components["responses"]["OrderServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -3779,7 +3761,7 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["OrderDependencyUnavailable"];
+            503: components["responses"]["OrderServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -3822,7 +3804,7 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DependencyUnavailable"];
+            503: components["responses"]["ServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -3865,7 +3847,7 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["ReadinessDependencyUnavailable"];
+            503: components["responses"]["ReadinessServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -3918,7 +3900,7 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DependencyUnavailable"];
+            503: components["responses"]["ServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -3972,7 +3954,7 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DependencyUnavailable"];
+            503: components["responses"]["ServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -4016,7 +3998,7 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DependencyUnavailable"];
+            503: components["responses"]["ServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -4085,7 +4067,7 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DependencyUnavailable"];
+            503: components["responses"]["ServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -4154,7 +4136,7 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             431: components["responses"]["HeadersTooLarge"];
             500: components["responses"]["InternalError"];
-            503: components["responses"]["DependencyUnavailable"];
+            503: components["responses"]["ServiceUnavailable"];
             default: components["responses"]["OtherProblem"];
         };
     };

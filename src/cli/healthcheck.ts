@@ -2,7 +2,7 @@ import { get } from 'node:http'
 import { nonEmptyVariables, readSettingFile } from '#kernel/config/environment.ts'
 
 // `node src/cli/healthcheck.ts [PATH]`: the health check of a container, whose image has no other HTTP client. It requests
-// PATH (`/healthz` by default) from the process that listens on PORT of this machine.
+// PATH (`/healthz` by default) from the process that listens on MANAGEMENT_PORT, or else on PORT, of this machine.
 // Exit status: 0 if the answer is 200 and comes within two seconds, otherwise 1.
 
 const timeoutMs = 2_000
@@ -12,7 +12,7 @@ const setting = (name: string): string | undefined => {
   const file = settings[`${name}_FILE`]
   return settings[name] ?? (file === undefined ? undefined : readSettingFile(file))
 }
-const port = setting('PORT') ?? '3000'
+const port = setting('MANAGEMENT_PORT') ?? setting('PORT') ?? '3000'
 const host = (setting('HOST') ?? '').trim().replace(/^\[(.*)\]$/, '$1')
 const [path = '/healthz'] = process.argv.slice(2)
 const anyAddress = ['', '0.0.0.0', '::']

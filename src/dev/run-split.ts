@@ -125,14 +125,14 @@ function listenAsGateway(options: {
   logger: Logger
   tracing: Tracing | undefined
 }) {
-  const { config, logger } = options
+  const { modules, config, logger } = options
   const gateway = createGateway({
     ...options,
     timeoutMs: config.requestTimeoutMs + gatewayExtraTimeoutMs,
     trustedProxies: config.trustedProxies,
     corsOrigins: config.corsOrigins,
   })
-  return listen(gateway.fetch, { ...config, logger })
+  return listen(gateway.fetch, { ...config, modules, logger })
 }
 
 const factOf = ({ name, pid }: Service, ports: ReadonlyMap<string, number>) =>

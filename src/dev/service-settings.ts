@@ -48,6 +48,8 @@ export function serviceEnvironment(
 ): NodeJS.ProcessEnv {
   const settings: Record<string, string> = {
     HOST: loopback,
+    // The services would share the operator's port.
+    MANAGEMENT_PORT: '',
     MONGODB_URI: mongodbUri,
     INTERNAL_SECRET: config.internalSecrets?.join(',') ?? randomBytes(32).toString('base64url'),
     DEMO: String(config.demo),

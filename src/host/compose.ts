@@ -11,6 +11,7 @@ import { migrate, refuseNewerData } from '#kernel/mongo/migrations.ts'
 import type { Tracing } from '#kernel/span.ts'
 import { createApplication } from '../http/application.ts'
 import { joinProblems } from '../http/join-problems.ts'
+import { createManagementApplication } from '../http/management-application.ts'
 import { createReadiness, type ProcessReadiness } from './readiness.ts'
 import { startModules, type WrapPort } from './start-modules.ts'
 
@@ -23,6 +24,8 @@ const productionSetupTimeoutMs = 300_000
 
 export interface Composition {
   app: ReturnType<typeof createApplication>
+  /** The application of the management port, if there is one. */
+  managementApp: ReturnType<typeof createManagementApplication> | undefined
   /** The audits of the hosted modules. They need a connection. */
   audits: readonly AuditedModule[]
   /** Runs an `npm run admin` command of a hosted module. It needs a migrated database. */
@@ -81,6 +84,11 @@ export async function compose(options: {
 
   return {
     app: createApplication({ config, modules, hosted, problems, readiness, logger, metrics, tracing }),
+
+    managementApp:
+      config.managementPort === undefined
+        ? undefined
+        : createManagementApplication({ ...config, readiness, logger, metrics }),
 
     audits: auditsOf(modules, hosted),
 

@@ -5,8 +5,8 @@ import { createMetrics } from '#kernel/metrics.ts'
 import type { AnyModule, BannerFact } from '#kernel/module.ts'
 import { refusePortsInUse, urlOf } from '../http/listen-address.ts'
 import { writePidFiles } from '../http/pid-file.ts'
-import { listen } from '../http/server.ts'
 import { banner, briefLogFact, stoppingMessage } from './banner.ts'
+import { addressesOf, type Listeners, openListeners } from './listeners.ts'
 import { openComposition } from './open-composition.ts'
 import { addProcessMetrics } from './process-metrics.ts'
 import { refuseArguments } from './refuse-arguments.ts'
@@ -48,7 +48,8 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
   for (const misnamed of config.misnamedSettings) logger.warn(misnamed, misnamedSettingWarning(misnamed))
   // The embedded MongoDB may have to be downloaded, and a port in use should be reported before that. With another
   // MongoDB the check is left out: it opens the port for a moment, which a load balancer could take for readiness.
-  if (config.mongodb.uri === undefined) await refusePortsInUse([config], config.dataDir)
+  if (config.mongodb.uri === undefined)
+    for (const address of addressesOf(config)) await refusePortsInUse([address], config.dataDir)
 
   const composition = await Promise.race([
     openComposition({ modules, config, logger, metrics, tracing }, operatorLog(logger, logOptions)),
@@ -59,6 +60,7 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
   void composition.mongodb.lost.then((message) => shutdown.crash('the embedded MongoDB has ended', message))
   exitAfterDrainTimeout(stopped, config, logger)
   let removePidFiles = async () => {}
+  let listeners: Listeners | undefined
   let endsAtMs = performance.now() + closeTimeoutMs
   try {
     const preparing = composition.prepare(signal)
@@ -66,43 +68,52 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
     // rejection.
     preparing.catch(() => undefined)
     await Promise.race([preparing, sleep(maxPortDelayMs)])
-    const listener = await listen(composition.app.fetch, { ...config, logger, metrics })
-    void listener.failed.then((error) => shutdown.crash('the listener failed', error))
-    const facts = await preparing
-    const { port } = listener
+    listeners = await openListeners(composition, { config, modules, logger, metrics })
+    void listeners.failed.then((error) => shutdown.crash('the listener failed', error))
+    const { port, managementPort } = listeners
+    const facts = [...managementFact(config, managementPort), ...(await preparing)]
     // A parent process (`npm run split`, `npm run dev`, a test) prints the banner for its children.
     const isForked = process.send !== undefined
     const brief = isBrief(logOptions) && !isForked
-    process.send?.({ port, facts } satisfies ReadyMessage)
+    process.send?.({ port, managementPort, facts } satisfies ReadyMessage)
     if (!config.production && !isForked) {
-      removePidFiles = await writePidFiles(config.dataDir, { host: config.host, ports: [port] }, logger)
+      removePidFiles = await writePidFiles(
+        config.dataDir,
+        { host: config.host, ports: [port, managementPort ?? []].flat() },
+        logger,
+      )
       const mongodb = ['MongoDB', composition.mongodb.description] as const
       const all = [mongodb, ...facts, ...(brief ? [briefLogFact] : [])]
       console.log(banner(shape, urlOf({ host: config.host, port }), all))
     }
-    logger.info({ hosted: config.hosted, port }, 'ready')
+    logger.info({ hosted: config.hosted, port, managementPort }, 'ready')
 
     const { reason } = await stopped
     endsAtMs = performance.now() + config.drain.timeoutMs - exitMarginMs
     logger.info({ reason }, 'draining')
     if (brief) console.log(stoppingMessage)
     composition.drain()
-    listener.drain()
+    listeners.drain()
     await sleep(config.drain.delayMs)
-    await listener.close(config.drain.timeoutMs - config.drain.delayMs - closeTimeoutMs)
+    await listeners.close(config.drain.timeoutMs - config.drain.delayMs - closeTimeoutMs)
   } catch (error) {
     if (!signal.aborted) throw error
   } finally {
     await removePidFiles()
     await composition.close()
+    await listeners?.closeManagement()
     await tracing?.close(Math.max(0, endsAtMs - performance.now()))
   }
   logger.info('stopped')
 }
 
+const managementFact = ({ host }: Config, port: number | undefined): BannerFact[] =>
+  port === undefined ? [] : [['Management', urlOf({ host, port })]]
+
 /** The message to the parent process when this process is ready. */
 export interface ReadyMessage {
   port: number
+  managementPort?: number | undefined
   /** The lines of the modules for the banner. */
   facts: readonly BannerFact[]
 }

@@ -26,7 +26,7 @@ const internal = '/internal/'
 
 /** Creates the HTTP application: the middleware, the routes of the hosted modules, and the OpenAPI document of all modules. */
 export function createApplication(options: {
-  config: Pick<Config, 'requestTimeoutMs' | 'corsOrigins' | 'internalSecrets' | 'demo'>
+  config: Pick<Config, 'requestTimeoutMs' | 'managementPort' | 'corsOrigins' | 'internalSecrets' | 'demo'>
   modules: readonly AnyModule[]
   hosted: ReadonlyMap<string, StartedModule>
   /** The problems of the kernel and of all modules. */
@@ -58,7 +58,7 @@ export function createApplication(options: {
 
   const describe = () => openApiDocument(operations)
   app.route('/', healthRoutes(readiness))
-  app.route('/', metricsRoutes(metrics))
+  if (config.managementPort === undefined) app.route('/', metricsRoutes(metrics))
   app.route(
     '/',
     documentationRoutes({

@@ -2,8 +2,8 @@ import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Logger } from '#kernel/logger.ts'
 
-/** The maximum number of connections. An idle one takes some 6 KB of memory. */
-const maxConnections = 8_192
+/** The maximum number of connections to the API. An idle one takes some 6 KB of memory. */
+const maxApiConnections = 8_192
 
 // Descriptors that are kept for other purposes than connections of clients: the connections to MongoDB and to other services, and
 // files.
@@ -26,7 +26,7 @@ interface Report {
 }
 
 /** Reads the limit of the operating system, and derives the number of connections from it. */
-export function readConnectionLimit(): ConnectionLimit {
+export function readConnectionLimit(maxConnections = maxApiConnections): ConnectionLimit {
   // Otherwise the report would look up names of addresses. The type of `report` lacks this property.
   Object.assign(process.report, { excludeNetwork: true })
   const { userLimits } = process.report.getReport() as Report

@@ -34,6 +34,19 @@ const preflightHeaders = {
   'access-control-max-age': '600',
 }
 
+/** The header fields of an answer to a page of this origin. */
+export const crossOriginHeaders = (
+  origins: readonly string[],
+  origin: string | undefined,
+): Record<string, string> => ({
+  vary: 'Origin',
+  ...(origin !== undefined &&
+    origins.includes(origin) && {
+      'access-control-allow-origin': origin,
+      'access-control-expose-headers': exposedHeaders,
+    }),
+})
+
 /**
  * Allows the pages of these origins to call the API with an access token, never with cookies. Hono's own `cors` is not
  * used: it answers every OPTIONS request before a route can, and omits `Vary` from an answer that is sent at the
@@ -44,13 +57,7 @@ export const crossOrigin =
   async (c, next) => {
     const origin = c.req.header('Origin')
     const isAllowed = origin !== undefined && origins.includes(origin)
-    Object.assign(c.get('headers'), {
-      vary: 'Origin',
-      ...(isAllowed && {
-        'access-control-allow-origin': origin,
-        'access-control-expose-headers': exposedHeaders,
-      }),
-    })
+    Object.assign(c.get('headers'), crossOriginHeaders(origins, origin))
     await next()
     const isPreflight =
       c.req.method === 'OPTIONS' && c.req.header('Access-Control-Request-Method') !== undefined

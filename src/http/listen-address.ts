@@ -6,6 +6,8 @@ import { findListeningProcess } from './pid-file.ts'
 export interface ListenAddress {
   port: number
   host: string
+  /** The setting with the port. The default is PORT. */
+  setting?: 'PORT' | 'MANAGEMENT_PORT'
 }
 
 const unspecifiedAddresses = ['0.0.0.0', '::']
@@ -17,17 +19,17 @@ export function urlOf({ host, port }: ListenAddress): string {
   return `http://${isIP(host) === 6 ? `[${host.replace('%', '%25')}]` : host}:${port}`
 }
 
-/** Explains a system error of `listen` in terms of HOST and PORT. */
+/** Explains a system error of `listen` in terms of the settings. */
 export async function listenFault(
   error: SystemError,
-  { host, port }: ListenAddress,
+  { host, port, setting = 'PORT' }: ListenAddress,
   dataDir: string | undefined,
 ): Promise<string> {
   switch (error.code) {
     case 'EADDRINUSE':
-      return `PORT ${port} is in use by ${await describeListeningProgram({ host, port }, dataDir)}: set another port`
+      return `${setting} ${port} is in use by ${await describeListeningProgram({ host, port }, dataDir)}: set another port`
     case 'EACCES':
-      return `PORT ${port} is reserved for privileged users: set 1024 or more`
+      return `${setting} ${port} is reserved for privileged users: set 1024 or more`
     case 'EADDRNOTAVAIL':
     case 'EAFNOSUPPORT':
     case 'EINVAL':
@@ -38,7 +40,7 @@ export async function listenFault(
     case 'EAI_NODATA':
       return `HOST ${host} is not a name that this machine can resolve (${error.code}): set 0.0.0.0 to listen on all its addresses`
     default:
-      return `HOST ${host} and PORT ${port}: the process cannot listen there: ${reasonOf(error)}`
+      return `HOST ${host} and ${setting} ${port}: the process cannot listen there: ${reasonOf(error)}`
   }
 }
 

@@ -5,12 +5,11 @@ import { Node, Yallist } from 'yallist'
 import { ConfigError } from '#kernel/config/config-error.ts'
 import { type DomainError, validationFailed } from '#kernel/errors.ts'
 import { createProxyCheck } from '#kernel/http/client-address.ts'
-import type { Logger } from '#kernel/logger.ts'
-import type { Metrics } from '#kernel/metrics.ts'
 import { isSystemError } from '#kernel/system-error.ts'
+import { type AdmissionOptions, createAdmission } from './admission/admission.ts'
 import { limitConnections, readConnectionLimit } from './connection-limit.ts'
 import { createHeldMemory, type HeldMemory, maxHeldBytes } from './held-memory.ts'
-import { listenFault } from './listen-address.ts'
+import { type ListenAddress, listenFault } from './listen-address.ts'
 import { createPipelines, type Pipelines } from './pipelined-requests.ts'
 import {
   clientErrorRefusal,
@@ -52,32 +51,38 @@ const keepAliveMs = 75_000
 // The host of the URL that the application sees. Hono's adapter would use the Host header, and refuse some valid ones.
 const fixedHost = 'localhost'
 
+// The default of Node.js is 511. Linux applies the lower limit of `net.core.somaxconn`, which is 4,096 by default. A connection that
+// does not fit must knock again after a second.
+const backlog = 4_096
+
+export interface ListenOptions extends ListenAddress, AdmissionOptions {
+  /** The time after which the application has answered each request. */
+  requestTimeoutMs: number
+  /** The folder with the PID file of a process that may already use the port. */
+  dataDir?: string
+  /** Addresses whose idle connections are not closed where there is no room for another connection. */
+  trustedProxies?: readonly string[]
+  /** The default is as many as the operating system allows, and 8,192 at most. */
+  maxConnections?: number
+}
+
 /**
  * Listens for HTTP requests.
- * @param address.requestTimeoutMs the time after which the application has answered each request
- * @param address.logger gets a line for each request that reaches no route
- * @param address.metrics counts such requests
- * @param address.trustedProxies addresses whose idle connections are not closed where there is no room for another connection
- * @param address.dataDir the folder with the PID file of a process that may already use the port
  * @throws ConfigError if the process cannot listen on this host and port
  */
 export async function listen(
   fetch: (request: Request) => Response | Promise<Response>,
-  address: {
-    port: number
-    host: string
-    requestTimeoutMs: number
-    dataDir?: string
-    logger?: Logger
-    metrics?: Metrics
-    trustedProxies?: readonly string[]
-  },
-  limits = defaultLimits(address.requestTimeoutMs),
+  options: ListenOptions,
+  limits = defaultLimits(options.requestTimeoutMs),
 ): Promise<Listener> {
-  const { logger, metrics, trustedProxies = [] } = address
+  const { logger, metrics, trustedProxies = [] } = options
   const refusals = createRefusals(logger, metrics)
   const held = createHeldMemory({ maxBytes: maxHeldBytes, logger })
-  const { listener, inFlight, pipelines, drain } = createRequestListener(fetch, { refusals, held, limits })
+  const { listener, inFlight, pipelines, drain } = createRequestListener(
+    fetch,
+    { refusals, held, limits },
+    options,
+  )
   const server = createHttpServer(listener, limits)
   pipelines.watch(server)
   server.on('timeout', held.closeIdle)
@@ -88,13 +93,13 @@ export async function listen(
     socket.once('close', () => arrivals.delete(socket))
   })
   limitConnections(server, {
-    limit: readConnectionLimit(),
+    limit: readConnectionLimit(options.maxConnections),
     arrivals,
     busy: () => new Set([...inFlight].map(({ req }) => req.socket)),
     isProxy: createProxyCheck(trustedProxies),
     logger,
   })
-  await startListening(server, address)
+  await startListening(server, options)
   return {
     port: (server.address() as AddressInfo).port,
     failed: new Promise((fail) => server.on('error', fail)),
@@ -110,8 +115,10 @@ export async function listen(
 function createRequestListener(
   fetch: (request: Request) => Response | Promise<Response>,
   { refusals, held, limits }: { refusals: Refusals; held: HeldMemory; limits: TimeLimits },
+  options: AdmissionOptions,
 ) {
   const answer = getRequestListener(fetch, { errorHandler: refusals.answerUnhandled })
+  const admit = createAdmission(answer, options)
   const inFlight = new Yallist<ServerResponse>()
   let isDraining = false
   const pipelines = createPipelines((request, response) => {
@@ -124,7 +131,7 @@ function createRequestListener(
     }
     request.url = target
     request.headers.host = fixedHost
-    return answer(request, response).then(() => held.countAnswer(response, limits.unreadMs))
+    return admit(request, response).then(() => held.countAnswer(response, limits.unreadMs))
   }, held)
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     if (isDraining) response.shouldKeepAlive = false
@@ -213,18 +220,15 @@ function refuseWithoutRequest(
   })
 }
 
-function startListening(
-  server: Server,
-  { port, host, dataDir }: { port: number; host: string; dataDir?: string },
-): Promise<void> {
+function startListening(server: Server, options: ListenOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = async (error: Error) => {
       reject(
-        isSystemError(error) ? new ConfigError([await listenFault(error, { host, port }, dataDir)]) : error,
+        isSystemError(error) ? new ConfigError([await listenFault(error, options, options.dataDir)]) : error,
       )
     }
     server.once('error', fail)
-    server.listen(port, host, () => {
+    server.listen({ port: options.port, host: options.host, backlog }, () => {
       server.off('error', fail)
       resolve()
     })

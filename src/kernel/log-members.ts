@@ -33,6 +33,7 @@ export const logMembers = [
   // The process, its settings and its jobs.
   'hosted',
   'port',
+  'managementPort',
   'pid',
   'peer',
   'variable',

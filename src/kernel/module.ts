@@ -62,6 +62,11 @@ export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType, Op
   name: string
   /** The descriptions of all public routes. Every process serves them in /openapi.json, whether it hosts the module or not. */
   api: Readonly<Record<string, RouteConfig>>
+  /**
+   * The routes that are admitted however many requests arrive: those that finish something, such as a cancellation, and those that
+   * have a queue of their own.
+   */
+  alwaysAdmitted?: readonly RouteConfig[]
   /** The error codes of this module. Two modules must not have the same code. */
   problems?: ProblemTable
   /** The module's own environment variables. */
@@ -87,6 +92,7 @@ export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType, Op
 export interface AnyModule {
   name: string
   api: Readonly<Record<string, RouteConfig>>
+  alwaysAdmitted?: readonly RouteConfig[]
   problems?: ProblemTable
   settings?(mode: { production: boolean }): z.ZodObject<z.ZodRawShape>
   misnamedSettings?: Readonly<Record<string, readonly string[]>>

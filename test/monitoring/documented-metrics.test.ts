@@ -76,7 +76,7 @@ it('a request that is refused before it reaches the application is counted by it
 /** The commands of the runbook that search the metrics of a process. */
 const searches = [
   ...(await readFile(new URL('../../docs/runbook.md', import.meta.url), 'utf8')).matchAll(
-    /localhost:3000\/metrics \| (grep [^`\n]+)/g,
+    /localhost:8081\/metrics \| (grep [^`\n]+)/g,
   ),
 ].map(([, command = '']) => command)
 

@@ -32,6 +32,7 @@ export const generalSettings = (names: readonly string[], production: boolean) =
       )
       .default(['all']),
     PORT: integer(0, 65_535).default(3000),
+    MANAGEMENT_PORT: integer(0, 65_535).optional(),
     HOST: listenAddress.default('0.0.0.0'),
     MONGODB_URI: z
       .string()

@@ -20,6 +20,7 @@ describe('the defaults', () => {
       hosted: ['auth', 'product', 'order'],
       urls: {},
       port: 3000,
+      managementPort: undefined,
       host: '0.0.0.0',
       mongodb: { uri: undefined, database: 'trivet' },
       dataDir: '.data',
@@ -72,12 +73,20 @@ describe('the defaults', () => {
   })
 })
 
+it('the management port is another one than the port of the API', () => {
+  expect(load({ PORT: '0', MANAGEMENT_PORT: '0' }).managementPort).toBe(0)
+  expect(errorOf({ PORT: '8081', MANAGEMENT_PORT: '8081' })?.faults).toEqual([
+    'MANAGEMENT_PORT must differ from PORT',
+  ])
+})
+
 it('each setting reaches the configuration', () => {
   const config = load({
     SERVICE: 'order',
     AUTH_URL: 'http://auth.example:3001//',
     PRODUCT_URL: 'https://product.example',
     PORT: '0',
+    MANAGEMENT_PORT: '8081',
     HOST: '127.0.0.1',
     MONGODB_URI: 'mongodb+srv://db.example',
     MONGODB_DATABASE: 'shop-1',
@@ -93,6 +102,7 @@ it('each setting reaches the configuration', () => {
     hosted: ['order'],
     urls: { auth: 'http://auth.example:3001', product: 'https://product.example' },
     port: 0,
+    managementPort: 8081,
     host: '127.0.0.1',
     mongodb: { uri: 'mongodb+srv://db.example', database: 'shop-1' },
     dataDir: 'elsewhere',

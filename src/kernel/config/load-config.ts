@@ -21,6 +21,8 @@ export interface Config {
   /** The URLs of remote modules, by module name. */
   urls: Readonly<Record<string, string>>
   port: number
+  /** The port of the probes and the metrics. Without it, they are on `port`. */
+  managementPort: number | undefined
   host: string
   /** Without `uri`, the process uses the embedded MongoDB. */
   mongodb: { uri: string | undefined; database: string }
@@ -81,6 +83,9 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
   if (general.DRAIN_DELAY >= general.DRAIN_TIMEOUT) {
     faults.push('DRAIN_DELAY must be less than DRAIN_TIMEOUT, which includes it')
   }
+  if (general.MANAGEMENT_PORT && general.MANAGEMENT_PORT === general.PORT) {
+    faults.push('MANAGEMENT_PORT must differ from PORT')
+  }
   // The settings of modules that this process does not host are known settings too.
   for (const module of modules) if (module.settings) reader.addKnown(module.settings({ production }))
   const misnamedSettings = findMisnamedSettings(
@@ -99,6 +104,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, modules: readonly Con
     hosted: hostedNames,
     urls,
     port: general.PORT,
+    managementPort: general.MANAGEMENT_PORT,
     host: general.HOST,
     mongodb: { uri: general.MONGODB_URI, database: general.MONGODB_DATABASE },
     dataDir: general.DATA_DIR,

@@ -14,6 +14,7 @@ const ofEveryRoute = [
   'headers_too_large',
   'internal_error',
   'dependency_unavailable',
+  'overloaded',
 ] as const
 /** The problems of a path or a method without a described operation. */
 const undescribed = ['route_not_found', 'method_not_allowed'] as const

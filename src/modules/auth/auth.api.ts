@@ -67,7 +67,7 @@ export const authApi = {
           },
         },
       },
-      ...errors(...withBody, 'email_taken', 'username_taken', 'rate_limited', 'overloaded'),
+      ...errors(...withBody, 'email_taken', 'username_taken', 'rate_limited'),
     },
   }),
   signIn: createRoute({
@@ -84,7 +84,7 @@ export const authApi = {
         content: json(tokens, examples.tokens),
         links: withRefreshToken,
       },
-      ...errors(...withBody, 'invalid_credentials', 'rate_limited', 'overloaded'),
+      ...errors(...withBody, 'invalid_credentials', 'rate_limited'),
     },
   }),
   refreshTokens: createRoute({
@@ -140,7 +140,7 @@ export const authApi = {
     request: { body: body(passwordChange, examples.passwordChange) },
     responses: {
       204: { description: 'The password is changed.' },
-      ...errors(...signedIn, ...withBody, 'wrong_password', 'rate_limited', 'overloaded'),
+      ...errors(...signedIn, ...withBody, 'wrong_password', 'rate_limited'),
     },
   }),
   listPublicKeys: createRoute({

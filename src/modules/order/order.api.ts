@@ -66,7 +66,6 @@ const placeOrder = createRoute({
       'invalid_transition',
       'unknown_product',
       'idempotency_key_reused',
-      'overloaded',
     ),
   },
 })

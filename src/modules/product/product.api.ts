@@ -56,7 +56,7 @@ const createProduct = createRoute({
         },
       },
     },
-    ...errors(...withBody, ...admin, 'idempotency_key_reused', 'overloaded'),
+    ...errors(...withBody, ...admin, 'idempotency_key_reused'),
   },
 })
 
@@ -86,7 +86,6 @@ const updateProduct = createRoute({
       'version_conflict',
       'precondition_failed',
       'precondition_required',
-      'overloaded',
     ),
   },
 })
@@ -166,14 +165,7 @@ export const productApi = {
         headers: { ...etagHeader, ...replayedHeader },
         content: json(product, examples.adjusted),
       },
-      ...errors(
-        ...withBody,
-        ...admin,
-        'product_not_found',
-        'insufficient_stock',
-        'idempotency_key_reused',
-        'overloaded',
-      ),
+      ...errors(...withBody, ...admin, 'product_not_found', 'insufficient_stock', 'idempotency_key_reused'),
     },
   }),
   listStockChanges: createRoute({

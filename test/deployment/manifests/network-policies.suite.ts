@@ -50,7 +50,7 @@ const others: Endpoint[] = [
   { name: 'another pod beside DNS', namespace: 'kube-system', labels: { 'k8s-app': 'metrics-server' } },
   { name: 'the internet', labels: {}, address: '203.0.113.7' },
 ]
-const ports = ['53/UDP', '53/TCP', '80/TCP', '443/TCP', '3000/TCP', '27017/TCP', '9999/TCP']
+const ports = ['53/UDP', '53/TCP', '80/TCP', '443/TCP', '3000/TCP', '8081/TCP', '27017/TCP', '9999/TCP']
 
 type Connection = [from: string, to: string, port: string]
 const textsOf = (connections: readonly Connection[]) =>
@@ -153,7 +153,7 @@ export function networkPolicySuite() {
       const needed: Connection[] = [
         ...calls,
         ...services.map(({ name }): Connection => [ingressController.name, name, '3000/TCP']),
-        ...services.map(({ name }): Connection => [prometheus.name, name, '3000/TCP']),
+        ...services.map(({ name }): Connection => [prometheus.name, name, '8081/TCP']),
         ...(database ? services.map(({ name }): Connection => [name, database, '27017/TCP']) : []),
         ...(mongodb ? [[mongodb, mongodb, '27017/TCP'] as Connection] : []),
         ...inside.flatMap((name): Connection[] => [

@@ -111,20 +111,27 @@ export function workloadSuite() {
       const { name } = deployment.metadata
       const labels = labelsOf(deployment)
       const container = programOf(deployment)
+      const { port, managementPort } = configOf(manifests, deployment)
+
+      test('the container names the ports on which the program listens', () => {
+        expect(container.ports).toEqual([
+          { name: 'http', containerPort: port },
+          { name: 'management', containerPort: managementPort },
+        ])
+      })
 
       test('the annotations lead Prometheus to the metrics of each pod', () => {
         const { annotations } = deployment.spec?.template.metadata ?? {}
         expect(annotations).toEqual({
           'prometheus.io/scrape': 'true',
           'prometheus.io/path': '/metrics',
-          'prometheus.io/port': String(container.ports?.[0]?.containerPort),
+          'prometheus.io/port': String(managementPort),
         })
       })
 
       test('the liveness and startup probes call /healthz, the readiness probe calls /readyz, and a frozen process restarts within 36 s', () => {
-        const { startupProbe, readinessProbe, livenessProbe, ports = [] } = container
-        const [httpPort] = ports
-        const probe = (path: string) => ({ httpGet: { path, port: httpPort?.name } })
+        const { startupProbe, readinessProbe, livenessProbe } = container
+        const probe = (path: string) => ({ httpGet: { path, port: 'management' } })
         expect(startupProbe).toMatchObject(probe(healthApi.checkLiveness.path))
         expect(readinessProbe).toMatchObject(probe(healthApi.checkReadiness.path))
         expect(livenessProbe).toMatchObject(probe(healthApi.checkLiveness.path))
@@ -215,7 +222,6 @@ export function workloadSuite() {
       test('the environment is a valid configuration for production, with its own MongoDB user', () => {
         const config = configOf(manifests, deployment)
         expect(config).toMatchObject({ production: true, demo: false })
-        expect(container.ports).toEqual([expect.objectContaining({ containerPort: config.port })])
         const [, user] = config.mongodb.uri?.match(/^mongodb:\/\/(\w+):/) ?? []
         expect(user).toBe(name)
       })

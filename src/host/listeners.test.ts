@@ -1,0 +1,92 @@
+import { connect, type Socket } from 'node:net'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { createMetrics } from '#kernel/metrics.ts'
+import { registry } from '#src/registry.ts'
+import { expectProblem, headerOf } from '#test/support/both-shapes.ts'
+import { deploy } from '#test/support/processes.ts'
+import { requestText, sendRaw } from '#test/support/raw-http.ts'
+import { quiet, startComposition } from '#test/support/shop.ts'
+import { type Listeners, openListeners } from './listeners.ts'
+
+describe('a process with a management port', () => {
+  let shop: Awaited<ReturnType<typeof startComposition>>
+  let listeners: Listeners
+  beforeAll(async () => {
+    const environment = { PORT: '0', MANAGEMENT_PORT: '0', HOST: '127.0.0.1' }
+    shop = await startComposition({ environment })
+    await shop.composition.prepare(new AbortController().signal)
+    const { config, composition } = shop
+    const options = { config, modules: registry, logger: await quiet, metrics: createMetrics() }
+    listeners = await openListeners(composition, options)
+  })
+  afterAll(async () => {
+    await listeners.close(0)
+    await listeners.closeManagement()
+    await shop.close()
+  })
+  const ask = (port: number | undefined, path: string, method = 'GET') =>
+    sendRaw(`http://127.0.0.1:${port}`, requestText(method, path))
+
+  it('the management port answers the probes and the metrics, and nothing else', async () => {
+    const { managementPort } = listeners
+    expect(JSON.parse((await ask(managementPort, '/healthz')).body)).toEqual({ status: 'alive' })
+    expect(JSON.parse((await ask(managementPort, '/readyz')).body)).toEqual({ status: 'ready' })
+    expect((await ask(managementPort, '/metrics')).body).toContain('trivet_http_request_duration_seconds')
+    for (const path of ['/', '/products', '/login', '/docs', '/openapi.json', '/internal/product/reserve']) {
+      expectProblem(await ask(managementPort, path), 404, 'route_not_found', path)
+    }
+    const refused = await ask(managementPort, '/healthz', 'POST')
+    expectProblem(refused, 405, 'method_not_allowed', 'POST')
+    expect(headerOf(refused, 'allow')).toBe('GET, HEAD, OPTIONS')
+  })
+
+  it('the port of the API answers the probes, and not the metrics', async () => {
+    const { port } = listeners
+    expect((await ask(port, '/healthz')).status).toBe(200)
+    expect((await ask(port, '/readyz')).status).toBe(200)
+    expect((await ask(port, '/products')).status).toBe(200)
+    expectProblem(await ask(port, '/metrics'), 404, 'route_not_found', '/metrics')
+  })
+
+  it('the management port reports the drain after the port of the API is closed', async () => {
+    const { port, managementPort } = listeners
+    shop.composition.drain()
+    await listeners.close(1_000)
+    await expect(ask(port, '/readyz')).rejects.toThrow()
+    const answer = await ask(managementPort, '/readyz')
+    expectProblem(answer, 503, 'dependency_unavailable', 'draining')
+    await listeners.closeManagement()
+    await expect(ask(managementPort, '/readyz')).rejects.toThrow()
+  })
+})
+
+it('a probe on the management port does not wait behind 2,000 new connections to the API', async () => {
+  const shop = await deploy('one process', { MANAGEMENT_PORT: '0', HOST: '127.0.0.1' })
+  const sockets: Socket[] = []
+  onTestFinished(async () => {
+    for (const socket of sockets) socket.destroy()
+    await shop.stop()
+  })
+  const [, managementPort] = shop.output().match(/"managementPort":(\d+)/) ?? []
+  let answered = 0
+  const open = (port: number, path: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const socket = connect(port, '127.0.0.1', () => socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`))
+      sockets.push(socket)
+      socket.once('error', reject)
+      socket.once('data', (data) => resolve(data.toString()))
+    })
+  // The connections arrive while the process does not run, and the one of the probe is the last.
+  shop.child.kill('SIGSTOP')
+  const burst = Array.from({ length: 2_000 }, async () => {
+    await open(Number(new URL(shop.url).port), '/healthz')
+    answered += 1
+  })
+  await new Promise((resolve) => sockets.at(-1)?.once('connect', resolve))
+  const probe = open(Number(managementPort), '/readyz')
+  await new Promise((resolve) => sockets.at(-1)?.once('connect', resolve))
+  shop.child.kill('SIGCONT')
+  expect(await probe).toMatch(/^HTTP\/1\.1 200 /)
+  expect(answered).toBeLessThan(1_000)
+  await Promise.all(burst)
+})

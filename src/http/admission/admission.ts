@@ -1,0 +1,92 @@
+import type { RouteConfig } from '@hono/zod-openapi'
+import type { Logger } from '#kernel/logger.ts'
+import type { Metrics } from '#kernel/metrics.ts'
+import type { AnyModule } from '#kernel/module.ts'
+import { queueMetrics } from '#kernel/queue-metrics.ts'
+import { type Answering, type Bulkhead, type BulkheadLimits, createBulkhead } from './bulkhead.ts'
+import { createOverloadedAnswer } from './overloaded-answer.ts'
+
+export type AdmittedModule = Pick<AnyModule, 'name' | 'api' | 'alwaysAdmitted'>
+
+export interface AdmissionOptions {
+  /** Each of them gets a bulkhead. Without modules, every request is admitted. */
+  modules?: readonly AdmittedModule[]
+  bulkheadLimits?: BulkheadLimits
+  /** The origins whose pages may read the refusals. */
+  corsOrigins?: readonly string[]
+  logger?: Logger
+  metrics?: Metrics
+}
+
+const defaultLimits: BulkheadLimits = {
+  inProgress: { targetMs: 150, min: 64, max: 1_024 },
+  maxWaiting: 256,
+  maxWaitMs: 10,
+}
+
+const inProgress = {
+  name: 'trivet_admission_in_progress_requests',
+  help: 'Requests of a module that are in progress, without those that are always admitted',
+}
+const limit = {
+  name: 'trivet_admission_limit_requests',
+  help: 'Requests of a module that may be in progress',
+}
+
+const alwaysAdmitted = ['healthz', 'readyz', 'metrics', 'internal']
+
+/**
+ * Admits requests to the application, so that a process to which more requests arrive than it can carry out goes on at its best
+ * rate, and answers the others at once with 503 `overloaded`. Each module has a bulkhead. Always admitted are probes, calls of
+ * other services, which have admitted the request themselves, and the routes that a module names.
+ * @param start carries out a request, and returns when it is answered
+ * @returns a function that starts a request now or soon, or refuses it, and returns when the request is answered
+ */
+export function createAdmission(start: Answering['start'], options: AdmissionOptions): Answering['start'] {
+  const { modules, bulkheadLimits = defaultLimits, corsOrigins = [], logger, metrics } = options
+  if (!modules) return start
+  const refuse = createOverloadedAnswer({ corsOrigins, logger })
+  const create = (name: string) => {
+    const queue = metrics && queueMetrics(metrics, `admission.${name}`)
+    const bulkhead = createBulkhead(bulkheadLimits, { start, refuse }, queue)
+    metrics?.gauge(inProgress, bulkhead.inProgress, { module: name })
+    metrics?.gauge(limit, bulkhead.limit, { module: name })
+    return bulkhead
+  }
+  const others = create('other')
+  const bySegment = new Map<string, Bulkhead | undefined>()
+  for (const { name, api } of modules) {
+    const bulkhead = create(name)
+    // The first segment of a path belongs to one module.
+    for (const { path } of Object.values(api)) bySegment.set(firstSegment(path), bulkhead)
+  }
+  for (const segment of alwaysAdmitted) bySegment.set(segment, undefined)
+  const isAlwaysAdmitted = matcherOf(modules.flatMap((module) => module.alwaysAdmitted ?? []))
+
+  return (request, response) => {
+    const { method = '', url = '' } = request
+    if (isAlwaysAdmitted(method, url)) return start(request, response)
+    const segment = firstSegment(url)
+    const bulkhead = bySegment.has(segment) ? bySegment.get(segment) : others
+    return bulkhead ? bulkhead.enter(response) : start(request, response)
+  }
+}
+
+/** Returns `orders` of `/orders/1?fields=all`. */
+function firstSegment(path: string): string {
+  const slash = path.indexOf('/', 1)
+  const query = path.indexOf('?', 1)
+  const end = slash < 0 || (query >= 0 && query < slash) ? query : slash
+  return end < 0 ? path.slice(1) : path.slice(1, end)
+}
+
+/** Returns a function that says whether a request belongs to one of the routes. */
+function matcherOf(routes: readonly RouteConfig[]): (method: string, url: string) => boolean {
+  const byMethod = Map.groupBy(routes, ({ method }) => method.toUpperCase())
+  const patterns = new Map<string, RegExp>()
+  for (const [method, each] of byMethod) {
+    const alternatives = each.map(({ path }) => path.replaceAll(/\{\w+\}/g, '[^/?]+'))
+    patterns.set(method, new RegExp(`^(?:${alternatives.join('|')})(?:\\?|$)`))
+  }
+  return (method, url) => patterns.get(method)?.test(url) ?? false
+}

@@ -1,0 +1,101 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Yallist } from 'yallist'
+import type { QueueMetrics } from '#kernel/queue-metrics.ts'
+import type { ConcurrencyLimitOptions } from './concurrency-limit.ts'
+import { createPlaces } from './places.ts'
+
+export interface BulkheadLimits {
+  /** The number of requests that may be in progress. */
+  inProgress: ConcurrencyLimitOptions
+  /** The number of requests that may wait. */
+  maxWaiting: number
+  /** The time after which a request that waits is refused. */
+  maxWaitMs: number
+}
+
+export interface Answering {
+  /** Carries out a request, and returns when it is answered. */
+  start(request: IncomingMessage, response: ServerResponse): Promise<void>
+  /** Answers a request that is not carried out. */
+  refuse(response: ServerResponse): void
+}
+
+interface Waiting {
+  response: ServerResponse
+  /** A value of `performance.now`. */
+  until: number
+  end(): void
+}
+
+export type Bulkhead = ReturnType<typeof createBulkhead>
+
+/**
+ * Limits the requests in progress, so that those of one module do not take the time and the memory of the others. A request
+ * without a place waits for a short time, and is then refused.
+ */
+export function createBulkhead(
+  { inProgress, maxWaiting, maxWaitMs }: BulkheadLimits,
+  { start, refuse }: Answering,
+  metrics?: QueueMetrics,
+) {
+  const places = createPlaces(inProgress, beginNext)
+  const waiting = new Yallist<Waiting>()
+  let timer: NodeJS.Timeout | undefined
+
+  const begin = async (response: ServerResponse): Promise<void> => {
+    const leave = places.take(response.req)
+    let isCarriedOut = false
+    try {
+      await start(response.req, response)
+      isCarriedOut = response.statusCode < 400
+    } finally {
+      leave(isCarriedOut)
+    }
+  }
+
+  const takeFirst = (): Waiting | undefined => {
+    const first = waiting.shift()
+    if (first) metrics?.left(performance.now() - first.until + maxWaitMs)
+    return first
+  }
+
+  function beginNext(): void {
+    while (waiting.length > 0 && places.areFree()) {
+      const next = takeFirst() as Waiting
+      // A client that has left has destroyed its response.
+      if (next.response.destroyed) next.end()
+      else void begin(next.response).finally(next.end)
+    }
+  }
+
+  const refuseOverdue = () => {
+    const now = performance.now()
+    while ((waiting.head?.value.until ?? now + 1) <= now) {
+      const { response, end } = takeFirst() as Waiting
+      refuseNow(response)
+      end()
+    }
+    timer = undefined
+    if (waiting.head) timer = setTimeout(refuseOverdue, waiting.head.value.until - now)
+  }
+
+  const refuseNow = (response: ServerResponse) => {
+    if (response.destroyed) return
+    metrics?.refused()
+    refuse(response)
+  }
+
+  return {
+    inProgress: places.taken,
+    limit: places.limit,
+
+    /** Starts a request now or soon, or refuses it. It returns when the request is answered. */
+    async enter(response: ServerResponse): Promise<void> {
+      if (places.areFree()) return begin(response)
+      if (waiting.length >= maxWaiting) return refuseNow(response)
+      metrics?.entered()
+      if (!timer) timer = setTimeout(refuseOverdue, maxWaitMs)
+      return new Promise((end) => waiting.push({ response, until: performance.now() + maxWaitMs, end }))
+    },
+  }
+}

@@ -1,0 +1,51 @@
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { createConcurrencyLimit } from './concurrency-limit.ts'
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+/** Creates a limit, and a function that lets requests be answered for some seconds while a number of them wants to begin. */
+function start() {
+  const limit = createConcurrencyLimit({ targetMs: 100, min: 10, max: 1_000 })
+  const answer = (options: { durationMs: number; wanted: number; seconds: number }) => {
+    for (let i = 0; i < options.seconds * 100; i++) {
+      vi.advanceTimersByTime(10)
+      limit.hasPlace(options.wanted - 1)
+      limit.count(options.durationMs)
+    }
+  }
+  return { limit, answer }
+}
+
+it('the limit falls to its minimum while answers take longer than the target, and rises to its maximum while they take less', () => {
+  const { limit, answer } = start()
+  const atFirst = limit.current()
+  expect(atFirst).toBe(100)
+  answer({ durationMs: 101, wanted: 5_000, seconds: 1 })
+  expect(limit.current()).toBeLessThan(atFirst)
+  answer({ durationMs: 101, wanted: 5_000, seconds: 10 })
+  expect(limit.current()).toBe(10)
+  expect([limit.hasPlace(9), limit.hasPlace(10)]).toEqual([true, false])
+  answer({ durationMs: 20, wanted: 5_000, seconds: 1 })
+  expect(limit.current()).toBeGreaterThan(10)
+  answer({ durationMs: 20, wanted: 5_000, seconds: 10 })
+  expect(limit.current()).toBe(1_000)
+})
+
+it('the limit stays where the answers take almost as long as the target', () => {
+  const { limit, answer } = start()
+  answer({ durationMs: 90, wanted: 5_000, seconds: 10 })
+  expect(limit.current()).toBe(100)
+})
+
+it('the limit does not rise while fewer requests are in progress', () => {
+  const { limit, answer } = start()
+  answer({ durationMs: 1, wanted: 100, seconds: 10 })
+  expect(limit.current()).toBe(100)
+  answer({ durationMs: 1, wanted: 101, seconds: 1 })
+  expect(limit.current()).toBeGreaterThan(100)
+})
