@@ -35,17 +35,21 @@ export async function openListeners(
   const { config, modules, logger, metrics } = options
   const [address, managementAddress] = addressesOf(config)
   const api = await listen(app.fetch, { ...config, ...address, modules, logger, metrics })
-  const management =
+  const openManagement = async () =>
     managementApp &&
     managementAddress &&
-    (await listen(managementApp.fetch, {
+    listen(managementApp.fetch, {
       ...managementAddress,
       requestTimeoutMs: config.requestTimeoutMs,
       dataDir: config.dataDir,
       maxConnections: maxManagementConnections,
       logger,
       metrics,
-    }))
+    })
+  const management = await openManagement().catch(async (error) => {
+    await api.close(config.drain.timeoutMs)
+    throw error
+  })
   return {
     port: api.port,
     managementPort: management?.port,

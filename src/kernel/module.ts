@@ -63,8 +63,8 @@ export interface Module<Needs, SettingsShape extends z.ZodRawShape, PortType, Op
   /** The descriptions of all public routes. Every process serves them in /openapi.json, whether it hosts the module or not. */
   api: Readonly<Record<string, RouteConfig>>
   /**
-   * The routes that are admitted however many requests arrive: those that finish something, such as a cancellation, and those that
-   * have a queue of their own.
+   * The routes that are admitted however many requests arrive: those that finish something, such as a cancellation, those that
+   * have a queue of their own, and those that other services call.
    */
   alwaysAdmitted?: readonly RouteConfig[]
   /** The error codes of this module. Two modules must not have the same code. */

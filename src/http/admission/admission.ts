@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import type { RouteConfig } from '@hono/zod-openapi'
 import type { Logger } from '#kernel/logger.ts'
 import type { Metrics } from '#kernel/metrics.ts'
@@ -45,8 +46,9 @@ const alwaysAdmitted = ['healthz', 'readyz', 'metrics', 'internal']
 export function createAdmission(start: Answering['start'], options: AdmissionOptions): Answering['start'] {
   const { modules, bulkheadLimits = defaultLimits, corsOrigins = [], logger, metrics } = options
   if (!modules) return start
-  const refuse = createOverloadedAnswer({ corsOrigins, logger })
+  const answerOverloaded = createOverloadedAnswer({ corsOrigins, logger, metrics })
   const create = (name: string) => {
+    const refuse = (response: ServerResponse) => answerOverloaded(response, name)
     const queue = metrics && queueMetrics(metrics, `admission.${name}`)
     const bulkhead = createBulkhead(bulkheadLimits, { start, refuse }, queue)
     metrics?.gauge(inProgress, bulkhead.inProgress, { module: name })
@@ -57,7 +59,7 @@ export function createAdmission(start: Answering['start'], options: AdmissionOpt
   const bySegment = new Map<string, Bulkhead | undefined>()
   for (const { name, api } of modules) {
     const bulkhead = create(name)
-    // The first segment of a path belongs to one module.
+    // Two modules have no path with the same first segment.
     for (const { path } of Object.values(api)) bySegment.set(firstSegment(path), bulkhead)
   }
   for (const segment of alwaysAdmitted) bySegment.set(segment, undefined)
@@ -65,28 +67,42 @@ export function createAdmission(start: Answering['start'], options: AdmissionOpt
 
   return (request, response) => {
     const { method = '', url = '' } = request
-    if (isAlwaysAdmitted(method, url)) return start(request, response)
-    const segment = firstSegment(url)
+    const path = routedPath(url)
+    // A refused preflight would hide the refusal of the request itself from the page.
+    if (method === 'OPTIONS' || isAlwaysAdmitted(method, path)) return start(request, response)
+    const segment = firstSegment(path)
     const bulkhead = bySegment.has(segment) ? bySegment.get(segment) : others
     return bulkhead ? bulkhead.enter(response) : start(request, response)
   }
 }
 
-/** Returns `orders` of `/orders/1?fields=all`. */
+/** Returns the path by which the router finds the route: decoded, and without dot segments and the query. */
+function routedPath(url: string): string {
+  const query = url.indexOf('?')
+  const path = query < 0 ? url : url.slice(0, query)
+  if (!/%|\/\./.test(path)) return path
+  const { pathname } = new URL(`http://localhost${path}`)
+  try {
+    return decodeURI(pathname)
+  } catch {
+    return pathname
+  }
+}
+
+/** Returns `orders` of `/orders/1`. */
 function firstSegment(path: string): string {
-  const slash = path.indexOf('/', 1)
-  const query = path.indexOf('?', 1)
-  const end = slash < 0 || (query >= 0 && query < slash) ? query : slash
+  const end = path.indexOf('/', 1)
   return end < 0 ? path.slice(1) : path.slice(1, end)
 }
 
 /** Returns a function that says whether a request belongs to one of the routes. */
-function matcherOf(routes: readonly RouteConfig[]): (method: string, url: string) => boolean {
+function matcherOf(routes: readonly RouteConfig[]): (method: string, path: string) => boolean {
   const byMethod = Map.groupBy(routes, ({ method }) => method.toUpperCase())
   const patterns = new Map<string, RegExp>()
   for (const [method, each] of byMethod) {
-    const alternatives = each.map(({ path }) => path.replaceAll(/\{\w+\}/g, '[^/?]+'))
-    patterns.set(method, new RegExp(`^(?:${alternatives.join('|')})(?:\\?|$)`))
+    const alternatives = each.map(({ path }) => path.replaceAll('.', '\\.').replaceAll(/\{\w+\}/g, '[^/]+'))
+    // The router ignores a slash at the end.
+    patterns.set(method, new RegExp(`^(?:${alternatives.join('|')})/?$`))
   }
-  return (method, url) => patterns.get(method)?.test(url) ?? false
+  return (method, path) => patterns.get(method)?.test(path) ?? false
 }

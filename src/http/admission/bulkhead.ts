@@ -60,7 +60,7 @@ export function createBulkhead(
   }
 
   function beginNext(): void {
-    while (waiting.length > 0 && places.areFree()) {
+    while (waiting.head && places.isFreeFor(waiting.head.value.response.req)) {
       const next = takeFirst() as Waiting
       // A client that has left has destroyed its response.
       if (next.response.destroyed) next.end()
@@ -91,7 +91,7 @@ export function createBulkhead(
 
     /** Starts a request now or soon, or refuses it. It returns when the request is answered. */
     async enter(response: ServerResponse): Promise<void> {
-      if (places.areFree()) return begin(response)
+      if (places.isFreeFor(response.req)) return begin(response)
       if (waiting.length >= maxWaiting) return refuseNow(response)
       metrics?.entered()
       if (!timer) timer = setTimeout(refuseOverdue, maxWaitMs)

@@ -1,5 +1,5 @@
 export interface ConcurrencyLimitOptions {
-  /** The mean time in which requests should be answered while the limit is reached. */
+  /** The mean time in which requests should be answered. */
   targetMs: number
   min: number
   max: number
@@ -17,20 +17,21 @@ const lowerTarget = 0.6
  * than rate × time are not answered sooner, and only hold memory and lengthen each iteration of the event loop. A fixed number would
  * suit one kind of request on one machine: ten times as many reads as orders are answered in the same time.
  *
- * The limit changes by a part of itself, as in the congestion control of TCP (RFC 5681), and increases only while it is reached.
+ * The limit changes by a part of itself, four times a second at most, and only while at least half of it is in use: the time of a few
+ * requests tells nothing about many.
  */
 export function createConcurrencyLimit({ targetMs, min, max }: ConcurrencyLimitOptions) {
   let limit = Math.sqrt(min * max)
-  let isReached = false
+  let isInUse = false
   let answered = 0
   let totalMs = 0
   let changedAt = performance.now()
 
   const change = (now: number) => {
     const meanMs = totalMs / answered
-    if (meanMs > targetMs) limit = Math.max(min, limit * decrease)
-    else if (isReached && meanMs < lowerTarget * targetMs) limit = Math.min(max, limit * increase)
-    isReached = false
+    if (isInUse && meanMs > targetMs) limit = Math.max(min, limit * decrease)
+    else if (isInUse && meanMs < lowerTarget * targetMs) limit = Math.min(max, limit * increase)
+    isInUse = false
     answered = 0
     totalMs = 0
     changedAt = now
@@ -41,9 +42,8 @@ export function createConcurrencyLimit({ targetMs, min, max }: ConcurrencyLimitO
 
     /** Whether a request may begin beside those that are in progress. */
     hasPlace(inProgress: number): boolean {
-      if (inProgress < limit) return true
-      isReached = true
-      return false
+      if (inProgress >= limit / 2) isInUse = true
+      return inProgress < limit
     },
 
     /** @param durationMs the time from the beginning of a request to its answer */

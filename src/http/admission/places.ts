@@ -8,6 +8,7 @@ import { type ConcurrencyLimitOptions, createConcurrencyLimit } from './concurre
 export function createPlaces(options: ConcurrencyLimitOptions, onFree: () => void) {
   const limit = createConcurrencyLimit(options)
   let taken = 0
+  let arriving = 0
 
   const giveBack = () => {
     taken -= 1
@@ -15,14 +16,16 @@ export function createPlaces(options: ConcurrencyLimitOptions, onFree: () => voi
   }
 
   return {
-    areFree: () => limit.hasPlace(taken),
+    isFreeFor: ({ method }: IncomingMessage) =>
+      limit.hasPlace(taken) && (method === 'GET' || arriving < options.max),
     taken: () => taken,
     limit: () => Math.floor(limit.current()),
 
     /**
-     * Takes a place for a request. The request has none while its body arrives: otherwise slow uploads could take all places.
-     * @returns a function that gives the place back, and is told whether the request was carried out. The time of a refusal tells
-     * nothing about the time that other requests take.
+     * Takes a place for a request. The request has none while its body arrives: otherwise slow uploads could take all places. When
+     * its body is complete it takes one even if none is free, because the application has already begun with it. No more
+     * requests may be arriving than there may be places.
+     * @returns a function that gives the place back, and is told whether the request was carried out
      */
     take(request: IncomingMessage): (isCarriedOut: boolean) => void {
       taken += 1
@@ -32,10 +35,12 @@ export function createPlaces(options: ConcurrencyLimitOptions, onFree: () => voi
       const leaveUntilBodyIsComplete = () => {
         if (request.complete || isOver) return
         hasPlace = false
+        arriving += 1
         giveBack()
         request.once('end', () => {
           if (isOver) return
           hasPlace = true
+          arriving -= 1
           taken += 1
           beganAt = performance.now()
         })
@@ -44,8 +49,15 @@ export function createPlaces(options: ConcurrencyLimitOptions, onFree: () => voi
       if (request.method !== 'GET') process.nextTick(leaveUntilBodyIsComplete)
       return (isCarriedOut) => {
         isOver = true
-        if (isCarriedOut) limit.count(performance.now() - beganAt)
-        if (hasPlace) giveBack()
+        if (!hasPlace) {
+          arriving -= 1
+          onFree()
+          return
+        }
+        const durationMs = performance.now() - beganAt
+        // A quick refusal tells nothing about the time that other requests take.
+        if (isCarriedOut || durationMs > options.targetMs) limit.count(durationMs)
+        giveBack()
       }
     },
   }

@@ -10,6 +10,15 @@ const duration = {
 }
 
 /**
+ * Counts the requests that are refused before the application, since too many arrive. They have one series, under the route
+ * `overloaded`, and are failures of the shop like any other 5xx.
+ */
+export function createOverloadedCount(metrics: Metrics): () => void {
+  const histogram = metrics.histogram(duration, { method: 'none', route: 'overloaded', status: '5xx' })
+  return () => histogram.observe(0)
+}
+
+/**
  * Counts and times answers by method, route template and class of the status. All requests without a route have one series for
  * each class, because a client chooses their method and path. HEAD counts as GET, which has its route.
  */

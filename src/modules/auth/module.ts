@@ -28,8 +28,8 @@ import { createUserRepository } from './user.repository.ts'
 export const auth = defineModule({
   name: 'auth',
   api: authApi,
-  // The queue of password hashes refuses them where it is full.
-  alwaysAdmitted: [authApi.registerAccount, authApi.signIn, authApi.changePassword],
+  // The queue of password hashes refuses requests itself. The other services read the keys.
+  alwaysAdmitted: [authApi.registerAccount, authApi.signIn, authApi.changePassword, authApi.listPublicKeys],
   problems: authProblems,
   settings: authSettings,
   misnamedSettings: misnamedAuthSettings,

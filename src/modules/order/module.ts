@@ -17,7 +17,7 @@ import { sweepUnfinishedOrders } from './sweep-unfinished-orders.ts'
 export const order = defineModule({
   name: 'order',
   api: orderApi,
-  // A refusal would leave stock reserved that is no longer wanted.
+  // These requests finish orders. While a cancellation is refused, stock stays reserved that is no longer wanted.
   alwaysAdmitted: [orderApi.cancelOrder, orderApi.updateOrder, orderApi.patchOrder],
   problems: orderProblems,
   migrations: orderMigrations,
