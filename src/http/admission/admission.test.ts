@@ -38,7 +38,12 @@ async function startServer(options: { maxWaitMs?: number; corsOrigins?: string[]
     requestTimeoutMs: 10_000,
     modules,
     corsOrigins,
-    bulkheadLimits: { inProgress: { targetMs: 1_000, min: 2, max: 2 }, maxWaiting: 1, maxWaitMs },
+    bulkheadLimits: {
+      inProgress: { targetMs: 1_000, min: 2, max: 2 },
+      maxWaiting: 1,
+      maxWaitMs,
+      maxBurstWaitMs: maxWaitMs,
+    },
   })
   const url = `http://127.0.0.1:${listener.port}`
   const send = (path: string, init?: RequestInit) => fetch(`${url}${path}`, init)
@@ -165,7 +170,7 @@ describe('a module with as many requests in progress as it may have', () => {
     }
     const inProgress = { targetMs: 500, min: 1, max: 16 }
     const address = { port: 0, host: '127.0.0.1', requestTimeoutMs: 10_000 }
-    const bulkheadLimits = { inProgress, maxWaiting: 100, maxWaitMs: 10_000 }
+    const bulkheadLimits = { inProgress, maxWaiting: 100, maxWaitMs: 10_000, maxBurstWaitMs: 10_000 }
     listener = await listen(answer, { ...address, modules, metrics, bulkheadLimits })
     const limitOfCups = async () =>
       Number(/trivet_admission_limit_requests{module="cups"} (\d+)/.exec((await metrics.scrape()).text)?.[1])
@@ -232,7 +237,12 @@ describe('the modules of the program, each with a request in progress', () => {
       host: '127.0.0.1',
       requestTimeoutMs: 10_000,
       modules: registry,
-      bulkheadLimits: { inProgress: { targetMs: 1_000, min: 1, max: 1 }, maxWaiting: 0, maxWaitMs: 1_000 },
+      bulkheadLimits: {
+        inProgress: { targetMs: 1_000, min: 1, max: 1 },
+        maxWaiting: 0,
+        maxWaitMs: 1_000,
+        maxBurstWaitMs: 1_000,
+      },
     })
     const send = async (target: string) => {
       const [method = '', path] = target.split(' ')

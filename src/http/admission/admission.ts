@@ -21,8 +21,9 @@ export interface AdmissionOptions {
 
 const defaultLimits: BulkheadLimits = {
   inProgress: { targetMs: 150, min: 64, max: 1_024 },
-  maxWaiting: 256,
+  maxWaiting: 1_024,
   maxWaitMs: 10,
+  maxBurstWaitMs: 500,
 }
 
 const inProgress = {

@@ -9,8 +9,10 @@ export interface BulkheadLimits {
   inProgress: ConcurrencyLimitOptions
   /** The number of requests that may wait. */
   maxWaiting: number
-  /** The time after which a request that waits is refused. */
+  /** The time after which a request that waits is refused. It is short: more requests arrive than can be carried out. */
   maxWaitMs: number
+  /** The time after which it is refused if none waited at most this long ago: those that wait may be a burst, which ends soon. */
+  maxBurstWaitMs: number
 }
 
 export interface Answering {
@@ -23,7 +25,7 @@ export interface Answering {
 interface Waiting {
   response: ServerResponse
   /** A value of `performance.now`. */
-  until: number
+  since: number
   end(): void
 }
 
@@ -31,15 +33,17 @@ export type Bulkhead = ReturnType<typeof createBulkhead>
 
 /**
  * Limits the requests in progress, so that those of one module do not take the time and the memory of the others. A request
- * without a place waits for a short time, and is then refused.
+ * without a place waits for a short time, and is then refused. The time depends on how long requests have been waiting without a
+ * break (the controlled delay of Ben Maurer, "Fail at Scale", ACM Queue 13 (8), 2015).
  */
 export function createBulkhead(
-  { inProgress, maxWaiting, maxWaitMs }: BulkheadLimits,
+  { inProgress, maxWaiting, maxWaitMs, maxBurstWaitMs }: BulkheadLimits,
   { start, refuse }: Answering,
   metrics?: QueueMetrics,
 ) {
   const places = createPlaces(inProgress, beginNext)
   const waiting = new Yallist<Waiting>()
+  let lastEmptyAt = 0
   let timer: NodeJS.Timeout | undefined
 
   const begin = async (response: ServerResponse): Promise<void> => {
@@ -55,7 +59,7 @@ export function createBulkhead(
 
   const takeFirst = (): Waiting | undefined => {
     const first = waiting.shift()
-    if (first) metrics?.left(performance.now() - first.until + maxWaitMs)
+    if (first) metrics?.left(performance.now() - first.since)
     return first
   }
 
@@ -70,13 +74,13 @@ export function createBulkhead(
 
   const refuseOverdue = () => {
     const now = performance.now()
-    while ((waiting.head?.value.until ?? now + 1) <= now) {
+    const patienceMs = now - lastEmptyAt > maxBurstWaitMs ? maxWaitMs : maxBurstWaitMs
+    while (waiting.head && now - waiting.head.value.since >= patienceMs) {
       const { response, end } = takeFirst() as Waiting
       refuseNow(response)
       end()
     }
-    timer = undefined
-    if (waiting.head) timer = setTimeout(refuseOverdue, waiting.head.value.until - now)
+    timer = waiting.head && setTimeout(refuseOverdue, maxWaitMs)
   }
 
   const refuseNow = (response: ServerResponse) => {
@@ -94,8 +98,10 @@ export function createBulkhead(
       if (places.isFreeFor(response.req)) return begin(response)
       if (waiting.length >= maxWaiting) return refuseNow(response)
       metrics?.entered()
+      const since = performance.now()
+      if (!waiting.head) lastEmptyAt = since
       if (!timer) timer = setTimeout(refuseOverdue, maxWaitMs)
-      return new Promise((end) => waiting.push({ response, until: performance.now() + maxWaitMs, end }))
+      return new Promise((end) => waiting.push({ response, since, end }))
     },
   }
 }
