@@ -1,10 +1,12 @@
+import { fork } from 'node:child_process'
 import { connect, type Socket } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { createMetrics } from '#kernel/metrics.ts'
 import { registry } from '#src/registry.ts'
 import { expectProblem, headerOf } from '#test/support/both-shapes.ts'
-import { deploy } from '#test/support/processes.ts'
-import { requestText, sendRaw } from '#test/support/raw-http.ts'
+import { deploy, scriptEnvironment } from '#test/support/processes.ts'
+import { requestText, sendRawAndClose } from '#test/support/raw-http.ts'
 import { quiet, startComposition } from '#test/support/shop.ts'
 import { type Listeners, openListeners } from './listeners.ts'
 
@@ -24,8 +26,9 @@ describe('a process with a management port', () => {
     await listeners.closeManagement()
     await shop.close()
   })
+  // Its answers are not compared with the OpenAPI document, which does not describe the management port.
   const ask = (port: number | undefined, path: string, method = 'GET') =>
-    sendRaw(`http://127.0.0.1:${port}`, requestText(method, path))
+    sendRawAndClose(`http://127.0.0.1:${port}`, requestText(method, path))
 
   it('the management port answers the probes and the metrics, and nothing else', async () => {
     const { managementPort } = listeners
@@ -46,6 +49,23 @@ describe('a process with a management port', () => {
     expect((await ask(port, '/readyz')).status).toBe(200)
     expect((await ask(port, '/products')).status).toBe(200)
     expectProblem(await ask(port, '/metrics'), 404, 'route_not_found', '/metrics')
+  })
+
+  it('the health check of a container asks the management port', async () => {
+    const check = (environment: Record<string, string>) =>
+      new Promise((resolve) => {
+        const script = fileURLToPath(new URL('../cli/healthcheck.ts', import.meta.url))
+        const child = fork(script, ['/readyz'], {
+          env: { ...scriptEnvironment, ...environment },
+          execArgv: [],
+        })
+        child.once('exit', resolve)
+      })
+    const [port, managementPort] = [String(listeners.port), String(listeners.managementPort)]
+    // Nothing listens on port 9.
+    expect(await check({ PORT: '9', MANAGEMENT_PORT: managementPort })).toBe(0)
+    expect(await check({ PORT: port, MANAGEMENT_PORT: '9' })).toBe(1)
+    expect(await check({ PORT: port })).toBe(0)
   })
 
   it('the management port reports the drain after the port of the API is closed', async () => {
