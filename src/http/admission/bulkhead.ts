@@ -9,9 +9,9 @@ export interface BulkheadLimits {
   inProgress: ConcurrencyLimitOptions
   /** The number of requests that may wait. */
   maxWaiting: number
-  /** The time after which a request that waits is refused. It is short: more requests arrive than can be carried out. */
+  /** The time after which a request that waits is refused, while requests are being refused. */
   maxWaitMs: number
-  /** The time after which it is refused if none waited at most this long ago: those that wait may be a burst, which ends soon. */
+  /** The time after which it is refused otherwise: the requests that wait may be a burst, which ends soon. */
   maxBurstWaitMs: number
 }
 
@@ -29,12 +29,16 @@ interface Waiting {
   end(): void
 }
 
+// A process is overloaded until it has refused no request for this time. The queue alone does not tell: it is empty for a moment
+// whenever many requests are answered at once.
+const overloadLastsMs = 5_000
+
 export type Bulkhead = ReturnType<typeof createBulkhead>
 
 /**
  * Limits the requests in progress, so that those of one module do not take the time and the memory of the others. A request
- * without a place waits for a short time, and is then refused. The time depends on how long requests have been waiting without a
- * break (the controlled delay of Ben Maurer, "Fail at Scale", ACM Queue 13 (8), 2015).
+ * without a place waits for a short time, and is then refused. A burst may wait for longer, as with the controlled delay of
+ * Ben Maurer, "Fail at Scale", ACM Queue 13 (8), 2015.
  */
 export function createBulkhead(
   { inProgress, maxWaiting, maxWaitMs, maxBurstWaitMs }: BulkheadLimits,
@@ -43,7 +47,7 @@ export function createBulkhead(
 ) {
   const places = createPlaces(inProgress, beginNext)
   const waiting = new Yallist<Waiting>()
-  let lastEmptyAt = 0
+  let lastRefusedAt = Number.NEGATIVE_INFINITY
   let timer: NodeJS.Timeout | undefined
 
   const begin = async (response: ServerResponse): Promise<void> => {
@@ -74,7 +78,7 @@ export function createBulkhead(
 
   const refuseOverdue = () => {
     const now = performance.now()
-    const patienceMs = now - lastEmptyAt > maxBurstWaitMs ? maxWaitMs : maxBurstWaitMs
+    const patienceMs = now - lastRefusedAt < overloadLastsMs ? maxWaitMs : maxBurstWaitMs
     while (waiting.head && now - waiting.head.value.since >= patienceMs) {
       const { response, end } = takeFirst() as Waiting
       refuseNow(response)
@@ -85,6 +89,7 @@ export function createBulkhead(
 
   const refuseNow = (response: ServerResponse) => {
     if (response.destroyed) return
+    lastRefusedAt = performance.now()
     metrics?.refused()
     refuse(response)
   }
@@ -99,7 +104,6 @@ export function createBulkhead(
       if (waiting.length >= maxWaiting) return refuseNow(response)
       metrics?.entered()
       const since = performance.now()
-      if (!waiting.head) lastEmptyAt = since
       if (!timer) timer = setTimeout(refuseOverdue, maxWaitMs)
       return new Promise((end) => waiting.push({ response, since, end }))
     },
