@@ -87,7 +87,6 @@ it('a probe on the management port does not wait behind 2,000 new connections to
     for (const socket of sockets) socket.destroy()
     await shop.stop()
   })
-  const [, managementPort] = shop.output().match(/"managementPort":(\d+)/) ?? []
   let answered = 0
   const open = (port: number, path: string): Promise<string> =>
     new Promise((resolve, reject) => {
@@ -103,7 +102,7 @@ it('a probe on the management port does not wait behind 2,000 new connections to
     answered += 1
   })
   await new Promise((resolve) => sockets.at(-1)?.once('connect', resolve))
-  const probe = open(Number(managementPort), '/readyz')
+  const probe = open(Number(shop.managementPort), '/readyz')
   await new Promise((resolve) => sockets.at(-1)?.once('connect', resolve))
   shop.child.kill('SIGCONT')
   expect(await probe).toMatch(/^HTTP\/1\.1 200 /)

@@ -211,19 +211,6 @@ async function anotherProgram(port = 0): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-/** Whether no program, and no connection of one, has the port. */
-async function isFree(port: number): Promise<boolean> {
-  const server = createServer()
-  try {
-    await once(server.listen(port, '127.0.0.1'), 'listening')
-    return true
-  } catch {
-    return false
-  } finally {
-    server.close()
-  }
-}
-
 describe('a port that is in use', () => {
   let dataDir: string
   let shop: ReturnType<typeof run>
@@ -281,6 +268,7 @@ describe('a port that is in use', () => {
 
   it('the split shape reports all ports in use before it starts a process', async () => {
     let second = await anotherProgram()
+    const isFree = async (port: number) => (await freePort(port)) === port
     while (!((await isFree(second - 1)) && (await isFree(second + 1)) && (await isFree(second + 2))))
       second = await anotherProgram()
     await anotherProgram(second + 2)

@@ -1,8 +1,8 @@
 import type { Config } from '#kernel/config/load-config.ts'
-import { DomainError, dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
+import { dependencyUnavailable } from '#kernel/errors.ts'
 import { bodyLimit, maxBodyBytes } from '#kernel/http/body-limit.ts'
 import { refuseMalformedEscapes } from '#kernel/http/parameters.ts'
-import { problemResponse } from '#kernel/http/problem-documents.ts'
+import { failureResponse } from '#kernel/http/problem-documents.ts'
 import type { ProblemTable } from '#kernel/http/problems.ts'
 import { requestContext } from '#kernel/http/request-context.ts'
 import { createRouter } from '#kernel/http/router.ts'
@@ -86,13 +86,6 @@ export function createApplication(options: {
   }
 
   app.notFound(refuseRoute)
-  app.onError((error, c) => problemResponse(c, toDomainError(error, problems), problems))
+  app.onError((error, c) => failureResponse(c, error, problems))
   return app
-}
-
-/** The error that the client gets. The log line of the request has the error itself. */
-function toDomainError(error: Error, problems: ProblemTable): DomainError {
-  if (isDomainError(error) && error.code !== 'internal_error' && Object.hasOwn(problems, error.code))
-    return error
-  return new DomainError('internal_error', 'the server failed; its log has the error under this request id')
 }

@@ -1,5 +1,4 @@
-import { DomainError, isDomainError } from '#kernel/errors.ts'
-import { problemResponse } from '#kernel/http/problem-documents.ts'
+import { failureResponse } from '#kernel/http/problem-documents.ts'
 import { requestContext } from '#kernel/http/request-context.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import type { Logger } from '#kernel/logger.ts'
@@ -8,11 +7,6 @@ import { healthRoutes, type Readiness } from './health-routes.ts'
 import { metricsRoutes } from './metrics-routes.ts'
 import { createRouteRefusal } from './route-refusal.ts'
 import { securityHeaders } from './security-headers.ts'
-
-const failed = new DomainError(
-  'internal_error',
-  'the server failed; its log has the error under this request id',
-)
 
 /** Creates the application of the management port: the probes and the metrics, and nothing else. */
 export function createManagementApplication(options: {
@@ -27,6 +21,6 @@ export function createManagementApplication(options: {
   app.route('/', healthRoutes(readiness))
   app.route('/', metricsRoutes(metrics))
   app.notFound(createRouteRefusal(app, new Map()))
-  app.onError((error, c) => problemResponse(c, isDomainError(error) ? error : failed))
+  app.onError((error, c) => failureResponse(c, error))
   return app
 }

@@ -8,7 +8,7 @@ import { memoryOf, watchMemory } from './measurements.ts'
 import { type LoadPlan, type LoadResult, offerLoad, type RequestKind } from './offered-load.ts'
 
 // More requests arrive than the process can carry out: at a fixed rate that does not wait for answers, and over thousands of
-// connections. The process goes on at its best rate, refuses the rest quickly, and answers probes.
+// connections. The process carries out what it can, refuses the rest quickly, and answers probes.
 
 const seconds = isFull ? 60 : 2
 const peakSeconds = isFull ? 10 : 1
@@ -54,12 +54,11 @@ const goodputOf = ({ seconds: each }: LoadResult) =>
 
 /** Sends a probe over a new connection to the management port every half a second. */
 function startProbes(path: string) {
-  const port = Number(/"managementPort":(\d+)/.exec(shop.output())?.[1])
   const answered: number[] = []
   let failures = 0
   const probe = () => {
     const sentAt = performance.now()
-    const request = get({ host: '127.0.0.1', port, path, agent: false }, (answer) => {
+    const request = get({ host: '127.0.0.1', port: shop.managementPort, path, agent: false }, (answer) => {
       answer.resume().once('end', () => answered.push(performance.now() - sentAt))
       if (answer.statusCode !== 200) failures += 1
     })

@@ -13,6 +13,8 @@ import { admin, databaseName, manyClients } from './shop.ts'
 /** The program as processes with sockets and an environment. */
 export interface Deployment extends Client, Collections {
   url: string
+  /** If the settings have a MANAGEMENT_PORT. */
+  managementPort: number | undefined
   adminToken: string
   /** Process ids by module, in the split shape. */
   pids: Record<string, number>
@@ -47,6 +49,12 @@ export const processEnvironment = () => ({
   ...manyClients,
 })
 
+interface Ready {
+  port: number
+  managementPort?: number
+  pids?: Record<string, number>
+}
+
 export async function deploy(shape: Shape, settings: Record<string, string> = {}): Promise<Deployment> {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-deployment-'))
   const script = fileURLToPath(new URL(`../../src/${shapes[shape]}`, import.meta.url))
@@ -54,8 +62,8 @@ export async function deploy(shape: Shape, settings: Record<string, string> = {}
   const child = fork(script, { env, silent: true, execArgv: [] })
   const output = outputOf(child)
   const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
-  const ready = new Promise<{ port: number; pids?: Record<string, number> }>((resolve) => {
-    child.once('message', (message) => resolve(message as { port: number }))
+  const ready = new Promise<Ready>((resolve) => {
+    child.once('message', (message) => resolve(message as Ready))
   })
   const started = await Promise.race([ready, ended])
   if (started === null || typeof started === 'number') throw new Error(`did not start:\n${output()}`)
@@ -66,6 +74,7 @@ export async function deploy(shape: Shape, settings: Record<string, string> = {}
   return {
     ...client,
     url,
+    managementPort: started.managementPort,
     adminToken: await client.login(admin.email, admin.password),
     pids: started.pids ?? {},
     child,

@@ -38,9 +38,9 @@ const limit = {
 const alwaysAdmitted = ['healthz', 'readyz', 'metrics', 'internal']
 
 /**
- * Admits requests to the application, so that a process to which more requests arrive than it can carry out goes on at its best
- * rate, and answers the others at once with 503 `overloaded`. Each module has a bulkhead. Always admitted are probes, calls of
- * other services, which have admitted the request themselves, and the routes that a module names.
+ * Admits as many requests of each module to the application as the process can answer in time. The others are answered at once with
+ * 503 `overloaded`. Probes, preflights and calls of other services, which have admitted the request themselves, are always admitted,
+ * and so are the routes that a module names.
  * @param start carries out a request, and returns when it is answered
  * @returns a function that starts a request now or soon, or refuses it, and returns when the request is answered
  */

@@ -87,6 +87,17 @@ export function problemResponse(
   return respond(c, body, status, headers)
 }
 
+/**
+ * Answers whatever was thrown. An error that the table does not have, and each `internal_error`, is answered without its message: the
+ * log line of the request has it.
+ */
+export function failureResponse(c: Context, error: Error, table: ProblemTable = kernelProblems): Response {
+  if (isDomainError(error) && error.code !== 'internal_error' && Object.hasOwn(table, error.code))
+    return problemResponse(c, error, table)
+  const detail = 'the server failed; its log has the error under this request id'
+  return problemResponse(c, new DomainError('internal_error', detail), table)
+}
+
 // The number of characters of a path that a message repeats, so that the size of an answer is bounded.
 const maxPathLength = 100
 
