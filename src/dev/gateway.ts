@@ -1,8 +1,8 @@
-import { DomainError, dependencyUnavailable } from '#kernel/errors.ts'
+import { dependencyUnavailable } from '#kernel/errors.ts'
 import { bodyLimit, maxBodyBytes, refuseIncompleteBody } from '#kernel/http/body-limit.ts'
 import { createClientOf } from '#kernel/http/client-address.ts'
 import { refuseMalformedEscapes } from '#kernel/http/parameters.ts'
-import { problemResponse, routeNotFound } from '#kernel/http/problem-documents.ts'
+import { failureResponse, routeNotFound } from '#kernel/http/problem-documents.ts'
 import { requestContext } from '#kernel/http/request-context.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import type { Logger } from '#kernel/logger.ts'
@@ -90,10 +90,7 @@ export function createGateway(options: {
     throw dependencyUnavailable(`/${segment} is not available`, failure)
   })
 
-  gateway.onError((error, c) => {
-    if (error instanceof DomainError) return problemResponse(c, error)
-    return problemResponse(c, new DomainError('internal_error', 'the gateway failed'))
-  })
+  gateway.onError((error, c) => failureResponse(c, error))
   return gateway
 }
 

@@ -1,8 +1,9 @@
 import { fork } from 'node:child_process'
-import { connect, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { createMetrics } from '#kernel/metrics.ts'
+import { freePort } from '#src/embedded/free-port.ts'
 import { registry } from '#src/registry.ts'
 import { expectProblem, headerOf } from '#test/support/both-shapes.ts'
 import { deploy, scriptEnvironment } from '#test/support/processes.ts'
@@ -78,6 +79,26 @@ describe('a process with a management port', () => {
     await listeners.closeManagement()
     await expect(ask(managementPort, '/readyz')).rejects.toThrow()
   })
+})
+
+it('a process whose management port is in use does not leave the port of the API open', async () => {
+  const other = createServer()
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+  const [port, taken] = [await freePort(), (other.address() as AddressInfo).port]
+  const environment = { PORT: String(port), MANAGEMENT_PORT: String(taken), HOST: '127.0.0.1' }
+  const { config, composition, close } = await startComposition({ environment })
+  onTestFinished(async () => {
+    other.close()
+    await close()
+  })
+  const opening = openListeners(composition, {
+    config,
+    modules: registry,
+    logger: await quiet,
+    metrics: createMetrics(),
+  })
+  await expect(opening).rejects.toThrow(`MANAGEMENT_PORT ${taken} is in use by another program`)
+  expect(await freePort(port)).toBe(port)
 })
 
 it('a probe on the management port does not wait behind 2,000 new connections to the API', async () => {

@@ -20,7 +20,7 @@ export interface AdmissionOptions {
 }
 
 const defaultLimits: BulkheadLimits = {
-  inProgress: { targetMs: 150, min: 64, max: 1_024 },
+  inProgress: { targetMs: 300, min: 64, max: 512 },
   maxWaiting: 1_024,
   maxWaitMs: 10,
   maxBurstWaitMs: 500,

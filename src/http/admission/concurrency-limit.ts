@@ -7,7 +7,7 @@ export interface ConcurrencyLimitOptions {
 
 // The limit changes at most once in this time. A batch of orders takes about as long on a busy machine.
 const everyMs = 250
-const decrease = 0.8
+const decrease = 0.9
 const increase = 1.2
 // The limit increases below this part of the target. Between the two it stays.
 const lowerTarget = 0.6

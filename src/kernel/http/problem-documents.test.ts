@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { DomainError, type ErrorCode } from '#kernel/errors.ts'
-import { errorOf, problemOf, renderProblem } from './problem-documents.ts'
+import { errorOf, failureResponse, problemOf, renderProblem } from './problem-documents.ts'
 import { kernelProblems } from './problems.ts'
+import { createRouter } from './router.ts'
 
 describe('the answer to an error', () => {
   it('the answer to an error has the same retryAfter in the body and in the header if it is 429 or 503', () => {
@@ -60,4 +61,35 @@ describe('an error between services', () => {
       expect(errorOf(problem)).toBeUndefined()
     },
   )
+})
+
+describe('the answer to whatever was thrown', () => {
+  const answerTo = (thrown: Error) => {
+    const router = createRouter()
+    router.get('/', () => {
+      throw thrown
+    })
+    router.onError((error, c) => failureResponse(c, error))
+    return router.request('/')
+  }
+
+  it.each([
+    ['an error that is no domain error', new Error('the password is 1234')],
+    ['an internal error', new DomainError('internal_error', 'the password is 1234')],
+    ['an error of another module', new DomainError('insufficient_stock', 'the password is 1234')],
+  ])('the answer to %s has no message of it', async (_what, error) => {
+    const answer = await answerTo(error)
+    expect(answer.status).toBe(500)
+    const text = await answer.text()
+    expect(JSON.parse(text)).toMatchObject({ code: 'internal_error' })
+    expect(text).not.toContain('1234')
+  })
+
+  it('the answer to an error of the table is its problem', async () => {
+    const answer = await answerTo(new DomainError('forbidden', 'only an admin may do this'))
+    expect({ status: answer.status, problem: await answer.json() }).toMatchObject({
+      status: 403,
+      problem: { code: 'forbidden', detail: 'only an admin may do this' },
+    })
+  })
 })
