@@ -8,14 +8,13 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-/** Creates a limit, and a function that lets requests be answered for some seconds while a number of them wants to begin. */
+/** Creates a limit, and a function that lets requests be answered for some seconds while a number of them is in progress. */
 function start() {
   const limit = createConcurrencyLimit({ targetMs: 100, min: 10, max: 1_000 })
-  const answer = (options: { durationMs: number; wanted: number; seconds: number }) => {
+  const answer = (options: { durationMs: number; inProgress: number; seconds: number }) => {
     for (let i = 0; i < options.seconds * 100; i++) {
       vi.advanceTimersByTime(10)
-      limit.hasPlace(options.wanted - 1)
-      limit.count(options.durationMs)
+      limit.count(options.durationMs, options.inProgress)
     }
   }
   return { limit, answer }
@@ -25,20 +24,19 @@ it('the limit falls to its minimum while answers take longer than the target, an
   const { limit, answer } = start()
   const atFirst = limit.current()
   expect(atFirst).toBe(100)
-  answer({ durationMs: 101, wanted: 5_000, seconds: 1 })
+  answer({ durationMs: 101, inProgress: 1_000, seconds: 1 })
   expect(limit.current()).toBeLessThan(atFirst)
-  answer({ durationMs: 101, wanted: 5_000, seconds: 10 })
+  answer({ durationMs: 101, inProgress: 1_000, seconds: 10 })
   expect(limit.current()).toBe(10)
-  expect([limit.hasPlace(9), limit.hasPlace(10)]).toEqual([true, false])
-  answer({ durationMs: 20, wanted: 5_000, seconds: 1 })
+  answer({ durationMs: 20, inProgress: 1_000, seconds: 1 })
   expect(limit.current()).toBeGreaterThan(10)
-  answer({ durationMs: 20, wanted: 5_000, seconds: 10 })
+  answer({ durationMs: 20, inProgress: 1_000, seconds: 10 })
   expect(limit.current()).toBe(1_000)
 })
 
 it('the limit stays where the answers take almost as long as the target', () => {
   const { limit, answer } = start()
-  answer({ durationMs: 90, wanted: 5_000, seconds: 10 })
+  answer({ durationMs: 90, inProgress: 1_000, seconds: 10 })
   expect(limit.current()).toBe(100)
 })
 
@@ -46,9 +44,9 @@ it.each([1, 200])(
   'the limit stays while less than half of it is in use, and answers take %i ms',
   (durationMs) => {
     const { limit, answer } = start()
-    answer({ durationMs, wanted: 50, seconds: 10 })
+    answer({ durationMs, inProgress: 50, seconds: 10 })
     expect(limit.current()).toBe(100)
-    answer({ durationMs, wanted: 51, seconds: 1 })
+    answer({ durationMs, inProgress: 51, seconds: 1 })
     expect(limit.current()).not.toBe(100)
   },
 )

@@ -40,14 +40,12 @@ export function createConcurrencyLimit({ targetMs, min, max }: ConcurrencyLimitO
   return {
     current: () => limit,
 
-    /** Whether a request may begin beside those that are in progress. */
-    hasPlace(inProgress: number): boolean {
-      if (inProgress >= limit / 2) isInUse = true
-      return inProgress < limit
-    },
-
-    /** @param durationMs the time from the beginning of a request to its answer */
-    count(durationMs: number): void {
+    /**
+     * @param durationMs the time from the beginning of a request to its answer
+     * @param inProgress the number of requests that were in progress, with this one
+     */
+    count(durationMs: number, inProgress: number): void {
+      if (inProgress > limit / 2) isInUse = true
       answered += 1
       totalMs += durationMs
       const now = performance.now()

@@ -17,7 +17,7 @@ export function createPlaces(options: ConcurrencyLimitOptions, onFree: () => voi
 
   return {
     isFreeFor: ({ method }: IncomingMessage) =>
-      limit.hasPlace(taken) && (method === 'GET' || arriving < options.max),
+      taken < limit.current() && (method === 'GET' || arriving < options.max),
     taken: () => taken,
     limit: () => Math.floor(limit.current()),
 
@@ -56,7 +56,7 @@ export function createPlaces(options: ConcurrencyLimitOptions, onFree: () => voi
         }
         const durationMs = performance.now() - beganAt
         // A quick refusal tells nothing about the time that other requests take.
-        if (isCarriedOut || durationMs > options.targetMs) limit.count(durationMs)
+        if (isCarriedOut || durationMs > options.targetMs) limit.count(durationMs, taken)
         giveBack()
       }
     },
