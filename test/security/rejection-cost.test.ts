@@ -65,6 +65,20 @@ async function costOf({ method, path, headers = {}, body, credential }: Exchange
   return { cost: best, status, text }
 }
 
+const baselines = new Map<string, Promise<number>>()
+
+/** Measures the cost of an accepted request once. */
+function baselineOf(what: string, accepted: Exchange): Promise<number> {
+  const measure = async () => {
+    const { cost, status, text } = await costOf(accepted)
+    expect(status, `${what}: ${text.slice(0, 200)}`).toBeLessThan(300)
+    return cost
+  }
+  const baseline = baselines.get(what) ?? measure()
+  baselines.set(what, baseline)
+  return baseline
+}
+
 async function expectCheap(refused: Exchange, baseline: number, label: string) {
   const limit = maxCostFactor * baseline
   // A garbage collection may distort the first measurement.
@@ -138,16 +152,16 @@ describe('a body that is refused', () => {
       const { valid, token } = routes[path]?.() ?? { valid: '' }
       const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` }
       const signIn = JSON.stringify({ username: customer.username, password: customer.password })
-      for (const size of [2_000, 50_000, 850_000]) {
+      for (const size of [2_000, 850_000]) {
         // For the account routes, the baseline is a sign-in with the cheapest hash.
         const accepted = valid === '' ? { path: '/login', body: signIn } : { path, body: valid }
         const padded = `${accepted.body.slice(0, -1)}${' '.repeat(size - accepted.body.length)}}`
-        const baseline = await costOf({ method: 'POST', headers, ...accepted, body: padded })
-        expect(baseline.status, baseline.text).toBeLessThan(300)
+        const exchange = { method: 'POST', headers, ...accepted, body: padded }
+        const baseline = await baselineOf(`${accepted.path}, ${size} bytes`, exchange)
         for (const [what, make] of Object.entries(bodies)) {
           await expectCheap(
             { method: 'POST', path, headers, body: make(size) },
-            baseline.cost,
+            baseline,
             `${what}, ${size} bytes`,
           )
         }
@@ -196,14 +210,11 @@ describe('a head that is refused', () => {
         ['/profile', `Bearer ${token}`],
       ] as const) {
         const headers = { authorization: bearer }
-        const baseline = await costOf({
-          method: 'GET',
-          path,
-          headers: { ...headers, cookie: 'x'.repeat(size) },
-        })
+        const padded = { ...headers, cookie: 'x'.repeat(size) }
+        const baseline = await baselineOf(path, { method: 'GET', path, headers: padded })
         await expectCheap(
           { method: 'GET', path: `${path}?${queries[what]}`, headers },
-          baseline.cost,
+          baseline,
           `${path}, ${what}`,
         )
       }
@@ -233,23 +244,15 @@ describe('a head that is refused', () => {
       const bearer = { authorization: `Bearer ${shop.adminToken}` }
       // This update changes nothing.
       const body = JSON.stringify({ price: 12.9, version: 1 })
-      const baseline = await costOf({
-        method: 'PUT',
-        path,
-        headers: { ...bearer, cookie: 'x'.repeat(size) },
-        body,
-      })
-      expect(baseline.status, baseline.text).toBe(200)
-      await expectCheap(
-        { method: 'PUT', path, headers: { ...bearer, ...heads[what] }, body },
-        baseline.cost,
-        what,
-      )
+      const padded = { ...bearer, cookie: 'x'.repeat(size) }
+      const baseline = await baselineOf('an update', { method: 'PUT', path, headers: padded, body })
+      await expectCheap({ method: 'PUT', path, headers: { ...bearer, ...heads[what] }, body }, baseline, what)
     },
   )
 
   it('a long path is refused with a short answer', async () => {
-    const baseline = await costOf({ method: 'GET', path: '/healthz', headers: { cookie: 'x'.repeat(size) } })
+    const probe = { method: 'GET', path: '/healthz', headers: { cookie: 'x'.repeat(size) } }
+    const baseline = await baselineOf('a probe', probe)
     for (const path of [
       `/${'x'.repeat(size)}`,
       `/${'a/'.repeat(size / 2)}`,
@@ -258,7 +261,7 @@ describe('a head that is refused', () => {
       `/products/${'%E2%82%AC'.repeat(size / 9)}`,
       `/${'%FF'.repeat(size / 3)}`,
     ]) {
-      await expectCheap({ method: 'GET', path }, 3 * baseline.cost, path.slice(0, 30))
+      await expectCheap({ method: 'GET', path }, 3 * baseline, path.slice(0, 30))
     }
   })
 })
@@ -319,19 +322,19 @@ describe('a list of calls under /internal', () => {
   ])(
     'a refused list of internal calls costs at most three times an accepted one and has a short answer: %s',
     async (_, request) => {
-      const baseline = await costOf(exchange(release, 1_000))
-      expect(baseline.status).toBe(200)
-      await expectCheap(exchange(request, 1_000), baseline.cost, '1,000 calls')
+      const baseline = await baselineOf('1,000 calls', exchange(release, 1_000))
+      await expectCheap(exchange(request, 1_000), baseline, '1,000 calls')
     },
   )
 
   it('a list of internal calls is answered call by call if one of them is valid', async () => {
-    const { status, text } = await costOf(exchange((at) => (at === 7 ? release(at) : { orderId: 'x' }), 300))
-    expect(status).toBe(200)
-    const { outcomes } = JSON.parse(text)
+    const { path, body } = exchange((at) => (at === 7 ? release(at) : { orderId: 'x' }), 300)
+    const answer = await shop.post(path, { token: await credential(), raw: body ?? '' })
+    expect(answer.status).toBe(200)
+    const { outcomes } = answer.body
     expect(outcomes[7]).toEqual({ result: { state: 'released' } })
     expect(outcomes[8]).toEqual({ problem: { code: 'validation_failed' } })
-    expect(text.length).toBeLessThan(maxAnswerBytes)
+    expect(JSON.stringify(answer.body).length).toBeLessThan(maxAnswerBytes)
   })
 
   it.each([
