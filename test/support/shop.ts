@@ -6,7 +6,7 @@ import { inject } from 'vitest'
 import { createCall } from '#kernel/call.ts'
 import { loadConfig } from '#kernel/config/load-config.ts'
 import { createLogger, type Logger } from '#kernel/logger.ts'
-import { createMetrics } from '#kernel/metrics.ts'
+import { createMetrics, type Metrics } from '#kernel/metrics.ts'
 import { createMongo, type Mongo } from '#kernel/mongo/connection.ts'
 import type { Port } from '#kernel/ports/port.ts'
 import { compose } from '#src/host/compose.ts'
@@ -63,6 +63,7 @@ export interface Shop extends Client, Collections {
 interface Options {
   environment?: Record<string, string>
   logger?: Logger
+  metrics?: Metrics
   /** Wraps each port. The default checks that HTTP could carry each call. */
   wrapPort?: (port: Port<object>, implementation: object) => object
   /** The clock of readiness. It returns milliseconds. */
@@ -71,7 +72,7 @@ interface Options {
 
 /** Composes the program in this process, with databases of its own. It is not connected yet. */
 export async function startComposition(options: Options = {}) {
-  const { environment, logger, wrapPort = checkedPort, now } = options
+  const { environment, logger, metrics = createMetrics(), wrapPort = checkedPort, now } = options
   const uri = inject('mongodbUri')
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-shop-'))
   const config = loadConfig(
@@ -95,7 +96,7 @@ export async function startComposition(options: Options = {}) {
     config: { ...config, mongodb },
     modules: registry,
     logger: logger ?? (await quiet),
-    metrics: createMetrics(),
+    metrics,
     wrapPort,
     ...(now && { now }),
   })

@@ -1,0 +1,98 @@
+import { afterAll, beforeAll, it } from 'vitest'
+import { createMetrics, type Metrics } from '#kernel/metrics.ts'
+import { openListeners } from '#src/host/listeners.ts'
+import { registry } from '#src/registry.ts'
+import { createClient } from '#test/support/client.ts'
+import { admin, quiet, startComposition } from '#test/support/shop.ts'
+import { percentile } from './buyers.ts'
+import { expectFigures, isFull } from './figures.ts'
+import { offerLoad } from './offered-load.ts'
+
+// Two shops run in this process, one with metrics and one without. Reads by id go to them in turn, and the CPU time of the process
+// is compared. Turns are short, so that both sides meet the same noise of the machine.
+
+const turns = isFull ? 60 : 2
+const connections = 64
+
+const withoutMetrics: Metrics = {
+  counter: () => ({ add() {} }),
+  histogram: () => ({ observe() {} }),
+  gauge() {},
+  total() {},
+  scrape: async () => ({ text: '', contentType: 'text/plain' }),
+}
+
+interface Reads {
+  /** Offers reads for a second, and returns the CPU time that each answer took, in microseconds. */
+  cpuOfRead(): Promise<number>
+  stop(): Promise<void>
+}
+
+async function startReads(metrics: Metrics): Promise<Reads> {
+  const environment = { PORT: '0', HOST: '127.0.0.1' }
+  const { composition, config, close } = await startComposition({ environment, metrics })
+  await composition.prepare(new AbortController().signal)
+  const listeners = await openListeners(composition, {
+    config,
+    modules: registry,
+    logger: await quiet,
+    metrics,
+  })
+  const { port } = listeners
+  const shop = createClient((path, init) => fetch(`http://127.0.0.1:${port}${path}`, init))
+  const token = await shop.login(admin.email, admin.password)
+  const products = await Promise.all(Array.from({ length: 20 }, () => shop.product(token)))
+  const requests = products.map(
+    ({ productId }) => `GET /products/${productId} HTTP/1.1\r\nHost: shop\r\n\r\n`,
+  )
+  return {
+    async cpuOfRead() {
+      const before = process.cpuUsage()
+      const { accepted } = await offerLoad({
+        port,
+        kinds: [{ weight: 1, requests }],
+        connections,
+        seconds: 1,
+      })
+      const { user, system } = process.cpuUsage(before)
+      return (user + system) / accepted.count
+    },
+    async stop() {
+      await listeners.close(1_000)
+      await close()
+    },
+  }
+}
+
+let shops: { plain: Reads; measured: Reads }
+beforeAll(async () => {
+  shops = { plain: await startReads(withoutMetrics), measured: await startReads(createMetrics()) }
+})
+afterAll(() => Promise.all(Object.values(shops ?? {}).map((shop) => shop.stop())))
+
+it('the metrics cost at most 2 % of the CPU time of a read by id', async () => {
+  const { plain, measured } = shops
+  // The code of both is compiled before the first turn that counts.
+  for (const shop of [plain, measured, plain, measured]) await shop.cpuOfRead()
+  const costs: { plain: number; measured: number }[] = []
+  for (let turn = 0; turn < turns; turn++) {
+    // Neither side is always the first.
+    const first = turn % 2 === 0 ? 'plain' : 'measured'
+    const second = first === 'plain' ? 'measured' : 'plain'
+    const cost = { plain: 0, measured: 0 }
+    for (const side of [first, second] as const) cost[side] = await shops[side].cpuOfRead()
+    costs.push(cost)
+  }
+  const ratios = costs.map((cost) => cost.measured / cost.plain)
+  const [quarter, median, threeQuarters] = [0.25, 0.5, 0.75].map((share) => percentile(ratios, share))
+  const microseconds = percentile(
+    costs.map(({ plain }) => plain),
+    0.5,
+  )
+  console.log(
+    `a read takes ${microseconds.toFixed(0)} µs without metrics; ratios of the middle half: ${quarter}, ${threeQuarters}`,
+  )
+  expectFigures(`reads by id over ${connections} connections, with and without metrics`, [
+    { name: 'CPU time with metrics', value: 100 * ((median ?? 0) - 1), unit: '%', atMost: isFull ? 2 : 400 },
+  ])
+})
