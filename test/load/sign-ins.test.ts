@@ -7,7 +7,7 @@ import { offerLoad } from './offered-load.ts'
 
 // Passwords are hashed on threads with a lower priority than the thread that answers requests, so that reads do not wait for them.
 
-const seconds = isFull ? 20 : 2
+const seconds = isFull ? 20 : 1
 const signIns = 64
 const cost = isFull ? '12' : '8'
 
@@ -50,29 +50,30 @@ async function startSignIns() {
   }
 }
 
-it.each([
-  ['all cores', () => {}],
-  [
-    'one core',
-    () => void execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', '0', String(shop.child.pid)]),
-  ],
-])(`reads beside ${signIns} sign-ins, on %s`, async (cores, restrict) => {
-  restrict()
-  const alone = await measureReads()
-  const clients = await startSignIns()
-  // The first 64 arrive at the same moment.
-  await sleep(isFull ? 5_000 : 500)
-  const beside = await measureReads()
-  const statuses = await clients.stop()
-  expect(statuses[200]).toBeGreaterThan(0)
-  expectFigures(`reads beside ${signIns} sign-ins at cost ${cost}, the process on ${cores}`, [
-    { name: 'reads alone, p99', value: alone.p99, unit: 'ms', atMost: isFull ? 50 : 10_000 },
-    {
-      name: 'reads beside sign-ins ÷ alone, p99',
-      value: beside.p99 / alone.p99,
-      unit: '×',
-      atMost: isFull ? 2 : 1_000,
-    },
-    { name: 'reads that failed', value: alone.failed + beside.failed, unit: '', atMost: 0 },
-  ])
-})
+const runOnOneCore = () =>
+  execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', '0', String(shop.child.pid)])
+
+// Only Linux has `taskset`.
+it.each(isFull ? ['all cores', 'one core'] : ['all cores'])(
+  `reads beside ${signIns} sign-ins, on %s`,
+  async (cores) => {
+    if (cores === 'one core') runOnOneCore()
+    const alone = await measureReads()
+    const clients = await startSignIns()
+    // The first 64 arrive at the same moment.
+    await sleep(isFull ? 5_000 : 500)
+    const beside = await measureReads()
+    const statuses = await clients.stop()
+    expect(statuses[200]).toBeGreaterThan(0)
+    expectFigures(`reads beside ${signIns} sign-ins at cost ${cost}, the process on ${cores}`, [
+      { name: 'reads alone, p99', value: alone.p99, unit: 'ms', atMost: isFull ? 50 : 10_000 },
+      {
+        name: 'reads beside sign-ins ÷ alone, p99',
+        value: beside.p99 / alone.p99,
+        unit: '×',
+        atMost: isFull ? 2 : 1_000,
+      },
+      { name: 'reads that failed', value: alone.failed + beside.failed, unit: '', atMost: 0 },
+    ])
+  },
+)
