@@ -78,13 +78,15 @@ describe('a token of this issuer', () => {
     expect((await send(`Bearer ${token}`)).body).toEqual({ userId, role: 'admin' })
   })
 
-  it('a token is accepted with the scheme in lower case (RFC 9110, 11.1)', async () => {
-    expect((await send(`bearer ${await signed(claims())}`)).status).toBe(200)
+  it('a token is accepted with the scheme in lower case and after several spaces (RFC 9110, 11.1 and 11.4)', async () => {
+    for (const scheme of ['bearer', 'Bearer  '])
+      expect((await send(`${scheme} ${await signed(claims())}`)).status).toBe(200)
   })
 
   it('a route for admins answers 403 if the user of the token is no admin', async () => {
     const customer = await send(`Bearer ${await signed(claims())}`, '/theirs')
-    expect(customer).toMatchObject({ status: 403, challenge: null, body: { code: 'forbidden' } })
+    const detail = 'this request needs the role admin'
+    expect(customer).toMatchObject({ status: 403, challenge: null, body: { code: 'forbidden', detail } })
     const admin = await send(`Bearer ${await signed(claims({ role: 'admin' }))}`, '/theirs')
     expect(admin).toMatchObject({ status: 200, body: { role: 'admin' } })
   })
@@ -108,7 +110,7 @@ describe('a request without a bearer token', () => {
     expect(await send(authorization)).toMatchObject({
       status: 401,
       challenge: 'Bearer',
-      body: { code: 'unauthenticated' },
+      body: { code: 'unauthenticated', detail: 'Authorization: must be "Bearer <access token>"' },
     })
   })
 })
@@ -223,7 +225,7 @@ describe('the times of a token', () => {
     expect(await send(`Bearer ${token}`)).toMatchObject({
       status: 401,
       challenge: expect.stringMatching(/^Bearer error="invalid_token"/),
-      body: { code: 'token_expired' },
+      body: { code: 'token_expired', detail: expect.stringContaining('has expired; sign in again') },
     })
   })
 
@@ -245,7 +247,10 @@ describe('the times of a token', () => {
 
   it('the signature of a token is checked before its times', async () => {
     const forged = await signed(claims({ exp: now() - 900 }), { ...generatePrivateKey(), kid: key.kid })
-    expect((await send(`Bearer ${forged}`)).body.code).toBe('invalid_token')
+    expect((await send(`Bearer ${forged}`)).body).toMatchObject({
+      code: 'invalid_token',
+      detail: 'Authorization: must be an access token that this API issued',
+    })
   })
 })
 
