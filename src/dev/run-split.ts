@@ -39,6 +39,8 @@ export async function runSplit(modules: readonly AnyModule[], program: URL): Pro
   const logger = await createLogger({ ...logOptions, service: 'gateway' })
   const tracing = await startTracing(process.env, 'gateway', logger)
   for (const misnamed of config.misnamedSettings) logger.warn(misnamed, misnamedSettingWarning(misnamed))
+  if (config.managementPort !== undefined)
+    logger.warn('npm run split ignores MANAGEMENT_PORT: each service answers /metrics on its own port')
   await refusePortsInUse(addressesOf(config, modules.length), config.dataDir)
   const mongodb = await openMongodb(config, operatorLog(logger, logOptions))
   const shutdown = createShutdown()

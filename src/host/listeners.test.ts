@@ -39,6 +39,9 @@ describe('a process with a management port', () => {
     for (const path of ['/', '/products', '/login', '/docs', '/openapi.json', '/internal/product/reserve']) {
       expectProblem(await ask(managementPort, path), 404, 'route_not_found', path)
     }
+    expect(JSON.parse((await ask(managementPort, '/')).body).detail).toBe(
+      '/: this route does not exist; the routes of this port are /healthz, /readyz and /metrics',
+    )
     const refused = await ask(managementPort, '/healthz', 'POST')
     expectProblem(refused, 405, 'method_not_allowed', 'POST')
     expect(headerOf(refused, 'allow')).toBe('GET, HEAD, OPTIONS')

@@ -301,14 +301,16 @@ describe('the split shape', () => {
     expect(failure.match(/The configuration has/g)).toHaveLength(1)
   })
 
-  it('the split shape warns once about a variable that is almost a setting, and shows the MongoDB in its banner', async () => {
+  it('the split shape warns once about a variable that is almost a setting and about one that it ignores, and shows the MongoDB in its banner', async () => {
     const { child, output } = run(join(source, 'dev', 'split.ts'), {
       DATA_DIR: await temporaryFolder(),
       BCRYPT_ROUNDS: '10',
+      MANAGEMENT_PORT: '9464',
     })
     await vi.waitFor(() => expect(output()).toContain('is ready'), { timeout: 30_000, interval: 50 })
     await end(child)
     expect(output().match(/BCRYPT_ROUNDS is not a setting; BCRYPT_COST was probably meant/g)).toHaveLength(1)
+    expect(output().match(/npm run split ignores MANAGEMENT_PORT/g)).toHaveLength(1)
     expect(output()).toMatch(/\n {2}MongoDB {4}127\.0\.0\.1:\d+\n/)
   })
 })

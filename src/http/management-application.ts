@@ -20,7 +20,9 @@ export function createManagementApplication(options: {
   app.use(requestContext({ timeoutMs: requestTimeoutMs, headers: securityHeaders, logger, metrics }))
   app.route('/', healthRoutes(readiness))
   app.route('/', metricsRoutes(metrics))
-  app.notFound(createRouteRefusal(app, new Map()))
+  app.notFound(
+    createRouteRefusal(app, new Map(), 'the routes of this port are /healthz, /readyz and /metrics'),
+  )
   app.onError((error, c) => failureResponse(c, error))
   return app
 }

@@ -14,10 +14,12 @@ const routedMethods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 /**
  * Makes the handler of requests that have no route: 404 if the path has no methods, 204 to OPTIONS, and 405 otherwise.
  * @param operations the operations of the whole API, of which the application may host a part
+ * @param advice where the routes are listed, for the answers with 404
  */
 export function createRouteRefusal(
   app: OpenAPIHono<AppEnv>,
   operations: ReturnType<typeof joinOperations>,
+  advice?: string,
 ): (c: Context<AppEnv>) => Response {
   const methodsOfAllRoutes = new Set([...operations.values()].map(({ method }) => method.toUpperCase()))
   let maxRouteSegments = 0
@@ -33,12 +35,12 @@ export function createRouteRefusal(
     // long.
     maxRouteSegments ||= Math.max(...app.routes.map((route) => route.path.split('/').length))
     if (path.split('/', maxRouteSegments + 2).length > maxRouteSegments + 1) {
-      return problemResponse(c, routeNotFound(path))
+      return problemResponse(c, routeNotFound(path, advice))
     }
     const routed = routedMethods.filter((each) =>
       isServerWide ? methodsOfAllRoutes.has(each) : hasRoute(each),
     )
-    if (routed.length === 0) return problemResponse(c, routeNotFound(path))
+    if (routed.length === 0) return problemResponse(c, routeNotFound(path, advice))
     const allowed = [...routed.flatMap((each) => (each === 'GET' ? ['GET', 'HEAD'] : [each])), 'OPTIONS']
     if (method === 'OPTIONS') {
       const isPatchable = !isServerWide && routed.includes('PATCH')

@@ -73,14 +73,21 @@ function unknownKeyFaults(
   const onlyMissing = keys.length === 1 && missing.length === 1 ? missing[0] : undefined
   return keys.slice(0, listedFaults).map((key) => {
     const probable = nearestName(key, known) ?? onlyMissing
-    const list = known.join(', ') || 'none'
-    const hint = probable === undefined ? '' : `; did you mean ${probable}?`
-    const message =
-      part === 'body'
-        ? `is not a field of this request${hint || `; the fields here are: ${list}`}`
-        : `is not a parameter of this request${hint}${hint ? ' The' : '; the'} parameters are: ${list}`
-    return fault(part, [...path, key], 'unknown', message)
+    return fault(part, [...path, key], 'unknown', unknownKeyMessage(part, known, probable))
   })
+}
+
+function unknownKeyMessage(part: Part, known: readonly string[], probable: string | undefined): string {
+  const unknown = `is not a ${part === 'body' ? 'field' : 'parameter'} of this request`
+  if (known.length === 0) return `${unknown}, which has none`
+  const list = known.join(', ')
+  if (part === 'body')
+    return probable === undefined
+      ? `${unknown}; the fields here are: ${list}`
+      : `${unknown}; did you mean ${probable}?`
+  return probable === undefined
+    ? `${unknown}; the parameters are: ${list}`
+    : `${unknown}; did you mean ${probable}? The parameters are: ${list}`
 }
 
 // The number of characters of a field or parameter name that an answer repeats, so that the size of the answer is

@@ -101,11 +101,9 @@ export function failureResponse(c: Context, error: Error, table: ProblemTable = 
 // The number of characters of a path that a message repeats, so that the size of an answer is bounded.
 const maxPathLength = 100
 
-export const routeNotFound = (path: string): DomainError =>
-  new DomainError(
-    'route_not_found',
-    `${excerpt(path, maxPathLength)}: this route does not exist; GET /docs lists all routes`,
-  )
+/** @param advice where the routes are listed */
+export const routeNotFound = (path: string, advice = 'GET /docs lists all routes'): DomainError =>
+  new DomainError('route_not_found', `${excerpt(path, maxPathLength)}: this route does not exist; ${advice}`)
 
 /** @param allowed the methods that the path has */
 export const methodNotAllowed = (method: string, path: string, allowed: readonly string[]): DomainError =>
