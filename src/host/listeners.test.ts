@@ -1,9 +1,8 @@
 import { fork } from 'node:child_process'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, Server, type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { createMetrics } from '#kernel/metrics.ts'
-import { freePort } from '#src/embedded/free-port.ts'
 import { registry } from '#src/registry.ts'
 import { expectProblem, headerOf } from '#test/support/both-shapes.ts'
 import { deploy, scriptEnvironment } from '#test/support/processes.ts'
@@ -45,6 +44,7 @@ describe('a process with a management port', () => {
     const refused = await ask(managementPort, '/healthz', 'POST')
     expectProblem(refused, 405, 'method_not_allowed', 'POST')
     expect(headerOf(refused, 'allow')).toBe('GET, HEAD, OPTIONS')
+    expect(refused.body).not.toContain('/docs')
   })
 
   it('the port of the API answers the probes, and not the metrics', async () => {
@@ -87,13 +87,15 @@ describe('a process with a management port', () => {
 it('a process whose management port is in use does not leave the port of the API open', async () => {
   const other = createServer()
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
-  const [port, taken] = [await freePort(), (other.address() as AddressInfo).port]
-  const environment = { PORT: String(port), MANAGEMENT_PORT: String(taken), HOST: '127.0.0.1' }
+  const taken = (other.address() as AddressInfo).port
+  const environment = { PORT: '0', MANAGEMENT_PORT: String(taken), HOST: '127.0.0.1' }
   const { config, composition, close } = await startComposition({ environment })
   onTestFinished(async () => {
+    vi.restoreAllMocks()
     other.close()
     await close()
   })
+  const opened = vi.spyOn(Server.prototype, 'listen')
   const opening = openListeners(composition, {
     config,
     modules: registry,
@@ -101,7 +103,8 @@ it('a process whose management port is in use does not leave the port of the API
     metrics: createMetrics(),
   })
   await expect(opening).rejects.toThrow(`MANAGEMENT_PORT ${taken} is in use by another program`)
-  expect(await freePort(port)).toBe(port)
+  const [api, management] = opened.mock.contexts
+  expect([api, management].map((server) => (server as Server).listening)).toEqual([false, false])
 })
 
 it('a probe on the management port does not wait behind 2,000 new connections to the API', async () => {

@@ -14,7 +14,7 @@ const routedMethods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 /**
  * Makes the handler of requests that have no route: 404 if the path has no methods, 204 to OPTIONS, and 405 otherwise.
  * @param operations the operations of the whole API, of which the application may host a part
- * @param advice where the routes are listed, for the answers with 404
+ * @param advice what the answers 404 and 405 say about the routes that exist
  */
 export function createRouteRefusal(
   app: OpenAPIHono<AppEnv>,
@@ -50,7 +50,7 @@ export function createRouteRefusal(
         ...(isPatchable && { 'accept-patch': patchTypes.join(', ') }),
       })
     }
-    return problemResponse(c, methodNotAllowed(method, path, allowed))
+    return problemResponse(c, methodNotAllowed(method, path, allowed, advice))
   }
   return refuseRoute
 }

@@ -230,7 +230,7 @@ export function bodyInputSuite(deployment: () => Deployment, extent: { oneOfEach
     ])
     expect(await named('PUT', '/products/nothing?force=1', { price: -1, stock: 0.5 })).toEqual([
       'id: must be an id: 24 lower-case hex digits',
-      'force: is not a parameter of this request, which has none',
+      'force: must be left out: this request has no query parameters',
       '/price: must be at least 0',
       '/stock: must be an integer',
     ])

@@ -41,7 +41,7 @@ it('the limit stays where the answers take almost as long as the target', () => 
 })
 
 it.each([1, 200])(
-  'the limit stays while less than half of it is in use, and answers take %i ms',
+  'the limit stays while at most half of it is in use, and answers take %i ms',
   (durationMs) => {
     const { limit, answer } = start()
     answer({ durationMs, inProgress: 50, seconds: 10 })

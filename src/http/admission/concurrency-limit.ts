@@ -17,7 +17,7 @@ const lowerTarget = 0.6
  * than rate × time are not answered sooner, and only hold memory and lengthen each iteration of the event loop. A fixed number would
  * suit one kind of request on one machine: ten times as many reads as orders are answered in the same time.
  *
- * The limit changes by a part of itself, four times a second at most, and only while at least half of it is in use: the time of a few
+ * The limit changes by a part of itself, four times a second at most, and only while more than half of it is in use: the time of a few
  * requests tells nothing about many.
  */
 export function createConcurrencyLimit({ targetMs, min, max }: ConcurrencyLimitOptions) {

@@ -45,7 +45,7 @@ export function authGuard(options: {
 
   const verifyToken = async (token: string, key: PublicKey): Promise<Claims> => {
     const checks = { alg: 'EdDSA', iss: issuer, aud: issuer, exp: false, iat: false, nbf: false } as const
-    // A payload that is not verified is not read.
+    // The claims of a token that is not verified are missing, and so invalid.
     const payload = await verify(token, key, checks).catch(() => undefined)
     const parsed = claims.safeParse(payload)
     if (!parsed.success) throw invalidToken()

@@ -88,7 +88,7 @@ it('the fault of an unknown parameter lists the parameters of the request', () =
     {
       parameter: 'page',
       code: 'unknown',
-      message: 'is not a parameter of this request, which has none',
+      message: 'must be left out: this request has no query parameters',
     },
   ])
 })

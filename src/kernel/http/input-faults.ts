@@ -79,7 +79,8 @@ function unknownKeyFaults(
 
 function unknownKeyMessage(part: Part, known: readonly string[], probable: string | undefined): string {
   const unknown = `is not a ${part === 'body' ? 'field' : 'parameter'} of this request`
-  if (known.length === 0) return `${unknown}, which has none`
+  if (known.length === 0)
+    return part === 'body' ? unknown : 'must be left out: this request has no query parameters'
   const list = known.join(', ')
   if (part === 'body')
     return probable === undefined

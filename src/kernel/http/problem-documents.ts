@@ -101,14 +101,22 @@ export function failureResponse(c: Context, error: Error, table: ProblemTable = 
 // The number of characters of a path that a message repeats, so that the size of an answer is bounded.
 const maxPathLength = 100
 
-/** @param advice where the routes are listed */
+/** @param advice what the answer says about the routes that exist */
 export const routeNotFound = (path: string, advice = 'GET /docs lists all routes'): DomainError =>
   new DomainError('route_not_found', `${excerpt(path, maxPathLength)}: this route does not exist; ${advice}`)
 
-/** @param allowed the methods that the path has */
-export const methodNotAllowed = (method: string, path: string, allowed: readonly string[]): DomainError =>
+/**
+ * @param allowed the methods that the path has
+ * @param advice what the answer says about the routes that exist
+ */
+export const methodNotAllowed = (
+  method: string,
+  path: string,
+  allowed: readonly string[],
+  advice = 'GET /docs describes them',
+): DomainError =>
   new DomainError(
     'method_not_allowed',
-    `${method}: ${excerpt(path, maxPathLength)} has the methods ${allowed.join(', ')}; GET /docs describes them`,
+    `${method}: ${excerpt(path, maxPathLength)} has the methods ${allowed.join(', ')}; ${advice}`,
     { allowed },
   )
