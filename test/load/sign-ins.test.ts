@@ -24,7 +24,7 @@ afterAll(() => shop?.stop())
 async function measureReads() {
   const port = Number(new URL(shop.url).port)
   const kinds = [{ weight: 1, requests: [read] }]
-  const plan = { port, kinds, connections: 16, seconds, perSecond: 100, lingerMs: 1_000 }
+  const plan = { port, kinds, connections: 100, seconds, perSecond: 100, lingerMs: 5_000 }
   const { accepted, refused, errors, unsent, unanswered } = await offerLoad(plan)
   return { p99: accepted.p99, failed: refused.count + errors + unsent + unanswered }
 }
