@@ -58,6 +58,25 @@ describe('POST /orders', () => {
     expect(read.body).toEqual(answer.body)
   })
 
+  it('POST /orders replays the order for the same lines in any sequence, however they are split', async () => {
+    const [cup, pot, tray] = await Promise.all([product(), product(), product()])
+    const lines = [cup, pot, tray].map(({ productId }) => ({ productId, quantity: 2 }))
+    const [first, second, third] = lines
+    const headers = { 'Idempotency-Key': 'any-sequence' }
+    const { body } = await shop.order(ada.token, lines, headers)
+    const half = { productId: cup.productId, quantity: 1 }
+    for (const same of [
+      [third, second, first],
+      [second, third, first],
+      [third, first, second],
+      [half, third, half, second],
+    ]) {
+      const replayed = await shop.order(ada.token, same, headers)
+      expect(replayed).toMatchObject({ status: 201, body: { orderId: body.orderId } })
+      expect(replayed.headers.get('idempotent-replayed')).toBe('true')
+    }
+  })
+
   it('POST /orders takes no stock if the stock of any line is too low, and names each such line', async () => {
     const [plenty, few, none] = await Promise.all([
       product({ stock: 10 }),
