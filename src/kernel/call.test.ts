@@ -1,9 +1,8 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { createCall } from './call.ts'
 
 // Test files share their modules, and an earlier file may have left a timer in the one list of timers.
 vi.resetModules()
-const { retryOnTimeout, waitUntilDeadline } = await import('./call.ts')
+const { createCall, retryOnTimeout, waitUntilDeadline } = await import('./call.ts')
 const { atDeadline } = await import('./deadline-timers.ts')
 
 beforeEach(() => void vi.useFakeTimers())

@@ -22,13 +22,13 @@ const withoutMetrics: Metrics = {
   scrape: async () => ({ text: '', contentType: 'text/plain' }),
 }
 
-interface Reads {
+interface ReadShop {
   /** Offers reads for a second, and returns the CPU time that each answer took, in microseconds. */
   cpuOfRead(): Promise<number>
   stop(): Promise<void>
 }
 
-async function startReads(metrics: Metrics): Promise<Reads> {
+async function startReadShop(metrics: Metrics): Promise<ReadShop> {
   const environment = { PORT: '0', HOST: '127.0.0.1' }
   const { composition, config, close } = await startComposition({ environment, metrics })
   await composition.prepare(new AbortController().signal)
@@ -66,9 +66,9 @@ async function startReads(metrics: Metrics): Promise<Reads> {
   }
 }
 
-let shops: { plain: Reads; measured: Reads }
+let shops: { plain: ReadShop; measured: ReadShop }
 beforeAll(async () => {
-  shops = { plain: await startReads(withoutMetrics), measured: await startReads(createMetrics()) }
+  shops = { plain: await startReadShop(withoutMetrics), measured: await startReadShop(createMetrics()) }
 })
 afterAll(() => Promise.all(Object.values(shops ?? {}).map((shop) => shop.stop())))
 

@@ -17,7 +17,6 @@ const peakSeconds = isFull ? 10 : 1
 const peakConnections = isFull ? [64, 256, 64, 256] : [64]
 const normalAfterSeconds = isFull ? 5 : 1
 const manyConnections = isFull ? 4_096 : 512
-const openLoopConnections = isFull ? 1_024 : 512
 // Node.js accepts one connection in each iteration of the event loop, so that a burst of connections would take as long.
 const connectMs = isFull ? 5_000 : 0
 /** The limits of the short form only tell a process that works from one that does not. */
@@ -124,7 +123,7 @@ describe.each(isFull ? ['reads', 'lists', 'orders'] : ['orders'])('%s', (kind) =
     const perSecond = Math.round(3 * peak)
     const plan = {
       kinds: requests(),
-      connections: openLoopConnections,
+      connections: 1_024,
       connectMs,
       seconds,
       perSecond,

@@ -154,7 +154,7 @@ describe('a body that is refused', () => {
       const { valid, token } = routes[path]?.() ?? { valid: '' }
       const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` }
       const signIn = JSON.stringify({ username: customer.username, password: customer.password })
-      for (const size of [2_000, 850_000]) {
+      for (const size of [2_000, 50_000, 850_000]) {
         // For the account routes, the baseline is a sign-in with the cheapest hash.
         const accepted = valid === '' ? { path: '/login', body: signIn } : { path, body: valid }
         const padded = `${accepted.body.slice(0, -1)}${' '.repeat(size - accepted.body.length)}}`

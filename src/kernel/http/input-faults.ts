@@ -78,17 +78,12 @@ function unknownKeyFaults(
 }
 
 function unknownKeyMessage(part: Part, known: readonly string[], probable: string | undefined): string {
-  const unknown = `is not a ${part === 'body' ? 'field' : 'parameter'} of this request`
-  if (known.length === 0)
-    return part === 'body' ? unknown : 'must be left out: this request has no query parameters'
-  const list = known.join(', ')
-  if (part === 'body')
-    return probable === undefined
-      ? `${unknown}; the fields here are: ${list}`
-      : `${unknown}; did you mean ${probable}?`
-  return probable === undefined
-    ? `${unknown}; the parameters are: ${list}`
-    : `${unknown}; did you mean ${probable}? The parameters are: ${list}`
+  if (part !== 'body' && known.length === 0) return 'must be left out: this request has no query parameters'
+  const list = known.join(', ') || 'none'
+  const hint = probable === undefined ? '' : `; did you mean ${probable}?`
+  return part === 'body'
+    ? `is not a field of this request${hint || `; the fields here are: ${list}`}`
+    : `is not a parameter of this request${hint}${hint ? ' The' : '; the'} parameters are: ${list}`
 }
 
 // The number of characters of a field or parameter name that an answer repeats, so that the size of the answer is
