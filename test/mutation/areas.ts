@@ -9,7 +9,10 @@ export const areas: Readonly<Record<string, Area>> = {
   canary: { mutate: ['test/mutation/canary.ts'], tests: ['test/mutation/canary.test.ts'] },
   orders: {
     mutate: ['src/modules/order/{order,order-status,place-order,cancel-order}.ts'],
-    tests: ['src/modules/order/{order,place-order,sweep-unfinished-orders,order-history}.test.ts'],
+    tests: [
+      'src/modules/order/{order,place-order,sweep-unfinished-orders,order-history}.test.ts',
+      'test/shapes/refused-orders.test.ts',
+    ],
   },
   stock: {
     mutate: ['src/modules/product/stock/{stock,stock-batch,stock-changes,product-states,reservations}.ts'],

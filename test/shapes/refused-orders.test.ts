@@ -32,13 +32,14 @@ async function startSplit({ onTestFinished }: TestContext) {
 }
 
 /** A customer with one product. `client` serves the orders. */
-async function customerOf(shop: Awaited<ReturnType<typeof startShop>>, client: Client) {
+async function customerOf(shop: Awaited<ReturnType<typeof startShop>>, client: Client, stock: number) {
   const { token } = await shop.customer()
-  const { productId } = await shop.product(shop.adminToken, { stock: 10_000 })
+  const { productId } = await shop.product(shop.adminToken, { stock })
+  const cancel = (orderId: string) => client.delete(`/orders/${orderId}`, { token })
   const buy = (key?: string, quantity = 1): Promise<Answer> =>
     client.order(token, [{ productId, quantity }], key === undefined ? {} : { 'Idempotency-Key': key })
   const countStored = async () => (await client.get('/orders?limit=100', { token })).body.data.length
-  return { productId, buy, countStored }
+  return { productId, buy, cancel, countStored }
 }
 
 const expectRefusedUnstored = ({ status, body, headers }: Answer, code: string) => {
@@ -51,19 +52,31 @@ const expectRefusedUnstored = ({ status, body, headers }: Answer, code: string) 
 
 it('orders are refused without being stored while the product service is away, and a settled order keeps its answer', async (context) => {
   const { shop, order, server, answer } = await startSplit(context)
-  const { buy, countStored } = await customerOf(shop, order)
+  const { buy, cancel, countStored } = await customerOf(shop, order, 10)
+  const dropCalls: typeof answer = (request, response) =>
+    request.url?.startsWith('/internal/') ? dropConnection(request, response) : answer(request, response)
   const first = await buy('first')
   expect(first.status).toBe(201)
-  server.answer = (request, response) =>
-    request.url?.startsWith('/internal/') ? dropConnection(request, response) : answer(request, response)
-  expect((await buy()).status).toBe(503)
+  const rejected = await buy('rejected', 11)
+  expect(rejected).toMatchObject({ status: 409, body: { code: 'insufficient_stock' } })
+  server.answer = dropCalls
+  const { orderId } = (await buy('cancelled')).body
+  server.answer = answer
   await vi.waitFor(
-    async () =>
-      expect((await order.get('/readyz')).body).toEqual({ status: 'ready', unavailable: ['product'] }),
+    async () => expect(await cancel(orderId)).toMatchObject({ status: 200, body: { status: 'cancelled' } }),
+    { timeout: 10_000 },
+  )
+  server.answer = dropCalls
+  expect((await buy('pending')).status).toBe(503)
+  await vi.waitFor(
+    async () => {
+      await buy()
+      expect((await order.get('/readyz')).body).toEqual({ status: 'ready', unavailable: ['product'] })
+    },
     { timeout: 10_000 },
   )
   const stored = await countStored()
-  for (const key of [undefined, 'second', undefined])
+  for (const key of [undefined, 'second', 'pending'])
     expectRefusedUnstored(await buy(key), 'dependency_unavailable')
   expect(await countStored()).toBe(stored)
 
@@ -71,6 +84,8 @@ it('orders are refused without being stored while the product service is away, a
   expect(repeated).toMatchObject({ status: 201, body: first.body })
   expect(repeated.headers.get('idempotent-replayed')).toBe('true')
   expect(await buy('first', 2)).toMatchObject({ status: 422, body: { code: 'idempotency_key_reused' } })
+  expect(await buy('rejected', 11)).toMatchObject({ status: 409, body: { items: rejected.body.items } })
+  expect(await buy('cancelled')).toMatchObject({ status: 409, body: { code: 'invalid_transition' } })
 
   server.answer = answer
   await vi.waitFor(async () => expect((await buy('second')).status).toBe(201), { timeout: 10_000 })
@@ -82,7 +97,8 @@ it('orders are refused without being stored while many operations wait for the s
   const host = await startPortShop()
   onTestFinished(host.close)
   const { shop } = host
-  const { productId, buy, countStored } = await customerOf(shop, shop)
+  const { productId, buy, countStored } = await customerOf(shop, shop, 10_000)
+  expect((await buy('first')).status).toBe(201)
   const { client, databaseName } = await shop.collections('product')
   const session = client.startSession()
   session.startTransaction()
@@ -95,8 +111,8 @@ it('orders are refused without being stored while many operations wait for the s
     const orderId = new Types.ObjectId().toHexString()
     return reserve({ orderId, lines: [{ productId, quantity: 1 }] }, call())
   })
-  expectRefusedUnstored(await buy(), 'overloaded')
-  expect(await countStored()).toBe(0)
+  for (const key of [undefined, 'first']) expectRefusedUnstored(await buy(key), 'overloaded')
+  expect(await countStored()).toBe(1)
   await session.abortTransaction()
   await session.endSession()
   expect(new Set((await Promise.all(waiting)).map(({ state }) => state))).toEqual(new Set(['held']))

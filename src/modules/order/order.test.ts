@@ -93,6 +93,10 @@ describe('POST /orders', () => {
         { productId: none.productId, requested: 3, available: 0 },
       ]),
     )
+    const [first, second] = answer.body.items.map(
+      ({ productId, available }: Json) => `3 of ${productId} (available: ${available})`,
+    )
+    expect(answer.body.detail).toBe(`productList: not enough in stock for ${first}, ${second}`)
     expect(await stockOf(plenty.productId)).toBe(10)
   })
 
@@ -101,7 +105,11 @@ describe('POST /orders', () => {
     const missing = ['0123456789abcdef01234567', '1123456789abcdef01234567']
     const lines = [productId, ...missing].map((id) => ({ productId: id, quantity: 1 }))
     const answer = await shop.order(ada.token, lines)
-    expect(answer).toMatchObject({ status: 422, body: { code: 'unknown_product', productIds: missing } })
+    const detail = `productList: there is no product ${missing.join(', ')}`
+    expect(answer).toMatchObject({
+      status: 422,
+      body: { code: 'unknown_product', detail, productIds: missing },
+    })
     expect(await stockOf(productId)).toBe(10)
   })
 
@@ -175,7 +183,11 @@ describe('POST /orders with a key', () => {
     expect(await withKey('basket-3', [half, two, half])).toMatchObject({ status: 201, body: first.body })
     expect(await withKey('basket-3', [half, two])).toMatchObject({
       status: 422,
-      body: { code: 'idempotency_key_reused' },
+      body: {
+        code: 'idempotency_key_reused',
+        detail:
+          'Idempotency-Key: was used for an order of other products; repeat that order with this key, or use a new key',
+      },
     })
   })
 

@@ -44,6 +44,14 @@ const afterLease = (repeat: () => Promise<Answer>): Promise<Answer> =>
     { timeout: 5_000, interval: 50 },
   )
 
+/** The answer to a request whose order another request carries on. */
+const inProgress = {
+  code: 'request_in_progress',
+  detail:
+    'Idempotency-Key: the first request with this key is still in progress; repeat this request shortly',
+  retryAfter: 1,
+}
+
 const unreachable = () => Promise.reject(dependencyUnavailable('product is not available'))
 
 /** Stops the next reserve before or after the product module executes it, until the test lets it continue. */
@@ -79,6 +87,9 @@ describe('an order whose outcome is not known in time', () => {
       expect(first.headers.get('retry-after')).toBe('1')
       const { orderId } = first.body
       expect(first.body.retryAfter).toBe(1)
+      expect(first.body.detail).toBe(
+        `the outcome of order ${orderId} is not known yet; retry with the same Idempotency-Key`,
+      )
       expect(first.headers.get('location')).toBe(`/orders/${orderId}`)
       expect(await shop.get(`/orders/${orderId}`, { token: ada.token })).toMatchObject({
         body: {
@@ -91,8 +102,8 @@ describe('an order whose outcome is not known in time', () => {
 
       shop.stubProduct()
       const early = await place(productId)
-      expect(early).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
-      expect(Number(early.headers.get('retry-after'))).toBeGreaterThan(0)
+      expect(early).toMatchObject({ status: 409, body: inProgress })
+      expect(early.headers.get('retry-after')).toBe('1')
       const later = await afterLease(() => place(productId))
       expect(later).toMatchObject({ status: 201, body: { orderId, status: 'confirmed', version: 2 } })
       expect(later.headers.has('idempotent-replayed')).toBe(false)
@@ -115,7 +126,7 @@ describe('an order whose outcome is not known in time', () => {
   })
 
   it('an order that the product service was too busy for is named in the answer and in its Location', async () => {
-    await open()
+    await open({ REQUEST_TIMEOUT: '20s' })
     const { productId } = await product()
     shop.stubProduct(() => ({
       reserve: () => Promise.reject(new DomainError('overloaded', 'the stock queue is full')),
@@ -123,7 +134,9 @@ describe('an order whose outcome is not known in time', () => {
     const answer = await place(productId)
     expect(answer).toMatchObject({ status: 503, body: { code: 'overloaded', orderId: await onlyOrder() } })
     expect(answer.headers.get('location')).toBe(`/orders/${answer.body.orderId}`)
-    expect(answer.headers.get('retry-after')).not.toBeNull()
+    // A retry cannot take the order over before the deadline of this request.
+    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(1)
+    expect(Number(answer.headers.get('retry-after'))).toBeLessThanOrEqual(20)
   })
 
   it('one of several retries carries an order on', async () => {
@@ -145,7 +158,8 @@ describe('an order whose outcome is not known in time', () => {
     )
     expect(first).toHaveLength(1)
     for (const { status, body } of answers) {
-      expect(status === 201 ? body.orderId : body.code).toBe(status === 201 ? orderId : 'request_in_progress')
+      expect(body).toMatchObject(status === 201 ? { orderId } : inProgress)
+      if (status !== 201) expect(body.orderId).toBeUndefined()
     }
     expect(await stockOf(productId)).toBe(8)
   })
@@ -192,6 +206,32 @@ describe('an order whose outcome is not known in time', () => {
     })
     expect(await stockOf(productId)).toBe(8)
   })
+
+  it('the first request and a retry that has carried its order on get the same answer', async () => {
+    await open({ REQUEST_TIMEOUT: '20s' })
+    const { productId } = await product()
+    const gate = stopReserve('after')
+    const placing = place(productId)
+    await gate.reached
+    await shop.ageLease(await onlyOrder(), 1_000)
+    const retried = await place(productId)
+    gate.open()
+    for (const answer of [retried, await placing]) {
+      expect(answer).toMatchObject({ status: 201, body: { ...retried.body, version: 2 } })
+      expect(answer.headers.has('idempotent-replayed')).toBe(false)
+    }
+    expect(await stockOf(productId)).toBe(8)
+  })
+
+  it('the answer is request_in_progress if the reservation of a pending order was released', async () => {
+    await open()
+    const { productId } = await product()
+    shop.stubProduct(() => ({ reserve: async () => ({ state: 'released' }) }))
+    const answer = await place(productId)
+    expect(answer).toMatchObject({ status: 409, body: inProgress })
+    expect(answer.body.orderId).toBeUndefined()
+    expect(await statusOf(await onlyOrder())).toBe('pending')
+  })
 })
 
 describe('an order that its owner cancels while it is pending', () => {
@@ -209,9 +249,22 @@ describe('an order that its owner cancels while it is pending', () => {
         body: { status: 'cancelled', totalAmount: null },
       })
       gate.open()
-      const refusal = { status: 409, body: { code: 'invalid_transition', from: 'cancelled' } }
-      expect(await placing).toMatchObject(refusal)
-      expect(await place(productId)).toMatchObject(refusal)
+      const refusal = {
+        status: 409,
+        body: {
+          code: 'invalid_transition',
+          detail: 'the order was cancelled before it was confirmed',
+          from: 'cancelled',
+          to: 'confirmed',
+          allowed: [],
+        },
+      }
+      const first = await placing
+      expect(first).toMatchObject(refusal)
+      expect(first.headers.has('idempotent-replayed')).toBe(false)
+      const again = await place(productId)
+      expect(again).toMatchObject(refusal)
+      expect(again.headers.get('idempotent-replayed')).toBe('true')
       expect(await statusOf(orderId)).toBe('cancelled')
       expect(await stockOf(productId)).toBe(10)
     },

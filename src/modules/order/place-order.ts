@@ -187,7 +187,8 @@ function answerFrom(order: Order): Omit<Placement, 'replayed'> {
   const confirmed = orderAtConfirmation(order)
   if (confirmed) return { order: confirmed }
   if (order.rejection) return { refusal: refusalFor(order.rejection) }
-  // A retry has taken the order over, or the sweeper has undone it. A later request with the same key learns the outcome.
+  // The sweeper undoes the order. After a backup was restored, the order may also be `pending` although its reservation was
+  // released. A later request with the same key learns the outcome.
   if (order.status === 'pending' || order.isUndone) throw requestInProgress(1)
   return {
     refusal: new DomainError('invalid_transition', 'the order was cancelled before it was confirmed', {
