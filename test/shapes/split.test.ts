@@ -67,6 +67,24 @@ describe('the split shape with a service that does not answer', () => {
     expect((await shop.get(`/products/${productId}`)).body.stock).toBe(6)
   })
 
+  it('the gateway refuses what a frozen service cannot take, and still forwards requests to the others', async () => {
+    const thaw = freeze('product')
+    try {
+      const reads = Array.from({ length: 400 }, () => shop.get('/products?limit=1'))
+      const refused = await Promise.race(reads)
+      expect(refused).toMatchObject({ status: 503, body: { code: 'overloaded', retryAfter: 1 } })
+      expect((await shop.get('/orders', { token: shop.adminToken })).status).toBe(200)
+      expect((await shop.get('/healthz')).status).toBe(200)
+      const codes = (await Promise.all(reads)).map(({ body }) => body.code)
+      expect(new Set(codes)).toEqual(new Set(['overloaded', 'dependency_unavailable']))
+    } finally {
+      thaw()
+    }
+    await vi.waitFor(async () => expect((await shop.get('/products?limit=1')).status).toBe(200), {
+      timeout: 10_000,
+    })
+  })
+
   it('a killed service is restarted', async () => {
     process.kill(shop.pids.order ?? Number.NaN, 'SIGKILL')
     await vi.waitFor(
