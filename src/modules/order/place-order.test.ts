@@ -134,9 +134,13 @@ describe('an order whose outcome is not known in time', () => {
     const answer = await place(productId)
     expect(answer).toMatchObject({ status: 503, body: { code: 'overloaded', orderId: await onlyOrder() } })
     expect(answer.headers.get('location')).toBe(`/orders/${answer.body.orderId}`)
-    // A retry cannot take the order over before the deadline of this request.
-    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(1)
-    expect(Number(answer.headers.get('retry-after'))).toBeLessThanOrEqual(20)
+    const early = await place(productId)
+    expect(early).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
+    // A retry cannot take the order over before the deadline of the first request.
+    for (const { headers } of [answer, early]) {
+      expect(Number(headers.get('retry-after'))).toBeGreaterThan(1)
+      expect(Number(headers.get('retry-after'))).toBeLessThanOrEqual(20)
+    }
   })
 
   it('one of several retries carries an order on', async () => {
