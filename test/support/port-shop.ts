@@ -25,10 +25,10 @@ export interface PortShop {
   close(): Promise<void>
 }
 
-export async function startPortShop(): Promise<PortShop> {
+export async function startPortShop(environment: Record<string, string> = {}): Promise<PortShop> {
   const ports = new Map<string, object>()
   const shop = await startShop({
-    environment: { INTERNAL_SECRET: internalSecret },
+    environment: { INTERNAL_SECRET: internalSecret, ...environment },
     wrapPort(port, implementation) {
       const checked = checkedPort(port, implementation)
       ports.set(port.name, checked)

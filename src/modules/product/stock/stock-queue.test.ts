@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Call } from '#kernel/call.ts'
 import { createMetrics } from '#kernel/metrics.ts'
 import { call, type PortShop, startPortShop } from '#test/support/port-shop.ts'
+import { recordCommands, recordedUri } from '#test/support/recorded-commands.ts'
 import { connectMongo } from '#test/support/shop.ts'
 import { type ProductPort, productPort } from '../contract.ts'
 import { createStockRepository, type StockRepository } from './stock.repository.ts'
@@ -16,17 +17,24 @@ import { createStockQueue } from './stock-queue.ts'
 let host: PortShop
 let port: ProductPort
 beforeAll(async () => {
-  host = await startPortShop()
+  host = await startPortShop({ MONGODB_URI: recordedUri() })
   port = host.local(productPort)
 })
 afterAll(() => host.close())
 
 // If the queue decided on the stale cache each time, its decisions would fail until this deadline.
 const timeoutMs = 1_500
-const reserve = (productId: string, quantity = 1, orderId = randomBytes(12).toString('hex')) =>
+const newOrderId = () => randomBytes(12).toString('hex')
+const reserve = (productId: string, quantity = 1, orderId = newOrderId()) =>
   port.reserve({ orderId, lines: [{ productId, quantity }] }, call(timeoutMs))
 const product = async (stock: number): Promise<string> =>
   (await host.shop.product(host.shop.adminToken, { name: 'Cup', price: 5, stock })).productId
+const changeStock = (productId: string, change: number, key: string) =>
+  host.shop.post(`/products/${productId}/stock`, {
+    token: host.shop.adminToken,
+    body: { change },
+    headers: { 'Idempotency-Key': key },
+  })
 /** @returns `updatedAt` of the response */
 const asAdmin = async (method: string, path: string, body?: object) => {
   const answer = await host.shop.request(method, path, { token: host.shop.adminToken, body })
@@ -127,7 +135,7 @@ it('the stock is read again before one reserve of a batch is refused', async () 
 
 it('a reserve does not get the stock of a release that comes later in the same batch', async () => {
   const productId = await product(8)
-  const orderId = randomBytes(12).toString('hex')
+  const orderId = newOrderId()
   await reserve(productId, 3, orderId)
   await change(productId, { $inc: { stock: -4, stocked: -4, version: 1 } })
   const [reserved] = await Promise.all([reserve(productId, 3), port.release({ orderId }, call(timeoutMs))])
@@ -137,7 +145,7 @@ it('a reserve does not get the stock of a release that comes later in the same b
 
 it('a reserve that shares its batch with new reserves repeats its answer', async () => {
   const [productId, other] = await Promise.all([product(5), product(5)])
-  const orderId = randomBytes(12).toString('hex')
+  const orderId = newOrderId()
   const first = await reserve(productId, 2, orderId)
   const outcomes = await Promise.all([reserve(other), reserve(productId, 2, orderId), reserve(productId)])
   expect(outcomes).toMatchObject([{ state: 'held' }, first, { state: 'held' }])
@@ -145,22 +153,94 @@ it('a reserve that shares its batch with new reserves repeats its answer', async
   expect(await stored(other)).toMatchObject({ stock: 4 })
 })
 
+/** Records which `find` commands of this collection MongoDB gets, and whether they belong to a transaction. */
+async function recordFinds(collectionName: string, work: () => Promise<unknown>) {
+  const commands = recordCommands()
+  await work()
+  commands.stop()
+  return commands
+    .take()
+    .filter(({ name, collection }) => name === 'find' && collection === collectionName)
+    .map(({ command }) => ({
+      ids: (command.filter._id?.$in ?? []).map(String),
+      inTransaction: command.autocommit === false,
+    }))
+}
+
+it('a repeated release is answered from what its transaction reads, because no write verifies it', async () => {
+  const release = (orderId: string) => port.release({ orderId }, call())
+  const orderId = newOrderId()
+  // Without a reservation there are no products that a write could verify.
+  await release(orderId)
+  for (const others of [[], [newOrderId()]]) {
+    const ids = [orderId, ...others]
+    const finds = await recordFinds('reservations', () => Promise.all(ids.map(release)))
+    expect(finds.at(-1)).toEqual({ ids, inTransaction: true })
+  }
+})
+
+it('a new stock change with a key does not read in its transaction', async () => {
+  const productId = await product(5)
+  const finds = await recordFinds('stockChangeAnswers', () => changeStock(productId, 1, 'new'))
+  expect(finds).toEqual([])
+})
+
 it('a keyed stock change repeats its answer after the product has changed', async () => {
-  const productId = await product(999_999_990)
-  const add = (change: number) =>
-    host.shop.post(`/products/${productId}/stock`, {
-      token: host.shop.adminToken,
-      body: { change },
-      headers: { 'Idempotency-Key': productId },
-    })
-  const first = await add(10)
+  const productId = await product(999_999_000)
+  const first = await changeStock(productId, 1_000, 'first')
   expect(first.status).toBe(200)
-  // If the repeated change took effect, the stock would exceed its maximum. The reserves make the batch write the product.
-  const others = Array.from({ length: 5 }, () => reserve(productId))
-  const [again] = await Promise.all([add(10), ...others])
+  let others = 0
+  /** The change shares its batch with reserves, which make the batch write the product, and with new changes. */
+  const besideOthers = async (change: number) => {
+    let isAnswered = false
+    const again = changeStock(productId, change, 'first').finally(() => {
+      isAnswered = true
+    })
+    const newChanges = [1, 2].map(() => changeStock(productId, -1, `other-${++others}`))
+    const reserveUntilAnswered = async () => {
+      do await reserve(productId)
+      while (!isAnswered)
+    }
+    await Promise.all([...newChanges, ...Array.from({ length: 10 }, reserveUntilAnswered)])
+    return again
+  }
+  // If the repeated change took effect, the stock would exceed its maximum.
+  const again = await besideOthers(1_000)
   expect({ status: again.status, body: again.body }).toEqual({ status: 200, body: first.body })
-  const [reused] = await Promise.all([add(11), reserve(productId)])
-  expect(reused.body.code).toBe('idempotency_key_reused')
+  expect((await besideOthers(1_001)).body.code).toBe('idempotency_key_reused')
+})
+
+it('a corrupt reservation fails its own operations and no others', async () => {
+  const [productId, other] = await Promise.all([product(5), product(5)])
+  const orderId = newOrderId()
+  await reserve(productId, 1, orderId)
+  const db = await host.shop.collections('product')
+  await db
+    .collection('reservations')
+    .updateOne({ _id: new Types.ObjectId(orderId) }, { $set: { state: 'unknown' } })
+  const [repeated, released, valid] = await Promise.allSettled([
+    reserve(productId, 1, orderId),
+    port.release({ orderId }, call(timeoutMs)),
+    reserve(other),
+  ])
+  const message = expect.stringContaining(
+    `the stored document of the reservation of order ${orderId} is corrupt`,
+  )
+  expect(repeated).toMatchObject({ status: 'rejected', reason: { message } })
+  expect(released).toMatchObject({ status: 'rejected', reason: { message } })
+  expect(valid).toMatchObject({ status: 'fulfilled', value: { state: 'held' } })
+  expect(await stored(productId)).toMatchObject({ stock: 4 })
+  await db.collection('reservations').deleteOne({ _id: new Types.ObjectId(orderId) })
+})
+
+it('a stock change whose stored answer is corrupt is not carried out again', async () => {
+  const productId = await product(5)
+  const add = () => changeStock(productId, 1, productId)
+  expect((await add()).status).toBe(200)
+  const answers = (await host.shop.collections('product')).collection<{ _id: string }>('stockChangeAnswers')
+  await answers.updateOne({ _id: { $regex: `:${productId}$` } }, { $set: { hash: 5 } })
+  expect(await add()).toMatchObject({ status: 500, body: { code: 'internal_error' } })
+  expect(await stored(productId)).toMatchObject({ stock: 6 })
 })
 
 it('a reservation is released once, even if two transactions have read it as held', async () => {
@@ -185,7 +265,7 @@ it('a decision is made in a transaction, before the deadline, if optimistic deci
   const productId = await product(5)
   // An order never has two lines of one product. Together these lines take more than the stock, so that the write always fails.
   const lines = [3, 3].map((quantity) => ({ productId, quantity }))
-  const odd = port.reserve({ orderId: randomBytes(12).toString('hex'), lines }, call(3_000))
+  const odd = port.reserve({ orderId: newOrderId(), lines }, call(3_000))
   await expect(odd).rejects.toMatchObject({ code: 'internal_error' })
   expect(await stored(productId)).toMatchObject({ stock: 5 })
 })
