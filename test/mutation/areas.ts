@@ -18,7 +18,7 @@ export const areas: Readonly<Record<string, Area>> = {
     mutate: ['src/modules/product/stock/{stock,stock-batch,stock-changes,product-states,reservations}.ts'],
     tests: [
       'src/modules/product/stock/*.test.ts',
-      'src/modules/product/{product,create-product,port}.test.ts',
+      'src/modules/product/{product,create-product,port,demo-catalogue}.test.ts',
       'src/modules/order/{order,place-order}.test.ts',
     ],
   },

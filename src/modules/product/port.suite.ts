@@ -129,12 +129,24 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
     })
 
     it('reserve refuses other lines for the same order id', async () => {
-      const { productId } = await product({ stock: 10 })
+      const [first, second, third] = await Promise.all([1, 2, 3].map(() => product({ stock: 10 })))
+      const line = ({ productId }: { productId: string }, quantity = 1) => ({ productId, quantity })
       const order = { orderId: orderId() }
-      await port.reserve({ ...order, lines: [{ productId, quantity: 1 }] }, call())
-      const other = port.reserve({ ...order, lines: [{ productId, quantity: 2 }] }, call())
-      await expect(other).rejects.toMatchObject({ name: 'DomainError', code: 'idempotency_key_reused' })
-      expect(await stockOf(productId)).toBe(9)
+      await port.reserve({ ...order, lines: [line(first), line(second)] }, call())
+      for (const lines of [
+        [line(first), line(second, 2)],
+        [line(first), line(third)],
+        [line(first)],
+        [line(first), line(second), line(third)],
+      ])
+        await expect(port.reserve({ ...order, lines }, call())).rejects.toMatchObject({
+          name: 'DomainError',
+          code: 'idempotency_key_reused',
+          message: `orderId: ${order.orderId} is already reserved with other lines; repeat the reserve with the same lines`,
+        })
+      expect(await Promise.all([first, second, third].map(({ productId }) => stockOf(productId)))).toEqual([
+        9, 9, 10,
+      ])
     })
 
     it('reserve takes no stock after the deadline', async () => {

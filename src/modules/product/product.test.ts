@@ -322,11 +322,10 @@ describe('POST /products/{id}/stock', () => {
     shop.post(`/products/${productId}/stock`, { token, body, headers: key ? { 'Idempotency-Key': key } : {} })
 
   it('a stock change is recorded in the ledger with the admin, the change and the reason', async () => {
-    const { productId } = await product({ stock: 10 })
-    expect(await change(productId, { change: 5, reason: 'delivery' })).toMatchObject({
-      status: 200,
-      body: { stock: 15, version: 2 },
-    })
+    const { productId, createdAt } = await product({ stock: 10 })
+    const delivery = await change(productId, { change: 5, reason: 'delivery' })
+    expect(delivery).toMatchObject({ status: 200, body: { stock: 15, version: 2, createdAt } })
+    expect(delivery.body.updatedAt > createdAt).toBe(true)
     expect(await change(productId, { change: -3 })).toMatchObject({ status: 200, body: { stock: 12 } })
     const { userId } = (await shop.get('/profile', { token })).body
     expect(await ledgerOf(productId)).toMatchObject([
@@ -340,11 +339,23 @@ describe('POST /products/{id}/stock', () => {
     const { productId } = await product({ stock: 10 })
     expect(await change(productId, { change: -11 })).toMatchObject({
       status: 409,
-      body: { code: 'insufficient_stock', items: [{ productId, requested: 11, available: 10 }] },
+      body: {
+        code: 'insufficient_stock',
+        detail: 'change: would take 11 from a stock of 10',
+        items: [{ productId, requested: 11, available: 10 }],
+      },
     })
     expect(await change(productId, { change: 999_999_991 })).toMatchObject({
       status: 400,
-      body: { errors: [{ pointer: '/change' }] },
+      body: {
+        errors: [
+          {
+            pointer: '/change',
+            code: 'max',
+            message: 'must not raise the stock (10) above 1000000000',
+          },
+        ],
+      },
     })
     expect(await read(productId)).toMatchObject({ stock: 10, version: 1 })
   })
