@@ -121,14 +121,7 @@ describe.each(isFull ? ['reads', 'lists', 'orders'] : ['orders'])('%s', (kind) =
 
   it('three times the rate that the process can carry out is offered', async () => {
     const perSecond = Math.round(3 * peak)
-    const plan = {
-      kinds: requests(),
-      connections: 1_024,
-      connectMs,
-      seconds,
-      perSecond,
-      lingerMs: 1_000,
-    }
+    const plan = { kinds: requests(), connections: 1_024, connectMs, seconds, perSecond, lingerMs: 1_000 }
     const { errors } = await measure(
       `${kind}: ${perSecond}/s are offered for ${seconds} s, three times the best rate`,
       plan,

@@ -76,7 +76,7 @@ it('orders are refused without being stored while the product service is away, a
     { timeout: 10_000 },
   )
   const stored = await countStored()
-  for (const key of [undefined, 'second', 'pending'])
+  for (const key of [undefined, 'second', 'pending', undefined])
     expectRefusedUnstored(await buy(key), 'dependency_unavailable')
   expect(await countStored()).toBe(stored)
 
