@@ -95,6 +95,29 @@ describe('a client that sends requests before it has read the answers', () => {
     expect(bodiesOf(await slow)).toEqual(['GET /slow ', 'GET /next '])
   })
 
+  it('the event loop continues between the requests of all such clients, also if they are answered at once', async () => {
+    const clients = 8
+    let startedInTurn = 0
+    let most = 0
+    await open(() => {
+      startedInTurn += 1
+      most = Math.max(most, startedInTurn)
+      return new Response('=fine\n')
+    })
+    let isOver = false
+    const countTurns = async () => {
+      for (; !isOver; startedInTurn = 0) await turn()
+    }
+    const counting = countTurns()
+    const text = 'GET /1 HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(500)
+    const answers = await Promise.all(Array.from({ length: clients }, () => send(text)))
+    isOver = true
+    await counting
+    for (const each of answers) expect(bodiesOf(each)).toHaveLength(500)
+    // Four that wait start in each turn. Two turns can fall between two counts, and the first request of a client does not wait.
+    expect(most).toBeLessThanOrEqual(2 * 4 + clients)
+  })
+
   it('no request is carried out after an answer that closes the connection', async () => {
     const paths: string[] = []
     await open(async (request) => {

@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import pLimit from 'p-limit'
 import type { HeldMemory } from './held-memory.ts'
 
@@ -52,6 +53,8 @@ export function createPipelines(
     response.req.socket.writable ? start(response.req, response) : undefined
 
   const startFirst = async (socket: Socket) => {
+    // Requests that are answered at once would otherwise follow each other without a turn of the event loop for other connections.
+    await nextTurn()
     const responses = waiting.get(socket) ?? []
     const response = responses.shift()
     const started = response && startIfOpen(response)
