@@ -103,11 +103,12 @@ describe.each(isFull ? bothShapes : bothShapes.slice(0, 1))(
       const clients = startAttack({ ...attack, connections: attack.connections * share, port: portOf(shop) })
       const reads = startReads(readUrl)
       await sleep(seconds * 1_000)
-      const { p99, failed } = await reads.stop()
+      const { p99, p99OnOpenConnections, failed } = await reads.stop()
       await clients.stop()
       const peak = await memory.stop()
       expectFigures(`${name} (${shape}${quarter})`, [
         { name: 'reads beside, p99', value: p99, unit: 'ms', atMost: maxReadMs },
+        { name: 'without new connections', value: p99OnOpenConnections, unit: 'ms', atMost: maxReadMs },
         { name: 'reads beside, failed', value: failed, unit: '', atMost: 0 },
         { name: 'growth of memory', value: peak - before, unit: 'MiB', atMost: isFull ? 50 : 150 },
         ...(isFull ? [await memoryLeft(before)] : []),

@@ -266,6 +266,18 @@ describe('PUT /products/{id}', () => {
     expect(await update(productId, same)).toMatchObject({ status: 200, body: { version: 1 } })
   })
 
+  it('PUT /products/{id} stores the content and the stock of one update, and a ledger entry only for a new stock', async () => {
+    const { productId } = await product({ name: 'Cup', price: 5, stock: 10 })
+    const renamed = { name: 'Mug', description: 'Blue', price: 6, stock: 10 }
+    expect(await update(productId, { ...renamed, version: 1 })).toMatchObject({ status: 200, body: renamed })
+    expect(await read(productId)).toMatchObject({ ...renamed, version: 2 })
+    expect(await ledgerOf(productId)).toMatchObject([{ change: 10 }])
+    const sold = { name: 'Jug', description: 'Red', price: 7, stock: 4 }
+    expect(await update(productId, { ...sold, version: 2 })).toMatchObject({ status: 200, body: sold })
+    expect(await read(productId)).toMatchObject({ ...sold, version: 3 })
+    expect(await ledgerOf(productId)).toMatchObject([{ change: 10 }, { change: -6, stock: 4 }])
+  })
+
   it('PUT /products/{id} accepts the product as it was read with a change, and refuses another productId', async () => {
     const created = await product()
     const answer = await update(created.productId, { ...created, price: 1.5 })
@@ -313,7 +325,12 @@ describe('PUT /products/{id}', () => {
     const { productId } = await product()
     const body = { price: 1, version: 1 }
     expect((await shop.put(`/products/${productId}`, { token: customerToken, body })).status).toBe(403)
-    expect((await update('0123456789abcdef01234567', body)).status).toBe(404)
+    for (const unknown of [body, { ...body, stock: 5 }]) {
+      expect(await update('0123456789abcdef01234567', unknown)).toMatchObject({
+        status: 404,
+        body: { code: 'product_not_found' },
+      })
+    }
   })
 })
 

@@ -133,6 +133,15 @@ it('the stock is read again before one reserve of a batch is refused', async () 
   expect(await stored(productId)).toMatchObject({ stock: 0 })
 })
 
+it('the stock is read again before a reserve is refused whose batch writes only other products', async () => {
+  const [productId, other] = await Promise.all([product(1), product(5)])
+  await Promise.all([reserve(productId), reserve(other)])
+  await change(productId, { $inc: { stock: 4, stocked: 4, version: 1 } })
+  const outcomes = await Promise.all([reserve(other), reserve(productId, 3)])
+  expect(outcomes).toMatchObject([{ state: 'held' }, { state: 'held' }])
+  expect(await stored(productId)).toMatchObject({ stock: 1 })
+})
+
 it('a reserve does not get the stock of a release that comes later in the same batch', async () => {
   const productId = await product(8)
   const orderId = newOrderId()
@@ -289,6 +298,25 @@ it('a corrupt product fails its own reserves and no others', async () => {
   ])
   expect(await stored(valid)).toMatchObject({ stock: 2 })
   expect(await stored(corrupt)).toMatchObject({ stock: 'five' })
+})
+
+it('a release fails while one of its products is corrupt, so that no stock is lost', async () => {
+  const [corrupt, valid] = await Promise.all([product(5), product(5)])
+  const orderId = newOrderId()
+  const lines = [corrupt, valid].map((productId) => ({ productId, quantity: 2 }))
+  // A reserve would leave the valid product in the cache.
+  const held = lines.map((line) => ({ ...line, name: 'Cup', price: 500 }))
+  const reservation = { _id: new Types.ObjectId(orderId), state: 'held', requested: lines, held }
+  await (await host.shop.collections('product')).collection('reservations').insertOne(reservation)
+  const release = () => port.release({ orderId }, call(timeoutMs))
+  await change(corrupt, { $set: { price: 'five' } })
+  await expect(release()).rejects.toMatchObject({
+    message: expect.stringContaining(`the stored document of product ${corrupt} is corrupt`),
+  })
+  expect([await stored(corrupt), await stored(valid)]).toMatchObject([{ stock: 5 }, { stock: 5 }])
+  await change(corrupt, { $set: { price: 500 } })
+  expect(await release()).toEqual({ state: 'released' })
+  expect([await stored(corrupt), await stored(valid)]).toMatchObject([{ stock: 7 }, { stock: 7 }])
 })
 
 it('the queue pauses after a write conflict for as long as the batch took', async () => {
