@@ -1,16 +1,16 @@
 import type { BenchContext } from './context.ts'
-import { measureInTurn } from './rounds.ts'
+import type { Program } from './programs.ts'
+import { load, measureInTurn } from './rounds.ts'
 import { atMost, type Ratio, type Target } from './scenario.ts'
-import { type Summary, summarizeRatio } from './statistics.ts'
+import { type Measured, type Summary, summarizeRatio } from './statistics.ts'
 import { formatCount, loadRow } from './tables.ts'
-import { measureLoad, type Sample } from './wrk.ts'
 
 const pageSize = 20
 const farPageNumber = 1_000
 
 export interface List {
   name: string
-  url: string
+  program: Program
   token?: string
   pages: Pages
 }
@@ -43,19 +43,15 @@ export async function followCursors(url: string, path: string, token?: string): 
 
 /** Each connection sends one request after the other, so that the time of a request is connections ÷ rate. */
 export const summarizeTimeRatio = (
-  samples: readonly Sample[] = [],
-  baseline: readonly Sample[] = [],
+  samples: readonly Measured[] = [],
+  baseline: readonly Measured[] = [],
 ): Summary => summarizeRatio('perSecond', baseline, samples)
 
 /** Measures the first two pages of a list and a far one. The result has a ratio if the list has 1,000 pages. */
 export async function measurePages(context: BenchContext, list: List, connections: number) {
-  const { name, url, pages, token } = list
-  const reading = (path: string) => (seconds: number) =>
-    measureLoad(
-      url,
-      { workload: 'get', path, ...(token !== undefined && { token }) },
-      { connections, seconds },
-    )
+  const { name, program, pages, token } = list
+  const reading = (path: string) =>
+    load(program, { workload: 'get', path, ...(token !== undefined && { token }) }, { connections })
   const title = `${name}, ${connections} connection${connections === 1 ? '' : 's'}`
   const samples = await measureInTurn(context, title, {
     'page 1': reading(pages.first),

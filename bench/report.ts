@@ -60,7 +60,9 @@ const report = (
 
 Measured on ${new Date().toISOString().slice(0, 10)}. The load generator, the programs and MongoDB ran on one machine, so that you
 can repeat the measurement on a laptop. They therefore competed for its cores. **Read the ratios first**: they compare
-programs under the same conditions. The absolute numbers depend on the machine.
+programs under the same conditions. The absolute numbers depend on the machine. **CPU time** is that of the program and of MongoDB
+together, from the accounting of the operating system, divided by the number of requests. It depends less than a rate on
+what else the machine does, so that most targets are set for it.
 
 ![Requests per second of Trivet and its peers](performance.svg)
 
@@ -103,7 +105,8 @@ The peers are small programs in [bench/peers](../bench/peers). Each is as fast a
   ${options.warmUpSeconds} s, then ${options.rounds} rounds of ${options.seconds} s. Each measurement begins when MongoDB is idle.
 
 Each figure below is the median of the rounds, with the minimum and the maximum in brackets. "slowest" is the slowest response
-of all rounds.
+of all rounds. "round trips" are the commands that MongoDB received, and "journal waits" the writes that waited until they were durable,
+both per request, from \`serverStatus\`.
 
 ${completed.map(section).join('\n')}
 ## The machine

@@ -1,37 +1,57 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BenchContext } from './context.ts'
+import { type Cost, measureCost } from './cost.ts'
+import type { Program } from './programs.ts'
 import { formatCount } from './tables.ts'
-import type { Sample } from './wrk.ts'
+import { measureLoad, type Sample, type Workload } from './wrk.ts'
 
-/** Measures once, for this number of seconds. */
-export type Measure<T> = (seconds: number) => Promise<T>
+/** A load that is measured. */
+export interface Variant<T> {
+  /** The programs that carry out the requests. */
+  programs: readonly Pick<Program, 'pid'>[]
+  /** Measures once. */
+  measure(seconds: number): Promise<T>
+}
+
+/** The load of a workload on one program. `options.others` are the programs that help to carry out the requests. */
+export const load = (
+  program: Program,
+  workload: Workload,
+  options: { connections: number; expectedStatuses?: readonly number[]; others?: readonly Program[] },
+): Variant<Sample> => ({
+  programs: [program, ...(options.others ?? [])],
+  measure: (seconds) => measureLoad(program.url, workload, { ...options, seconds }),
+})
 
 /**
  * Measures variants in turn, A B A B A B, after a warm-up of each.
  * @returns the samples of each variant, by round
  */
-export async function measureInTurn<Variant extends string, T extends Sample>(
+export async function measureInTurn<Name extends string, T extends Sample>(
   context: BenchContext,
   title: string,
-  variants: Record<Variant, Measure<T>>,
-): Promise<Record<Variant, T[]>> {
+  variants: Record<Name, Variant<T>>,
+): Promise<Record<Name, (T & Cost)[]>> {
   const { rounds, seconds, warmUpSeconds } = context.options
-  const all = Object.entries(variants) as [Variant, Measure<T>][]
-  for (const [, measure] of all) await measure(warmUpSeconds)
-  const samples = Object.fromEntries(all.map(([variant]) => [variant, []])) as unknown as Record<Variant, T[]>
+  const all = Object.entries(variants) as [Name, Variant<T>][]
+  for (const [, { measure }] of all) await measure(warmUpSeconds)
+  const samples = Object.fromEntries(all.map(([name]) => [name, []])) as unknown as Record<Name, (T & Cost)[]>
   for (let round = 1; round <= rounds; round++) {
-    for (const [variant, measure] of all) {
+    for (const [name, { programs, measure }] of all) {
       await untilMongoIsIdle(context)
-      const sample = await measure(seconds)
-      samples[variant].push(sample)
-      context.log(`  ${title}, round ${round} of ${rounds}, ${variant}: ${describe(sample)}`)
+      const costOf = await measureCost(context, programs)
+      const load = await measure(seconds)
+      const sample = { ...load, ...(await costOf(load.requests)) }
+      samples[name].push(sample)
+      context.log(`  ${title}, round ${round} of ${rounds}, ${name}: ${describe(sample)}`)
     }
   }
   return samples
 }
 
-const describe = ({ perSecond, p50Ms, p99Ms, maxMs, refused }: Sample): string =>
+const describe = ({ cpuMicros, perSecond, p50Ms, p99Ms, maxMs, refused }: Sample & Cost): string =>
   [
+    `${formatCount(Math.round(cpuMicros))} µs of CPU time`,
     `${formatCount(Math.round(perSecond))} requests/s`,
     `p50 ${p50Ms.toFixed(1)} ms`,
     `p99 ${p99Ms.toFixed(1)} ms`,

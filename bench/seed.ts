@@ -37,6 +37,7 @@ const productDocument = (number: number, stock: number) => {
     price: 500 + (number % 10_000),
     stock,
     stocked: stock,
+    inStock: stock > 0,
     version: 1,
     contentVersion: 1,
     deleted: false,

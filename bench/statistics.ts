@@ -1,3 +1,4 @@
+import type { Cost } from './cost.ts'
 import type { Sample } from './wrk.ts'
 
 /** The median and the range of the values that several rounds measured. */
@@ -18,15 +19,17 @@ export function summarize(values: readonly number[]): Summary {
   }
 }
 
-export type Metric = 'perSecond' | 'p50Ms' | 'p99Ms'
+/** What a measurement of a load found. */
+export type Measured = Sample & Cost
+export type Metric = keyof Cost | 'perSecond' | 'p50Ms' | 'p99Ms'
 
-export const summarizeMetric = (metric: Metric, samples: readonly Sample[]): Summary =>
+export const summarizeMetric = (metric: Metric, samples: readonly Measured[]): Summary =>
   summarize(samples.map((sample) => sample[metric]))
 
 /** Divides within each round, because what slows the machine for a while slows both samples of a round. */
 export const summarizeRatio = (
   metric: Metric,
-  samples: readonly Sample[],
-  baseline: readonly Sample[],
+  samples: readonly Measured[],
+  baseline: readonly Measured[],
 ): Summary =>
   summarize(samples.map((sample, round) => sample[metric] / (baseline[round]?.[metric] ?? Number.NaN)))

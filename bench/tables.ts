@@ -1,5 +1,4 @@
-import { type Summary, summarizeMetric } from './statistics.ts'
-import type { Sample } from './wrk.ts'
+import { type Measured, type Metric, type Summary, summarizeMetric } from './statistics.ts'
 
 export interface Table {
   title: string
@@ -12,6 +11,7 @@ const decimals = (value: number, digits: number): string =>
 
 const formatRate = (value: number) => decimals(value, value < 100 ? 1 : 0)
 const formatTime = (value: number) => decimals(value, value < 10 ? 2 : value < 100 ? 1 : 0)
+const formatMicros = (value: number) => decimals(value, 0)
 
 /** @returns for example `1,799 (1,619–1,886)`: the median, then the range */
 const formatSummary =
@@ -24,12 +24,28 @@ export const formatTimes = formatSummary(formatTime)
 export const formatFactor = formatSummary((value) => decimals(value, 2))
 export const formatCount = (value: number): string => value.toLocaleString('en')
 
-export const loadColumns = ['requests/s', 'p50 ms', 'p99 ms', 'slowest ms'] as const
+export const loadColumns = [
+  'CPU µs',
+  'of the program',
+  'of mongod',
+  'round trips',
+  'journal waits',
+  'requests/s',
+  'p50 ms',
+  'p99 ms',
+  'slowest ms',
+] as const
 
 /** A label and a cell for each of `loadColumns`. */
-export function loadRow(label: string, samples: readonly Sample[]): string[] {
+export function loadRow(label: string, samples: readonly Measured[]): string[] {
+  const median = (metric: Metric) => summarizeMetric(metric, samples).median
   return [
     label,
+    formatSummary(formatMicros)(summarizeMetric('cpuMicros', samples)),
+    formatMicros(median('programMicros')),
+    formatMicros(median('mongodMicros')),
+    decimals(median('roundTrips'), 2),
+    decimals(median('journalWaits'), 2),
     formatRates(summarizeMetric('perSecond', samples)),
     formatTimes(summarizeMetric('p50Ms', samples)),
     formatTimes(summarizeMetric('p99Ms', samples)),
@@ -38,7 +54,7 @@ export function loadRow(label: string, samples: readonly Sample[]): string[] {
 }
 
 /** One row per variant of a measurement. */
-export const loadTable = (title: string, samples: Readonly<Record<string, readonly Sample[]>>): Table => ({
+export const loadTable = (title: string, samples: Readonly<Record<string, readonly Measured[]>>): Table => ({
   title,
   head: ['', ...loadColumns],
   rows: Object.entries(samples).map(([variant, rounds]) => loadRow(variant, rounds)),

@@ -13,6 +13,8 @@ export type Workload =
 
 /** The result of one run of wrk. Its percentiles are corrected for coordinated omission. */
 export interface Sample {
+  /** Responses with an expected status. */
+  requests: number
   /** Responses with a status of 2xx. */
   perSecond: number
   p50Ms: number
@@ -103,6 +105,7 @@ function sampleOf({ statuses, requests, microseconds, p50, p99, max }: Report): 
       ? requests
       : counted.reduce((sum, [status, count]) => (isSuccess(status) ? sum + count : sum), 0)
   return {
+    requests,
     perSecond: successes / (microseconds / 1e6),
     p50Ms: p50 / 1e3,
     p99Ms: p99 / 1e3,

@@ -4,13 +4,12 @@ import type { BenchContext } from '../context.ts'
 import { registerCustomers, signIn } from '../customers.ts'
 import { followCursors, type List, measurePages, summarizeTimeRatio } from '../pages.ts'
 import { admin } from '../programs.ts'
-import { measureInTurn } from '../rounds.ts'
+import { load, measureInTurn } from '../rounds.ts'
 import { atMost, type Scenario } from '../scenario.ts'
 import { seedOrders, seedProducts } from '../seed.ts'
 import { checkSeedForm } from '../seed-check.ts'
 import { type RunningShop, startShop } from '../shop.ts'
 import { formatCount, loadColumns, loadRow } from '../tables.ts'
-import { measureLoad } from '../wrk.ts'
 
 const sizes = { full: [1_000, 10_000, 100_000, 1_000_000], quick: [1_000, 30_000] }
 /** One order in 33 belongs to the same customer, so that a million orders give that customer more than a thousand pages. */
@@ -33,8 +32,7 @@ them.`,
       Object.fromEntries(
         [...shops].map(([size, { program }]) => [
           `${formatCount(size)} products`,
-          (seconds: number) =>
-            measureLoad(program.url, { workload: 'product', products: size }, { connections: 64, seconds }),
+          load(program, { workload: 'product', products: size }, { connections: 64 }),
         ]),
       ),
     )
@@ -91,7 +89,7 @@ async function startShops(context: BenchContext): Promise<Map<number, RunningSho
 
 const productList = async ([size, { program }]: [number, RunningShop]): Promise<List> => ({
   name: `${formatCount(size)} products`,
-  url: program.url,
+  program,
   pages: await followCursors(program.url, '/products'),
 })
 
@@ -101,7 +99,8 @@ async function orderLists(
   orders: number,
 ): Promise<List[]> {
   if (!shop) return []
-  const { url } = shop.program
+  const { program } = shop
+  const { url } = program
   context.log(`  inserting ${formatCount(orders)} orders ...`)
   const [customer] = await registerCustomers(url, 1)
   if (!customer) return []
@@ -112,13 +111,13 @@ async function orderLists(
   return [
     {
       name: `orders of one customer (of ${formatCount(orders)})`,
-      url,
+      program,
       token,
       pages: await followCursors(url, '/orders', token),
     },
     {
       name: `all ${formatCount(orders)} orders`,
-      url,
+      program,
       token: adminToken,
       pages: await followCursors(url, '/orders', adminToken),
     },

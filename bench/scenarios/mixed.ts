@@ -1,10 +1,10 @@
 import { writeBuyerTokens } from '../customers.ts'
-import { measureInTurn } from '../rounds.ts'
+import type { Program } from '../programs.ts'
+import { load, measureInTurn } from '../rounds.ts'
 import type { Scenario } from '../scenario.ts'
 import { catalogueSize, startPeerShop, startShop } from '../shop.ts'
 import { summarizeRatio } from '../statistics.ts'
 import { loadTable } from '../tables.ts'
-import { measureLoad } from '../wrk.ts'
 
 export const mixed: Scenario = {
   name: 'mixed',
@@ -15,16 +15,19 @@ export const mixed: Scenario = {
     const shop = await startShop(context, 'mixed')
     const peer = await startPeerShop(context, 'transaction-per-order')
     const tokens = await writeBuyerTokens(context, shop.program.url)
-    const loading =
-      ({ url }: { url: string }) =>
-      (seconds: number) =>
-        measureLoad(url, { workload: 'mixed', products: catalogueSize, tokens }, { connections: 64, seconds })
+    const loading = (program: Program) =>
+      load(program, { workload: 'mixed', products: catalogueSize, tokens }, { connections: 64 })
     const samples = await measureInTurn(context, 'reads and orders', {
       Trivet: loading(shop.program),
       'transaction per order': loading(peer.program),
     })
     return {
       ratios: [
+        {
+          label:
+            'CPU time of a request, 90 % reads and 10 % orders, 64 connections: transaction per order ÷ Trivet',
+          ratio: summarizeRatio('cpuMicros', samples['transaction per order'], samples.Trivet),
+        },
         {
           label: 'requests/s, 90 % reads and 10 % orders, 64 connections: Trivet ÷ transaction per order',
           ratio: summarizeRatio('perSecond', samples.Trivet, samples['transaction per order']),

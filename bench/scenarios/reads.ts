@@ -1,13 +1,12 @@
-import { startPeer } from '../programs.ts'
-import { measureInTurn } from '../rounds.ts'
-import { atLeast, type Scenario, type ScenarioResult } from '../scenario.ts'
+import { type Program, startPeer } from '../programs.ts'
+import { load, measureInTurn } from '../rounds.ts'
+import { atLeast, atMost, type Scenario, type ScenarioResult } from '../scenario.ts'
 import { catalogueSize, startShop } from '../shop.ts'
-import { summarizeMetric, summarizeRatio } from '../statistics.ts'
+import { type Measured, type Metric, summarizeMetric, summarizeRatio } from '../statistics.ts'
 import { formatRates, loadTable } from '../tables.ts'
-import { measureLoad, type Sample } from '../wrk.ts'
 
 type Variant = 'Trivet' | 'hand-written' | 'Express with mongoose'
-type Samples = Record<Variant, Sample[]>
+type Samples = Record<Variant, Measured[]>
 /** Samples of Trivet and the hand-written program, by the number of connections. */
 type SamplesByConnections = ReadonlyMap<number, Omit<Samples, 'Express with mongoose'>>
 
@@ -22,13 +21,14 @@ export const reads: Scenario = {
     'Each request reads a random one of 10,000 products. All programs read the same collection. The hand-written program shows the limit of one query per request.',
   async run(context) {
     const shop = await startShop(context, 'reads')
-    const urls: Record<Variant, string> = {
-      Trivet: shop.program.url,
-      'hand-written': (await startPeer(context, 'hand-written', `${shop.database}_product`)).url,
-      'Express with mongoose': (await startPeer(context, 'express-mongoose', `${shop.database}_product`)).url,
+    const programs: Record<Variant, Program> = {
+      Trivet: shop.program,
+      'hand-written': await startPeer(context, 'hand-written', `${shop.database}_product`),
+      'Express with mongoose': await startPeer(context, 'express-mongoose', `${shop.database}_product`),
     }
-    const reading = (variant: Variant, connections: number) => (seconds: number) =>
-      measureLoad(urls[variant], { workload: 'product', products: catalogueSize }, { connections, seconds })
+    const workload = { workload: 'product', products: catalogueSize } as const
+    const reading = (variant: Variant, connections: number) =>
+      load(programs[variant], workload, { connections })
     const measureAll = (connections: number) =>
       measureInTurn(context, titleOf(connections), {
         Trivet: reading('Trivet', connections),
@@ -54,27 +54,49 @@ export const reads: Scenario = {
 }
 
 function compare(at64: Samples, at1: Samples, byConnections: SamplesByConnections): ScenarioResult {
-  const ratio = (samples: Samples, peer: Variant) =>
-    summarizeRatio('perSecond', samples.Trivet, samples[peer])
+  const times = (samples: Samples, peer: Variant, metric: Metric) =>
+    summarizeRatio(metric, samples.Trivet, samples[peer])
+  const lessCpuTime = (samples: Samples, peer: Variant) =>
+    summarizeRatio('cpuMicros', samples[peer], samples.Trivet)
+  const peers = ['hand-written', 'Express with mongoose'] as const
+  const cpuAt1 = times(at1, 'hand-written', 'cpuMicros')
+  const p50At1 = times(at1, 'hand-written', 'p50Ms')
   return {
     ratios: [
-      {
-        label: 'reads/s by id, 64 connections: Trivet ÷ hand-written',
-        ratio: ratio(at64, 'hand-written'),
-      },
-      {
-        label: 'reads/s by id, 64 connections: Trivet ÷ Express with mongoose',
-        ratio: ratio(at64, 'Express with mongoose'),
-      },
-      { label: 'reads/s by id, 1 connection: Trivet ÷ hand-written', ratio: ratio(at1, 'hand-written') },
-      {
-        label: 'reads/s by id, 1 connection: Trivet ÷ Express with mongoose',
-        ratio: ratio(at1, 'Express with mongoose'),
-      },
+      ...peers.map((peer) => ({
+        label: `CPU time of a read by id, 64 connections: ${peer} ÷ Trivet`,
+        ratio: lessCpuTime(at64, peer),
+      })),
+      ...peers.map((peer) => ({
+        label: `CPU time of a read by id, 1 connection: Trivet ÷ ${peer}`,
+        ratio: times(at1, peer, 'cpuMicros'),
+      })),
+      ...peers.map((peer) => ({
+        label: `p50 of a read by id, 1 connection: Trivet ÷ ${peer}`,
+        ratio: times(at1, peer, 'p50Ms'),
+      })),
+      ...peers.map((peer) => ({
+        label: `reads/s by id, 64 connections: Trivet ÷ ${peer}`,
+        ratio: times(at64, peer, 'perSecond'),
+      })),
+      ...peers.map((peer) => ({
+        label: `reads/s by id, 1 connection: Trivet ÷ ${peer}`,
+        ratio: times(at1, peer, 'perSecond'),
+      })),
     ],
     targets: [
-      atLeast('Reads by id, 64 connections: Trivet ÷ hand-written', 4, ratio(at64, 'hand-written')),
-      atLeast('Reads by id, 1 connection: Trivet ÷ hand-written', 0.8, ratio(at1, 'hand-written')),
+      atLeast(
+        'CPU time of a read by id, 64 connections: hand-written ÷ Trivet',
+        6.5,
+        lessCpuTime(at64, 'hand-written'),
+      ),
+      atMost('CPU time of a read by id, 1 connection: Trivet ÷ hand-written', 1.2, cpuAt1),
+      atMost('p50 of a read by id, 1 connection: Trivet ÷ hand-written', 1.15, p50At1),
+      atLeast(
+        'Reads/s by id, 64 connections: Trivet ÷ hand-written',
+        4,
+        times(at64, 'hand-written', 'perSecond'),
+      ),
     ],
     tables: [
       loadTable('64 connections', at64),

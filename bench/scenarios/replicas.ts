@@ -1,11 +1,11 @@
 import { writeBuyerTokens } from '../customers.ts'
-import { startTrivet } from '../programs.ts'
-import { measureInTurn } from '../rounds.ts'
+import { type Program, startTrivet } from '../programs.ts'
+import { load, measureInTurn } from '../rounds.ts'
 import { atLeast, type Scenario } from '../scenario.ts'
 import { startShop } from '../shop.ts'
 import { summarizeRatio } from '../statistics.ts'
 import { loadTable } from '../tables.ts'
-import { measureLoad, type Sample } from '../wrk.ts'
+import type { Sample } from '../wrk.ts'
 
 /** The 64 connections are divided among the three replicas. */
 const connectionsPerReplica = [22, 21, 21]
@@ -20,27 +20,38 @@ Replicas do not coordinate with each other, so their transactions conflict in Mo
 conflicts. The processes are the same in both cases.`,
   async run(context) {
     const first = await startShop(context, 'replicas')
-    const urls = [first.program.url]
-    while (urls.length < connectionsPerReplica.length)
-      urls.push((await startTrivet(context, first.database)).url)
+    const programs = [first.program]
+    while (programs.length < connectionsPerReplica.length)
+      programs.push(await startTrivet(context, first.database))
     const tokens = await writeBuyerTokens(context, first.program.url)
-    const order = (url: string, connections: number, seconds: number) =>
-      measureLoad(url, { workload: 'order', products: 1, tokens }, { connections, seconds })
+    const ordering = (program: Program, connections: number) =>
+      load(program, { workload: 'order', products: 1, tokens }, { connections })
 
     // With a third of the load, the warm-up of the measurement would be too short.
-    for (const url of urls) await order(url, 64, context.options.warmUpSeconds)
+    for (const program of programs) await ordering(program, 64).measure(context.options.warmUpSeconds)
     const samples = await measureInTurn(context, 'orders of one product', {
-      'one replica': (seconds) => order(first.program.url, 64, seconds),
-      'three replicas': async (seconds) =>
-        combine(
-          await Promise.all(
-            urls.map((url, replica) => order(url, connectionsPerReplica[replica] ?? 0, seconds)),
+      'one replica': ordering(first.program, 64),
+      'three replicas': {
+        programs,
+        measure: async (seconds) =>
+          combine(
+            await Promise.all(
+              programs.map((program, replica) =>
+                ordering(program, connectionsPerReplica[replica] ?? 0).measure(seconds),
+              ),
+            ),
           ),
-        ),
+      },
     })
     const ratio = summarizeRatio('perSecond', samples['three replicas'], samples['one replica'])
     return {
-      ratios: [{ label: 'orders/s of one product, 64 buyers: three replicas ÷ one', ratio }],
+      ratios: [
+        {
+          label: 'CPU time of an order of one product, 64 buyers: three replicas ÷ one',
+          ratio: summarizeRatio('cpuMicros', samples['three replicas'], samples['one replica']),
+        },
+        { label: 'orders/s of one product, 64 buyers: three replicas ÷ one', ratio },
+      ],
       targets: [atLeast('Orders of one product, 64 buyers: three replicas ÷ one', 0.7, ratio)],
       tables: [loadTable('Orders of one product, 64 buyers', samples)],
       notes: [],
@@ -50,10 +61,11 @@ conflicts. The processes are the same in both cases.`,
 
 /** Adds the rates, and takes the worst latencies. */
 function combine(samples: readonly Sample[]): Sample {
-  const sum = (metric: 'perSecond' | 'refused') =>
+  const sum = (metric: 'requests' | 'perSecond' | 'refused') =>
     samples.reduce((total, sample) => total + sample[metric], 0)
   const worst = (metric: 'p50Ms' | 'p99Ms' | 'maxMs') => Math.max(...samples.map((sample) => sample[metric]))
   return {
+    requests: sum('requests'),
     perSecond: sum('perSecond'),
     refused: sum('refused'),
     p50Ms: worst('p50Ms'),

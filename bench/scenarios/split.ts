@@ -1,10 +1,10 @@
 import { writeBuyerTokens } from '../customers.ts'
-import { measureInTurn } from '../rounds.ts'
+import type { Program } from '../programs.ts'
+import { load, measureInTurn } from '../rounds.ts'
 import type { Scenario } from '../scenario.ts'
 import { catalogueSize, startShop, startSplitShop } from '../shop.ts'
 import { type Metric, summarizeRatio } from '../statistics.ts'
 import { loadTable } from '../tables.ts'
-import { measureLoad } from '../wrk.ts'
 
 export const split: Scenario = {
   name: 'split',
@@ -18,29 +18,37 @@ the cores of one machine here. On several machines, three processes would have m
     const oneTokens = await writeBuyerTokens(context, one.program.url)
     const threeTokens = await writeBuyerTokens(context, three.programs.auth.url)
 
-    const ordering =
-      (url: string, tokens: string, products: number, connections: number) => (seconds: number) =>
-        measureLoad(url, { workload: 'order', products, tokens }, { connections, seconds })
-    const measureOrders = (title: string, products: number, connections: number) =>
-      measureInTurn(context, title, {
-        'one process': ordering(one.program.url, oneTokens, products, connections),
-        'three processes': ordering(three.programs.order.url, threeTokens, products, connections),
+    const { order, product } = three.programs
+    const measureOrders = (title: string, products: number, connections: number) => {
+      const workload = { workload: 'order', products } as const
+      return measureInTurn(context, title, {
+        'one process': load(one.program, { ...workload, tokens: oneTokens }, { connections }),
+        'three processes': load(
+          order,
+          { ...workload, tokens: threeTokens },
+          { connections, others: [product] },
+        ),
       })
-    const reading = (url: string) => (seconds: number) =>
-      measureLoad(url, { workload: 'product', products: catalogueSize }, { connections: 64, seconds })
+    }
+    const reading = (program: Program) =>
+      load(program, { workload: 'product', products: catalogueSize }, { connections: 64 })
 
     const oneProduct = await measureOrders('orders of one product, 64 connections', 1, 64)
     const randomProducts = await measureOrders('orders of random products, 64 connections', catalogueSize, 64)
     const oneConnection = await measureOrders('orders of random products, 1 connection', catalogueSize, 1)
     const reads = await measureInTurn(context, 'reads, 64 connections', {
-      'one process': reading(one.program.url),
-      'three processes': reading(three.programs.product.url),
+      'one process': reading(one.program),
+      'three processes': reading(product),
     })
 
     const ratio = (samples: typeof reads, metric: Metric) =>
       summarizeRatio(metric, samples['three processes'], samples['one process'])
     return {
       ratios: [
+        {
+          label: 'CPU time of an order of 10,000 products, 64 connections: three processes ÷ one',
+          ratio: ratio(randomProducts, 'cpuMicros'),
+        },
         {
           label: 'orders/s of one product, 64 connections: three processes ÷ one',
           ratio: ratio(oneProduct, 'perSecond'),

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BenchContext } from '../context.ts'
+import { cpuMicrosOf } from '../cost.ts'
 import { writeBuyerTokens } from '../customers.ts'
 import { type Program, startTrivet } from '../programs.ts'
 import { below, type Scenario } from '../scenario.ts'
@@ -23,10 +24,12 @@ the resident memory of one process with all modules, as \`ps\` reports it.`,
     const { database, program: firstProgram } = await startShop(context, 'startup')
     await firstProgram.stop()
     const readyAfterMs: number[] = []
+    const cpuMs: number[] = []
     const idleMegabytes: number[] = []
     const start = async (): Promise<Program> => {
       const program = await startTrivet(context, database)
       readyAfterMs.push(program.readyAfterMs)
+      cpuMs.push((await cpuMicrosOf(program.pid)) / 1_000)
       context.log(
         `  start ${readyAfterMs.length} of ${starts}: ready after ${Math.round(program.readyAfterMs)} ms`,
       )
@@ -51,6 +54,7 @@ the resident memory of one process with all modules, as \`ps\` reports it.`,
           head: ['', 'measured'],
           rows: [
             [`from start to ready, ms (${starts} starts)`, formatTimes(ready)],
+            [`CPU time of the program until then, ms (${starts} starts)`, formatTimes(summarize(cpuMs))],
             [`idle, ${idleAfterSeconds} s later, MB (${starts} starts)`, formatTimes(idle)],
             ...memoryRows,
           ],
