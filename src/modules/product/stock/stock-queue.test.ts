@@ -142,6 +142,18 @@ it('the stock is read again before a reserve is refused whose batch writes only 
   expect(await stored(productId)).toMatchObject({ stock: 1 })
 })
 
+it('a refusal names only the products whose stock does not suffice', async () => {
+  const [sufficient, short] = await Promise.all([product(2), product(1)])
+  const lines = [sufficient, short].map((productId) => ({ productId, quantity: 2 }))
+  expect(await port.reserve({ orderId: newOrderId(), lines }, call(timeoutMs))).toEqual({
+    state: 'rejected',
+    rejection: {
+      code: 'insufficient_stock',
+      items: [{ productId: short, requested: 2, available: 1 }],
+    },
+  })
+})
+
 it('a reserve does not get the stock of a release that comes later in the same batch', async () => {
   const productId = await product(8)
   const orderId = newOrderId()
