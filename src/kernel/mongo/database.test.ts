@@ -8,6 +8,7 @@ import { type Counter, callOf, useCounters } from '#test/support/counters.ts'
 import { createGate } from '#test/support/gate.ts'
 import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
 import { isDuplicateKey } from './errors.ts'
+import { sendWrites } from './write-commands.ts'
 
 const shop = useCounters()
 
@@ -193,9 +194,8 @@ describe('the loss of the server', () => {
     let reading = 0
     let writing = 0
     const bought = Array.from({ length: 8 }, (_, n) =>
-      transaction('test', callOf(20_000), async (session) => {
-        const collection = connection.collection<Counter>('counters')
-        await collection.findOne({ _id: 'a' }, { session })
+      transaction('test', callOf(20_000), async (session, maxTimeMS) => {
+        await connection.collection<Counter>('counters').findOne({ _id: 'a' }, { session })
         reading += 1
         if (reading === 8) {
           proxy.freeze()
@@ -203,7 +203,8 @@ describe('the loss of the server', () => {
         }
         await allHaveRead.pass()
         // When the first connection fails, the driver closes the others, and labels their errors less precisely.
-        const inserted = collection.insertMany([{ _id: `a${n}`, n }], { session })
+        const insert = { insert: 'counters', documents: [{ _id: `a${n}`, n }] }
+        const inserted = sendWrites(connection, insert, { session, maxTimeMS, ordered: true })
         writing += 1
         if (writing === 8) allAreWriting.open()
         await inserted

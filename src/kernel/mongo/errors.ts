@@ -21,33 +21,6 @@ export const isMissingIndex = (error: unknown): boolean =>
 export const isTimeLimit = (error: unknown): boolean =>
   error instanceof mongoose.mongo.MongoServerError && error.code === maxTimeExpired
 
-/**
- * Waits for an unordered bulk write and returns the failures of single operations, by their position in the bulk write. All
- * other operations took effect.
- * @throws every other error unchanged, and also a write concern that was not met
- */
-export async function bulkWriteFailures(
-  write: Promise<unknown>,
-): Promise<{ failures: ReadonlyMap<number, mongoose.mongo.MongoServerError>; matchedCount: number }> {
-  try {
-    const result = (await write) as Partial<mongoose.mongo.BulkWriteResult> | undefined
-    return { failures: new Map(), matchedCount: result?.matchedCount ?? 0 }
-  } catch (error) {
-    if (!(error instanceof mongoose.mongo.MongoBulkWriteError)) throw error
-    const failures = [error.writeErrors].flat()
-    if (failures.length === 0 || error.result.getWriteConcernError()) throw error
-    return {
-      failures: new Map(
-        failures.map(({ index, code, errmsg }) => [
-          index,
-          new mongoose.mongo.MongoServerError({ message: errmsg ?? '', code }),
-        ]),
-      ),
-      matchedCount: error.result.matchedCount,
-    }
-  }
-}
-
 /** Whether a write failed because a document with the same `_id` exists. */
 export const isDuplicateId = (error: mongoose.mongo.MongoServerError): boolean =>
   isDuplicateKey(error) && error.message.includes(' index: _id_ ')
@@ -76,8 +49,7 @@ export const isSocketError = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && /^(E[A-Z]+|ERR_(SOCKET|STREAM)_\w+)$/.test(String(error.code))
 
 /** Whether an operation failed because the database is unavailable, and not because the operation was wrong. */
-export function isUnavailable(thrown: unknown): boolean {
-  const error = unwrapBulkError(thrown)
+export function isUnavailable(error: unknown): boolean {
   if (isSocketError(error)) return true
   // The write was applied on the primary, and can still be rolled back.
   if (error instanceof mongoose.mongo.MongoWriteConcernError) return true
@@ -94,20 +66,10 @@ export function isUnavailable(thrown: unknown): boolean {
  * driver labels such errors, except on a connection that it closed because of another operation's failure. An unknown outcome
  * of a commit has a different label.
  */
-export function isTransientAbort(thrown: unknown): boolean {
-  const error = unwrapBulkError(thrown)
+export function isTransientAbort(error: unknown): boolean {
   if (isSocketError(error)) return true
   if (hasLabel(error, 'TransientTransactionError')) return true
   return (
     error instanceof mongoose.mongo.MongoNetworkError && !hasLabel(error, 'UnknownTransactionCommitResult')
   )
-}
-
-/**
- * Returns the cause of a bulk write's failure. A bulk write (`insertMany`, `bulkWrite`) wraps each cause, such as a lost
- * connection, in a server error without a code.
- */
-function unwrapBulkError(error: unknown): unknown {
-  const cause = error instanceof mongoose.mongo.MongoBulkWriteError ? error.errorResponse : undefined
-  return cause instanceof mongoose.mongo.MongoError ? cause : error
 }

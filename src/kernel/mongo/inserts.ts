@@ -21,16 +21,3 @@ export async function insertOne<Document>(
   await model.collection.insertOne(plain, options)
   return plain as Document
 }
-
-/**
- * Inserts documents in one command, without casting or validation: the caller builds them from validated data. Fields that
- * are undefined are left out.
- */
-export async function insertMany<Document extends { _id: unknown }>(
-  model: mongoose.Model<Document>,
-  documents: readonly Document[],
-  options: { maxTimeMS: number; session?: mongoose.ClientSession; ordered?: boolean },
-): Promise<void> {
-  const plain = documents as readonly mongoose.mongo.OptionalUnlessRequiredId<Document>[]
-  await model.collection.insertMany([...plain], { ...options, ignoreUndefined: true })
-}

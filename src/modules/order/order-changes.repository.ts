@@ -4,13 +4,15 @@ import { batched, type QueuedRequest } from '#kernel/batching.ts'
 import { type Call, shortenDeadline } from '#kernel/call.ts'
 import { dependencyUnavailable } from '#kernel/errors.ts'
 import type { Database } from '#kernel/mongo/database.ts'
-import { bulkWriteFailures, isUnavailable } from '#kernel/mongo/errors.ts'
+import { isUnavailable } from '#kernel/mongo/errors.ts'
+import { sendWrites } from '#kernel/mongo/write-commands.ts'
 import { batchMetrics } from '#kernel/queue-metrics.ts'
 import { splitOnFailure } from '#kernel/split-on-failure.ts'
 import type { Order } from './order.ts'
-import { type OrderDocument, orderCollection, orderModel } from './order-document.repository.ts'
+import { type OrderDocument, orderModel } from './order-document.repository.ts'
 
-export const maxOrdersPerCommand = 500
+// A line has a kilobyte at most, and a command 16 MiB.
+export const maxLinesPerCommand = 1_000
 export const maxWaitingOrders = 2_000
 export const writeTimeoutMs = 2_000
 
@@ -34,7 +36,8 @@ export function createCompareAndSet(database: Database): CompareAndSet {
     name: 'the orders to be changed',
     maxConcurrent: 1,
     maxWaiting: maxWaitingOrders,
-    maxBatchWeight: maxOrdersPerCommand,
+    maxBatchWeight: maxLinesPerCommand,
+    weightOf: ({ next }: OrderChange) => next.lines.length,
     metrics: batchMetrics(database.metrics, 'orders.change'),
   }
   return batched<OrderChange, Order | undefined>(
@@ -53,18 +56,11 @@ async function writeBatch(
   // Causal consistency makes the read below see at least these writes, even if another server became primary in between.
   const session = await database.connection.startSession({ causalConsistency: true })
   try {
-    const writes = changes.map(updateOf)
-    const { failures, matchedCount } = await database.run('orders.change', within, (maxTimeMS) =>
-      bulkWriteFailures(
-        orderCollection(database).bulkWrite(writes, {
-          session,
-          maxTimeMS,
-          ordered: false,
-          ignoreUndefined: true,
-        }),
-      ),
+    const command = { update: orderModel(database).collection.name, updates: changes.map(updateOf) }
+    const { failures, count } = await database.run('orders.change', within, (maxTimeMS) =>
+      sendWrites(database.connection, command, { session, maxTimeMS, ordered: false }),
     )
-    if (matchedCount === changes.length) return changes.map(({ next }) => next)
+    if (count === changes.length) return changes.map(({ next }) => next)
     // MongoDB reports how many changes were lost, but not which ones. The stored ids of steps tell them apart.
     const filter = { $or: changes.map(({ next }) => ({ userId: next.userId, _id: next.orderId })) }
     const stored = await database.run('orders.verify', within, (maxTimeMS) =>
@@ -93,37 +89,30 @@ const stepIdsOf = ({ steps, stepId }: OrderDocument): (string | undefined)[] =>
   Array.isArray(steps) ? [...steps.map((step) => step?.id), stepId] : [stepId]
 
 /** Sets every field that a change may touch. */
-const updateOf = ({
-  stepId,
-  statusChangedBy: by,
-  expected,
-  next,
-}: OrderChange): mongoose.mongo.AnyBulkWriteOperation<OrderDocument> => {
+const updateOf = ({ stepId, statusChangedBy: by, expected, next }: OrderChange) => {
   const { lines, totalAmount, currency, status, version, isUndone, confirmation, rejection, updatedAt } = next
   const leaseUntil = new Date(next.leaseUntil)
   return {
-    updateOne: {
-      filter: { userId: new Types.ObjectId(next.userId), _id: new Types.ObjectId(next.orderId), ...expected },
-      hint: { _id: 1 },
-      update: {
-        $set: {
-          ...{
-            lines,
-            totalAmount,
-            currency,
-            status,
-            version,
-            confirmation,
-            rejection,
-            leaseUntil,
-            updatedAt,
-          },
-          ...(isUndone && { undo: true }),
-          ...(by === undefined && { stepId }),
+    q: { userId: new Types.ObjectId(next.userId), _id: new Types.ObjectId(next.orderId), ...expected },
+    hint: { _id: 1 },
+    u: {
+      $set: {
+        ...{
+          lines,
+          totalAmount,
+          currency,
+          status,
+          version,
+          confirmation,
+          rejection,
+          leaseUntil,
+          updatedAt,
         },
-        ...(by !== undefined && { $push: { steps: { id: stepId, status, at: updatedAt, by } } }),
-        ...(next.key === undefined && { $unset: { key: 1 } }),
+        ...(isUndone && { undo: true }),
+        ...(by === undefined && { stepId }),
       },
+      ...(by !== undefined && { $push: { steps: { id: stepId, status, at: updatedAt, by } } }),
+      ...(next.key === undefined && { $unset: { key: 1 } }),
     },
   }
 }

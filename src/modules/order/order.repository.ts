@@ -4,8 +4,8 @@ import { batched } from '#kernel/batching.ts'
 import { type Call, shortenDeadline } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { Database } from '#kernel/mongo/database.ts'
-import { bulkWriteFailures, isDuplicateId, isDuplicateKey } from '#kernel/mongo/errors.ts'
-import { insertMany } from '#kernel/mongo/inserts.ts'
+import { isDuplicateId, isDuplicateKey } from '#kernel/mongo/errors.ts'
+import { sendWrites } from '#kernel/mongo/write-commands.ts'
 import { batchMetrics } from '#kernel/queue-metrics.ts'
 import { splitOnFailure } from '#kernel/split-on-failure.ts'
 import type { HeldLine, Line, Rejection } from '../product/contract.ts'
@@ -13,7 +13,7 @@ import type { Order, StatusChange } from './order.ts'
 import {
   type CompareAndSet,
   createCompareAndSet,
-  maxOrdersPerCommand,
+  maxLinesPerCommand,
   maxWaitingOrders,
   type OrderChange,
   writeErrorOf,
@@ -75,7 +75,8 @@ function createInsert(database: Database, count: ReturnType<typeof createTransit
       name: 'the orders to be stored',
       maxConcurrent: 2,
       maxWaiting: maxWaitingOrders,
-      maxBatchWeight: maxOrdersPerCommand,
+      maxBatchWeight: maxLinesPerCommand,
+      weightOf: ({ lines }) => lines.length,
       metrics: batchMetrics(database.metrics, 'orders.insert'),
     },
     splitOnFailure(async (batch, call) => {
@@ -83,7 +84,12 @@ function createInsert(database: Database, count: ReturnType<typeof createTransit
       const { failures } = await database.run(
         'orders.insert',
         shortenDeadline(call, writeTimeoutMs),
-        (maxTimeMS) => bulkWriteFailures(insertMany(orders, documents, { maxTimeMS, ordered: false })),
+        (maxTimeMS) =>
+          sendWrites(
+            database.connection,
+            { insert: orders.collection.name, documents },
+            { maxTimeMS, ordered: false },
+          ),
       )
       return documents.map((document, at) => {
         const failure = failures.get(at)

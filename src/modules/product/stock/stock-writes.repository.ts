@@ -1,6 +1,7 @@
-import { type ClientSession, Types } from 'mongoose'
-import { insertMany } from '#kernel/mongo/inserts.ts'
+import type mongoose from 'mongoose'
+import { Types } from 'mongoose'
 import { StaleDecision } from '#kernel/mongo/transaction.ts'
+import { sendWrites, type WriteCommand } from '#kernel/mongo/write-commands.ts'
 import type { Product } from '../product.ts'
 import type { KeyedAnswer, LedgerEntry, ProductBooks, ProductChange, ReservationRecord } from './stock.ts'
 import type { StockModels } from './stock-documents.repository.ts'
@@ -10,62 +11,64 @@ import { createStockReads } from './stock-reads.repository.ts'
 export type StockTransaction = ReturnType<typeof createStockTransaction>
 
 interface WriteOptions {
-  session: ClientSession
+  session: mongoose.ClientSession
   maxTimeMS: number
 }
 
 export function createStockTransaction(models: StockModels, options: WriteOptions) {
+  const { products, ledger, answers } = models
+  /**
+   * Sends writes of which none may fail.
+   * @returns the number of documents that they wrote
+   */
+  const write: SendAll = async (command) => {
+    const { count, failures } = await sendWrites(products.db, command, { ...options, ordered: true })
+    for (const failure of failures.values()) throw failure
+    return count
+  }
   return {
     ...createStockReads(models, (read) => read(options)),
-    ...createProductWrites(models, options),
-    ...createReservationWrites(models, options),
+    ...createProductWrites(models, options, write),
+    ...createReservationWrites(models, options, write),
 
     async addLedgerEntries(entries: readonly LedgerEntry[], at: Date): Promise<void> {
-      await insertMany(
-        models.ledger,
-        entries.map(({ productId, ...entry }) => ({
-          _id: new Types.ObjectId(),
-          productId: new Types.ObjectId(productId),
-          ...entry,
-          at,
-        })),
-        options,
-      )
+      const documents = entries.map(({ productId, ...entry }) => ({
+        _id: new Types.ObjectId(),
+        productId: new Types.ObjectId(productId),
+        ...entry,
+        at,
+      }))
+      await write({ insert: ledger.collection.name, documents })
     },
 
-    async addKeyedAnswers(answers: readonly (KeyedAnswer & { id: string })[], at: Date): Promise<void> {
-      await insertMany(
-        models.answers,
-        answers.map(({ id, ...answer }) => ({ _id: id, ...answer, at })),
-        options,
-      )
+    async addKeyedAnswers(added: readonly (KeyedAnswer & { id: string })[], at: Date): Promise<void> {
+      const documents = added.map(({ id, ...answer }) => ({ _id: id, ...answer, at }))
+      await write({ insert: answers.collection.name, documents })
     },
   }
 }
 
-function createProductWrites({ products }: StockModels, options: WriteOptions) {
+type SendAll = (command: WriteCommand) => Promise<number>
+
+function createProductWrites({ products }: StockModels, options: WriteOptions, write: SendAll) {
+  const { name } = products.collection
   return {
     /** @throws StaleDecision if a stored product is not as its change requires */
     async changeProducts(changes: readonly ProductChange[]): Promise<void> {
-      const updates = changes.map((change) => ({ updateOne: toUpdate(change) }))
-      const { matchedCount } = await products.collection.bulkWrite(updates, options)
-      if (matchedCount !== changes.length) {
+      if ((await write({ update: name, updates: changes.map(toUpdate) })) !== changes.length) {
         throw new StaleDecision('a stored product is not as the stock batch requires')
       }
     },
 
     async addProducts(newProducts: readonly Product[]): Promise<void> {
-      await insertMany(
-        products,
-        newProducts.map(({ productId, ...product }) => ({
-          _id: new Types.ObjectId(productId),
-          ...product,
-          stocked: product.stock,
-          inStock: product.stock > 0,
-          deleted: false,
-        })),
-        options,
-      )
+      const documents = newProducts.map(({ productId, ...product }) => ({
+        _id: new Types.ObjectId(productId),
+        ...product,
+        stocked: product.stock,
+        inStock: product.stock > 0,
+        deleted: false,
+      }))
+      await write({ insert: name, documents })
     },
 
     /**
@@ -100,14 +103,14 @@ function toUpdate(change: ProductChange) {
     ? { $gte: Math.max(requiredStock, 1 - stockChange) }
     : { $eq: before.stock, ...(requiredStock > 0 && { $gte: requiredStock }) }
   return {
-    filter: {
+    q: {
       _id: new Types.ObjectId(before.productId),
       ...(requiresVersion && { version: before.version }),
       ...(requiresContent && { name: before.name, price: before.price, deleted: false }),
       stock: storedStock,
     },
     hint: { _id: 1 },
-    update: {
+    u: {
       $inc: {
         stock: stockChange,
         stocked: stockedChange,
@@ -121,19 +124,16 @@ function toUpdate(change: ProductChange) {
   }
 }
 
-function createReservationWrites({ reservations }: StockModels, options: WriteOptions) {
+function createReservationWrites({ reservations }: StockModels, options: WriteOptions, write: SendAll) {
   return {
     async addReservations(added: readonly ReservationRecord[], at: Date): Promise<void> {
-      await insertMany(
-        reservations,
-        added.map(({ orderId, ...reservation }) => ({
-          _id: new Types.ObjectId(orderId),
-          ...reservation,
-          createdAt: at,
-          updatedAt: at,
-        })),
-        options,
-      )
+      const documents = added.map(({ orderId, ...reservation }) => ({
+        _id: new Types.ObjectId(orderId),
+        ...reservation,
+        createdAt: at,
+        updatedAt: at,
+      }))
+      await write({ insert: reservations.collection.name, documents })
     },
 
     /** @throws StaleDecision if one of the reservations does not exist or is already released */

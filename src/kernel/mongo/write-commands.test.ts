@@ -1,0 +1,100 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, it, onTestFinished } from 'vitest'
+import { callOf, useCounters } from '#test/support/counters.ts'
+import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
+import { sendWrites } from './write-commands.ts'
+
+const shop = useCounters()
+const insertOf = (...ids: string[]) => ({
+  insert: 'counters',
+  documents: ids.map((_id) => ({ _id, n: 1, other: undefined })),
+})
+const send = (command: Parameters<typeof sendWrites>[1], ordered = false) =>
+  sendWrites(shop.database.connection, command, { maxTimeMS: 4_321, ordered })
+const stored = async () =>
+  (await shop.counters().find().sort({ _id: 1 }).toArray()).map(({ _id, ...fields }) => [_id, fields])
+
+it('writes are stored without undefined fields, durably and with a time limit', async () => {
+  await shop.db.command({ profile: 2 })
+  expect(await send(insertOf('a', 'b'))).toEqual({ count: 2, failures: new Map() })
+  await shop.db.command({ profile: 0 })
+  expect(await stored()).toEqual([
+    ['a', { n: 1 }],
+    ['b', { n: 1 }],
+  ])
+  const seen = await shop.db.collection('system.profile').findOne({ op: 'insert', ns: /counters$/ })
+  expect(seen?.command).toMatchObject({ maxTimeMS: 4_321, writeConcern: { w: 'majority', j: true } })
+})
+
+it('updates count the documents that matched', async () => {
+  await send(insertOf('a', 'b'))
+  const updates = [
+    { q: { _id: 'a', n: 1 }, u: { $inc: { n: 1 } } },
+    { q: { _id: 'b', n: 2 }, u: { $inc: { n: 1 } } },
+    // An update that changes nothing has matched too.
+    { q: { _id: 'b', n: 1 }, u: { $set: { n: 1 } }, hint: { _id: 1 } },
+  ]
+  expect(await send({ update: 'counters', updates })).toEqual({ count: 2, failures: new Map() })
+  expect(await stored()).toEqual([
+    ['a', { n: 2 }],
+    ['b', { n: 1 }],
+  ])
+})
+
+it.each([
+  [false, ['a', 'b', 'c']],
+  [true, ['a', 'b']],
+])(
+  'a write that fails is reported by its position, and ends the writes if they are ordered: %s',
+  async (ordered, ids) => {
+    await send(insertOf('a'))
+    const { count, failures } = await send(insertOf('b', 'a', 'c'), ordered)
+    expect(count).toBe(ids.length - 1)
+    expect([...failures]).toMatchObject([
+      [1, { code: 11000, message: expect.stringContaining(' index: _id_ ') }],
+    ])
+    expect((await stored()).map(([id]) => id)).toEqual(ids)
+  },
+)
+
+it('writes are undone with their transaction', async () => {
+  const undone = shop.database.transaction('test', callOf(5_000), async (session, maxTimeMS) => {
+    const options = { session, maxTimeMS, ordered: true }
+    expect((await sendWrites(shop.database.connection, insertOf('a'), options)).count).toBe(1)
+    throw new RangeError('a mistake')
+  })
+  await expect(undone).rejects.toBeInstanceOf(RangeError)
+  expect(await stored()).toEqual([])
+})
+
+/** Sends an insert, and loses its connection when it has arrived. */
+async function sendOverLostConnection(maxTimeMS: number, beforeLoss: () => Promise<unknown>) {
+  const proxy = await startMongodbProxy(shop.uri)
+  const far = await shop.open(proxy.uri)
+  onTestFinished(async () => {
+    await far.close()
+    await proxy.disconnect()
+  })
+  await far.connect(new AbortController().signal)
+  const arrived = proxy.hangNext('insert', 'lost')
+  const { connection } = far.database('things')
+  const outcome = sendWrites(connection, insertOf('lost'), { maxTimeMS, ordered: false }).catch(
+    (error: unknown) => error,
+  )
+  await arrived
+  await beforeLoss()
+  await proxy.disconnect()
+  await proxy.reconnect()
+  return outcome
+}
+
+it('writes whose connection is lost are sent again', async () => {
+  expect(await sendOverLostConnection(5_000, async () => {})).toEqual({ count: 1, failures: new Map() })
+  expect((await stored()).map(([id]) => id)).toEqual(['lost'])
+})
+
+it('writes whose time is over are not sent again', async () => {
+  const maxTimeMS = 100
+  expect(await sendOverLostConnection(maxTimeMS, () => sleep(maxTimeMS))).toBeInstanceOf(Error)
+  expect(await stored()).toEqual([])
+})
