@@ -8,7 +8,7 @@ import { type Counter, callOf, useCounters } from '#test/support/counters.ts'
 import { createGate } from '#test/support/gate.ts'
 import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
 import { isDuplicateKey } from './errors.ts'
-import { sendWrites } from './write-commands.ts'
+import { sendWrites } from './plain-commands.ts'
 
 const shop = useCounters()
 

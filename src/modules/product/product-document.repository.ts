@@ -2,6 +2,7 @@ import type mongoose from 'mongoose'
 import { Schema, Types } from 'mongoose'
 import type { Database } from '#kernel/mongo/database.ts'
 import { strictSchema } from '#kernel/mongo/inserts.ts'
+import { findByIds } from '#kernel/mongo/plain-commands.ts'
 import type { Product } from './product.ts'
 
 /** A product as MongoDB stores it. */
@@ -48,6 +49,19 @@ export const productModel = (database: Database): mongoose.Model<ProductDocument
 export const productCollection = (database: Database) =>
   // Mongoose gives its collections a document type of its own.
   productModel(database).collection as unknown as mongoose.mongo.Collection<ProductDocument>
+
+/** Reads products by their ids, in no order. They may be deleted or corrupt. An id without a product is left out. */
+export const findProducts = (
+  connection: mongoose.Connection,
+  productIds: readonly string[],
+  options: { maxTimeMS: number; session?: mongoose.ClientSession },
+): Promise<ProductDocument[]> =>
+  findByIds(
+    connection,
+    'products',
+    productIds.map((id) => new Types.ObjectId(id)),
+    options,
+  )
 
 /** Whether a document has the fields and types that this program writes. */
 export const isWellFormed = (document: ProductDocument): boolean => {

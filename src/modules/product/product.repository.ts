@@ -1,4 +1,3 @@
-import { Types } from 'mongoose'
 import { batched } from '#kernel/batching.ts'
 import { type Call, retryOnTimeout, shortenDeadline } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
@@ -7,9 +6,9 @@ import type { Database } from '#kernel/mongo/database.ts'
 import { batchMetrics } from '#kernel/queue-metrics.ts'
 import type { Product, ProductContent } from './product.ts'
 import {
+  findProducts,
   isWellFormed,
   type ProductDocument,
-  productCollection,
   productModel,
   toProduct,
 } from './product-document.repository.ts'
@@ -113,7 +112,6 @@ const createExists = (database: Database) => async (productId: string, call: Cal
 
 /** Reads that wait share one query, which starts after all of them have arrived. */
 function createFind(database: Database) {
-  const collection = productCollection(database)
   const name = 'the products'
   return batched<string, Product | undefined>(
     {
@@ -124,12 +122,10 @@ function createFind(database: Database) {
       metrics: batchMetrics(database.metrics, 'products.find'),
     },
     async (batch, call) => {
-      const ids = [...new Set(batch.map(({ request }) => request))].map((id) => new Types.ObjectId(id))
-      // MongoDB executes a filter by one id and nothing else on a faster path.
-      const filter = { _id: ids.length === 1 ? ids[0] : { $in: ids } }
+      const ids = [...new Set(batch.map(({ request }) => request))]
       const documents = await retryOnTimeout(shortenDeadline(call, maxReadMs), firstQueryMs, name, (within) =>
         database.run('products.find', within, (maxTimeMS) =>
-          collection.find(filter, { maxTimeMS, limit: ids.length, batchSize: ids.length }).toArray(),
+          findProducts(database.connection, ids, { maxTimeMS }),
         ),
       )
       const found = new Map(documents.map((document) => [document._id.toHexString(), readProduct(document)]))

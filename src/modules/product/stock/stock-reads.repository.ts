@@ -1,5 +1,5 @@
 import type { ClientSession } from 'mongoose'
-import { isWellFormed, toProduct } from '../product-document.repository.ts'
+import { findProducts, isWellFormed, toProduct } from '../product-document.repository.ts'
 import type { Found, KeyedAnswer, ReservationRecord, StoredProduct } from './stock.ts'
 import {
   isWellFormedAnswer,
@@ -35,9 +35,7 @@ export function createStockReads(
 
     async products(productIds: readonly string[]): Promise<Found<StoredProduct>> {
       const readAtMs = performance.now()
-      const documents = await run((options) =>
-        models.products.find({ _id: { $in: [...productIds] } }, null, options).lean(),
-      )
+      const documents = await run((options) => findProducts(models.products.db, productIds, options))
       return separateCorrupt(documents, isWellFormed, (document) => ({
         ...toProduct(document),
         deleted: document.deleted,

@@ -1,7 +1,7 @@
 import type mongoose from 'mongoose'
 import { Types } from 'mongoose'
+import { sendWrites, type WriteCommand } from '#kernel/mongo/plain-commands.ts'
 import { StaleDecision } from '#kernel/mongo/transaction.ts'
-import { sendWrites, type WriteCommand } from '#kernel/mongo/write-commands.ts'
 import type { Product } from '../product.ts'
 import type { KeyedAnswer, LedgerEntry, ProductBooks, ProductChange, ReservationRecord } from './stock.ts'
 import type { StockModels } from './stock-documents.repository.ts'

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it, onTestFinished } from 'vitest'
 import { callOf, useCounters } from '#test/support/counters.ts'
 import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
-import { sendWrites } from './write-commands.ts'
+import { findByIds, sendWrites } from './plain-commands.ts'
 
 const shop = useCounters()
 const insertOf = (...ids: string[]) => ({
@@ -97,4 +97,22 @@ it('writes whose time is over are not sent again', async () => {
   const maxTimeMS = 100
   expect(await sendOverLostConnection(maxTimeMS, () => sleep(maxTimeMS))).toBeInstanceOf(Error)
   expect(await stored()).toEqual([])
+})
+
+it('documents are read by their ids, and an id without a document is left out', async () => {
+  await send(insertOf('a', 'b', 'c'))
+  const find = (...ids: string[]) =>
+    findByIds<{ _id: string }>(shop.database.connection, 'counters', ids, { maxTimeMS: 1_000 })
+  expect((await find('c', 'x', 'a')).map(({ _id }) => _id).sort()).toEqual(['a', 'c'])
+  expect(await find('b')).toEqual([{ _id: 'b', n: 1 }])
+  expect(await find('x')).toEqual([])
+})
+
+it('a read in a transaction sees the writes of the transaction', async () => {
+  const seen = await shop.database.transaction('test', callOf(5_000), async (session, maxTimeMS) => {
+    const options = { session, maxTimeMS }
+    await sendWrites(shop.database.connection, insertOf('a'), { ...options, ordered: true })
+    return findByIds(shop.database.connection, 'counters', ['a'], options)
+  })
+  expect(seen).toEqual([{ _id: 'a', n: 1 }])
 })
