@@ -88,7 +88,7 @@ async function send(
   concern: mongo.Document,
   { maxTimeMS, session }: CommandOptions,
 ): Promise<mongo.Document> {
-  const database = connection.getClient().db(connection.name)
+  const database = databaseOf(connection)
   const options = { ...(session && { session }), ignoreUndefined: true }
   if (session?.inTransaction()) return database.command({ ...command, maxTimeMS }, options)
   const until = performance.now() + maxTimeMS
@@ -97,6 +97,17 @@ async function send(
     if (!wasInterrupted(error) || leftMs < 1) throw error
     return database.command({ ...command, ...concern, maxTimeMS: leftMs }, options)
   })
+}
+
+// The driver makes a new handle for each call of `db`, which takes some microseconds.
+const handles = new WeakMap<mongo.MongoClient, Map<string, mongo.Db>>()
+
+function databaseOf(connection: mongoose.Connection): mongo.Db {
+  const client = connection.getClient()
+  const ofClient = handles.get(client) ?? new Map<string, mongo.Db>()
+  const database = ofClient.get(connection.name) ?? client.db(connection.name)
+  handles.set(client, ofClient.set(connection.name, database))
+  return database
 }
 
 /** Whether the server may not have executed a command, and another server may do so now. */
