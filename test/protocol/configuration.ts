@@ -14,6 +14,11 @@ export interface Configuration {
    * a request may act on an answer that is a week old.
    */
   expiry: 'never' | 'careful' | 'careless'
+  /**
+   * Whether a request reserves first, and then inserts its order in its final status (docs/decisions/0021-reserve-first.md). The default
+   * is the protocol of the program, in which the order is inserted first.
+   */
+  reservesFirst?: boolean
 }
 
 /** The safeguards of the protocol. For each of them except `lease`, a test shows an invariant that breaks without it. */
@@ -56,13 +61,32 @@ export interface Safeguards {
   sweeperUndoesPending: boolean
   /** The sweeper completes abandoned cancellations. */
   sweeperCompletesCancelling: boolean
-  /** No reserve takes effect after its deadline plus the lifetime of a transaction. */
+  /**
+   * No reserve takes effect after its deadline plus the lifetime of a transaction. If requests reserve first, this has to hold for a release
+   * too.
+   */
   deadlineInTransaction: boolean
   /**
    * Retries do not take over an old order: only the sweeper settles it. Otherwise its reservation could expire between the
    * answer to the retry's reserve and a second delivery of that reserve.
    */
   neverTakesOverOldOrders: boolean
+  /** Only if requests reserve first: all requests with one key reserve under one id, until the order with that id is undone. */
+  sameIdForKey: boolean
+  /** Only if requests reserve first: there is at most one order with an id. */
+  uniqueId: boolean
+  /** Only if requests reserve first: the sweeper finds holds without an order, and undoes them. */
+  sweeperFindsHolds: boolean
+  /**
+   * Only if requests reserve first: before the sweeper releases a hold without an order, it inserts an order under the id of the hold, so
+   * that no request can insert one.
+   */
+  orderBeforeUndo: boolean
+  /**
+   * Only if requests reserve first: the sweeper does not release the hold of a rejected order that may expire soon, but undoes the hold
+   * once the order has expired. Otherwise a retry could use the id and the hold again before the release arrives.
+   */
+  sweeperWaitsForExpiry: boolean
   /** While the lease of an order runs, no retry takes it over, and no sweeper undoes it. A lease only avoids duplicate work. */
   lease: boolean
 }
@@ -89,5 +113,17 @@ export const allSafeguards: Safeguards = {
   sweeperCompletesCancelling: true,
   deadlineInTransaction: true,
   neverTakesOverOldOrders: true,
+  sameIdForKey: true,
+  uniqueId: true,
+  sweeperFindsHolds: true,
+  orderBeforeUndo: true,
+  sweeperWaitsForExpiry: true,
   lease: true,
 }
+
+export type ReserveFirstSafeguard =
+  | 'sameIdForKey'
+  | 'uniqueId'
+  | 'sweeperFindsHolds'
+  | 'orderBeforeUndo'
+  | 'sweeperWaitsForExpiry'

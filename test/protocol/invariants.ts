@@ -1,12 +1,13 @@
+import type { Configuration } from './configuration.ts'
 import type { Invariant, StepInvariant } from './model-checker.ts'
-import { type Order, orderAt, type Shop, type Status } from './order-state.ts'
+import { exists, type Order, orderAt, type Shop, type Status } from './order-state.ts'
 
 const everyOrder = (name: string, holds: (order: Order) => boolean): Invariant<Shop> => ({
   name,
   holds: ({ orders }) => orders.every(holds),
 })
 
-export const invariants: Invariant<Shop>[] = [
+export const invariantsOf = ({ reservesFirst = false }: Configuration): Invariant<Shop>[] => [
   { name: 'stock is never below zero', holds: ({ stock }) => stock >= 0 },
   {
     name: 'stock plus held units equal the units put in',
@@ -20,7 +21,9 @@ export const invariants: Invariant<Shop>[] = [
   ),
   everyOrder(
     'each hold belongs to an order that may still need it',
+    // If requests reserve first, the sweeper finds such a hold.
     ({ status, reservation }) =>
+      reservesFirst ||
       reservation !== 'held' ||
       (status !== 'unplaced' && status !== 'cancelled' && status !== 'rejected' && status !== 'expired'),
   ),
@@ -64,6 +67,8 @@ export const invariantsOfKey = (ordersOf: (shop: Shop) => Order[]): Invariant<Sh
   },
 ]
 
+const firstStatuses: readonly Status[] = ['pending', 'confirmed', 'rejected', 'cancelling']
+
 const nextStatuses: Record<Status, readonly Status[]> = {
   unplaced: ['pending'],
   pending: ['confirmed', 'rejected', 'cancelling'],
@@ -76,13 +81,14 @@ const nextStatuses: Record<Status, readonly Status[]> = {
   expired: [],
 }
 
-export const stepInvariants: StepInvariant<Shop>[] = [
+export const stepInvariantsOf = ({ reservesFirst = false }: Configuration): StepInvariant<Shop>[] => [
   {
     name: 'an order changes its status only as the protocol allows',
     holds: (before, after) =>
       after.orders.every((order, at) => {
-        const { status } = orderAt(before, at)
-        return order.status === status || nextStatuses[status].includes(order.status)
+        const earlier = orderAt(before, at)
+        const next = reservesFirst && !exists(earlier) ? firstStatuses : nextStatuses[earlier.status]
+        return order.status === earlier.status || next.includes(order.status)
       }),
   },
 ]

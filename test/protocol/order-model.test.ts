@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import type { Configuration, Safeguards } from './configuration.ts'
-import { check, type Situation, type Verdict } from './model-checker.ts'
-import { protocol } from './order-model.ts'
+import type { Configuration, ReserveFirstSafeguard, Safeguards } from './configuration.ts'
+import { at, explore, once, ordersIn } from './explore.ts'
+import type { Situation } from './model-checker.ts'
 import type { Order, Shop } from './order-state.ts'
 
 // Together these configurations use every feature of the model. The checker explores each of them completely.
@@ -42,46 +42,6 @@ const small: Configuration = {
   deletion: true,
   expiry: 'never',
 }
-
-function explore(
-  title: string,
-  configuration: Configuration,
-  { without = [], situations = [] }: { without?: (keyof Safeguards)[]; situations?: Situation<Shop>[] } = {},
-): Verdict {
-  const started = performance.now()
-  const verdict = check(protocol(configuration, { without }), situations)
-  const { states, transitions, depth, counterexample } = verdict
-  const ms = Math.round(performance.now() - started)
-  const lines = [`${title}: ${states} states, ${transitions} transitions, depth ${depth}, ${ms} ms`]
-  if (counterexample) {
-    lines.push(`  broken in ${counterexample.trace.length} steps: ${counterexample.broken}`)
-    lines.push(...counterexample.trace.map((label, at) => `  ${at + 1}. ${label}`))
-  }
-  console.log(lines.join('\n'))
-  return verdict
-}
-
-type OrdersOf = (shop: Shop) => { ada: Order; again: Order; bob: Order }
-
-/** A situation in which a step of ada's first order is taken from a state that `holds` accepts. */
-const at =
-  (ordersOf: OrdersOf) =>
-  (name: string, label: string, holds: (orders: ReturnType<OrdersOf>, shop: Shop) => boolean) => ({
-    name,
-    reached: (before: Shop, taken: string) => taken === `${label} ada#1` && holds(ordersOf(before), before),
-  })
-
-/** A situation in which a step leads to a state that `holds` accepts. */
-const once =
-  (ordersOf: OrdersOf) => (name: string, holds: (orders: ReturnType<OrdersOf>, shop: Shop) => boolean) => ({
-    name,
-    reached: (_: Shop, __: string, after: Shop) => holds(ordersOf(after), after),
-  })
-
-const ordersIn =
-  (...names: ('ada' | 'again' | 'bob')[]): OrdersOf =>
-  ({ orders }) =>
-    Object.fromEntries(names.map((name, position) => [name, orders[position]])) as ReturnType<OrdersOf>
 
 function lastUnitSituations(): Situation<Shop>[] {
   const when = at(ordersIn('ada', 'bob'))
@@ -392,7 +352,10 @@ const wrongHold = 'each hold belongs to an order that may still need it'
 const wrongStatusChange = 'an order changes its status only as the protocol allows'
 
 /** For each safeguard: the smallest configuration that needs it, and the first invariant that breaks without it. */
-const brokenWithout: Record<Exclude<keyof Safeguards, 'lease'>, [Configuration, broken: string]> = {
+const brokenWithout: Record<
+  Exclude<keyof Safeguards, ReserveFirstSafeguard | 'lease'>,
+  [Configuration, broken: string]
+> = {
   orderBeforeReservation: [small, wrongHold],
   uniqueKey: [keyUsedAgain, 'a key has one final answer'],
   conditionalDecrement: [small, 'stock is never below zero'],

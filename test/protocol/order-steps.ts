@@ -12,7 +12,7 @@ interface Slot {
 /** The steps that processes can take for one order, and those of them that the sweeper takes after a crash. */
 export function stepsOfOrder(
   { at, name, siblings }: Slot,
-  { shipping, deletion, expiry }: Configuration,
+  { shipping, deletion, expiry, reservesFirst = false }: Configuration,
   safeguards: Safeguards,
 ): { steps: Transition<Shop>[]; recovery: Transition<Shop>[] } {
   /** `next` returns the changed fields: an empty object if the step has no effect, undefined if the step is not enabled. */
@@ -49,7 +49,38 @@ export function stepsOfOrder(
     reserveSent: true,
   }
 
-  const placing = [
+  const comesNext = (shop: Shop) =>
+    siblings
+      .slice(0, siblings.indexOf(at))
+      .every((other) => orderAt(shop, other).isUndone && orderAt(shop, other).status === 'cancelled')
+  const insertsAs = (status: 'confirmed' | 'rejected', isAnswered: (order: Order) => boolean) =>
+    step(`request inserts as ${status}`, (order, shop) => {
+      if (!isAnswered(order) || (exists(order) && safeguards.uniqueId)) return undefined
+      if (!safeguards.sameIdForKey && safeguards.uniqueKey && !keyIsFree(shop)) return undefined
+      return status === 'confirmed'
+        ? { status, hasKey: true, isOld: false, wasConfirmed: true, toldConfirmed: true }
+        : { status, hasKey: true, isOld: false, toldRejected: true }
+    })
+  const placingAfterReserve = [
+    step('request sends its reserve before the insert of', (order, shop) =>
+      !exists(order) && (comesNext(shop) || !safeguards.sameIdForKey) ? { reserveSent: true } : undefined,
+    ),
+    insertsAs('confirmed', ({ answeredHeld }) => answeredHeld),
+    insertsAs('rejected', ({ answeredRejected }) => answeredRejected),
+    step('request without an answer inserts as pending', (order) =>
+      !exists(order) && order.reserveSent ? { ...inserted, isOld: false } : undefined,
+    ),
+  ]
+  const findsHold = step('sweeper finds the unneeded hold of', (order) => {
+    if (!safeguards.sweeperFindsHolds || order.reservation !== 'held') return undefined
+    const mayExpireSoon = order.isOld && safeguards.sweeperWaitsForExpiry
+    if (order.status === 'cancelled') return { releaseSent: true }
+    if (order.status === 'rejected') return mayExpireSoon ? undefined : { releaseSent: true }
+    if (exists(order)) return undefined
+    return safeguards.orderBeforeUndo ? { ...beginCancelling(true), isOld: false } : { releaseSent: true }
+  })
+
+  const placingBeforeReserve = [
     step('request inserts', (order, shop) => {
       if (order.status !== 'unplaced' || (safeguards.uniqueKey && !keyIsFree(shop))) return undefined
       if (siblings.find((other) => orderAt(shop, other).status === 'unplaced') !== at) return undefined
@@ -62,6 +93,10 @@ export function stepsOfOrder(
             order.status === 'unplaced' ? { reserveSent: true } : undefined,
           ),
         ]),
+  ]
+
+  const placing = [
+    ...(reservesFirst ? placingAfterReserve : placingBeforeReserve),
     step('retry takes over', (order) => {
       if (order.status !== 'pending' || !order.hasKey || order.leaseRuns) return undefined
       if (order.isOld && safeguards.neverTakesOverOldOrders) return undefined
@@ -78,12 +113,13 @@ export function stepsOfOrder(
       return { status: 'rejected', leaseRuns: false, toldRejected: true }
     }),
     step('request loses its compare-and-set on', (order) => {
-      if (!hasReservationAnswer(order) || order.status === 'pending') return undefined
+      if (!hasReservationAnswer(order) || order.status === 'pending' || !exists(order)) return undefined
       if (safeguards.loserAnswersFromOrder || order.answeredReleased) return answerOf(order)
       return order.answeredHeld ? { toldConfirmed: true } : { toldRejected: true }
     }),
     step('retry reads', (order) => {
-      if (!order.hasKey || order.status === 'pending') return undefined
+      const isFound = reservesFirst ? exists(order) : order.hasKey
+      if (!isFound || order.status === 'pending') return undefined
       return order.status === 'cancelling' && !order.wasConfirmed ? {} : answerOf(order)
     }),
   ]
@@ -199,6 +235,11 @@ export function stepsOfOrder(
       : undefined,
   )
 
+  const rejectedOrderExpires = step('rejected order expires:', (order) =>
+    order.status === 'rejected' && order.isOld
+      ? { status: 'expired', hasKey: false, toldRejected: false }
+      : undefined,
+  )
   const ageing = [
     step('a week passes for', (order) => {
       if (!exists(order) && order.reservation === 'absent') return undefined
@@ -208,6 +249,8 @@ export function stepsOfOrder(
         leaseHasEnded: order.leaseHasEnded || order.leaseRuns,
         reservationMayExpire: order.reservation !== 'absent',
         ...(safeguards.deadlineInTransaction && { reserveSent: false }),
+        // The id of an order that has expired is used again.
+        ...(safeguards.deadlineInTransaction && reservesFirst && { releaseSent: false }),
         ...(expiry === 'careful' && {
           answeredHeld: false,
           answeredRejected: false,
@@ -220,11 +263,7 @@ export function stepsOfOrder(
         ? { reservation: 'absent', reservationMayExpire: false }
         : undefined,
     ),
-    step('rejected order expires:', (order) =>
-      order.status === 'rejected' && order.isOld
-        ? { status: 'expired', hasKey: false, toldRejected: false }
-        : undefined,
-    ),
+    rejectedOrderExpires,
   ]
 
   return {
@@ -234,12 +273,19 @@ export function stepsOfOrder(
       ...releasing,
       ...cancelling,
       leaseEnds,
+      ...(reservesFirst ? [findsHold] : []),
       undo,
       undoesTooLate,
       resume,
       ...(expiry === 'never' ? [] : ageing),
     ],
-    recovery: [leaseEnds, undo, resume, ...releasing],
+    recovery: [
+      leaseEnds,
+      ...(reservesFirst ? [findsHold, rejectedOrderExpires] : []),
+      undo,
+      resume,
+      ...releasing,
+    ],
   }
 }
 
