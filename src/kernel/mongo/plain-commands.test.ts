@@ -116,3 +116,21 @@ it('a read in a transaction sees the writes of the transaction', async () => {
   })
   expect(seen).toEqual([{ _id: 'a', n: 1 }])
 })
+
+it('any number of documents is read by their ids', async () => {
+  const ids = Array.from({ length: 1_201 }, (_, n) => `n${n}`)
+  await send(insertOf(...ids.slice(1)))
+  const found = await findByIds<{ _id: string }>(shop.database.connection, 'counters', ids, {
+    maxTimeMS: 2_000,
+  })
+  expect(new Set(found.map(({ _id }) => _id))).toEqual(new Set(ids.slice(1)))
+})
+
+it('a read fails if its documents do not fit into one answer, so that none of them counts as missing', async () => {
+  const ids = ['a', 'b', 'c', 'd', 'e']
+  for (const _id of ids) {
+    await send({ insert: 'counters', documents: [{ _id, n: 1, text: 'x'.repeat(4 * 1_048_576) }] })
+  }
+  const read = findByIds(shop.database.connection, 'counters', ids, { maxTimeMS: 4_000 })
+  await expect(read).rejects.toThrow('the documents of counters do not fit into one answer')
+})

@@ -64,9 +64,13 @@ export async function sendWrites(
   return { count: reply.n, failures: new Map(failures) }
 }
 
+// So many documents of 30 KiB fit into one answer, which has 16 MiB at most.
+const maxIdsPerCommand = 500
+
 /**
- * Reads the documents with these ids, in no order, as one command, of which the answer must be smaller than 16 MiB. A cursor of the
- * driver takes more CPU time. An id without a document is left out.
+ * Reads the documents with these ids, in no order, as plain commands: a cursor of the driver takes more CPU time. An id without a document
+ * is left out.
+ * @throws Error if 500 of the documents are larger than an answer can be
  */
 export async function findByIds<Document>(
   connection: mongoose.Connection,
@@ -74,11 +78,16 @@ export async function findByIds<Document>(
   ids: readonly unknown[],
   options: CommandOptions,
 ): Promise<Document[]> {
+  const group = ids.slice(0, maxIdsPerCommand)
   // MongoDB executes a filter by one id and nothing else on a faster path.
-  const filter = { _id: ids.length === 1 ? ids[0] : { $in: ids } }
-  const command = { find: collection, filter, limit: ids.length, batchSize: ids.length, singleBatch: true }
+  const filter = { _id: group.length === 1 ? group[0] : { $in: group } }
+  const command = { find: collection, filter, limit: group.length, batchSize: group.length }
   const { cursor } = await send(connection, command, { readConcern: { level: 'majority' } }, options)
-  return cursor.firstBatch
+  // Documents that are missing in the answer would be taken for documents that do not exist.
+  if (Number(cursor.id) !== 0) throw new Error(`the documents of ${collection} do not fit into one answer`)
+  if (group.length === ids.length) return cursor.firstBatch
+  const rest = await findByIds<Document>(connection, collection, ids.slice(maxIdsPerCommand), options)
+  return cursor.firstBatch.concat(rest)
 }
 
 /** @param concern is left out in a transaction, which has its own */
