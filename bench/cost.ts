@@ -2,7 +2,10 @@ import { readFile } from 'node:fs/promises'
 import type { BenchContext } from './context.ts'
 import type { Program } from './programs.ts'
 
-/** What one request costs on average. CPU time is measured on Linux only, and is NaN elsewhere. */
+/**
+ * What one request that was not refused costs on average, with what MongoDB does by itself in the meantime. CPU time is measured on
+ * Linux only, and is NaN elsewhere.
+ */
 export interface Cost {
   /** The CPU time of the program and of mongod together. It depends less on other work of the machine than a rate. */
   cpuMicros: number

@@ -61,8 +61,8 @@ const report = (
 Measured on ${new Date().toISOString().slice(0, 10)}. The load generator, the programs and MongoDB ran on one machine, so that you
 can repeat the measurement on a laptop. They therefore competed for its cores. **Read the ratios first**: they compare
 programs under the same conditions. The absolute numbers depend on the machine. **CPU time** is that of the program and of MongoDB
-together, from the accounting of the operating system, divided by the number of requests. It depends less than a rate on
-what else the machine does, so that most targets are set for it.
+together, from the accounting of the operating system (on Linux), divided by the number of requests that were not refused. It depends
+less than a rate on what else the machine does, so that most targets are set for it. It contains what MongoDB does by itself.
 
 ![Requests per second of Trivet and its peers](performance.svg)
 

@@ -41,7 +41,7 @@ export async function measureInTurn<Name extends string, T extends Sample>(
       await untilMongoIsIdle(context)
       const costOf = await measureCost(context, programs)
       const load = await measure(seconds)
-      const sample = { ...load, ...(await costOf(load.requests)) }
+      const sample = { ...load, ...(await costOf(load.requests - load.refused)) }
       samples[name].push(sample)
       context.log(`  ${title}, round ${round} of ${rounds}, ${name}: ${describe(sample)}`)
     }

@@ -7,7 +7,9 @@ export interface Table {
 }
 
 const decimals = (value: number, digits: number): string =>
-  value.toLocaleString('en', { maximumFractionDigits: digits, minimumFractionDigits: digits })
+  Number.isNaN(value)
+    ? '–'
+    : value.toLocaleString('en', { maximumFractionDigits: digits, minimumFractionDigits: digits })
 
 const formatRate = (value: number) => decimals(value, value < 100 ? 1 : 0)
 const formatTime = (value: number) => decimals(value, value < 10 ? 2 : value < 100 ? 1 : 0)

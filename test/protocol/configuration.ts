@@ -61,10 +61,7 @@ export interface Safeguards {
   sweeperUndoesPending: boolean
   /** The sweeper completes abandoned cancellations. */
   sweeperCompletesCancelling: boolean
-  /**
-   * No reserve takes effect after its deadline plus the lifetime of a transaction. If requests reserve first, this has to hold for a release
-   * too.
-   */
+  /** No reserve takes effect after its deadline plus the lifetime of a transaction. */
   deadlineInTransaction: boolean
   /**
    * Retries do not take over an old order: only the sweeper settles it. Otherwise its reservation could expire between the
@@ -87,6 +84,8 @@ export interface Safeguards {
    * once the order has expired. Otherwise a retry could use the id and the hold again before the release arrives.
    */
   sweeperWaitsForExpiry: boolean
+  /** Only if requests reserve first: no release takes effect after its deadline plus the lifetime of a transaction. */
+  deadlineOfRelease: boolean
   /** While the lease of an order runs, no retry takes it over, and no sweeper undoes it. A lease only avoids duplicate work. */
   lease: boolean
 }
@@ -118,6 +117,7 @@ export const allSafeguards: Safeguards = {
   sweeperFindsHolds: true,
   orderBeforeUndo: true,
   sweeperWaitsForExpiry: true,
+  deadlineOfRelease: true,
   lease: true,
 }
 
@@ -127,3 +127,4 @@ export type ReserveFirstSafeguard =
   | 'sweeperFindsHolds'
   | 'orderBeforeUndo'
   | 'sweeperWaitsForExpiry'
+  | 'deadlineOfRelease'

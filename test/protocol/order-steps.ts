@@ -56,7 +56,7 @@ export function stepsOfOrder(
   const insertsAs = (status: 'confirmed' | 'rejected', isAnswered: (order: Order) => boolean) =>
     step(`request inserts as ${status}`, (order, shop) => {
       if (!isAnswered(order) || (exists(order) && safeguards.uniqueId)) return undefined
-      if (!safeguards.sameIdForKey && safeguards.uniqueKey && !keyIsFree(shop)) return undefined
+      if (safeguards.uniqueKey && !keyIsFree(shop)) return undefined
       return status === 'confirmed'
         ? { status, hasKey: true, isOld: false, wasConfirmed: true, toldConfirmed: true }
         : { status, hasKey: true, isOld: false, toldRejected: true }
@@ -67,9 +67,10 @@ export function stepsOfOrder(
     ),
     insertsAs('confirmed', ({ answeredHeld }) => answeredHeld),
     insertsAs('rejected', ({ answeredRejected }) => answeredRejected),
-    step('request without an answer inserts as pending', (order) =>
-      !exists(order) && order.reserveSent ? { ...inserted, isOld: false } : undefined,
-    ),
+    step('request without an answer inserts as pending', (order, shop) => {
+      if (exists(order) || !order.reserveSent || (safeguards.uniqueKey && !keyIsFree(shop))) return undefined
+      return { ...inserted, isOld: false }
+    }),
   ]
   const findsHold = step('sweeper finds the unneeded hold of', (order) => {
     if (!safeguards.sweeperFindsHolds || order.reservation !== 'held') return undefined
@@ -113,7 +114,8 @@ export function stepsOfOrder(
       return { status: 'rejected', leaseRuns: false, toldRejected: true }
     }),
     step('request loses its compare-and-set on', (order) => {
-      if (!hasReservationAnswer(order) || order.status === 'pending' || !exists(order)) return undefined
+      if (!hasReservationAnswer(order) || order.status === 'pending') return undefined
+      if (reservesFirst && !exists(order)) return undefined
       if (safeguards.loserAnswersFromOrder || order.answeredReleased) return answerOf(order)
       return order.answeredHeld ? { toldConfirmed: true } : { toldRejected: true }
     }),
@@ -250,7 +252,7 @@ export function stepsOfOrder(
         reservationMayExpire: order.reservation !== 'absent',
         ...(safeguards.deadlineInTransaction && { reserveSent: false }),
         // The id of an order that has expired is used again.
-        ...(safeguards.deadlineInTransaction && reservesFirst && { releaseSent: false }),
+        ...(safeguards.deadlineOfRelease && reservesFirst && { releaseSent: false }),
         ...(expiry === 'careful' && {
           answeredHeld: false,
           answeredRejected: false,

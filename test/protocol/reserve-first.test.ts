@@ -112,7 +112,7 @@ describe('the order protocol that reserves first', () => {
     [['uniqueId'], small, 'an order changes its status only as the protocol allows'],
     [['sweeperFindsHolds'], small, stuck],
     [['orderBeforeUndo'], small, soldWithoutHold],
-    [['deadlineInTransaction'], expiry, soldWithoutHold],
+    [['deadlineOfRelease'], expiry, soldWithoutHold],
     [['sweeperWaitsForExpiry'], expiry, soldWithoutHold],
     // A request acts on an answer that is a week old.
     [[], { ...expiry, expiry: 'careless' }, soldWithoutHold],

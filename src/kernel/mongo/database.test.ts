@@ -138,7 +138,9 @@ describe('the loss of the server', () => {
       await shop.counters().insertOne({ _id: 'a', n: attempts }, { session })
       if (attempts === 1) throw error
     })
-    expect(await shop.counters().find().toArray()).toEqual([{ _id: 'a', n: 2 }])
+    // The second attempt may conflict with the first one, which is aborted in the background.
+    expect(attempts).toBeGreaterThan(1)
+    expect(await shop.counters().find().toArray()).toEqual([{ _id: 'a', n: attempts }])
   })
 
   it('a commit that is written to a closed socket is repeated without its transaction', async () => {

@@ -67,6 +67,33 @@ it('writes are undone with their transaction', async () => {
   expect(await stored()).toEqual([])
 })
 
+it('writes whose answer is lost are sent again, and are found to have taken effect', async () => {
+  let isToBeLost = false
+  const proxy = await startMongodbProxy(shop.uri, (answer) => {
+    const isOfWrite = answer.includes('opTime') && !answer.includes('topologyVersion')
+    if (!isToBeLost || !isOfWrite) return answer
+    isToBeLost = false
+    void proxy.disconnect().then(proxy.reconnect)
+    return answer
+  })
+  const far = await shop.open(proxy.uri)
+  onTestFinished(async () => {
+    await far.close()
+    await proxy.disconnect()
+  })
+  await far.connect(new AbortController().signal)
+  const { connection } = far.database('things')
+  const options = { maxTimeMS: 5_000, ordered: false }
+  isToBeLost = true
+  const { count, failures } = await sendWrites(connection, insertOf('lost'), options)
+  expect([count, ...failures.keys()]).toEqual([0, 0])
+  expect(failures.get(0)).toMatchObject({ code: 11000 })
+  const updates = [{ q: { _id: 'lost', n: 1 }, u: { $set: { n: 2 } } }]
+  isToBeLost = true
+  expect(await sendWrites(connection, { update: 'counters', updates }, options)).toMatchObject({ count: 0 })
+  expect(await stored()).toEqual([['lost', { n: 2 }]])
+})
+
 /** Sends an insert, and loses its connection when it has arrived. */
 async function sendOverLostConnection(maxTimeMS: number, beforeLoss: () => Promise<unknown>) {
   const proxy = await startMongodbProxy(shop.uri)
@@ -106,6 +133,7 @@ it('documents are read by their ids, and an id without a document is left out', 
   expect((await find('c', 'x', 'a')).map(({ _id }) => _id).sort()).toEqual(['a', 'c'])
   expect(await find('b')).toEqual([{ _id: 'b', n: 1 }])
   expect(await find('x')).toEqual([])
+  expect(await find()).toEqual([])
 })
 
 it('a read in a transaction sees the writes of the transaction', async () => {

@@ -56,8 +56,12 @@ export async function sendWrites(
   command: WriteCommand,
   { ordered, ...options }: WriteOptions,
 ): Promise<WriteOutcome> {
+  const writes = { ...command, ordered }
   const concern = { writeConcern: { w: 'majority', j: true } }
-  const reply = (await send(connection, { ...command, ordered }, concern, options)) as unknown as WriteReply
+  const reply = (await send(connection, writes, concern, {
+    ...options,
+    ignoreUndefined: true,
+  })) as unknown as WriteReply
   const failures = (reply.writeErrors ?? []).map(
     ({ index, code, errmsg }) => [index, new mongo.MongoServerError({ message: errmsg, code })] as const,
   )
@@ -78,14 +82,15 @@ export async function findByIds<Document>(
   ids: readonly unknown[],
   options: CommandOptions,
 ): Promise<Document[]> {
+  if (ids.length === 0) return []
   const group = ids.slice(0, maxIdsPerCommand)
   // MongoDB executes a filter by one id and nothing else on a faster path.
   const filter = { _id: group.length === 1 ? group[0] : { $in: group } }
-  const command = { find: collection, filter, limit: group.length, batchSize: group.length }
+  // After exactly `batchSize` documents, mongos does not know yet that there is no further one.
+  const command = { find: collection, filter, limit: group.length, batchSize: group.length + 1 }
   const { cursor } = await send(connection, command, { readConcern: { level: 'majority' } }, options)
   // Documents that are missing in the answer would be taken for documents that do not exist.
   if (Number(cursor.id) !== 0) throw new Error(`the documents of ${collection} do not fit into one answer`)
-  if (group.length === ids.length) return cursor.firstBatch
   const rest = await findByIds<Document>(connection, collection, ids.slice(maxIdsPerCommand), options)
   return cursor.firstBatch.concat(rest)
 }
@@ -95,10 +100,10 @@ async function send(
   connection: mongoose.Connection,
   command: mongo.Document,
   concern: mongo.Document,
-  { maxTimeMS, session }: CommandOptions,
+  { maxTimeMS, session, ignoreUndefined = false }: CommandOptions & { ignoreUndefined?: boolean },
 ): Promise<mongo.Document> {
   const database = databaseOf(connection)
-  const options = { ...(session && { session }), ignoreUndefined: true }
+  const options = { ...(session && { session }), ignoreUndefined }
   if (session?.inTransaction()) return database.command({ ...command, maxTimeMS }, options)
   const until = performance.now() + maxTimeMS
   return database.command({ ...command, ...concern, maxTimeMS }, options).catch((error: unknown) => {
@@ -119,6 +124,13 @@ function databaseOf(connection: mongoose.Connection): mongo.Db {
   return database
 }
 
-/** Whether the server may not have executed a command, and another server may do so now. */
-const wasInterrupted = (error: unknown): boolean =>
-  isUnavailable(error) && !isTimeLimit(error) && !(error instanceof mongo.MongoWriteConcernError)
+// The codes with which a server ends commands because it steps down or shuts down.
+const stateChangeCodes = new Set([91, 189, 10107, 11600, 11602, 13435, 13436])
+
+/** Whether a lost connection or an election has interrupted a command, so that it may be executed now. */
+function wasInterrupted(error: unknown): boolean {
+  if (error instanceof mongo.MongoWriteConcernError) return stateChangeCodes.has(Number(error.code))
+  // The driver has waited for a server already.
+  const hasNoServer = error instanceof mongo.MongoServerSelectionError
+  return isUnavailable(error) && !isTimeLimit(error) && !hasNoServer
+}
