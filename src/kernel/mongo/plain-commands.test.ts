@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type mongoose from 'mongoose'
+import { mongo } from 'mongoose'
 import { expect, it, onTestFinished } from 'vitest'
 import { callOf, useCounters } from '#test/support/counters.ts'
 import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
@@ -161,4 +163,29 @@ it('a read fails if its documents do not fit into one answer, so that none of th
   }
   const read = findByIds(shop.database.connection, 'counters', ids, { maxTimeMS: 4_000 })
   await expect(read).rejects.toThrow('the documents of counters do not fit into one answer')
+})
+
+const unsatisfied = (code: number) =>
+  new mongo.MongoWriteConcernError({ ok: 1, writeConcernError: { code, errmsg: 'not satisfied' } })
+
+it.each([
+  ['an election interrupts the wait for the majority', unsatisfied(189), true],
+  ['the server shuts down during the wait for the majority', unsatisfied(91), true],
+  ['the majority does not confirm them in time', unsatisfied(64), false],
+  ['the server has ended them at their time limit', new mongo.MongoServerError({ code: 50 }), false],
+  ['the server is not the primary any more', new mongo.MongoServerError({ code: 10107 }), true],
+  ['the server refuses them', new mongo.MongoServerError({ code: 13 }), false],
+])('writes are sent again only if they were interrupted: %s', async (_what, error, isRepeated) => {
+  let attempts = 0
+  const command = async () => {
+    attempts += 1
+    if (attempts === 1) throw error
+    return { n: 1 }
+  }
+  const client = { db: () => ({ command }) }
+  const connection = { name: 'things', getClient: () => client } as unknown as mongoose.Connection
+  const written = sendWrites(connection, insertOf('a'), { maxTimeMS: 1_000, ordered: false })
+  if (isRepeated) expect((await written).count).toBe(1)
+  else await expect(written).rejects.toBe(error)
+  expect(attempts).toBe(isRepeated ? 2 : 1)
 })
