@@ -40,8 +40,8 @@ export async function measureInTurn<Name extends string, T extends Sample>(
     for (const [name, { programs, measure }] of all) {
       await untilMongoIsIdle(context)
       const costOf = await measureCost(context, programs)
-      const load = await measure(seconds)
-      const sample = { ...load, ...(await costOf(load.requests - load.refused)) }
+      const measured = await measure(seconds)
+      const sample = { ...measured, ...(await costOf(measured.requests - measured.refused)) }
       samples[name].push(sample)
       context.log(`  ${title}, round ${round} of ${rounds}, ${name}: ${describe(sample)}`)
     }

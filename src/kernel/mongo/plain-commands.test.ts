@@ -69,22 +69,27 @@ it('writes are undone with their transaction', async () => {
   expect(await stored()).toEqual([])
 })
 
-it('writes whose answer is lost are sent again, and are found to have taken effect', async () => {
-  let isToBeLost = false
-  const proxy = await startMongodbProxy(shop.uri, (answer) => {
-    const isOfWrite = answer.includes('opTime') && !answer.includes('topologyVersion')
-    if (!isToBeLost || !isOfWrite) return answer
-    isToBeLost = false
-    void proxy.disconnect().then(proxy.reconnect)
-    return answer
-  })
+/** Connects through a proxy. `change` is called with each answer. */
+async function connectByProxy(change?: (answer: Buffer) => Buffer) {
+  const proxy = await startMongodbProxy(shop.uri, change)
   const far = await shop.open(proxy.uri)
   onTestFinished(async () => {
     await far.close()
     await proxy.disconnect()
   })
   await far.connect(new AbortController().signal)
-  const { connection } = far.database('things')
+  return { proxy, connection: far.database('things').connection }
+}
+
+it('writes whose answer is lost are sent again, and are found to have taken effect', async () => {
+  let isToBeLost = false
+  const { proxy, connection } = await connectByProxy((answer) => {
+    const isOfWrite = answer.includes('opTime') && !answer.includes('topologyVersion')
+    if (!isToBeLost || !isOfWrite) return answer
+    isToBeLost = false
+    void proxy.disconnect().then(proxy.reconnect)
+    return answer
+  })
   const options = { maxTimeMS: 5_000, ordered: false }
   isToBeLost = true
   const { count, failures } = await sendWrites(connection, insertOf('lost'), options)
@@ -98,15 +103,8 @@ it('writes whose answer is lost are sent again, and are found to have taken effe
 
 /** Sends an insert, and loses its connection when it has arrived. */
 async function sendOverLostConnection(maxTimeMS: number, beforeLoss: () => Promise<unknown>) {
-  const proxy = await startMongodbProxy(shop.uri)
-  const far = await shop.open(proxy.uri)
-  onTestFinished(async () => {
-    await far.close()
-    await proxy.disconnect()
-  })
-  await far.connect(new AbortController().signal)
+  const { proxy, connection } = await connectByProxy()
   const arrived = proxy.hangNext('insert', 'lost')
-  const { connection } = far.database('things')
   const outcome = sendWrites(connection, insertOf('lost'), { maxTimeMS, ordered: false }).catch(
     (error: unknown) => error,
   )

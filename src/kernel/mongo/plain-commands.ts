@@ -58,14 +58,12 @@ export async function sendWrites(
 ): Promise<WriteOutcome> {
   const writes = { ...command, ordered }
   const concern = { writeConcern: { w: 'majority', j: true } }
-  const reply = (await send(connection, writes, concern, {
-    ...options,
-    ignoreUndefined: true,
-  })) as unknown as WriteReply
-  const failures = (reply.writeErrors ?? []).map(
+  const sendOptions = { ...options, ignoreUndefined: true }
+  const { n, writeErrors = [] } = (await send(connection, writes, concern, sendOptions)) as WriteReply
+  const failures = writeErrors.map(
     ({ index, code, errmsg }) => [index, new mongo.MongoServerError({ message: errmsg, code })] as const,
   )
-  return { count: reply.n, failures: new Map(failures) }
+  return { count: n, failures: new Map(failures) }
 }
 
 // So many documents of 30 KiB fit into one answer, which has 16 MiB at most.
@@ -82,17 +80,19 @@ export async function findByIds<Document>(
   ids: readonly unknown[],
   options: CommandOptions,
 ): Promise<Document[]> {
-  if (ids.length === 0) return []
-  const group = ids.slice(0, maxIdsPerCommand)
-  // MongoDB executes a filter by one id and nothing else on a faster path.
-  const filter = { _id: group.length === 1 ? group[0] : { $in: group } }
-  // After exactly `batchSize` documents, mongos does not know yet that there is no further one.
-  const command = { find: collection, filter, limit: group.length, batchSize: group.length + 1 }
-  const { cursor } = await send(connection, command, { readConcern: { level: 'majority' } }, options)
-  // Documents that are missing in the answer would be taken for documents that do not exist.
-  if (Number(cursor.id) !== 0) throw new Error(`the documents of ${collection} do not fit into one answer`)
-  const rest = await findByIds<Document>(connection, collection, ids.slice(maxIdsPerCommand), options)
-  return cursor.firstBatch.concat(rest)
+  const found: Document[] = []
+  for (let at = 0; at < ids.length; at += maxIdsPerCommand) {
+    const group = ids.slice(at, at + maxIdsPerCommand)
+    // MongoDB executes a filter by one id and nothing else on a faster path.
+    const filter = { _id: group.length === 1 ? group[0] : { $in: group } }
+    // After exactly `batchSize` documents, mongos does not know yet that there is no further one.
+    const command = { find: collection, filter, limit: group.length, batchSize: group.length + 1 }
+    const { cursor } = await send(connection, command, { readConcern: { level: 'majority' } }, options)
+    // Documents that are missing in the answer would be taken for documents that do not exist.
+    if (Number(cursor.id) !== 0) throw new Error(`the documents of ${collection} do not fit into one answer`)
+    found.push(...cursor.firstBatch)
+  }
+  return found
 }
 
 /** @param concern is left out in a transaction, which has its own */
@@ -114,13 +114,15 @@ async function send(
 }
 
 // The driver makes a new handle for each call of `db`, which takes some microseconds.
-const handles = new WeakMap<mongo.MongoClient, Map<string, mongo.Db>>()
+const handles = new WeakMap<mongoose.Connection, { client: mongo.MongoClient; database: mongo.Db }>()
 
 function databaseOf(connection: mongoose.Connection): mongo.Db {
   const client = connection.getClient()
-  const ofClient = handles.get(client) ?? new Map<string, mongo.Db>()
-  const database = ofClient.get(connection.name) ?? client.db(connection.name)
-  handles.set(client, ofClient.set(connection.name, database))
+  const known = handles.get(connection)
+  // A connection gets another client if the driver has dropped all its servers.
+  if (known?.client === client) return known.database
+  const database = client.db(connection.name)
+  handles.set(connection, { client, database })
   return database
 }
 
