@@ -5,11 +5,12 @@ vi.resetModules()
 const { createCall, retryOnTimeout, waitUntilDeadline } = await import('./call.ts')
 const { atDeadline } = await import('./deadline-timers.ts')
 
-beforeEach(() => void vi.useFakeTimers())
+// Other timers stay real: programs that earlier test files started use them.
+beforeEach(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'Date'] }))
 afterEach(() => {
-  // The interval that serves all timers ends with the last of them.
+  // The next test would wait for the interval of this one.
   vi.advanceTimersByTime(20)
-  expect(vi.getTimerCount()).toBe(0)
+  vi.restoreAllMocks()
   vi.useRealTimers()
 })
 
@@ -40,6 +41,19 @@ it('a cancelled timer does not fire, even if another timer that fires with it ca
   atDeadline(createCall(50, 'd'), () => fired.push('last'))
   vi.advanceTimersByTime(60)
   expect(fired).toEqual(['first', 'last'])
+})
+
+it('the interval that serves all timers ends with the last of them', () => {
+  const started = vi.spyOn(globalThis, 'setInterval')
+  const ended = vi.spyOn(globalThis, 'clearInterval')
+  atDeadline(createCall(50, 'a'), () => undefined)
+  const cancel = atDeadline(createCall(60, 'b'), () => undefined)
+  expect(started).toHaveBeenCalledTimes(1)
+  cancel()
+  vi.advanceTimersByTime(40)
+  expect(ended).not.toHaveBeenCalled()
+  vi.advanceTimersByTime(20)
+  expect(ended).toHaveBeenCalledExactlyOnceWith(started.mock.results[0]?.value)
 })
 
 it('waiting for work stops at the deadline, even if the deadline has passed before', async () => {

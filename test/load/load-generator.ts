@@ -62,7 +62,7 @@ function run(plan: LoadPlan): Promise<LoadResult> {
   const seconds: Second[] = []
   const statuses: Record<string, number> = {}
   const startedAt = performance.now() + (plan.connectMs ?? 0)
-  const endsAt = startedAt + plan.seconds * 1_000
+  const durationMs = plan.seconds * 1_000
   const idle: Connection[] = []
   let scheduled = 0
   let sent = 0
@@ -162,7 +162,7 @@ function run(plan: LoadPlan): Promise<LoadResult> {
 
   const sendDue = () => {
     if (plan.perSecond === undefined) return
-    const due = Math.floor(((Math.min(performance.now(), endsAt) - startedAt) / 1_000) * plan.perSecond)
+    const due = dueAfter(Math.min(performance.now() - startedAt, durationMs), plan.perSecond)
     while (scheduled < due && idle.length > 0) {
       scheduled += 1
       // The connection that has been idle for the longest time, so that none exceeds its time limit.
@@ -179,11 +179,10 @@ function run(plan: LoadPlan): Promise<LoadResult> {
     const timer = setInterval(() => {
       connectDue()
       sendDue()
-      if (performance.now() < endsAt) return
+      if (performance.now() - startedAt < durationMs) return
       clearInterval(timer)
       isOver = true
-      const due = Math.floor((plan.perSecond ?? 0) * plan.seconds)
-      const unsent = Math.max(0, due - scheduled)
+      const unsent = Math.max(0, dueAfter(durationMs, plan.perSecond ?? 0) - scheduled)
       const finish = () => {
         for (const socket of sockets) socket.destroy()
         const cpu = process.cpuUsage()
@@ -202,6 +201,9 @@ function run(plan: LoadPlan): Promise<LoadResult> {
     }, tickMs)
   })
 }
+
+/** The number of requests of an open loop that are due after this time. */
+const dueAfter = (elapsedMs: number, perSecond: number): number => Math.floor((elapsedMs / 1_000) * perSecond)
 
 const keyPlace = '{key}'
 
