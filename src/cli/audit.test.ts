@@ -130,6 +130,16 @@ it('the audit finds nothing in a consistent shop, and prints what it checked', a
   })
 })
 
+it('the audit has no finding for a hold that the sweeper of holds has not looked at yet', async () => {
+  const { database, order, product } = await copyOfShop()
+  await remove(order, 'orders', byId(orders.confirmed))
+  await change(product, 'reservations', orders.confirmed, { $set: { createdAt: new Date() } })
+  expect((await auditReport(environment(database))).report).toMatchObject({
+    checked: { orders: 5, holds: 4 },
+    findings: [],
+  })
+})
+
 it('the audit prints its result as metrics, with a series for each audited module', async () => {
   const { database, order, product } = await copyOfShop()
   await change(product, 'products', cup.productId, { $inc: { stocked: 7 } })
@@ -334,8 +344,11 @@ describe('an inconsistency with more than one possible repair', () => {
     [
       'a hold without its order',
       'hold_without_order',
-      async ({ order }) => {
+      async ({ order, product }) => {
         await remove(order, 'orders', byId(orders.confirmed))
+        // The sweeper of holds looks at a younger hold first.
+        const createdAt = new Date(Date.now() - 120_000)
+        await change(product, 'reservations', orders.confirmed, { $set: { createdAt } })
         return orders.confirmed
       },
     ],

@@ -116,6 +116,7 @@ interface Scenario {
 }
 
 const sweep = 'sweep unfinished orders'
+const holdSweep = 'sweep holds'
 const catalogue = { scatters: ['find products'] }
 const lookUpByAdmin = { scatters: ['find orders'] }
 
@@ -297,6 +298,11 @@ const scenarios: Record<string, Scenario> = {
     go: () => product.holds({ after: newId(), limit: 10 }, call()),
     scatters: ['find reservations'],
   },
+  'product.holdsByTime': {
+    go: () =>
+      product.holdsByTime({ after: { orderId: newId(), heldAt: 1 }, until: Date.now(), limit: 10 }, call()),
+    scatters: ['find reservations'],
+  },
   'product.release': {
     async go() {
       const { productId } = await newProduct()
@@ -330,21 +336,25 @@ const scenarios: Record<string, Scenario> = {
     },
   },
   'POST /orders, replayed': { go: async () => answers(201, (await bought()).again()) },
-  'POST /orders, while the first request is in progress': {
-    go: async () => answers(409, (await unfinished()).again()),
-  },
   'POST /orders, carried on by a retry': {
     async go() {
       const { orderId, again } = await unfinished()
-      await shop.ageLease(orderId, 1)
       expect((await answers(201, again())).orderId).toBe(orderId)
     },
   },
   'POST /orders, cancelled meanwhile': {
     async go() {
-      const { productId } = await newProduct()
+      const { again } = await unfinished()
       beforeReserve((orderId) => answers(200, shop.delete(`/orders/${orderId}`, asAda())))
-      await answers(409, shop.order(ada.token, [{ productId, quantity: 1 }]))
+      await answers(409, again())
+    },
+  },
+  'POST /orders, under an id whose reservation was released': {
+    async go() {
+      const { productId } = await newProduct()
+      beforeReserve((orderId) => product.release({ orderId }, call()))
+      const key = { 'Idempotency-Key': productId }
+      await answers(201, shop.order(ada.token, [{ productId, quantity: 1 }], key))
     },
   },
   'GET /orders': { go: () => answers(200, shop.get('/orders?limit=100', asAda())) },
@@ -419,6 +429,33 @@ const scenarios: Record<string, Scenario> = {
     },
     scatters: ['find orders'],
   },
+  [holdSweep]: {
+    async go() {
+      const { productId } = await newProduct()
+      let orderId = ''
+      shop.stubProduct((port) => ({
+        async reserve(request, call) {
+          shop.stubProduct()
+          orderId = request.orderId
+          await port.reserve(request, call)
+          throw new Error('the process dies here')
+        },
+      }))
+      const place = () =>
+        shop.order(ada.token, [{ productId, quantity: 1 }], { 'Idempotency-Key': productId })
+      await answers(500, place())
+      await vi.waitFor(
+        async () => {
+          const { status } = await shop.get(`/orders/${orderId}`, asAda())
+          if (status === 404) await shop.ageHold(orderId, 60_000)
+          expect(status).toBe(200)
+        },
+        { timeout: 30_000, interval: 500 },
+      )
+      await vi.waitFor(async () => expect((await answers(201, place())).orderId).not.toBe(orderId))
+    },
+    scatters: ['find orders', 'find reservations'],
+  },
   'DELETE /orders/{id}, twice at once': {
     async go() {
       const { orderId } = await bought()
@@ -441,7 +478,7 @@ it('the scenarios cover every public route, every operation of a port and every 
     ),
   )
   const taken = Object.keys(scenarios).map((name) => name.split(',')[0])
-  const all = [...documented, ...operations, sweep]
+  const all = [...documented, ...operations, sweep, holdSweep]
   expect([...new Set(taken)].toSorted()).toEqual([...new Set(all)].toSorted())
 })
 
@@ -481,6 +518,7 @@ describe('shard keys', () => {
     'throttles',
     'migrations',
     'locks',
+    'holdSweeps',
   ]
   const isEqual = (value: unknown): boolean =>
     value !== undefined && !Object.keys(Object(value)).some((key) => key.startsWith('$'))
@@ -498,17 +536,25 @@ describe('shard keys', () => {
     hasFilter(sent) &&
     !onOneShard.includes(sent.collection) &&
     !filtersOf(sent).every((filter) => isTargeted(sent.collection, filter))
-  /** The queries of the sweeper, which may come during any scenario: for orders to finish, and for the oldest unfinished one. */
-  const isSweep = ({ collection, command }: SentCommand) =>
+  // The queries of the sweepers may come during any scenario.
+  /** For orders to finish, and for the oldest unfinished one. */
+  const isSweepOfOrders = ({ collection, command }: SentCommand) =>
     collection === 'orders' &&
     (command.filter?.$or?.every((filter: Document) => 'leaseUntil' in filter) === true ||
       command.filter?.status?.$in?.join() === 'pending,cancelling')
+  /** For holds, and for the statuses of their orders. */
+  const isSweepOfHolds = ({ collection, command }: SentCommand) =>
+    (collection === 'orders' && command.projection?.status === 1) ||
+    (collection === 'reservations' && command.filter?.createdAt !== undefined)
+  const isOther = (name: string, command: SentCommand) =>
+    (isSweepOfOrders(command) && name !== sweep) ||
+    (isSweepOfHolds(command) && name !== holdSweep && name !== 'product.holdsByTime')
 
   it.each(Object.entries(scenarios))(
     'the scenario sends commands to the expected shards: %s',
     (name, { scatters: expected = [] }) => {
-      const commands = sent.get(name)?.filter((command) => name === sweep || !isSweep(command)) ?? []
-      expect(namesOf(commands.filter(scatters))).toEqual(expected)
+      const commands = sent.get(name)?.filter((command) => !isOther(name, command)) ?? []
+      expect(namesOf(commands.filter(scatters)).toSorted()).toEqual(expected)
     },
   )
 
@@ -516,7 +562,9 @@ describe('shard keys', () => {
     const customers = Object.entries(scenarios).filter(([, { scatters = [] }]) => scatters.length === 0)
     const filters = customers
       .flatMap(([name]) => sent.get(name) ?? [])
-      .filter((command) => command.collection === 'orders' && !isSweep(command))
+      .filter(
+        (command) => command.collection === 'orders' && !isSweepOfOrders(command) && !isSweepOfHolds(command),
+      )
       .flatMap(filtersOf)
     const shapes = filters
       .filter(({ userId, _id }) => !isEqual(userId) || !isEqual(_id))
@@ -527,7 +575,8 @@ describe('shard keys', () => {
       'createdAt,status,userId',
       'status,userId',
     ]
-    expect([...new Set(shapes)].toSorted()).toEqual([...ofLists, 'key,userId'].toSorted())
+    const ofKeys = ['key,userId', '_id,status,undo,userId']
+    expect([...new Set(shapes)].toSorted()).toEqual([...ofLists, ...ofKeys].toSorted())
   })
 
   it('every unique index starts with the shard key, and every range shard key has an index', async () => {

@@ -48,6 +48,7 @@ beforeAll(async () => {
   await readLists()
   await runCommands(composition)
   await untilSwept()
+  await untilHoldsAreSwept()
   await auditAndRepair(composition.audits)
   commands.stop()
   await close()
@@ -106,6 +107,10 @@ async function useOtherPaths(): Promise<void> {
     await answered(shop.post(`/products/${productId}/stock`, { token, headers, body: { change: 1 } }), 200)
     await answered(shop.order(people.ada.token, [{ productId, quantity: 1 }], headers), 201)
   }
+  // The order with this key has an id as earlier versions of the program chose it. The second request finds its own id used up.
+  const reused = { 'Idempotency-Key': 'key-0' }
+  for (let time = 0; time < 2; time++)
+    await answered(shop.order(people.ada.token, [{ productId, quantity: 2 }], reused), 409, 422)
   const { version } = await answered(shop.get(`/products/${productId}`), 200)
   await answered(shop.put(`/products/${productId}`, { token, body: { stock: 5, version } }), 200)
   await answered(shop.order(token, [{ productId, quantity: 1_000 }]), 409)
@@ -235,6 +240,26 @@ async function untilSwept(): Promise<void> {
     timeout: waitTimeoutMs,
     interval: 50,
   })
+}
+
+/** Waits until the sweeper of holds has looked at old holds. */
+async function untilHoldsAreSwept(): Promise<void> {
+  const reservations = (await databases.collections('product')).collection('reservations')
+  const createdAt = {
+    $subtract: [new Date(Date.now() - hourMs), { $floor: { $multiply: [{ $rand: {} }, hourMs] } }],
+  }
+  await reservations.updateMany({}, [{ $set: { createdAt } }])
+  const sweeps = (await databases.collections('order')).collection('holdSweeps')
+  const beginning = new Date(0)
+  await vi.waitFor(
+    async () => {
+      const [{ heldAt } = { heldAt: beginning }] = await sweeps.find().toArray()
+      if (heldAt > new Date(Date.now() - hourMs)) await sweeps.updateMany({}, { $set: { heldAt: beginning } })
+      expect(await sweeps.countDocuments({ heldAt: beginning })).toBe(0)
+      expect(heldAt < new Date(Date.now() - hourMs)).toBe(true)
+    },
+    { timeout: waitTimeoutMs, interval: 50 },
+  )
 }
 
 /** Runs the audit with a fault in each module, which it looks at twice and repairs. */
@@ -398,6 +423,7 @@ describe('the explained queries', () => {
     'find orders by _id',
     'find orders by _id, userId',
     'find orders by key, userId',
+    'find orders by _id, status, undo, userId',
     'find users by _id',
     'find users by emailKey',
     'find users by usernameKey',
@@ -411,6 +437,7 @@ describe('the explained queries', () => {
     'find orders by nothing in order of _id',
     'find orders by _id in order of _id',
     'find reservations by _id, state in order of _id',
+    'find reservations by _id, createdAt, state in order of createdAt, _id',
   ])('the query %s is explained and finds documents', (name) => {
     expect(plans.filter((plan) => plan.name === name && plan.returned > 0).length).toBeGreaterThan(0)
   })

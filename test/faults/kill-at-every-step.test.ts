@@ -166,12 +166,13 @@ describe.each(bothShapes)('a request whose process dies at any step, %s', (shape
 
 /** The statuses that the orders of a case may have if no client has retried. */
 function possibleStatuses({ killPoint, firstOutcome }: SettledCase): string[][] {
-  const { operation, service, step, isLastStep, when } = killPoint
+  const { operation, service, step, stepName, isLastStep, when } = killPoint
   if (operation === 'create') {
     if (firstOutcome.status === 201) return [['confirmed']]
     if (service === 'product') return [['confirmed'], ['cancelled']]
-    if (step === 1 && when === 'before') return [[]]
-    return isLastStep && when === 'after' ? [['confirmed']] : [['cancelled']]
+    // The last step inserts the order, and the step before it commits the reservation.
+    if (isLastStep) return when === 'after' ? [['confirmed']] : [['cancelled']]
+    return stepName === 'commitTransaction' && when === 'after' ? [['cancelled']] : [[]]
   }
   // The first step reads the order, and the second one begins the cancellation.
   const isBegun = service === 'product' || step > 2 || (step === 2 && when === 'after')

@@ -5,19 +5,26 @@ import type { RunningShop } from './fleet.ts'
 const promisedMs = 30_000
 
 /**
- * Waits until no order is pending or cancelling.
+ * Waits until no order is pending or cancelling, and each hold has an order.
  * @param healedAt the epoch milliseconds at which the last fault was over
  * @returns the milliseconds since then
  * @throws if an order is still unfinished after the promised time
  */
 export async function waitUntilSettled(shop: RunningShop, healedAt: number): Promise<number> {
   const orders = (await shop.collections('order')).collection('orders')
+  const reservations = (await shop.collections('product')).collection('reservations')
+  const holdsWithoutOrder = async () => {
+    const held = (await reservations.find({ state: 'held' }).toArray()).map(({ _id }) => _id)
+    const found = new Set((await orders.find().project({ _id: 1 }).toArray()).map(({ _id }) => String(_id)))
+    return held.filter((_id) => !found.has(String(_id)))
+  }
   for (;;) {
     const unfinished = await orders.find({ status: { $in: ['pending', 'cancelling'] } }).toArray()
+    const holds = unfinished.length === 0 ? await holdsWithoutOrder() : []
     const tookMs = Date.now() - healedAt
-    if (unfinished.length === 0) return tookMs
+    if (unfinished.length + holds.length === 0) return tookMs
     if (tookMs > promisedMs)
-      throw new Error(`not settled within ${promisedMs} ms: ${JSON.stringify(unfinished)}`)
+      throw new Error(`not settled within ${promisedMs} ms: ${JSON.stringify({ unfinished, holds })}`)
     await sleep(100)
   }
 }

@@ -33,7 +33,7 @@ const failureFigures = (title: string, failures: Record<string, number>) =>
   Object.entries(failures).map(([kind, value]) => ({
     name: `reads ${title}, ${kind}`,
     value,
-    unit: '',
+    unit: '' as const,
     atMost: 0,
   }))
 

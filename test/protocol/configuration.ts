@@ -8,25 +8,16 @@ export interface Configuration {
   maxCorrectedStock: number
   /** Whether an admin deletes the product. */
   deletion: boolean
-  /**
-   * Whether old reservations and rejected orders expire. `careful`: a reservation expires a week after its last change, and
-   * no request acts on an answer that is a week old. `careless`: a reservation expires a week after it was made, and
-   * a request may act on an answer that is a week old.
-   */
-  expiry: 'never' | 'careful' | 'careless'
-  /**
-   * Whether a request reserves first, and then inserts its order in its final status (docs/decisions/0021-reserve-first.md). The default
-   * is the protocol of the program, in which the order is inserted first.
-   */
-  reservesFirst?: boolean
+  /** The order ids, such as `ada#1`, under which old reservations and rejected orders expire. */
+  expiry: readonly string[]
 }
 
 /** The safeguards of the protocol. For each of them except `lease`, a test shows an invariant that breaks without it. */
 export interface Safeguards {
-  /** An order is inserted before anything is reserved for it. */
-  orderBeforeReservation: boolean
   /** A unique index admits at most one order per user and key. */
   uniqueKey: boolean
+  /** There is at most one order with an id. */
+  uniqueId: boolean
   /** A hold takes stock only if there is enough. */
   conditionalDecrement: boolean
   /** A rejection is stored, and a repeated reserve gets the same rejection. */
@@ -47,9 +38,17 @@ export interface Safeguards {
   compareOnUndo: boolean
   /** The change confirmed → shipped is a compare-and-set. */
   compareOnShip: boolean
+  /**
+   * The sweeper deletes an order only if the order is still old. A rejected order that is not old may have replaced the order that
+   * the sweeper has read.
+   */
+  compareOnDelete: boolean
   /** An order becomes `cancelled` only after its release was answered. */
   releaseBeforeCancelled: boolean
-  /** A request that loses its compare-and-set reads the order, and does not repeat the product module's answer to the client. */
+  /**
+   * A request that comes too late to insert or change its order reads the order. It does not repeat the product module's answer to the
+   * client.
+   */
   loserAnswersFromOrder: boolean
   /** A request whose order is undone, or is being undone, gets no final answer: the client is told to retry. */
   undoGivesNoFinalAnswer: boolean
@@ -61,38 +60,33 @@ export interface Safeguards {
   sweeperUndoesPending: boolean
   /** The sweeper completes abandoned cancellations. */
   sweeperCompletesCancelling: boolean
-  /** No reserve takes effect after its deadline plus the lifetime of a transaction. */
-  deadlineInTransaction: boolean
-  /**
-   * Retries do not take over an old order: only the sweeper settles it. Otherwise its reservation could expire between the
-   * answer to the retry's reserve and a second delivery of that reserve.
-   */
-  neverTakesOverOldOrders: boolean
-  /** Only if requests reserve first: all requests with one key reserve under one id, until the order with that id is undone. */
-  sameIdForKey: boolean
-  /** Only if requests reserve first: there is at most one order with an id. */
-  uniqueId: boolean
-  /** Only if requests reserve first: the sweeper finds holds without an order, and undoes them. */
+  /** The sweeper finds holds that no order needs, and releases them. */
   sweeperFindsHolds: boolean
+  /** The sweeper looks again at the hold of an order that was `pending` or `cancelling` when it looked before. */
+  looksAgain: boolean
+  /** The sweeper leaves the hold of a `pending` order alone, until it has begun to undo the order. */
+  undoBeforeRelease: boolean
   /**
-   * Only if requests reserve first: before the sweeper releases a hold without an order, it inserts an order under the id of the hold, so
-   * that no request can insert one.
+   * Before the sweeper releases a hold without an order, it inserts an order under the id of the hold, so that no request can insert
+   * one.
    */
   orderBeforeUndo: boolean
   /**
-   * Only if requests reserve first: the sweeper does not release the hold of a rejected order that may expire soon, but undoes the hold
-   * once the order has expired. Otherwise a retry could use the id and the hold again before the release arrives.
+   * The sweeper does not release the hold of a rejected order that may expire soon. Instead it undoes the hold once the order has
+   * expired. Otherwise a retry could use the id and the hold again before the release arrives.
    */
   sweeperWaitsForExpiry: boolean
-  /** Only if requests reserve first: no release takes effect after its deadline plus the lifetime of a transaction. */
+  /** No release takes effect after its deadline plus the lifetime of a transaction. */
   deadlineOfRelease: boolean
-  /** While the lease of an order runs, no retry takes it over, and no sweeper undoes it. A lease only avoids duplicate work. */
+  /** No process acts on an answer that is a week old. */
+  answersAreRecent: boolean
+  /** While the lease of a `pending` order runs, no sweeper undoes the order. A lease only avoids duplicate work. */
   lease: boolean
 }
 
 export const allSafeguards: Safeguards = {
-  orderBeforeReservation: true,
   uniqueKey: true,
+  uniqueId: true,
   conditionalDecrement: true,
   recordedRejection: true,
   tombstone: true,
@@ -103,6 +97,7 @@ export const allSafeguards: Safeguards = {
   compareOnCancel: true,
   compareOnUndo: true,
   compareOnShip: true,
+  compareOnDelete: true,
   releaseBeforeCancelled: true,
   loserAnswersFromOrder: true,
   undoGivesNoFinalAnswer: true,
@@ -110,21 +105,12 @@ export const allSafeguards: Safeguards = {
   onlyUndoFreesKey: true,
   sweeperUndoesPending: true,
   sweeperCompletesCancelling: true,
-  deadlineInTransaction: true,
-  neverTakesOverOldOrders: true,
-  sameIdForKey: true,
-  uniqueId: true,
   sweeperFindsHolds: true,
+  looksAgain: true,
+  undoBeforeRelease: true,
   orderBeforeUndo: true,
   sweeperWaitsForExpiry: true,
   deadlineOfRelease: true,
+  answersAreRecent: true,
   lease: true,
 }
-
-export type ReserveFirstSafeguard =
-  | 'sameIdForKey'
-  | 'uniqueId'
-  | 'sweeperFindsHolds'
-  | 'orderBeforeUndo'
-  | 'sweeperWaitsForExpiry'
-  | 'deadlineOfRelease'

@@ -1,13 +1,13 @@
 import type { Configuration } from './configuration.ts'
 import type { Invariant, StepInvariant } from './model-checker.ts'
-import { exists, type Order, orderAt, type Shop, type Status } from './order-state.ts'
+import { type Order, orderAt, type Shop, type Status } from './order-state.ts'
 
 const everyOrder = (name: string, holds: (order: Order) => boolean): Invariant<Shop> => ({
   name,
   holds: ({ orders }) => orders.every(holds),
 })
 
-export const invariantsOf = ({ reservesFirst = false }: Configuration): Invariant<Shop>[] => [
+export const invariantsOf = ({ expiry }: Configuration): Invariant<Shop>[] => [
   { name: 'stock is never below zero', holds: ({ stock }) => stock >= 0 },
   {
     name: 'stock plus held units equal the units put in',
@@ -20,12 +20,10 @@ export const invariantsOf = ({ reservesFirst = false }: Configuration): Invarian
       !(status === 'confirmed' || status === 'shipped' || status === 'delivered') || reservation === 'held',
   ),
   everyOrder(
-    'each hold belongs to an order that may still need it',
-    // If requests reserve first, the sweeper finds such a hold.
+    'a cancelled or rejected order holds nothing',
+    // Once its reservation has expired, a reserve may hold stock for such an order. The sweeper finds the hold.
     ({ status, reservation }) =>
-      reservesFirst ||
-      reservation !== 'held' ||
-      (status !== 'unplaced' && status !== 'cancelled' && status !== 'rejected' && status !== 'expired'),
+      expiry.length > 0 || !(status === 'cancelled' || status === 'rejected') || reservation !== 'held',
   ),
   everyOrder(
     'a customer that was answered 201 has an order that was confirmed',
@@ -67,10 +65,10 @@ export const invariantsOfKey = (ordersOf: (shop: Shop) => Order[]): Invariant<Sh
   },
 ]
 
-const firstStatuses: readonly Status[] = ['pending', 'confirmed', 'rejected', 'cancelling']
+const firstStatuses: readonly Status[] = ['confirmed', 'rejected', 'pending', 'cancelling']
 
 const nextStatuses: Record<Status, readonly Status[]> = {
-  unplaced: ['pending'],
+  unplaced: firstStatuses,
   pending: ['confirmed', 'rejected', 'cancelling'],
   confirmed: ['shipped', 'cancelling'],
   shipped: ['delivered'],
@@ -78,17 +76,16 @@ const nextStatuses: Record<Status, readonly Status[]> = {
   cancelling: ['cancelled'],
   cancelled: [],
   rejected: ['expired'],
-  expired: [],
+  expired: firstStatuses,
 }
 
-export const stepInvariantsOf = ({ reservesFirst = false }: Configuration): StepInvariant<Shop>[] => [
+export const stepInvariants: StepInvariant<Shop>[] = [
   {
     name: 'an order changes its status only as the protocol allows',
     holds: (before, after) =>
       after.orders.every((order, at) => {
-        const earlier = orderAt(before, at)
-        const next = reservesFirst && !exists(earlier) ? firstStatuses : nextStatuses[earlier.status]
-        return order.status === earlier.status || next.includes(order.status)
+        const { status } = orderAt(before, at)
+        return order.status === status || nextStatuses[status].includes(order.status)
       }),
   },
 ]

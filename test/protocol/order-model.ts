@@ -1,10 +1,23 @@
-// A finite model of the order protocol: orders, reservations, a product with one unit of stock, and everything that processes
-// and the network can do to them. The protocol is explained in src/modules/order/place-order.ts and
-// src/modules/product/stock/reservations.ts. A request reserves stock in the product module, and then confirms or rejects its
-// order. A cancellation by the owner, or an undo by the sweeper, releases the stock. model-checker.ts explores the model. Its
-// parts are in files of their own: what varies between models (configuration.ts), the state (order-state.ts), the transitions
-// (order-steps.ts) and the invariants (invariants.ts). reserve-first.test.ts explores the protocol that replaces this one
-// (docs/decisions/0021-reserve-first.md): the configuration `reservesFirst` chooses it.
+// A finite model of the order protocol. It contains orders, reservations, a product with one unit of stock, and everything that
+// processes and the network can do to them. The protocol is explained in src/modules/order/place-order.ts and
+// src/modules/product/stock/reservations.ts:
+//
+// - A request reserves the stock in the product module. Then it inserts its order once, as `confirmed` or `rejected`.
+// - Requests with one key derive their order id from the key and the number of the attempt, so that they share reservations.
+//   Only one order has the key at a time, so that only one of the ids gets an order that is not undone.
+// - A request without an answer to its reserve inserts its order as `pending`. The next request with the key confirms or
+//   rejects that order.
+// - The sweeper undoes a `pending` order. It also undoes a hold that has no order: it first inserts an order for it. A request
+//   that may not insert its order undoes its hold by the same steps.
+// - The owner may cancel an order. A cancellation or an undo releases the stock.
+//
+// model-checker.ts explores the model. These files contain its parts:
+//
+// - configuration.ts: what varies between models
+// - order-state.ts: the state. slot.ts: one order id in it
+// - order-steps.ts: the transitions of one order. request-steps.ts, product-steps.ts, owner-steps.ts and sweeper-steps.ts list
+//   them for each kind of process.
+// - invariants.ts: the invariants
 //
 // The model simplifies the program as follows:
 //
@@ -16,22 +29,28 @@
 //   number of processes. A process may act on any status that the order ever had. So `wasConfirmed` also means that some
 //   process may have read the order as confirmed, and `leaseHasEnded` that some sweeper may be about to undo the order. This
 //   covers any number of concurrent requests, retries, owners, admins and sweepers, each at any step.
-// - Versions. An order enters each status at most once (invariant: `an order changes its status only as the protocol allows`), so the
+// - Attempts. A request may use any id of its key at any time. In the program it uses the next id only if the earlier one is used
+//   up. The protocol does not rely on that.
+// - Ids. A transition belongs to one id, under which there is at most one order and at most one reservation. An order enters
+//   each status at most once before it expires (invariant: `an order changes its status only as the protocol allows`), so the
 //   status also stands for the version.
 // - Answers. A final answer counts as given as soon as a step allows it. A program that gives the answer later, or loses it,
-//   makes fewer promises.
+//   makes fewer promises. A customer forgets a rejection when the rejected order expires, because the key is new from then on.
 // - Time. The protocol does not rely on clocks that are right to the second: a request may act after its deadline, and a lease
-//   may end at any moment. It relies on clocks that are right to the week. The transition `a week passes` makes one order old.
-//   By then the deadlines of its requests are over, and so are the transactions that began before them. The reservation of an
-//   old order may expire. One transition is enough, because an order can be taken over for a day at most, and a reservation is
-//   kept for longer. Each order ages independently, because orders are placed at different times.
-// - Data. Each order has one line, for one unit of the one product. Prices, several lines, and other bodies under the same key
-//   do not influence the protocol: one transaction takes all lines or none. An order without a key is an order without retries.
+//   may end at any moment. It relies on clocks that are right to the week. The transition `a week passes` makes old what is
+//   stored under one id. By then the deadlines of releases are over, and so are the processes that got an answer earlier. An
+//   old order may expire if it is rejected, and so may an old reservation that is not `held`. A reserve has a deadline in the
+//   program. In the model it may arrive at any time, because the protocol does not rely on that deadline. Each id ages
+//   independently, because orders are placed at different times.
+// - Holds. The sweeper may find a hold at any time. It looks at each hold until the hold is gone or its order is confirmed.
+// - Data. Each order has one line, for one unit of the one product. Prices and several lines do not influence the protocol: one
+//   transaction takes all lines or none. An order without a key is an order without retries. The model does not contain two
+//   requests that use one key for different lines. The program compares the lines before it acts on an order.
 
 import { allSafeguards, type Configuration, type Safeguards } from './configuration.ts'
-import { invariantsOf, invariantsOfKey, stepInvariantsOf } from './invariants.ts'
+import { invariantsOf, invariantsOfKey, stepInvariants } from './invariants.ts'
 import type { Model, Transition } from './model-checker.ts'
-import { exists, keyOf, noMessages, type Order, type Shop, unplaced } from './order-state.ts'
+import { keyOf, noMessages, type Order, type Shop, unplaced } from './order-state.ts'
 import { stepsOfOrder } from './order-steps.ts'
 
 /** Builds the model of a configuration, with all safeguards except those in `without`. */
@@ -51,7 +70,8 @@ export function protocol(
   }))
   const perOrder = slots.map(({ customer, name }, at) => {
     const siblings = slots.flatMap((slot, other) => (slot.customer === customer ? [other] : []))
-    return stepsOfOrder({ at, name, siblings }, configuration, safeguards)
+    const expires = configuration.expiry.includes(name)
+    return stepsOfOrder({ at, name, siblings, expires, configuration, safeguards })
   })
   return {
     initial: { stock: 1, stocked: 1, deleted: false, orders: slots.map(() => unplaced) },
@@ -61,7 +81,7 @@ export function protocol(
       ...invariantsOf(configuration),
       ...keys.flatMap(({ ordersOf }) => invariantsOfKey(ordersOf)),
     ],
-    stepInvariants: stepInvariantsOf(configuration),
+    stepInvariants,
     recovery: {
       name: 'the sweeper settles the state that a crash leaves',
       crash: { label: 'all processes crash, and all messages are lost', next: afterCrash },
@@ -95,7 +115,8 @@ const afterCrash = (shop: Shop): Shop => ({
   orders: shop.orders.map((order) => ({
     ...order,
     ...noMessages,
-    leaseHasEnded: exists(order) && !order.leaseRuns,
+    leaseHasEnded: order.leaseHasEnded && order.status === 'pending',
+    isBeingDeleted: false,
     toldConfirmed: false,
     toldRejected: false,
     toldCancelled: false,

@@ -8,6 +8,8 @@ export interface ShopWithProductStub extends Shop {
   stubProduct(replace?: (port: ProductPort) => Partial<ProductPort>): void
   /** Sets the end of an order's lease to this many milliseconds ago. */
   ageLease(orderId: string, milliseconds: number): Promise<void>
+  /** Makes a hold this much older, and lets the sweeper of holds begin again with the oldest hold. */
+  ageHold(orderId: string, milliseconds: number): Promise<void>
 }
 
 export async function startShopWithProductStub(
@@ -24,6 +26,7 @@ export async function startShopWithProductStub(
         ...product,
         reserve: (request, call) => ({ ...product, ...replace(product) }).reserve(request, call),
         release: (request, call) => ({ ...product, ...replace(product) }).release(request, call),
+        holdsByTime: (request, call) => ({ ...product, ...replace(product) }).holdsByTime(request, call),
       } satisfies ProductPort
     },
   })
@@ -39,5 +42,19 @@ export async function startShopWithProductStub(
       const { modifiedCount } = await orders.updateOne(filter, { $set: { leaseUntil } })
       if (modifiedCount !== 1) throw new Error(`there is no order ${orderId} to age`)
     },
+    async ageHold(orderId, milliseconds) {
+      const reservations = (await shop.collections('product')).collection('reservations')
+      const older = [{ $set: { createdAt: { $subtract: ['$createdAt', milliseconds] } } }]
+      const filter = { state: 'held', $expr: { $eq: [{ $toString: '$_id' }, orderId] } }
+      const { modifiedCount } = await reservations.updateOne(filter, older)
+      if (modifiedCount !== 1) throw new Error(`there is no hold ${orderId} to age`)
+      await restartHoldSweeps(shop)
+    },
   }
+}
+
+/** Lets the sweeper of holds begin again with the oldest hold. A round that is in progress may undo this. */
+export async function restartHoldSweeps({ collections }: Pick<Shop, 'collections'>): Promise<void> {
+  const sweeps = (await collections('order')).collection('holdSweeps')
+  await sweeps.updateMany({}, { $set: { heldAt: new Date(0) } })
 }

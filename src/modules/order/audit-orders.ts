@@ -5,6 +5,7 @@ import type { ProductPort, Reservation } from '../product/contract.ts'
 import type { OrderRepository } from './order.repository.ts'
 import type { Order } from './order.ts'
 import { isId, type OrderScans, type Scan } from './order-scans.repository.ts'
+import { abandonedFromMs, settleHold } from './sweep-holds.ts'
 import { finishOrder, pendingGraceMs } from './sweep-unfinished-orders.ts'
 
 const ordersPerRead = 500
@@ -19,6 +20,7 @@ interface Dependencies {
   orders: OrderRepository
   scans: OrderScans
   product: ProductPort
+  requestTimeoutMs: number
 }
 
 /**
@@ -115,13 +117,11 @@ function findOverdue(dependencies: Dependencies, order: Order): Finding | undefi
   return { code: 'order_unfinished', subject, message, repair }
 }
 
-function holdLeft({ product }: Dependencies, { orderId, status }: Order): Finding {
-  // This is safe to repeat: a cancelled or rejected order stays so, and a release only changes a hold.
-  const repair = async () => {
-    if ((await readReservations(product, [orderId])).get(orderId)?.state !== 'held') return undefined
-    await product.release({ orderId }, newCall())
-    return 'released the stock that it held'
-  }
+function holdLeft(dependencies: Dependencies, { orderId, status }: Order): Finding {
+  const repair = async () =>
+    (await settleHold(dependencies, orderId, 'audit', newCall()))
+      ? 'released the stock that it held'
+      : undefined
   const message = `is ${status}, and still holds stock`
   return { code: 'hold_left', subject: orderId, message, releasesTo: 'product', repair }
 }
@@ -140,13 +140,26 @@ function findFaultOfSale(order: Order, reservation: Reservation | undefined): Fi
   return order.confirmation && order.totalAmount === total ? undefined : malformedOrder(subject)
 }
 
-/** These findings have no repair: the order may be lost, or the database may belong to another shop. */
-async function findHoldsWithoutOrder({ scans }: Dependencies, orderIds: string[]): Promise<Finding[]> {
+/**
+ * Finds the holds that the sweeper of holds has left without an order. These findings have no repair: the order may be lost, or the
+ * database may belong to another shop.
+ */
+async function findHoldsWithoutOrder(
+  { scans, product, requestTimeoutMs }: Dependencies,
+  orderIds: string[],
+): Promise<Finding[]> {
   const found = await scans.findMany(orderIds, newCall())
   const known = new Set([...found.orders.map(({ orderId }) => orderId), ...found.malformed])
+  const unknown = orderIds.filter((orderId) => !known.has(orderId))
+  if (unknown.length === 0) return []
+  const overdueSince = Date.now() - abandonedFromMs(requestTimeoutMs) - overdueAfterMs
+  const { reservations } = await product.reservations({ orderIds: unknown }, newCall())
+  const young = new Set(
+    reservations.filter(({ reservedAt = 0 }) => reservedAt > overdueSince).map(({ orderId }) => orderId),
+  )
   const message = 'does not exist, and stock is held under its id'
-  return orderIds
-    .filter((orderId) => !known.has(orderId))
+  return unknown
+    .filter((orderId) => !young.has(orderId))
     .map((subject) => ({ code: 'hold_without_order', subject, message }))
 }
 

@@ -1,5 +1,6 @@
 import type { Migration } from '#kernel/mongo/migrations.ts'
 import { expiryMigration } from '#kernel/mongo/retention.ts'
+import { beginHoldSweeps } from './hold-sweep.repository.ts'
 import { followedStatuses, listedStatuses } from './order-list.ts'
 import type { OrderStatus } from './order-status.ts'
 
@@ -46,5 +47,10 @@ export const orderMigrations: Migration[] = [
         { key: { updatedAt: 1, _id: 1 }, ...oneOf(followedStatuses) },
       ],
     },
+  },
+  {
+    name: '005-hold-sweeps',
+    // Earlier versions stored each order before its hold, so that the sweeps need not look at the holds of the past.
+    up: beginHoldSweeps,
   },
 ]

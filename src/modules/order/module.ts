@@ -4,6 +4,7 @@ import { retentionSettings, setRetention } from '#kernel/mongo/retention.ts'
 import { authPort } from '../auth/contract.ts'
 import { productPort } from '../product/contract.ts'
 import { auditOrders } from './audit-orders.ts'
+import { createHoldSweeps } from './hold-sweep.repository.ts'
 import { orderMigrations } from './migrations.ts'
 import { orderApi } from './order.api.ts'
 import { createOrderRepository } from './order.repository.ts'
@@ -12,6 +13,7 @@ import { createOrderService } from './order.service.ts'
 import { createOrderFeed, feedLagMs } from './order-feed.repository.ts'
 import { createOrderScans } from './order-scans.repository.ts'
 import { orderProblems } from './problems.ts'
+import { sweepHolds } from './sweep-holds.ts'
 import { sweepUnfinishedOrders } from './sweep-unfinished-orders.ts'
 
 export const order = defineModule({
@@ -28,6 +30,7 @@ export const order = defineModule({
     const orders = createOrderRepository(database, logger)
     const feed = createOrderFeed(database, logger, { lagMs: feedLagMs(requestTimeoutMs) })
     const scans = createOrderScans(database)
+    const sweeps = createHoldSweeps(database)
     const refusal = () => database.refusal() ?? refusals.product()
     const service = createOrderService({ orders, feed, product: needs.product, refusal, currency })
     const guard = authGuard({ keys: needs.auth.publicKeys, issuer: config.issuer, logger })
@@ -37,9 +40,10 @@ export const order = defineModule({
         await setRetention(database, 'orders', settings.RETENTION, call)
         return []
       },
-      audit: auditOrders({ orders, scans, product: needs.product }),
+      audit: auditOrders({ orders, scans, product: needs.product, requestTimeoutMs }),
       jobs: [
         sweepUnfinishedOrders({ orders, scans, product: needs.product, refusal, requestTimeoutMs, metrics }),
+        sweepHolds({ orders, scans, sweeps, product: needs.product, refusal, requestTimeoutMs }),
       ],
     }
   },

@@ -7,7 +7,7 @@ import { migrate } from '#kernel/mongo/migrations.ts'
 import { connectMongo, quiet } from '#test/support/shop.ts'
 import { orderMigrations } from './migrations.ts'
 import { createOrderRepository, type OrderRepository } from './order.repository.ts'
-import type { Order } from './order.ts'
+import { confirmedOrder, type Order, pendingOrder } from './order.ts'
 import { createOrderFeed, feedLagMs, type OrderFeed } from './order-feed.repository.ts'
 import { followedStatuses } from './order-list.ts'
 
@@ -27,6 +27,13 @@ const call = (): Call => createCall(20_000, 'test')
 const taken = (order: Order | undefined): Order => {
   if (!order) throw new Error('the step was lost')
   return order
+}
+
+const newOrder = ({ newId }: OrderRepository): Order => {
+  const [orderId, userId] = [newId(), newId()]
+  const lines = [{ productId: orderId, quantity: 1 }]
+  const times = { leaseUntil: Date.now(), createdAt: new Date() }
+  return pendingOrder({ orderId, userId, key: undefined, lines, linesHash: '', ...times })
 }
 
 /** A replica whose stamps are older than its writes, as with a clock that is behind or a slow connection. */
@@ -81,12 +88,10 @@ it('a client that follows changes misses none whose write came within the lag af
   }
 
   const trade = async (orders: OrderRepository) => {
-    const orderId = orders.newId()
-    const request = { orderId, userId: orders.newId(), key: undefined, linesHash: '', leaseUntil: Date.now() }
-    const lines = [{ productId: orderId, quantity: 1 }]
-    const placed = taken(await orders.insert({ ...request, lines }, call()))
+    const placed = newOrder(orders)
     const held = placed.lines.map((line) => ({ ...line, name: 'Cup', price: 500 }))
-    const confirmed = taken(await orders.confirm(placed, held, 'EUR', call()))
+    const confirmed = confirmedOrder(placed, held, 'EUR')
+    expect(await orders.insert(confirmed, placed.userId, call())).toBe(true)
     note(confirmed)
     // Another replica takes the next step.
     const other = replicas[Math.floor(Math.random() * replicas.length)] ?? orders
@@ -126,10 +131,8 @@ it('the lag of the order of changes exceeds the time of a request, its attempts 
 
 it('the time of a change of an order never decreases, even if the clock of the next replica is behind', async () => {
   const orders = await replica(0)
-  const orderId = orders.newId()
-  const lines = [{ productId: orderId, quantity: 1 }]
-  const request = { orderId, userId: orders.newId(), key: undefined, lines, linesHash: '', leaseUntil: 0 }
-  const placed = taken(await orders.insert(request, call()))
+  const placed = newOrder(orders)
+  expect(await orders.insert(placed, placed.userId, call())).toBe(true)
   const updatedAt = new Date(Date.now() + 3_000)
   const rejection = { code: 'unknown_product' as const, productIds: [] }
   expect(await orders.reject({ ...placed, updatedAt }, rejection, call())).toMatchObject({ updatedAt })

@@ -1,11 +1,11 @@
 import { Types } from 'mongoose'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Call, createCall } from '#kernel/call.ts'
 import type { Mongo } from '#kernel/mongo/connection.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { connectMongo, quiet } from '#test/support/shop.ts'
 import { createOrderRepository, type OrderRepository } from './order.repository.ts'
-import type { Order } from './order.ts'
+import { type Order, pendingOrder, rejectedOrder } from './order.ts'
 import { createOrderScans } from './order-scans.repository.ts'
 
 // Two replicas work on the same orders. `elsewhere` takes a step between a write of `here` and the read that follows it.
@@ -41,8 +41,9 @@ const call = (): Call => createCall(20_000, 'test')
 const place = async (): Promise<Order> => {
   const orderId = elsewhere.newId()
   const request = { userId: elsewhere.newId(), key: orderId, lines: [{ productId: orderId, quantity: 1 }] }
-  const order = await elsewhere.insert({ orderId, ...request, linesHash: '', leaseUntil: Date.now() }, call())
-  if (!order) throw new Error('the order is there already')
+  const times = { leaseUntil: Date.now(), createdAt: new Date() }
+  const order = pendingOrder({ orderId, ...request, linesHash: '', ...times })
+  if (!(await elsewhere.insert(order, order.userId, call()))) throw new Error('the order is there already')
   return order
 }
 const taken = (order: Order | undefined): Order => {
@@ -119,6 +120,24 @@ describe('a step whose answer is not known', () => {
       })
     },
   )
+})
+
+it('a rejected order is not deleted if another request has placed a rejected order with its id since', async () => {
+  const place = async () => {
+    const orderId = 'c'.repeat(24)
+    const times = { leaseUntil: Date.now(), createdAt: new Date() }
+    const order = pendingOrder({ orderId, userId: orderId, key: 'key', lines: [], linesHash: '', ...times })
+    const rejected = rejectedOrder(order, { code: 'unknown_product', productIds: [] })
+    expect(await here.insert(rejected, order.userId, call())).toBe(true)
+    return rejected
+  }
+  const first = await place()
+  expect(await here.expireRejected(first, call())).toBe(true)
+  expect(await here.expireRejected(first, call())).toBe(false)
+  await vi.waitFor(() => expect(Date.now()).toBeGreaterThan(first.updatedAt.getTime()))
+  const second = await place()
+  expect(await here.expireRejected(first, call())).toBe(false)
+  expect(await here.find(second, call())).toMatchObject({ status: 'rejected' })
 })
 
 it('an order stores each change of status with its time, and a takeover is no change of status', async () => {

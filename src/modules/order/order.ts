@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { toDecimal } from '#kernel/money.ts'
-import type { Line, Rejection } from '../product/contract.ts'
+import type { HeldLine, Line, Rejection } from '../product/contract.ts'
 import type { OrderStatus } from './order-status.ts'
 
 /** `name` and `price` (minor units) are the product's at the time of its reservation, and null on an unconfirmed order. */
@@ -34,6 +34,53 @@ export interface Order {
   createdAt: Date
   updatedAt: Date
 }
+
+/** What a request says about the order that it places. */
+export interface NewOrder extends Pick<Order, 'orderId' | 'userId' | 'key' | 'linesHash' | 'leaseUntil'> {
+  lines: readonly Line[]
+  /** When the request began. */
+  createdAt: Date
+}
+
+/** The order before its stock is known to be reserved. */
+export const pendingOrder = ({ lines, ...request }: NewOrder): Order => ({
+  ...request,
+  lines: lines.map(({ productId, quantity }) => ({ productId, quantity, name: null, price: null })),
+  totalAmount: null,
+  currency: undefined,
+  status: 'pending',
+  version: 1,
+  isUndone: false,
+  confirmation: undefined,
+  rejection: undefined,
+  updatedAt: request.createdAt,
+})
+
+/** The next version of an order. */
+export function nextVersion(order: Order, changes: Partial<Order>): Order {
+  const now = new Date()
+  // The clock of another replica may be ahead of this one.
+  const updatedAt = order.updatedAt > now ? order.updatedAt : now
+  return { ...order, ...changes, version: order.version + 1, updatedAt }
+}
+
+/** The confirmed order, with the names and prices of its hold. */
+export function confirmedOrder(order: Order, held: readonly HeldLine[], currency: string): Order {
+  const next = nextVersion(order, {
+    status: 'confirmed',
+    lines: [...held],
+    currency,
+    totalAmount: held.reduce((sum, { price, quantity }) => sum + price * quantity, 0),
+  })
+  return { ...next, confirmation: { at: next.updatedAt, version: next.version } }
+}
+
+export const rejectedOrder = (order: Order, rejection: Rejection): Order =>
+  nextVersion(order, { status: 'rejected', rejection })
+
+/** The order while the sweeper undoes it. */
+export const undoneOrder = (order: Order, leaseUntil: number): Order =>
+  nextVersion(order, { status: 'cancelling', leaseUntil, isUndone: true })
 
 /** A status of an order, with its time and with the user or the part of the program that caused it. */
 export interface StatusChange {

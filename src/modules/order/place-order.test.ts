@@ -1,11 +1,17 @@
-import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { Types } from 'mongoose'
+import { afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { createCall } from '#kernel/call.ts'
 import { DomainError, dependencyUnavailable } from '#kernel/errors.ts'
-import type { Account, Answer } from '#test/support/client.ts'
+import type { Account } from '#test/support/client.ts'
 import { createGate } from '#test/support/gate.ts'
 import { type ShopWithProductStub, startShopWithProductStub } from '#test/support/product-stub-shop.ts'
 import { recordCommands, recordedUri } from '#test/support/recorded-commands.ts'
-import { loadPasswordCheck } from '#test/support/shop.ts'
+import { connectMongo, loadPasswordCheck, quiet } from '#test/support/shop.ts'
 import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
+import type { ProductPort } from '../product/contract.ts'
+import { createOrderRepository } from './order.repository.ts'
+import { hashLines, mergeLines } from './order.ts'
+import { placeOrder } from './place-order.ts'
 
 let shop: ShopWithProductStub
 let ada: Account
@@ -33,18 +39,7 @@ const onlyOrder = async (): Promise<string> => {
   return data[0].orderId
 }
 
-/** Repeats the request until the lease of the earlier request is over. */
-const afterLease = (repeat: () => Promise<Answer>): Promise<Answer> =>
-  vi.waitFor(
-    async () => {
-      const answer = await repeat()
-      expect(answer.body.code).not.toBe('request_in_progress')
-      return answer
-    },
-    { timeout: 5_000, interval: 50 },
-  )
-
-/** The answer to a request whose order another request carries on. */
+/** The answer to a request whose order is being undone. */
 const inProgress = {
   code: 'request_in_progress',
   detail:
@@ -70,20 +65,27 @@ function stopReserve(where: 'before' | 'after') {
   return gate
 }
 
+/** Places an order that stays pending, because its reserve or the answer to it is lost. */
+async function leavePending(productId: string, lost: 'the request' | 'the answer' = 'the request') {
+  shop.stubProduct((port) => ({
+    reserve: async (request, call) => {
+      if (lost === 'the answer') await port.reserve(request, call)
+      return unreachable()
+    },
+  }))
+  const answer = await place(productId)
+  shop.stubProduct()
+  expect(answer).toMatchObject({ status: 503, body: { code: 'dependency_unavailable' } })
+  return answer
+}
+
 describe('an order whose outcome is not known in time', () => {
-  it.each(['the request', 'the answer'])(
+  it.each(['the request', 'the answer'] as const)(
     'a retry with the key of an order carries the order on if %s of its reserve was lost',
     async (lost) => {
       await open()
       const { productId } = await product()
-      shop.stubProduct((port) => ({
-        reserve: async (request, call) => {
-          if (lost === 'the answer') await port.reserve(request, call)
-          return unreachable()
-        },
-      }))
-      const first = await place(productId)
-      expect(first).toMatchObject({ status: 503, body: { code: 'dependency_unavailable' } })
+      const first = await leavePending(productId, lost)
       expect(first.headers.get('retry-after')).toBe('1')
       const { orderId } = first.body
       expect(first.body.retryAfter).toBe(1)
@@ -99,17 +101,29 @@ describe('an order whose outcome is not known in time', () => {
           productList: [{ name: null, price: null }],
         },
       })
-
-      shop.stubProduct()
-      const early = await place(productId)
-      expect(early).toMatchObject({ status: 409, body: inProgress })
-      expect(early.headers.get('retry-after')).toBe('1')
-      const later = await afterLease(() => place(productId))
-      expect(later).toMatchObject({ status: 201, body: { orderId, status: 'confirmed', version: 2 } })
-      expect(later.headers.has('idempotent-replayed')).toBe(false)
+      const retried = await place(productId)
+      expect(retried).toMatchObject({ status: 201, body: { orderId, status: 'confirmed', version: 2 } })
+      expect(retried.headers.has('idempotent-replayed')).toBe(false)
+      const again = await place(productId)
+      expect(again.body).toEqual(retried.body)
+      expect(again.headers.get('idempotent-replayed')).toBe('true')
       expect(await stockOf(productId)).toBe(8)
     },
   )
+
+  it('a retry carries an order on, and the order is rejected, if the stock does not suffice', async () => {
+    await open()
+    const { productId } = await product(1)
+    const { orderId } = (await leavePending(productId)).body
+    const refusal = { status: 409, body: { code: 'insufficient_stock' } }
+    const retried = await place(productId)
+    expect(retried).toMatchObject(refusal)
+    expect(retried.headers.has('idempotent-replayed')).toBe(false)
+    expect(await statusOf(orderId)).toBe('rejected')
+    const again = await place(productId)
+    expect(again).toMatchObject(refusal)
+    expect(again.headers.get('idempotent-replayed')).toBe('true')
+  })
 
   it('an order is answered by the deadline when the product service hangs', async () => {
     await open()
@@ -125,111 +139,120 @@ describe('an order whose outcome is not known in time', () => {
     expect(answer.headers.get('location')).toBe(`/orders/${answer.body.orderId}`)
   })
 
-  it('an order that the product service was too busy for is named in the answer and in its Location', async () => {
+  it('an order that the product service was too busy for is not stored, and a retry places it at once', async () => {
     await open({ REQUEST_TIMEOUT: '20s' })
     const { productId } = await product()
     shop.stubProduct(() => ({
       reserve: () => Promise.reject(new DomainError('overloaded', 'the stock queue is full')),
     }))
     const answer = await place(productId)
-    expect(answer).toMatchObject({ status: 503, body: { code: 'overloaded', orderId: await onlyOrder() } })
-    expect(answer.headers.get('location')).toBe(`/orders/${answer.body.orderId}`)
-    const early = await place(productId)
-    expect(early).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
-    // A retry cannot take the order over before the deadline of the first request.
-    for (const { headers } of [answer, early]) {
-      expect(Number(headers.get('retry-after'))).toBeGreaterThan(1)
-      expect(Number(headers.get('retry-after'))).toBeLessThanOrEqual(20)
-    }
+    expect(answer).toMatchObject({ status: 503, body: { code: 'overloaded' } })
+    expect(answer.body.orderId).toBeUndefined()
+    expect(answer.headers.has('location')).toBe(false)
+    expect(answer.headers.has('retry-after')).toBe(true)
+    expect((await shop.get('/orders', { token: ada.token })).body.data).toEqual([])
+    shop.stubProduct()
+    const retried = await place(productId)
+    expect(retried.status).toBe(201)
+    expect(retried.headers.has('idempotent-replayed')).toBe(false)
   })
 
-  it('one of several retries carries an order on', async () => {
-    await open()
+  it('several retries that carry an order on all get the same order', async () => {
+    await open({ REQUEST_TIMEOUT: '20s' })
     const { productId } = await product()
-    shop.stubProduct(() => ({ reserve: unreachable }))
-    const { orderId } = (await place(productId)).body
-    shop.stubProduct()
-    const answers = await vi.waitFor(
-      async () => {
-        const tried = await Promise.all(Array.from({ length: 8 }, () => place(productId)))
-        expect(tried.some(({ status }) => status === 201)).toBe(true)
-        return tried
-      },
-      { timeout: 5_000, interval: 50 },
-    )
-    const first = answers.filter(
-      ({ status, headers }) => status === 201 && !headers.has('idempotent-replayed'),
-    )
-    expect(first).toHaveLength(1)
+    const { orderId } = (await leavePending(productId)).body
+    const answers = await Promise.all(Array.from({ length: 8 }, () => place(productId)))
     for (const { status, body } of answers) {
-      expect(body).toMatchObject(status === 201 ? { orderId } : inProgress)
-      if (status !== 201) expect(body.orderId).toBeUndefined()
+      expect({ status, body }).toMatchObject({ status: 201, body: { ...answers[0]?.body, orderId } })
     }
     expect(await stockOf(productId)).toBe(8)
   })
 
-  it('a retry a day later does not carry an order on, and places a new order after the undo', async () => {
+  it('a retry carries an order on, however old the order is', async () => {
     await open()
     const { productId } = await product()
-    shop.stubProduct(() => ({ reserve: unreachable }))
-    const { orderId } = (await place(productId)).body
-    shop.stubProduct()
-    // The lease is over, and the sweeper still leaves the order to a retry.
-    await shop.ageLease(orderId, 1_000)
+    const { orderId } = (await leavePending(productId, 'the answer')).body
     const orders = (await shop.collections('order')).collection('orders')
     const createdAt = new Date(Date.now() - 25 * 3_600_000)
     await orders.updateOne({ key: 'basket' }, { $set: { createdAt } })
-    expect(await place(productId)).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
-    expect(await statusOf(orderId)).toBe('pending')
-    await shop.ageLease(orderId, 60_000)
-    const later = await vi.waitFor(
-      async () => {
-        const answer = await place(productId)
-        expect(answer.status).toBe(201)
-        return answer
-      },
-      { timeout: 15_000, interval: 50 },
-    )
-    expect(later.body.orderId).not.toBe(orderId)
+    expect(await place(productId)).toMatchObject({ status: 201, body: { orderId } })
     expect(await stockOf(productId)).toBe(8)
   })
 
-  it('an order is confirmed once when the first request returns after a retry has finished', async () => {
+  it('a retry of other products is refused, and does not prevent that the order is undone and the key is free', async () => {
+    await open()
+    const [{ productId }, other] = await Promise.all([product(), product()])
+    const { orderId } = (await leavePending(productId)).body
+    expect(await place(other.productId)).toMatchObject({
+      status: 422,
+      body: { code: 'idempotency_key_reused' },
+    })
+    // The id is reserved with the other products now, so that the order cannot be carried on.
+    expect(await place(productId)).toMatchObject({ status: 409, body: inProgress })
+    await shop.ageLease(orderId, 60_000)
+    await vi.waitFor(async () => expect(await statusOf(orderId)).toBe('cancelled'), { timeout: 15_000 })
+    const later = await place(productId)
+    expect(later.status).toBe(201)
+    expect(later.body.orderId).not.toBe(orderId)
+    expect(await stockOf(productId)).toBe(8)
+    expect(await stockOf(other.productId)).toBe(10)
+  })
+
+  it('a request whose time is over stores its order as pending, and a retry confirms it', async () => {
     await open({ REQUEST_TIMEOUT: '500ms' })
     const { productId } = await product()
     const gate = stopReserve('after')
     const first = place(productId)
     await gate.reached
-    const retried = await afterLease(() => place(productId))
+    const stopped = await first
+    expect(stopped.status).toBe(503)
+    const retried = await place(productId)
     gate.open()
-    expect(retried.status).toBe(201)
-    // The first request is past its deadline, and its late steps change nothing.
-    expect((await first).body.orderId).toBe(retried.body.orderId)
+    expect(retried).toMatchObject({ status: 201, body: { orderId: stopped.body.orderId } })
     expect(await shop.get(`/orders/${retried.body.orderId}`, { token: ada.token })).toMatchObject({
       body: retried.body,
     })
     expect(await stockOf(productId)).toBe(8)
   })
 
-  it('the first request and a retry that has carried its order on get the same answer', async () => {
+  it('the first request and a retry that is faster get the same answer', async () => {
     await open({ REQUEST_TIMEOUT: '20s' })
     const { productId } = await product()
     const gate = stopReserve('after')
     const placing = place(productId)
     await gate.reached
-    await shop.ageLease(await onlyOrder(), 1_000)
     const retried = await place(productId)
     gate.open()
-    for (const answer of [retried, await placing]) {
-      expect(answer).toMatchObject({ status: 201, body: { ...retried.body, version: 2 } })
-      expect(answer.headers.has('idempotent-replayed')).toBe(false)
-    }
+    expect(retried).toMatchObject({ status: 201, body: { status: 'confirmed', version: 2 } })
+    expect(retried.headers.has('idempotent-replayed')).toBe(false)
+    const first = await placing
+    expect(first).toMatchObject({ status: 201, body: retried.body })
+    expect(first.headers.get('idempotent-replayed')).toBe('true')
+    expect(await stockOf(productId)).toBe(8)
+  })
+
+  it('a request places its order under another id if the reservation of the first id was released before', async () => {
+    await open()
+    const { productId } = await product()
+    let released = ''
+    shop.stubProduct((port) => ({
+      async reserve(request, call) {
+        if (released === '') await port.release({ orderId: request.orderId }, call)
+        released ||= request.orderId
+        return port.reserve(request, call)
+      },
+    }))
+    const placed = await place(productId)
+    expect(placed.status).toBe(201)
+    expect(placed.body.orderId).not.toBe(released)
+    expect((await place(productId)).body).toEqual(placed.body)
     expect(await stockOf(productId)).toBe(8)
   })
 
   it('the answer is request_in_progress if the reservation of a pending order was released', async () => {
     await open()
     const { productId } = await product()
+    await leavePending(productId)
     shop.stubProduct(() => ({ reserve: async () => ({ state: 'released' }) }))
     const answer = await place(productId)
     expect(answer).toMatchObject({ status: 409, body: inProgress })
@@ -238,77 +261,152 @@ describe('an order whose outcome is not known in time', () => {
   })
 })
 
+describe('an order that a replica of an earlier version placed', () => {
+  /** Stores an order under a key, with an id that the key does not determine. */
+  async function placeElsewhere(productId: string, fields: object) {
+    const lines = mergeLines([{ productId, quantity: 2 }])
+    const orders = (await shop.collections('order')).collection('orders')
+    const { insertedId } = await orders.insertOne({
+      userId: new Types.ObjectId(ada.userId),
+      key: 'basket',
+      lines: lines.map((line) => ({ ...line, name: null, price: null })),
+      totalAmount: null,
+      linesHash: hashLines(lines),
+      leaseUntil: new Date(Date.now() + 60_000),
+      version: 2,
+      createdAt: new Date(),
+      updatedAt: new Date(),
+      ...fields,
+    })
+    return String(insertedId)
+  }
+
+  it('a retry of an order that a replica of an earlier version placed gets its answer, and takes no stock', async () => {
+    await open()
+    const { productId } = await product()
+    const rejection = { code: 'unknown_product', productIds: [productId] }
+    await placeElsewhere(productId, { status: 'rejected', rejection })
+    for (let retries = 1; retries <= 3; retries++) {
+      const retried = await place(productId)
+      expect(retried).toMatchObject({ status: 422, body: { code: 'unknown_product' } })
+      expect(retried.headers.get('idempotent-replayed')).toBe('true')
+      expect(await stockOf(productId)).toBe(10)
+    }
+    const other = await product()
+    expect(await place(other.productId)).toMatchObject({
+      status: 422,
+      body: { code: 'idempotency_key_reused' },
+    })
+    expect(await stockOf(other.productId)).toBe(10)
+  })
+
+  it('a retry of an order that a replica of an earlier version is placing waits for it, and takes no stock', async () => {
+    await open()
+    const { productId } = await product()
+    const orderId = await placeElsewhere(productId, { status: 'pending', version: 1 })
+    for (let retries = 1; retries <= 2; retries++) {
+      expect(await place(productId)).toMatchObject({ status: 409, body: inProgress })
+      expect(await stockOf(productId)).toBe(10)
+    }
+    await shop.ageLease(orderId, 60_000)
+    await vi.waitFor(async () => expect(await statusOf(orderId)).toBe('cancelled'), { timeout: 15_000 })
+    const placed = await place(productId)
+    expect(placed).toMatchObject({ status: 201 })
+    expect((await place(productId)).body).toEqual(placed.body)
+    expect(await stockOf(productId)).toBe(8)
+  })
+
+  it('a retry of an order that a replica of an earlier version placed gets its answer, even if the product service does not answer', async () => {
+    await open()
+    const { productId } = await product()
+    const rejection = { code: 'unknown_product', productIds: [productId] }
+    await placeElsewhere(productId, { status: 'rejected', rejection })
+    shop.stubProduct(() => ({ reserve: unreachable }))
+    const retried = await place(productId)
+    expect(retried).toMatchObject({ status: 422, body: { code: 'unknown_product' } })
+    expect(retried.headers.get('idempotent-replayed')).toBe('true')
+  })
+})
+
 describe('an order that its owner cancels while it is pending', () => {
+  const refusal = {
+    status: 409,
+    body: {
+      code: 'invalid_transition',
+      detail: 'the order was cancelled before it was confirmed',
+      from: 'cancelled',
+      to: 'confirmed',
+      allowed: [],
+    },
+  }
+
   it.each(['before', 'after'] as const)(
-    'an order that its owner cancels while it is pending holds no stock if its reserve was stopped %s it took effect',
+    'an order that its owner cancels while it is pending holds no stock if the reserve of a retry was stopped %s it took effect',
     async (where) => {
       await open({ REQUEST_TIMEOUT: '10s' })
       const { productId } = await product()
+      const { orderId } = (await leavePending(productId)).body
       const gate = stopReserve(where)
-      const placing = place(productId)
+      const retrying = place(productId)
       await gate.reached
-      const orderId = await onlyOrder()
       expect(await cancel(orderId)).toMatchObject({
         status: 200,
         body: { status: 'cancelled', totalAmount: null },
       })
       gate.open()
-      const refusal = {
-        status: 409,
-        body: {
-          code: 'invalid_transition',
-          detail: 'the order was cancelled before it was confirmed',
-          from: 'cancelled',
-          to: 'confirmed',
-          allowed: [],
-        },
+      for (const answer of [await retrying, await place(productId)]) {
+        expect(answer).toMatchObject(refusal)
+        expect(answer.headers.get('idempotent-replayed')).toBe('true')
       }
-      const first = await placing
-      expect(first).toMatchObject(refusal)
-      expect(first.headers.has('idempotent-replayed')).toBe(false)
-      const again = await place(productId)
-      expect(again).toMatchObject(refusal)
-      expect(again.headers.get('idempotent-replayed')).toBe('true')
       expect(await statusOf(orderId)).toBe('cancelled')
       expect(await stockOf(productId)).toBe(10)
     },
   )
 
-  it('an order that its owner cancels while it is pending stays cancelled if its reserve is rejected', async () => {
+  it('an order that its owner cancels while it is pending stays cancelled if the reserve of a retry is rejected', async () => {
     await open({ REQUEST_TIMEOUT: '10s' })
     const { productId } = await product(1)
+    const { orderId } = (await leavePending(productId)).body
     const gate = stopReserve('after')
-    const placing = place(productId)
+    const retrying = place(productId)
     await gate.reached
-    const orderId = await onlyOrder()
     expect(await cancel(orderId)).toMatchObject({ status: 200, body: { status: 'cancelled' } })
     gate.open()
-    expect(await placing).toMatchObject({
-      status: 409,
-      body: { code: 'invalid_transition', from: 'cancelled' },
-    })
+    expect(await retrying).toMatchObject(refusal)
     expect(await statusOf(orderId)).toBe('cancelled')
   })
 
-  it('the request of a cancelled order gets its own answer, even if its owner has placed another order without a key', async () => {
-    await open({ REQUEST_TIMEOUT: '10s' })
-    const { productId } = await product()
-    const buy = () => shop.order(ada.token, [{ productId, quantity: 1 }])
-    const gate = stopReserve('after')
-    const placing = buy()
-    await gate.reached
-    const orderId = await onlyOrder()
-    const other = (await buy()).body.orderId
-    for (const id of [other, orderId]) {
-      expect(await cancel(id)).toMatchObject({ status: 200, body: { orderId: id, status: 'cancelled' } })
-    }
-    gate.open()
-    expect(await placing).toMatchObject({
-      status: 409,
-      body: { code: 'invalid_transition', from: 'cancelled' },
-    })
-    expect(await stockOf(productId)).toBe(10)
-  })
+  it.each(['held', 'rejected'] as const)(
+    'a retry whose reserve is %s answers that its owner cancelled the order between the read and the compare-and-set',
+    async (state) => {
+      await open()
+      const { productId } = await product(state === 'held' ? 10 : 1)
+      const { orderId } = (await leavePending(productId)).body
+      const mongo = await connectMongo(shop.database)
+      onTestFinished(() => mongo.close())
+      const orders = createOrderRepository(mongo.database('order'), await quiet)
+      const afterCancel =
+        <Args extends unknown[], Result>(step: (...args: Args) => Promise<Result>) =>
+        async (...args: Args) => {
+          expect((await cancel(orderId)).status).toBe(200)
+          return step(...args)
+        }
+      const answers = {
+        held: { state, lines: [{ productId, quantity: 2, name: 'Cup', price: 1 }] },
+        rejected: { state, rejection: { code: 'unknown_product', productIds: [productId] } },
+      }
+      const dependencies = {
+        orders: { ...orders, confirm: afterCancel(orders.confirm), reject: afterCancel(orders.reject) },
+        product: { reserve: async () => answers[state] } as unknown as ProductPort,
+        refusal: () => undefined,
+        currency: 'EUR',
+      }
+      const request = { userId: ada.userId, key: 'basket', lines: [{ productId, quantity: 2 }] }
+      const placement = await placeOrder(dependencies, request, createCall(20_000, 'test'))
+      expect(placement).toMatchObject({ refusal: { code: 'invalid_transition' }, replayed: false })
+      expect(await statusOf(orderId)).toBe('cancelled')
+    },
+  )
 
   it('the reserve of a cancelled order that arrives after the release is refused', async () => {
     await open()

@@ -103,52 +103,31 @@ describe.concurrent('an order that is left pending', () => {
     })
   })
 
-  it('a pending order is not undone once a retry has taken it over', async (context) => {
-    const { shop, place, becomes, leavePending } = await open(context, { REQUEST_TIMEOUT: '20s' })
-    const { productId, orderId } = await leavePending('the request')
-    const other = await leavePending('the request', 'other')
-    const gate = createGate()
-    shop.stubProduct((port) => ({
-      async reserve(request, call) {
-        await gate.pass()
-        return port.reserve(request, call)
-      },
-    }))
-    // The sweeper leaves both orders alone for nine seconds more, in which the retry takes one of them over.
-    await shop.ageLease(orderId, 1_000)
-    await shop.ageLease(other.orderId, 1_000)
-    const retry = place(productId)
-    // The sweeper undid the other order, whose lease had ended later.
-    await becomes(other.orderId, 'cancelled')
-    gate.open()
-    expect(await retry).toMatchObject({ status: 201, body: { orderId } })
-  })
-
-  it('the first request of an undone order gets request_in_progress if it returns after the undo', async (context) => {
-    const { shop, ada, stockOf, place, becomes } = await open(context, { REQUEST_TIMEOUT: '20s' })
-    const { productId } = await shop.product(shop.adminToken, { stock: 10 })
-    const gate = createGate()
-    shop.stubProduct((port) => ({
-      async reserve(request, call) {
-        const reservation = await port.reserve(request, call)
-        await gate.pass()
-        return reservation
-      },
-    }))
-    const placing = place(productId)
-    const orderId = await vi.waitFor(async () => {
-      const { data } = (await shop.get('/orders', { token: ada.token })).body
-      expect(data).toHaveLength(1)
-      return data[0].orderId
-    })
-    await shop.ageLease(orderId, longAgo)
-    await becomes(orderId, 'cancelled')
-    gate.open()
-    // The answer is not final: the undo freed the key, and a retry places a new order.
-    expect(await placing).toMatchObject({ status: 409, body: { code: 'request_in_progress' } })
-    expect(await place(productId)).toMatchObject({ status: 201 })
-    expect(await stockOf(productId)).toBe(8)
-  })
+  it.for(['before', 'after'] as const)(
+    'a retry that returns after the undo of its order places a new order if its reserve was stopped %s it took effect',
+    async (where, context) => {
+      const { shop, stockOf, place, becomes, leavePending } = await open(context, { REQUEST_TIMEOUT: '20s' })
+      const { productId, orderId } = await leavePending('the request')
+      const gate = createGate()
+      shop.stubProduct((port) => ({
+        async reserve(request, call) {
+          if (where === 'before') await gate.pass()
+          const reservation = await port.reserve(request, call)
+          if (where === 'after') await gate.pass()
+          return reservation
+        },
+      }))
+      const retrying = place(productId)
+      await gate.reached
+      await shop.ageLease(orderId, longAgo)
+      await becomes(orderId, 'cancelled')
+      gate.open()
+      const retried = await retrying
+      expect(retried).toMatchObject({ status: 201, body: { status: 'confirmed' } })
+      expect(retried.body.orderId).not.toBe(orderId)
+      expect(await stockOf(productId)).toBe(8)
+    },
+  )
 })
 
 describe.concurrent('an order that is left cancelling', () => {

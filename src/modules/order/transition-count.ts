@@ -10,7 +10,10 @@ const transitions = {
 }
 
 const possible: readonly [From, OrderStatus][] = [
+  ['new', 'confirmed'],
+  ['new', 'rejected'],
   ['new', 'pending'],
+  ['new', 'cancelling'],
   ['pending', 'confirmed'],
   ['pending', 'rejected'],
   ['pending', 'cancelling'],
@@ -20,8 +23,10 @@ const possible: readonly [From, OrderStatus][] = [
   ['cancelling', 'cancelled'],
 ]
 
+export type CountTransition = (from: From, to: OrderStatus) => void
+
 /** Creates the function that counts the changes of status. */
-export function createTransitionCount(metrics: Metrics): (from: From, to: OrderStatus) => void {
+export function createTransitionCount(metrics: Metrics): CountTransition {
   const counter = (from: From, to: OrderStatus) => metrics.counter(transitions, { from, to })
   for (const [from, to] of possible) counter(from, to)
   return (from, to) => counter(from, to).add()

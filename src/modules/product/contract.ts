@@ -44,35 +44,71 @@ export const reservation = z.discriminatedUnion('state', [
 /** The state of an order's stock. It is `released` also if the release arrived before the reserve. */
 export type Reservation = z.infer<typeof reservation>
 
+const holdPosition = z.object({ orderId: id, heldAt: z.int().min(0) })
+/** The order of a hold, and the time at which the hold was made, in epoch milliseconds. */
+export type HoldPosition = z.infer<typeof holdPosition>
+
+const storedReservation = z.object({
+  orderId: id,
+  reservation,
+  userId: id.optional(),
+  reservedAt: z.int().min(0).optional(),
+})
+/**
+ * A reservation with the user of its order, if the reserve named one, and with the time at which it was stored, in epoch
+ * milliseconds. Replicas of earlier versions leave out both.
+ */
+export type StoredReservation = z.infer<typeof storedReservation>
+
 /** The operations of the product module for other modules. Each may be delivered twice, late, or both. */
 export interface ProductPort {
   /**
    * Takes the stock of every line, or of none. The answer is stored under `orderId`, and a repeated reserve gets it again. After
-   * a release, every reserve is answered with `released`.
+   * a release, every reserve is answered with `released`. `userId` is the user that the order is for; it is stored, and does
+   * not influence the answer.
    * @throws DomainError `idempotency_key_reused` if the order is stored with other lines; `overloaded`;
    * `dependency_unavailable` if the outcome is not known in time
    */
-  reserve(request: { orderId: string; lines: Line[] }, call: Call): Promise<Reservation>
+  reserve(
+    request: { orderId: string; userId?: string | undefined; lines: Line[] },
+    call: Call,
+  ): Promise<Reservation>
   /**
    * Returns the stock that the order holds, if any. Every later reserve of the order is refused.
    * @throws DomainError `overloaded`; `dependency_unavailable` if the outcome is not known in time
    */
   release(request: { orderId: string }, call: Call): Promise<{ state: 'released' }>
-  /** Reads the reservations of 1–500 orders for an audit, in no order. Unknown orders are left out. */
-  reservations(
-    request: { orderIds: string[] },
+  /** Reads the reservations of 1–500 orders, in no order. Unknown orders are left out. */
+  reservations(request: { orderIds: string[] }, call: Call): Promise<{ reservations: StoredReservation[] }>
+  /**
+   * Lists holds by the time at which they were made: in ascending order, after the hold `after` or from the beginning, before the
+   * time `until`, at most `limit` (1–500). A reserve that is still in progress may add a hold with an earlier time later on.
+   */
+  holdsByTime(
+    request: { after?: HoldPosition | undefined; until: number; limit: number },
     call: Call,
-  ): Promise<{ reservations: { orderId: string; reservation: Reservation }[] }>
+  ): Promise<{ holds: HoldPosition[] }>
   /** Lists ids of orders that hold stock for an audit: in ascending order, after `after`, at most `limit` (1–500). */
   holds(request: { after?: string | undefined; limit: number }, call: Call): Promise<{ orderIds: string[] }>
 }
 
 export const productPort = definePort<ProductPort>('product', {
-  reserve: { request: z.object({ orderId: id, lines: z.array(line).min(1).max(100) }), result: reservation },
+  reserve: {
+    request: z.object({ orderId: id, userId: id.optional(), lines: z.array(line).min(1).max(100) }),
+    result: reservation,
+  },
   release: { request: z.object({ orderId: id }), result: z.object({ state: z.literal('released') }) },
   reservations: {
     request: z.object({ orderIds: z.array(id).min(1).max(500) }),
-    result: z.object({ reservations: z.array(z.object({ orderId: id, reservation })) }),
+    result: z.object({ reservations: z.array(storedReservation) }),
+  },
+  holdsByTime: {
+    request: z.object({
+      after: holdPosition.optional(),
+      until: z.int().min(0),
+      limit: z.int().min(1).max(500),
+    }),
+    result: z.object({ holds: z.array(holdPosition) }),
   },
   holds: {
     request: z.object({ after: id.optional(), limit: z.int().min(1).max(500) }),

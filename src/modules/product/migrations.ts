@@ -2,6 +2,7 @@ import { dropIndex, ensureCollection, type Migration } from '#kernel/mongo/migra
 import { expiryMigration } from '#kernel/mongo/retention.ts'
 import { nameCollation, orders } from './product-orders.repository.ts'
 import { textIndex, textWeights } from './product-search.repository.ts'
+import { holdsByTime } from './stock/stock.repository.ts'
 
 const notDeleted = { partialFilterExpression: { deleted: false } }
 const daySeconds = 86_400
@@ -58,5 +59,9 @@ export const productMigrations: Migration[] = [
       // Without a language, MongoDB neither ignores words such as "the" nor reduces words to their stems.
       products: [{ key: textIndex, weights: textWeights, default_language: 'none', ...notDeleted }],
     },
+  },
+  {
+    name: '006-holds-by-time',
+    indexes: { reservations: [{ key: holdsByTime, partialFilterExpression: { state: 'held' } }] },
   },
 ]

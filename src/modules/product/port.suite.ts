@@ -158,6 +158,16 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       expect(await port.reserve(request, call())).toMatchObject({ state: 'held' })
     })
 
+    it('release returns no stock after the deadline', async () => {
+      const { productId } = await product({ stock: 10 })
+      const request = { orderId: orderId(), lines: [{ productId, quantity: 1 }] }
+      await port.reserve(request, call())
+      const late = port.release({ orderId: request.orderId }, call(0))
+      await expect(late).rejects.toMatchObject({ name: 'DomainError', code: 'dependency_unavailable' })
+      expect(await port.reserve(request, call())).toMatchObject({ state: 'held' })
+      expect(await stockOf(productId)).toBe(9)
+    })
+
     it('release returns stock to a deleted product', async () => {
       const { productId } = await product({ stock: 10 })
       const order = { orderId: orderId() }
@@ -220,13 +230,14 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
     it('the reservations of orders are read without those of unknown orders', async () => {
       const { productId } = await product({ stock: 10 })
       const [held, rejected, released, unknown] = [orderId(), orderId(), orderId(), orderId()]
+      const [startedAt, userId] = [Date.now(), orderId()]
       const outcomes = new Map<string, unknown>([[released, { state: 'released' }]])
-      for (const [id, quantity] of [
-        [held, 1],
-        [rejected, 99],
+      for (const [id, quantity, user] of [
+        [held, 1, { userId }],
+        [rejected, 99, {}],
       ] as const) {
         const lines = [{ productId, quantity }]
-        outcomes.set(id, await port.reserve({ orderId: id, lines }, call()))
+        outcomes.set(id, await port.reserve({ orderId: id, ...user, lines }, call()))
       }
       await port.release({ orderId: released }, call())
       const orderIds = [unknown, released, held, rejected]
@@ -234,6 +245,48 @@ export function productPortSuite(name: string, implementation: (shop: PortShop) 
       expect(new Map(reservations.map(({ orderId, reservation }) => [orderId, reservation]))).toEqual(
         outcomes,
       )
+      expect(reservations.filter((each) => each.userId !== undefined)).toMatchObject([
+        { orderId: held, userId },
+      ])
+      for (const { reservedAt } of reservations) {
+        expect(reservedAt).toBeGreaterThanOrEqual(startedAt)
+        expect(reservedAt).toBeLessThanOrEqual(Date.now())
+      }
+    })
+
+    it('holds are listed by the time at which they were made, in pages, also if their times are equal', async () => {
+      const { productId } = await product({ stock: 20 })
+      const startedAt = Date.now()
+      const ids = Array.from({ length: 12 }, orderId)
+      const reserve = (id = '', quantity = 1) =>
+        port.reserve({ orderId: id, lines: [{ productId, quantity }] }, call())
+      // Reserves that arrive together are stored together, with one time.
+      await Promise.all(ids.slice(0, 6).map((id) => reserve(id)))
+      for (const id of ids.slice(6)) await reserve(id)
+      await reserve(orderId(), 100)
+      await port.release({ orderId: ids[8] ?? '' }, call())
+      const until = Date.now() + 1
+      const listed: { orderId: string; heldAt: number }[] = []
+      for (let after = { orderId: '0'.repeat(24), heldAt: startedAt - 1 }; ; ) {
+        const { holds } = await port.holdsByTime({ after, until, limit: 5 }, call())
+        const last = holds.at(-1)
+        if (!last) break
+        listed.push(...holds)
+        after = last
+      }
+      const own = listed.map((hold) => hold.orderId).filter((id) => ids.includes(id))
+      expect(own.slice(0, 6).toSorted()).toEqual(ids.slice(0, 6).toSorted())
+      expect(own.slice(6)).toEqual(ids.slice(6).filter((id) => id !== ids[8]))
+      expect(new Set(own).size).toBe(own.length)
+      const positions = listed.map(({ heldAt, orderId: id }) => `${heldAt} ${id}`)
+      expect(positions).toEqual(positions.toSorted())
+      const none = {
+        after: { orderId: '0'.repeat(24), heldAt: startedAt - 1 },
+        until: startedAt - 1,
+        limit: 5,
+      }
+      expect(await port.holdsByTime(none, call())).toEqual({ holds: [] })
+      expect((await port.holdsByTime({ until, limit: 1 }, call())).holds).toHaveLength(1)
     })
 
     it('the orders that hold stock are listed in pages', async () => {

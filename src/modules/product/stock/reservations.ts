@@ -22,14 +22,16 @@ export function createReservationService(
 ): ProductPort {
   const count = createOutcomeCount(metrics)
   return {
-    reserve: async ({ orderId, lines }, call) => {
+    reserve: async ({ orderId, userId, lines }, call) => {
       const reservation = await runInBatch(
         {
           lineCount: lines.length,
           reads: { orderId, productIds: lines.map(({ productId }) => productId), assumesNew: true },
           decide(batch) {
             const stored = batch.findReservation(orderId)
-            return stored ? repeatedAnswer(stored, lines) : toReservation(reserve(orderId, lines, batch))
+            return stored
+              ? repeatedAnswer(stored, lines)
+              : toReservation(reserve({ orderId, userId }, lines, batch))
           },
         },
         call,
@@ -65,9 +67,15 @@ export function createReservationService(
         reservations: valid.map((record) => ({
           orderId: record.orderId,
           reservation: toReservation(record),
+          ...(record.userId !== undefined && { userId: record.userId }),
+          ...(record.createdAt && { reservedAt: record.createdAt.getTime() }),
         })),
       }
     },
+
+    holdsByTime: async ({ after, until, limit }, call) => ({
+      holds: await stock.listHoldsByTime({ after, until, limit }, call),
+    }),
 
     holds: async ({ after, limit }, call) => ({ orderIds: await stock.listHolds(after, limit, call) }),
   }
@@ -91,11 +99,15 @@ function outcomeOf(reservation: Reservation): Outcome {
   return reservation.state === 'rejected' ? reservation.rejection.code : 'held'
 }
 
-function reserve(orderId: string, lines: Line[], batch: StockBatch): ReservationRecord {
+function reserve(
+  order: Pick<ReservationRecord, 'orderId' | 'userId'>,
+  lines: Line[],
+  batch: StockBatch,
+): ReservationRecord {
   const held = batch.takeStock(lines)
   const record: ReservationRecord = held
-    ? { orderId, state: 'held', requested: lines, held }
-    : { orderId, state: 'rejected', requested: lines, rejection: rejectionOf(lines, batch) }
+    ? { ...order, state: 'held', requested: lines, held }
+    : { ...order, state: 'rejected', requested: lines, rejection: rejectionOf(lines, batch) }
   batch.storeReservation(record)
   return record
 }

@@ -6,14 +6,16 @@ import { type ProductDocument, productModel } from '../product-document.reposito
 import type { KeyedAnswer, LedgerEntry, ReservationRecord, StockChangeRecord } from './stock.ts'
 
 /** A reservation as MongoDB stores it. Its id is the id of the order. */
-interface ReservationDocument extends Omit<ReservationRecord, 'orderId'> {
+interface ReservationDocument extends Omit<ReservationRecord, 'orderId' | 'userId'> {
   _id: Types.ObjectId
+  userId?: Types.ObjectId
   createdAt: Date
   updatedAt: Date
 }
 
 const reservationSchema = new Schema<ReservationDocument>(
   {
+    userId: { type: Schema.Types.ObjectId },
     state: { type: String, enum: ['held', 'rejected', 'released'], required: true },
     requested: { type: [{ _id: false, productId: String, quantity: Number }], required: true },
     held: {
@@ -107,11 +109,13 @@ export const toStockChangeRecord = ({ _id, productId, ...entry }: LedgerDocument
 
 /** Whether a document has the fields and types that this program writes. */
 export const isWellFormedReservation = ({
+  userId,
   state,
   requested,
   held,
   rejection,
 }: ReservationDocument): boolean =>
+  (userId === undefined || userId instanceof Types.ObjectId) &&
   Array.isArray(requested) &&
   requested.every((line) => typeof line?.productId === 'string' && Number.isSafeInteger(line.quantity)) &&
   (state === 'released' ||
@@ -128,16 +132,20 @@ export const isWellFormedAnswer = ({ hash, product, rejection }: KeyedAnswerDocu
 /** @param document is well-formed */
 export const toReservationRecord = ({
   _id,
+  userId,
   state,
   requested,
   held,
   rejection,
+  createdAt,
 }: ReservationDocument): ReservationRecord => ({
   orderId: _id.toHexString(),
+  userId: userId?.toHexString(),
   state,
   requested,
   held,
   rejection,
+  createdAt: createdAt instanceof Date ? createdAt : undefined,
 })
 
 /** @param document is well-formed */

@@ -127,8 +127,9 @@ function toUpdate(change: ProductChange) {
 function createReservationWrites({ reservations }: StockModels, options: WriteOptions, write: SendAll) {
   return {
     async addReservations(added: readonly ReservationRecord[], at: Date): Promise<void> {
-      const documents = added.map(({ orderId, ...reservation }) => ({
+      const documents = added.map(({ orderId, userId, ...reservation }) => ({
         _id: new Types.ObjectId(orderId),
+        ...(userId !== undefined && { userId: new Types.ObjectId(userId) }),
         ...reservation,
         createdAt: at,
         updatedAt: at,

@@ -1,9 +1,13 @@
 import { Types } from 'mongoose'
 import type { Call } from '#kernel/call.ts'
 import type { Database } from '#kernel/mongo/database.ts'
+import type { HoldPosition } from '../contract.ts'
 import { stockModels } from './stock-documents.repository.ts'
 import { createStockReads, type StockReads } from './stock-reads.repository.ts'
 import { createStockTransaction, type StockTransaction } from './stock-writes.repository.ts'
+
+/** The index of the holds in the order in which they were made. */
+export const holdsByTime = { createdAt: 1, _id: 1 } as const
 
 export interface StockRepository {
   newId(): string
@@ -15,6 +19,11 @@ export interface StockRepository {
     work: (transaction: StockTransaction) => Promise<T>,
     startCommitWithinMs?: number,
   ): Promise<T>
+  /** @see ProductPort.holdsByTime */
+  listHoldsByTime(
+    request: { after: HoldPosition | undefined; until: number; limit: number },
+    call: Call,
+  ): Promise<HoldPosition[]>
   /** Lists the ids of orders that hold stock, in ascending order, from the first one after `after`. */
   listHolds(after: string | undefined, limit: number, call: Call): Promise<string[]>
 }
@@ -37,6 +46,29 @@ export function createStockRepository(database: Database): StockRepository {
         (session, maxTimeMS) => work(createStockTransaction(models, { session, maxTimeMS })),
         startCommitWithinMs,
       ),
+
+    async listHoldsByTime({ after, until, limit }, call) {
+      const from = new Date(after?.heldAt ?? 0)
+      const filter = {
+        state: 'held' as const,
+        createdAt: { $gte: from, $lt: new Date(until) },
+        // A corrupt reservation may have an id of another type.
+        _id: { $type: 'objectId' as const },
+        ...(after && { $or: [{ createdAt: { $gt: from } }, { _id: { $gt: after.orderId } }] }),
+      }
+      const documents = await database.run('reservations.byTime', call, (maxTimeMS) =>
+        models.reservations
+          .find(filter, { createdAt: 1 })
+          .sort(holdsByTime)
+          .limit(limit)
+          .maxTimeMS(maxTimeMS)
+          .lean(),
+      )
+      return documents.map(({ _id, createdAt }) => ({
+        orderId: _id.toHexString(),
+        heldAt: createdAt.getTime(),
+      }))
+    },
 
     async listHolds(after, limit, call) {
       // A corrupt reservation may have an id of another type.

@@ -7,10 +7,14 @@ import type { Product, ProductResponse } from '../product.ts'
  */
 export interface ReservationRecord {
   orderId: string
+  /** The user of the order. Undefined if the reserve named none, and if the order was released before it was reserved. */
+  userId?: string | undefined
   state: 'held' | 'rejected' | 'released'
   requested: Line[]
   held?: HeldLine[] | undefined
   rejection?: Rejection | undefined
+  /** Undefined until the reservation is stored. */
+  createdAt?: Date | undefined
 }
 
 /** A product as it was read. It may be deleted. */

@@ -1,0 +1,173 @@
+import { randomUUID } from 'node:crypto'
+import pLimit from 'p-limit'
+import { type Call, createCall } from '#kernel/call.ts'
+import { type DomainError, isDomainError } from '#kernel/errors.ts'
+import type { Job } from '#kernel/jobs.ts'
+import type { HoldPosition, Line, ProductPort } from '../product/contract.ts'
+import { completeCancelling } from './cancel-order.ts'
+import { type HoldSweep, type HoldSweeps, holdSweeps } from './hold-sweep.repository.ts'
+import type { OrderRepository } from './order.repository.ts'
+import { hashLines, type Order, pendingOrder, undoneOrder } from './order.ts'
+import type { OrderScans } from './order-scans.repository.ts'
+import { orderTimeoutMs, pendingGraceMs } from './sweep-unfinished-orders.ts'
+
+const maxHoldsPerRound = 500
+const maxConcurrent = 25
+/**
+ * The second sweep sees the holds that the first one missed: clocks that differ, transactions and replication may make a hold
+ * visible after the first sweep has passed its time. It also looks again at the holds of orders that were unfinished at the first
+ * look. By then all requests of that time have ended.
+ */
+const secondLookAfterMs = 600_000
+/** A rejected order that is younger cannot expire soon, because RETENTION is two days at least. */
+const expiresSoonFromMs = 86_400_000
+/** The user of an order whose reserve named none: a replica of an earlier version stored the reservation. */
+const unknownUserId = '0'.repeat(24)
+
+interface Dependencies {
+  orders: OrderRepository
+  scans: OrderScans
+  product: ProductPort
+}
+
+interface Options extends Dependencies {
+  sweeps: HoldSweeps
+  /** The error with which the database or the product module would refuse the work. */
+  refusal: () => DomainError | undefined
+  requestTimeoutMs: number
+}
+
+/** The age from which a hold has an order, unless its request has ended without one. */
+export const abandonedFromMs = (requestTimeoutMs: number): number =>
+  orderTimeoutMs(requestTimeoutMs) + pendingGraceMs
+
+/**
+ * Undoes the holds whose request died before it stored the order, and returns the stock of other holds that no order needs. Each
+ * process that hosts the order module runs this job, and one process at a time works on a sweep. A sweep reads the holds in the
+ * order in which they were made, so that its cost grows with new orders only.
+ */
+export function sweepHolds(options: Options): Job {
+  const owner = randomUUID()
+  const { sweeps, product, refusal, requestTimeoutMs } = options
+  const soon = abandonedFromMs(requestTimeoutMs)
+  const agesMs: Record<HoldSweep, number> = { first: soon, second: Math.max(secondLookAfterMs, 2 * soon) }
+  return {
+    name: 'sweep holds',
+    intervalMs: 5_000,
+
+    async round(signal, span) {
+      const newCall = () => createCall(orderTimeoutMs(requestTimeoutMs), `sweep-holds-${randomUUID()}`, span)
+      let done = 0
+      let more = false
+      for (const sweep of holdSweeps) {
+        if (signal.aborted || refusal()?.code === 'dependency_unavailable') break
+        const after = await sweeps.own(sweep, owner, newCall())
+        if (!after) continue
+        const until = Date.now() - agesMs[sweep]
+        const { holds } = await product.holdsByTime({ after, until, limit: maxHoldsPerRound }, newCall())
+        const last = holds.at(-1)
+        if (!last) continue
+        const settled = await settleHolds(options, holds, newCall)
+        await sweeps.advance(sweep, owner, last, newCall())
+        for (const failure of settled.failures) throw failure
+        done += settled.done
+        more ||= holds.length === maxHoldsPerRound
+      }
+      return { done, more }
+    },
+  }
+}
+
+/**
+ * Settles the holds that no order needs.
+ * @returns how many there were, and the errors that another attempt would not avoid, such as a corrupt document
+ * @throws DomainError `dependency_unavailable`, `overloaded`: the holds have to be looked at again
+ */
+async function settleHolds(
+  dependencies: Dependencies,
+  holds: readonly HoldPosition[],
+  newCall: () => Call,
+): Promise<{ done: number; failures: unknown[] }> {
+  const ids = holds.map(({ orderId }) => orderId)
+  const found = await dependencies.scans.findStatuses(ids, newCall())
+  const unneeded = ids.filter((orderId) => {
+    const status = found.get(orderId)
+    return status === undefined || status === 'cancelled' || status === 'rejected'
+  })
+  const failures: unknown[] = []
+  let done = 0
+  let unavailable: unknown
+  const limit = pLimit(maxConcurrent)
+  const settle = async (orderId: string) => {
+    if (unavailable) return
+    try {
+      if (await settleHold(dependencies, orderId, 'sweeper', newCall())) done += 1
+    } catch (error) {
+      if (isDomainError(error, 'dependency_unavailable', 'overloaded')) unavailable = error
+      else failures.push(error)
+    }
+  }
+  await Promise.all(unneeded.map((orderId) => limit(settle, orderId)))
+  if (unavailable) throw unavailable
+  return { done, failures }
+}
+
+/**
+ * Returns the stock of a hold, unless its order needs it.
+ *
+ * - Without an order, the hold is undone.
+ * - The order is `cancelled` for ever, so that a release can be repeated at any time.
+ * - A `rejected` order holds stock only if its reservation expired, and a retry reserved again. Such an order is about to expire
+ *   itself. A release could then arrive after another request has used the id again. So the order expires here, and the hold is
+ *   undone as one without an order.
+ *
+ * @param by `StatusChange.by`
+ * @returns false if nothing had to be done
+ */
+export async function settleHold(
+  dependencies: Dependencies,
+  orderId: string,
+  by: string,
+  call: Call,
+): Promise<boolean> {
+  const { orders, scans, product } = dependencies
+  const [stored] = (await product.reservations({ orderIds: [orderId] }, call)).reservations
+  if (stored?.reservation.state !== 'held') return false
+  const { orders: found, malformed } = await scans.findMany([orderId], call)
+  // Malformed orders are left to the audit.
+  if (malformed.length > 0) return false
+  const [order] = found
+  const isOld = order !== undefined && Date.now() - order.updatedAt.getTime() > expiresSoonFromMs
+  if (order?.status === 'cancelled' || (order?.status === 'rejected' && !isOld)) {
+    await product.release({ orderId }, call)
+    return true
+  }
+  if (order && order.status !== 'rejected') return false
+  if (order && !(await orders.expireRejected(order, call))) return false
+  const { userId = unknownUserId, reservation } = stored
+  return undoHold(dependencies, { orderId, userId, lines: reservation.lines }, by, call)
+}
+
+/**
+ * Undoes a hold without an order: inserts an order with its id as `cancelling`, so that no request can insert one any more, and then
+ * completes the cancellation. If the stock cannot be released now, the sweeper of orders completes the cancellation later.
+ * @param by `StatusChange.by`
+ * @returns false if the hold has an order now
+ */
+export async function undoHold(
+  { orders, product }: Pick<Dependencies, 'orders' | 'product'>,
+  { orderId, userId, lines }: { orderId: string; userId: string; lines: readonly Line[] },
+  by: string,
+  call: Call,
+): Promise<boolean> {
+  const request = { orderId, userId, key: undefined, lines, linesHash: hashLines(lines) }
+  const placed = pendingOrder({ ...request, leaseUntil: call.deadline, createdAt: new Date() })
+  const undone: Order = undoneOrder(placed, call.deadline)
+  if (!(await orders.insert(undone, by, call))) return false
+  try {
+    await completeCancelling({ orders, product }, undone, by, call)
+  } catch (error) {
+    if (!isDomainError(error, 'dependency_unavailable', 'overloaded')) throw error
+  }
+  return true
+}
