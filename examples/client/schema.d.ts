@@ -249,7 +249,7 @@ export interface paths {
          * List orders
          * @description A customer gets their own orders. An admin gets the orders of all users. Rejected orders are listed only if `status` asks for them.
          *
-         *     All filters can be combined. A cursor is valid only with the filters and the `sort` that it was made with.
+         *     All filters can be combined. A cursor is valid only with the filters and the `sort` that it was made with. The server looks at a limited number of orders for a page, so that a page with the filter `status` may be shorter than `limit`, or empty, although more orders follow. Only a `nextCursor` of null means the end of the list.
          *
          *     **Follow changes.** With `sort=updated`, a program can follow all changes without missing one:
          *
@@ -1252,7 +1252,7 @@ export interface components {
          * @example rejected
          */
         OrderStatus: string;
-        /** @description The first request with this `Idempotency-Key` is still running. */
+        /** @description An earlier request with this `Idempotency-Key` is still running, or the order that it left behind is being cancelled. */
         RequestInProgressProblem: {
             /** @constant */
             type: "/problems/request_in_progress";
@@ -1748,7 +1748,7 @@ export interface components {
             };
         };
         /**
-         * @description `request_in_progress`: The first request with this `Idempotency-Key` is still running. Repeat the request unchanged after `Retry-After` seconds.
+         * @description `request_in_progress`: An earlier request with this `Idempotency-Key` is still running, or the order that it left behind is being cancelled. Repeat the request unchanged after `Retry-After` seconds.
          *
          *     `invalid_transition`: The status of the order does not allow this step. `allowed` lists the steps that this user may take. Choose one of the steps in `allowed`.
          *

@@ -54,8 +54,7 @@ it('each change of the status of an order and each answer to a reservation is co
     [transition('new', 'pending')]: 0,
     [transition('confirmed', 'cancelling')]: 1,
     [transition('cancelling', 'cancelled')]: 1,
-    // The retry reserved again.
-    [reservation('held')]: 2,
+    [reservation('held')]: 1,
     [reservation('insufficient_stock')]: 1,
     [reservation('unknown_product')]: 1,
     [reservation('released')]: 1,

@@ -26,6 +26,7 @@ export async function startShopWithProductStub(
         ...product,
         reserve: (request, call) => ({ ...product, ...replace(product) }).reserve(request, call),
         release: (request, call) => ({ ...product, ...replace(product) }).release(request, call),
+        reservations: (request, call) => ({ ...product, ...replace(product) }).reservations(request, call),
         holdsByTime: (request, call) => ({ ...product, ...replace(product) }).holdsByTime(request, call),
       } satisfies ProductPort
     },

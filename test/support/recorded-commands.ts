@@ -47,6 +47,7 @@ export function recordCommands() {
 export function filtersOf({ name, command }: SentCommand): Document[] {
   if (name === 'insert') return command.documents
   if (name === 'find') return alternativesOf(command.filter)
+  if (name === 'aggregate') return [command.pipeline[0].$match]
   if (name === 'findAndModify') return [command.query]
   if (name === 'update') return command.updates.map(({ q }: Document) => q)
   if (name === 'delete') return command.deletes.map(({ q }: Document) => q)

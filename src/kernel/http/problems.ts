@@ -122,8 +122,9 @@ export const kernelProblems = {
   },
   request_in_progress: {
     status: 409,
-    title: 'The first request with this key is still running',
-    meaning: 'The first request with this `Idempotency-Key` is still running.',
+    title: 'An earlier request with this key is not settled yet',
+    meaning:
+      'An earlier request with this `Idempotency-Key` is still running, or the order that it left behind is being cancelled.',
     retryAfter: 1,
     retryable: true,
     advice: 'Repeat the request unchanged after `Retry-After` seconds.',

@@ -21,10 +21,6 @@ export const isMissingIndex = (error: unknown): boolean =>
 export const isTimeLimit = (error: unknown): boolean =>
   error instanceof mongoose.mongo.MongoServerError && error.code === maxTimeExpired
 
-/** Whether a write failed because a document with the same `_id` exists. */
-export const isDuplicateId = (error: mongoose.mongo.MongoServerError): boolean =>
-  isDuplicateKey(error) && error.message.includes(' index: _id_ ')
-
 // Server errors that may not occur again on a later attempt: time limits, elections, shutdown, write concern timeouts, locks,
 // lost cursors and snapshots, and operations of a killed session.
 const transientCodes = new Set([

@@ -9,7 +9,7 @@ export interface Place {
 }
 
 export interface RangeRequest {
-  /** The last two fields of the index are the time and `_id`, both in the direction of the list. */
+  /** The time and `_id` follow each other in the index, both in the direction of the list. Fields may follow that ascend. */
   index: Readonly<Record<string, 1 | -1>>
   /** The values of the fields of the index before the time. */
   equal: Readonly<Record<string, unknown>>
@@ -38,13 +38,17 @@ export interface IndexRange {
  */
 export function indexRange(request: RangeRequest): IndexRange | undefined {
   const { index, equal, after, from, until, last } = request
-  const time = Object.keys(index).at(-2) ?? ''
+  const fields = Object.keys(index)
+  const time = fields[fields.indexOf('_id') - 1] ?? ''
+  const further = Object.fromEntries(
+    fields.slice(fields.indexOf('_id') + 1).map((field) => [field, new MinKey()]),
+  )
   const isDescending = index._id === -1
   const isOutside = (at: Date) => (from && at < from) || (until && at >= until)
   if (from && until && from >= until) return undefined
   if (after && isOutside(after.at)) return undefined
 
-  const key = (at: unknown, _id: unknown) => ({ ...equal, [time]: at, _id })
+  const key = (at: unknown, _id: unknown) => ({ ...equal, [time]: at, _id, ...further })
   const keyBehind = ({ at, id }: Place) => key(at, neighbourOf(id, isDescending))
   const earliest = from ? key(from, new MinKey()) : key(new MinKey(), new MinKey())
   const latest = until ? key(until, new MinKey()) : key(new MaxKey(), new MaxKey())

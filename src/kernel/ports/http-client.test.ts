@@ -253,6 +253,19 @@ describe('a 503 in the format of this API', () => {
   })
 })
 
+describe('a repeated call that is refused for want of a place', () => {
+  it('a call whose first attempt got no answer fails with dependency_unavailable if the next one is refused as overloaded', async () => {
+    const service = await serve((_request, response) => {
+      if (service.requests > 1) problem(response, new DomainError('overloaded', 'the queue is full'))
+      else problem(response, new DomainError('dependency_unavailable', 'the database is not available'))
+    })
+    await expect(clientOf(service.url).request(inTime(5_000), getThings)).rejects.toMatchObject({
+      code: 'dependency_unavailable',
+    })
+    expect(service.requests).toBe(2)
+  })
+})
+
 describe('the retry budget', () => {
   it('the retry budget limits the additional requests of many failing calls', async () => {
     const service = await serve((_request, response) => {

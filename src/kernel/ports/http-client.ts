@@ -84,37 +84,22 @@ export function createHttpClient(options: {
     metrics,
     signal,
   })
-  const retried = metrics.counter(retries, { target })
-  let retryBudget = maxRetryBudget
-
-  const mayRepeat = async (
-    call: Call,
-    attempt: number,
-    maxAttempts = defaultMaxAttempts,
-  ): Promise<boolean> => {
-    breaker.suspect()
-    const waitMs = Math.random() * Math.min(30 * 2 ** attempt, maxBackoffMs)
-    if (breaker.isAway() || attempt >= maxAttempts || retryBudget < 1) return false
-    if (remainingMs(call) <= waitMs) return false
-    retryBudget -= 1
-    retried.add()
-    await sleep(waitMs)
-    return true
-  }
+  const repeats = createRepeats(breaker, metrics, target)
 
   return {
     metrics,
     name: target,
     isAway: breaker.isAway,
     refusal: breaker.refusal,
-    mayRepeat: (call, attempt) => mayRepeat(call, attempt),
+    mayRepeat: (call, attempt) => repeats.mayRepeat(call, attempt),
     errorOf: (problem) => errorOf(problem, problems),
     probeWith(makeRequest) {
       makeProbe = makeRequest
     },
 
     async request(call, { maxAttempts = defaultMaxAttempts, ...request }) {
-      retryBudget = Math.min(maxRetryBudget, retryBudget + retriesPerCall)
+      repeats.earn()
+      let unanswered: unknown
       for (let attempt = 1; ; attempt++) {
         const refusal = breaker.refusal()
         if (refusal) throw refusal
@@ -126,12 +111,46 @@ export function createHttpClient(options: {
           return await breaker.waitFor(call, exchange(call, request, AbortSignal.timeout(timeoutMs)))
         } catch (error) {
           const isFailure = isDomainError(error, 'dependency_unavailable')
-          if (!isFailure || !(await mayRepeat(call, attempt, maxAttempts))) throw error
+          if (!isFailure) throw outcomeAfter(unanswered, error)
+          if (!(await repeats.mayRepeat(call, attempt, maxAttempts))) throw error
+          unanswered = error
         }
       }
     },
   }
 }
+
+/** All calls of a client share one budget of repetitions. */
+function createRepeats(breaker: ReturnType<typeof createCircuitBreaker>, metrics: Metrics, target: string) {
+  const retried = metrics.counter(retries, { target })
+  let retryBudget = maxRetryBudget
+  return {
+    /** Each call adds a part of a repetition to the budget. */
+    earn() {
+      retryBudget = Math.min(maxRetryBudget, retryBudget + retriesPerCall)
+    },
+
+    /** @see HttpClient.mayRepeat */
+    async mayRepeat(call: Call, attempt: number, maxAttempts = defaultMaxAttempts): Promise<boolean> {
+      breaker.suspect()
+      const waitMs = Math.random() * Math.min(30 * 2 ** attempt, maxBackoffMs)
+      if (breaker.isAway() || attempt >= maxAttempts || retryBudget < 1) return false
+      if (remainingMs(call) <= waitMs) return false
+      retryBudget -= 1
+      retried.add()
+      await sleep(waitMs)
+      return true
+    },
+  }
+}
+
+/**
+ * The error of a call whose repetition failed with `error`. A repetition that is refused for want of a place does not say what became of
+ * an earlier attempt.
+ * @param unanswered the error of the earlier attempt, which may have taken effect
+ */
+export const outcomeAfter = (unanswered: unknown, error: unknown): unknown =>
+  unanswered !== undefined && isDomainError(error, 'overloaded') ? unanswered : error
 
 /** Sends one request, and reads its answer. */
 function createExchange(options: Parameters<typeof createHttpClient>[0]) {

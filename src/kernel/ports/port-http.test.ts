@@ -119,6 +119,17 @@ describe('calls that are made in one turn of the event loop', () => {
     ])
   })
 
+  it('a call whose first attempt may have taken effect fails with dependency_unavailable if the next one is refused as overloaded', async () => {
+    const lost = problemOf(dependencyUnavailable('no answer'))
+    const refused = problemOf(new DomainError('overloaded', 'the queue is full'))
+    const { client, requests } = connected(() => [{ problem: requests.length > 1 ? refused : lost }])
+    await expect(client.double({ n: 1 }, inTime('no-1'))).rejects.toMatchObject({
+      code: 'dependency_unavailable',
+      message: 'no answer',
+    })
+    expect(requests).toHaveLength(2)
+  })
+
   it('a call is not repeated without retry budget, without time, or after a defect of the service', async () => {
     const late = connected((calls) =>
       calls.map(() => ({ problem: problemOf(dependencyUnavailable('late')) })),

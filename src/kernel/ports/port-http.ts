@@ -20,7 +20,7 @@ import type { Logger } from '#kernel/logger.ts'
 import { batchMetrics } from '#kernel/queue-metrics.ts'
 import { inSpan } from '#kernel/tracing.ts'
 import { validationMessage } from '#kernel/validation-messages.ts'
-import type { HttpClient } from './http-client.ts'
+import { type HttpClient, outcomeAfter } from './http-client.ts'
 import type { Offer, Port } from './port.ts'
 
 /**
@@ -219,12 +219,14 @@ function createOperation<Type>(port: Port<Type>, name: keyof Type & string, http
       }),
   )
   const callUntilAnswered = async (request: unknown, call: Call): Promise<unknown> => {
+    let unanswered: unknown
     for (let attempt = 1; ; attempt++) {
       try {
         return await enqueue(request, call)
       } catch (error) {
-        if (!(error instanceof CallFailed)) throw error
+        if (!(error instanceof CallFailed)) throw outcomeAfter(unanswered, error)
         if (!error.mayRepeat || !(await http.mayRepeat(call, attempt))) throw error.cause
+        unanswered = error.cause
       }
     }
   }

@@ -1,6 +1,6 @@
 import { Types } from 'mongoose'
 import type { Call } from '#kernel/call.ts'
-import type { Database, Db } from '#kernel/mongo/database.ts'
+import type { Database } from '#kernel/mongo/database.ts'
 import type { HoldPosition } from '../product/contract.ts'
 
 export const holdSweeps = ['first', 'second'] as const
@@ -20,24 +20,29 @@ interface SweepDocument {
 const ownershipMs = 10_000
 const lowestId = '0'.repeat(24)
 
-const collectionName = 'holdSweeps'
-
-/** Stores that each sweep begins with the holds that are made from now on, unless it has begun. */
-export async function beginHoldSweeps(db: Db): Promise<void> {
-  for (const sweep of holdSweeps) {
-    const beginning = { heldAt: new Date(), orderId: new Types.ObjectId(lowestId) }
-    await db
-      .collection<SweepDocument>(collectionName)
-      .updateOne({ _id: sweep }, { $setOnInsert: beginning }, { upsert: true })
-  }
-}
+/** Clocks of services may differ. A sweep begins this long before it was first started. */
+const beginsBeforeMs = 3_600_000
 
 export type HoldSweeps = ReturnType<typeof createHoldSweeps>
 
 /** Stores how far the sweeps of holds have come. */
 export function createHoldSweeps(database: Database) {
-  const sweeps = database.connection.collection<SweepDocument>(collectionName)
+  const sweeps = database.connection.collection<SweepDocument>('holdSweeps')
   return {
+    /**
+     * Stores where the sweeps begin, unless they have begun: with the holds that are made from about now on. Versions before the sweeps
+     * stored each order before its hold.
+     */
+    async begin(call: Call): Promise<void> {
+      const heldAt = new Date(Date.now() - beginsBeforeMs)
+      const beginning = { $setOnInsert: { heldAt, orderId: new Types.ObjectId(lowestId) } }
+      for (const sweep of holdSweeps) {
+        await database.run('holds.beginSweep', call, (maxTimeMS) =>
+          sweeps.updateOne({ _id: sweep }, beginning, { upsert: true, maxTimeMS }),
+        )
+      }
+    },
+
     /**
      * Makes this process the owner of a sweep for 10 s. Ownership only avoids duplicate work.
      * @returns the last hold that was looked at, or undefined if another process owns the sweep

@@ -38,6 +38,7 @@ export const order = defineModule({
       routes: orderRoutes(service, guard, currency),
       async prepare(call) {
         await setRetention(database, 'orders', settings.RETENTION, call)
+        await sweeps.begin(call)
         return []
       },
       audit: auditOrders({ orders, scans, product: needs.product, requestTimeoutMs }),

@@ -148,8 +148,8 @@ export const toOrder = (document: OrderDocument): Order => ({
 })
 
 /**
- * All statuses that the order has had, oldest first. The order is inserted as `pending` by its owner. An earlier version of the
- * program may have made changes without storing them as steps: the time of the confirmation and of the last change is known.
+ * All statuses that the order has had, oldest first. Each order begins as `pending` when its owner's request begins, also if it is
+ * stored later, with its first decision. An earlier version of the program may have made changes without storing them as steps: the time of the confirmation and of the last change is known.
  * @throws Error if the document is not well-formed
  */
 export function readStatusChanges(document: OrderDocument): StatusChange[] {

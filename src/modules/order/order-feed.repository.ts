@@ -20,6 +20,15 @@ const clockToleranceMs = 5_000
 export const feedLagMs = (requestTimeoutMs: number): number =>
   3 * orderTimeoutMs(requestTimeoutMs) + 9_000 + clockToleranceMs
 
+/**
+ * The indexes of the feed: of all orders, with the statuses in the feed, and of the orders of one user. The second one has every order:
+ * it also serves as the index that begins with the shard key.
+ */
+export const feedIndexes = {
+  ofAll: { updatedAt: 1, _id: 1 },
+  ofUser: { userId: 1, updatedAt: 1, _id: 1, status: 1 },
+} as const
+
 /** A page examines at most this many orders, so that a filter that few orders match costs no more than a page. */
 const maxExaminedOrders = 1_000
 
@@ -47,12 +56,12 @@ export function createOrderFeed(database: Database, logger: Logger, { lagMs }: {
 
   /** @returns the last order that a page may examine, if there are more */
   const readEnd = async (range: IndexRange, snapshot: SnapshotOptions, call: Call) => {
+    // The index of the orders of one user has every status.
+    const isOfUser = 'userId' in range.index
+    const filter = { ...(!isOfUser && { status: { $in: [...followedStatuses] } }), ...range.filter }
     const [end] = await indexed(call, { collection: 'orders', ...range }, (options) =>
       collection
-        .find(
-          { status: { $in: [...followedStatuses] }, ...range.filter },
-          { ...snapshot, ...options, sort: range.index, skip: maxExaminedOrders - 1, limit: 1 },
-        )
+        .find(filter, { ...snapshot, ...options, sort: range.index, skip: maxExaminedOrders - 1, limit: 1 })
         .project<Pick<OrderDocument, '_id' | 'updatedAt'>>({ updatedAt: 1 })
         .toArray(),
     )
@@ -79,23 +88,23 @@ export function createOrderFeed(database: Database, logger: Logger, { lagMs }: {
       const owner = ownerOf(userId)
       const from = updatedAfter && new Date(updatedAfter.getTime() + 1)
       const request = {
-        index: { ...owner.field, updatedAt: 1, _id: 1 } as const,
+        index: userId === undefined ? feedIndexes.ofAll : feedIndexes.ofUser,
         equal: owner.filter,
         from,
         after,
       }
       const range = indexRange(request)
       if (!range) return { data: [], next: undefined }
-      const end = isFiltered(query) ? await readEnd(range, snapshot, call) : undefined
+      const end = userId !== undefined || isFiltered(query) ? await readEnd(range, snapshot, call) : undefined
       const rows = await readRows(indexRange({ ...request, last: end }) ?? range, query, snapshot, call)
       // The server's time may be ahead of all clocks, because it never goes back.
       const horizon = new Date(Math.min(timeOf().getTime(), Date.now()) - lagMs)
       const settled = rows.filter(({ updatedAt }) => updatedAt <= horizon)
       const data = settled.slice(0, limit).map(toOrder)
       const last = settled.length > limit ? data.at(-1) : undefined
-      if (last) return { data, next: { at: last.updatedAt, id: last.orderId, isAlone: false } }
+      if (last) return { data, next: { at: last.updatedAt, id: last.orderId } }
       const isEndSettled = end !== undefined && settled.length === rows.length && end.at <= horizon
-      return { data, next: isEndSettled ? { ...end, isAlone: false } : undefined }
+      return { data, next: isEndSettled ? end : undefined }
     })
 }
 

@@ -78,7 +78,7 @@ export const orderListQuery = z
 
 export const orderListDescription = `A customer gets their own orders. An admin gets the orders of all users. Rejected orders are listed only if \`status\` asks for them.
 
-All filters can be combined. A cursor is valid only with the filters and the \`sort\` that it was made with.
+All filters can be combined. A cursor is valid only with the filters and the \`sort\` that it was made with. The server looks at a limited number of orders for a page, so that a page with the filter \`status\` may be shorter than \`limit\`, or empty, although more orders follow. Only a \`nextCursor\` of null means the end of the list.
 
 **Follow changes.** With \`sort=updated\`, a program can follow all changes without missing one:
 

@@ -1,7 +1,7 @@
 import { Types } from 'mongoose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Account, Json } from '#test/support/client.ts'
-import { type Shop, startShop } from '#test/support/shop.ts'
+import { type Shop, startComposition, startShop } from '#test/support/shop.ts'
 import { orderStatuses } from './order-status.ts'
 
 let shop: Shop
@@ -163,6 +163,111 @@ describe('the filters of a list of orders', () => {
       { parameter: 'status', code: 'format', message: expect.stringMatching(/repeat the parameter$/) },
     ])
   })
+})
+
+describe('long lists of orders', () => {
+  let edsger: Account
+  /** The statuses of 24,000 orders, oldest first: three that are rare between many delivered ones. */
+  const statusOf = (n: number) => {
+    if (n % 8_000 === 0) return 'shipped'
+    if (n % 6_000 === 1) return 'cancelled'
+    return n % 4_000 === 2 ? 'rejected' : 'delivered'
+  }
+  let ids: string[]
+  beforeAll(async () => {
+    edsger = await shop.customer()
+    const first = Date.UTC(2026, 0, 1)
+    ids = []
+    for (let part = 0; part < 24_000; part += 4_000) {
+      const fields = Array.from({ length: 4_000 }, (_, n) => ({
+        status: statusOf(part + n),
+        // The 5,000 newest ones are of the same second, and a thousand of them of the same millisecond.
+        createdAt: new Date(first + (part + n < 19_000 ? 1_000 * (part + n) : 19_000_000 + ((part + n) % 5))),
+      }))
+      ids = [...(await store(edsger, fields)), ...ids]
+    }
+  })
+
+  const newestFirst = async (filter: Json) =>
+    idsOfDocuments(
+      await (await orders())
+        .find({ userId: new Types.ObjectId(edsger.userId), ...filter })
+        .sort({ createdAt: -1, _id: -1 })
+        .project({ _id: 1 })
+        .toArray(),
+    )
+  const idsOfDocuments = (documents: Json[]) => documents.map(({ _id }) => String(_id))
+
+  it.each([
+    [['shipped']],
+    [['shipped', 'cancelled']],
+    [['shipped', 'rejected']],
+    [['cancelled', 'rejected']],
+    [['rejected']],
+  ])(
+    'a list with the filter %j has short pages where few orders match, and misses none',
+    async (statuses) => {
+      const query = statuses.map((status) => `&status=${status}`).join('')
+      const expected = await newestFirst({ status: { $in: statuses } })
+      for (const limit of [2, 100]) {
+        expect(idsOf(await pages(`limit=${limit}${query}`, edsger))).toEqual(expected)
+        const asAdmin = await pages(`limit=${limit}${query}&userId=${edsger.userId}`, {
+          token: shop.adminToken,
+        })
+        expect(idsOf(asAdmin)).toEqual(expected)
+      }
+    },
+  )
+
+  it('a page with the filter status ends after ten thousand orders, although more follow', async () => {
+    const { body } = await list('limit=100&status=shipped', edsger)
+    expect(body.data.length).toBeLessThan(3)
+    expect(body.nextCursor).not.toBeNull()
+  })
+
+  it('a page reads as many index entries behind 5,000 orders of one second as the first page', async () => {
+    const db = await shop.collections('order')
+    const examined = async (cursor: string) => {
+      await db.command({ profile: 2 })
+      const { body } = await list(`limit=100${cursor}`, edsger)
+      await db.command({ profile: 0 })
+      const [entry] = await db.collection('system.profile').find().sort({ ts: -1 }).limit(1).toArray()
+      await db.collection('system.profile').drop()
+      expect(body.data).toHaveLength(100)
+      return { body, keys: entry?.keysExamined, documents: entry?.docsExamined }
+    }
+    const first = await examined('')
+    let page = first
+    for (let read = 100; read < 5_000; read += 100) {
+      page = await examined(`&cursor=${page.body.nextCursor}`)
+      expect(page.keys).toBeLessThanOrEqual(1.2 * first.keys)
+      expect(page.documents).toBeLessThanOrEqual(1.2 * first.documents)
+    }
+    const expected = await newestFirst({ status: { $ne: 'rejected' } })
+    expect(page.body.data.map(({ orderId }: Json) => orderId)).toEqual(expected.slice(4_900, 5_000))
+  })
+})
+
+it('a start replaces the indexes with which earlier versions read lists', async () => {
+  const db = await shop.collections('order')
+  const superseded: Record<string, 1 | -1>[] = [
+    { userId: 1, status: 1, createdAt: -1, _id: -1 },
+    { status: 1, createdAt: -1, _id: -1 },
+    { userId: 1, createdAt: -1, _id: -1 },
+    { createdAt: -1, _id: -1 },
+    { userId: 1, updatedAt: 1, _id: 1 },
+  ]
+  const keys = async () => (await db.collection('orders').indexes()).map(({ key }) => JSON.stringify(key))
+  const current = await keys()
+  for (const key of superseded) await db.collection('orders').createIndex(key)
+  await db.collection('migrations').deleteOne({ _id: { $eq: '005-fewer-indexes' } } as object)
+  const { composition, close } = await startComposition({
+    environment: { MONGODB_DATABASE: shop.database },
+  })
+  await composition.prepare(new AbortController().signal)
+  await close()
+  expect((await keys()).toSorted()).toEqual(current.toSorted())
+  expect(current).not.toContain(JSON.stringify(superseded[0]))
 })
 
 describe('the order of changes', () => {

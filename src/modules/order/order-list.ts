@@ -19,8 +19,6 @@ export type SortOrder = (typeof sortOrders)[number]
 export interface Position {
   at: Date
   id: string
-  /** The row before it on the page has another time. Then the next page of several statuses needs one range for each status. */
-  isAlone: boolean
 }
 
 export interface PageRequest {
@@ -73,10 +71,6 @@ export function queryOf(
   }
 }
 
-/** @param data a page that is not empty */
-export function positionOf(data: readonly Order[]): Position | undefined {
-  const [before, last] = data.length > 1 ? data.slice(-2) : [undefined, data[0]]
-  if (!last) return undefined
-  const { createdAt: at, orderId: id } = last
-  return { at, id, isAlone: before !== undefined && before.createdAt.getTime() !== at.getTime() }
-}
+/** Whether the row at the first place comes before the other one in a list that begins with the newest order. */
+export const isNewer = (one: Position, other: Position): boolean =>
+  one.at > other.at || (one.at.getTime() === other.at.getTime() && one.id > other.id)

@@ -48,15 +48,6 @@ export function createOrderScans(database: Database) {
       return scan({ _id: { $in: ids } }, ids.length, call)
     },
 
-    /** The statuses of those orders that exist. */
-    async findStatuses(orderIds: readonly string[], call: Call): Promise<Map<string, string>> {
-      const filter = { _id: { $in: orderIds.map((id) => new Types.ObjectId(id)) } }
-      const documents = await database.run('orders.scanStatuses', call, (maxTimeMS) =>
-        collection.find(filter, { projection: { status: 1 }, maxTimeMS }).toArray(),
-      )
-      return new Map(documents.map(({ _id, status }) => [_id.toHexString(), status]))
-    },
-
     /** A page of all orders in the order of their ids, after the id `after`. */
     byId: (after: string | undefined, limit: number, call: Call) =>
       scan(after === undefined ? {} : { _id: { $gt: new Types.ObjectId(after) } }, limit, call),

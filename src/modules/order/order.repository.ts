@@ -29,6 +29,7 @@ export function createOrderRepository(database: Database, logger: Logger) {
     newId,
     insert: createInsert(database, count),
     ...createReads(database),
+    ...createLatestReads(database),
     list: createOrderList(database, logger),
     expireRejected: createExpiry(database),
     ...createTransitions(createCompareAndSet(database), count),
@@ -60,6 +61,35 @@ function createReads(database: Database) {
     )
   }
 
+  return {
+    async find(scope: OrderScope, call: Call): Promise<Order | undefined> {
+      const document = await findDocument(scope, call)
+      return document ? readOrder(document) : undefined
+    },
+
+    /** The statuses of those orders that exist. On a sharded cluster this read may visit every shard. */
+    async findStatuses(orderIds: readonly string[], call: Call): Promise<Map<string, string>> {
+      const documents = await database.run('orders.findStatuses', call, (maxTimeMS) =>
+        orders
+          .find({ _id: { $in: [...orderIds] } }, { status: 1 })
+          .maxTimeMS(maxTimeMS)
+          .lean(),
+      )
+      return new Map(documents.map(({ _id, status }) => [_id.toHexString(), status]))
+    },
+
+    /** All statuses that the order has had, oldest first. */
+    async statusChanges(scope: OrderScope, call: Call): Promise<StatusChange[] | undefined> {
+      const document = await findDocument(scope, call)
+      return document ? readStatusChanges(document) : undefined
+    },
+  }
+}
+
+/** Reads for requests and compare-and-sets whose answer must not be older than an acknowledged write. */
+function createLatestReads(database: Database) {
+  const orders = orderModel(database)
+
   const findOne = async (
     filter: { userId: string } & ({ _id: string } | { key: string }),
     level: 'majority' | 'linearizable',
@@ -86,19 +116,8 @@ function createReads(database: Database) {
   }
 
   return {
-    async find(scope: OrderScope, call: Call): Promise<Order | undefined> {
-      const document = await findDocument(scope, call)
-      return document ? readOrder(document) : undefined
-    },
-
-    /** All statuses that the order has had, oldest first. */
-    async statusChanges(scope: OrderScope, call: Call): Promise<StatusChange[] | undefined> {
-      const document = await findDocument(scope, call)
-      return document ? readStatusChanges(document) : undefined
-    },
-
     /**
-     * Reads the order as the latest acknowledged write left it, after a compare-and-set was lost.
+     * Reads the order as the latest acknowledged write left it, after a compare-and-set was lost or an insert was refused.
      * @param isFinal whether the caller's answer from such an order never changes, so that an older state is good enough
      */
     findLatest: ({ orderId, userId }: OrderIdentity, isFinal: (order: Order) => boolean, call: Call) =>

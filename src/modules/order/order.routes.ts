@@ -97,13 +97,14 @@ function addWrites(router: Router, service: OrderService, guard: Guard, currency
 /** A cursor is valid only for the sort and the filters of its own list. */
 type List = [sort: SortOrder, filters: OrderFilters]
 
-const encodePosition = (list: List, { at, id, isAlone }: Position): string =>
-  encodeCursor([JSON.stringify(list), at, id, isAlone])
+// Replicas of earlier versions read a fourth member. It is true where their read can be simpler.
+const encodePosition = (list: List, { at, id }: Position): string =>
+  encodeCursor([JSON.stringify(list), at, id, false])
 
 function decodePosition(list: List, cursor: string): Position {
   const schema = z.tuple([z.literal(JSON.stringify(list)), z.iso.datetime(), id, z.boolean()])
-  const [, at, orderId, isAlone] = decodeCursor(schema, cursor)
-  return { at: new Date(at), id: orderId, isAlone }
+  const [, at, orderId] = decodeCursor(schema, cursor)
+  return { at: new Date(at), id: orderId }
 }
 
 /** Names the order in Location if the answer leaves its outcome open, so that the client can look it up or cancel it. */

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { Call } from '#kernel/call.ts'
 import { retryCompareAndSet } from '#kernel/compare-and-set.ts'
 import { DomainError } from '#kernel/errors.ts'
@@ -15,7 +16,6 @@ import {
   type OrderFilters,
   type OrderPage,
   type PageRequest,
-  positionOf,
   queryOf,
 } from './order-list.ts'
 import { allowedTransitions, mayRequest, type RequestableStatus } from './order-status.ts'
@@ -23,10 +23,13 @@ import { type PlacingDependencies, placeOrder } from './place-order.ts'
 
 // An order changes only a few times in its life, so more lost compare-and-sets than this point to another fault.
 const maxAttempts = 10
+/** A retry usually comes within seconds. */
+const maxSettledIds = 10_000
 
 export type OrderService = ReturnType<typeof createOrderService>
 
-export function createOrderService(dependencies: PlacingDependencies & { feed: OrderFeed }) {
+export function createOrderService(options: Omit<PlacingDependencies, 'settledIds'> & { feed: OrderFeed }) {
+  const dependencies = { ...options, settledIds: new LRUCache<string, true>({ max: maxSettledIds }) }
   const { orders, feed } = dependencies
 
   /** @throws DomainError `order_not_found`, also for an order of another user, so that its id reveals nothing */
@@ -43,17 +46,8 @@ export function createOrderService(dependencies: PlacingDependencies & { feed: O
     find,
 
     /** @throws DomainError `forbidden` */
-    async list(
-      filters: OrderFilters,
-      page: PageRequest,
-      principal: Principal,
-      call: Call,
-    ): Promise<OrderPage> {
-      const query = queryOf(filters, principal, listedStatuses)
-      const rows = await orders.list({ ...query, ...page, limit: page.limit + 1 }, call)
-      const data = rows.slice(0, page.limit)
-      return { data, next: rows.length > page.limit ? positionOf(data) : undefined }
-    },
+    list: (filters: OrderFilters, page: PageRequest, principal: Principal, call: Call): Promise<OrderPage> =>
+      orders.list({ ...queryOf(filters, principal, listedStatuses), ...page }, call),
 
     /** Lists orders by their last change. @throws DomainError `forbidden` */
     follow: (

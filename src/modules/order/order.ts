@@ -24,7 +24,10 @@ export interface Order {
   status: OrderStatus
   /** Grows with every change that clients can see. */
   version: number
-  /** Epoch milliseconds. While the lease runs, one process is working on the unfinished order. */
+  /**
+   * Epoch milliseconds. The sweeper leaves an unfinished order alone until then: a request may still be working on it. It means nothing
+   * for other orders.
+   */
   leaseUntil: number
   /** The sweeper cancels, or has cancelled, the order because no request finished it while it was `pending`. */
   isUndone: boolean

@@ -42,8 +42,7 @@ const onlyOrder = async (): Promise<string> => {
 /** The answer to a request whose order is being undone. */
 const inProgress = {
   code: 'request_in_progress',
-  detail:
-    'Idempotency-Key: the first request with this key is still in progress; repeat this request shortly',
+  detail: 'Idempotency-Key: an earlier request with this key is not settled yet; repeat this request shortly',
   retryAfter: 1,
 }
 
@@ -215,6 +214,23 @@ describe('an order whose outcome is not known in time', () => {
     expect(await stockOf(productId)).toBe(8)
   })
 
+  it('a replay reserves nothing if the same process gave the first answer', async () => {
+    await open()
+    const { productId } = await product()
+    const first = await place(productId)
+    let reserves = 0
+    shop.stubProduct((port) => ({
+      reserve(request, call) {
+        reserves += 1
+        return port.reserve(request, call)
+      },
+    }))
+    expect((await place(productId)).body).toEqual(first.body)
+    expect(reserves).toBe(0)
+    await place(productId, 'other')
+    expect(reserves).toBe(1)
+  })
+
   it('the first request and a retry that is faster get the same answer', async () => {
     await open({ REQUEST_TIMEOUT: '20s' })
     const { productId } = await product()
@@ -300,20 +316,16 @@ describe('an order that a replica of an earlier version placed', () => {
     expect(await stockOf(other.productId)).toBe(10)
   })
 
-  it('a retry of an order that a replica of an earlier version is placing waits for it, and takes no stock', async () => {
+  it('a retry carries on an order that a replica of an earlier version has left pending', async () => {
     await open()
     const { productId } = await product()
     const orderId = await placeElsewhere(productId, { status: 'pending', version: 1 })
-    for (let retries = 1; retries <= 2; retries++) {
-      expect(await place(productId)).toMatchObject({ status: 409, body: inProgress })
-      expect(await stockOf(productId)).toBe(10)
-    }
-    await shop.ageLease(orderId, 60_000)
-    await vi.waitFor(async () => expect(await statusOf(orderId)).toBe('cancelled'), { timeout: 15_000 })
+    const other = await product()
+    expect(await place(other.productId)).toMatchObject({ status: 422 })
     const placed = await place(productId)
-    expect(placed).toMatchObject({ status: 201 })
+    expect(placed).toMatchObject({ status: 201, body: { orderId } })
     expect((await place(productId)).body).toEqual(placed.body)
-    expect(await stockOf(productId)).toBe(8)
+    expect([await stockOf(productId), await stockOf(other.productId)]).toEqual([8, 10])
   })
 
   it('a retry of an order that a replica of an earlier version placed gets its answer, even if the product service does not answer', async () => {
@@ -399,6 +411,7 @@ describe('an order that its owner cancels while it is pending', () => {
         orders: { ...orders, confirm: afterCancel(orders.confirm), reject: afterCancel(orders.reject) },
         product: { reserve: async () => answers[state] } as unknown as ProductPort,
         refusal: () => undefined,
+        settledIds: new Map<string, true>(),
         currency: 'EUR',
       }
       const request = { userId: ada.userId, key: 'basket', lines: [{ productId, quantity: 2 }] }

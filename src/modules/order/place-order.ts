@@ -27,6 +27,11 @@ export interface PlacingDependencies {
   product: ProductPort
   /** The error with which a new order is refused at once, because its stock could not be reserved now. */
   refusal: () => DomainError | undefined
+  /**
+   * The first ids of keys that got an answer from this process, as `orderIdOf` returns them. A retry with such a key looks for its order
+   * before it reserves. Otherwise it would disturb the batch that its reserve is in.
+   */
+  settledIds: Pick<Map<string, true>, 'has'> & { set(orderId: string, value: true): unknown }
   /** The currency of the shop, which a confirmed order keeps. */
   currency: string
 }
@@ -102,13 +107,24 @@ export async function placeOrder(
     return placement ?? requestInProgress()
   }
   let attempt = 0
+  let orderId = orderIdOf(userId, key, attempt)
+  if (dependencies.settledIds.has(orderId)) {
+    const earlier = await orders.findByKey(userId, key, call)
+    if (earlier && hasFinalAnswer(earlier)) return replay(earlier, linesHash)
+  }
   for (let tries = 1; tries <= maxAttempts; tries++) {
-    const orderId = orderIdOf(userId, key, attempt)
     const placement = await placeUnderId(dependencies, { ...request, orderId }, call)
-    if (placement) return placement
+    if (placement) {
+      dependencies.settledIds.set(orderIdOf(userId, key, 0), true)
+      return placement
+    }
     const earlier = await orders.findLatestByKey(userId, key, hasFinalAnswer, call)
     if (earlier && hasFinalAnswer(earlier)) return replay(earlier, linesHash)
-    attempt = await nextAttempt(orders, { userId, key, attempt }, call)
+    if (earlier && earlier.status !== 'pending') return requestInProgress()
+    if (earlier && earlier.linesHash !== linesHash) throw keyReused()
+    if (!earlier) attempt = await nextAttempt(orders, { userId, key, attempt }, call)
+    // A replica of an earlier version may have stored a `pending` order, with an id that the key does not determine.
+    orderId = earlier?.orderId ?? orderIdOf(userId, key, attempt)
   }
   return requestInProgress()
 }
@@ -148,6 +164,9 @@ async function replaySettled(
   return replay(earlier, linesHash)
 }
 
+/** A cancelled order never changes, also if it was undone. */
+const isSettled = (order: Order): boolean => hasFinalAnswer(order) || order.status === 'cancelled'
+
 /** What a request learns from its reserve. `unknown`: no answer in time. `other lines`: the id is reserved with other lines. */
 type ReserveAnswer = Reservation | { state: 'unknown'; error: DomainError } | { state: 'other lines' }
 
@@ -169,7 +188,7 @@ async function placeUnderId(
       if (answer.state === 'unknown') throw answer.error
       return { ...answerFrom(order), replayed: false }
     }
-    const earlier = await orders.findLatest({ orderId, userId }, hasFinalAnswer, call)
+    const earlier = await orders.findLatest({ orderId, userId }, isSettled, call)
     if (earlier) return answerFromEarlier(dependencies, earlier, { request, answer }, call)
     return answerWithoutOrder(dependencies, { request, answer }, call)
   })
@@ -244,17 +263,12 @@ async function answerWithoutOrder(
   { request, answer }: Attempt,
   call: Call,
 ): Promise<Placement | undefined> {
-  const { userId, key, linesHash } = request
-  if (answer.state === 'released') return undefined
   if (answer.state === 'other lines') throw keyReused()
-  // A replica of an earlier version has placed an order with this key, and with another id.
-  const earlier =
-    key === undefined
-      ? undefined
-      : await dependencies.orders.findLatestByKey(userId, key, hasFinalAnswer, call)
-  if (answer.state === 'held') await undoHold(dependencies, { ...request, lines: answer.lines }, userId, call)
-  if (!earlier || !hasFinalAnswer(earlier)) return requestInProgress()
-  return replay(earlier, linesHash)
+  // The user has an order with this key and another id: see `placeOrder`.
+  if (answer.state === 'held') {
+    await undoHold(dependencies, { ...request, lines: answer.lines }, request.userId, call)
+  }
+  return undefined
 }
 
 /** Adds the order's id to errors that leave the outcome open, so that the client can look the order up or cancel it. */

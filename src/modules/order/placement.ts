@@ -67,7 +67,7 @@ export const keyReused = () =>
 export function requestInProgress(): never {
   throw new DomainError(
     'request_in_progress',
-    'Idempotency-Key: the first request with this key is still in progress; repeat this request shortly',
+    'Idempotency-Key: an earlier request with this key is not settled yet; repeat this request shortly',
     { retryAfter: 1 },
   )
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import pLimit from 'p-limit'
 import { type Call, createCall } from '#kernel/call.ts'
-import { type DomainError, isDomainError } from '#kernel/errors.ts'
+import { type DomainError, dependencyUnavailable, isDomainError } from '#kernel/errors.ts'
 import type { Job } from '#kernel/jobs.ts'
 import type { HoldPosition, Line, ProductPort } from '../product/contract.ts'
 import { completeCancelling } from './cancel-order.ts'
@@ -13,6 +13,12 @@ import { orderTimeoutMs, pendingGraceMs } from './sweep-unfinished-orders.ts'
 
 const maxHoldsPerRound = 500
 const maxConcurrent = 25
+/** A round ends after this many failures: probably all other holds would fail too. */
+const maxFailures = 5
+/** A page whose holds fail again and again is passed after this many rounds, so that one fault does not stop the sweep. */
+const maxFailedRounds = 10
+/** The work on one hold has at most this long, however long REQUEST_TIMEOUT is, so that a process can end in time. */
+const maxTimeoutMs = 10_000
 /**
  * The second sweep sees the holds that the first one missed: clocks that differ, transactions and replication may make a hold
  * visible after the first sweep has passed its time. It also looks again at the holds of orders that were unfinished at the first
@@ -48,7 +54,9 @@ export const abandonedFromMs = (requestTimeoutMs: number): number =>
  */
 export function sweepHolds(options: Options): Job {
   const owner = randomUUID()
+  const failedRounds: Record<HoldSweep, number> = { first: 0, second: 0 }
   const { sweeps, product, refusal, requestTimeoutMs } = options
+  const timeoutMs = Math.min(orderTimeoutMs(requestTimeoutMs), maxTimeoutMs)
   const soon = abandonedFromMs(requestTimeoutMs)
   const agesMs: Record<HoldSweep, number> = { first: soon, second: Math.max(secondLookAfterMs, 2 * soon) }
   return {
@@ -56,23 +64,32 @@ export function sweepHolds(options: Options): Job {
     intervalMs: 5_000,
 
     async round(signal, span) {
-      const newCall = () => createCall(orderTimeoutMs(requestTimeoutMs), `sweep-holds-${randomUUID()}`, span)
+      const newCall = () => createCall(timeoutMs, `sweep-holds-${randomUUID()}`, span)
       let done = 0
       let more = false
+      const failures: unknown[] = []
       for (const sweep of holdSweeps) {
         if (signal.aborted || refusal()?.code === 'dependency_unavailable') break
-        const after = await sweeps.own(sweep, owner, newCall())
-        if (!after) continue
-        const until = Date.now() - agesMs[sweep]
-        const { holds } = await product.holdsByTime({ after, until, limit: maxHoldsPerRound }, newCall())
-        const last = holds.at(-1)
-        if (!last) continue
-        const settled = await settleHolds(options, holds, newCall)
-        await sweeps.advance(sweep, owner, last, newCall())
-        for (const failure of settled.failures) throw failure
-        done += settled.done
-        more ||= holds.length === maxHoldsPerRound
+        try {
+          const after = await sweeps.own(sweep, owner, newCall())
+          if (!after) continue
+          const until = Date.now() - agesMs[sweep]
+          const { holds } = await product.holdsByTime({ after, until, limit: maxHoldsPerRound }, newCall())
+          const last = holds.at(-1)
+          if (!last) continue
+          const page = await settleHolds(options, holds, { signal, newCall })
+          failures.push(...page.failures)
+          done += page.done
+          failedRounds[sweep] = page.isComplete ? 0 : failedRounds[sweep] + 1
+          if (signal.aborted || (!page.isComplete && failedRounds[sweep] < maxFailedRounds)) continue
+          failedRounds[sweep] = 0
+          await sweeps.advance(sweep, owner, last, newCall())
+          more ||= holds.length === maxHoldsPerRound
+        } catch (error) {
+          failures.push(error)
+        }
       }
+      if (failures.length > 0) throw failures[0]
       return { done, more }
     },
   }
@@ -80,36 +97,35 @@ export function sweepHolds(options: Options): Job {
 
 /**
  * Settles the holds that no order needs.
- * @returns how many there were, and the errors that another attempt would not avoid, such as a corrupt document
- * @throws DomainError `dependency_unavailable`, `overloaded`: the holds have to be looked at again
+ * @returns how many there were, and the errors. The page is complete unless another attempt may settle more
  */
 async function settleHolds(
   dependencies: Dependencies,
   holds: readonly HoldPosition[],
-  newCall: () => Call,
-): Promise<{ done: number; failures: unknown[] }> {
+  { signal, newCall }: { signal: AbortSignal; newCall: () => Call },
+): Promise<{ done: number; isComplete: boolean; failures: unknown[] }> {
   const ids = holds.map(({ orderId }) => orderId)
-  const found = await dependencies.scans.findStatuses(ids, newCall())
+  const found = await dependencies.orders.findStatuses(ids, newCall())
   const unneeded = ids.filter((orderId) => {
     const status = found.get(orderId)
     return status === undefined || status === 'cancelled' || status === 'rejected'
   })
   const failures: unknown[] = []
   let done = 0
-  let unavailable: unknown
+  let isComplete = true
   const limit = pLimit(maxConcurrent)
   const settle = async (orderId: string) => {
-    if (unavailable) return
+    // Several failures probably mean that the product service is unavailable.
+    if (signal.aborted || failures.length >= maxFailures) return
     try {
       if (await settleHold(dependencies, orderId, 'sweeper', newCall())) done += 1
     } catch (error) {
-      if (isDomainError(error, 'dependency_unavailable', 'overloaded')) unavailable = error
-      else failures.push(error)
+      failures.push(error)
+      if (isDomainError(error, 'dependency_unavailable', 'overloaded')) isComplete = false
     }
   }
   await Promise.all(unneeded.map((orderId) => limit(settle, orderId)))
-  if (unavailable) throw unavailable
-  return { done, failures }
+  return { done, isComplete: isComplete && failures.length < maxFailures, failures }
 }
 
 /**
@@ -133,6 +149,8 @@ export async function settleHold(
   const { orders, scans, product } = dependencies
   const [stored] = (await product.reservations({ orderIds: [orderId] }, call)).reservations
   if (stored?.reservation.state !== 'held') return false
+  // A replica of an earlier version has answered, which does not say for whom the hold is.
+  if (stored.reservedAt === undefined) throw dependencyUnavailable('product does not say when it reserved')
   const { orders: found, malformed } = await scans.findMany([orderId], call)
   // Malformed orders are left to the audit.
   if (malformed.length > 0) return false

@@ -25,10 +25,9 @@ export const productMigrations: Migration[] = [
       }
     },
   },
-  // A reservation that holds no stock is only needed for a late or repeated reserve. The last possible reserve comes from a
-  // retry that takes the order over within a day, and acts at the latest at its deadline (an hour at most) plus the server's
-  // limit for a transaction. The minimum retention of two days is longer. An older order that is still `pending` is undone, and
-  // its release finds nothing to return. A reservation that holds stock never expires.
+  // A reservation that holds no stock is only needed for a late or repeated reserve. A retry that comes after it has expired may hold
+  // stock under the id of an order that is settled. The order module finds such a hold, and returns its stock. A reservation that
+  // holds stock never expires.
   expiryMigration('002-retention', 'reservations', { state: { $in: ['released', 'rejected'] } }),
   // Old replicas that run beside this version create products without `inStock`: see `correctInStock`.
   {

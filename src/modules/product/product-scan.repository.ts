@@ -4,6 +4,7 @@ import type { Call } from '#kernel/call.ts'
 import type { Logger } from '#kernel/logger.ts'
 import { withoutCorrupt } from '#kernel/mongo/corrupt-documents.ts'
 import type { Database } from '#kernel/mongo/database.ts'
+import { createIndexScan } from '#kernel/mongo/index-scan.ts'
 import type { IndexedRead } from '#kernel/mongo/indexed-reads.ts'
 import { type ProductRange, type ProductRows, positionOf, sortFields } from './product.ts'
 import {
@@ -17,46 +18,22 @@ import { orders } from './product-orders.repository.ts'
 type Id = Types.ObjectId
 type Filter = mongoose.mongo.Filter<ProductDocument>
 
-/** The number of index entries that one page may filter, which takes MongoDB some ten milliseconds. */
-const maxScannedKeys = 10_000
-
-/**
- * Lists products with filters that are no range of the index of the order. MongoDB filters the entries of
- * `filterIndex`, which contains the fields of all filters, and reads only the rows of the page as documents. The number
- * of entries is limited, so that a page may be short or empty although more rows follow. All reads of a page see one
- * snapshot.
- */
+/** Lists products with filters that are no range of the index of the order. @see createIndexScan */
 export function createProductScan(database: Database, indexed: IndexedRead, logger: Logger) {
-  const collection = productCollection(database)
-
-  /** @returns the rows of a page, and the row after which the next page starts. It may be one of them */
-  const readPage = (query: ProductRange, without: Id[], call: Call) => {
-    const { filterIndex: index, ...order } = orders[query.sort]
-    return indexed(call, { collection: 'products', index }, ({ hint }) =>
-      database.snapshot('products.scan', call, async (snapshot) => {
-        const options = {
-          ...snapshot,
-          ...(hint && { hint }),
-          ...('collation' in order && { collation: order.collation }),
-        }
-        const { ids, endId } = await scan(query, without, async (stages) => {
-          const keys = collection.aggregate<{ _id: Id }>([...stages, { $project: { _id: 1 } }], options)
-          return (await keys.toArray()).map(({ _id }) => _id)
-        })
-        const wanted = endId ? [...ids, endId] : ids
-        const documents =
-          wanted.length > 0 ? await collection.find({ _id: { $in: wanted } }, snapshot).toArray() : []
-        const byId = new Map(documents.map((document) => [document._id.toHexString(), document]))
-        const found = (id: Id): ProductDocument => byId.get(id.toHexString()) as ProductDocument
-        return { rows: ids.map(found), end: endId && found(endId) }
-      }),
-    )
-  }
+  const readPage = createIndexScan(database, productCollection(database), indexed)
 
   return async (query: ProductRange, call: Call): Promise<ProductRows> => {
+    const { filterIndex: index, direction, ...order } = orders[query.sort]
+    const scan = {
+      index,
+      ...('collation' in order && { collation: order.collation }),
+      sort: { [sortFields[query.sort]]: direction, _id: direction },
+      residual: residualOf(query),
+      limit: query.limit,
+    }
     let page: Awaited<ReturnType<typeof readPage>> = { rows: [], end: undefined }
     await withoutCorrupt({ what: 'product', isValid: isWellFormed, logger }, async (without) => {
-      page = await readPage(query, without, call)
+      page = await readPage({ ...scan, ranges: rangesOf(query, without) }, call)
       return page.end ? [...page.rows, page.end] : page.rows
     })
     const { rows, end } = page
@@ -70,32 +47,6 @@ export function createProductScan(database: Database, indexed: IndexedRead, logg
 /** An older version of the program, during an upgrade, changes the stock and not `inStock`. */
 const hasStock = (stock: number, { inStock }: ProductRange): boolean =>
   inStock === undefined || stock > 0 === inStock
-
-/**
- * Finds the ids of a page by index entries alone.
- * @returns `endId`: the last row, or the last entry that was filtered; undefined at the end of the list
- */
-async function scan(
-  query: ProductRange,
-  without: Id[],
-  readIds: (stages: object[]) => Promise<Id[]>,
-): Promise<{ ids: Id[]; endId: Id | undefined }> {
-  const { sort, limit } = query
-  const { direction } = orders[sort]
-  const ids: Id[] = []
-  for (const range of rangesOf(query, without)) {
-    const entries = [{ $match: range }, { $sort: { [sortFields[sort]]: direction, _id: direction } }]
-    // The additional id only shows that there is a next page.
-    const wanted = { $limit: limit + 1 - ids.length }
-    ids.push(
-      ...(await readIds([...entries, { $limit: maxScannedKeys }, { $match: residualOf(query) }, wanted])),
-    )
-    if (ids.length > limit) return { ids: ids.slice(0, limit), endId: ids[limit - 1] }
-    const [endId] = await readIds([...entries, { $skip: maxScannedKeys - 1 }, { $limit: 1 }])
-    if (endId) return { ids, endId }
-  }
-  return { ids, endId: undefined }
-}
 
 const minKeys = { createdAt: new Date(0), price: 0, name: '' }
 const minId = new Types.ObjectId('0'.repeat(24))
