@@ -95,6 +95,27 @@ export async function findByIds<Document>(
   return found
 }
 
+/** Updates one document, which it also reads, in a transaction. */
+interface FindAndUpdateCommand {
+  findAndModify: string
+  query: mongo.Document
+  update: mongo.Document | readonly mongo.Document[]
+  hint?: mongo.Document
+}
+
+/**
+ * Updates a document in a transaction.
+ * @returns the document as it was before, or undefined if none matches
+ */
+export async function findAndUpdate<Document>(
+  connection: mongoose.Connection,
+  command: FindAndUpdateCommand,
+  options: CommandOptions & { session: mongoose.ClientSession },
+): Promise<Document | undefined> {
+  const { value } = await send(connection, { ...command }, {}, options)
+  return value ?? undefined
+}
+
 /** @param concern is left out in a transaction, which has its own */
 async function send(
   connection: mongoose.Connection,

@@ -19,7 +19,6 @@ import type { CountTransition } from './transition-count.ts'
 
 /** Inserts that wait are sent to MongoDB in one command. */
 export function createInsert(database: Database, count: CountTransition) {
-  const orders = orderModel(database)
   const insert = batched<OrderDocument, boolean>(
     {
       name: 'the orders to be stored',
@@ -29,35 +28,51 @@ export function createInsert(database: Database, count: CountTransition) {
       weightOf: ({ lines }) => lines.length,
       metrics: batchMetrics(database.metrics, 'orders.insert'),
     },
-    splitOnFailure(async (batch, call) => {
-      const documents = batch.map(({ request }) => request)
-      const { failures } = await database.run(
-        'orders.insert',
-        shortenDeadline(call, writeTimeoutMs),
-        (maxTimeMS) =>
-          sendWrites(
-            database.connection,
-            { insert: orders.collection.name, documents },
-            { maxTimeMS, ordered: false },
-          ),
-      )
-      return documents.map((_, at) => {
-        const failure = failures.get(at)
-        if (!failure) return true
-        return isDuplicateKey(failure) ? false : writeErrorOf(failure)
-      })
-    }),
+    splitOnFailure((batch, call) =>
+      insertBatch(
+        database,
+        batch.map(({ request }) => request),
+        call,
+      ),
+    ),
   )
   /**
    * @param by `StatusChange.by` of the order's status
-   * @returns false if there is an order with this id, or if the user has one with this key. It may be this order: an earlier attempt
-   * may have stored it
+   * @returns false if there is another order with this id, or if the user has another one with this key
    */
   return async (order: Order, by: string, call: Call): Promise<boolean> => {
     const isInserted = await insert(toDocument(order, by), call)
     if (isInserted) count('new', order.status)
     return isInserted
   }
+}
+
+async function insertBatch(
+  database: Database,
+  documents: readonly OrderDocument[],
+  call: Call,
+): Promise<(boolean | Error)[]> {
+  const orders = orderModel(database)
+  const within = shortenDeadline(call, writeTimeoutMs)
+  const command = { insert: orders.collection.name, documents }
+  const { failures } = await database.run('orders.insert', within, (maxTimeMS) =>
+    sendWrites(database.connection, command, { maxTimeMS, ordered: false }),
+  )
+  const duplicates = documents.filter((_, at) => isDuplicateKey(failures.get(at)))
+  const storedStepIds = new Set<string>()
+  if (duplicates.length > 0) {
+    // An earlier attempt may have stored these orders without an answer. The ids of their first steps tell them from other orders.
+    const filter = { $or: duplicates.map(({ userId, _id }) => ({ userId, _id })) }
+    const stored = await database.run('orders.verify', within, (maxTimeMS) =>
+      orders.find(filter, { steps: 1 }).maxTimeMS(maxTimeMS).lean(),
+    )
+    for (const { steps: [first] = [] } of stored) if (first) storedStepIds.add(first.id)
+  }
+  return documents.map(({ steps: [first] = [] }, at) => {
+    const failure = failures.get(at)
+    if (!failure || (first && storedStepIds.has(first.id))) return true
+    return isDuplicateKey(failure) ? false : writeErrorOf(failure)
+  })
 }
 
 function toDocument(order: Order, by: string): OrderDocument {

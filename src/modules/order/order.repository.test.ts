@@ -5,7 +5,7 @@ import type { Mongo } from '#kernel/mongo/connection.ts'
 import type { Database } from '#kernel/mongo/database.ts'
 import { connectMongo, quiet } from '#test/support/shop.ts'
 import { createOrderRepository, type OrderRepository } from './order.repository.ts'
-import { type Order, pendingOrder, rejectedOrder } from './order.ts'
+import { confirmedOrder, type Order, pendingOrder, rejectedOrder } from './order.ts'
 import { createOrderScans } from './order-scans.repository.ts'
 
 // Two replicas work on the same orders. `elsewhere` takes a step between a write of `here` and the read that follows it.
@@ -120,6 +120,20 @@ describe('a step whose answer is not known', () => {
       })
     },
   )
+})
+
+it('an insert whose answer was lost succeeds, and an insert of another order with the same id does not', async () => {
+  const placed = ['d', 'e'].map((digit) => {
+    const [orderId, times] = [digit.repeat(24), { leaseUntil: Date.now(), createdAt: new Date() }]
+    return pendingOrder({ orderId, userId: orderId, key: 'lost', lines: [], linesHash: '', ...times })
+  })
+  const confirmed = placed.map((order) => confirmedOrder(order, [], 'EUR'))
+  const insert = (orders: Order[]) => Promise.all(orders.map((order) => here.insert(order, by, call())))
+  // Both are sent in one command. Then each is sent alone.
+  afterWriteHere = () => Promise.reject(new Error('the answer is lost'))
+  expect(await insert(confirmed)).toEqual([true, true])
+  expect(await insert(confirmed)).toEqual([false, false])
+  expect(await insert(placed)).toEqual([false, false])
 })
 
 it('a rejected order is not deleted if another request has placed a rejected order with its id since', async () => {

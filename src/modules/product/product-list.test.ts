@@ -398,7 +398,12 @@ describe('the indexes while stock changes', () => {
     expect((await request()).status).toBeLessThan(300)
     await db.command({ profile: 0 })
     const profile = db.collection('system.profile')
-    const updates = await profile.find({ op: 'update', ns: `${db.databaseName}.products` }).toArray()
+    const updates = await profile
+      .find({
+        $or: [{ op: 'update' }, { 'command.findAndModify': 'products' }],
+        ns: `${db.databaseName}.products`,
+      })
+      .toArray()
     await profile.drop()
     expect(updates.length).toBeGreaterThan(0)
     return updates.reduce((sum, { keysInserted = 0, keysDeleted = 0 }) => sum + keysInserted + keysDeleted, 0)

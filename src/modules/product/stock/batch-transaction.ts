@@ -4,6 +4,7 @@ import { DomainError } from '#kernel/errors.ts'
 import { CorruptDocument } from '#kernel/mongo/corrupt-documents.ts'
 import { isDuplicateKey } from '#kernel/mongo/errors.ts'
 import { StaleDecision } from '#kernel/mongo/transaction.ts'
+import type { Line } from '../contract.ts'
 import { createRecentProducts } from './recent-products.ts'
 import type { StockRepository } from './stock.repository.ts'
 import type { BatchChanges } from './stock.ts'
@@ -33,7 +34,8 @@ const maxStaleDecisions = 3
 
 /**
  * Decides a batch before its transaction on cached products, so that the transaction only writes. Each write's filter or unique
- * id verifies what the decision assumed. If a filter does not match, the products are read and the batch is decided again.
+ * id verifies what the decision assumed. An order of one product that is alone and not cached takes the stock and reads the product with
+ * one command. If a filter does not match, the products are read and the batch is decided again.
  * If no write verifies a decision, such as a repeated answer, the batch is decided on what the transaction itself reads.
  */
 export function createBatchTransaction(stock: StockRepository): ExecuteInTransaction {
@@ -57,17 +59,28 @@ export function createBatchTransaction(stock: StockRepository): ExecuteInTransac
       return decided.isVerifiedByWrites() ? decided : undefined
     }
 
+    const attemptOptimistically = async (
+      transaction: StockTransaction,
+    ): Promise<DecidedBatch | undefined> => {
+      const line = lineToTake(operations)
+      const taken =
+        line && !recentProducts.has(line.productId) ? await takeAtOnce(queued, line, transaction) : undefined
+      if (taken) return taken
+      const decided = await decideOptimistically()
+      if (decided) await write(transaction, decided.changes())
+      return decided
+    }
+
     const attempt = async (transaction: StockTransaction): Promise<DecidedBatch> => {
       options?.onAttempt()
-      const optimistic = isOptimistic ? await decideOptimistically() : undefined
-      if (optimistic) {
-        await write(transaction, optimistic.changes()).catch((error: unknown) => {
-          if (error instanceof StaleDecision) staleDecisions += 1
-          isOptimistic = !isDuplicateKey(error) && staleDecisions < maxStaleDecisions
-          throw error
-        })
-        return optimistic
-      }
+      const optimistic = isOptimistic
+        ? await attemptOptimistically(transaction).catch((error: unknown) => {
+            if (error instanceof StaleDecision) staleDecisions += 1
+            isOptimistic = !isDuplicateKey(error) && staleDecisions < maxStaleDecisions
+            throw error
+          })
+        : undefined
+      if (optimistic) return optimistic
       const allReads = operations.map((operation) => operation.reads)
       const decided = decide(queued, await readState(allReads, transaction))
       await write(transaction, decided.changes()).catch((error: unknown) => {
@@ -91,8 +104,42 @@ interface DecidedBatch extends Omit<ReturnType<typeof createStockBatch>, 'batch'
   outcomes: Outcomes
 }
 
-function decide(queued: QueuedOperations, state: StoredState): DecidedBatch {
-  const { batch, ...decided } = createStockBatch(state)
+/** The line of a batch that does nothing but take one product. */
+function lineToTake(operations: readonly StockOperation<unknown>[]): Line | undefined {
+  const [operation, ...others] = operations
+  const [line, ...otherLines] = operation?.reads.takes ?? []
+  return others.length === 0 && otherLines.length === 0 ? line : undefined
+}
+
+/**
+ * Takes stock with a command that also reads the product. The batch is decided afterwards, on the product as it was before.
+ * @returns undefined if there is no such product, or too little stock
+ * @throws the error of the operation, which ends the transaction
+ */
+async function takeAtOnce(
+  queued: QueuedOperations,
+  line: Line,
+  transaction: StockTransaction,
+): Promise<DecidedBatch | undefined> {
+  const at = new Date()
+  const product = await transaction.takeStock(line, at)
+  if (!product) return undefined
+  const productIds = new Set([line.productId])
+  const state = {
+    reservations: [],
+    answers: [],
+    products: [product],
+    productIds,
+    corruptIds: new Set<string>(),
+  }
+  const decided = decide(queued, state, at)
+  for (const outcome of decided.outcomes) if (outcome instanceof Error) throw outcome
+  await write(transaction, { ...decided.changes(), products: [] })
+  return decided
+}
+
+function decide(queued: QueuedOperations, state: StoredState, at = new Date()): DecidedBatch {
+  const { batch, ...decided } = createStockBatch(state, at)
   const outcomes = queued.map(({ request, call }) => {
     try {
       requireRemainingMs(call)

@@ -12,6 +12,11 @@ export function createRecentProducts() {
   const products = new Map<string, StoredProduct>()
 
   return {
+    has: (productId: string): boolean => {
+      const product = products.get(productId)
+      return product !== undefined && product.readAtMs > performance.now() - keptForMs
+    },
+
     /** Finds the cached products, and reads the others. */
     async find(
       productIds: readonly string[],

@@ -26,7 +26,12 @@ export function createReservationService(
       const reservation = await runInBatch(
         {
           lineCount: lines.length,
-          reads: { orderId, productIds: lines.map(({ productId }) => productId), assumesNew: true },
+          reads: {
+            orderId,
+            productIds: lines.map(({ productId }) => productId),
+            assumesNew: true,
+            takes: lines,
+          },
           decide(batch) {
             const stored = batch.findReservation(orderId)
             return stored

@@ -3,9 +3,11 @@ import { createProductStates } from './product-states.ts'
 import type { BatchChanges, KeyedAnswer, LedgerEntry, ReservationRecord } from './stock.ts'
 import type { StockBatch, StoredState } from './stock-operation.ts'
 
-/** Creates a batch without operations. */
-export function createStockBatch(state: StoredState) {
-  const at = new Date()
+/**
+ * Creates a batch without operations.
+ * @param at the time of its changes
+ */
+export function createStockBatch(state: StoredState, at: Date) {
   const products = createProductStates(state, at)
   const reservations = createReservationStates(state)
   const answers = createAnswerStates(state)

@@ -12,6 +12,11 @@ export interface StockOperation<Result> {
     answerId?: string | undefined
     /** An optimistic decision assumes that nothing is stored under `orderId` and `answerId`, and does not read them. */
     assumesNew?: boolean
+    /**
+     * What the operation takes from the products if there is enough, and nothing else. An operation that is alone in its batch may then
+     * read and write a product with one command.
+     */
+    takes?: readonly Line[]
   }
   /**
    * Decides on the state that the earlier operations of the batch have left. It runs again after a write conflict, so that it

@@ -188,6 +188,73 @@ async function recordFinds(collectionName: string, work: () => Promise<unknown>)
     }))
 }
 
+/** Makes this process forget the products that it has read: they are kept for a second. */
+const forgetProducts = () => sleep(1_050)
+
+it('a reserve of one product that is alone takes the stock and reads the product with one command', async () => {
+  const productId = await product(5)
+  await change(productId, { $set: { updatedAt: new Date(Date.now() + 3_000) } })
+  const before = await stored(productId)
+  await forgetProducts()
+  const commands = recordCommands()
+  const held = await reserve(productId, 2)
+  commands.stop()
+  expect(held).toEqual({ state: 'held', lines: [{ productId, quantity: 2, name: 'Cup', price: 500 }] })
+  expect(commands.take().map(({ name, collection }) => `${name} ${collection}`.trim())).toEqual([
+    'findAndModify products',
+    'insert reservations',
+    'commitTransaction',
+  ])
+  expect(await stored(productId)).toEqual({ ...before, stock: 3, version: Number(before?.version) + 1 })
+  // The product that was read is cached as the reserve has left it.
+  expect(await reserve(productId, 3)).toMatchObject({ state: 'held' })
+  expect(await stored(productId)).toMatchObject({ stock: 0, inStock: false, stocked: 5 })
+})
+
+it('a reserve of the last unit that is alone marks the product as out of stock', async () => {
+  const productId = await product(2)
+  await forgetProducts()
+  expect(await reserve(productId, 2)).toMatchObject({ state: 'held' })
+  expect(await stored(productId)).toMatchObject({ stock: 0, inStock: false })
+})
+
+it('a reserve that is alone is rejected if the stock does not suffice, or the product is deleted or unknown', async () => {
+  const [few, gone] = await Promise.all([product(2), product(2)])
+  await asAdmin('DELETE', `/products/${gone}`)
+  await forgetProducts()
+  expect(await reserve(few, 3)).toEqual({
+    state: 'rejected',
+    rejection: { code: 'insufficient_stock', items: [{ productId: few, requested: 3, available: 2 }] },
+  })
+  for (const productId of [gone, newOrderId()]) {
+    const rejection = { code: 'unknown_product', productIds: [productId] }
+    expect(await reserve(productId)).toEqual({ state: 'rejected', rejection })
+  }
+  expect(await stored(few)).toMatchObject({ stock: 2 })
+})
+
+it('a repeated reserve that is alone is answered from the stored reservation, and takes no stock', async () => {
+  const productId = await product(5)
+  const orderId = newOrderId()
+  const held = await reserve(productId, 2, orderId)
+  await forgetProducts()
+  expect(await reserve(productId, 2, orderId)).toEqual(held)
+  await port.release({ orderId }, call())
+  await forgetProducts()
+  expect(await reserve(productId, 2, orderId)).toEqual({ state: 'released' })
+  expect(await stored(productId)).toMatchObject({ stock: 5, inStock: true })
+})
+
+it('a reserve that is alone fails without an effect if its product is corrupt', async () => {
+  const productId = await product(5)
+  await change(productId, { $set: { name: 7 } })
+  await forgetProducts()
+  await expect(reserve(productId)).rejects.toThrow(/product/)
+  expect(await stored(productId)).toMatchObject({ stock: 5, version: 1 })
+  await change(productId, { $set: { name: 'Cup' } })
+  expect(await reserve(productId)).toMatchObject({ state: 'held' })
+})
+
 it('a repeated release is answered from what its transaction reads, because no write verifies it', async () => {
   const release = (orderId: string) => port.release({ orderId }, call())
   const orderId = newOrderId()

@@ -1,9 +1,18 @@
 import type mongoose from 'mongoose'
 import { Types } from 'mongoose'
-import { sendWrites, type WriteCommand } from '#kernel/mongo/plain-commands.ts'
+import { findAndUpdate, sendWrites, type WriteCommand } from '#kernel/mongo/plain-commands.ts'
 import { StaleDecision } from '#kernel/mongo/transaction.ts'
+import type { Line } from '../contract.ts'
 import type { Product } from '../product.ts'
-import type { KeyedAnswer, LedgerEntry, ProductBooks, ProductChange, ReservationRecord } from './stock.ts'
+import { isWellFormed, type ProductDocument, toProduct } from '../product-document.repository.ts'
+import type {
+  KeyedAnswer,
+  LedgerEntry,
+  ProductBooks,
+  ProductChange,
+  ReservationRecord,
+  StoredProduct,
+} from './stock.ts'
 import type { StockModels } from './stock-documents.repository.ts'
 import { createStockReads } from './stock-reads.repository.ts'
 
@@ -58,6 +67,39 @@ function createProductWrites({ products }: StockModels, options: WriteOptions, w
       if ((await write({ update: name, updates: changes.map(toUpdate) })) !== changes.length) {
         throw new StaleDecision('a stored product is not as the stock batch requires')
       }
+    },
+
+    /**
+     * Takes the stock of a line, if there is enough, and reads the product.
+     * @returns the product as it was before, or undefined if nothing was taken
+     * @throws StaleDecision if the product is corrupt
+     */
+    async takeStock({ productId, quantity }: Line, at: Date): Promise<StoredProduct | undefined> {
+      const readAtMs = performance.now()
+      const stock = { $subtract: ['$stock', quantity] }
+      const document = await findAndUpdate<ProductDocument>(
+        products.db,
+        {
+          findAndModify: name,
+          query: { _id: new Types.ObjectId(productId), deleted: false, stock: { $gte: quantity } },
+          hint: { _id: 1 },
+          update: [
+            {
+              $set: {
+                stock,
+                inStock: { $gt: [stock, 0] },
+                version: { $add: ['$version', 1] },
+                // The clock of another replica may be ahead of this one.
+                updatedAt: { $max: ['$updatedAt', at] },
+              },
+            },
+          ],
+        },
+        options,
+      )
+      if (!document) return undefined
+      if (!isWellFormed(document)) throw new StaleDecision('the product is corrupt')
+      return { ...toProduct(document), deleted: document.deleted, readAtMs }
     },
 
     async addProducts(newProducts: readonly Product[]): Promise<void> {
