@@ -62,7 +62,7 @@ export function createIndexScan<Row extends { _id: Id }>(
 
   return (scan, call) =>
     indexed(call, { collection: name, index: scan.index }, ({ hint }) =>
-      database.snapshot(`${name}.scan`, call, (snapshot) => read(scan, hint as IndexScan['index'], snapshot)),
+      database.snapshot(`${name}.scan`, call, (snapshot) => read(scan, hint && scan.index, snapshot)),
     )
 }
 

@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto'
 import { type Call, remainingMs, shortenDeadline, waitUntilDeadline } from '#kernel/call.ts'
 import { DomainError, isDomainError } from '#kernel/errors.ts'
 import type { Line, ProductPort, Reservation } from '../product/contract.ts'
@@ -12,6 +11,7 @@ import {
   pendingOrder,
   rejectedOrder,
 } from './order.ts'
+import { nextAttempt, orderIdOf } from './order-ids.ts'
 import {
   answerFrom,
   hasFinalAnswer,
@@ -38,8 +38,6 @@ export interface PlacingDependencies {
 
 /** A request that finds its id used up by an undo tries the next one, at most this often. */
 const maxAttempts = 3
-/** The ids of this many attempts are looked up in one read. */
-const idsPerRead = 32
 /** At the end of its time, a request needs this long to store an order whose reserve was not answered. */
 const storePendingMs = 1_000
 
@@ -107,15 +105,16 @@ export async function placeOrder(
     return placement ?? requestInProgress()
   }
   let attempt = 0
-  let orderId = orderIdOf(userId, key, attempt)
-  if (dependencies.settledIds.has(orderId)) {
-    const earlier = await orders.findByKey(userId, key, call)
-    if (earlier && hasFinalAnswer(earlier)) return replay(earlier, linesHash)
-  }
+  const firstId = orderIdOf(userId, key, attempt)
+  const known = dependencies.settledIds.has(firstId)
+    ? await findSettled(orders, { userId, key, linesHash }, call)
+    : undefined
+  if (known) return known
+  let orderId = firstId
   for (let tries = 1; tries <= maxAttempts; tries++) {
     const placement = await placeUnderId(dependencies, { ...request, orderId }, call)
     if (placement) {
-      dependencies.settledIds.set(orderIdOf(userId, key, 0), true)
+      dependencies.settledIds.set(firstId, true)
       return placement
     }
     const earlier = await orders.findLatestByKey(userId, key, hasFinalAnswer, call)
@@ -127,24 +126,6 @@ export async function placeOrder(
     orderId = earlier?.orderId ?? orderIdOf(userId, key, attempt)
   }
   return requestInProgress()
-}
-
-/** The id of the order of a user and an idempotency key. The attempt is the number of earlier orders that were undone. */
-export const orderIdOf = (userId: string, key: string, attempt: number): string =>
-  hash('sha256', JSON.stringify([userId, key, attempt])).slice(0, 24)
-
-/** Returns the first attempt after this one whose order is not undone. */
-async function nextAttempt(
-  orders: OrderRepository,
-  { userId, key, attempt }: { userId: string; key: string; attempt: number },
-  call: Call,
-): Promise<number> {
-  for (let from = attempt + 1; ; from += idsPerRead) {
-    const ids = Array.from({ length: idsPerRead }, (_, nth) => orderIdOf(userId, key, from + nth))
-    const undone = await orders.undoneAmong(userId, ids, call)
-    const free = ids.findIndex((id) => !undone.has(id))
-    if (free >= 0) return from + free
-  }
 }
 
 /**
@@ -159,9 +140,19 @@ async function replaySettled(
 ): Promise<Placement> {
   // Under overload even this read is too much.
   if (key === undefined || refusal.code === 'overloaded') throw refusal
+  const settled = await findSettled(orders, { userId, key, linesHash }, call)
+  if (!settled) throw refusal
+  return settled
+}
+
+/** @returns the answer to the order with this key, or undefined if there is none, or none that is final */
+async function findSettled(
+  orders: OrderRepository,
+  { userId, key, linesHash }: { userId: string; key: string; linesHash: string },
+  call: Call,
+): Promise<Placement | undefined> {
   const earlier = await orders.findByKey(userId, key, call)
-  if (!earlier || !hasFinalAnswer(earlier)) throw refusal
-  return replay(earlier, linesHash)
+  return earlier && hasFinalAnswer(earlier) ? replay(earlier, linesHash) : undefined
 }
 
 /** A cancelled order never changes, also if it was undone. */

@@ -11,23 +11,24 @@ const maxProducts = 1_000
 export function createRecentProducts() {
   const products = new Map<string, StoredProduct>()
 
+  const findRecent = (productId: string): StoredProduct | undefined => {
+    const product = products.get(productId)
+    return product && product.readAtMs > performance.now() - keptForMs ? product : undefined
+  }
+
   return {
-    has: (productId: string): boolean => {
-      const product = products.get(productId)
-      return product !== undefined && product.readAtMs > performance.now() - keptForMs
-    },
+    has: (productId: string): boolean => findRecent(productId) !== undefined,
 
     /** Finds the cached products, and reads the others. */
     async find(
       productIds: readonly string[],
       read: (productIds: readonly string[]) => Promise<Found<StoredProduct>>,
     ): Promise<Found<StoredProduct>> {
-      const minReadAtMs = performance.now() - keptForMs
       const missingIds: string[] = []
       const cached: StoredProduct[] = []
       for (const productId of productIds) {
-        const product = products.get(productId)
-        if (product && product.readAtMs > minReadAtMs) cached.push(product)
+        const product = findRecent(productId)
+        if (product) cached.push(product)
         else missingIds.push(productId)
       }
       if (missingIds.length === 0) return { valid: cached, corruptIds: [] }
