@@ -3,6 +3,7 @@ import { bodyLimit, maxBodyBytes, refuseIncompleteBody } from '#kernel/http/body
 import { createClientOf } from '#kernel/http/client-address.ts'
 import { refuseMalformedEscapes } from '#kernel/http/parameters.ts'
 import { failureResponse, routeNotFound } from '#kernel/http/problem-documents.ts'
+import { checkRequests } from '#kernel/http/request-checks.ts'
 import { requestContext } from '#kernel/http/request-context.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import type { Logger } from '#kernel/logger.ts'
@@ -45,8 +46,7 @@ export function createGateway(options: {
   const gateway = createRouter()
   gateway.use(requestContext({ timeoutMs, headers: securityHeaders, logger, tracing }))
   if (corsOrigins.length > 0) gateway.use(crossOrigin(corsOrigins))
-  gateway.use(refuseMalformedEscapes)
-  gateway.use(bodyLimit(maxBodyBytes))
+  gateway.use(checkRequests(refuseMalformedEscapes, bodyLimit(maxBodyBytes)))
 
   gateway.route('/', healthRoutes(servicesReadiness(urls)))
 

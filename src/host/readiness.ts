@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Neighbour } from '#kernel/circuit-breaker.ts'
 import type { Logger } from '#kernel/logger.ts'
 import type { Mongo } from '#kernel/mongo/connection.ts'
-import type { Readiness } from '../http/health-routes.ts'
+import type { Missing, Readiness } from '../http/health-routes.ts'
 
 // An election of MongoDB takes about ten seconds. If it ended readiness, all replicas of a service would stop receiving
 // requests at the same time.
@@ -12,6 +12,7 @@ const pingTimeoutMs = 1_000
 const pingRetryMs = 1_000
 
 export interface ProcessReadiness extends Readiness {
+  started(): Missing
   /** Marks a part of the start as done: `database of <module>` or `migrations of <module>`. */
   done(part: string): void
   /** Ends readiness for good, and stops the repeated pings. */

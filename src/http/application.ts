@@ -4,6 +4,7 @@ import { bodyLimit, maxBodyBytes } from '#kernel/http/body-limit.ts'
 import { refuseMalformedEscapes } from '#kernel/http/parameters.ts'
 import { failureResponse } from '#kernel/http/problem-documents.ts'
 import type { ProblemTable } from '#kernel/http/problems.ts'
+import { checkRequests } from '#kernel/http/request-checks.ts'
 import { requestContext } from '#kernel/http/request-context.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import type { Logger } from '#kernel/logger.ts'
@@ -11,15 +12,15 @@ import type { Metrics } from '#kernel/metrics.ts'
 import type { AnyModule, StartedModule } from '#kernel/module.ts'
 import { credentialGuard } from '#kernel/ports/service-credential.ts'
 import type { Tracing } from '#kernel/span.ts'
-import { compression } from './compression.ts'
+import { createCompression } from './compression.ts'
 import { crossOrigin } from './cross-origin.ts'
 import { documentationRoutes } from './documentation-routes.ts'
-import { healthRoutes, type Readiness } from './health-routes.ts'
+import { healthRoutes, type Missing, type Readiness } from './health-routes.ts'
 import { joinOperations } from './join-operations.ts'
 import { metricsRoutes } from './metrics-routes.ts'
 import { openApiDocument } from './openapi-document.ts'
 import { problemExamples } from './openapi-problems.ts'
-import { createRouteRefusal, methodsOnlyOfPatterns } from './route-refusal.ts'
+import { createRouteRefusal } from './route-refusal.ts'
 import { securityHeaders } from './security-headers.ts'
 
 const internal = '/internal/'
@@ -31,7 +32,7 @@ export function createApplication(options: {
   hosted: ReadonlyMap<string, StartedModule>
   /** The problems of the kernel and of all modules. */
   problems: ProblemTable
-  readiness: Readiness
+  readiness: Omit<Readiness, 'started'> & { started(): Missing }
   logger: Logger
   metrics: Metrics
   tracing?: Tracing | undefined
@@ -40,21 +41,19 @@ export function createApplication(options: {
   const app = createRouter()
 
   const operations = joinOperations(options.modules)
-  const refuseRoute = createRouteRefusal(app, operations)
 
   app.use(
     requestContext({
       timeoutMs: config.requestTimeoutMs,
       headers: securityHeaders,
+      compress: createCompression(metrics),
       logger,
       metrics,
       tracing,
     }),
   )
   if (config.corsOrigins.length > 0) app.use(crossOrigin(config.corsOrigins))
-  app.use(compression(metrics))
-  app.use(refuseMalformedEscapes)
-  app.use(bodyLimit(maxBodyBytes))
+  app.use(checkRequests(refuseMalformedEscapes, bodyLimit(maxBodyBytes)))
 
   const describe = () => openApiDocument(operations)
   app.route('/', healthRoutes(readiness))
@@ -69,15 +68,13 @@ export function createApplication(options: {
     }),
   )
 
-  app.use(async (_c, next) => {
-    const { missing } = await readiness.started()
-    if (missing.length > 0) throw dependencyUnavailable(`not ready: ${missing.join(', ')}`)
-    return next()
-  })
+  app.use(
+    checkRequests(() => {
+      const { missing } = readiness.started()
+      if (missing.length > 0) throw dependencyUnavailable(`not ready: ${missing.join(', ')}`)
+    }),
+  )
   for (const [name, module] of hosted) {
-    // Refuses the methods that a literal path has only through a pattern. Otherwise `GET /products/create_product`
-    // would read a product with this id.
-    for (const [method, path] of methodsOnlyOfPatterns(module.routes)) app.on(method, path, refuseRoute)
     app.route('/', module.routes)
     if (module.internal && config.internalSecrets) {
       app.use(`${internal}${name}/*`, credentialGuard(config.internalSecrets, name))
@@ -85,7 +82,7 @@ export function createApplication(options: {
     }
   }
 
-  app.notFound(refuseRoute)
+  app.notFound(createRouteRefusal(app, operations))
   app.onError((error, c) => failureResponse(c, error, problems))
   return app
 }

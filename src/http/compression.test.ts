@@ -6,14 +6,14 @@ import { requestContext } from '#kernel/http/request-context.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import { createMetrics } from '#kernel/metrics.ts'
 import { quiet } from '#test/support/shop.ts'
-import { compression } from './compression.ts'
+import { createCompression } from './compression.ts'
 
 const contentOf = (name: string) => `${name} `.repeat(20_000)
 
 /** An application that answers each path with a large body of its own, and compresses it. */
-const app = createRouter()
-  .use(requestContext({ timeoutMs: 20_000, logger: await quiet }))
-  .use(compression(createMetrics()))
+const app = createRouter().use(
+  requestContext({ timeoutMs: 20_000, logger: await quiet, compress: createCompression(createMetrics()) }),
+)
 app.get('/:name', (c) => respondWith(c, jsonOf(contentOf(c.req.param('name'))), cacheControl.revalidated))
 
 /** Reads a body, and returns whether it was compressed. */

@@ -1,12 +1,11 @@
 import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
-import type { MiddlewareHandler } from 'hono'
 import { parseAccept } from 'hono/utils/accept'
 import { LRUCache } from 'lru-cache'
 import type { Call } from '#kernel/call.ts'
 import { isDomainError } from '#kernel/errors.ts'
-import type { AppEnv } from '#kernel/http/app-env.ts'
 import type { Representation } from '#kernel/http/representation.ts'
+import type { Compress } from '#kernel/http/request-context.ts'
 import { respond } from '#kernel/http/respond.ts'
 import type { Metrics } from '#kernel/metrics.ts'
 import { createQueue } from '#kernel/queue.ts'
@@ -45,11 +44,11 @@ function codingFor(acceptEncoding: string | undefined): Coding | undefined {
 }
 
 /**
- * Compresses the bodies that `respondWith` has marked. A body is compressed once for each coding, and kept for as long as there is
+ * Makes the function that compresses the bodies that `respondWith` has marked. A body is compressed once for each coding, and kept for as long as there is
  * space for it. Compression uses one thread of Node.js's pool at a time, since passwords are hashed there too. A body is sent as
  * it is if too many others wait.
  */
-export function compression(metrics: Metrics): MiddlewareHandler<AppEnv> {
+export function createCompression(metrics: Metrics): Compress {
   const inQueue = createQueue({
     name: 'compression',
     maxConcurrent: 1,
@@ -68,10 +67,8 @@ export function compression(metrics: Metrics): MiddlewareHandler<AppEnv> {
     return compressed
   }
 
-  return async (c, next) => {
-    await next()
-    const representation = c.get('compressible')
-    if (representation === undefined || representation.body.length < minBytes) return
+  return async (c, representation) => {
+    if (representation.body.length < minBytes) return
     const coding = codingFor(c.req.header('Accept-Encoding'))
     if (coding === undefined) return
     try {

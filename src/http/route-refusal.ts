@@ -22,21 +22,12 @@ export function createRouteRefusal(
   advice?: string,
 ): (c: Context<AppEnv>) => Response {
   const methodsOfAllRoutes = new Set([...operations.values()].map(({ method }) => method.toUpperCase()))
-  let maxRouteSegments = 0
-  const refuseRoute = (c: Context<AppEnv>): Response => {
+  return (c) => {
     const { method, path } = c.req
     // `OPTIONS *` asks about the server as a whole (RFC 9110, 9.3.7). The answer is the same from every service.
     const isServerWide = method === 'OPTIONS' && path === serverWidePath
-    const hasRoute = (candidate: string) => {
-      const [route] = matchedRoutes(app, candidate, path)
-      return route !== undefined && route.handler !== refuseRoute
-    }
-    // A path with more segments than any route is refused first, because looking up each of its methods would take
-    // long.
-    maxRouteSegments ||= Math.max(...app.routes.map((route) => route.path.split('/').length))
-    if (path.split('/', maxRouteSegments + 2).length > maxRouteSegments + 1) {
-      return problemResponse(c, routeNotFound(path, advice))
-    }
+    const hasRoute = (candidate: string) =>
+      app.router.match(candidate, path)[0].some(([[, route]]) => route.method !== 'ALL')
     const routed = routedMethods.filter((each) =>
       isServerWide ? methodsOfAllRoutes.has(each) : hasRoute(each),
     )
@@ -52,24 +43,4 @@ export function createRouteRefusal(
     }
     return problemResponse(c, methodNotAllowed(method, path, allowed, advice))
   }
-  return refuseRoute
-}
-
-/** The routes that match a request, without middleware, in the order in which Hono tries them. */
-function matchedRoutes({ router }: OpenAPIHono<AppEnv>, method: string, path: string) {
-  const [matched] = router.match(method, path)
-  return matched.map(([[, route]]) => route).filter((route) => route.method !== 'ALL')
-}
-
-/** The methods that a literal path would have only because a pattern such as `/{id}` matches it too. */
-export function methodsOnlyOfPatterns(routes: OpenAPIHono<AppEnv>): [method: string, path: string][] {
-  const literalPaths = new Set(routes.routes.map(({ path }) => path).filter((path) => !/[:*]/.test(path)))
-  return [...literalPaths].flatMap((path) =>
-    routedMethods
-      .filter((method) => {
-        const matched = matchedRoutes(routes, method, path)
-        return matched.length > 0 && matched.every((route) => route.path !== path)
-      })
-      .map((method): [string, string] => [method, path]),
-  )
 }

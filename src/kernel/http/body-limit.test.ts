@@ -2,10 +2,11 @@ import { expect, it } from 'vitest'
 import { DomainError } from '#kernel/errors.ts'
 import { bodyLimit } from './body-limit.ts'
 import { problemResponse } from './problem-documents.ts'
+import { checkRequests } from './request-checks.ts'
 import { createRouter } from './router.ts'
 
 const router = createRouter()
-router.use(bodyLimit(10))
+router.use(checkRequests(bodyLimit(10)))
 router.post('/', async (c) => c.text(await c.req.text()))
 router.onError((error, c) =>
   problemResponse(c, error instanceof DomainError ? error : new DomainError('internal_error', String(error))),

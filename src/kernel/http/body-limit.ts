@@ -1,6 +1,7 @@
-import type { MiddlewareHandler } from 'hono'
+import type { Context } from 'hono'
 import { DomainError } from '#kernel/errors.ts'
 import type { AppEnv } from './app-env.ts'
+import type { RequestCheck } from './request-checks.ts'
 
 export const maxBodyBytes = 1024 * 1024
 
@@ -14,14 +15,8 @@ const maxDiscardedBytes = 16 * 1024 * 1024
  * Hono's own limit answers at once and does not read the rest of the body. node-server then closes the connection half
  * a second later, so that a client that is still sending gets no answer.
  */
-export function bodyLimit(maxBytes: number): MiddlewareHandler<AppEnv> {
-  return async (c, next) => {
-    // Reading `body` makes node-server create a stream, which these requests do not need.
-    if (c.req.method === 'GET' || c.req.method === 'HEAD') return next()
-    if (Number(c.req.header('Content-Length') ?? Number.NaN) <= maxBytes) return next()
-    const { body } = c.req.raw
-    if (!body) return next()
-
+export function bodyLimit(maxBytes: number): RequestCheck {
+  const readWithinLimit = async (c: Context<AppEnv>, body: ReadableStream<Uint8Array>) => {
     const chunks: Uint8Array[] = []
     let size = 0
     const reader = body.getReader()
@@ -38,7 +33,13 @@ export function bodyLimit(maxBytes: number): MiddlewareHandler<AppEnv> {
     if (size > maxBytes)
       throw new DomainError('body_too_large', `the body must have ${maxBytes} bytes or fewer`)
     c.req.raw = new Request(c.req.raw, { body: Buffer.concat(chunks) })
-    return next()
+  }
+  return (c) => {
+    // Reading `body` makes node-server create a stream, which these requests do not need.
+    if (c.req.method === 'GET' || c.req.method === 'HEAD') return
+    if (Number(c.req.header('Content-Length') ?? Number.NaN) <= maxBytes) return
+    const { body } = c.req.raw
+    return body ? readWithinLimit(c, body) : undefined
   }
 }
 

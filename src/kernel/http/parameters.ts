@@ -1,6 +1,5 @@
-import type { MiddlewareHandler } from 'hono'
 import { excerpt, validationFailed } from '#kernel/errors.ts'
-import type { AppEnv } from './app-env.ts'
+import type { RequestCheck } from './request-checks.ts'
 
 /** The maximum number of query parameters. No route has so many, so that a longer query is refused. */
 export const maxQueryParameters = 100
@@ -25,7 +24,7 @@ export function readQuery(url: string): { values: Record<string, string | string
 /**
  * Refuses a path or query whose percent-escapes are not valid UTF-8 (RFC 3986, section 2.5), because its characters are unknown.
  */
-export const refuseMalformedEscapes: MiddlewareHandler<AppEnv> = (c, next) => {
+export const refuseMalformedEscapes: RequestCheck = (c) => {
   const { url } = c.req
   if (url.includes('%') && !isDecodable(url)) {
     const [path = '', ...query] = url.split('?')
@@ -41,7 +40,6 @@ export const refuseMalformedEscapes: MiddlewareHandler<AppEnv> = (c, next) => {
       message: 'must have only percent-escapes of UTF-8, such as %C3%A9',
     })
   }
-  return next()
 }
 
 function isDecodable(text: string): boolean {

@@ -7,6 +7,7 @@ import type { Metrics } from '#kernel/metrics.ts'
 import type { Tracing } from '#kernel/span.ts'
 import type { AppEnv } from './app-env.ts'
 import { statusOf } from './problem-documents.ts'
+import type { Representation } from './representation.ts'
 import { logRequest } from './request-log.ts'
 import { createRequestMetrics } from './request-metrics.ts'
 import { endRequestSpan, startRequestSpan } from './request-span.ts'
@@ -19,21 +20,26 @@ const traceparentFormat = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 // general 503.
 const graceMs = 250
 
+/** Compresses the answer if its client accepts that. */
+export type Compress = (c: Context<AppEnv>, representation: Representation) => Promise<void>
+
 /**
- * Creates the call of each request (deadline, request id, trace), logs, counts and traces the request, and adds `headers` to each answer.
+ * Creates the call of each request (deadline, request id, trace), logs, counts and traces the request, adds `headers` to each answer, and
+ * compresses the answers that `respondWith` has marked.
  * `headers` has lower-case names; a handler may set another value. A request that has no answer after `timeoutMs` gets 408 if the
  * client is still sending its body, and 503 otherwise.
  */
 export function requestContext(options: {
   timeoutMs: number
   headers?: Readonly<Record<string, string>>
+  compress?: Compress
   logger: Logger
   /** Gets the duration of each request, if given. */
   metrics?: Metrics
   /** Starts a span for each request, if given. */
   tracing?: Tracing | undefined
 }): MiddlewareHandler<AppEnv> {
-  const { timeoutMs, headers, logger, metrics, tracing } = options
+  const { timeoutMs, headers, compress, logger, metrics, tracing } = options
   const record = metrics && createRequestMetrics(metrics)
   return async (c, next) => {
     const startedAtMs = performance.now()
@@ -51,6 +57,8 @@ export function requestContext(options: {
     let failure: unknown
     try {
       await waitUntilDeadline({ ...call, deadline: call.deadline + graceMs }, 'the request', next())
+      const compressible = c.get('compressible')
+      if (compressible) await compress?.(c, compressible)
       completeHeaders(c)
     } catch (error) {
       failure = isAwaitingBody(c) ? refuseSlowBody(c, timeoutMs) : error

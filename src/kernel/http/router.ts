@@ -1,13 +1,14 @@
 import { OpenAPIHono, type RouteConfig } from '@hono/zod-openapi'
 import type { AppEnv } from './app-env.ts'
 import { checkInput } from './input-check.ts'
+import { LiteralPathRouter } from './literal-path-router.ts'
 
 /**
  * Creates a router. It checks path, query, headers and body against the description of each route that is added with
  * `openapi`, and refuses a request with one `validation_failed` that names all faults. Unknown query parameters are faults.
  */
 export function createRouter(): OpenAPIHono<AppEnv> {
-  const router = new OpenAPIHono<AppEnv>({ strict: false })
+  const router = new OpenAPIHono<AppEnv>({ strict: false, router: new LiteralPathRouter() })
   const { openapi } = router
   router.openapi = (route, handler, hook) => openapi(withInputCheck(route), handler, hook)
   return router
