@@ -5,7 +5,8 @@
 --              product  GET a random one of the `products`
 --              order    POST an order for one piece of a random product, by a random customer of `tokens`
 --              mixed    nine `product` for each `order`
---              login    POST a sign-in with a random e-mail address of `accounts` and `password`
+--              login    POST a sign-in with a random e-mail address of `accounts` and `password`. After a refusal it waits as long as
+--                       `Retry-After` says
 --   path       of `get`
 --   token      an access token for `get`; optional
 --   products   the number of products
@@ -104,6 +105,29 @@ local function count_status(status)
   statuses[status] = (statuses[status] or 0) + 1
 end
 
+local pauses = 0
+local pause_ms = 0
+
+-- A refused client waits as long as `Retry-After` says before its next request, as clients should. wrk does not say which connection it
+-- asks `delay` for, so that another one may wait instead.
+local function count_status_and_pause(status, headers)
+  count_status(status)
+  -- wrk does not change the case of a name.
+  local retry_after = headers['retry-after']
+  if retry_after then
+    pauses = pauses + 1
+    pause_ms = 1000 * tonumber(retry_after)
+  end
+end
+
+local function pause()
+  if pauses == 0 then
+    return 0
+  end
+  pauses = pauses - 1
+  return pause_ms
+end
+
 function setup(thread)
   threads[#threads + 1] = thread
   thread:set('number', #threads)
@@ -117,7 +141,10 @@ function init(arguments)
   -- Each thread has its own random numbers.
   math.randomseed(options.seed + number)
   request = request_factories[options.workload]()
-  if options.workload == 'order' or options.workload == 'login' or options.workload == 'mixed' then
+  if options.workload == 'login' then
+    response = count_status_and_pause
+    delay = pause
+  elseif options.workload == 'order' or options.workload == 'mixed' then
     response = count_status
   end
 end
