@@ -19,7 +19,7 @@ export const logins: Scenario = {
   about: `64 connections read products by id: first alone, then while 64 other connections sign in as fast as they are
 answered. The passwords are right, and bcrypt has cost 12. One process serves both. A sign-in that cannot be served within 4 s is refused
 with 503. Such refusals are expected here, because two cores cannot hash as many passwords. After a refusal, a client waits for as long as
-`Retry-After` says. The CPU time of a read during
+\`Retry-After\` says. The CPU time of a read during
 sign-ins contains that of the sign-ins.`,
   async run(context) {
     const { program } = await startShop(context, 'logins', { settings: { BCRYPT_COST: '12' } })

@@ -10,8 +10,11 @@ import {
 } from '#test/support/product-stub-shop.ts'
 import { connectMongo, databaseName, loadPasswordCheck } from '#test/support/shop.ts'
 import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
+import type { HoldPosition, ProductPort } from '../product/contract.ts'
 import { createHoldSweeps } from './hold-sweep.repository.ts'
-import { abandonedFromMs } from './sweep-holds.ts'
+import type { OrderRepository } from './order.repository.ts'
+import type { OrderScans } from './order-scans.repository.ts'
+import { abandonedFromMs, sweepHolds } from './sweep-holds.ts'
 
 const longAgo = 60_000
 const unreachable = () => Promise.reject(dependencyUnavailable('product is not available'))
@@ -390,4 +393,44 @@ it('one process at a time owns a sweep, until its ownership ends', async ({ onTe
   await db.collection('holdSweeps').updateMany({}, { $set: { ownedUntil: new Date(Date.now() - 1) } })
   expect(await sweeps.own('first', 'b', call)).toEqual(position)
   expect(await sweeps.own('first', 'a', call)).toBeUndefined()
+})
+
+it('the sweeper of holds repeats a page whose holds fail, and passes it after ten rounds', async () => {
+  const hold = { heldAt: 1_000, orderId: 'a'.repeat(24) }
+  const advanced: HoldPosition[] = []
+  let isAway = false
+  const job = sweepHolds({
+    orders: { findStatuses: async () => new Map() } as Partial<OrderRepository> as OrderRepository,
+    scans: {} as OrderScans,
+    product: {
+      holdsByTime: async () => ({ holds: [hold] }),
+      reservations: () => (isAway ? unreachable() : Promise.resolve({ reservations: [] })),
+    } as Partial<ProductPort> as ProductPort,
+    sweeps: {
+      begin: async () => {},
+      own: async (sweep) => (sweep === 'first' ? { heldAt: 0, orderId: '0'.repeat(24) } : undefined),
+      advance: async (_sweep, _owner, position) => {
+        advanced.push(position)
+      },
+    },
+    refusal: () => undefined,
+    requestTimeoutMs: 4_000,
+  })
+  const round = () => job.round(new AbortController().signal)
+  const failedRounds = async (count: number) => {
+    isAway = true
+    for (let n = 0; n < count; n++) await expect(round()).rejects.toThrow('product is not available')
+    isAway = false
+  }
+  // A page that succeeds ends the count.
+  await failedRounds(9)
+  expect(advanced).toEqual([])
+  await round()
+  expect(advanced).toEqual([hold])
+  await failedRounds(9)
+  expect(advanced).toEqual([hold])
+  await failedRounds(1)
+  expect(advanced).toEqual([hold, hold])
+  await failedRounds(9)
+  expect(advanced).toEqual([hold, hold])
 })

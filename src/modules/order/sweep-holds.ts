@@ -43,6 +43,20 @@ interface Options extends Dependencies {
   requestTimeoutMs: number
 }
 
+interface Round {
+  signal: AbortSignal
+  newCall: () => Call
+}
+
+interface Page {
+  /** The number of holds that were settled. */
+  done: number
+  /** Whether the next page may follow at once. */
+  more: boolean
+  failures: readonly unknown[]
+}
+const emptyPage: Page = { done: 0, more: false, failures: [] }
+
 /** The age from which a hold has an order, unless its request has ended without one. */
 export const abandonedFromMs = (requestTimeoutMs: number): number =>
   orderTimeoutMs(requestTimeoutMs) + pendingGraceMs
@@ -59,38 +73,40 @@ export function sweepHolds(options: Options): Job {
   const timeoutMs = Math.min(orderTimeoutMs(requestTimeoutMs), maxTimeoutMs)
   const soon = abandonedFromMs(requestTimeoutMs)
   const agesMs: Record<HoldSweep, number> = { first: soon, second: Math.max(secondLookAfterMs, 2 * soon) }
+
+  /** Settles the next page of a sweep, and moves the sweep on. */
+  const settleNextPage = async (sweep: HoldSweep, round: Round): Promise<Page> => {
+    const { signal, newCall } = round
+    const after = await sweeps.own(sweep, owner, newCall())
+    if (!after) return emptyPage
+    const until = Date.now() - agesMs[sweep]
+    const { holds } = await product.holdsByTime({ after, until, limit: maxHoldsPerRound }, newCall())
+    const last = holds.at(-1)
+    if (!last) return emptyPage
+    const { done, isComplete, failures } = await settleHolds(options, holds, round)
+    failedRounds[sweep] = isComplete ? 0 : failedRounds[sweep] + 1
+    const isPassed = isComplete || failedRounds[sweep] >= maxFailedRounds
+    if (signal.aborted || !isPassed) return { done, more: false, failures }
+    failedRounds[sweep] = 0
+    await sweeps.advance(sweep, owner, last, newCall())
+    return { done, more: holds.length === maxHoldsPerRound, failures }
+  }
+
   return {
     name: 'sweep holds',
     intervalMs: 5_000,
 
     async round(signal, span) {
       const newCall = () => createCall(timeoutMs, `sweep-holds-${randomUUID()}`, span)
-      let done = 0
-      let more = false
-      const failures: unknown[] = []
+      const pages: Page[] = []
       for (const sweep of holdSweeps) {
         if (signal.aborted || refusal()?.code === 'dependency_unavailable') break
-        try {
-          const after = await sweeps.own(sweep, owner, newCall())
-          if (!after) continue
-          const until = Date.now() - agesMs[sweep]
-          const { holds } = await product.holdsByTime({ after, until, limit: maxHoldsPerRound }, newCall())
-          const last = holds.at(-1)
-          if (!last) continue
-          const page = await settleHolds(options, holds, { signal, newCall })
-          failures.push(...page.failures)
-          done += page.done
-          failedRounds[sweep] = page.isComplete ? 0 : failedRounds[sweep] + 1
-          if (signal.aborted || (!page.isComplete && failedRounds[sweep] < maxFailedRounds)) continue
-          failedRounds[sweep] = 0
-          await sweeps.advance(sweep, owner, last, newCall())
-          more ||= holds.length === maxHoldsPerRound
-        } catch (error) {
-          failures.push(error)
-        }
+        const failed = (error: unknown): Page => ({ ...emptyPage, failures: [error] })
+        pages.push(await settleNextPage(sweep, { signal, newCall }).catch(failed))
       }
-      if (failures.length > 0) throw failures[0]
-      return { done, more }
+      const [failure] = pages.flatMap(({ failures }) => failures)
+      if (failure !== undefined) throw failure
+      return { done: pages.reduce((sum, page) => sum + page.done, 0), more: pages.some((page) => page.more) }
     },
   }
 }
@@ -102,7 +118,7 @@ export function sweepHolds(options: Options): Job {
 async function settleHolds(
   dependencies: Dependencies,
   holds: readonly HoldPosition[],
-  { signal, newCall }: { signal: AbortSignal; newCall: () => Call },
+  { signal, newCall }: Round,
 ): Promise<{ done: number; isComplete: boolean; failures: unknown[] }> {
   const ids = holds.map(({ orderId }) => orderId)
   const found = await dependencies.orders.findStatuses(ids, newCall())
