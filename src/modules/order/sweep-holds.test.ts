@@ -388,6 +388,7 @@ it('one process at a time owns a sweep, until its ownership ends', async ({ onTe
 
   const position = { heldAt: startedAt + 1_000, orderId: 'f'.repeat(24) }
   await sweeps.advance('first', 'b', { ...position, heldAt: startedAt + 2_000 }, call)
+  expect(await sweeps.own('first', 'a', call)).toEqual(beginning)
   await sweeps.advance('first', 'a', position, call)
   expect(await sweeps.own('first', 'a', call)).toEqual(position)
   await db.collection('holdSweeps').updateMany({}, { $set: { ownedUntil: new Date(Date.now() - 1) } })
