@@ -22,12 +22,14 @@ const signingKey = () => {
   return { kty: 'OKP', crv: 'Ed25519', kid: randomUUID(), x, d }
 }
 
+/** The services, each with its own user of MongoDB. A new module has its name here, and in mongodb/initiate.js. */
+const services = ['auth', 'product', 'order']
+const passwordNameOf = (user) => `${user.toUpperCase().replaceAll('-', '_')}_PASSWORD`
+
 const generators = {
   KEY_FILE: () => randomBytes(756).toString('base64'),
   ROOT_PASSWORD: password,
-  AUTH_PASSWORD: password,
-  PRODUCT_PASSWORD: password,
-  ORDER_PASSWORD: password,
+  ...Object.fromEntries(services.map((name) => [passwordNameOf(name), password])),
   MONOLITH_PASSWORD: password,
   JWT_PRIVATE_KEYS: () => JSON.stringify([signingKey()]),
   INTERNAL_SECRET: () => randomBytes(32).toString('base64url'),
@@ -36,15 +38,14 @@ const generators = {
 
 /** The secrets of each container or Secret. */
 function shares(all, hosts) {
-  const uri = (user) =>
-    `mongodb://${user}:${all[`${user.toUpperCase()}_PASSWORD`]}@${hosts}/?replicaSet=trivet`
+  const uri = (user) => `mongodb://${user}:${all[passwordNameOf(user)]}@${hosts}/?replicaSet=trivet`
+  const ofServices = Object.fromEntries(services.map((name) => [name, { MONGODB_URI: uri(name) }]))
   const { JWT_PRIVATE_KEYS, INTERNAL_SECRET, ADMIN_PASSWORD, ...mongodb } = all
   return {
     mongodb,
     monolith: { MONGODB_URI: uri('monolith') },
-    auth: { MONGODB_URI: uri('auth'), JWT_PRIVATE_KEYS, ADMIN_PASSWORD },
-    product: { MONGODB_URI: uri('product') },
-    order: { MONGODB_URI: uri('order') },
+    ...ofServices,
+    auth: { ...ofServices.auth, JWT_PRIVATE_KEYS, ADMIN_PASSWORD },
     internal: { INTERNAL_SECRET },
   }
 }
@@ -72,7 +73,7 @@ function compose(folder) {
       .replace(/^\uFEFF/, '')
       .trimEnd()
   }
-  const { mongodb, monolith, auth, product, order, internal } = shares(all, 'mongodb:27017')
+  const { mongodb, monolith, auth, internal, ...others } = shares(all, 'mongodb:27017')
   const { JWT_PRIVATE_KEYS, ADMIN_PASSWORD } = auth
   const { KEY_FILE, ...passwords } = mongodb
   const containers = {
@@ -80,8 +81,9 @@ function compose(folder) {
     'mongodb-setup': passwords,
     monolith: { ...monolith, JWT_PRIVATE_KEYS, ADMIN_PASSWORD },
     auth,
-    product: { ...product, ...internal },
-    order: { ...order, ...internal },
+    ...Object.fromEntries(
+      Object.entries(others).map(([name, secrets]) => [name, { ...secrets, ...internal }]),
+    ),
   }
   for (const [container, secrets] of Object.entries(containers)) {
     mkdirSync(join(folder, container), { recursive: true })

@@ -7,7 +7,7 @@
 //
 //   MEMBERS            host:port of all members, separated by commas; the first is the one in this network
 //   ROOT_PASSWORD      the password of `root`, which has all rights
-//   <USER>_PASSWORD    the password of `auth`, `product` or `order`, each for its own database, or of `monolith`, for all
+//   <USER>_PASSWORD    the password of a service (`AUTH_PASSWORD`), for its own database, or of `monolith`, for all
 //   MONGODB_DATABASE   the prefix of the database names: `trivet`
 //
 // The script creates each user whose password is given. A password can be given as the path of a file
@@ -17,7 +17,8 @@ const { readFileSync } = require('node:fs')
 
 const replicaSet = 'trivet'
 const databases = ['auth', 'product', 'order']
-const users = { auth: ['auth'], product: ['product'], order: ['order'], monolith: databases }
+// Each service has its own database, and the monolith has all of them.
+const users = { ...Object.fromEntries(databases.map((name) => [name, [name]])), monolith: databases }
 const prefix = process.env.MONGODB_DATABASE || replicaSet
 const members = (process.env.MEMBERS || '').split(',').filter((member) => member !== '')
 const [first, ...others] = members
@@ -32,7 +33,7 @@ const authenticationFailed = 18
 const alreadyInitialized = 23
 
 function passwordOf(user) {
-  const variable = `${user.toUpperCase()}_PASSWORD`
+  const variable = `${user.toUpperCase().replaceAll('-', '_')}_PASSWORD`
   const path = process.env[`${variable}_FILE`]
   return path ? readFileSync(path, 'utf8').trim() : process.env[variable]
 }

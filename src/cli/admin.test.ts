@@ -4,6 +4,7 @@ import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { registry } from '#src/registry.ts'
 import { createClient } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
 import { makeDatabaseFolder } from '#test/support/database-folder.ts'
@@ -103,7 +104,7 @@ describe('npm run admin -- create', () => {
     // Both commands use the same e-mail address. One of them fails, because the unique index exists before the first account.
     expect(twice.map(({ code }) => code).toSorted()).toEqual([0, 1])
     const own = await openCollections(environment.MONGODB_URI ?? '', fresh.MONGODB_DATABASE)
-    for (const module of ['auth', 'product', 'order']) await (await own.collections(module)).dropDatabase()
+    for (const { name } of registry) await (await own.collections(name)).dropDatabase()
     await own.close()
   })
 })

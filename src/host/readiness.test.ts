@@ -2,6 +2,7 @@ import { PassThrough } from 'node:stream'
 import { describe, expect, inject, it, type TestContext, vi } from 'vitest'
 import { createLogger } from '#kernel/logger.ts'
 import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
+import { registry } from '#src/registry.ts'
 import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
 import { textOf } from '#test/support/output.ts'
 import {
@@ -13,7 +14,7 @@ import {
 } from '#test/support/remote-auth.ts'
 import { startComposition } from '#test/support/shop.ts'
 
-const databases = ['database of auth', 'database of product', 'database of order']
+const databases = registry.map(({ name }) => `database of ${name}`)
 const ready = { status: 200, body: { status: 'ready' } }
 const away = { status: 200, body: { status: 'ready', unavailable: databases } }
 const gone = { status: 503, body: { code: 'dependency_unavailable', missing: databases } }

@@ -10,6 +10,7 @@ import { outputOf } from '#test/support/output.ts'
 import { processEnvironment, type Shape, shapes } from '#test/support/processes.ts'
 import { freePort } from '../embedded/free-port.ts'
 import { urlOf } from '../http/listen-address.ts'
+import { registry } from '../registry.ts'
 
 const source = fileURLToPath(new URL('..', import.meta.url))
 const bothShapes = Object.keys(shapes) as Shape[]
@@ -269,13 +270,19 @@ describe('a port that is in use', () => {
   it('the split shape reports all ports in use before it starts a process', async () => {
     let second = await anotherProgram()
     const isFree = async (port: number) => (await freePort(port)) === port
-    while (!((await isFree(second - 1)) && (await isFree(second + 1)) && (await isFree(second + 2))))
-      second = await anotherProgram()
+    // The gateway and each service need a port.
+    const needed = 1 + registry.length
+    const othersAreFree = async () => {
+      for (let port = second - 1; port < second - 1 + needed; port++)
+        if (port !== second && !(await isFree(port))) return false
+      return true
+    }
+    while (!(await othersAreFree())) second = await anotherProgram()
     await anotherProgram(second + 2)
     const failure = await failureOf('split', { HOST: '127.0.0.1', PORT: String(second - 1), MONGODB_URI: '' })
     expect(failure).toBe(
       oneFault(
-        `PORT ${second - 1} is the first of 4 consecutive ports that are needed, and some are in use: ${second}, ${second + 2} by another program. Set PORT to the first of 4 free consecutive ports`,
+        `PORT ${second - 1} is the first of ${needed} consecutive ports that are needed, and some are in use: ${second}, ${second + 2} by another program. Set PORT to the first of ${needed} free consecutive ports`,
       ),
     )
   })
@@ -289,8 +296,10 @@ async function end(child: ChildProcess): Promise<void> {
 
 describe('the split shape', () => {
   it('the split shape refuses a PORT with too few ports after it', async () => {
-    expect(await failureOf('split', { PORT: '65533' })).toBe(
-      oneFault('PORT must be 65532 or less: the services listen on the 3 ports after it'),
+    const services = registry.length
+    const last = 65_535 - services
+    expect(await failureOf('split', { PORT: String(last + 1) })).toBe(
+      oneFault(`PORT must be ${last} or less: the services listen on the ${services} ports after it`),
     )
   })
 

@@ -219,6 +219,7 @@ beforeAll(async () => {
     'src',
     'test',
     'examples',
+    'scripts',
     'package.json',
     'tsconfig.json',
     '.dependency-cruiser.mjs',

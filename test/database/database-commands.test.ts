@@ -10,12 +10,15 @@ import { connectAuth } from '#src/modules/auth/http.ts'
 import { type ProductPort, productPort } from '#src/modules/product/contract.ts'
 import { connectProduct } from '#src/modules/product/http.ts'
 import { registry } from '#src/registry.ts'
+import { addedOperations, addedRoutes } from '#test/support/added-routes.ts'
 import type { Account, Answer, Json, RequestOptions } from '#test/support/client.ts'
 import { call, internalSecret } from '#test/support/port-shop.ts'
 import { type ShopWithProductStub, startShopWithProductStub } from '#test/support/product-stub-shop.ts'
 import { filtersOf, recordCommands, recordedUri, type SentCommand } from '#test/support/recorded-commands.ts'
+import type { People, ShardKey } from '#test/support/route-tests.ts'
 import { quiet } from '#test/support/shop.ts'
 import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
+import { createPeople } from '#test/support/valid-requests.ts'
 
 // These tests record the commands that the driver sends to MongoDB. The scenarios below cover every route, every operation
 // of a port and every job.
@@ -23,6 +26,7 @@ import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 type Document = mongo.Document
 
 let shop: ShopWithProductStub
+let people: People
 let ada: Account
 let product: ProductPort
 let auth: AuthPort
@@ -41,7 +45,8 @@ beforeAll(async () => {
   })
   product = connectProduct(http).port
   auth = connectAuth(http).port
-  ada = await shop.customer()
+  people = await createPeople(shop)
+  ada = people.ada
   const { paths } = (await shop.get('/openapi.json')).body
   documented = Object.entries(paths).flatMap(([path, methods]) =>
     Object.keys(methods as Json).map((method) => `${method.toUpperCase()} ${path}`),
@@ -119,6 +124,23 @@ const sweep = 'sweep unfinished orders'
 const holdSweep = 'sweep holds'
 const catalogue = { scatters: ['find products'] }
 const lookUpByAdmin = { scatters: ['find orders'] }
+
+/** The valid requests of the added routes, by each caller to whom the access table grants them. */
+const addedScenarios = Object.fromEntries(
+  addedOperations.flatMap(({ name, method, make, access }) =>
+    (['owner', 'admin'] as const).flatMap((caller): [string, Scenario][] => {
+      const status = access[caller]
+      if (typeof status !== 'number') return []
+      const key = caller === 'admin' ? `${name}, by an admin` : name
+      const go = async () => {
+        const account = caller === 'admin' ? people.boss : ada
+        const { path, body } = await make(shop, people, account)
+        return answers(status, shop.request(method, path, { token: account.token, body }))
+      }
+      return [[key, { go, scatters: addedRoutes.scatters[key] ?? [] }]]
+    }),
+  ),
+)
 
 /** The keys are a method and path, an operation of a port, or a job, and after a comma the case. */
 const scenarios: Record<string, Scenario> = {
@@ -463,6 +485,8 @@ const scenarios: Record<string, Scenario> = {
       await answers(200, shop.delete(`/orders/${orderId}`, asAda()))
     },
   },
+
+  ...addedScenarios,
 }
 
 const credentialsOf = ({ username, email, password }: Account) => ({ username, email, password })
@@ -503,12 +527,13 @@ describe('time limits of commands', () => {
 
 describe('shard keys', () => {
   /** The shard key of each collection that grows with customers or products. */
-  const plan: Record<string, Record<string, 1 | 'hashed'>> = {
+  const plan: Record<string, ShardKey> = {
     orders: { userId: 1 },
     products: { _id: 'hashed' },
     reservations: { _id: 'hashed' },
     stockLedger: { productId: 1 },
     stockChangeAnswers: { _id: 'hashed' },
+    ...addedRoutes.shardKeys,
   }
   const onOneShard = [
     'users',

@@ -9,6 +9,7 @@ import { createLogger } from '#kernel/logger.ts'
 import { createMetrics } from '#kernel/metrics.ts'
 import { createMongo } from '#kernel/mongo/connection.ts'
 import { findMongod } from '#src/embedded/mongod-binary.ts'
+import { registry } from '#src/registry.ts'
 import { openCollections } from '#test/support/collections.ts'
 import { makeDatabaseFolder } from '#test/support/database-folder.ts'
 import { createNode, type OwnNode, runCommand, waitUntil } from '#test/support/mongod-node.ts'
@@ -25,6 +26,7 @@ let primary: OwnNode
 let hidden: OwnNode
 let arbiter: OwnNode
 
+const modules = registry.map(({ name }) => name)
 const prefix = databaseName()
 const password = 'hunter2S3cret'
 const root = `root:${password}@`
@@ -59,9 +61,9 @@ beforeAll(async () => {
   const roles = (role: string, ...modules: string[]) =>
     modules.map((module) => ({ role, db: `${prefix}_${module}` }))
   const users = {
-    reader: roles('read', 'auth', 'product', 'order'),
-    partly: roles('readWrite', 'auth', 'order'),
-    writer: roles('readWrite', 'auth', 'product', 'order'),
+    reader: roles('read', ...modules),
+    partly: roles('readWrite', ...modules.filter((name) => name !== 'product')),
+    writer: roles('readWrite', ...modules),
   }
   for (const [createUser, granted] of Object.entries(users)) {
     await runCommand(primary.host, { createUser, pwd: password, roles: granted }, root)
@@ -155,8 +157,8 @@ describe('a MongoDB that MONGODB_URI does not fit', () => {
 
   it('the boot ends if the account may only read, and the message names each database', async () => {
     const { faults } = await refusal(asUser('reader'))
-    expect(faults).toHaveLength(3)
-    for (const [at, name] of ['auth', 'product', 'order'].entries()) {
+    expect(faults).toHaveLength(modules.length)
+    for (const [at, name] of modules.entries()) {
       expect(faults[at]).toContain(`grant it the roles readWrite and dbAdmin on ${prefix}_${name}`)
     }
   })
@@ -304,7 +306,7 @@ describe('a standalone server that replaces a replica set while a process runs',
           expect(await get('/readyz')).toMatchObject({
             status: 503,
             body: {
-              missing: ['database of auth', 'database of product', 'database of order'],
+              missing: modules.map((name) => `database of ${name}`),
               detail: expect.stringContaining(`a standalone server (${standalone.host})`),
             },
           }),

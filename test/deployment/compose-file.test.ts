@@ -221,6 +221,18 @@ describe('the compose file', () => {
       if (variable !== 'NGINX_LOCAL_RESOLVERS') expect(given).toHaveProperty([variable ?? ''])
   })
 
+  it('NGINX sends the paths of each module to its service, and no internal path to any', () => {
+    const [, map = ''] =
+      read('deploy/nginx/nginx.conf.template').match(/map \$uri \$service \{([\s\S]*?)\n {4}\}/) ?? []
+    const rules = [...map.matchAll(/^ +~(\S+) +(\S+);$/gm)].map(
+      ([, pattern = '', service]) => [new RegExp(pattern), service] as const,
+    )
+    const serviceOf = (path: string) => rules.find(([pattern]) => pattern.test(path))?.[1]
+    for (const { name, api } of registry)
+      for (const { path } of Object.values(api)) expect(serviceOf(path), path).toBe(name)
+    for (const path of ['/internal/product/reserve', '/metrics']) expect(serviceOf(path), path).toBe('""')
+  })
+
   it('MongoDB is a replica set with authentication and a transaction lifetime of 10 s', () => {
     const { command = [], volumes: mounted = [] } = services.mongodb ?? {}
     expect(command).toContain('--replSet=trivet')

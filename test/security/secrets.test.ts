@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest'
 import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
 import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
 import { registry } from '#src/registry.ts'
+import { addedOperations } from '#test/support/added-routes.ts'
 import { type Account, type Answer, createClient, type Json } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
 import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
@@ -80,7 +81,7 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
   const ownersOf = new Map<string, Set<unknown>>()
 
   /** Records the secrets of each request and answer, and the answer without the tokens that it issues. */
-  const { request, get, post, put, product, order } = createClient(async (path, init) => {
+  const client = createClient(async (path, init) => {
     const [route = ''] = path.split('?')
     recordRequest(init)
     const response = await fetch(`${shop.url}${path}`, init)
@@ -91,6 +92,7 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
     requestIds.push(response.headers.get('x-request-id') ?? '')
     return response
   })
+  const { request, get, post, put, product, order } = client
   const tokenRoutes = ['/login', '/token/refresh']
 
   function recordRequest({ headers, body }: RequestInit): void {
@@ -325,7 +327,26 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
     'GET /': () => answered(200, get('/')),
     'GET /problems': () => answered(200, get('/problems')),
     'GET /problems/{code}': () => answered(200, get('/problems/forbidden')),
+    ...Object.fromEntries(addedOperations.map((added) => [added.name, () => sendAdded(added)])),
   }
+
+  /** Sends the valid request of an added route as each caller. */
+  async function sendAdded({ name, method, make, access }: (typeof addedOperations)[number]): Promise<void> {
+    const [ada, grace] = [await customer(), await customer()]
+    const people = { ada, grace, boss: { ...admin, userId: '', token: shop.adminToken, refreshToken: '' } }
+    for (const [caller, account] of [
+      ['owner', ada],
+      ['another customer', grace],
+      ['admin', people.boss],
+      ['anonymous', undefined],
+    ] as const) {
+      const { path, body } = await make(client, people, account ?? ada)
+      const { status, body: answer } = await request(method, path, { token: account?.token, body })
+      const outcome = access[caller]
+      expect(typeof outcome === 'number' ? status : answer.code, `${name}, ${caller}`).toBe(outcome)
+    }
+  }
+
   const filled = (path: string) => path.replace('{id}', unknownId).replace('{code}', 'forbidden')
 
   it('every documented operation is used, with valid and invalid requests', async () => {

@@ -13,6 +13,7 @@ import { decode } from 'hono/jwt'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
 import { generatePrivateKey, type PrivateKey, publicKeyOf } from '#src/modules/auth/sessions/signing-keys.ts'
+import { registry } from '#src/registry.ts'
 import type { Answer, RequestOptions } from '#test/support/client.ts'
 import { type Deployment, deploy, type Shape, shapes } from '#test/support/processes.ts'
 import { admin, startShop } from '#test/support/shop.ts'
@@ -280,10 +281,10 @@ const refused: Case[] = [
   ['that is the word null', () => 'null'],
 
   // The text is another token, or a public value of this program.
-  ...['auth', 'product', 'order'].map(
-    (module): Case => [
-      `that is a service credential for ${module}`,
-      () => createCredentialIssuer(internalSecret)(module),
+  ...registry.map(
+    ({ name }): Case => [
+      `that is a service credential for ${name}`,
+      () => createCredentialIssuer(internalSecret)(name),
     ],
   ),
   [

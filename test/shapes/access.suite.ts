@@ -1,13 +1,23 @@
 import { request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { ErrorCode } from '#kernel/errors.ts'
 import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
 import { registry } from '#src/registry.ts'
+import { addedRoutes } from '#test/support/added-routes.ts'
 import type { Account, Answer, RequestOptions } from '#test/support/client.ts'
 import { type Operation, operationsOf } from '#test/support/openapi-operations.ts'
 import { problems } from '#test/support/problems.ts'
 import type { Deployment, Shape } from '#test/support/processes.ts'
+import {
+  type Access,
+  type Caller,
+  callers,
+  type Outcome,
+  toAdmins,
+  toAnyone,
+  toOwnerAndAdmins,
+  toUsers,
+} from '#test/support/route-tests.ts'
 import { startComposition } from '#test/support/shop.ts'
 import { storedHashes } from '#test/support/stored-documents.ts'
 import {
@@ -19,34 +29,7 @@ import {
   validRequests,
 } from '#test/support/valid-requests.ts'
 
-/** The status of an answer that grants access, or the problem code of one that refuses it. */
-type Outcome = number | ErrorCode
-
-const callers = ['anonymous', 'owner', 'another customer', 'admin', 'service credential'] as const
-type Caller = (typeof callers)[number]
-type Access = Record<Caller, Outcome>
-
-const toAnyone = (status: number): Access => ({
-  anonymous: status,
-  owner: status,
-  'another customer': status,
-  admin: status,
-  'service credential': status,
-})
-const toUsers = (status: number): Access => ({
-  ...toAnyone(status),
-  anonymous: 'unauthenticated',
-  'service credential': 'invalid_token',
-})
-const toAdmins = (status: number): Access => ({
-  ...toUsers(status),
-  owner: 'forbidden',
-  'another customer': 'forbidden',
-})
-const toOwnerAndAdmins = (status: number): Access => ({
-  ...toUsers(status),
-  'another customer': 'order_not_found',
-})
+const ofOrders = (status: number) => toOwnerAndAdmins(status, 'order_not_found')
 
 /** The outcome of each operation for each caller. A test compares the operations with the routes. */
 const access: Record<OperationName, Access> = {
@@ -71,11 +54,11 @@ const access: Record<OperationName, Access> = {
   'POST /orders': toUsers(201),
   'POST /orders/create_order': toUsers(201),
   'GET /orders': toUsers(200),
-  'GET /orders/{id}': toOwnerAndAdmins(200),
-  'GET /orders/{id}/history': toOwnerAndAdmins(200),
-  'PUT /orders/{id}': toOwnerAndAdmins(200),
-  'PATCH /orders/{id}': toOwnerAndAdmins(200),
-  'DELETE /orders/{id}': toOwnerAndAdmins(200),
+  'GET /orders/{id}': ofOrders(200),
+  'GET /orders/{id}/history': ofOrders(200),
+  'PUT /orders/{id}': ofOrders(200),
+  'PATCH /orders/{id}': ofOrders(200),
+  'DELETE /orders/{id}': ofOrders(200),
 
   'GET /healthz': toAnyone(200),
   'GET /readyz': toAnyone(200),
@@ -84,6 +67,8 @@ const access: Record<OperationName, Access> = {
   'GET /': toAnyone(200),
   'GET /problems': toAnyone(200),
   'GET /problems/{code}': toAnyone(200),
+
+  ...addedRoutes.access,
 }
 
 /** Access of each caller to each operation of a deployment, whose INTERNAL_SECRET is `internalSecret`. */

@@ -54,17 +54,20 @@ const schemaOf = (document: Json, { path, method, responses }: Operation, status
  */
 function createSession(shop: Deployment) {
   let customer: { accessToken: string; refreshToken: string } | undefined
-  let orderId = ''
+  /** The id of the first resource that was created below each path, such as `orders`. */
+  const createdIds = new Map<string, string>()
 
   const tokenFor = ({ security, tags }: Operation): string | undefined => {
     if (security.length === 0) return undefined
     return tags.includes('Products') ? shop.adminToken : customer?.accessToken
   }
+  const collectionOf = (path: string) => path.split('/')[1] ?? ''
   const pathOf = ({ path, parameters = [] }: Operation): string =>
     parameters
       .filter((parameter) => parameter.in === 'path')
       .reduce((filled, { name, schema, ...parameter }: Json) => {
-        const example = parameter.example ?? schema.example ?? schema.examples?.[0] ?? orderId
+        const example =
+          parameter.example ?? schema.example ?? schema.examples?.[0] ?? createdIds.get(collectionOf(path))
         return filled.replace(`{${name}}`, example)
       }, path)
 
@@ -74,7 +77,8 @@ function createSession(shop: Deployment) {
       const sent = body && 'refreshToken' in body ? { refreshToken: customer?.refreshToken } : body
       const answer = await shop.request(operation.method, pathOf(operation), { token, body: sent })
       if (answer.body?.refreshToken !== undefined) customer = answer.body
-      if (operation.operationId === 'placeOrder') orderId = answer.body.orderId
+      const [, collection, id] = answer.headers.get('location')?.split('/') ?? []
+      if (collection && id && !createdIds.has(collection)) createdIds.set(collection, id)
       return answer
     },
   }

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { registry } from '#src/registry.ts'
 import { type Deployment, deploy } from '#test/support/processes.ts'
 import { endToEndSuite } from './end-to-end.suite.ts'
 
@@ -99,7 +100,7 @@ describe('the split shape', () => {
   it('the services of the split shape end when their parent process is killed', async () => {
     const shop = await deploy('split')
     const pids = Object.values(shop.pids)
-    expect(pids).toHaveLength(3)
+    expect(pids).toHaveLength(registry.length)
     shop.child.kill('SIGKILL')
     const isAlive = (pid: number) => {
       try {

@@ -1,13 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import type { Account, Client } from './client.ts'
+import { type AddedOperation, addedRoutes } from './added-routes.ts'
+import type { Client } from './client.ts'
+import type { MakeRequest, People, ValidRequest } from './route-tests.ts'
 import { admin } from './shop.ts'
 
-/** Two customers and an admin. */
-export interface People {
-  ada: Account
-  grace: Account
-  boss: Account
-}
+export type { People, ValidRequest }
 
 export async function createPeople(shop: Client): Promise<People> {
   const { accessToken: token, refreshToken } = await shop.signIn(admin.email, admin.password)
@@ -15,13 +12,6 @@ export async function createPeople(shop: Client): Promise<People> {
   const boss = { ...admin, userId, token, refreshToken }
   return { ada: await shop.customer(), grace: await shop.customer(), boss }
 }
-
-export interface ValidRequest {
-  path: string
-  body?: Record<string, unknown>
-}
-
-type Make = (shop: Client, people: People, caller: Account) => ValidRequest | Promise<ValidRequest>
 
 const newProduct = (shop: Client, { boss }: People) => shop.product(boss.token)
 
@@ -40,11 +30,7 @@ async function newOrderOfAda(shop: Client, people: People): Promise<string> {
   return body.orderId
 }
 
-/**
- * A valid request for every operation of the API. Its resources are created first, so that a refusal is only due to the caller.
- * Orders belong to Ada.
- */
-export const validRequests = {
+const ownRequests = {
   'POST /register': () => {
     const username = `u-${randomUUID().slice(0, 8)}`
     const body = { username, email: `${username}@example.com`, password: 'correct horse battery' }
@@ -127,7 +113,13 @@ export const validRequests = {
   'GET /': () => ({ path: '/' }),
   'GET /problems': () => ({ path: '/problems' }),
   'GET /problems/{code}': () => ({ path: '/problems/forbidden' }),
-} satisfies Record<string, Make>
+} satisfies Record<string, MakeRequest>
 
-export type OperationName = keyof typeof validRequests
+export type OperationName = keyof typeof ownRequests | AddedOperation
+
+/**
+ * A valid request for every operation of the API. Its resources are created first, so that a refusal is only due to the caller.
+ * Orders belong to Ada.
+ */
+export const validRequests: Record<OperationName, MakeRequest> = { ...ownRequests, ...addedRoutes.requests }
 export const operationNames = Object.keys(validRequests) as OperationName[]

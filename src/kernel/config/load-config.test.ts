@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { defineModule } from '#kernel/module.ts'
 import { definePort } from '#kernel/ports/port.ts'
 import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
+import { registry } from '#src/registry.ts'
 import {
   type Environment,
   errorOf,
@@ -13,11 +14,13 @@ import {
 } from '#test/support/configuration.ts'
 import { loadConfig } from './load-config.ts'
 
+const modules = registry.map(({ name }) => name)
+
 describe('the defaults', () => {
   it('the defaults are those of the documentation', () => {
     expect(load({})).toMatchObject({
       production: false,
-      hosted: ['auth', 'product', 'order'],
+      hosted: modules,
       urls: {},
       port: 3000,
       managementPort: undefined,
@@ -131,11 +134,11 @@ describe('SERVICE', () => {
   const urls = { AUTH_URL: 'http://auth.example', PRODUCT_URL: 'http://product.example' }
 
   it.each([
-    ['all', ['auth', 'product', 'order']],
+    ['all', modules],
     ['auth', ['auth']],
     ['order, product', ['product', 'order']],
     ['order,order,', ['order']],
-    ['order,all', ['auth', 'product', 'order']],
+    ['order,all', modules],
   ])('SERVICE "%s" hosts %s', (SERVICE, hosted) => {
     expect(load({ SERVICE, ...urls }).hosted).toEqual(hosted)
   })
@@ -144,7 +147,7 @@ describe('SERVICE', () => {
     'SERVICE "%s" is refused with the names of the modules',
     (SERVICE) => {
       expect(faultsOf({ SERVICE, ...urls })).toEqual([
-        'SERVICE must be all, or a comma list of auth, product, order',
+        `SERVICE must be all, or a comma list of ${modules.join(', ')}`,
       ])
     },
   )

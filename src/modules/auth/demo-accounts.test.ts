@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, inject, it, onTestFinished } from 'vitest'
 import type { BannerFact } from '#kernel/module.ts'
+import { registry } from '#src/registry.ts'
 import { openCollections } from '#test/support/collections.ts'
 import { databaseName, startComposition } from '#test/support/shop.ts'
 
@@ -23,7 +24,7 @@ async function openDemo() {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-demo-'))
   const own = await openCollections(inject('mongodbUri'), database)
   onTestFinished(async () => {
-    for (const name of ['auth', 'product', 'order']) await (await own.collections(name)).dropDatabase()
+    for (const { name } of registry) await (await own.collections(name)).dropDatabase()
     await own.close()
     await rm(dataDir, { recursive: true })
   })

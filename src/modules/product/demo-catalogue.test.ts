@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, inject, it, onTestFinished } from 'vitest'
 import { createMetrics } from '#kernel/metrics.ts'
 import type { Mongo } from '#kernel/mongo/connection.ts'
+import { registry } from '#src/registry.ts'
 import { createClient } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
 import { call } from '#test/support/port-shop.ts'
@@ -27,7 +28,7 @@ async function newDatabase() {
   const database = databaseName()
   const own = await openCollections(inject('mongodbUri'), database)
   onTestFinished(async () => {
-    for (const name of ['auth', 'product', 'order']) await (await own.collections(name)).dropDatabase()
+    for (const { name } of registry) await (await own.collections(name)).dropDatabase()
     await own.close()
   })
   return database

@@ -68,6 +68,7 @@ function expectProblem(
 const answerOk: Answer = (request, response) => request.resume().on('end', () => response.end('{}'))
 /** A path for which NGINX sends a request to the service. */
 const pathOf = new Map([
+  ...registry.map(({ name, api }): [string, string] => [name, Object.values(api)[0]?.path ?? '']),
   ['auth', '/profile'],
   ['product', '/products'],
   ['order', '/orders'],
@@ -275,9 +276,7 @@ describe.skipIf(!nginxBinary)('NGINX with the shipped configuration', () => {
     const owners: Record<string, string> = {}
     for (const name of registry.map((module) => module.name)) {
       await resolveTo({
-        auth: [second],
-        product: [second],
-        order: [second],
+        ...Object.fromEntries(registry.map((module) => [module.name, [second]])),
         trivet: [second],
         [name]: [first],
       })

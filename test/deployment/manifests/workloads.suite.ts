@@ -222,7 +222,7 @@ export function workloadSuite() {
       test('the environment is a valid configuration for production, with its own MongoDB user', () => {
         const config = configOf(manifests, deployment)
         expect(config).toMatchObject({ production: true, demo: false })
-        const [, user] = config.mongodb.uri?.match(/^mongodb:\/\/(\w+):/) ?? []
+        const [, user] = config.mongodb.uri?.match(/^mongodb:\/\/([\w-]+):/) ?? []
         expect(user).toBe(name)
       })
 

@@ -1,0 +1,19 @@
+import { type RouteTests, toOwnerAndAdmins, toUsers } from '#test/support/route-tests.ts'
+
+/** What the tests that go through all routes need to know of the routes of this module. */
+export const sampleItemRouteTests = {
+  requests: {
+    'POST /sample-items': () => ({ path: '/sample-items', body: { name: 'My first sample item' } }),
+    'GET /sample-items/{id}': async (shop, { ada }) => {
+      const { status, body } = await shop.post('/sample-items', { token: ada.token, body: { name: 'Ada’s' } })
+      if (status !== 201) throw new Error(`no sample item: ${JSON.stringify(body)}`)
+      return { path: `/sample-items/${body.sampleItemId}` }
+    },
+  },
+  access: {
+    'POST /sample-items': toUsers(201),
+    'GET /sample-items/{id}': toOwnerAndAdmins(200, 'sample_item_not_found'),
+  },
+  scatters: { 'GET /sample-items/{id}, by an admin': ['find sampleItems'] },
+  shardKeys: { sampleItems: { userId: 1 } },
+} satisfies RouteTests
