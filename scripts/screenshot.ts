@@ -1,4 +1,4 @@
-// Writes docs/reference.png, the picture of the reference in README.md, from a running demo:
+// Writes docs/reference.png, the picture of the reference in docs/tour.md, from a running demo:
 // node scripts/run.mjs scripts/screenshot.ts http://localhost:3000
 import { fileURLToPath } from 'node:url'
 import { launchChromium, openPage } from '../test/support/browser.ts'

@@ -1,4 +1,4 @@
-// `npm run check`: the type check, the lint and the boundary check, at the same time.
+// `npm run check`: the type check, the lint, the boundary check and the other quick checks, at the same time.
 import { runQuickChecks } from './quick-checks.ts'
 
 const results = await runQuickChecks()

@@ -3,6 +3,16 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
+/** Checks that each relative link leads to a file and to a heading in it. The arguments that follow are files and folders. */
+export const linkCheck = {
+  program: 'node_modules/remark-cli/cli.js',
+  args: [
+    // Without a repository, links to GitHub are not taken for links to files of this folder.
+    ...['--use', 'remark-validate-links=repository:false'],
+    ...['--frail', '--quiet', '--no-stdout', '--no-config', '--no-color'],
+  ],
+}
+
 /** The checks that need no running program: each is a title, a program, and the program's arguments. */
 const quickChecks = [
   { title: 'types', program: 'node_modules/typescript/bin/tsc', args: ['--pretty'] },
@@ -26,6 +36,14 @@ const quickChecks = [
     title: 'rules of the OpenAPI document',
     program: 'node_modules/@redocly/cli/bin/cli.js',
     args: ['lint', 'docs/openapi.json', '--config', 'test/contract/redocly.yaml'],
+  },
+  {
+    title: 'links of the documentation',
+    program: linkCheck.program,
+    args: [
+      ...linkCheck.args,
+      ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'docs', 'deploy', 'examples'],
+    ],
   },
 ]
 
