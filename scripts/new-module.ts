@@ -6,14 +6,14 @@ import { fileURLToPath } from 'node:url'
 import { quote, readCommandLine, UsageError } from '#src/cli/command-line.ts'
 import { joinProblems } from '#src/http/join-problems.ts'
 import { registry } from '#src/registry.ts'
-import { conflictOf, faultOfName } from './new-module/check-name.ts'
+import { conflictOf, faultOfName, faultOfNoun } from './new-module/check-name.ts'
 import { editedFile, editedFiles } from './new-module/edits.ts'
 import { fill, formsOf, type NameForms } from './new-module/name-forms.ts'
 
-const usage = `npm run new-module -- <name>
+const usage = `npm run new-module -- <name> [<plural>]
 
 Adds a module to the program. The name is a noun in the singular and in lower case, such as review or gift-card. The module can
-create and read what it is named after (POST /reviews, GET /reviews/{id}). It has a collection, an index, a problem and tests of
+create and read what it is named after (POST /reviews, GET /reviews/{id}). The plural is made of the name, unless it is given: person people. It has a collection, an index, a problem and tests of
 its own. The program adds the module to the registry, to the tests that go through all routes, to the documents and to the files
 of the deployment. It writes nothing if a name is taken.
 
@@ -28,13 +28,16 @@ type Files = Map<string, string>
 async function main(): Promise<void> {
   const { isSet, positionals } = readCommandLine(process.argv.slice(2), [], { mayBeSecret: false })
   if (isSet('help')) return console.log(usage)
-  const [name, surplus] = positionals
+  const [name, plural, surplus] = positionals
   if (name === undefined) throw new UsageError('the name of the module is missing')
   if (surplus !== undefined) throw new UsageError(`${quote(surplus)}: only one module can be added at a time`)
-  const fault = faultOfName(name)
+  const fault = faultOfName(name, plural)
   if (fault !== undefined) throw new UsageError(`${quote(name)} ${fault}`)
+  const pluralFault = plural === undefined ? undefined : faultOfNoun(plural)
+  if (pluralFault !== undefined) throw new UsageError(`${quote(plural ?? '')} ${pluralFault}`)
+  if (plural === name) throw new UsageError(`${quote(name)} is given twice: the plural must differ from it`)
 
-  const forms = formsOf(name)
+  const forms = formsOf(name, plural)
   const created = await filesFromTemplates(forms)
   const modules = registry.map((module) => module.name)
   const taken = { modules, problemCodes: Object.keys(joinProblems(registry)) }
@@ -56,6 +59,8 @@ async function writeAll(created: Files, edited: Files): Promise<void> {
   const originals = await Promise.all(
     changed.map(async (path) => [path, await readFile(join(root, path), 'utf8')] as const),
   )
+  // Ctrl-C ends the program that runs at that time, which is a failed step. Without this listener it would leave half of a module.
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {})
   try {
     for (const [path, text] of [...created, ...edited]) {
       await mkdir(dirname(join(root, path)), { recursive: true })

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import pLimit from 'p-limit'
 import type { Buyer, BuyerState, Sale } from './sale.ts'
 import { admin, type DemoShop } from './shop.ts'
 
-const maxConcurrentRegistrations = 8
+const maxConcurrent = 8
 const retryAfterMs = 500
 // Every fifth buyer sends the order again after it was placed, like a client that lost the answer.
 const repeatsEach = 5
@@ -20,7 +21,7 @@ interface Body {
   productId: string
   stock: number
   orderId: string
-  status: string
+  data: { orderId: string }[]
   code: string
   retryable: boolean
 }
@@ -74,23 +75,14 @@ export async function prepare(client: Client, units: number): Promise<string> {
   const { productId } = await sendOk(client, 'POST', '/products', { body: cup, token })
   client.sale.stock = units
 
-  const waiting = [...client.sale.buyers.entries()]
-  const registerNext = async () => {
-    for (let next = waiting.shift(); next; next = waiting.shift()) {
-      const [number, buyer] = next
-      const account = {
-        username: `buyer-${number}`,
-        email: `buyer-${number}@example.com`,
-        password: 'cups for everyone',
-      }
-      await sendOk(client, 'POST', '/register', { body: account })
-      const { accessToken } = await sendOk(client, 'POST', '/login', {
-        body: { email: account.email, password: account.password },
-      })
-      buyer.token = accessToken
-    }
+  const limit = pLimit(maxConcurrent)
+  const register = async (buyer: Buyer, number: number) => {
+    const email = `buyer-${number}@example.com`
+    const password = 'cups for everyone'
+    await sendOk(client, 'POST', '/register', { body: { username: `buyer-${number}`, email, password } })
+    buyer.token = (await sendOk(client, 'POST', '/login', { body: { email, password } })).accessToken
   }
-  await Promise.all(Array.from({ length: maxConcurrentRegistrations }, registerNext))
+  await Promise.all(client.sale.buyers.map((buyer, number) => limit(register, buyer, number)))
   return productId
 }
 
@@ -130,14 +122,12 @@ export async function readStock(client: Client, productId: string): Promise<void
   client.sale.stock = reply?.status === 200 ? reply.body?.stock : undefined
 }
 
-/** The number of buyers with an acknowledged order that the shop no longer has as confirmed. */
-export async function countLost(client: Client): Promise<number> {
-  let lost = 0
-  for (const { orderIds, token } of client.sale.buyers) {
-    for (const orderId of orderIds) {
-      const reply = await send(client, 'GET', `/orders/${orderId}`, { token })
-      if (reply?.body?.status !== 'confirmed') lost += 1
-    }
+/** Reads the ids of the confirmed orders of each buyer, as the shop has them. */
+export function readConfirmed(client: Client): Promise<Set<string>[]> {
+  const limit = pLimit(maxConcurrent)
+  const read = async ({ token }: Buyer) => {
+    const { data } = await sendOk(client, 'GET', '/orders?status=confirmed', { token })
+    return new Set(data.map(({ orderId }) => orderId))
   }
-  return lost
+  return Promise.all(client.sale.buyers.map((buyer) => limit(read, buyer)))
 }

@@ -14,7 +14,7 @@ Starts a shop as one process per module, on free ports and with data of its own.
 middle. At the end, an audit compares the stock with every reservation and every order. It takes about half a minute, and leaves nothing
 behind.
 
-  --plain         prints lines, as it does where the output is no terminal of at least ${columns} × ${rows} characters
+  --plain         prints lines, as it does where the output is no terminal of at least ${columns} × ${rows + 1} characters
   --record FILE   also writes the sale, as a terminal shows it, as an animated SVG
 
 Exit status: 0 all promises were kept, 1 a promise was broken, 2 the demo could not run, 130 it was interrupted.`
@@ -34,6 +34,8 @@ async function main(): Promise<number> {
     console.log(usage)
     return 0
   }
+  // A file that cannot be written is known before the sale.
+  if (values.record !== undefined) await writeFile(values.record, '')
   const sale = createSale()
   const startedAt = performance.now()
   const nowMs = () => performance.now() - startedAt

@@ -1,6 +1,7 @@
 import { cutLine, type Line, plain, type Style } from './lines.ts'
 
-const frameMs = 250
+// A multiple of the time in which the view is drawn again.
+const frameMs = 300
 /** The time for which the last frame stays before the picture begins again. */
 const lastFrameMs = 8_000
 // In pixels.
@@ -43,9 +44,10 @@ export function createRecording(size: { columns: number; rows: number }) {
       .join('')
 
   return {
-    /** Adds what is shown now, unless the last frame is younger than a quarter of a second. */
+    /** Adds what is shown now, unless the last frame is too young. */
     add(shown: readonly Line[], atMs: number, isLast = false): void {
-      if (!isLast && atMs - lastAtMs < frameMs) return
+      // A timer may be a little early.
+      if (!isLast && atMs - lastAtMs < frameMs - 10) return
       lastAtMs = atMs
       frames.push(toFrame(shown))
     },

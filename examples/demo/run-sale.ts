@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { buy, type Client, countLost, prepare, readStock } from './buyers.ts'
-import { countBuyers, type Sale, type SaleEvent, type ServiceState, unitCount, type Verdict } from './sale.ts'
-import { type AuditReport, type DemoShop, startShop } from './shop.ts'
+import { buy, type Client, prepare, readConfirmed, readStock } from './buyers.ts'
+import { countBuyers, type Sale, type SaleEvent, type ServiceState, unitCount } from './sale.ts'
+import { type DemoShop, startShop } from './shop.ts'
+import { judge } from './verdict.ts'
 
 // A busy machine may need several times the half minute of a quiet one.
 const maxDurationMs = 240_000
@@ -56,8 +57,7 @@ async function runIn(shop: DemoShop, sale: Sale, nowMs: () => number, report: Re
   await sell(client, shop, productId, report)
   sale.phase = 'auditing'
   report('all buyers have an answer: auditing products, reservations and orders')
-  await readStock(client, productId)
-  sale.verdict = judge(sale, await shop.audit(), await countLost(client))
+  sale.verdict = judge(sale, await shop.audit(), await readConfirmed(client))
   sale.phase = 'done'
 }
 
@@ -66,78 +66,63 @@ type Report = (text: string, kind?: SaleEvent['kind']) => void
 /** Lets the buyers arrive in groups. Two groups meet a process that is killed while they order. */
 async function sell(client: Client, shop: DemoShop, productId: string, report: Report): Promise<void> {
   const { sale } = client
-  const arrivals = [...sale.buyers.entries()]
-  const purchases: Promise<void>[] = []
-  const arrive = (count: number) => {
-    for (const [number, buyer] of arrivals.splice(0, count))
-      purchases.push(buy(client, buyer, number, productId))
+  const { arrive, waiting, allServed, failed } = createArrivals(client, productId)
+  const letArrive = async () => {
+    arrive(groups.beforeFaults)
+    for (const service of ['product', 'order']) {
+      await sleep(groupEveryMs.beforeFaults)
+      arrive(groups.beforeFaults)
+      await sleep(killAfterMs)
+      const pid = shop.kill(service)
+      report(
+        `kill -9 ${pid} (${service}), while ${countBuyers(sale, 'ordering')} buyers are ordering`,
+        'fault',
+      )
+      while (sale.services.get(service)?.state !== 'ready') {
+        await sleep(groupEveryMs.beforeFaults)
+        // Some of the pieces are left for the second fault.
+        if (service === 'order' || waiting() > sale.buyers.length - unitCount) arrive(groups.beforeFaults / 2)
+      }
+    }
+    while (waiting() > 0) {
+      arrive(groups.afterFaults)
+      await sleep(groupEveryMs.afterFaults)
+    }
+    await allServed()
   }
   const isOver = new AbortController()
   const reading = keepReadingStock(client, productId, isOver.signal)
-
-  arrive(groups.beforeFaults)
-  for (const service of ['product', 'order']) {
-    await sleep(groupEveryMs.beforeFaults)
-    arrive(groups.beforeFaults)
-    await sleep(killAfterMs)
-    const pid = shop.kill(service)
-    report(`kill -9 ${pid} (${service}), while ${countBuyers(sale, 'ordering')} buyers are ordering`, 'fault')
-    while (sale.services.get(service)?.state !== 'ready') {
-      await sleep(groupEveryMs.beforeFaults)
-      // Some of the pieces are left for the second fault.
-      if (service === 'order' || arrivals.length > sale.buyers.length - unitCount)
-        arrive(groups.beforeFaults / 2)
-    }
-  }
-  while (arrivals.length > 0) {
-    arrive(groups.afterFaults)
-    await sleep(groupEveryMs.afterFaults)
-  }
-  await Promise.all(purchases)
+  await Promise.race([letArrive(), failed])
   isOver.abort()
   await reading
 }
 
+/** The buyers that have not arrived yet, and the purchases of the others. */
+function createArrivals(client: Client, productId: string) {
+  const waiting = [...client.sale.buyers.entries()]
+  const purchases: Promise<void>[] = []
+  const { promise: failed, reject } = Promise.withResolvers<never>()
+  return {
+    arrive(count: number): void {
+      for (const [number, buyer] of waiting.splice(0, count)) {
+        const purchase = buy(client, buyer, number, productId)
+        purchase.catch(reject)
+        purchases.push(purchase)
+      }
+    },
+    waiting: () => waiting.length,
+    allServed: () => Promise.all(purchases),
+    /** Rejects as soon as a purchase fails. */
+    failed,
+  }
+}
+
+/** Reads the stock until the sale is over, and then until it is known. */
 async function keepReadingStock(client: Client, productId: string, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     await readStock(client, productId)
     await sleep(readStockEveryMs)
   }
-}
-
-/** Compares what was promised with what has happened. */
-function judge(sale: Sale, audit: AuditReport, lost: number): Verdict {
-  const orders = sale.buyers.reduce((sum, { orderIds }) => sum + orderIds.size, 0)
-  const doubled = sale.buyers.filter(({ orderIds }) => orderIds.size > 1).length
-  const unanswered = sale.buyers.filter(({ state }) => state !== 'bought' && state !== 'refused').length
-  const checked = Object.entries(audit.checked).map(([what, count]) => `${count} ${what}`)
-  return {
-    promises: [
-      {
-        promise: 'No piece is sold twice',
-        isKept: orders + (sale.stock ?? Number.NaN) === unitCount,
-        evidence: `${orders} sold + ${sale.stock} left = ${unitCount}`,
-      },
-      {
-        promise: 'One key, one order',
-        isKept: doubled === 0,
-        evidence: `${sale.retries + sale.repeats} requests sent again, ${doubled} second orders`,
-      },
-      {
-        promise: 'No acknowledged order is lost',
-        isKept: lost === 0,
-        evidence: `${orders - lost} of ${orders} orders are confirmed`,
-      },
-      {
-        promise: 'Every buyer gets an answer',
-        isKept: unanswered === 0,
-        evidence: `${countBuyers(sale, 'bought')} bought, ${countBuyers(sale, 'refused')} sold out`,
-      },
-      {
-        promise: 'Every piece is accounted for',
-        isKept: audit.complete && audit.findings.length === 0,
-        evidence: `${audit.findings.length} findings in ${checked.join(', ')}`,
-      },
-    ],
-  }
+  do await readStock(client, productId)
+  while (client.sale.stock === undefined)
 }

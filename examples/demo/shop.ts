@@ -50,11 +50,15 @@ export async function startShop(options: {
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   const output = collectOutput(child)
   const ready = new Promise<Ready>((resolve) => child.once('message', (message) => resolve(message as Ready)))
+  let audit: ChildProcess | undefined
   /** Ends all processes, and removes the data. */
   const close = async (): Promise<void> => {
-    if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
+    audit?.kill('SIGKILL')
+    // The shop drains when its parent disconnects, on every system.
+    if (child.connected) child.disconnect()
     await ended
-    await rm(dataDir, { recursive: true, force: true })
+    // On Windows, files stay in use for a moment.
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 200 })
   }
   const failed = ended.then(() => {
     throw new Error(`the shop has not started:\n${output()}`)
@@ -87,17 +91,21 @@ export async function startShop(options: {
       return pid
     },
 
-    audit: () => runAudit(environment),
+    async audit(): Promise<AuditReport> {
+      audit = fork(pathOf('cli/audit.ts'), ['--json'], { env: environment, silent: true, execArgv: [] })
+      return reportOf(audit)
+    },
     close,
   }
 }
 
-const { PATH = '', HOME = '' } = process.env
+/** What the system, and the download of MongoDB, need of the environment. */
+const passedOn =
+  /^(PATH|HOME|TMPDIR|TEMP|SYSTEMROOT|USERPROFILE|LOCALAPPDATA|MONGOD_BINARY|XDG_CACHE_HOME|(HTTPS?|NO)_PROXY|NODE_EXTRA_CA_CERTS)$/i
 
 /** The settings of the demo alone, so that those of the operator's shop do not matter. */
 const environmentOf = (dataDir: string): NodeJS.ProcessEnv => ({
-  PATH,
-  HOME,
+  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => passedOn.test(name))),
   DATA_DIR: dataDir,
   PORT: '0',
   DEMO: 'false',
@@ -126,15 +134,24 @@ function collectOutput(child: ChildProcess): () => string {
 
 function watchRestarts(child: ChildProcess, onLine: (line: RestartLine) => void): void {
   if (!child.stdout) return
-  createInterface(child.stdout).on('line', (line) => {
-    if (line.startsWith('{')) onLine(JSON.parse(line) as RestartLine)
+  createInterface(child.stdout).on('line', (text) => {
+    const line = parseLine(text)
+    if (line) onLine(line)
   })
 }
 
-async function runAudit(env: NodeJS.ProcessEnv): Promise<AuditReport> {
-  const child = fork(pathOf('cli/audit.ts'), ['--json'], { env, silent: true, execArgv: [] })
-  const output = collectOutput(child)
-  await new Promise((resolve) => child.once('close', resolve))
+/** Four processes write into one pipe, so that a line may be torn. */
+function parseLine(text: string): RestartLine | undefined {
+  try {
+    return JSON.parse(text) as RestartLine
+  } catch {
+    return undefined
+  }
+}
+
+async function reportOf(audit: ChildProcess): Promise<AuditReport> {
+  const output = collectOutput(audit)
+  await new Promise((resolve) => audit.once('close', resolve))
   const json = output()
     .split('\n')
     .find((line) => line.startsWith('{'))

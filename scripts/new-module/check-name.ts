@@ -50,6 +50,7 @@ const reserved = [
   ],
   ...[
     'trivet',
+    'admin',
     'root',
     'local',
     'restore',
@@ -96,12 +97,22 @@ interface Taken {
 const identifiersOf = (template: string): string[] =>
   template.replace(/\/\*[\s\S]*?\*\/|\/\/.*|'[^'\n]*'|`[^`]*`/g, '').match(/(?<![.\w])[A-Za-z]\w*/g) ?? []
 
-/** Says why no module can have this name, whatever the program contains. */
-export function faultOfName(name: string): string | undefined {
-  if (!nameFormat.test(name))
+/** Says why a noun cannot be the name of a module, or its plural. */
+export function faultOfNoun(noun: string): string | undefined {
+  if (!nameFormat.test(noun))
     return 'must be a noun in lower case, whose words are joined by hyphens, such as review or gift-card'
-  if (name.length > maxNameLength) return `must have ${maxNameLength} characters or fewer`
-  if (/[^aisu]s$/.test(name)) return 'must be a noun in the singular: its plural is made of it'
+  return noun.length > maxNameLength ? `must have ${maxNameLength} characters or fewer` : undefined
+}
+
+/**
+ * Says why no module can have this name, whatever the program contains.
+ * @param plural is given for a noun that is not regular
+ */
+export function faultOfName(name: string, plural?: string): string | undefined {
+  const fault = faultOfNoun(name)
+  if (fault !== undefined) return fault
+  if (plural === undefined && /[^aisu]s$/.test(name))
+    return 'must be a noun in the singular; the plural can be given after it'
   if (reserved.includes(name)) return 'is reserved: the program or its deployment uses this name'
   if (keywords.has(name)) return 'is a word of TypeScript, or the name of a global'
   return undefined

@@ -25,8 +25,8 @@ export function pluralOf(noun: string): string {
 const capitalized = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
 const camelOf = (kebab: string) => kebab.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())
 
-export function formsOf(name: string): NameForms {
-  const plural = pluralOf(name)
+/** @param plural is given for a noun that is not regular: `person`, `people` */
+export function formsOf(name: string, plural = pluralOf(name)): NameForms {
   return {
     kebab: name,
     camel: camelOf(name),
@@ -41,9 +41,10 @@ const wordsOf = (kebab: string) => kebab.replaceAll('-', ' ')
 const snakeOf = (kebab: string) => kebab.replaceAll('-', '_')
 
 /** Whether the word is spoken with a vowel at its beginning: an order, but a user. */
-const beginsWithVowel = (word: string) => /^[aeiou]/.test(word) && !/^(uni|us[ae]|eu|one)/.test(word)
+const beginsWithVowel = (word: string) =>
+  (/^[aeiou]/.test(word) && !/^(uni|us[ae]|eu|one)/.test(word)) || /^(hour|honou?r|heir)/.test(word)
 
-/** Every form of the name in the templates, and what it becomes. The plural of a form stands before the form, because it contains it. */
+/** Every form of the name in the templates, and what it becomes. A form stands before each shorter form that it contains. */
 function replacements({ kebab, camel, pascal, kebabPlural, camelPlural, pascalPlural }: NameForms) {
   const article = beginsWithVowel(kebab) ? 'an' : 'a'
   return [
@@ -57,14 +58,20 @@ function replacements({ kebab, camel, pascal, kebabPlural, camelPlural, pascalPl
     ['sample_item', snakeOf(kebab)],
     ['Sample items', capitalized(wordsOf(kebabPlural))],
     ['Sample item', capitalized(wordsOf(kebab))],
-    ['sample items', wordsOf(kebabPlural)],
     ['A sample item', `${capitalized(article)} ${wordsOf(kebab)}`],
     [' a sample item', ` ${article} ${wordsOf(kebab)}`],
     ["'a sample item", `'${article} ${wordsOf(kebab)}`],
+    ['sample items', wordsOf(kebabPlural)],
     ['sample item', wordsOf(kebab)],
   ] as const
 }
 
 /** The text of a template, or the name of its file, with the name of the module. */
-export const fill = (template: string, forms: NameForms): string =>
-  replacements(forms).reduce((text, [placeholder, value]) => text.replaceAll(placeholder, value), template)
+export function fill(template: string, forms: NameForms): string {
+  const values = new Map<string, string>(replacements(forms))
+  // One pass, so that a form inside the module's own name is not replaced again.
+  return template.replaceAll(
+    new RegExp([...values.keys()].join('|'), 'g'),
+    (form) => values.get(form) ?? form,
+  )
+}

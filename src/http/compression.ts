@@ -2,7 +2,7 @@ import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
 import { parseAccept } from 'hono/utils/accept'
 import { LRUCache } from 'lru-cache'
-import type { Call } from '#kernel/call.ts'
+import { type Call, waitUntilDeadline } from '#kernel/call.ts'
 import { isDomainError } from '#kernel/errors.ts'
 import type { Representation } from '#kernel/http/representation.ts'
 import type { Compress } from '#kernel/http/request-context.ts'
@@ -44,9 +44,9 @@ function codingFor(acceptEncoding: string | undefined): Coding | undefined {
 }
 
 /**
- * Makes the function that compresses the bodies that `respondWith` has marked. A body is compressed once for each coding, and kept for as long as there is
- * space for it. Compression uses one thread of Node.js's pool at a time, since passwords are hashed there too. A body is sent as
- * it is if too many others wait.
+ * Makes the function that compresses the bodies that `respondWith` has marked. A body is compressed once for each coding, and kept
+ * for as long as there is space for it. Compression uses one thread of Node.js's pool at a time, since passwords are hashed there
+ * too. A body is sent as it is if too many others wait.
  */
 export function createCompression(metrics: Metrics): Compress {
   const inQueue = createQueue({
@@ -60,7 +60,8 @@ export function createCompression(metrics: Metrics): Compress {
   const compress = (coding: Coding, { etag, body }: Representation, call: Call): Promise<Bytes> => {
     const key = `${coding} ${etag}`
     const known = cache.get(key)
-    if (known) return known
+    // The request that started the compression may have more time than this one.
+    if (known) return waitUntilDeadline(call, 'the compression', known)
     const compressed = inQueue(call, () => codings[coding](body))
     cache.set(key, compressed, { size: body.length })
     compressed.catch(() => cache.delete(key))

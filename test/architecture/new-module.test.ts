@@ -89,6 +89,7 @@ describe('a name that cannot be used', () => {
       'monolith',
       'mongodb',
       'root',
+      'admin',
     ],
     ...['class', 'import', 'new', 'promise'],
   ])('the name %j is refused', (name) => {
@@ -122,6 +123,7 @@ describe('a name that cannot be used', () => {
     ['prometheus', 'the deployment has an object with the name prometheus already'],
     ['call', 'the code of every new module has another call'],
     ['guard', 'the code of every new module has another guard'],
+    ['user', 'the OpenAPI document has a schema User already'],
   ])('the name %s conflicts with what exists: %s', async (name, message) => {
     expect(await conflict(name)).toBe(message)
   })
@@ -145,17 +147,22 @@ it('a template gets each form of the name, with the right article', () => {
     'gift-cards giftCard GiftCards GIFT_CARD_ gift_card Gift cards: a gift card',
   )
   expect(fill('A sample item, and a sample item', formsOf('address'))).toBe('An address, and an address')
-  expect(fill('a sample item', formsOf('user'))).toBe('a user')
+  expect(fill('in a sample item', formsOf('unit'))).toBe('in a unit')
+  expect(fill('in a sample item', formsOf('hour'))).toBe('in an hour')
+  expect(fill('sample items, sampleItem', formsOf('person', 'people'))).toBe('people, person')
+  expect(fill('sample-item sample items', formsOf('sample-item-x'))).toBe('sample-item-x sample item xes')
 })
 
 describe('the program before it adds a module', () => {
   it.each<[string[], number, string]>([
     [[], 2, 'the name of the module is missing'],
     [['Review'], 2, '"Review" must be a noun in lower case'],
-    [['review', 'rating'], 2, '"rating": only one module can be added at a time'],
+    [['review', 'reviews', 'rating'], 2, '"rating": only one module can be added at a time'],
+    [['person', 'People'], 2, '"People" must be a noun in lower case'],
+    [['series', 'series'], 2, '"series" is given twice: the plural must differ from it'],
     [['--force'], 2, '"--force" is not an option'],
     [['product'], 1, 'the module product cannot be added: the folder src/modules/product exists already'],
-    [['--help'], 0, 'npm run new-module -- <name>'],
+    [['--help'], 0, 'npm run new-module -- <name> [<plural>]'],
   ])('the arguments %j end with %i and a message, and nothing is written', async (args, code, message) => {
     const before = await filesOfCopy()
     const ran = await addModule(...args)
@@ -241,7 +248,7 @@ describe('the copy with two new modules', () => {
   it('every file that a new module changes names both modules', async () => {
     for (const file of editedFiles) {
       const letters = (await readFile(join(copy, file), 'utf8')).toLowerCase().replaceAll(/[-_ ]/g, '')
-      for (const { camel, camelPlural } of added.map(formsOf)) {
+      for (const { camel, camelPlural } of added.map((name) => formsOf(name))) {
         const named = [camel, camelPlural].some((form) => letters.includes(form.toLowerCase()))
         expect(named, `${file} names ${camel}`).toBe(true)
       }

@@ -18,7 +18,7 @@ export class LiteralPathRouter<T> implements Router<T> {
   readonly #patterns = createPathRouter<T>()
 
   add(method: string, path: string, handler: T): void {
-    const isForAll = path.includes('*')
+    const isForAll = path.endsWith('*')
     const isPattern = path.includes(':')
     if (!isForAll && !isPattern) this.#literalPaths.add(path)
     if (isForAll || !isPattern) this.#literals.add(method, path, handler)

@@ -58,7 +58,7 @@ export function requestContext(options: {
     try {
       await waitUntilDeadline({ ...call, deadline: call.deadline + graceMs }, 'the request', next())
       const compressible = c.get('compressible')
-      if (compressible) await compress?.(c, compressible)
+      if (compressible && c.error === undefined) await compress?.(c, compressible)
       completeHeaders(c)
     } catch (error) {
       failure = isAwaitingBody(c) ? refuseSlowBody(c, timeoutMs) : error
