@@ -22,7 +22,7 @@ export function judge(sale: Sale, audit: AuditReport, confirmed: readonly Readon
       {
         promise: 'One key, one order',
         isKept: doubled === 0,
-        evidence: `${retries + repeats} requests sent again, ${doubled} second orders`,
+        evidence: `${retries + repeats} requests repeated with their key, ${doubled} second orders`,
       },
       {
         promise: 'No acknowledged order is lost',
@@ -32,7 +32,7 @@ export function judge(sale: Sale, audit: AuditReport, confirmed: readonly Readon
       {
         promise: 'No stock is stuck',
         isKept: sold === Math.min(unitCount, buyers.length),
-        evidence: `${countBuyers(sale, 'bought')} bought, ${countBuyers(sale, 'refused')} came too late`,
+        evidence: `${unitCount - sold} pieces held or left, ${countBuyers(sale, 'refused')} buyers came too late`,
       },
       {
         promise: 'Every piece is accounted for',

@@ -88,7 +88,12 @@ function drawBuyers(sale: Sale): Line[] {
 
 function drawFigures(sale: Sale, nowMs: number): Line[] {
   const sold = countBuyers(sale, 'bought')
-  const stock = sale.stock === undefined ? 'unknown while product is away' : String(sale.stock)
+  const isKnown = sale.stock !== undefined
+  const reserved = unitCount - sold - (sale.stock ?? 0)
+  const forOthers = reserved > 0 ? `, and ${reserved} reserved for orders without an answer` : ''
+  const unknown = sale.phase === 'preparing' ? '-' : 'unknown while product is away'
+  const stock = isKnown ? `${sale.stock}${forOthers}` : unknown
+  const registered = sale.buyers.filter(({ token }) => token !== '').length
   const formatMs = (part: number) => {
     const ms = percentile(sale.answers, part)
     return ms === undefined ? '-' : `${Math.round(ms).toLocaleString('en')} ms`
@@ -101,8 +106,10 @@ function drawFigures(sale: Sale, nowMs: number): Line[] {
       ['░'.repeat(Math.max(0, unitCount - sold)), 'dim'],
       [` ${sold}`],
     ],
-    [['Stock    '], [stock, ...(sale.stock === undefined ? (['yellow'] as const) : [])]],
-    [['Orders   '], [`${sale.answers.length} requests, ${again} of them sent again with the same key`]],
+    [['Stock    '], [stock, ...(isKnown ? [] : (['yellow'] as const))]],
+    sale.phase === 'preparing'
+      ? [['Buyers   '], [`${registered} registered`]]
+      : [['Orders   '], [`${sale.answers.length} requests, ${again} of them sent again with the same key`]],
     [
       ['Latency  '],
       [`p50 ${formatMs(0.5)}   p99 ${formatMs(0.99)}   `],

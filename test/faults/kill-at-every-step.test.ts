@@ -172,7 +172,9 @@ function possibleStatuses({ killPoint, firstOutcome }: SettledCase): string[][] 
     if (service === 'product') return [['confirmed'], ['cancelled']]
     // The last step inserts the order, and the step before it commits the reservation.
     if (isLastStep) return when === 'after' ? [['confirmed']] : [['cancelled']]
-    return stepName === 'commitTransaction' && when === 'after' ? [['cancelled']] : [[]]
+    // In the split shape, the step before it is the call of the product service.
+    const isReserved = ['commitTransaction', 'POST /internal/product/reserve'].includes(stepName)
+    return isReserved && when === 'after' ? [['cancelled']] : [[]]
   }
   // The first step reads the order, and the second one begins the cancellation.
   const isBegun = service === 'product' || step > 2 || (step === 2 && when === 'after')
