@@ -2,11 +2,11 @@
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { createLogUpdate } from 'log-update'
-import { cutLine, type Line, plain, styled } from './lines.ts'
+import { cutLine, styled } from './lines.ts'
 import { createRecording } from './recording.ts'
 import { runSale } from './run-sale.ts'
 import { countBuyers, createSale, type Sale, type SaleEvent } from './sale.ts'
-import { columns, draw, rows } from './view.ts'
+import { columns, draw, rows, seconds } from './view.ts'
 
 const usage = `npm run demo -- [--plain] [--record FILE]
 
@@ -105,21 +105,20 @@ function liveOutput(sale: Sale, nowMs: () => number): Output {
 
 /** Prints a line for each event, and one each second while the shop sells. */
 function plainOutput(sale: Sale, nowMs: () => number): Output {
-  const print = (line: Line) => console.log(plain(line))
-  const seconds = (ms: number) => `${(ms / 1_000).toFixed(1).padStart(5)} s  `
+  const print = (atMs: number, text: string) => console.log(`${seconds(atMs).padStart(7)}  ${text}`)
   const timer = setInterval(() => {
     if (sale.phase !== 'selling') return
     const counts = (['bought', 'refused', 'ordering', 'retrying'] as const).map(
       (state) => `${countBuyers(sale, state)} ${state}`,
     )
-    print([[`${seconds(nowMs())}${counts.join(', ')}; stock ${sale.stock ?? 'unknown'}`]])
+    print(nowMs(), `${counts.join(', ')}; stock ${sale.stock ?? 'unknown'}`)
   }, plainEveryMs)
   return {
-    onEvent: ({ atMs, text }) => print([[`${seconds(atMs)}${text}`]]),
+    onEvent: ({ atMs, text }) => print(atMs, text),
     close() {
       clearInterval(timer)
       for (const { promise, isKept, evidence } of sale.verdict?.promises ?? [])
-        print([[`${isKept ? 'kept  ' : 'BROKEN'}  ${promise}: ${evidence}`]])
+        console.log(`${isKept ? 'kept  ' : 'BROKEN'}  ${promise}: ${evidence}`)
     },
   }
 }

@@ -29,8 +29,8 @@ export async function runSale(
   }
   const onState = (service: string, state: ServiceState, pid?: number) => {
     const before = sale.services.get(service)
-    sale.services.set(service, { state, pid })
-    if (before?.state === 'starting' && state === 'ready' && sale.phase === 'selling')
+    sale.services.set(service, state)
+    if (before === 'starting' && state === 'ready' && sale.phase === 'selling')
       report(`${service} is ready again (process ${pid})`, 'repair')
   }
 
@@ -78,7 +78,7 @@ async function sell(client: Client, shop: DemoShop, productId: string, report: R
         `kill -9 ${pid} (${service}), while ${countBuyers(sale, 'ordering')} buyers are ordering`,
         'fault',
       )
-      while (sale.services.get(service)?.state !== 'ready') {
+      while (sale.services.get(service) !== 'ready') {
         await sleep(groupEveryMs.beforeFaults)
         // Some of the pieces are left for the second fault.
         if (service === 'order' || waiting() > sale.buyers.length - unitCount) arrive(groups.beforeFaults / 2)

@@ -31,7 +31,7 @@ export interface Answer {
 /** Everything that the view shows. Times are milliseconds since the start of the demo. */
 export interface Sale {
   phase: 'preparing' | 'selling' | 'auditing' | 'done'
-  services: Map<string, { state: ServiceState; pid: number | undefined }>
+  services: Map<string, ServiceState>
   buyers: Buyer[]
   /** Undefined while it is unknown. */
   stock: number | undefined
@@ -49,9 +49,7 @@ export interface Verdict {
 
 export const createSale = (): Sale => ({
   phase: 'preparing',
-  services: new Map(
-    ['gateway', 'auth', 'product', 'order'].map((name) => [name, { state: 'starting', pid: undefined }]),
-  ),
+  services: new Map(['gateway', 'auth', 'product', 'order'].map((name) => [name, 'starting'])),
   buyers: Array.from({ length: buyerCount }, () => ({ state: 'away', token: '', orderIds: new Set() })),
   stock: undefined,
   answers: [],

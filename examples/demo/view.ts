@@ -37,7 +37,7 @@ const buyers: Record<BuyerState, Span> = {
 
 const events: Record<SaleEvent['kind'], Style[]> = { fault: ['red'], repair: ['green'], progress: [] }
 
-const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`
+export const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`
 const blank: Line = []
 
 /** Draws the sale as lines of at most `columns` characters. */
@@ -63,7 +63,7 @@ export function draw(sale: Sale, nowMs: number): Line[] {
 }
 
 const drawServices = ({ services: states }: Sale): Line =>
-  [...states].flatMap(([name, { state }]): Span[] => {
+  [...states].flatMap(([name, state]): Span[] => {
     const [text, ...styles] = services[state]
     return [[`${name} `], [text.padEnd(20 - name.length - 1), ...styles]]
   })

@@ -9,15 +9,12 @@ export type RequestCheck = (c: Context<AppEnv>) => Promise<void> | undefined | v
  * request, which take longer than most checks.
  */
 export function checkRequests(...checks: readonly RequestCheck[]): MiddlewareHandler<AppEnv> {
-  const checkFrom = async (c: Context<AppEnv>, first: number, next: () => Promise<void>) => {
-    for (const check of checks.slice(first)) await check(c)
-    return next()
-  }
-  return (c, next) => {
-    for (const [at, check] of checks.entries()) {
-      const pending = check(c)
-      if (pending) return pending.then(() => checkFrom(c, at + 1, next))
+  const checkFrom = (first: number, c: Context<AppEnv>, next: () => Promise<void>): Promise<void> => {
+    for (let at = first; at < checks.length; at++) {
+      const pending = checks[at]?.(c)
+      if (pending) return pending.then(() => checkFrom(at + 1, c, next))
     }
     return next()
   }
+  return (c, next) => checkFrom(0, c, next)
 }
