@@ -93,12 +93,11 @@ async function runServices(options: {
   try {
     const ready = await Promise.race([Promise.all(services.map((each) => each.ready)), shutdown.stopped])
     if ('reason' in ready) return
-    const facts = ready.flatMap((message) => message.facts)
     const listener = await listenAsGateway({ modules, urls, config, logger, tracing })
     void listener.failed.then((error) => shutdown.crash('the listener failed', error))
     if (process.send) {
       const pids = Object.fromEntries(services.map(({ name, pid }) => [name, pid()]))
-      process.send({ port: listener.port, facts, pids })
+      process.send({ port: listener.port, pids })
     } else {
       removePidFiles = await writePidFiles(
         dataDir,
@@ -107,7 +106,7 @@ async function runServices(options: {
       )
       const log = brief ? [briefLogFact] : []
       const mongodbFact = ['MongoDB', mongodb.description] as const
-      const all = [mongodbFact, ...services.map((each) => factOf(each, ports)), ...facts, ...log]
+      const all = [mongodbFact, ...services.map((each) => factOf(each, ports)), ...ready.flat(), ...log]
       console.log(banner('split', urlOf({ host, port: listener.port }), all))
     }
     const { reason } = await shutdown.stopped

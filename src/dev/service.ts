@@ -1,14 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StartFailure } from '#kernel/config/config-error.ts'
 import type { Logger } from '#kernel/logger.ts'
-import type { ReadyMessage } from '../host/serve.ts'
+import type { BannerFact } from '#kernel/module.ts'
 import type { ProgramProcess } from './program-process.ts'
 
 /** A process that hosts one module, and is started again when it exits. */
 export interface Service {
   name: string
-  /** Resolves once the first process is ready. Rejects with a StartFailure if that process ends before it is ready. */
-  ready: Promise<ReadyMessage>
+  /**
+   * Resolves once the first process is ready, with its lines for the banner. Rejects with a StartFailure if that process ends
+   * before.
+   */
+  ready: Promise<readonly BannerFact[]>
   pid(): number | undefined
   stop(): Promise<void>
 }
@@ -24,7 +27,7 @@ export function startService(name: string, start: () => ProgramProcess, logger: 
   const failed = first.ended.then((end) => {
     throw new StartFailure(`${name} ended with ${end} before it was ready: see its own message above`)
   })
-  const ready = Promise.race([first.ready, failed])
+  const ready = Promise.race([first.facts, failed])
 
   const restartOnExit = async () => {
     for (;;) {

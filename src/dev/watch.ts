@@ -6,12 +6,12 @@ import { createLogger, isBrief, type Logger, operatorLog } from '#kernel/logger.
 import { banner, briefLogFact, stoppingMessage } from '../host/banner.ts'
 import { type OpenMongodb, openMongodb } from '../host/database.ts'
 import { refuseArguments } from '../host/refuse-arguments.ts'
-import type { ReadyMessage } from '../host/serve.ts'
+import type { FactsMessage, ReadyMessage } from '../host/serve.ts'
 import { createShutdown, type Shutdown } from '../host/shutdown.ts'
 import { reportFailure } from '../host/start-failure.ts'
 import { refusePortsInUse, urlOf } from '../http/listen-address.ts'
 import { writePidFiles } from '../http/pid-file.ts'
-import { startProgram } from './program-process.ts'
+import { createSpareProcess, type SpareProcess } from './program-process.ts'
 import { type SourceChange, watchSources } from './source-changes.ts'
 
 const program = new URL('../main.ts', import.meta.url)
@@ -40,7 +40,10 @@ async function main(): Promise<number> {
   return shutdown.crashed() ? 1 : 0
 }
 
-/** Runs the program until the shutdown, and starts it again at each change of a source file. */
+/**
+ * Runs the program until the shutdown, and starts it again at each change of a source file. The next process is started while
+ * this one runs, so that a restart waits only for what may have changed.
+ */
 async function restartOnChange(options: {
   config: Config
   mongodb: OpenMongodb
@@ -53,20 +56,25 @@ async function restartOnChange(options: {
   const stopped = shutdown.stopped.then(() => undefined)
   const env = programEnvironment(config, mongodb)
   const changes = watchSources(sources)
+  const createSpare = () => createSpareProcess(program, env, config.drain.timeoutMs)
+  let spare: SpareProcess | undefined
   let lastChange: SourceChange | undefined
-  let hasBeenReady = false
+  let isBannerPrinted = false
   while (!signal.aborted) {
     const change = lastChange
     const nextChange = changes.next()
-    const child = startProgram(program, env, config.drain.timeoutMs)
+    const child = spare ?? createSpare()
+    spare = undefined
+    child.start()
     let isStopping = false
     void child.ended.then((end) => {
       if (!isStopping) logger.error({ end }, 'the program has exited: it starts again at the next change')
     })
-    void child.ready.then((message) => {
-      if (hasBeenReady && change) console.log(restartLine(change))
-      else console.log(bannerOf(config, mongodb, message, brief))
-      hasBeenReady = true
+    void child.ready.then(async ({ port }) => {
+      if (!isStopping) spare = createSpare()
+      if (isBannerPrinted && change) return console.log(restartLine(change))
+      console.log(bannerOf(config, mongodb, { port, facts: await child.facts }, brief))
+      isBannerPrinted = true
     })
     lastChange = await Promise.race([nextChange, stopped])
     isStopping = true
@@ -74,6 +82,7 @@ async function restartOnChange(options: {
     await child.stop()
   }
   changes.close()
+  await spare?.stop()
 }
 
 /** The program uses the MongoDB of this process. All its other settings are those of `npm start`. */
@@ -95,7 +104,7 @@ const restartLine = ({ file, at }: SourceChange): string =>
 function bannerOf(
   { host }: Config,
   mongodb: OpenMongodb,
-  { port, facts }: ReadyMessage,
+  { port, facts }: ReadyMessage & FactsMessage,
   brief: boolean,
 ): string {
   const log = brief ? [briefLogFact] : []

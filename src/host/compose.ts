@@ -34,11 +34,10 @@ export interface Composition {
   connect(signal: AbortSignal): Promise<void>
   /** Connects, and migrates the databases of the hosted modules. A command needs no more than this. */
   migrate(signal: AbortSignal): Promise<void>
-  /**
-   * Connects, migrates, prepares the modules, and starts their jobs. Afterwards the process is ready.
-   * @returns what the operator should see
-   */
-  prepare(signal: AbortSignal): Promise<BannerFact[]>
+  /** Connects, migrates, prepares the modules, and starts their jobs. Afterwards the process is ready. */
+  prepare(signal: AbortSignal): Promise<void>
+  /** Returns what the operator should see. */
+  bannerFacts(): Promise<BannerFact[]>
   /** Ends readiness and starts no more jobs. Requests are still answered. */
   drain(): void
   close(): Promise<void>
@@ -77,10 +76,10 @@ export async function compose(options: {
   const readiness = createReadiness({ hosted: config.hosted, mongo, neighbours, logger, ...(now && { now }) })
   let jobs: ReturnType<typeof startJobs> | undefined
 
-  const migrateAll = (signal: AbortSignal, prepare: (name: string) => Promise<BannerFact[]>) =>
+  const migrateAll = (signal: AbortSignal, prepare: (name: string) => Promise<void>) =>
     migrateModules({ mongo, modules: hostedModules, prepare, readiness, logger, signal })
-  const prepareModule = async (name: string): Promise<BannerFact[]> =>
-    (await hosted.get(name)?.prepare?.(createCall(prepareTimeoutMs, 'boot'))) ?? []
+  const bootCall = () => createCall(prepareTimeoutMs, 'boot')
+  const prepareModule = async (name: string) => hosted.get(name)?.prepare?.(bootCall())
 
   return {
     app: createApplication({ config, modules, hosted, problems, readiness, logger, metrics, tracing }),
@@ -97,11 +96,11 @@ export async function compose(options: {
     connect: (signal) => mongo.connect(signal, () => refuseNewerData(mongo, hostedModules)),
 
     async migrate(signal) {
-      await mongo.connect(signal, () => migrateAll(signal, async () => []))
+      await mongo.connect(signal, () => migrateAll(signal, async () => undefined))
     },
 
     async prepare(signal) {
-      const facts = await mongo.connect(signal, () => {
+      await mongo.connect(signal, () => {
         for (const name of config.hosted) readiness.done(`database of ${name}`)
         return migrateAll(signal, prepareModule)
       })
@@ -111,7 +110,11 @@ export async function compose(options: {
         metrics,
         tracing,
       )
-      return facts
+    },
+
+    async bannerFacts() {
+      const facts = [...hosted.values()].map((module) => module.bannerFacts?.(bootCall()))
+      return (await Promise.all(facts)).flatMap((found) => found ?? [])
     },
 
     drain() {
@@ -144,21 +147,19 @@ async function runCommand(
 async function migrateModules(options: {
   mongo: Mongo
   modules: readonly AnyModule[]
-  prepare: (name: string) => Promise<BannerFact[]>
+  prepare: (name: string) => Promise<void>
   readiness: ProcessReadiness
   logger: Logger
   signal: AbortSignal
-}): Promise<BannerFact[]> {
+}): Promise<void> {
   const { mongo, modules, prepare, readiness, logger, signal } = options
   await mongo.verifyWriteAccess(modules.map(({ name }) => name))
   // Every database is checked before the first one is changed.
   await refuseNewerData(mongo, modules)
-  const facts: BannerFact[] = []
   for (const { name, migrations } of modules) {
-    facts.push(...(await migrate(mongo, name, migrations, () => prepare(name), logger, signal)))
+    await migrate(mongo, name, migrations, () => prepare(name), logger, signal)
     readiness.done(`migrations of ${name}`)
   }
-  return facts
 }
 
 const auditsOf = (

@@ -6,6 +6,7 @@ import type { AnyModule, BannerFact } from '#kernel/module.ts'
 import { refusePortsInUse, urlOf } from '../http/listen-address.ts'
 import { writePidFiles } from '../http/pid-file.ts'
 import { banner, briefLogFact, stoppingMessage } from './banner.ts'
+import type { Composition } from './compose.ts'
 import { addressesOf, type Listeners, openListeners } from './listeners.ts'
 import { openComposition } from './open-composition.ts'
 import { addProcessMetrics } from './process-metrics.ts'
@@ -71,22 +72,30 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
     listeners = await openListeners(composition, { config, modules, logger, metrics })
     void listeners.failed.then((error) => shutdown.crash('the listener failed', error))
     const { port, managementPort } = listeners
-    const facts = [...managementFact(config, managementPort), ...(await preparing)]
+    await preparing
     // A parent process (`npm run split`, `npm run dev`, a test) prints the banner for its children.
     const isForked = process.send !== undefined
     const brief = isBrief(logOptions) && !isForked
-    process.send?.({ port, managementPort, facts } satisfies ReadyMessage)
-    if (!config.production && !isForked) {
+    const printsBanner = !config.production && !isForked
+    if (printsBanner) {
       removePidFiles = await writePidFiles(
         config.dataDir,
         { host: config.host, ports: [port, managementPort ?? []].flat() },
         logger,
       )
+    }
+    process.send?.({ port, managementPort } satisfies ReadyMessage)
+    logger.info({ hosted: config.hosted, port, managementPort }, 'ready')
+    const facts = [
+      ...managementFact(config, managementPort),
+      ...(await factsOf(composition, logger, stopped)),
+    ]
+    process.send?.({ facts } satisfies FactsMessage)
+    if (printsBanner && !signal.aborted) {
       const mongodb = ['MongoDB', composition.mongodb.description] as const
       const all = [mongodb, ...facts, ...(brief ? [briefLogFact] : [])]
       console.log(banner(shape, urlOf({ host: config.host, port }), all))
     }
-    logger.info({ hosted: config.hosted, port, managementPort }, 'ready')
 
     const { reason } = await stopped
     endsAtMs = performance.now() + config.drain.timeoutMs - exitMarginMs
@@ -110,11 +119,28 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
 const managementFact = ({ host }: Config, port: number | undefined): BannerFact[] =>
   port === undefined ? [] : [['Management', urlOf({ host, port })]]
 
+/** Returns the lines of the modules for the banner. The process runs on without them. */
+async function factsOf(
+  composition: Composition,
+  logger: Logger,
+  stopped: Promise<unknown>,
+): Promise<BannerFact[]> {
+  try {
+    return await Promise.race([composition.bannerFacts(), stopped.then(() => [])])
+  } catch (error) {
+    logger.warn({ err: error }, 'the banner is incomplete')
+    return []
+  }
+}
+
 /** The message to the parent process when this process is ready. */
 export interface ReadyMessage {
   port: number
   managementPort?: number | undefined
-  /** The lines of the modules for the banner. */
+}
+
+/** The next message: lines for the banner. A process that is ready may still compute them. */
+export interface FactsMessage {
   facts: readonly BannerFact[]
 }
 

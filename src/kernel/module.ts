@@ -43,9 +43,10 @@ export interface StartedModule<PortType = unknown, Operations = unknown> {
   /**
    * Creates what must exist before the first request, such as an account or demo data. It runs at every boot, after the
    * migrations and under the same lease, so that it creates only what is missing.
-   * @returns what the operator should see
    */
-  prepare?(call: Call): Promise<BannerFact[]>
+  prepare?(call: Call): Promise<void>
+  /** Returns what the operator should see. It runs at every boot, once the process is ready. */
+  bannerFacts?(call: Call): Promise<BannerFact[]>
   /** Periodic work, from when the process is ready until it drains. */
   jobs?: readonly Job[]
   /** Checks that the module's data is consistent. */

@@ -12,7 +12,8 @@ async function factsAtBoot(settings: Record<string, string>): Promise<BannerFact
   const noAdmin = { ADMIN_USERNAME: '', ADMIN_EMAIL: '', ADMIN_PASSWORD: '' }
   const { composition, close } = await startComposition({ environment: { ...noAdmin, ...settings } })
   try {
-    return await composition.prepare(new AbortController().signal)
+    await composition.prepare(new AbortController().signal)
+    return await composition.bannerFacts()
   } finally {
     await close()
   }

@@ -12,7 +12,7 @@ import { authMigrations } from './migrations.ts'
 import { createPasswordCheck } from './password-check.ts'
 import { requireDictionaries } from './passwords/find-weakness.ts'
 import { createPasswords } from './passwords/hashing.ts'
-import { prepareAccounts } from './prepare-accounts.ts'
+import { demoAdminFacts, prepareAccounts } from './prepare-accounts.ts'
 import { authProblems } from './problems.ts'
 import { securityLog } from './security-events.ts'
 import { createTokenIssuer } from './sessions/access-token-issuer.ts'
@@ -66,6 +66,7 @@ export const auth = defineModule({
       lifetimeMs: settings.REFRESH_TOKEN_TTL,
     })
     const adminAccounts = createAdminAccounts({ users, passwords, record })
+    const boot = { accounts: adminAccounts, settingsAdmin: adminOf(settings), config, logger }
 
     return {
       routes: authRoutes({
@@ -88,8 +89,8 @@ export const auth = defineModule({
       }),
       port,
       operations: adminAccounts,
-      prepare: (call) =>
-        prepareAccounts({ accounts: adminAccounts, settingsAdmin: adminOf(settings), config, logger }, call),
+      prepare: (call) => prepareAccounts(boot, call),
+      bannerFacts: (call) => demoAdminFacts(boot, call),
     }
   },
   connect: connectAuth,

@@ -7,32 +7,39 @@ import type { Registration } from './accounts.ts'
 import type { AdminAccounts } from './admin-accounts.ts'
 import { demoAdmin, demoCustomer } from './demo-accounts.ts'
 
+interface Options {
+  accounts: AdminAccounts
+  /** Undefined if the settings name no admin. */
+  settingsAdmin: Registration | undefined
+  config: { demo: boolean; dataDir: string }
+  logger: Logger
+}
+
 /**
  * Creates the admin account that the settings name. In a store with no other accounts, a demo also gets the demo's customer and, if
  * the settings name no admin, its admin. So the next boot completes a first one that ended between two accounts.
- * @param settingsAdmin undefined if the settings name no admin
- * @returns lines for the operator: the name and password of the demo's admin
  * @throws ConfigError if the e-mail address belongs to another account
  */
-export async function prepareAccounts(
-  options: {
-    accounts: AdminAccounts
-    settingsAdmin: Registration | undefined
-    config: { demo: boolean; dataDir: string }
-    logger: Logger
-  },
-  call: Call,
-): Promise<BannerFact[]> {
+export async function prepareAccounts(options: Options, call: Call): Promise<void> {
   const { accounts, settingsAdmin, config, logger } = options
   const admin = settingsAdmin ?? (config.demo ? await demoAdmin(config.dataDir) : undefined)
-  if (!admin) return []
+  if (!admin) return
   const usernames = [admin.username, demoCustomer.username]
   const isNewDemo = config.demo && !(await accounts.hasOthers(usernames, call))
   // The admin is first, so that the settings may give it the username of the demo's customer.
   if (settingsAdmin) await ensureSettingsAdmin(accounts, settingsAdmin, logger, call)
   else if (isNewDemo) await accounts.ensure(admin, 'admin', call)
   if (isNewDemo) await ensureDemoCustomer(accounts, call)
-  if (settingsAdmin || !(await accounts.isAdmin(admin, call))) return []
+}
+
+/** Returns the name and the password of the demo's admin, as long as the account is an admin and has this password. */
+export async function demoAdminFacts(
+  { accounts, settingsAdmin, config }: Options,
+  call: Call,
+): Promise<BannerFact[]> {
+  if (settingsAdmin || !config.demo) return []
+  const admin = await demoAdmin(config.dataDir)
+  if (!(await accounts.isAdmin(admin, call))) return []
   return [['Admin', `${admin.username} / ${admin.password}   (demo; ${admin.email})`]]
 }
 

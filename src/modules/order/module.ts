@@ -39,7 +39,6 @@ export const order = defineModule({
       async prepare(call) {
         await setRetention(database, 'orders', settings.RETENTION, call)
         await sweeps.begin(call)
-        return []
       },
       audit: auditOrders({ orders, scans, product: needs.product, requestTimeoutMs }),
       jobs: [

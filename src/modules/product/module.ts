@@ -48,7 +48,6 @@ export const product = defineModule({
         await setRetention(database, 'reservations', settings.RETENTION, call)
         await products.correctInStock(call)
         if (config.demo) await service.createFirst(demoCatalogue, { userId: 'demo', role: 'admin' }, call)
-        return []
       },
     }
   },
