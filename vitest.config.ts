@@ -24,6 +24,7 @@ export default defineConfig({
     // The test files of a worker share the modules that they import. Importing them again takes a second of CPU time for each file.
     isolate: false,
     globalSetup: ['test/support/shared-mongod.ts'],
+    setupFiles: ['test/support/print-logged-errors.ts'],
     // These limits only end a test that hangs: a machine that has more to do may need several times as long as a quiet one.
     testTimeout: 90_000,
     hookTimeout: 120_000,

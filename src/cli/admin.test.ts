@@ -3,11 +3,12 @@ import { once } from 'node:events'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { registry } from '#src/registry.ts'
 import { createClient } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
 import { makeDatabaseFolder } from '#test/support/database-folder.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { textOf } from '#test/support/output.ts'
 import { runScript, scriptEnvironment } from '#test/support/processes.ts'
 import { admin, databaseName, type Shop, startShop } from '#test/support/shop.ts'
@@ -33,7 +34,7 @@ beforeAll(async () => {
   shop = await startShop()
   environment = {
     ...scriptEnvironment,
-    MONGODB_URI: inject('mongodbUri'),
+    MONGODB_URI: mongodbUri,
     MONGODB_DATABASE: shop.database,
     DATA_DIR: shop.dataDir,
     BCRYPT_COST: '4',

@@ -1,12 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Finding, type ReportedFinding, runAudit } from '#kernel/audit.ts'
 import { audit, auditReport } from '#test/support/audit-command.ts'
 import type { Account, Json } from '#test/support/client.ts'
 import { type Collections, type Db, openCollections } from '#test/support/collections.ts'
 import { seriesOf } from '#test/support/metrics.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { databaseName, type Shop, startComposition, startShop } from '#test/support/shop.ts'
 
 let shop: Shop
@@ -52,7 +53,7 @@ afterAll(async () => {
 })
 
 const environment = (database: string) => ({
-  MONGODB_URI: inject('mongodbUri'),
+  MONGODB_URI: mongodbUri,
   MONGODB_DATABASE: database,
   DATA_DIR: dataDir,
   REQUEST_TIMEOUT: '100ms',
@@ -69,7 +70,7 @@ interface Copy extends Collections {
 /** Copies the shop's databases. No process uses the copy, so that damage stays until the audit. */
 async function copyOfShop(): Promise<Copy> {
   const database = databaseName()
-  const own = await openCollections(inject('mongodbUri'), database)
+  const own = await openCollections(mongodbUri, database)
   for (const module of ['product', 'order']) {
     const from = await shop.collections(module)
     for (const { name } of await from.listCollections().toArray()) {

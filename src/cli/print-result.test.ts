@@ -4,7 +4,8 @@ import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { textOf } from '#test/support/output.ts'
 import { runScript, scriptEnvironment } from '#test/support/processes.ts'
 import { databaseName } from '#test/support/shop.ts'
@@ -14,7 +15,7 @@ let environment: Record<string, string>
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'trivet-result-'))
   environment = {
-    MONGODB_URI: inject('mongodbUri'),
+    MONGODB_URI: mongodbUri,
     MONGODB_DATABASE: databaseName(),
     DATA_DIR: dataDir,
     LOG_LEVEL: 'silent',

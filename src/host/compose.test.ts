@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createRoute, z } from '@hono/zod-openapi'
 import mongoose from 'mongoose'
-import { describe, expect, inject, onTestFinished, test, vi } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { Call } from '#kernel/call.ts'
 import { ConfigError } from '#kernel/config/config-error.ts'
 import { loadConfig } from '#kernel/config/load-config.ts'
@@ -13,6 +13,7 @@ import type { Migration } from '#kernel/mongo/migrations.ts'
 import { definePort } from '#kernel/ports/port.ts'
 import { portClient, portRoutes } from '#kernel/ports/port-http.ts'
 import { createGate } from '#test/support/gate.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { runScript } from '#test/support/processes.ts'
 import { databaseName, quiet } from '#test/support/shop.ts'
 import { listen } from '../http/server.ts'
@@ -68,7 +69,6 @@ function caller() {
 
 const fail = () => Promise.reject(new Error('disk full'))
 const call = (): Call => ({ deadline: Date.now() + 5_000, requestId: 'request-1' })
-const uri = inject('mongodbUri')
 const keys = JSON.stringify([generatePrivateKey()])
 
 async function composed(
@@ -77,9 +77,9 @@ async function composed(
   wrapPort?: (port: { name: string }, implementation: object) => object,
 ) {
   const database = databaseName()
-  const config = loadConfig({ MONGODB_URI: uri, MONGODB_DATABASE: database, ...environment }, modules)
+  const config = loadConfig({ MONGODB_URI: mongodbUri, MONGODB_DATABASE: database, ...environment }, modules)
   const composition = await compose({
-    config: { ...config, mongodb: { ...config.mongodb, uri } },
+    config: { ...config, mongodb: { ...config.mongodb, uri: mongodbUri } },
     modules,
     logger: await quiet,
     metrics: createMetrics(),
@@ -87,7 +87,7 @@ async function composed(
   })
   onTestFinished(async () => {
     await composition.close()
-    const own = await mongoose.createConnection(uri).asPromise()
+    const own = await mongoose.createConnection(mongodbUri).asPromise()
     for (const name of config.hosted) await own.useDb(`${database}_${name}`).dropDatabase()
     await own.close()
   })
@@ -321,7 +321,7 @@ describe('a database with migrations that this version does not know', () => {
     const up = vi.fn(async () => {})
     const modules = [greeter('local', [{ name: '001-first', up }]), { ...module, migrations: known }]
     const process = await composed(modules)
-    const own = await mongoose.createConnection(uri).asPromise()
+    const own = await mongoose.createConnection(mongodbUri).asPromise()
     onTestFinished(() => own.close())
     const applied = own.useDb(`${process.database}_caller`).collection<{ _id: unknown }>('migrations')
     if (notes.length > 0) await applied.insertMany(notes)

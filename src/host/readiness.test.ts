@@ -1,9 +1,10 @@
 import { PassThrough } from 'node:stream'
-import { describe, expect, inject, it, type TestContext, vi } from 'vitest'
+import { describe, expect, it, type TestContext, vi } from 'vitest'
 import { createLogger } from '#kernel/logger.ts'
 import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
 import { registry } from '#src/registry.ts'
 import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { textOf } from '#test/support/output.ts'
 import {
   dropConnection,
@@ -21,7 +22,7 @@ const gone = { status: 503, body: { code: 'dependency_unavailable', missing: dat
 
 /** Starts the program with a proxy before its MongoDB and a clock that the test sets. */
 async function startOnWay({ onTestFinished }: TestContext) {
-  const proxy = await startMongodbProxy(inject('mongodbUri'))
+  const proxy = await startMongodbProxy(mongodbUri)
   const output = new PassThrough()
   const log = textOf(output)
   const logger = await createLogger({ level: 'info', human: false, service: 'test', output })

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createCall } from '#kernel/call.ts'
 import { loadConfig, misnamedSettingWarning } from '#kernel/config/load-config.ts'
 import { createMetrics } from '#kernel/metrics.ts'
@@ -13,6 +13,7 @@ import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
 import { type Composition, compose } from '#src/host/compose.ts'
 import { joinProblems } from '#src/http/join-problems.ts'
 import type { Json } from '#test/support/client.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { outputOf } from '#test/support/output.ts'
 import { databaseName, quiet } from '#test/support/shop.ts'
 import { type ShelfPort, shelfPort } from '../fixtures/shelf-module/contract.ts'
@@ -22,7 +23,6 @@ import { registryWithShelf } from '../fixtures/shelf-registry.ts'
 // A new module is a folder and one line of a registry. The module of the fixture proves it.
 
 const secret = 'a secret of thirty-two characters'
-const uri = inject('mongodbUri')
 
 let dataDir: string
 beforeAll(async () => {
@@ -31,7 +31,7 @@ beforeAll(async () => {
 afterAll(() => rm(dataDir, { recursive: true, force: true }))
 
 const environment = (settings: Record<string, string> = {}) => ({
-  MONGODB_URI: uri,
+  MONGODB_URI: mongodbUri,
   MONGODB_DATABASE: databaseName(),
   DATA_DIR: dataDir,
   BCRYPT_COST: '4',
@@ -99,7 +99,7 @@ describe('a process that hosts the new module alone', () => {
   let composition: Composition
   beforeAll(async () => {
     const config = loadConfig(environment({ SERVICE: 'shelf' }), registryWithShelf)
-    const mongodb = { ...config.mongodb, uri }
+    const mongodb = { ...config.mongodb, uri: mongodbUri }
     composition = await compose({
       config: { ...config, mongodb },
       modules: registryWithShelf,

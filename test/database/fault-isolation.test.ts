@@ -1,7 +1,8 @@
 import { Types } from 'mongoose'
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { Account, Answer } from '#test/support/client.ts'
 import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { recordLog } from '#test/support/recorded-log.ts'
 import { loadPasswordCheck, type Shop, startShop } from '#test/support/shop.ts'
 
@@ -14,7 +15,7 @@ let shop: Shop
 let ada: Account
 beforeAll(async () => {
   await loadPasswordCheck()
-  proxy = await startMongodbProxy(inject('mongodbUri'))
+  proxy = await startMongodbProxy(mongodbUri)
   shop = await startShop({ environment: { MONGODB_URI: proxy.uri, REQUEST_TIMEOUT: '1900ms' }, logger })
   ada = await shop.customer()
 })

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
-import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { ConfigError } from '#kernel/config/config-error.ts'
 import { createLogger } from '#kernel/logger.ts'
 import { createMetrics } from '#kernel/metrics.ts'
@@ -14,6 +14,7 @@ import { openCollections } from '#test/support/collections.ts'
 import { makeDatabaseFolder } from '#test/support/database-folder.ts'
 import { createNode, type OwnNode, runCommand, waitUntil } from '#test/support/mongod-node.ts'
 import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { processEnvironment, runScript } from '#test/support/processes.ts'
 import { databaseName, quiet, startComposition } from '#test/support/shop.ts'
 
@@ -147,7 +148,7 @@ describe('a MongoDB that MONGODB_URI does not fit', () => {
       if (at >= 0) write(answer.subarray(at + field.length + 1))
       return answer
     }
-    const proxy = await startMongodbProxy(inject('mongodbUri'), change)
+    const proxy = await startMongodbProxy(mongodbUri, change)
     onTestFinished(proxy.disconnect)
     const { faults } = await refusal(proxy.uri)
     expect(faults).toEqual([

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type AuditedModule, runAudit } from '#kernel/audit.ts'
 import { createCall } from '#kernel/call.ts'
 import type { Composition } from '#src/host/compose.ts'
@@ -7,6 +7,7 @@ import { registry } from '#src/registry.ts'
 import { type Account, type Answer, type Client, createClient, type Json } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
 import { insertLargeDataset, insertUnfinishedOrders } from '#test/support/large-dataset.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { componentOf } from '#test/support/openapi-operations.ts'
 import { explain, type Plan, statementsOf, textOf } from '#test/support/query-plan.ts'
 import { recordCommands, recordedUri, type SentCommand } from '#test/support/recorded-commands.ts'
@@ -35,7 +36,7 @@ beforeAll(async () => {
   const environment = { MONGODB_URI: recordedUri() }
   const { composition, config, close } = await startComposition({ environment })
   database = config.mongodb.database
-  databases = await openCollections(inject('mongodbUri'), database)
+  databases = await openCollections(mongodbUri, database)
   await composition.prepare(new AbortController().signal)
   shop = createClient((path, init) => composition.app.request(path, init))
   people = await createPeople(shop)

@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { textOf } from '#test/support/output.ts'
 import { type Deployment, deploy, type Shape } from '#test/support/processes.ts'
 import { root } from '#test/support/run-program.ts'
@@ -63,7 +64,7 @@ describe.each<Shape>(['one process', 'split'])('the tours, %s', (shape) => {
     expect(own).toContain(shop.url)
     const child = spawn(shell, ['-euo', 'pipefail', '-c', `exec 2>&1\n${own}`], {
       cwd: root,
-      env: { ...process.env, MONGODB_URI: inject('mongodbUri'), MONGODB_DATABASE: database },
+      env: { ...process.env, MONGODB_URI: mongodbUri, MONGODB_DATABASE: database },
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     const output = textOf(child.stdout)

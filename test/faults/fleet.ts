@@ -1,7 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { inject } from 'vitest'
 import { urlVariable } from '#kernel/config/general-settings.ts'
 import { createGateway } from '#src/dev/gateway.ts'
 import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
@@ -9,6 +8,7 @@ import { registry } from '#src/registry.ts'
 import { type Audit, auditReport } from '#test/support/audit-command.ts'
 import { type Client, createClient } from '#test/support/client.ts'
 import { type Collections, type Db, openCollections } from '#test/support/collections.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import type { Shape } from '#test/support/processes.ts'
 import { admin, databaseName, manyClients, quiet } from '#test/support/shop.ts'
 import { type FaultyProxy, startFaultyProxy } from './faulty-proxy.ts'
@@ -49,7 +49,7 @@ export async function startFleet(
   const environment = {
     PATH: process.env.PATH ?? '',
     HOME: process.env.HOME ?? '',
-    MONGODB_URI: inject('mongodbUri'),
+    MONGODB_URI: mongodbUri,
     MONGODB_DATABASE: database,
     DATA_DIR: dataDir,
     // Half of a start is the same compilation of TypeScript each time. Killed processes never write the cache; the audit does.

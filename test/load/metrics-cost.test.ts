@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { createLogger } from '#kernel/logger.ts'
 import { createMetrics, type Metrics } from '#kernel/metrics.ts'
 import { openListeners } from '#src/host/listeners.ts'
 import { registry } from '#src/registry.ts'
 import { createClient } from '#test/support/client.ts'
-import { admin, quiet, startComposition } from '#test/support/shop.ts'
+import { admin, startComposition } from '#test/support/shop.ts'
 import { percentile } from './buyers.ts'
 import { expectFigures, isFull } from './figures.ts'
 import { offerLoad } from './offered-load.ts'
@@ -35,7 +36,7 @@ async function startReadShop(metrics: Metrics): Promise<ReadShop> {
   const listeners = await openListeners(composition, {
     config,
     modules: registry,
-    logger: await quiet,
+    logger: await createLogger({ level: 'silent', human: false, service: 'test' }),
     metrics,
   })
   const { port } = listeners

@@ -4,8 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { expect, inject, it, onTestFinished } from 'vitest'
+import { expect, it, onTestFinished } from 'vitest'
 import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { textOf } from '#test/support/output.ts'
 import { processEnvironment } from '#test/support/processes.ts'
 import { expectFigures, isFull } from './figures.ts'
@@ -63,7 +64,7 @@ it.each([
 ])(
   'the log stays small while %s is away, and counts every request that fails',
   async (away, path, settings) => {
-    const mongodb = await startMongodbProxy(inject('mongodbUri'))
+    const mongodb = await startMongodbProxy(mongodbUri)
     const { url, output, stop } = await start({ MONGODB_URI: mongodb.uri, ...settings() })
     if (away === 'MongoDB') await mongodb.disconnect()
     const lengthBefore = output().length

@@ -3,7 +3,6 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { inject } from 'vitest'
 import { urlVariable } from '#kernel/config/general-settings.ts'
 import { freePort } from '#src/embedded/free-port.ts'
 import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
@@ -11,6 +10,7 @@ import { registry } from '#src/registry.ts'
 import { type Audit, auditReport } from '#test/support/audit-command.ts'
 import { type Client, createClient } from '#test/support/client.ts'
 import { type Collections, openCollections } from '#test/support/collections.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { outputOf } from '#test/support/output.ts'
 import { processEnvironment, type Shape } from '#test/support/processes.ts'
 import { admin } from '#test/support/shop.ts'
@@ -50,12 +50,12 @@ const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 export async function startServices(
   shape: Shape,
   settings: Record<string, string> = {},
-  mongodbUri: string = inject('mongodbUri'),
+  uri: string = mongodbUri,
 ): Promise<Services> {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-load-'))
   const environment = {
     ...processEnvironment(),
-    MONGODB_URI: mongodbUri,
+    MONGODB_URI: uri,
     DATA_DIR: dataDir,
     // With a fixed key and a long lifetime, access tokens stay valid whichever process ends.
     JWT_PRIVATE_KEYS: JSON.stringify([generatePrivateKey()]),
@@ -73,7 +73,7 @@ export async function startServices(
       return [name, createService(port, { ...environment, ...own, ...settings })] as const
     }),
   )
-  const databases = await openCollections(mongodbUri, environment.MONGODB_DATABASE)
+  const databases = await openCollections(uri, environment.MONGODB_DATABASE)
   const of = (module: string): Service => {
     const service = services.get(module) ?? services.get('all')
     if (!service) throw new Error(`no process hosts ${module}`)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { decode } from 'hono/jwt'
 import mongoose from 'mongoose'
-import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
 import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
 import { registry } from '#src/registry.ts'
@@ -13,6 +13,7 @@ import { addedOperations } from '#test/support/added-routes.ts'
 import { type Account, type Answer, createClient, type Json } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
 import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { type Operation, operationsOf } from '#test/support/openapi-operations.ts'
 import { type Deployment, deploy, runScript, type Shape, shapes } from '#test/support/processes.ts'
 import { requestText, sendRaw } from '#test/support/raw-http.ts'
@@ -42,10 +43,10 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
   let otherOutput = ''
 
   beforeAll(async () => {
-    server = await mongoose.createConnection(inject('mongodbUri')).asPromise()
+    server = await mongoose.createConnection(mongodbUri).asPromise()
     // MongoDB without access control still checks the credentials of a client.
     await server.useDb('admin').db?.command({ createUser: mongodb.user, pwd: mongodb.password, roles: [] })
-    proxy = await startMongodbProxy(inject('mongodbUri'))
+    proxy = await startMongodbProxy(mongodbUri)
     const account = `mongodb://${mongodb.user}:${encodeURIComponent(mongodb.password)}@`
     settings = {
       MONGODB_URI: `${proxy.uri.replace('mongodb://', account)}&authSource=admin`,
@@ -62,7 +63,7 @@ describe.each(Object.keys(shapes) as Shape[])('the secrets of a whole run, %s', 
     for (const secret of internalSecrets) secrets.text('INTERNAL_SECRET', secret)
     secrets.text('password', admin.password)
     shop = await deploy(shape, settings)
-    stored = await openCollections(inject('mongodbUri'), database)
+    stored = await openCollections(mongodbUri, database)
     secrets.jwt('access token', shop.adminToken)
     operations = operationsOf((await get('/openapi.json')).body)
   }, 60_000)
@@ -575,7 +576,7 @@ it('only their owner can read the files of secrets in development', async () => 
   for (const file of files) {
     expect((await stat(join(config.dataDir, file))).mode & 0o777, file).toBe(0o600)
   }
-  const server = await mongoose.createConnection(inject('mongodbUri')).asPromise()
+  const server = await mongoose.createConnection(mongodbUri).asPromise()
   for (const { name } of registry) await server.useDb(`${config.mongodb.database}_${name}`).dropDatabase()
   await server.close()
   await close()

@@ -1,7 +1,8 @@
-import { afterAll, afterEach, beforeAll, inject, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, vi } from 'vitest'
 import { createMetrics } from '#kernel/metrics.ts'
 import { createMongo, type Mongo } from '#kernel/mongo/connection.ts'
 import type { Database, Db } from '#kernel/mongo/database.ts'
+import { mongodbUri } from './mongodb-uri.ts'
 import { databaseName, quiet } from './shop.ts'
 
 export interface Counter {
@@ -17,7 +18,6 @@ export const callOf = (milliseconds: number) => ({
 
 /** Opens a database with an empty collection of counters for the tests of a file, and drops it at the end. */
 export function useCounters() {
-  const uri = inject('mongodbUri')
   const prefix = databaseName()
   let mongo: Mongo
   let database: Database
@@ -25,7 +25,7 @@ export function useCounters() {
   const counters = () => db.collection<Counter>('counters')
 
   /** Opens a further connection to the same database. */
-  const open = async (address = uri) =>
+  const open = async (address = mongodbUri) =>
     createMongo({
       uri: address,
       database: prefix,
@@ -54,7 +54,7 @@ export function useCounters() {
   })
 
   return {
-    uri,
+    uri: mongodbUri,
     prefix,
     open,
     counters,

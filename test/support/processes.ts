@@ -3,9 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { inject } from 'vitest'
 import { type Client, createClient } from './client.ts'
 import { type Collections, openCollections } from './collections.ts'
+import { mongodbUri } from './mongodb-uri.ts'
 import { outputOf } from './output.ts'
 import { recordAnswers } from './recorded-answers.ts'
 import { admin, databaseName, manyClients } from './shop.ts'
@@ -39,7 +39,7 @@ export const scriptEnvironment = {
 /** The environment variables of a process that a test starts, with a database of its own. */
 export const processEnvironment = () => ({
   ...scriptEnvironment,
-  MONGODB_URI: inject('mongodbUri'),
+  MONGODB_URI: mongodbUri,
   MONGODB_DATABASE: databaseName(),
   PORT: '0',
   BCRYPT_COST: '4',

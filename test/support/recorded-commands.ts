@@ -1,5 +1,5 @@
 import mongoose from 'mongoose'
-import { inject } from 'vitest'
+import { mongodbUri } from './mongodb-uri.ts'
 
 type Document = mongoose.mongo.Document
 
@@ -13,7 +13,7 @@ export interface SentCommand {
 }
 
 /** Returns the `MONGODB_URI` of a program whose commands are recorded. */
-export const recordedUri = (): string => `${inject('mongodbUri')}&monitorCommands=true`
+export const recordedUri = (): string => `${mongodbUri}&monitorCommands=true`
 
 /**
  * Records the commands that programs of this process send from now on, if they run on `recordedUri`. The driver's own

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { inject } from 'vitest'
 import { createCall } from '#kernel/call.ts'
 import { loadConfig } from '#kernel/config/load-config.ts'
 import { createLogger, type Logger } from '#kernel/logger.ts'
@@ -15,6 +14,8 @@ import { registry } from '#src/registry.ts'
 import { checkedPort } from './checked-port.ts'
 import { type Client, createClient } from './client.ts'
 import { type Collections, openCollections } from './collections.ts'
+import { loggedErrors } from './logged-errors.ts'
+import { mongodbUri } from './mongodb-uri.ts'
 import { recordAnswers } from './recorded-answers.ts'
 
 export const admin = { username: 'boss', email: 'boss@example.com', password: 'the head of all shops' }
@@ -23,7 +24,13 @@ export const admin = { username: 'boss', email: 'boss@example.com', password: 't
 export const loadPasswordCheck = (): Promise<unknown> =>
   findWeakness(admin.password, admin, createCall(30_000, 'test'))
 
-export const quiet: Promise<Logger> = createLogger({ level: 'silent', human: false, service: 'test' })
+/** Prints nothing but the errors of a test that fails. At other levels it would only count a failure that repeats. */
+export const quiet: Promise<Logger> = createLogger({
+  level: 'debug',
+  human: false,
+  service: 'test',
+  output: loggedErrors,
+})
 
 /** All users of a test have the same address, so these limits are high. */
 export const manyClients = {
@@ -36,9 +43,8 @@ export const databaseName = (): string => `test_${randomBytes(6).toString('hex')
 
 /** Connects to the MongoDB of the tests as the program does. The caller closes the connection. */
 export async function connectMongo(database = databaseName()): Promise<Mongo> {
-  const uri = inject('mongodbUri')
   const mongo = createMongo({
-    uri,
+    uri: mongodbUri,
     database,
     requestTimeoutMs: 20_000,
     logger: await quiet,
@@ -73,11 +79,10 @@ interface Options {
 /** Composes the program in this process, with databases of its own. It is not connected yet. */
 export async function startComposition(options: Options = {}) {
   const { environment, logger, metrics = createMetrics(), wrapPort = checkedPort, now } = options
-  const uri = inject('mongodbUri')
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-shop-'))
   const config = loadConfig(
     {
-      MONGODB_URI: uri,
+      MONGODB_URI: mongodbUri,
       MONGODB_DATABASE: databaseName(),
       DATA_DIR: dataDir,
       BCRYPT_COST: '4',
@@ -91,7 +96,7 @@ export async function startComposition(options: Options = {}) {
     },
     registry,
   )
-  const mongodb = { ...config.mongodb, uri: config.mongodb.uri ?? uri }
+  const mongodb = { ...config.mongodb, uri: config.mongodb.uri ?? mongodbUri }
   const composition = await compose({
     config: { ...config, mongodb },
     modules: registry,
@@ -113,7 +118,7 @@ export async function startShop(options: Options = {}): Promise<Shop> {
   await composition.prepare(new AbortController().signal)
   const client = createClient(recordAnswers((path, init) => composition.app.request(path, init)))
   const { database } = config.mongodb
-  const own = await openCollections(inject('mongodbUri'), database)
+  const own = await openCollections(mongodbUri, database)
 
   return {
     ...client,

@@ -1,14 +1,14 @@
 import { PassThrough } from 'node:stream'
 import { inspect } from 'node:util'
-import { describe, expect, inject, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { createLogger } from '#kernel/logger.ts'
 import { createMetrics } from '#kernel/metrics.ts'
 import { callOf } from '#test/support/counters.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { textOf } from '#test/support/output.ts'
 import { databaseName, quiet } from '#test/support/shop.ts'
 import { createMongo } from './connection.ts'
 
-const uri = inject('mongodbUri')
 const logger = await quiet
 const withPassword = (address: string, password: string) =>
   address.replace('mongodb://', `mongodb://user:${password}@`)
@@ -16,7 +16,7 @@ const withPassword = (address: string, password: string) =>
 it("a module's database has the module's name", async () => {
   const prefix = databaseName()
   const mongo = createMongo({
-    uri,
+    uri: mongodbUri,
     database: prefix,
     requestTimeoutMs: 1_000,
     logger,
@@ -28,7 +28,7 @@ it("a module's database has the module's name", async () => {
 
 it('an operation on a closed connection fails as dependency_unavailable', async () => {
   const mongo = createMongo({
-    uri,
+    uri: mongodbUri,
     database: databaseName(),
     requestTimeoutMs: 1_000,
     logger,
@@ -95,7 +95,7 @@ describe('a URI', () => {
       'mongodb://user:hunter2S3cret@127.0.0.1:1/?replicaSet=rs',
       /ECONNREFUSED/,
     ],
-    ['a server that refuses its password', withPassword(uri, password), /Authentication failed/],
+    ['a server that refuses its password', withPassword(mongodbUri, password), /Authentication failed/],
   ])(
     'a URI of %s makes the process wait, and the log does not contain its password',
     async (_what, uri, reason) => {

@@ -1,13 +1,13 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { afterAll, afterEach, beforeAll, describe, expect, inject, it, onTestFinished, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { createMetrics } from '#kernel/metrics.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { databaseName, quiet } from '#test/support/shop.ts'
 import { createMongo, type Mongo } from './connection.ts'
 import { ensureCollection, type Migration, migrate } from './migrations.ts'
 
-const uri = inject('mongodbUri')
 const logger = await quiet
 const prefix = databaseName()
 const fixture = fileURLToPath(new URL('../../../test/fixtures/migrating-process.ts', import.meta.url))
@@ -15,7 +15,13 @@ const fixture = fileURLToPath(new URL('../../../test/fixtures/migrating-process.
 let mongo: Mongo
 
 beforeAll(async () => {
-  mongo = createMongo({ uri, database: prefix, requestTimeoutMs: 10_000, logger, metrics: createMetrics() })
+  mongo = createMongo({
+    uri: mongodbUri,
+    database: prefix,
+    requestTimeoutMs: 10_000,
+    logger,
+    metrics: createMetrics(),
+  })
   await mongo.connect(new AbortController().signal)
 })
 
@@ -36,7 +42,7 @@ const run = <T>(module: string, migrations: readonly Migration[], prepare: () =>
 
 /** Starts another process with the same database. The process waits for the message to migrate. */
 async function replica(module: string, behaviour = ''): Promise<ChildProcess> {
-  const child = fork(fixture, [uri, prefix, module, behaviour], { execArgv: [] })
+  const child = fork(fixture, [mongodbUri, prefix, module, behaviour], { execArgv: [] })
   onTestFinished(() => void child.kill('SIGKILL'))
   await once(child, 'message')
   return child

@@ -1,6 +1,7 @@
 import mongoose from 'mongoose'
-import { expect, inject, it, type TestContext } from 'vitest'
+import { expect, it, type TestContext } from 'vitest'
 import { createMetrics } from '#kernel/metrics.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { databaseName, quiet } from '#test/support/shop.ts'
 import { createMongo } from './connection.ts'
 
@@ -11,10 +12,9 @@ interface Cup {
 
 /** Opens a shop's database that contains one cup. */
 async function open({ onTestFinished }: TestContext) {
-  const uri = inject('mongodbUri')
   const prefix = databaseName()
   const mongo = createMongo({
-    uri,
+    uri: mongodbUri,
     database: prefix,
     requestTimeoutMs: 10_000,
     logger: await quiet,
@@ -45,7 +45,7 @@ async function open({ onTestFinished }: TestContext) {
 
 /** Leaves a transaction open, like a process that is killed or frozen inside it. */
 async function leaveTransactionOpen(prefix: string, appName: string) {
-  const client = await mongoose.createConnection(inject('mongodbUri'), { appName }).asPromise()
+  const client = await mongoose.createConnection(mongodbUri, { appName }).asPromise()
   const session = await client.startSession()
   session.startTransaction()
   const cups = client.useDb(`${prefix}_cups`).collection<Cup>('cups')

@@ -1,10 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, inject, it, onTestFinished } from 'vitest'
+import { expect, it, onTestFinished } from 'vitest'
 import type { BannerFact } from '#kernel/module.ts'
 import { registry } from '#src/registry.ts'
 import { openCollections } from '#test/support/collections.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { databaseName, startComposition } from '#test/support/shop.ts'
 
 /** Boots the program once. @returns what the operator sees */
@@ -23,7 +24,7 @@ async function factsAtBoot(settings: Record<string, string>): Promise<BannerFact
 async function openDemo() {
   const database = databaseName()
   const dataDir = await mkdtemp(join(tmpdir(), 'trivet-demo-'))
-  const own = await openCollections(inject('mongodbUri'), database)
+  const own = await openCollections(mongodbUri, database)
   onTestFinished(async () => {
     for (const { name } of registry) await (await own.collections(name)).dropDatabase()
     await own.close()

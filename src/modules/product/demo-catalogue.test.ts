@@ -1,9 +1,10 @@
-import { afterAll, beforeAll, expect, inject, it, onTestFinished } from 'vitest'
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
 import { createMetrics } from '#kernel/metrics.ts'
 import type { Mongo } from '#kernel/mongo/connection.ts'
 import { registry } from '#src/registry.ts'
 import { createClient } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { call } from '#test/support/port-shop.ts'
 import { connectMongo, databaseName, startComposition } from '#test/support/shop.ts'
 import { demoCatalogue } from './demo-catalogue.ts'
@@ -26,7 +27,7 @@ async function bootDemo(database: string) {
 
 async function newDatabase() {
   const database = databaseName()
-  const own = await openCollections(inject('mongodbUri'), database)
+  const own = await openCollections(mongodbUri, database)
   onTestFinished(async () => {
     for (const { name } of registry) await (await own.collections(name)).dropDatabase()
     await own.close()

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { expect, inject, vi } from 'vitest'
+import { expect, vi } from 'vitest'
 import { urlVariable } from '#kernel/config/general-settings.ts'
 import { freePort } from '#src/embedded/free-port.ts'
 import { generatePrivateKey } from '#src/modules/auth/sessions/signing-keys.ts'
@@ -12,6 +12,7 @@ import { registry } from '#src/registry.ts'
 import type { RunningShop } from '#test/faults/fleet.ts'
 import { createClient } from '#test/support/client.ts'
 import { openCollections } from '#test/support/collections.ts'
+import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { outputOf } from '#test/support/output.ts'
 import { admin, databaseName, manyClients } from '#test/support/shop.ts'
 import { startDnsServer } from './dns-server.ts'
@@ -65,7 +66,7 @@ export async function startReplicatedShop(binary: string): Promise<ReplicatedSho
     PATH: process.env.PATH ?? '',
     HOME: process.env.HOME ?? '',
     NODE_ENV: 'production',
-    MONGODB_URI: inject('mongodbUri'),
+    MONGODB_URI: mongodbUri,
     MONGODB_DATABASE: database,
     DATA_DIR: dataDir,
     JWT_PRIVATE_KEYS: JSON.stringify([generatePrivateKey()]),
