@@ -13,9 +13,9 @@ import { fill, formsOf, type NameForms } from './new-module/name-forms.ts'
 const usage = `npm run new-module -- <name> [<plural>]
 
 Adds a module to the program. The name is a noun in the singular and in lower case, such as review or gift-card. The module can
-create and read what it is named after (POST /reviews, GET /reviews/{id}). The plural is made of the name, unless it is given: person people. It has a collection, an index, a problem and tests of
-its own. The program adds the module to the registry, to the tests that go through all routes, to the documents and to the files
-of the deployment. It writes nothing if a name is taken.
+create and read what it is named after (POST /reviews, GET /reviews/{id}). The plural is made of the name, unless it is given:
+person people. The module has a collection, an index, a problem and tests of its own. The program adds it to the registry, to the
+tests that go through all routes, to the documents and to the files of the deployment. It writes nothing if a name is taken.
 
 Exit status: 0 the module is written, 1 it cannot be added, 2 the name is missing or not allowed.`
 
@@ -50,9 +50,9 @@ async function main(): Promise<void> {
 }
 
 /** What `scripts/openapi.ts` writes. */
-const generatedFiles = ['docs/openapi.json', 'examples/client/schema.d.ts']
+const generatedFiles = ['docs/openapi.json', 'examples/client/schema.d.ts', 'docs/errors.md']
 
-/** Writes the files, formats them, and generates the OpenAPI document. If a step fails, everything is as before. */
+/** Writes the files, formats them, and runs `npm run openapi`. If a step fails, everything is as before. */
 async function writeAll(created: Files, edited: Files): Promise<void> {
   const paths = [...created.keys(), ...edited.keys()]
   const changed = [...edited.keys(), ...generatedFiles]
@@ -122,11 +122,18 @@ function run(program: string, args: readonly string[]): void {
 const report = ({ kebab, kebabPlural }: NameForms, created: readonly string[], edited: readonly string[]) =>
   `${[...created.map((path) => `new      ${path}`), ...edited.map((path) => `changed  ${path}`)].join('\n')}
 
-The module has POST /${kebabPlural} and GET /${kebabPlural}/{id}. Next:
+The module has POST /${kebabPlural} and GET /${kebabPlural}/{id}. Try it:
 
-  npm run check
   npm run test:watch -- src/modules/${kebab}
-  npm run dev`
+  npm run dev
+
+After a change of its routes, fields or problems:
+
+  npm run openapi
+  npm run format
+  npm run check
+
+CONTRIBUTING.md says how to add a field, a route, a problem and a migration.`
 
 // With `exitCode`, Node.js ends when all output is written.
 await main().catch((error: unknown) => {

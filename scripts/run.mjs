@@ -88,7 +88,9 @@ function endAs({ code, signal }) {
 }
 
 async function install() {
-  console.log('Installing dependencies (npm ci), once per change of package-lock.json ...')
+  console.log(
+    'Installing dependencies (npm ci), once per change of package-lock.json. This takes a minute or two ...',
+  )
   // The path omits node_modules/.bin, because npm ci removes the Node.js in it, and must not run on it.
   const path = (process.env.PATH ?? '')
     .split(delimiter)

@@ -75,24 +75,6 @@ const codeEdits: Record<string, Edit[]> = {
   ],
 }
 
-const problemRow =
-  '| `sample_item_not_found` | 404 | no | The sample item does not exist, or belongs to another user. | Use the id from the answer that created the sample item. |'
-
-const documentEdits: Record<string, Edit[]> = {
-  'docs/errors.md': [
-    before(
-      '## Answers of NGINX\n',
-      `## Sample item
-
-| code | status | retryable | what it means | what to do |
-| --- | --- | --- | --- | --- |
-${problemRow}
-
-`,
-    ),
-  ],
-}
-
 const kubernetesEdits: Record<string, Edit[]> = {
   'deploy/base/kustomization.yaml': [before('  - any-service.yaml', '  - sample-item.yaml\n')],
   'deploy/base/ingress.yaml': [
@@ -192,7 +174,7 @@ const composeEdits: Record<string, Edit[]> = {
 }
 
 /** The changes of each file that exists. */
-const edits: Record<string, Edit[]> = { ...codeEdits, ...documentEdits, ...kubernetesEdits, ...composeEdits }
+const edits: Record<string, Edit[]> = { ...codeEdits, ...kubernetesEdits, ...composeEdits }
 
 /** The names of the files that `editedFile` changes. */
 export const editedFiles = Object.keys(edits)

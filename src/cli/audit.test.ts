@@ -131,6 +131,12 @@ it('the audit finds nothing in a consistent shop, and prints what it checked', a
   })
 })
 
+it('the audit counts one document in the singular', async () => {
+  const { database, product } = await copyOfShop()
+  await product.collection('products').deleteMany({ $nor: [byId(cup.productId)] })
+  expect((await audit(environment(database))).stdout).toContain(' 4 holds, 1 product: ')
+})
+
 it('the audit has no finding for a hold that the sweeper of holds has not looked at yet', async () => {
   const { database, order, product } = await copyOfShop()
   await remove(order, 'orders', byId(orders.confirmed))

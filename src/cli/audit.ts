@@ -70,10 +70,10 @@ async function audit({ repair, format }: { repair: boolean; format: Format }): P
 }
 
 function textOf({ checked, complete, findings }: AuditReport): string {
-  const counts = Object.entries(checked).map(([what, count]) => `${count} ${what}`)
+  const counts = Object.entries(checked).map(([kind, count]) => `${count} ${nounFor(kind, count)}`)
   const repaired = findings.filter((finding) => finding.repaired !== undefined).length
   const summary = [
-    `Checked ${counts.join(', ')}: ${findings.length} ${findings.length === 1 ? 'finding' : 'findings'}`,
+    `Checked ${counts.join(', ')}: ${findings.length} ${nounFor('findings', findings.length)}`,
     ...(repaired > 0 ? [`${repaired} repaired`] : []),
     ...(complete ? [] : ['and there may be more: run the audit again']),
   ].join(', ')
@@ -81,6 +81,9 @@ function textOf({ checked, complete, findings }: AuditReport): string {
   const table = textTable([['MODULE', 'FINDING', 'SUBJECT', 'DESCRIPTION'], ...findings.map(rowOf)])
   return [...table, '', summary].join('\n')
 }
+
+/** @param kind a plural, such as `orders` */
+const nounFor = (kind: string, count: number): string => (count === 1 ? kind.replace(/s$/, '') : kind)
 
 function rowOf(finding: ReportedFinding): string[] {
   const { module, code, subject, message, repairable, repaired, notRepaired } = finding

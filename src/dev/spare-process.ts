@@ -3,15 +3,17 @@
 // the program is loaded, with its source files as they are saved at that time.
 import { once } from 'node:events'
 
-await Promise.all([
-  import('@hono/node-server'),
-  import('@hono/zod-openapi'),
-  import('@opentelemetry/api'),
-  import('bcrypt'),
-  import('mongoose'),
-  import('pino'),
-  import('prom-client'),
-])
+// Those that take the longest.
+const packages = [
+  '@hono/node-server',
+  '@hono/zod-openapi',
+  '@opentelemetry/api',
+  'bcrypt',
+  'mongoose',
+  'pino',
+  'prom-client',
+]
+await Promise.all(packages.map((name) => import(name)))
 
 const end = () => process.exit()
 process.once('disconnect', end)

@@ -1,11 +1,13 @@
 import { type RouteTests, toOwnerAndAdmins, toUsers } from '#test/support/route-tests.ts'
 
+const draft = { name: 'My first sample item' }
+
 /** What the tests that go through all routes need to know of the routes of this module. */
 export const sampleItemRouteTests = {
   requests: {
-    'POST /sample-items': () => ({ path: '/sample-items', body: { name: 'My first sample item' } }),
+    'POST /sample-items': () => ({ path: '/sample-items', body: draft }),
     'GET /sample-items/{id}': async (shop, { ada }) => {
-      const { status, body } = await shop.post('/sample-items', { token: ada.token, body: { name: 'Ada’s' } })
+      const { status, body } = await shop.post('/sample-items', { token: ada.token, body: draft })
       if (status !== 201) throw new Error(`no sample item: ${JSON.stringify(body)}`)
       return { path: `/sample-items/${body.sampleItemId}` }
     },

@@ -36,7 +36,7 @@ export function createSampleItemRepository(database: Database) {
       const fields = {
         _id: new Types.ObjectId(),
         userId: new Types.ObjectId(userId),
-        name: draft.name,
+        ...draft,
         createdAt: new Date(),
       }
       const document = await database.run('sampleItems.insert', call, (maxTimeMS) =>

@@ -10,7 +10,10 @@ beforeAll(async () => {
 })
 afterAll(() => shop.close())
 
-const create = (body: object = { name: 'My first sample item' }, token: string | undefined = ada.token) =>
+/** What a client sends. */
+const draft = { name: 'My first sample item' }
+
+const create = (body: object = draft, token: string | undefined = ada.token) =>
   shop.post('/sample-items', { token, body })
 
 it('a created sample item belongs to the user of the token, and its owner and an admin can read it', async () => {
@@ -21,7 +24,7 @@ it('a created sample item belongs to the user of the token, and its owner and an
     body: {
       sampleItemId: expect.stringMatching(/^[0-9a-f]{24}$/),
       userId: ada.userId,
-      name: 'My first sample item',
+      ...draft,
       createdAt: expect.any(String),
     },
   })
@@ -47,18 +50,18 @@ it('a sample item of another user is answered as one that does not exist', async
 })
 
 it.each([
-  ['no name', {}, '/name'],
+  ['no name', { name: undefined }, '/name'],
   ['a name without a visible character', { name: ' ' }, '/name'],
-  ['the id of a user', { name: 'Mine', userId: '0123456789abcdef01234567' }, '/userId'],
-])('a new sample item with %s is refused', async (_, body, pointer) => {
-  expect(await create(body)).toMatchObject({
+  ['the id of a user', { userId: '0123456789abcdef01234567' }, '/userId'],
+])('a new sample item with %s is refused', async (_, change, pointer) => {
+  expect(await create({ ...draft, ...change })).toMatchObject({
     status: 400,
     body: { code: 'validation_failed', errors: [{ pointer }] },
   })
 })
 
 it('a request for a sample item without an access token is refused', async () => {
-  expect(await shop.post('/sample-items', { body: { name: 'Mine' } })).toMatchObject({
+  expect(await shop.post('/sample-items', { body: draft })).toMatchObject({
     status: 401,
     body: { code: 'unauthenticated' },
   })
