@@ -1,9 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import type { Json } from '#test/support/client.ts'
 import { outputOf } from '#test/support/output.ts'
@@ -53,6 +54,15 @@ async function replaceInSource(file: string, text: string, replacement: string):
   await writeFile(path, source.replace(text, replacement))
 }
 
+/** The command lines of the running processes of the copy. */
+async function processes(): Promise<string> {
+  const { stdout } = await promisify(execFile)('ps', ['-eo', 'args'])
+  return stdout
+    .split('\n')
+    .filter((line) => line.includes(folder))
+    .join('\n')
+}
+
 const document = 'http/openapi-document.ts'
 
 it('npm run dev restarts the program when a source file is saved, not when a test is saved, and keeps MongoDB running', async () => {
@@ -75,12 +85,14 @@ it('npm run dev waits for the next change after the program has exited because o
   })
 })
 
-it('npm run dev ends the program and MongoDB in order after one Ctrl-C, which a terminal and npm signal twice', async () => {
+it('npm run dev ends the program, the process for the next restart and MongoDB in order after one Ctrl-C, which a terminal and npm signal twice', async () => {
   const { mongod: pid } = await mongod()
+  await vi.waitFor(async () => expect(await processes()).toContain('spare-process.ts'), { timeout: 50_000 })
   const exited = once(child, 'exit')
   for (let times = 0; times < 2; times++) process.kill(-(child.pid ?? 0), 'SIGINT')
   expect(await exited).toEqual([0, null])
   expect(output()).toContain('"msg":"stopped"')
   await expect(fetch(url)).rejects.toThrow()
   expect(() => process.kill(pid, 0)).toThrow()
+  expect(await processes()).toBe('')
 })

@@ -42,7 +42,7 @@ async function main(): Promise<number> {
 
 /**
  * Runs the program until the shutdown, and starts it again at each change of a source file. The next process is started while
- * this one runs, so that a restart waits only for what may have changed.
+ * this one runs, so that a restart waits only for what may have changed. It ends with the end of this process.
  */
 async function restartOnChange(options: {
   config: Config
@@ -82,7 +82,6 @@ async function restartOnChange(options: {
     await child.stop()
   }
   changes.close()
-  await spare?.stop()
 }
 
 /** The program uses the MongoDB of this process. All its other settings are those of `npm start`. */
