@@ -133,7 +133,7 @@ After a change of its routes, fields or problems:
   npm run format
   npm run check
 
-CONTRIBUTING.md says how to add a field, a route, a problem and a migration.`
+docs/guides/add-a-module.md continues with a field and a problem of its own.`
 
 // With `exitCode`, Node.js ends when all output is written.
 await main().catch((error: unknown) => {

@@ -16,8 +16,16 @@ export const linkCheck = {
 // The output of the checks is collected, so that the compiler cannot tell whether it is for a terminal.
 const pretty = ['--pretty', String(process.stdout.isTTY === true)]
 
-/** The checks that need no running program: each is a title, a program, and the program's arguments. */
-const quickChecks = [
+interface QuickCheck {
+  title: string
+  program: string
+  args: readonly string[]
+  /** A command that mends most faults. */
+  remedy?: string
+}
+
+/** The checks that need no running program. */
+const quickChecks: QuickCheck[] = [
   { title: 'types', program: 'node_modules/typescript/bin/tsc', args: pretty },
   {
     title: 'types of the scripts for browsers',
@@ -28,13 +36,29 @@ const quickChecks = [
     title: 'lint',
     program: 'node_modules/@biomejs/biome/bin/biome',
     args: ['check', '--error-on-warnings'],
+    remedy: 'npm run format',
   },
   {
     title: 'boundaries',
     program: 'node_modules/dependency-cruiser/bin/dependency-cruiser.mjs',
-    args: ['--config', '.dependency-cruiser.mjs', 'src', 'test', 'bench', 'scripts', 'examples'],
+    args: [
+      '--config',
+      '.dependency-cruiser.mjs',
+      '--output-type',
+      'err-long',
+      'src',
+      'test',
+      'bench',
+      'scripts',
+      'examples',
+    ],
   },
-  { title: 'OpenAPI document', program: 'scripts/openapi.ts', args: ['--check'] },
+  {
+    title: 'generated documents',
+    program: 'scripts/openapi.ts',
+    args: ['--check'],
+    remedy: 'npm run openapi',
+  },
   {
     title: 'rules of the OpenAPI document',
     program: 'node_modules/@redocly/cli/bin/cli.js',
@@ -52,13 +76,13 @@ const quickChecks = [
 
 /**
  * Runs the quick checks at the same time, and prints one line for each, preceded by the output of a check that fails.
- * @returns for each check, whether it passed
+ * @returns for each check, whether it passed. The description has the remedy, if there is one
  */
-export function runQuickChecks(): Promise<boolean[]> {
+export function runQuickChecks(): Promise<{ description: string; passed: boolean }[]> {
   return Promise.all(
     quickChecks.map(
-      ({ title, program, args }) =>
-        new Promise<boolean>((resolve, reject) => {
+      ({ title, program, args, remedy }) =>
+        new Promise<{ description: string; passed: boolean }>((resolve, reject) => {
           const child = spawn(process.execPath, [program, ...args], {
             cwd: root,
             env: { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' },
@@ -69,9 +93,10 @@ export function runQuickChecks(): Promise<boolean[]> {
           child.stderr.on('data', (chunk: Buffer) => output.push(chunk))
           child.once('error', reject)
           child.once('close', (code) => {
-            if (code !== 0) console.log(Buffer.concat(output).toString())
-            console.log(`${title}: ${code === 0 ? 'passed' : 'failed'}`)
-            resolve(code === 0)
+            const passed = code === 0
+            if (!passed) console.log(Buffer.concat(output).toString())
+            console.log(`${title}: ${passed ? 'passed' : 'failed'}`)
+            resolve({ description: remedy === undefined ? title : `${title} (${remedy})`, passed })
           })
         }),
     ),

@@ -25,7 +25,7 @@ function passes(title: string, program: string, ...args: string[]): boolean {
   return status === 0
 }
 
-const checks = await runQuickChecks()
+const checks = (await runQuickChecks()).map(({ passed }) => passed)
 const vitest = passes(
   'tests',
   'vitest/vitest.mjs',

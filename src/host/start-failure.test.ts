@@ -282,7 +282,7 @@ describe('a port that is in use', () => {
     const failure = await failureOf('split', { HOST: '127.0.0.1', PORT: String(second - 1), MONGODB_URI: '' })
     expect(failure).toBe(
       oneFault(
-        `PORT ${second - 1} is the first of ${needed} consecutive ports that are needed, and some are in use: ${second}, ${second + 2} by another program. Set PORT to the first of ${needed} free consecutive ports`,
+        `PORT ${second - 1} is the first of ${needed} consecutive ports that are needed, and some are in use: ${second}, ${second + 2} by another program. End what uses them, or set PORT to the first of ${needed} free consecutive ports`,
       ),
     )
   })

@@ -72,7 +72,7 @@ export async function refusePortsInUse(addresses: readonly ListenAddress[], data
   const taken = [...portsByProgram].map(([program, ports]) => `${ports.join(', ')} by ${program}`)
   if (taken.length > 0)
     faults.push(
-      `PORT ${addresses[0]?.port} is the first of ${addresses.length} consecutive ports that are needed, and some are in use: ${taken.join('; ')}. Set PORT to the first of ${addresses.length} free consecutive ports`,
+      `PORT ${addresses[0]?.port} is the first of ${addresses.length} consecutive ports that are needed, and some are in use: ${taken.join('; ')}. End what uses them, or set PORT to the first of ${addresses.length} free consecutive ports`,
     )
   if (faults.length > 0) throw new ConfigError(faults)
 }

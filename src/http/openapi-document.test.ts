@@ -154,7 +154,8 @@ describe('the described answers', () => {
 
   it('the answers of all routes together include every code', () => {
     const shown = new Set(operations().flatMap(codesOf))
-    expect(Object.keys(problems).filter((code) => !shown.has(code))).toEqual([])
+    const missing = Object.keys(problems).filter((code) => !shown.has(code))
+    expect(missing, "name each in errors('...') of a route, in the *.api.ts of its module").toEqual([])
   })
 
   it('the answers of every route include the problems of any request and a default', () => {

@@ -28,13 +28,11 @@ it('the terminal log shows a failed request as one line with its cause', () => {
     const err = new Error('no answer: refused')
     logger.warn({ ...request, code: 'dependency_unavailable', err }, 'request')
     logger.warn({ ...request, count: 4_711, err }, 'request')
-    logger.error({ ...request, status: 500, err: new Error('x is undefined') }, 'request')
     logger.warn(request, 'request')
   })
   expect(lines).toEqual([
     'WARN  503 GET /products: no answer: refused',
     'WARN  503 GET /products (4711 times): no answer: refused',
-    'ERROR 500 GET /products: x is undefined',
     'WARN  503 GET /products',
   ])
 })
@@ -61,6 +59,20 @@ it.each([40, 80, 200])('the terminal log fits every line into %i columns', (colu
   expect(lines[0]).toMatch(/^ERROR 503 GET \/x+…$/)
   expect(lines[1]).toMatch(/^WARN {2}job failed reason=one /)
   expect(lines[1]).not.toMatch(/\p{Cc}|\p{Cf}/u)
+})
+
+it('the terminal log shows the stack of a defect, however long its message is', () => {
+  const error = new TypeError(`${'x'.repeat(100)} is undefined`)
+  const lines = shown((logger) => logger.error({ ...request, status: 500, err: error }, 'request'))
+  expect(lines[0]).toMatch(/^ERROR 500 GET \/products: x+…$/)
+  expect(lines.slice(1).join('\n')).toBe(error.stack)
+})
+
+it('the terminal log says that a problem has no entry in a table', () => {
+  const line = { ...request, status: 500, code: 'cup_not_found', err: { message: 'there is no cup 1' } }
+  expect(shown((logger) => logger.error(line, 'request'))).toEqual([
+    'ERROR 500 GET /products: no problems.ts has the code cup_not_found: th…',
+  ])
 })
 
 it('the terminal log shows the stack of a crash', () => {

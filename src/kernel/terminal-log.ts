@@ -13,6 +13,7 @@ interface Line extends Record<string, unknown> {
   method?: string
   path?: string
   status?: number
+  code?: string
   count?: number
   err?: { message: string; stack?: string }
 }
@@ -28,7 +29,7 @@ const unnamed: ReadonlySet<string> = new Set<LogMember>([
   'err',
 ])
 
-/** Writes each log line as one line that fits the width of the terminal. Only a crash is shown with its stack. */
+/** Writes each log line as one line that fits the width of the terminal. A defect of the program is shown with its stack, too. */
 export function terminalLog(terminal: NodeJS.WriteStream): DestinationStream {
   return {
     write(json) {
@@ -37,7 +38,7 @@ export function terminalLog(terminal: NodeJS.WriteStream): DestinationStream {
       const text = sourceOf(line) + (line.status === undefined ? messageOf(line) : requestOf(line))
       const width = (terminal.columns || standardWidth) - head.length
       const colour = line.level >= 50 ? 'red' : 'yellow'
-      const stack = line.level >= 60 && line.err?.stack ? `${line.err.stack}\n` : ''
+      const stack = line.level >= 50 && line.err?.stack ? `${line.err.stack}\n` : ''
       terminal.write(`${styleText(colour, head, { stream: terminal })}${fitToWidth(text, width)}\n${stack}`)
     },
   }
@@ -51,10 +52,12 @@ function sourceOf({ service, module }: Line): string {
   return source === undefined ? '' : `${source}: `
 }
 
-function requestOf({ method = '', path = '', status, count = 1, err }: Line): string {
+function requestOf({ method = '', path = '', status, code, count = 1, err }: Line): string {
   const repeats = count === 1 ? '' : ` (${count} times)`
+  const isUnknown = status === 500 && code !== undefined && code !== 'internal_error'
+  const unknown = isUnknown ? `: no problems.ts has the code ${code}` : ''
   const reason = err ? `: ${err.message}` : ''
-  return `${status} ${method} ${path}${repeats}${reason}`
+  return `${status} ${method} ${path}${repeats}${unknown}${reason}`
 }
 
 function messageOf(line: Line): string {

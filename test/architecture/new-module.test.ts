@@ -223,13 +223,13 @@ describe('the copy with two new modules', () => {
     ])
   }, 300_000)
 
-  it('the program names each file that it wrote, and three commands', () => {
+  it('the program names each file that it wrote, and the next commands', () => {
     for (const [at, name] of added.entries()) {
       const { code, output } = printed[at] as Ran
       expect(code, output).toBe(0)
       expect(output).toContain(`new      src/modules/${name}/module.ts`)
       expect(output).toContain('changed  src/registry.ts')
-      expect(output.match(/^ {2}npm run /gm)).toHaveLength(3)
+      expect(output.match(/^ {2}npm run /gm)).toHaveLength(5)
     }
   })
 

@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Account } from '#test/support/client.ts'
+import type { RouteTests } from '#test/support/route-tests.ts'
 import { type Shop, startShop } from '#test/support/shop.ts'
+import { createPeople } from '#test/support/valid-requests.ts'
+import { sampleItemRouteTests } from './routes.suite.ts'
 
 let shop: Shop
 let ada: Account
@@ -65,4 +68,14 @@ it('a request for a sample item without an access token is refused', async () =>
     status: 401,
     body: { code: 'unauthenticated' },
   })
+})
+
+const { requests, access }: RouteTests = sampleItemRouteTests
+
+it.each(Object.entries(requests))('routes.suite.ts has a valid request of %s', async (name, makeRequest) => {
+  const people = await createPeople(shop)
+  const { path, body } = await makeRequest(shop, people, people.ada)
+  const [method = ''] = name.split(' ')
+  const answer = await shop.request(method, path, { token: people.ada.token, body })
+  expect(answer.status, JSON.stringify(answer.body)).toBe(access[name]?.owner)
 })
