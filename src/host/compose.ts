@@ -22,6 +22,8 @@ const prepareTimeoutMs = 30_000
 // deploy/mongodb/initiate.js, which creates these within this time.
 const productionSetupTimeoutMs = 300_000
 
+const bootCall = () => createCall(prepareTimeoutMs, 'boot')
+
 export interface Composition {
   app: ReturnType<typeof createApplication>
   /** The application of the management port, if there is one. */
@@ -78,7 +80,6 @@ export async function compose(options: {
 
   const migrateAll = (signal: AbortSignal, prepare: (name: string) => Promise<void>) =>
     migrateModules({ mongo, modules: hostedModules, prepare, readiness, logger, signal })
-  const bootCall = () => createCall(prepareTimeoutMs, 'boot')
   const prepareModule = async (name: string) => hosted.get(name)?.prepare?.(bootCall())
 
   return {
@@ -112,10 +113,7 @@ export async function compose(options: {
       )
     },
 
-    async bannerFacts() {
-      const facts = [...hosted.values()].map((module) => module.bannerFacts?.(bootCall()))
-      return (await Promise.all(facts)).flatMap((found) => found ?? [])
-    },
+    bannerFacts: () => bannerFactsOf(hosted),
 
     drain() {
       readiness.drain()
@@ -129,6 +127,11 @@ export async function compose(options: {
       await mongo.close()
     },
   }
+}
+
+async function bannerFactsOf(hosted: ReadonlyMap<string, StartedModule>): Promise<BannerFact[]> {
+  const facts = [...hosted.values()].map((module) => module.bannerFacts?.(bootCall()))
+  return (await Promise.all(facts)).flatMap((found) => found ?? [])
 }
 
 async function runCommand(

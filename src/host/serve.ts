@@ -91,11 +91,9 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
       ...(await factsOf(composition, logger, stopped)),
     ]
     process.send?.({ facts } satisfies FactsMessage)
-    if (printsBanner && !signal.aborted) {
-      const mongodb = ['MongoDB', composition.mongodb.description] as const
-      const all = [mongodb, ...facts, ...(brief ? [briefLogFact] : [])]
-      console.log(banner(shape, urlOf({ host: config.host, port }), all))
-    }
+    const mongodb = ['MongoDB', composition.mongodb.description] as const
+    const all = [mongodb, ...facts, ...(brief ? [briefLogFact] : [])]
+    if (printsBanner && !signal.aborted) console.log(banner(shape, urlOf({ host: config.host, port }), all))
 
     const { reason } = await stopped
     endsAtMs = performance.now() + config.drain.timeoutMs - exitMarginMs
