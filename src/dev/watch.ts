@@ -42,7 +42,7 @@ async function main(): Promise<number> {
 
 /**
  * Runs the program until the shutdown, and starts it again at each change of a source file. The next process is started while
- * this one runs, so that a restart waits only for what may have changed. It ends with the end of this process.
+ * this one runs, so that a restart waits only for what may have changed. The next process ends with this one.
  */
 async function restartOnChange(options: {
   config: Config

@@ -86,11 +86,10 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
     }
     process.send?.({ port, managementPort } satisfies ReadyMessage)
     logger.info({ hosted: config.hosted, port, managementPort }, 'ready')
-    const facts = [
-      ...managementFact(config, managementPort),
-      ...(await factsOf(composition, logger, stopped)),
-    ]
-    process.send?.({ facts } satisfies FactsMessage)
+    const own = managementFact(config, managementPort)
+    const facts = [...own, ...(await factsOf(composition, logger, stopped))]
+    // The parent process may have ended in the meantime.
+    if (!signal.aborted) process.send?.({ facts } satisfies FactsMessage)
     const mongodb = ['MongoDB', composition.mongodb.description] as const
     const all = [mongodb, ...facts, ...(brief ? [briefLogFact] : [])]
     if (printsBanner && !signal.aborted) console.log(banner(shape, urlOf({ host: config.host, port }), all))
