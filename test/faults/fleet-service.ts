@@ -88,7 +88,13 @@ export function createService(
   /** Sends a message to kill-at-step.ts in the process, and resolves to its reply. */
   const send = async <Reply>({ child, ended }: ServiceProcess, message: Message): Promise<Reply> => {
     const reply = new Promise<Reply>((resolve, reject) => {
-      child.once('message', (answer) => resolve(answer as Reply))
+      const onMessage = (answer: object) => {
+        // The program sends the lines of its banner at some time after it is ready.
+        if ('facts' in answer) return
+        child.off('message', onMessage)
+        resolve(answer as Reply)
+      }
+      child.on('message', onMessage)
       child.send(message, (error) => error && reject(error))
     })
     const dead = ended.then(() => Promise.reject(new Error(`${name} died before it answered`)))
