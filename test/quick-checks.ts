@@ -20,7 +20,7 @@ interface QuickCheck {
   title: string
   program: string
   args: readonly string[]
-  /** A command that mends most faults. */
+  /** What mends most faults. */
   remedy?: string
 }
 
@@ -36,7 +36,7 @@ const quickChecks: QuickCheck[] = [
     title: 'lint',
     program: 'node_modules/@biomejs/biome/bin/biome',
     args: ['check', '--error-on-warnings'],
-    remedy: 'npm run format',
+    remedy: 'try npm run format',
   },
   {
     title: 'boundaries',

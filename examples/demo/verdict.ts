@@ -11,7 +11,9 @@ export function judge(sale: Sale, audit: AuditReport, confirmed: readonly Readon
   const doubled = confirmed.filter((orderIds) => orderIds.size > 1).length
   const told = buyers.flatMap(({ orderIds }, number) => [...orderIds].map((orderId) => ({ number, orderId })))
   const lost = told.filter(({ number, orderId }) => !confirmed[number]?.has(orderId)).length
-  const checked = Object.entries(audit.checked).map(([what, count]) => `${count} ${what}`)
+  const checked = Object.entries(audit.checked).map(
+    ([kind, count]) => `${count} ${count === 1 ? kind.replace(/s$/, '') : kind}`,
+  )
   return {
     promises: [
       {
@@ -22,7 +24,7 @@ export function judge(sale: Sale, audit: AuditReport, confirmed: readonly Readon
       {
         promise: 'One key, one order',
         isKept: doubled === 0,
-        evidence: `${retries + repeats} requests repeated with their key, ${doubled} second orders`,
+        evidence: `${retries + repeats} repeated requests, ${doubled} second orders`,
       },
       {
         promise: 'No acknowledged order is lost',
@@ -32,7 +34,7 @@ export function judge(sale: Sale, audit: AuditReport, confirmed: readonly Readon
       {
         promise: 'No stock is stuck',
         isKept: sold === Math.min(unitCount, buyers.length),
-        evidence: `${unitCount - sold} pieces held or left, ${countBuyers(sale, 'refused')} buyers came too late`,
+        evidence: `${unitCount - sold} pieces left or held, ${countBuyers(sale, 'refused')} buyers too late`,
       },
       {
         promise: 'Every piece is accounted for',

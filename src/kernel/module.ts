@@ -111,5 +111,14 @@ export function defineModule<
   PortType = undefined,
   Operations = undefined,
 >(module: Module<Needs, SettingsShape, PortType, Operations>): AnyModule {
+  refuseRepeatedMigrations(module)
   return module as unknown as AnyModule
+}
+
+/** A second migration with the name of an earlier one would never run on a database that has the record of the earlier one. */
+function refuseRepeatedMigrations({ name, migrations }: Pick<AnyModule, 'name' | 'migrations'>): void {
+  const names = migrations.map((migration) => migration.name)
+  const repeated = names.find((each, at) => names.indexOf(each) !== at)
+  if (repeated !== undefined)
+    throw new Error(`two migrations of ${name} have the name ${repeated}: each must have its own`)
 }

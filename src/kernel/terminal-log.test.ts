@@ -68,13 +68,6 @@ it('the terminal log shows the stack of a defect, however long its message is', 
   expect(lines.slice(1).join('\n')).toBe(error.stack)
 })
 
-it('the terminal log says that a problem has no entry in a table', () => {
-  const line = { ...request, status: 500, code: 'cup_not_found', err: { message: 'there is no cup 1' } }
-  expect(shown((logger) => logger.error(line, 'request'))).toEqual([
-    'ERROR 500 GET /products: no problems.ts has the code cup_not_found: th…',
-  ])
-})
-
 it('the terminal log shows the stack of a crash', () => {
   const error = new Error('it is over')
   const lines = shown((logger) => logger.fatal({ err: error, reason: 'uncaughtException' }, 'crashed'))

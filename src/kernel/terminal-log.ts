@@ -13,7 +13,6 @@ interface Line extends Record<string, unknown> {
   method?: string
   path?: string
   status?: number
-  code?: string
   count?: number
   err?: { message: string; stack?: string }
 }
@@ -52,12 +51,10 @@ function sourceOf({ service, module }: Line): string {
   return source === undefined ? '' : `${source}: `
 }
 
-function requestOf({ method = '', path = '', status, code, count = 1, err }: Line): string {
+function requestOf({ method = '', path = '', status, count = 1, err }: Line): string {
   const repeats = count === 1 ? '' : ` (${count} times)`
-  const isUnknown = status === 500 && code !== undefined && code !== 'internal_error'
-  const unknown = isUnknown ? `: no problems.ts has the code ${code}` : ''
   const reason = err ? `: ${err.message}` : ''
-  return `${status} ${method} ${path}${repeats}${unknown}${reason}`
+  return `${status} ${method} ${path}${repeats}${reason}`
 }
 
 function messageOf(line: Line): string {

@@ -6,9 +6,11 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, it, type TestContext, vi } from 'vitest'
 import { outputOf } from '#test/support/output.ts'
 import { scriptEnvironment } from '#test/support/processes.ts'
+import { plain } from '../../examples/demo/lines.ts'
 import { createSale, unitCount } from '../../examples/demo/sale.ts'
 import type { AuditReport } from '../../examples/demo/shop.ts'
 import { judge } from '../../examples/demo/verdict.ts'
+import { columns, draw } from '../../examples/demo/view.ts'
 
 const script = fileURLToPath(new URL('../../examples/demo/main.ts', import.meta.url))
 
@@ -40,10 +42,10 @@ it('the demo kills product and order while buyers order, keeps every promise, re
   }
   expect(output.match(/^kept {4}.*$/gm)).toEqual([
     expect.stringMatching(/No piece is sold twice: 50 sold and 0 left of 50$/),
-    expect.stringMatching(/One key, one order: [1-9]\d* requests repeated with their key, 0 second orders$/),
+    expect.stringMatching(/One key, one order: [1-9]\d* repeated requests, 0 second orders$/),
     expect.stringMatching(/No acknowledged order is lost: 50 of 50 orders are confirmed$/),
-    expect.stringMatching(/No stock is stuck: 0 pieces held or left, 150 buyers came too late$/),
-    expect.stringMatching(/Every piece is accounted for: 0 findings in 2\d\d orders, 50 holds, 1 products$/),
+    expect.stringMatching(/No stock is stuck: 0 pieces left or held, 150 buyers too late$/),
+    expect.stringMatching(/Every piece is accounted for: 0 findings in 2\d\d orders, 50 holds, 1 product$/),
   ])
   expect(output).toMatch(/^5 of 5 promises were kept, in \d+ s/m)
   expect(await demo.left()).toEqual([])
@@ -85,6 +87,14 @@ describe('the verdict', () => {
 
   it('a sale as promised breaks nothing', () => {
     expect(brokenIn(endedSale())).toEqual([])
+  })
+
+  it('the view shows the evidence of each promise completely', () => {
+    const { sale, confirmed, audit } = endedSale()
+    sale.retries = 1_999
+    sale.verdict = judge(sale, { ...audit, checked: { orders: 999, holds: 50, products: 1 } }, confirmed)
+    const lines = draw(sale, 59_900).map((line) => plain(line).trimEnd())
+    expect(lines.filter((line) => line.length > columns)).toEqual([])
   })
 
   it.each<[string, (ended: Ended) => void, string[]]>([

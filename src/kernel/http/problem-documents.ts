@@ -92,8 +92,11 @@ export function problemResponse(
  * log line of the request has it.
  */
 export function failureResponse(c: Context, error: Error, table: ProblemTable = kernelProblems): Response {
-  if (isDomainError(error) && error.code !== 'internal_error' && Object.hasOwn(table, error.code))
-    return problemResponse(c, error, table)
+  if (isDomainError(error) && error.code !== 'internal_error') {
+    if (Object.hasOwn(table, error.code)) return problemResponse(c, error, table)
+    // The log line of the request has this error instead.
+    c.error = new Error(`no problems.ts has the code ${error.code}`, { cause: error })
+  }
   const detail = 'the server failed; its log has the error under this request id'
   return problemResponse(c, new DomainError('internal_error', detail), table)
 }

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { DomainError, dependencyUnavailable } from '#kernel/errors.ts'
 import { recordLog } from '#test/support/recorded-log.ts'
-import { problemResponse } from './problem-documents.ts'
+import { failureResponse } from './problem-documents.ts'
 import { requestContext } from './request-context.ts'
 import { createRouter } from './router.ts'
 
@@ -12,10 +12,7 @@ async function loggedRouter({ level = 'info', timeoutMs = 1_000 } = {}) {
   const { logger, lines } = await recordLog(level)
   const router = createRouter()
   router.use(requestContext({ timeoutMs, logger }))
-  router.onError((failure, c) => {
-    const isKnown = failure instanceof DomainError
-    return problemResponse(c, isKnown ? failure : new DomainError('internal_error', 'it failed'))
-  })
+  router.onError((failure, c) => failureResponse(c, failure))
   return { router, lines }
 }
 
@@ -89,6 +86,16 @@ it('an expected failure is one warning with its causes and without a stack, and 
     },
   ])
   expect(lines[0].err).not.toHaveProperty('stack')
+})
+
+it('an error whose code no table has is logged as a defect that names the code', async () => {
+  const { router, lines } = await loggedRouter()
+  router.get('/unknown', () => {
+    throw new DomainError('insufficient_stock', 'there is no cup')
+  })
+  expect((await router.request('/unknown')).status).toBe(500)
+  const message = 'no problems.ts has the code insufficient_stock: there is no cup'
+  expect(lines).toMatchObject([{ level: error, err: { message, stack: expect.stringContaining('at ') } }])
 })
 
 it('failures that repeat are counted by route and cause, and are written one by one at level debug', async () => {
