@@ -15,7 +15,8 @@ const usage = `npm run new-module -- <name> [<plural>]
 Adds a module to the program. The name is a noun in the singular and in lower case, such as review or gift-card. The module can
 create and read what it is named after (POST /reviews, GET /reviews/{id}). The plural is made of the name, unless it is given:
 person people. The module has a collection, an index, a problem and tests of its own. The program adds it to the registry, to the
-tests that go through all routes, to the documents and to the files of the deployment. It writes nothing if a name is taken. Commit before you run it: git then shows, and undoes, what it has changed.
+tests that go through all routes, to the documents and to the files of the deployment. It writes nothing if a name is taken.
+Commit before you run it, so that "git checkout . && git clean -fd" undoes it.
 
 Exit status: 0 the module is written, 1 it cannot be added, 2 the name is missing or not allowed.`
 
@@ -35,10 +36,6 @@ async function main(): Promise<void> {
   if (fault !== undefined) throw new UsageError(`${quote(name)} ${fault}`)
   const pluralFault = plural === undefined ? undefined : faultOfNoun(plural)
   if (pluralFault !== undefined) throw new UsageError(`${quote(plural ?? '')} ${pluralFault}`)
-  if (plural !== undefined && plural[0] !== name[0])
-    throw new UsageError(
-      `${quote(plural)} cannot be the plural of ${quote(name)}; the words of one name are joined by hyphens: ${name}-${plural}`,
-    )
   if (plural === name) throw new UsageError(`${quote(name)} is given twice: the plural must differ from it`)
 
   const forms = formsOf(name, plural)

@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type Client, createClient } from '#test/support/client.ts'
-import { quiet } from '#test/support/shop.ts'
+import { quiet } from '#test/support/quiet-log.ts'
 import { registry } from '../registry.ts'
 import { createGateway } from './gateway.ts'
 

@@ -9,7 +9,7 @@ export interface Service {
   name: string
   /**
    * Resolves once the first process is ready, with its lines for the banner. Rejects with a StartFailure if that process ends
-   * before.
+   * before it is ready.
    */
   ready: Promise<readonly BannerFact[]>
   pid(): number | undefined
@@ -27,7 +27,9 @@ export function startService(name: string, start: () => ProgramProcess, logger: 
   const failed = first.ended.then((end) => {
     throw new StartFailure(`${name} ended with ${end} before it was ready: see its own message above`)
   })
-  const ready = Promise.race([first.facts, failed])
+  const ready = Promise.race([first.ready, failed]).then(() =>
+    Promise.race([first.facts, first.ended.then(() => [])]),
+  )
 
   const restartOnExit = async () => {
     for (;;) {

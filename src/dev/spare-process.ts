@@ -3,6 +3,9 @@
 // the program is loaded, with its source files as they are saved at that time.
 import { once } from 'node:events'
 
+const end = () => process.exit()
+process.once('disconnect', end)
+
 // Those that take the longest.
 const packages = [
   '@hono/node-server',
@@ -14,8 +17,5 @@ const packages = [
   'prom-client',
 ]
 await Promise.all(packages.map((name) => import(name)))
-
-const end = () => process.exit()
-process.once('disconnect', end)
 await once(process, 'message')
 process.off('disconnect', end)

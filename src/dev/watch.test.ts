@@ -54,25 +54,35 @@ async function replaceInSource(file: string, text: string, replacement: string):
   await writeFile(path, source.replace(text, replacement))
 }
 
-/** The command lines of the running processes of the copy. */
-async function processes(): Promise<string> {
-  const { stdout } = await promisify(execFile)('ps', ['-eo', 'args'])
+/** The ids of the processes of the copy that run the program, or are kept for its next restart. */
+async function programs(): Promise<number[]> {
+  const { stdout } = await promisify(execFile)('ps', ['-eo', 'pid,args'])
   return stdout
     .split('\n')
-    .filter((line) => line.includes(folder))
-    .join('\n')
+    .filter((line) => line.includes(join(folder, 'src', 'main.ts')))
+    .map((line) => Number.parseInt(line, 10))
 }
 
 const document = 'http/openapi-document.ts'
 
 it('npm run dev restarts the program when a source file is saved, not when a test is saved, and keeps MongoDB running', async () => {
   const before = await mongod()
+  const programAndSpare = await vi.waitFor(
+    async () => {
+      const found = await programs()
+      expect(found).toHaveLength(2)
+      return found
+    },
+    { timeout: 50_000 },
+  )
   await writeFile(join(folder, 'src', 'http', 'new.test.ts'), '')
   await replaceInSource(document, "title: 'Trivet'", "title: 'Trivet of a developer'")
   await printed(/http\/openapi-document\.ts has changed: Trivet restarted in \d+ ms/)
   expect(output()).not.toContain('new.test.ts has changed')
   expect(await title()).toBe('Trivet of a developer')
   expect(await mongod()).toEqual(before)
+  // The process that was kept for the restart has become the program.
+  expect((await programs()).filter((pid) => programAndSpare.includes(pid))).toHaveLength(1)
 })
 
 it('npm run dev waits for the next change after the program has exited because of a fault in a source file', async () => {
@@ -87,12 +97,12 @@ it('npm run dev waits for the next change after the program has exited because o
 
 it('npm run dev ends the program, the process for the next restart and MongoDB in order after one Ctrl-C, which a terminal and npm signal twice', async () => {
   const { mongod: pid } = await mongod()
-  await vi.waitFor(async () => expect(await processes()).toContain('spare-process.ts'), { timeout: 50_000 })
+  await vi.waitFor(async () => expect(await programs()).toHaveLength(2), { timeout: 50_000 })
   const exited = once(child, 'exit')
   for (let times = 0; times < 2; times++) process.kill(-(child.pid ?? 0), 'SIGINT')
   expect(await exited).toEqual([0, null])
   expect(output()).toContain('"msg":"stopped"')
   await expect(fetch(url)).rejects.toThrow()
   expect(() => process.kill(pid, 0)).toThrow()
-  expect(await processes()).toBe('')
+  expect(await programs()).toEqual([])
 })

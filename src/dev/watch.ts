@@ -42,7 +42,7 @@ async function main(): Promise<number> {
 
 /**
  * Runs the program until the shutdown, and starts it again at each change of a source file. The next process is started while
- * this one runs, so that a restart waits only for what may have changed. The next process ends with this one.
+ * this one runs, so that a restart waits only for what may have changed.
  */
 async function restartOnChange(options: {
   config: Config
@@ -56,8 +56,14 @@ async function restartOnChange(options: {
   const stopped = shutdown.stopped.then(() => undefined)
   const env = programEnvironment(config, mongodb)
   const changes = watchSources(sources)
-  const createSpare = () => createSpareProcess(program, env, config.drain.timeoutMs)
   let spare: SpareProcess | undefined
+  const createSpare = () => {
+    const created = createSpareProcess(program, env, config.drain.timeoutMs)
+    void created.ended.then(() => {
+      if (spare === created) spare = undefined
+    })
+    return created
+  }
   let lastChange: SourceChange | undefined
   let isBannerPrinted = false
   while (!signal.aborted) {
@@ -82,6 +88,7 @@ async function restartOnChange(options: {
     await child.stop()
   }
   changes.close()
+  await spare?.stop()
 }
 
 /** The program uses the MongoDB of this process. All its other settings are those of `npm start`. */

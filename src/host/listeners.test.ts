@@ -6,8 +6,9 @@ import { createMetrics } from '#kernel/metrics.ts'
 import { registry } from '#src/registry.ts'
 import { expectProblem, headerOf } from '#test/support/both-shapes.ts'
 import { deploy, scriptEnvironment } from '#test/support/processes.ts'
+import { quiet } from '#test/support/quiet-log.ts'
 import { requestText, sendRawAndClose } from '#test/support/raw-http.ts'
-import { quiet, startComposition } from '#test/support/shop.ts'
+import { startComposition } from '#test/support/shop.ts'
 import { type Listeners, openListeners } from './listeners.ts'
 
 describe('a process with a management port', () => {

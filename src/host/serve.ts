@@ -89,7 +89,7 @@ async function run(modules: readonly AnyModule[], shutdown: Shutdown): Promise<v
     const own = managementFact(config, managementPort)
     const facts = [...own, ...(await factsOf(composition, logger, stopped))]
     // The parent process may have ended in the meantime.
-    if (!signal.aborted) process.send?.({ facts } satisfies FactsMessage)
+    if (!signal.aborted) process.send?.({ facts } satisfies FactsMessage, () => undefined)
     const mongodb = ['MongoDB', composition.mongodb.description] as const
     const all = [mongodb, ...facts, ...(brief ? [briefLogFact] : [])]
     if (printsBanner && !signal.aborted) console.log(banner(shape, urlOf({ host: config.host, port }), all))

@@ -5,7 +5,7 @@ import { jsonOf } from '#kernel/http/representation.ts'
 import { requestContext } from '#kernel/http/request-context.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import { createMetrics } from '#kernel/metrics.ts'
-import { quiet } from '#test/support/shop.ts'
+import { quiet } from '#test/support/quiet-log.ts'
 import { createCompression } from './compression.ts'
 
 const contentOf = (name: string) => `${name} `.repeat(20_000)

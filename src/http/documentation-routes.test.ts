@@ -3,7 +3,8 @@ import { requestContext } from '#kernel/http/request-context.ts'
 import { createRouter } from '#kernel/http/router.ts'
 import { createDocumentValidator } from '#test/support/document-validator.ts'
 import { problems } from '#test/support/problems.ts'
-import { quiet, type Shop, startComposition, startShop } from '#test/support/shop.ts'
+import { quiet } from '#test/support/quiet-log.ts'
+import { type Shop, startComposition, startShop } from '#test/support/shop.ts'
 import { documentationRoutes } from './documentation-routes.ts'
 
 let shop: Shop

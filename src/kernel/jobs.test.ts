@@ -1,6 +1,6 @@
 import { expect, it, vi } from 'vitest'
 import { createGate } from '#test/support/gate.ts'
-import { quiet } from '#test/support/shop.ts'
+import { quiet } from '#test/support/quiet-log.ts'
 import { type Job, startJobs } from './jobs.ts'
 import { createMetrics } from './metrics.ts'
 

@@ -37,7 +37,7 @@ export function terminalLog(terminal: NodeJS.WriteStream): DestinationStream {
       const text = sourceOf(line) + (line.status === undefined ? messageOf(line) : requestOf(line))
       const width = (terminal.columns || standardWidth) - head.length
       const colour = line.level >= 50 ? 'red' : 'yellow'
-      const stack = line.level >= 50 && line.err?.stack ? `${line.err.stack}\n` : ''
+      const stack = line.level >= 50 && line.err?.stack ? `${withoutControls(line.err.stack)}\n` : ''
       terminal.write(`${styleText(colour, head, { stream: terminal })}${fitToWidth(text, width)}\n${stack}`)
     },
   }
@@ -67,6 +67,9 @@ function messageOf(line: Line): string {
     .map(([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value) : value}`)
   return [description, ...members].join(' ')
 }
+
+/** The text may quote a request, whose control characters must not reach the terminal. */
+const withoutControls = (text: string): string => text.replaceAll(/(?!\n)[\p{Cc}\p{Cf}]/gu, ' ')
 
 /** Returns one line without control characters. A text that is too long ends with an ellipsis. */
 function fitToWidth(text: string, width: number): string {

@@ -96,6 +96,11 @@ describe('a name that cannot be used', () => {
     expect(faultOfName(name)).toMatch(/^(must|is) /)
   })
 
+  it('a plural that does not begin like the name is refused, because it is the second word of the name', () => {
+    expect(faultOfName('gift', 'card')).toMatch('a hyphen joins its words: gift-card')
+    expect(faultOfName('person', 'people')).toBeUndefined()
+  })
+
   it.each(['review', 'gift-card', 'category', 'address', 'box', 'wish-list', 'bonus', ...added])(
     'the name %s is accepted',
     (name) => {

@@ -28,7 +28,9 @@ it('docs/errors.md has each code with its status, whether it is retryable, its m
     meaning,
     advice,
   }))
-  expect(documented).toEqual(defined)
+  expect(documented, 'run `npm run openapi`, and remove the section of a module that is gone').toEqual(
+    defined,
+  )
 })
 
 it('docs/errors.md has each code of an entry of errors', async () => {

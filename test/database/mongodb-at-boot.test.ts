@@ -16,7 +16,8 @@ import { createNode, type OwnNode, runCommand, waitUntil } from '#test/support/m
 import { startMongodbProxy } from '#test/support/mongodb-proxy.ts'
 import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { processEnvironment, runScript } from '#test/support/processes.ts'
-import { databaseName, quiet, startComposition } from '#test/support/shop.ts'
+import { quiet } from '#test/support/quiet-log.ts'
+import { databaseName, startComposition } from '#test/support/shop.ts'
 
 // These tests start a process with servers that do not fit MONGODB_URI, and check its message to the operator.
 

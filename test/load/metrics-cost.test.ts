@@ -31,12 +31,13 @@ interface ReadShop {
 
 async function startReadShop(metrics: Metrics): Promise<ReadShop> {
   const environment = { PORT: '0', HOST: '127.0.0.1' }
-  const { composition, config, close } = await startComposition({ environment, metrics })
+  const logger = await createLogger({ level: 'silent', human: false, service: 'test' })
+  const { composition, config, close } = await startComposition({ environment, metrics, logger })
   await composition.prepare(new AbortController().signal)
   const listeners = await openListeners(composition, {
     config,
     modules: registry,
-    logger: await createLogger({ level: 'silent', human: false, service: 'test' }),
+    logger,
     metrics,
   })
   const { port } = listeners

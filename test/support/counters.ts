@@ -3,7 +3,8 @@ import { createMetrics } from '#kernel/metrics.ts'
 import { createMongo, type Mongo } from '#kernel/mongo/connection.ts'
 import type { Database, Db } from '#kernel/mongo/database.ts'
 import { mongodbUri } from './mongodb-uri.ts'
-import { databaseName, quiet } from './shop.ts'
+import { quiet } from './quiet-log.ts'
+import { databaseName } from './shop.ts'
 
 export interface Counter {
   _id: string

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { takeLoggedErrors } from './logged-errors.ts'
-import { quiet } from './shop.ts'
+import { quiet } from './quiet-log.ts'
 
 it('the errors that are logged during a test are kept with their stack, also those that the logger would only count', async () => {
   const logger = await quiet

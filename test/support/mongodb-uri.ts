@@ -1,11 +1,18 @@
+import { get } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { inject } from 'vitest'
 
 /** The URI of the run's MongoDB. The import of this file waits until MongoDB has started. */
 export const mongodbUri = await uriOnceStarted()
 
-async function uriOnceStarted(): Promise<string> {
-  const answer = await fetch(inject('mongodbStart'))
-  const text = await answer.text()
-  if (!answer.ok) throw new Error(`the MongoDB of the tests has not started: ${text}`)
-  return text
+// `fetch` would give up after five minutes, and the first run downloads MongoDB.
+function uriOnceStarted(): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const request = get(inject('mongodbStart'), async (answer) => {
+      const body = await text(answer)
+      if (answer.statusCode === 200) resolve(body)
+      else reject(new Error(`the MongoDB of the tests has not started: ${body}`))
+    })
+    request.once('error', reject)
+  })
 }

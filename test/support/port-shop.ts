@@ -5,7 +5,8 @@ import type { Port } from '#kernel/ports/port.ts'
 import { createCredentialIssuer } from '#kernel/ports/service-credential.ts'
 import { listen } from '#src/http/server.ts'
 import { checkedPort } from './checked-port.ts'
-import { quiet, type Shop, startShop } from './shop.ts'
+import { quiet } from './quiet-log.ts'
+import { type Shop, startShop } from './shop.ts'
 
 export const internalSecret = 'a secret that only these tests know'
 

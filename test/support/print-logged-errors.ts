@@ -1,9 +1,7 @@
 // A setup file of vitest: prints the errors that the program logged during a test that failed, because an answer such as 500 does
 // not say what went wrong.
-import { afterEach, beforeEach } from 'vitest'
+import { afterEach } from 'vitest'
 import { takeLoggedErrors } from './logged-errors.ts'
-
-beforeEach(() => void takeLoggedErrors())
 
 afterEach(({ task }) => {
   const errors = takeLoggedErrors()

@@ -34,7 +34,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
   return async () => {
     server.close()
     server.closeAllConnections()
-    await (await starting).close()
+    // A start that has failed was answered to each test file.
+    await starting.then(
+      (mongod) => mongod.close(),
+      () => undefined,
+    )
     await rm(dataDir, { recursive: true, force: true })
   }
 }

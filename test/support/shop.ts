@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createCall } from '#kernel/call.ts'
 import { loadConfig } from '#kernel/config/load-config.ts'
-import { createLogger, type Logger } from '#kernel/logger.ts'
+import type { Logger } from '#kernel/logger.ts'
 import { createMetrics, type Metrics } from '#kernel/metrics.ts'
 import { createMongo, type Mongo } from '#kernel/mongo/connection.ts'
 import type { Port } from '#kernel/ports/port.ts'
@@ -14,8 +14,8 @@ import { registry } from '#src/registry.ts'
 import { checkedPort } from './checked-port.ts'
 import { type Client, createClient } from './client.ts'
 import { type Collections, openCollections } from './collections.ts'
-import { loggedErrors } from './logged-errors.ts'
 import { mongodbUri } from './mongodb-uri.ts'
+import { quiet } from './quiet-log.ts'
 import { recordAnswers } from './recorded-answers.ts'
 
 export const admin = { username: 'boss', email: 'boss@example.com', password: 'the head of all shops' }
@@ -23,14 +23,6 @@ export const admin = { username: 'boss', email: 'boss@example.com', password: 't
 /** Loads the password dictionaries before a test with short request timeouts begins. */
 export const loadPasswordCheck = (): Promise<unknown> =>
   findWeakness(admin.password, admin, createCall(30_000, 'test'))
-
-/** Prints nothing but the errors of a test that fails. At other levels it would only count a failure that repeats. */
-export const quiet: Promise<Logger> = createLogger({
-  level: 'debug',
-  human: false,
-  service: 'test',
-  output: loggedErrors,
-})
 
 /** All users of a test have the same address, so these limits are high. */
 export const manyClients = {

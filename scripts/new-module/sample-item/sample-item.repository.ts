@@ -34,9 +34,9 @@ export function createSampleItemRepository(database: Database) {
   return {
     async insert(draft: SampleItemDraft, userId: string, call: Call): Promise<SampleItem> {
       const fields = {
+        ...draft,
         _id: new Types.ObjectId(),
         userId: new Types.ObjectId(userId),
-        ...draft,
         createdAt: new Date(),
       }
       const document = await database.run('sampleItems.insert', call, (maxTimeMS) =>

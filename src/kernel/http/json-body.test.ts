@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { isDomainError } from '#kernel/errors.ts'
 import type { Json } from '#test/support/client.ts'
-import { quiet } from '#test/support/shop.ts'
+import { quiet } from '#test/support/quiet-log.ts'
 import { maxBodyValues, readJson } from './json-body.ts'
 import { problemResponse } from './problem-documents.ts'
 import { requestContext } from './request-context.ts'

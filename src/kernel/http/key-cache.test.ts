@@ -5,7 +5,7 @@ import type { PublicKey } from '#kernel/public-key.ts'
 import { generatePrivateKey, publicKeyOf } from '#src/modules/auth/sessions/signing-keys.ts'
 import { countedKeys } from '#test/support/counted-keys.ts'
 import { createGate } from '#test/support/gate.ts'
-import { quiet } from '#test/support/shop.ts'
+import { quiet } from '#test/support/quiet-log.ts'
 import { createKeyCache } from './key-cache.ts'
 
 const logger = await quiet

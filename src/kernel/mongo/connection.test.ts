@@ -6,7 +6,8 @@ import { createMetrics } from '#kernel/metrics.ts'
 import { callOf } from '#test/support/counters.ts'
 import { mongodbUri } from '#test/support/mongodb-uri.ts'
 import { textOf } from '#test/support/output.ts'
-import { databaseName, quiet } from '#test/support/shop.ts'
+import { quiet } from '#test/support/quiet-log.ts'
+import { databaseName } from '#test/support/shop.ts'
 import { createMongo } from './connection.ts'
 
 const logger = await quiet

@@ -2,7 +2,8 @@ import mongoose from 'mongoose'
 import { expect, it, type TestContext } from 'vitest'
 import { createMetrics } from '#kernel/metrics.ts'
 import { mongodbUri } from '#test/support/mongodb-uri.ts'
-import { databaseName, quiet } from '#test/support/shop.ts'
+import { quiet } from '#test/support/quiet-log.ts'
+import { databaseName } from '#test/support/shop.ts'
 import { createMongo } from './connection.ts'
 
 interface Cup {

@@ -4,7 +4,7 @@ import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
 import { DomainError } from '#kernel/errors.ts'
 import { problemOf } from '#kernel/http/problem-documents.ts'
 import { createMetrics } from '#kernel/metrics.ts'
-import { quiet } from '#test/support/shop.ts'
+import { quiet } from '#test/support/quiet-log.ts'
 import { createHttpClient } from './http-client.ts'
 
 const logger = await quiet
