@@ -111,7 +111,7 @@ function plainOutput(sale: Sale, nowMs: () => number): Output {
     const counts = (['bought', 'refused', 'ordering', 'retrying'] as const).map(
       (state) => `${countBuyers(sale, state)} ${state}`,
     )
-    print(nowMs(), `${counts.join(', ')}; stock ${sale.stock ?? 'unknown'}`)
+    print(nowMs(), `${counts.join(', ')}; stock, when last read: ${sale.stock ?? 'unknown'}`)
   }, plainEveryMs)
   return {
     onEvent: ({ atMs, text }) => print(atMs, text),
