@@ -113,7 +113,8 @@ export function faultOfName(name: string, plural?: string): string | undefined {
   if (fault !== undefined) return fault
   if (plural === undefined && /[^aisu]s$/.test(name))
     return 'must be a noun in the singular; the plural can be given after it'
-  if (plural !== undefined && plural[0] !== name[0])
+  const isPlural = plural === undefined || faultOfNoun(plural) !== undefined || plural[0] === name[0]
+  if (!isPlural)
     return `cannot have the plural ${plural}; if this is one name, a hyphen joins its words: ${name}-${plural}`
   if (reserved.includes(name)) return 'is reserved: the program or its deployment uses this name'
   if (keywords.has(name)) return 'is a word of TypeScript, or the name of a global'
