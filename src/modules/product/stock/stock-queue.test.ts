@@ -200,7 +200,9 @@ it('a reserve of one product that is alone takes the stock and reads the product
   const held = await reserve(productId, 2)
   commands.stop()
   expect(held).toEqual({ state: 'held', lines: [{ productId, quantity: 2, name: 'Cup', price: 500 }] })
-  expect(commands.take().map(({ name, collection }) => `${name} ${collection}`.trim())).toEqual([
+  // The sweepers of the order module may run at any time.
+  const own = commands.take().filter(({ database }) => !database.endsWith('_order'))
+  expect(own.map(({ name, collection }) => `${name} ${collection}`.trim())).toEqual([
     'findAndModify products',
     'insert reservations',
     'commitTransaction',
