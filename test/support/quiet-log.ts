@@ -1,9 +1,9 @@
 import { createLogger, type Logger } from '#kernel/logger.ts'
 import { loggedErrors } from './logged-errors.ts'
 
-/** Prints nothing but the errors of a test that fails. At other levels it would only count a failure that repeats. */
+/** Prints nothing but the errors of a test that fails. Other lines would cost CPU time beside the tests that measure. */
 export const quiet: Promise<Logger> = createLogger({
-  level: 'debug',
+  level: 'error',
   human: false,
   service: 'test',
   output: loggedErrors,
