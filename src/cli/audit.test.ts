@@ -131,6 +131,19 @@ it('the audit finds nothing in a consistent shop, and prints what it checked', a
   })
 })
 
+it('the audit of a database without collections creates none', async () => {
+  const database = databaseName()
+  const own = await openCollections(mongodbUri, database)
+  expect(await audit(environment(database))).toMatchObject({ code: 0, stderr: '' })
+  const client = (await own.collections('product')).client
+  const { databases } = await client
+    .db('admin')
+    .admin()
+    .listDatabases({ filter: { name: new RegExp(`^${database}_`) } })
+  expect(databases).toEqual([])
+  await own.close()
+})
+
 it('the audit counts one document in the singular', async () => {
   const { database, product } = await copyOfShop()
   await product.collection('products').deleteMany({ $nor: [byId(cup.productId)] })

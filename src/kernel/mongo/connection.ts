@@ -152,9 +152,11 @@ async function onSeparateConnection<T>(
   }
 }
 
+// Migrations alone create collections and indexes. The connection of a module's database ignores these options of the
+// connection that it comes from.
+mongoose.set({ autoCreate: false, autoIndex: false })
+
 const connectOptionsOf = (appName: string, requestTimeoutMs: number): mongoose.ConnectOptions => ({
-  autoIndex: false,
-  autoCreate: false,
   bufferCommands: false,
   appName,
   serverSelectionTimeoutMS: selectionTimeoutMs,
