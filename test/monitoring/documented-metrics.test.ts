@@ -22,7 +22,9 @@ beforeAll(async () => {
       texts.set(`${shape}: ${hosted}`, text)
     }
   }
-  texts.set('audit', (await audit(processEnvironment(), '--metrics')).stdout)
+  const { code, stdout, stderr } = await audit(processEnvironment(), '--metrics')
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  texts.set('audit', stdout)
 }, 120_000)
 afterAll(() => shops.stop())
 

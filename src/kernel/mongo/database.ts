@@ -1,11 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type mongoose from 'mongoose'
-import { type Call, requireRemainingMs } from '#kernel/call.ts'
+import { type Call, remainingMs, requireRemainingMs } from '#kernel/call.ts'
 import type { CircuitBreaker } from '#kernel/circuit-breaker.ts'
 import { type DomainError, dependencyUnavailable } from '#kernel/errors.ts'
 import type { Metrics } from '#kernel/metrics.ts'
 import { inSpan } from '#kernel/tracing.ts'
 import type { Deployment } from './deployment.ts'
-import { isUnavailable } from './errors.ts'
+import { isSnapshotUnavailable, isUnavailable } from './errors.ts'
 import { createOperationTimer } from './operation-metrics.ts'
 import { createTransaction, type Run, type StartSession } from './transaction.ts'
 
@@ -37,8 +38,9 @@ export interface Database {
   /** The queues in front of this database add theirs. */
   readonly metrics: Metrics
   /**
-   * Runs reads (only find and aggregate) that all see the data as of the first read.
-   * @param work must pass the options to each read: a read with another read concern is not part of the snapshot. `timeOf` may be
+   * Runs reads (only find and aggregate) that all see the data as of the first read. Repeats them on a later snapshot, until the
+   * deadline, if a collection or an index was created or dropped after the first read.
+   * @param work is repeated. It must pass the options to each read: a read with another read concern is not part of the snapshot. `timeOf` may be
    * called after the first read, and returns the time of the snapshot without its fraction of a second. The snapshot contains every
    * write before that time
    * @throws DomainError `dependency_unavailable` as `run`; also five minutes after the first read
@@ -66,6 +68,10 @@ export function assertUsable(deployment: Deployment): void {
   const reason = deployment.unusableReason()
   if (reason !== undefined) throw dependencyUnavailable('the database cannot be used', new Error(reason))
 }
+
+// A majority usually acknowledges the change of the collection within milliseconds. Snapshots are later than the change then.
+const firstSnapshotPauseMs = 5
+const maxSnapshotPauseMs = 100
 
 /** Creates a module's database. `breaker` is the circuit breaker of MongoDB. */
 export function createDatabase(
@@ -97,12 +103,19 @@ export function createDatabase(
     call: Call,
     work: (options: SnapshotOptions, timeOf: () => Date) => Promise<T>,
   ): Promise<T> => {
-    const session = await startSession(call, { snapshot: true })
-    try {
-      const readConcern = { level: 'snapshot' } as const
-      return await run(call, (maxTimeMS) => work({ session, readConcern, maxTimeMS }, () => timeOf(session)))
-    } finally {
-      void session.endSession().catch(() => undefined)
+    const readConcern = { level: 'snapshot' } as const
+    for (let pauseMs = firstSnapshotPauseMs; ; pauseMs = Math.min(pauseMs * 2, maxSnapshotPauseMs)) {
+      const session = await startSession(call, { snapshot: true })
+      try {
+        return await run(call, (maxTimeMS) =>
+          work({ session, readConcern, maxTimeMS }, () => timeOf(session)),
+        )
+      } catch (error) {
+        if (!isSnapshotUnavailable(error) || remainingMs(call) <= pauseMs) throw error
+      } finally {
+        void session.endSession().catch(() => undefined)
+      }
+      await sleep(pauseMs)
     }
   }
 

@@ -1,4 +1,5 @@
 import mongoose from 'mongoose'
+import { isDomainError } from '#kernel/errors.ts'
 
 /** Whether an error has a label. The server and the driver label errors to say how to handle them. */
 export const hasLabel = (error: unknown, label: string): boolean =>
@@ -11,6 +12,7 @@ const indexNotFound = 27
 const missingIndexMessage =
   /hint provided does not correspond to an existing index|need exactly one text index for \$text query/
 const maxTimeExpired = 50
+const snapshotUnavailable = 246
 
 /** Whether a query failed because the index that it names (`hint`), or its text index, is missing or hidden. */
 export const isMissingIndex = (error: unknown): boolean =>
@@ -20,6 +22,15 @@ export const isMissingIndex = (error: unknown): boolean =>
 /** Whether the server ended an operation at its time limit (`maxTimeMS`). */
 export const isTimeLimit = (error: unknown): boolean =>
   error instanceof mongoose.mongo.MongoServerError && error.code === maxTimeExpired
+
+/**
+ * Whether an operation failed as `dependency_unavailable` because its snapshot is older than the last change of a collection or of
+ * its indexes. A later snapshot is not.
+ */
+export const isSnapshotUnavailable = (error: unknown): boolean =>
+  isDomainError(error, 'dependency_unavailable') &&
+  error.cause instanceof mongoose.mongo.MongoServerError &&
+  error.cause.code === snapshotUnavailable
 
 // Server errors that may not occur again on a later attempt: time limits, elections, shutdown, write concern timeouts, locks,
 // lost cursors and snapshots, and operations of a killed session.

@@ -18,12 +18,9 @@ const repairTimeoutMs = 30_000
 export function auditStock({ books, stock }: { books: BooksRepository; stock: StockRepository }): Audit {
   return {
     async inspect(productIds) {
-      const findings: Finding[] = []
-      const { products, holdsOfUnknownProducts } = await books.read(
-        (read) => {
-          if (findings.length < maxFindings) findings.push(...findFaults(stock, read))
-        },
-        productIds,
+      const { products, findings, holdsOfUnknownProducts } = await books.read(
+        (read) => findFaults(stock, read),
+        { productIds, limit: maxFindings },
         createCall(auditTimeoutMs, 'audit'),
       )
       for (const { productId, held } of holdsOfUnknownProducts) {

@@ -1,4 +1,5 @@
 import type { Types } from 'mongoose'
+import type { Finding } from '#kernel/audit.ts'
 import type { Call } from '#kernel/call.ts'
 import type { Database, SnapshotOptions } from '#kernel/mongo/database.ts'
 import { isWellFormed, type ProductDocument } from '../product-document.repository.ts'
@@ -8,14 +9,20 @@ export interface BooksRepository {
   /**
    * Reads the books of every product, which are the figures that must agree if no stock was lost or sold twice
    * (`ProductBooks`). All figures come from one snapshot.
-   * @param onBooks is called for each product, or for each of `productIds` if they are given
-   * @returns the number of products, and the holds of products that do not exist
+   * @param findFaults is called for each product, or for each of `productIds` if they are given, until there are `limit` findings
+   * @returns the number of products, the findings, and the holds of products that do not exist
    */
   read(
-    onBooks: (books: ProductBooks) => void,
-    productIds: ReadonlySet<string> | undefined,
+    findFaults: (books: ProductBooks) => readonly Finding[],
+    options: { productIds: ReadonlySet<string> | undefined; limit: number },
     call: Call,
-  ): Promise<{ products: number; holdsOfUnknownProducts: { productId: string; held: number }[] }>
+  ): Promise<AuditedBooks>
+}
+
+interface AuditedBooks {
+  products: number
+  findings: Finding[]
+  holdsOfUnknownProducts: { productId: string; held: number }[]
 }
 
 interface Sum {
@@ -24,14 +31,15 @@ interface Sum {
 }
 
 export const createBooksRepository = (database: Database): BooksRepository => ({
-  read: (onBooks, productIds, call) =>
-    database.snapshot('stock.audit', call, async (options) => {
-      const held = await sumHolds(database, options, 'requested')
-      const answered = await sumHolds(database, options, 'held')
-      const ledger = await sum(database, options, 'stockLedger', [
+  read: (findFaults, { productIds, limit }, call) =>
+    database.snapshot('stock.audit', call, async (snapshot) => {
+      const held = await sumHolds(database, snapshot, 'requested')
+      const answered = await sumHolds(database, snapshot, 'held')
+      const ledger = await sum(database, snapshot, 'stockLedger', [
         { $group: { _id: '$productId', sum: { $sum: '$change' } } },
       ])
-      const documents = database.connection.collection<ProductDocument>('products').find({}, options)
+      const documents = database.connection.collection<ProductDocument>('products').find({}, snapshot)
+      const findings: Finding[] = []
       let products = 0
       for await (const document of documents) {
         const { _id, version, stock, stocked, inStock, deleted } = document
@@ -39,8 +47,8 @@ export const createBooksRepository = (database: Database): BooksRepository => ({
         const heldOfProduct = held.get(productId) ?? 0
         held.delete(productId)
         products += 1
-        if (productIds && !productIds.has(productId)) continue
-        onBooks({
+        if ((productIds && !productIds.has(productId)) || findings.length >= limit) continue
+        const books = {
           productId,
           isWellFormed: isWellFormed(document),
           version,
@@ -50,10 +58,11 @@ export const createBooksRepository = (database: Database): BooksRepository => ({
           answered: answered.get(productId) ?? 0,
           ledger: ledger.get(productId) ?? 0,
           hasRightMark: deleted || inStock === stock > 0,
-        })
+        }
+        findings.push(...findFaults(books))
       }
       const holdsOfUnknownProducts = [...held].map(([productId, sum]) => ({ productId, held: sum }))
-      return { products, holdsOfUnknownProducts }
+      return { products, findings, holdsOfUnknownProducts }
     }),
 })
 
