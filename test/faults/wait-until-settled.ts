@@ -19,8 +19,9 @@ export async function waitUntilSettled(shop: RunningShop, healedAt: number): Pro
     return held.filter((_id) => !found.has(String(_id)))
   }
   for (;;) {
+    // The holds come first: the sweep of holds inserts an unfinished order for a hold without one.
+    const holds = await holdsWithoutOrder()
     const unfinished = await orders.find({ status: { $in: ['pending', 'cancelling'] } }).toArray()
-    const holds = unfinished.length === 0 ? await holdsWithoutOrder() : []
     const tookMs = Date.now() - healedAt
     if (unfinished.length + holds.length === 0) return tookMs
     if (tookMs > promisedMs)
