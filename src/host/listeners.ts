@@ -3,6 +3,7 @@ import type { Logger } from '#kernel/logger.ts'
 import type { Metrics } from '#kernel/metrics.ts'
 import type { AnyModule } from '#kernel/module.ts'
 import type { ListenAddress } from '../http/listen-address.ts'
+import { listenForManagement } from '../http/management-listener.ts'
 import { listen } from '../http/server.ts'
 import type { Composition } from './compose.ts'
 
@@ -24,8 +25,8 @@ export type Listeners = Awaited<ReturnType<typeof openListeners>>
 
 /**
  * Opens the port of the API, and then the management port if it is set, because a process whose API cannot be reached must not
- * report that it is ready. The management port has an accept queue of its own, so that a probe does not wait behind a burst of new
- * connections to the API.
+ * report that it is ready. The management port has an accept queue and a thread of its own, so that a probe waits neither behind a
+ * burst of new connections to the API nor for a busy event loop.
  * @throws ConfigError if the process cannot listen on a port
  */
 export async function openListeners(
@@ -38,7 +39,7 @@ export async function openListeners(
   const openManagement = async () =>
     managementApp &&
     managementAddress &&
-    listen(managementApp.fetch, {
+    listenForManagement(managementApp.fetch, {
       ...managementAddress,
       requestTimeoutMs: config.requestTimeoutMs,
       dataDir: config.dataDir,
@@ -54,7 +55,10 @@ export async function openListeners(
     port: api.port,
     managementPort: management?.port,
     failed: Promise.race([api, management].flatMap((listener) => listener?.failed ?? [])),
-    drain: api.drain,
+    drain() {
+      api.drain()
+      management?.drain()
+    },
     close: api.close,
     /** To be called last, so that a probe sees until the end that the process is draining. */
     closeManagement: async () => management?.close(managementCloseMs),

@@ -1,0 +1,111 @@
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import { afterEach, expect, it, vi } from 'vitest'
+import { createMetrics } from '#kernel/metrics.ts'
+import { quiet } from '#test/support/quiet-log.ts'
+import { listenForManagement } from './management-listener.ts'
+import type { Listener } from './server.ts'
+
+const limits = { answerWithinMs: 20, keptForMs: 3_000, askEveryMs: 50 }
+
+let listener: Listener | undefined
+afterEach(() => listener?.close(0))
+
+/** Opens a management port at which the main thread gives each probe this status, with the path as its content. */
+async function open(status: () => number, own: Partial<typeof limits> = {}) {
+  const asked: string[] = []
+  const answer = (request: Request) => {
+    const { pathname } = new URL(request.url)
+    asked.push(`${request.method} ${pathname}`)
+    return new Response(pathname, { status: status(), headers: { 'x-request-id': 'first' } })
+  }
+  const options = { host: '127.0.0.1', port: 0, requestTimeoutMs: 1_000 }
+  listener = await listenForManagement(
+    answer,
+    { ...options, logger: await quiet, metrics: createMetrics() },
+    { ...limits, ...own },
+  )
+  const { port } = listener
+  return { port, asked, whileBusy: (path: string, method = 'GET') => askWhileBusy(port, path, method) }
+}
+
+const client = `
+  const { workerData: { port, path, method, answered }, parentPort } = require('node:worker_threads')
+  parentPort.once('message', () => require('node:http').request({ host: '127.0.0.1', port, path, method, agent: false }, (answer) => {
+    let text = ''
+    answer.setEncoding('utf8').on('data', (part) => { text += part }).once('end', () => {
+      parentPort.postMessage({ status: answer.statusCode, requestId: answer.headers['x-request-id'], text })
+      Atomics.store(answered, 0, 1)
+      Atomics.notify(answered, 0)
+    })
+  }).end())`
+
+/** Sends a request from another thread, while this thread does nothing else for half a second or until the answer has arrived. */
+async function askWhileBusy(port: number, path: string, method: string) {
+  const answered = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
+  const thread = new Worker(client, { eval: true, workerData: { port, path, method, answered } })
+  await once(thread, 'online')
+  thread.postMessage('ask')
+  const isAnswered = Atomics.wait(answered, 0, 0, 500) !== 'timed-out'
+  const [answer] = await once(thread, 'message')
+  await thread.terminate()
+  return { isAnswered, ...answer }
+}
+
+it.each(['/healthz', '/readyz'])(
+  'a busy process repeats its last answer to %s, with another request id',
+  async (path) => {
+    const { whileBusy } = await open(() => 200)
+    // The thread needs a moment until it has an answer to repeat.
+    await vi.waitFor(
+      async () => expect(await whileBusy(path)).toMatchObject({ isAnswered: true, status: 200, text: path }),
+      10_000,
+    )
+    const [one, two] = [await whileBusy(path), await whileBusy(path)]
+    expect(one.requestId).not.toBe(two.requestId)
+  },
+)
+
+it('a busy process repeats no answer that is not 200', async () => {
+  let status = 200
+  const { port, whileBusy, asked } = await open(() => status)
+  await vi.waitFor(async () => expect(await whileBusy('/readyz')).toMatchObject({ isAnswered: true }), 10_000)
+  status = 503
+  expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(503)
+  const before = asked.length
+  await vi.waitFor(() => expect(asked.length).toBeGreaterThan(before + 2))
+  expect(await whileBusy('/readyz')).toMatchObject({ isAnswered: false, status: 503 })
+})
+
+it('a busy process repeats no answer that is too old', async () => {
+  const { whileBusy, asked } = await open(() => 200, { keptForMs: 0 })
+  await vi.waitFor(() => expect(asked.length).toBeGreaterThan(4))
+  expect(await whileBusy('/healthz')).toMatchObject({ isAnswered: false, status: 200 })
+})
+
+it('a busy process repeats no answer once it drains', async () => {
+  const { whileBusy } = await open(() => 200)
+  await vi.waitFor(async () => expect(await whileBusy('/readyz')).toMatchObject({ isAnswered: true }), 10_000)
+  listener?.drain()
+  expect(await whileBusy('/readyz')).toMatchObject({ isAnswered: false, status: 200 })
+})
+
+it.each([
+  ['GET', '/metrics'],
+  ['POST', '/healthz'],
+  ['GET', '/healthz/more'],
+])('a busy process answers %s %s when it has time', async (method, path) => {
+  const { whileBusy, asked } = await open(() => 200)
+  await vi.waitFor(() => expect(asked.length).toBeGreaterThan(4))
+  expect(await whileBusy(path, method)).toMatchObject({ isAnswered: false, status: 200, text: path })
+  expect(asked).toContain(`${method} ${path}`)
+})
+
+it('a process that is not busy answers each probe itself', async () => {
+  let status = 200
+  const { port } = await open(() => status, { askEveryMs: 60_000, answerWithinMs: 5_000 })
+  const ask = async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).status
+  expect(await ask()).toBe(200)
+  status = 503
+  expect(await ask()).toBe(503)
+})
