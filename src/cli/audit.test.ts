@@ -17,7 +17,7 @@ let cup: Json
 let pot: Json
 /** The ids of one order in each status, by status. The confirmed order holds two cups and a pot. */
 const orders: Record<string, string> = {}
-const copies: { drop(): Promise<void> }[] = []
+let copy: Awaited<ReturnType<typeof openCopy>>
 
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'trivet-audit-'))
@@ -45,9 +45,10 @@ beforeAll(async () => {
   orders.gone = await buy([{ productId: gone.productId, quantity: 1 }], 'gone')
   await shop.delete(`/products/${gone.productId}`, { token: shop.adminToken })
   await shop.post(`/products/${cup.productId}/stock`, { token: shop.adminToken, body: { change: -1 } })
+  copy = await openCopy()
 })
 afterAll(async () => {
-  for (const copy of copies) await copy.drop()
+  await copy.close()
   await shop.close()
   await rm(dataDir, { recursive: true, force: true })
 })
@@ -67,40 +68,43 @@ interface Copy extends Collections {
   look(repair?: 'repair'): Promise<ReportedFinding[]>
 }
 
-/** Copies the shop's databases. No process uses the copy, so that damage stays until the audit. */
-async function copyOfShop(): Promise<Copy> {
+/** The databases of the copies, which the tests use one after the other, and a composition without jobs. */
+async function openCopy() {
   const database = databaseName()
   const own = await openCollections(mongodbUri, database)
-  for (const module of ['product', 'order']) {
+  const [product, order] = [await own.collections('product'), await own.collections('order')]
+  const { composition, close } = await startComposition({ environment: { MONGODB_DATABASE: database } })
+  await composition.connect(AbortSignal.timeout(10_000))
+  return {
+    databases: { product, order },
+    database,
+    own,
+    audits: composition.audits,
+    async close() {
+      await close()
+      for (const each of [product, order]) await each.dropDatabase()
+      await own.close()
+    },
+  }
+}
+
+/** Replaces the copy by another copy of the shop's databases. No process uses it, so that damage stays until the audit. */
+async function copyOfShop(): Promise<Copy> {
+  const { databases, database, own, audits } = copy
+  for (const [module, to] of Object.entries(databases)) {
+    for (const { name } of await to.listCollections().toArray()) await to.collection(name).deleteMany()
     const from = await shop.collections(module)
     for (const { name } of await from.listCollections().toArray()) {
       const documents = await from.collection(name).find().toArray()
-      if (documents.length > 0) await (await own.collections(module)).collection(name).insertMany(documents)
+      if (documents.length > 0) await to.collection(name).insertMany(documents)
     }
   }
-  const [product, order] = [await own.collections('product'), await own.collections('order')]
-  copies.push({
-    async drop() {
-      await product.dropDatabase()
-      await order.dropDatabase()
-      await own.close()
-    },
-  })
   return {
     collections: own.collections,
-    product,
-    order,
+    ...databases,
     database,
-    async look(repair) {
-      const { composition, close } = await startComposition({ environment: { MONGODB_DATABASE: database } })
-      await composition.connect(AbortSignal.timeout(10_000))
-      const { findings } = await runAudit(composition.audits, {
-        repair: repair !== undefined,
-        confirmAfterMs: 0,
-      })
-      await close()
-      return findings
-    },
+    look: async (repair) =>
+      (await runAudit(audits, { repair: repair !== undefined, confirmAfterMs: 0 })).findings,
   }
 }
 
@@ -314,7 +318,7 @@ describe('an inconsistency with exactly one right repair', () => {
     },
   ])
 
-  it.concurrent.each(faults)('an audit with --repair finds and repairs %s', async (_, code, spoil) => {
+  it.each(faults)('an audit with --repair finds and repairs %s', async (_, code, spoil) => {
     const copy = await copyOfShop()
     const { subject, right } = await spoil(copy)
     const seen = await copy.look()
@@ -469,23 +473,20 @@ describe('an inconsistency with more than one possible repair', () => {
     ],
   ]
 
-  it.concurrent.each(faults)(
-    'an audit with --repair finds and does not repair %s',
-    async (_, code, spoil) => {
-      const copy = await copyOfShop()
-      const subject = await spoil(copy)
-      const everything = async () => [
-        await copy.product.collection('products').find().toArray(),
-        await copy.product.collection('reservations').find().toArray(),
-        await copy.order.collection('orders').find().toArray(),
-      ]
-      const before = await everything()
-      const finding = (await copy.look('repair')).find((one) => one.subject === subject)
-      expect(finding).toMatchObject({ code, repairable: false, notRepaired: expect.any(String) })
-      expect(finding).not.toHaveProperty('repaired')
-      expect(await everything()).toEqual(before)
-    },
-  )
+  it.each(faults)('an audit with --repair finds and does not repair %s', async (_, code, spoil) => {
+    const copy = await copyOfShop()
+    const subject = await spoil(copy)
+    const everything = async () => [
+      await copy.product.collection('products').find().toArray(),
+      await copy.product.collection('reservations').find().toArray(),
+      await copy.order.collection('orders').find().toArray(),
+    ]
+    const before = await everything()
+    const finding = (await copy.look('repair')).find((one) => one.subject === subject)
+    expect(finding).toMatchObject({ code, repairable: false, notRepaired: expect.any(String) })
+    expect(finding).not.toHaveProperty('repaired')
+    expect(await everything()).toEqual(before)
+  })
 })
 
 it('the audit does not repair data that has changed since the audit read it', async () => {
