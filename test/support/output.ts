@@ -1,15 +1,26 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Readable } from 'node:stream'
 
-/** Collects the text of streams from now on. Returns a function that gives all of it so far. */
+// A load of a minute may print gigabytes.
+const maxCharacters = 64 * 1_048_576
+
+/**
+ * Collects the text of streams from now on.
+ * @returns a function that gives all of it so far, and throws if there were more than 64 Mi characters
+ */
 export function textOf(...streams: (Readable | null)[]): () => string {
   let text = ''
+  let isCut = false
   for (const stream of streams) {
     stream?.setEncoding('utf8').on('data', (chunk: string) => {
-      text += chunk
+      isCut ||= text.length + chunk.length > maxCharacters
+      if (!isCut) text += chunk
     })
   }
-  return () => text
+  return () => {
+    if (isCut) throw new Error(`more than ${maxCharacters} characters were printed`)
+    return text
+  }
 }
 
 /** Collects the output of a process, of both its streams. */
