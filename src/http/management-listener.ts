@@ -8,13 +8,13 @@ import { type Listener, type ListenOptions, listen } from './server.ts'
 
 // A load balancer or Kubernetes gives a probe a second at least. An event loop that has not run for three seconds must not count as
 // alive.
-const defaultLimits: ProbeLimits = { answerWithinMs: 50, keptForMs: 3_000, askEveryMs: 1_000 }
+const defaultLimits: ProbeLimits = { answerWithinMs: 20, keptForMs: 3_000, askEveryMs: 1_000 }
 
 type Fetch = Parameters<typeof listen>[0]
 
 /**
  * Listens on the management port in a thread of its own, which passes each connection on to `fetch` in the main thread. If the main
- * thread does not answer a probe within 50 ms, because its event loop is busy, the thread repeats the last answer to that probe. It
+ * thread does not answer a probe within 20 ms, because its event loop is busy, the thread repeats the last answer to that probe. It
  * does so only if that answer was 200 and is at most three seconds old. A busy process therefore counts as alive and ready, and a
  * process that hangs does not.
  * @throws ConfigError if the process cannot listen on this host and port

@@ -8,7 +8,7 @@ export const areas: Readonly<Record<string, Area>> = {
   // A mutant of it must be killed. Otherwise Stryker did not run the tests against its mutants.
   canary: { mutate: ['test/mutation/canary.ts'], tests: ['test/mutation/canary.test.ts'] },
   orders: {
-    mutate: ['src/modules/order/{order,order-status,place-order,cancel-order}.ts'],
+    mutate: ['src/modules/order/{order,order-ids,order-status,place-order,placement,cancel-order}.ts'],
     tests: [
       'src/modules/order/{order,place-order,sweep-unfinished-orders,order-history}.test.ts',
       'test/shapes/refused-orders.test.ts',

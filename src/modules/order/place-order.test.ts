@@ -12,6 +12,7 @@ import { findUnbalancedBooks } from '#test/support/unbalanced-books.ts'
 import type { ProductPort } from '../product/contract.ts'
 import { createOrderRepository } from './order.repository.ts'
 import { hashLines, mergeLines } from './order.ts'
+import { orderIdOf } from './order-ids.ts'
 import { placeOrder } from './place-order.ts'
 
 let shop: ShopWithProductStub
@@ -79,6 +80,24 @@ async function leavePending(productId: string, lost: 'the request' | 'the answer
   return answer
 }
 
+/** Stores an order of two units, as an earlier request or a replica of an earlier version has left it. */
+async function store(productId: string, fields: object) {
+  const lines = mergeLines([{ productId, quantity: 2 }])
+  const orders = (await shop.collections('order')).collection('orders')
+  const { insertedId } = await orders.insertOne({
+    userId: new Types.ObjectId(ada.userId),
+    lines: lines.map((line) => ({ ...line, name: null, price: null })),
+    totalAmount: null,
+    linesHash: hashLines(lines),
+    leaseUntil: new Date(Date.now() + 60_000),
+    version: 2,
+    createdAt: new Date(),
+    updatedAt: new Date(),
+    ...fields,
+  })
+  return String(insertedId)
+}
+
 describe('an order whose outcome is not known in time', () => {
   it.each(['the request', 'the answer'] as const)(
     'a retry with the key of an order carries the order on if %s of its reserve was lost',
@@ -110,6 +129,14 @@ describe('an order whose outcome is not known in time', () => {
       expect(await stockOf(productId)).toBe(8)
     },
   )
+
+  it('a retry whose reserve is not answered either gets the same answer, and the order stays pending', async () => {
+    await open()
+    const { productId } = await product()
+    const { orderId } = (await leavePending(productId)).body
+    expect((await leavePending(productId)).body.orderId).toBe(orderId)
+    expect(await statusOf(orderId)).toBe('pending')
+  })
 
   it('a retry carries an order on, and the order is rejected, if the stock does not suffice', async () => {
     await open()
@@ -278,31 +305,75 @@ describe('an order whose outcome is not known in time', () => {
   })
 })
 
-describe('an order that a replica of an earlier version placed', () => {
-  /** Stores an order under a key, with an id that the key does not determine. */
-  async function placeElsewhere(productId: string, fields: object) {
-    const lines = mergeLines([{ productId, quantity: 2 }])
-    const orders = (await shop.collections('order')).collection('orders')
-    const { insertedId } = await orders.insertOne({
-      userId: new Types.ObjectId(ada.userId),
-      key: 'basket',
-      lines: lines.map((line) => ({ ...line, name: null, price: null })),
-      totalAmount: null,
-      linesHash: hashLines(lines),
-      leaseUntil: new Date(Date.now() + 60_000),
-      version: 2,
-      createdAt: new Date(),
-      updatedAt: new Date(),
-      ...fields,
+describe('an order whose earlier orders with the same key were undone', () => {
+  const idOf = (attempt: number) => orderIdOf(ada.userId, 'basket', attempt)
+  const undone = (attempt: number, status: string) => ({
+    _id: new Types.ObjectId(idOf(attempt)),
+    status,
+    undo: true,
+  })
+  /** The undo of an order releases its reservation before anything else can reserve under its id. */
+  const releaseFirst = (isUndone: (orderId: string) => boolean) =>
+    shop.stubProduct((port) => ({
+      async reserve(request, call) {
+        if (isUndone(request.orderId)) await port.release({ orderId: request.orderId }, call)
+        return port.reserve(request, call)
+      },
+    }))
+
+  it('an order has the first id of its key whose order was not undone, however many were undone', async () => {
+    await open()
+    const { productId } = await product()
+    for (let attempt = 0; attempt < 40; attempt++) await store(productId, undone(attempt, 'cancelled'))
+    releaseFirst((orderId) => orderId !== idOf(40))
+    const placed = await place(productId)
+    expect(placed).toMatchObject({ status: 201, body: { orderId: idOf(40) } })
+    expect((await place(productId)).body).toEqual(placed.body)
+    expect(await stockOf(productId)).toBe(8)
+  })
+
+  it('a request gets request_in_progress while the order with the first id of its key is being undone', async () => {
+    await open()
+    const { productId } = await product()
+    await store(productId, undone(0, 'cancelling'))
+    releaseFirst((orderId) => orderId === idOf(0))
+    expect(await place(productId)).toMatchObject({ status: 409, body: inProgress })
+    expect(await stockOf(productId)).toBe(10)
+  })
+
+  it('a request of other products is refused if an earlier request has reserved under its key, and has no order', async () => {
+    await open()
+    const { productId } = await product()
+    const other = await product()
+    shop.stubProduct((port) => ({
+      async reserve(request, call) {
+        const { orderId, userId } = request
+        await port.reserve({ orderId, userId, lines: [{ productId, quantity: 2 }] }, call)
+        return port.reserve(request, call)
+      },
+    }))
+    expect(await place(other.productId)).toMatchObject({
+      status: 422,
+      body: { code: 'idempotency_key_reused' },
     })
-    return String(insertedId)
-  }
+    expect(await stockOf(other.productId)).toBe(10)
+  })
+})
+
+describe('an order that a replica of an earlier version placed', () => {
+  it('a retry of an order that a replica of an earlier version is cancelling gets request_in_progress, and takes no stock', async () => {
+    await open()
+    const { productId } = await product()
+    await store(productId, { key: 'basket', status: 'cancelling' })
+    expect(await place(productId)).toMatchObject({ status: 409, body: inProgress })
+    expect(await stockOf(productId)).toBe(10)
+  })
 
   it('a retry of an order that a replica of an earlier version placed gets its answer, and takes no stock', async () => {
     await open()
     const { productId } = await product()
     const rejection = { code: 'unknown_product', productIds: [productId] }
-    await placeElsewhere(productId, { status: 'rejected', rejection })
+    await store(productId, { key: 'basket', status: 'rejected', rejection })
     for (let retries = 1; retries <= 3; retries++) {
       const retried = await place(productId)
       expect(retried).toMatchObject({ status: 422, body: { code: 'unknown_product' } })
@@ -320,7 +391,7 @@ describe('an order that a replica of an earlier version placed', () => {
   it('a retry carries on an order that a replica of an earlier version has left pending', async () => {
     await open()
     const { productId } = await product()
-    const orderId = await placeElsewhere(productId, { status: 'pending', version: 1 })
+    const orderId = await store(productId, { key: 'basket', status: 'pending', version: 1 })
     const other = await product()
     expect(await place(other.productId)).toMatchObject({ status: 422 })
     const placed = await place(productId)
@@ -333,7 +404,7 @@ describe('an order that a replica of an earlier version placed', () => {
     await open()
     const { productId } = await product()
     const rejection = { code: 'unknown_product', productIds: [productId] }
-    await placeElsewhere(productId, { status: 'rejected', rejection })
+    await store(productId, { key: 'basket', status: 'rejected', rejection })
     shop.stubProduct(() => ({ reserve: unreachable }))
     const retried = await place(productId)
     expect(retried).toMatchObject({ status: 422, body: { code: 'unknown_product' } })
