@@ -17,7 +17,7 @@ let cup: Json
 let pot: Json
 /** The ids of one order in each status, by status. The confirmed order holds two cups and a pot. */
 const orders: Record<string, string> = {}
-let copy: Awaited<ReturnType<typeof openCopy>>
+let copies: Awaited<ReturnType<typeof openCopies>>
 
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'trivet-audit-'))
@@ -45,10 +45,10 @@ beforeAll(async () => {
   orders.gone = await buy([{ productId: gone.productId, quantity: 1 }], 'gone')
   await shop.delete(`/products/${gone.productId}`, { token: shop.adminToken })
   await shop.post(`/products/${cup.productId}/stock`, { token: shop.adminToken, body: { change: -1 } })
-  copy = await openCopy()
+  copies = await openCopies()
 })
 afterAll(async () => {
-  await copy.close()
+  await copies.close()
   await shop.close()
   await rm(dataDir, { recursive: true, force: true })
 })
@@ -69,7 +69,7 @@ interface Copy extends Collections {
 }
 
 /** The databases of the copies, which the tests use one after the other, and a composition without jobs. */
-async function openCopy() {
+async function openCopies() {
   const database = databaseName()
   const own = await openCollections(mongodbUri, database)
   const [product, order] = [await own.collections('product'), await own.collections('order')]
@@ -90,7 +90,7 @@ async function openCopy() {
 
 /** Replaces the copy by another copy of the shop's databases. No process uses it, so that damage stays until the audit. */
 async function copyOfShop(): Promise<Copy> {
-  const { databases, database, own, audits } = copy
+  const { databases, database, own, audits } = copies
   for (const [module, to] of Object.entries(databases)) {
     for (const { name } of await to.listCollections().toArray()) await to.collection(name).deleteMany()
     const from = await shop.collections(module)

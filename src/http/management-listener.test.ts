@@ -1,12 +1,14 @@
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { afterEach, expect, it, vi } from 'vitest'
 import { createMetrics } from '#kernel/metrics.ts'
+import { createGate } from '#test/support/gate.ts'
 import { quiet } from '#test/support/quiet-log.ts'
 import { listenForManagement } from './management-listener.ts'
 import type { Listener } from './server.ts'
 
-const limits = { answerWithinMs: 20, keptForMs: 3_000, askEveryMs: 50 }
+const limits = { answerWithinMs: 20, keptForMs: 3_000, askEveryMs: 50, lingerMs: 100 }
 
 let listener: Listener | undefined
 afterEach(() => listener?.close(0))
@@ -14,8 +16,10 @@ afterEach(() => listener?.close(0))
 /** Opens a management port at which the main thread gives each probe this status, with the path as its content. */
 async function open(status: () => number, own: Partial<typeof limits> = {}) {
   const asked: string[] = []
-  const answer = (request: Request) => {
+  let gate: ReturnType<typeof createGate> | undefined
+  const answer = async (request: Request) => {
     const { pathname } = new URL(request.url)
+    if (pathname === '/metrics') await gate?.pass()
     asked.push(`${request.method} ${pathname}`)
     return new Response(pathname, { status: status(), headers: { 'x-request-id': 'first' } })
   }
@@ -26,7 +30,12 @@ async function open(status: () => number, own: Partial<typeof limits> = {}) {
     { ...limits, ...own },
   )
   const { port } = listener
-  return { port, asked, whileBusy: (path: string, method = 'GET') => askWhileBusy(port, path, method) }
+  /** Stops the answer to the next request of `/metrics`. */
+  const hold = () => {
+    gate = createGate()
+    return gate
+  }
+  return { port, asked, hold, whileBusy: (path: string, method = 'GET') => askWhileBusy(port, path, method) }
 }
 
 const client = `
@@ -67,13 +76,17 @@ it.each(['/healthz', '/readyz'])(
 )
 
 it('a busy process repeats no answer that is not 200', async () => {
+  const { whileBusy, asked } = await open(() => 503)
+  await vi.waitFor(() => expect(asked.length).toBeGreaterThan(1))
+  expect(await whileBusy('/readyz')).toMatchObject({ isAnswered: false, status: 503 })
+})
+
+it('a busy process repeats no answer after a client has got another one', async () => {
   let status = 200
-  const { port, whileBusy, asked } = await open(() => status)
+  const { port, whileBusy } = await open(() => status, { askEveryMs: 60_000 })
   await vi.waitFor(async () => expect(await whileBusy('/readyz')).toMatchObject({ isAnswered: true }), 10_000)
   status = 503
   expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(503)
-  const before = asked.length
-  await vi.waitFor(() => expect(asked.length).toBeGreaterThan(before + 2))
   expect(await whileBusy('/readyz')).toMatchObject({ isAnswered: false, status: 503 })
 })
 
@@ -108,4 +121,27 @@ it('a process that is not busy answers each probe itself', async () => {
   expect(await ask()).toBe(200)
   status = 503
   expect(await ask()).toBe(503)
+})
+
+it('a request that is in progress when the port closes is answered', async () => {
+  const { port, hold } = await open(() => 200)
+  const gate = hold()
+  const answer = fetch(`http://127.0.0.1:${port}/metrics`)
+  await gate.reached
+  const closing = listener?.close(5_000)
+  gate.open()
+  expect(await (await answer).text()).toBe('/metrics')
+  await closing
+  await expect(fetch(`http://127.0.0.1:${port}/metrics`)).rejects.toThrow()
+})
+
+it('a client that does not close its connection after the process has closed it is disconnected', async () => {
+  const { port } = await open(() => 200)
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }).resume()
+  socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+  await once(socket, 'end')
+  const writing = setInterval(() => socket.write('x'), 20)
+  const [error] = await once(socket, 'error')
+  clearInterval(writing)
+  expect(error.code).toMatch(/^(EPIPE|ECONNRESET)$/)
 })

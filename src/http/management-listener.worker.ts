@@ -18,17 +18,27 @@ export interface ProbeLimits {
   keptForMs: number
   /** The interval at which the thread asks for an answer that it can keep. */
   askEveryMs: number
+  /** The time that a client has to close its connection after the main thread has closed it. */
+  lingerMs: number
 }
 
 /** The thread listens, or cannot listen. */
 export type ThreadMessage = { port: number } | { fault: { message: string; code: string; syscall: string } }
+/** `drain`: no answer is kept any more. `close`: the thread accepts no new connections, and ends with the last one. */
+export type ThreadCommand = 'drain' | 'close'
 
-// The main thread closes idle connections beyond its own limit. This limit holds while it is busy.
-const maxConnections = 256
+// The main thread closes idle connections beyond its own limit of 64. This limit holds while it is busy.
+const maxConnections = 80
+// The main thread closes a connection after 75 s without a request.
+const idleMs = 120_000
+// Each 503 is logged.
+const askAgainAfterMs = 5_000
 
 const { host, port, mainPort, limits } = workerData as ManagementThread
 const probe = /^GET (\/healthz|\/readyz) HTTP\/1\.1\r\n(?:[^\r\n]+\r\n)*\r\n$/
-/** The last answer to each probe, and the time at which it was asked for. Only an answer with 200 is kept. */
+const requestIdOf = /^x-request-id: *([\w.-]{1,128})\r$/im
+const ok = 'HTTP/1.1 200 '
+/** The last answer of the main thread to each probe of this thread, if it was 200, and the time at which it was asked for. */
 const kept = new Map<string, { text: string; askedAtMs: number }>()
 const asking = new Set<string>()
 let isDraining = false
@@ -37,7 +47,7 @@ const connectToMain = () => connect({ port: mainPort, host: '127.0.0.1', allowHa
 
 function ask(path: string): void {
   // While the main thread is busy, one request for each probe is enough.
-  if (asking.has(path)) return
+  if (isDraining || asking.has(path)) return
   asking.add(path)
   const askedAtMs = performance.now()
   const socket = connectToMain()
@@ -46,38 +56,49 @@ function ask(path: string): void {
     text += part
   })
   // The main thread closes its port when the process ends.
-  socket.once('error', () => socket.destroy())
+  socket.on('error', () => socket.destroy())
   socket.once('close', () => {
-    asking.delete(path)
-    if (text.startsWith('HTTP/1.1 200 ') && !isDraining) kept.set(path, { text, askedAtMs })
-    else kept.delete(path)
+    if (text.startsWith(ok) && !isDraining) {
+      kept.set(path, { text, askedAtMs })
+      asking.delete(path)
+    } else {
+      kept.delete(path)
+      setTimeout(() => asking.delete(path), askAgainAfterMs).unref()
+    }
   })
   socket.end(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`)
 }
 
-/** The kept answer to a probe, unless it is too old. */
-function keptAnswer(path: string): string | undefined {
+/** The kept answer to a probe, with the request id of the client or a new one, unless the answer is too old. */
+function keptAnswer(path: string, head: string): string | undefined {
   const answer = kept.get(path)
   if (!answer || performance.now() - answer.askedAtMs > limits.keptForMs) return undefined
-  return answer.text.replace(/^x-request-id: .*$/im, `x-request-id: ${crypto.randomUUID()}`)
+  const requestId = requestIdOf.exec(head)?.[1] ?? crypto.randomUUID()
+  return answer.text.replace(/^x-request-id: .*$/im, `x-request-id: ${requestId}`)
 }
 
 function serve(client: Socket): void {
   const main = connectToMain()
   client.pipe(main)
   main.pipe(client)
+  client.setTimeout(idleMs, () => client.destroy())
+  main.once('end', () => client.setTimeout(limits.lingerMs))
   for (const [socket, other] of [
     [client, main],
     [main, client],
   ] as const) {
-    socket.once('error', () => other.destroy())
+    socket.on('error', () => other.destroy())
     socket.once('close', () => other.destroySoon())
   }
-  client.once('data', (head) => {
-    const path = probe.exec(head.toString('latin1'))?.[1]
+  client.once('data', (bytes) => {
+    const head = bytes.toString('latin1')
+    const path = probe.exec(head)?.[1]
     if (path === undefined) return
+    main.once('data', (answer) => {
+      if (!answer.toString('latin1').startsWith(ok)) kept.delete(path)
+    })
     const answerInstead = () => {
-      const answer = main.bytesRead === 0 ? keptAnswer(path) : undefined
+      const answer = main.bytesRead === 0 ? keptAnswer(path, head) : undefined
       if (answer === undefined) return
       main.destroy()
       client.end(answer, 'latin1')
@@ -87,22 +108,28 @@ function serve(client: Socket): void {
   })
 }
 
-parentPort?.once('message', () => {
-  isDraining = true
-  kept.clear()
-})
 const server = createServer({ allowHalfOpen: true, noDelay: true }, serve)
 server.maxConnections = maxConnections
 server.once('error', ({ message, code = '', syscall = '' }: NodeJS.ErrnoException) =>
   parentPort?.postMessage({ fault: { message, code, syscall } } satisfies ThreadMessage),
 )
 server.listen({ host, port }, () => {
+  // A later error ends the thread, and then the process.
+  server.removeAllListeners('error')
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('a TCP server has a port')
   const askAll = () => {
     for (const path of ['/healthz', '/readyz']) ask(path)
   }
   askAll()
-  setInterval(askAll, limits.askEveryMs)
+  const timer = setInterval(askAll, limits.askEveryMs)
+  parentPort?.on('message', (command: ThreadCommand) => {
+    isDraining = true
+    kept.clear()
+    clearInterval(timer)
+    if (command !== 'close') return
+    server.close()
+    parentPort?.close()
+  })
   parentPort?.postMessage({ port: address.port } satisfies ThreadMessage)
 })

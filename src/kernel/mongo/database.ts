@@ -40,9 +40,9 @@ export interface Database {
   /**
    * Runs reads (only find and aggregate) that all see the data as of the first read. Repeats them on a later snapshot, until the
    * deadline, if a collection or an index was created or dropped after the first read.
-   * @param work is repeated. It must pass the options to each read: a read with another read concern is not part of the snapshot. `timeOf` may be
-   * called after the first read, and returns the time of the snapshot without its fraction of a second. The snapshot contains every
-   * write before that time
+   * @param work may be repeated, and so changes nothing outside itself. It must pass the options to each read: a read with another read
+   * concern is not part of the snapshot. `timeOf` may be called after the first read, and returns the time of the snapshot without its
+   * fraction of a second. The snapshot contains every write before that time
    * @throws DomainError `dependency_unavailable` as `run`; also five minutes after the first read
    * (`minSnapshotHistoryWindowInSeconds`), when the server has discarded the snapshot
    */

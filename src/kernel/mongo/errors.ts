@@ -25,7 +25,7 @@ export const isTimeLimit = (error: unknown): boolean =>
 
 /**
  * Whether an operation failed as `dependency_unavailable` because its snapshot is older than the last change of a collection or of
- * its indexes. A later snapshot is not.
+ * its indexes. A later snapshot can succeed.
  */
 export const isSnapshotUnavailable = (error: unknown): boolean =>
   isDomainError(error, 'dependency_unavailable') &&

@@ -293,6 +293,24 @@ describe('an order whose outcome is not known in time', () => {
     expect(await stockOf(productId)).toBe(8)
   })
 
+  it('a request of other products is refused if an earlier request has reserved under its key, and has no order', async () => {
+    await open()
+    const { productId } = await product()
+    const other = await product()
+    shop.stubProduct((port) => ({
+      async reserve(request, call) {
+        const { orderId, userId } = request
+        await port.reserve({ orderId, userId, lines: [{ productId, quantity: 2 }] }, call)
+        return port.reserve(request, call)
+      },
+    }))
+    expect(await place(other.productId)).toMatchObject({
+      status: 422,
+      body: { code: 'idempotency_key_reused' },
+    })
+    expect(await stockOf(other.productId)).toBe(10)
+  })
+
   it('the answer is request_in_progress if the reservation of a pending order was released', async () => {
     await open()
     const { productId } = await product()
@@ -339,24 +357,6 @@ describe('an order whose earlier orders with the same key were undone', () => {
     releaseFirst((orderId) => orderId === idOf(0))
     expect(await place(productId)).toMatchObject({ status: 409, body: inProgress })
     expect(await stockOf(productId)).toBe(10)
-  })
-
-  it('a request of other products is refused if an earlier request has reserved under its key, and has no order', async () => {
-    await open()
-    const { productId } = await product()
-    const other = await product()
-    shop.stubProduct((port) => ({
-      async reserve(request, call) {
-        const { orderId, userId } = request
-        await port.reserve({ orderId, userId, lines: [{ productId, quantity: 2 }] }, call)
-        return port.reserve(request, call)
-      },
-    }))
-    expect(await place(other.productId)).toMatchObject({
-      status: 422,
-      body: { code: 'idempotency_key_reused' },
-    })
-    expect(await stockOf(other.productId)).toBe(10)
   })
 })
 
