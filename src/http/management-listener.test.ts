@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { afterEach, expect, it, vi } from 'vitest'
+import { afterEach, expect, it, onTestFinished, vi } from 'vitest'
 import { createMetrics } from '#kernel/metrics.ts'
 import { createGate } from '#test/support/gate.ts'
 import { quiet } from '#test/support/quiet-log.ts'
@@ -37,6 +38,8 @@ async function open(status: () => number, own: Partial<typeof limits> = {}) {
   }
   return { port, asked, hold, whileBusy: (path: string, method = 'GET') => askWhileBusy(port, path, method) }
 }
+
+const requestOf = (path: string, fields = '') => `GET ${path} HTTP/1.1\r\nHost: x\r\n${fields}\r\n`
 
 const client = `
   const { workerData: { port, path, method, answered }, parentPort } = require('node:worker_threads')
@@ -129,19 +132,43 @@ it('a request that is in progress when the port closes is answered', async () =>
   const answer = fetch(`http://127.0.0.1:${port}/metrics`)
   await gate.reached
   const closing = listener?.close(5_000)
+  await vi.waitFor(() =>
+    expect(fetch(`http://127.0.0.1:${port}/metrics`)).rejects.toMatchObject({
+      cause: { code: 'ECONNREFUSED' },
+    }),
+  )
   gate.open()
   expect(await (await answer).text()).toBe('/metrics')
   await closing
-  await expect(fetch(`http://127.0.0.1:${port}/metrics`)).rejects.toThrow()
 })
 
-it('a client that does not close its connection after the process has closed it is disconnected', async () => {
+it('clients that leave their connections open after the process has closed them do not shut out others', async () => {
   const { port } = await open(() => 200)
-  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }).resume()
-  socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
-  await once(socket, 'end')
-  const writing = setInterval(() => socket.write('x'), 20)
-  const [error] = await once(socket, 'error')
-  clearInterval(writing)
-  expect(error.code).toMatch(/^(EPIPE|ECONNRESET)$/)
+  const clients = Array.from({ length: 80 }, () =>
+    connect({ port, host: '127.0.0.1', allowHalfOpen: true }).resume(),
+  )
+  onTestFinished(() => {
+    for (const socket of clients) socket.destroy()
+  })
+  for (const socket of clients) socket.write(requestOf('/metrics', 'Connection: close\r\n'))
+  await Promise.all(clients.map((socket) => once(socket, 'end')))
+  await vi.waitFor(
+    async () => expect((await fetch(`http://127.0.0.1:${port}/metrics`)).status).toBe(200),
+    10_000,
+  )
+})
+
+it('a connection stays open after the answer to a probe', async () => {
+  const { port, hold } = await open(() => 200)
+  const socket = connect(port, '127.0.0.1')
+  onTestFinished(() => void socket.destroy())
+  socket.write(requestOf('/readyz'))
+  await once(socket, 'data')
+  const gate = hold()
+  socket.write(requestOf('/metrics'))
+  await gate.reached
+  await sleep(2 * limits.answerWithinMs)
+  gate.open()
+  const [answer] = await once(socket, 'data')
+  expect(String(answer)).toMatch(/\r\n\r\n\/metrics$/)
 })
