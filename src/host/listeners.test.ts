@@ -73,6 +73,21 @@ describe('a process with a management port', () => {
     expect(await check({ PORT: port })).toBe(0)
   })
 
+  it('from the drain on, both ports close each connection after its answer', async () => {
+    const connections = () =>
+      Promise.all(
+        [listeners.port, listeners.managementPort].map(async (port) => {
+          const answer = await fetch(`http://127.0.0.1:${port}/healthz`)
+          await answer.text()
+          return answer.headers.get('connection')
+        }),
+      )
+    // An answer that the thread of the management port repeats ends its connection.
+    await vi.waitFor(async () => expect(await connections()).toEqual(['keep-alive', 'keep-alive']))
+    listeners.drain()
+    expect(await connections()).toEqual(['close', 'close'])
+  })
+
   it('the management port reports the drain after the port of the API is closed', async () => {
     const { port, managementPort } = listeners
     shop.composition.drain()

@@ -36,14 +36,19 @@ async function open(status: () => number, own: Partial<typeof limits> = {}) {
     gate = createGate()
     return gate
   }
-  return { port, asked, hold, whileBusy: (path: string, method = 'GET') => askWhileBusy(port, path, method) }
+  return {
+    port,
+    asked,
+    hold,
+    whileBusy: (path: string, method = 'GET', headers = {}) => askWhileBusy(port, path, method, headers),
+  }
 }
 
 const requestOf = (path: string, fields = '') => `GET ${path} HTTP/1.1\r\nHost: x\r\n${fields}\r\n`
 
 const client = `
-  const { workerData: { port, path, method, answered }, parentPort } = require('node:worker_threads')
-  parentPort.once('message', () => require('node:http').request({ host: '127.0.0.1', port, path, method, agent: false }, (answer) => {
+  const { workerData: { port, path, method, headers, answered }, parentPort } = require('node:worker_threads')
+  parentPort.once('message', () => require('node:http').request({ host: '127.0.0.1', port, path, method, headers, agent: false }, (answer) => {
     let text = ''
     answer.setEncoding('utf8').on('data', (part) => { text += part }).once('end', () => {
       parentPort.postMessage({ status: answer.statusCode, requestId: answer.headers['x-request-id'], text })
@@ -53,9 +58,9 @@ const client = `
   }).end())`
 
 /** Sends a request from another thread, while this thread does nothing else for half a second or until the answer has arrived. */
-async function askWhileBusy(port: number, path: string, method: string) {
+async function askWhileBusy(port: number, path: string, method: string, headers: Record<string, string>) {
   const answered = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
-  const thread = new Worker(client, { eval: true, workerData: { port, path, method, answered } })
+  const thread = new Worker(client, { eval: true, workerData: { port, path, method, headers, answered } })
   await once(thread, 'online')
   thread.postMessage('ask')
   const isAnswered = Atomics.wait(answered, 0, 0, 500) !== 'timed-out'
@@ -65,7 +70,7 @@ async function askWhileBusy(port: number, path: string, method: string) {
 }
 
 it.each(['/healthz', '/readyz'])(
-  'a busy process repeats its last answer to %s, with another request id',
+  'a busy process repeats its last answer to %s, with the request id of the client or a new one',
   async (path) => {
     const { whileBusy } = await open(() => 200)
     // The thread needs a moment until it has an answer to repeat.
@@ -75,6 +80,9 @@ it.each(['/healthz', '/readyz'])(
     )
     const [one, two] = [await whileBusy(path), await whileBusy(path)]
     expect(one.requestId).not.toBe(two.requestId)
+    const given = (requestId: string) => whileBusy(path, 'GET', { 'X-Request-Id': requestId })
+    expect(await given('mine')).toMatchObject({ isAnswered: true, requestId: 'mine' })
+    expect((await given('not valid')).requestId).toMatch(/^[\da-f-]{36}$/)
   },
 )
 

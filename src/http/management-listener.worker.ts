@@ -1,5 +1,6 @@
 import { connect, createServer, type Socket } from 'node:net'
 import { parentPort, workerData } from 'node:worker_threads'
+import { requestIdFrom } from '#kernel/call.ts'
 
 /** The worker thread of `management-listener.ts`. It passes bytes on, and knows no more of HTTP than the two probes. */
 
@@ -36,7 +37,7 @@ const askAgainAfterMs = 5_000
 
 const { host, port, mainPort, limits } = workerData as ManagementThread
 const probe = /^GET (\/healthz|\/readyz) HTTP\/1\.1\r\n(?:[^\r\n]+\r\n)*\r\n$/
-const requestIdOf = /^x-request-id: *([\w.-]{1,128})\r$/im
+const givenRequestId = /^x-request-id:[ \t]*(.*?)[ \t]*\r$/im
 const ok = 'HTTP/1.1 200 '
 /** The last answer of the main thread to each probe of this thread, if it was 200, and the time at which it was asked for. */
 const kept = new Map<string, { text: string; askedAtMs: number }>()
@@ -73,7 +74,7 @@ function ask(path: string): void {
 function keptAnswer(path: string, head: string): string | undefined {
   const answer = kept.get(path)
   if (!answer || performance.now() - answer.askedAtMs > limits.keptForMs) return undefined
-  const requestId = requestIdOf.exec(head)?.[1] ?? crypto.randomUUID()
+  const requestId = requestIdFrom(givenRequestId.exec(head)?.[1])
   return answer.text.replace(/^x-request-id: .*$/im, `x-request-id: ${requestId}`)
 }
 
